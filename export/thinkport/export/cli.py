@@ -1,0 +1,7 @@
+"""The verbs of the export part. Heavy packages are imported when a verb runs, so `--help` stays quick."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add this part's verbs to the console command."""

@@ -1,0 +1,29 @@
+"""Every error that the runtime raises on purpose.
+
+A message says what was found, what was expected and what to do next. The command line turns these into one line on
+stderr and an exit code; a library user catches `ThinkportError` or one of its kinds.
+"""
+
+
+class ThinkportError(Exception):
+    """Base of all errors a user can cause or mend; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class ArtifactError(ThinkportError):
+    """An artifact folder that is missing, incomplete, changed, or newer than this program."""
+
+    exit_code = 3
+
+
+class MissingExtraError(ThinkportError):
+    """A part of thinkport whose packages are not installed; the message carries the install line."""
+
+    exit_code = 4
+
+
+class InputError(ThinkportError):
+    """A request that can't be run: ids out of range, a prompt longer than the context, unsupported padding."""
+
+    exit_code = 2

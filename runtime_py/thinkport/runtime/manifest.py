@@ -1,0 +1,245 @@
+"""The artifact's manifest, `thinkport.json`: all that a reader of an artifact may rely on.
+
+Knows the schema, how it is read and how an artifact's files are held against it. Must not know how an artifact is
+made (export writes these same models) or how a graph is run.
+"""
+
+import hashlib
+import json
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from thinkport.runtime.errors import ArtifactError
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "thinkport.json"
+_HASH_BLOCK = 1 << 20
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class FileRecord(_Record):
+    """Size in bytes and sha256 (hex) of one file of the artifact."""
+
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Source(_Record):
+    """The checkpoint an artifact was made from; `revision` is the resolved commit of a Hub checkpoint."""
+
+    id: str
+    revision: str | None
+    dtype: str
+
+
+class ModelShape(_Record):
+    """The model's numbers; `head_dim` is independent of `hidden_size`."""
+
+    family: str
+    layers: int = Field(gt=0)
+    hidden_size: int = Field(gt=0)
+    attention_heads: int = Field(gt=0)
+    kv_heads: int = Field(gt=0)
+    head_dim: int = Field(gt=0)
+    intermediate_size: int = Field(gt=0)
+    vocab_size: int = Field(gt=0)
+    context_length: int = Field(gt=0)
+    tied_embeddings: bool
+    rope_theta: float
+
+
+class RoleFormat(_Record):
+    """How the weights of one role are stored; `bits_per_weight` counts scales."""
+
+    bits: int
+    group_size: int | None
+    accuracy_level: int | None
+    weights: int
+    bits_per_weight: float
+
+
+class Recipe(_Record):
+    """The recipe that was applied: name, precision and the outcome by role (attention, mlp, embedding, lm_head)."""
+
+    name: str
+    precision: Literal["int4", "fp32"]
+    bits_per_weight: float
+    roles: dict[str, RoleFormat]
+
+
+class PassRecord(_Record):
+    """One graph pass: how often it fired and the graph's node count and op counts after it."""
+
+    name: str
+    fired: int
+    nodes_before: int
+    nodes_after: int
+    ops_after: dict[str, int]
+
+
+class TensorSpec(_Record):
+    """A graph input or output: ONNX Runtime's element type (as `float32`) and shape; a str is a dynamic dimension."""
+
+    name: str
+    dtype: str
+    shape: list[int | str]
+
+
+class KvLayout(_Record):
+    """How a graph takes its KV cache.
+
+    Buffers are (batch, kv_heads, capacity, head_dim) of `dtype`. `in_place`: past and present are one buffer with room
+    for later tokens; otherwise past is exactly as long as the tokens seen and present is past with the new ones added.
+    """
+
+    dtype: Literal["float32", "float16", "int8"]
+    in_place: bool
+
+
+class Graph(_Record):
+    """One graph file and what it needs. Providers are in order of preference."""
+
+    file: str
+    target: str
+    providers: list[str]
+    onnxruntime_floor: str
+    fused: bool
+    nodes: int
+    kv: KvLayout
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+    several_tokens_over_past: bool
+    prefill_chunk: int = Field(gt=0)
+
+
+class ThinkingIds(_Record):
+    """Ids of `<think>` and `</think>`."""
+
+    start: int
+    end: int
+
+
+class SamplingPreset(_Record):
+    """Sampling values as in a generation_config.json; a temperature of 0 is greedy, a top_k of 0 is no limit."""
+
+    temperature: float = Field(ge=0)
+    top_k: int = Field(ge=0)
+    top_p: float = Field(gt=0, le=1)
+    min_p: float = Field(ge=0, le=1)
+    presence_penalty: float
+    repetition_penalty: float = Field(gt=0)
+
+
+class Presets(_Record):
+    """The sampling presets of the two modes."""
+
+    thinking: SamplingPreset
+    answering: SamplingPreset
+
+
+class Figure(_Record):
+    """Divergence of one graph from the checkpoint in fp32 over the goldens, in nats, as shares and relative error."""
+
+    graph: str
+    tokens: int
+    kl_mean: float
+    kl_p95: float
+    top1_agreement: float
+    max_relative_error: float
+
+
+class Certificate(_Record):
+    """What was measured at export: the goldens' file and a figure a graph."""
+
+    goldens: str
+    figures: list[Figure]
+
+
+class Manifest(_Record):
+    """`thinkport.json`. Unknown keys are an error: a newer writer raises `schema_version`."""
+
+    schema_version: Literal[1]
+    name: str
+    created: str
+    tools: dict[str, str]
+    source: Source
+    model: ModelShape
+    recipe: Recipe
+    passes: list[PassRecord]
+    graphs: list[Graph]
+    tokenizer: str
+    chat_template: str
+    special_tokens: dict[str, str]
+    thinking: ThinkingIds | None
+    stop_ids: list[int]
+    sampling: Presets
+    certificate: Certificate | None
+    files: dict[str, FileRecord]
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: dict[str, FileRecord]) -> dict[str, FileRecord]:
+        for name in files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or not path.parts:
+                raise ValueError(f"{name!r} leads out of the artifact's folder")
+        return files
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check `thinkport.json` of an artifact folder; hashes are not computed.
+
+    Raises:
+        ArtifactError: no folder, no manifest, a newer schema, a malformed manifest or a path leading out.
+    """
+    path = folder / MANIFEST_NAME
+    if not folder.is_dir():
+        raise ArtifactError(f"no artifact at {folder}: expected a folder that `thinkport export` wrote")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{folder} has no {MANIFEST_NAME}: not an artifact; make one with `thinkport export`") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ArtifactError(f"{path} can't be read ({error}): export the artifact again") from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise ArtifactError(
+            f"{path} has schema version {version}, this thinkport reads up to {SCHEMA_VERSION}: upgrade thinkport"
+        )
+    try:
+        return Manifest.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the top level"
+        raise ArtifactError(f"{path}: {where}: {first['msg']}: export the artifact again") from error
+
+
+def check_files(folder: Path, manifest: Manifest, *, verify: bool = False) -> None:
+    """Hold every file against its recorded size, and with `verify` against its sha256.
+
+    Raises:
+        ArtifactError: a file is missing, of another size, or (with `verify`) of another content.
+    """
+    for name, record in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing: copy the whole artifact folder again or export it again")
+        size = path.stat().st_size
+        if size != record.bytes:
+            raise ArtifactError(f"{path} has {size} bytes, expected {record.bytes}: the file is damaged, copy it again")
+        if verify and hash_file(path) != record.sha256:
+            raise ArtifactError(f"{path} does not have the recorded sha256: the file is damaged, copy it again")
+
+
+def hash_file(path: Path) -> str:
+    """The sha256 of a file as hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
