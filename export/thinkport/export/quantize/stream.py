@@ -1,0 +1,181 @@
+"""Quantizes matrices as a stream of row blocks: read, round and pack in worker threads, hand out in row order.
+
+Knows where rows come from only as a `RowSource`, and where bytes go only as a sink. Memory is bounded by the block size
+and the number of workers, whatever the matrix: numpy gives up the interpreter's lock, so threads run side by side.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinkport.export.errors import RecipeError
+from thinkport.export.quantize.packing import pack, packed_nbytes, scales_nbytes
+from thinkport.export.quantize.recipes import RoleRecipe
+from thinkport.export.quantize.rounding import check_groups, quantize_rows
+
+BLOCK_BYTES = 1 << 20  # of float32: a few milliseconds' work, so that workers end a matrix nearly together
+AHEAD = 2  # blocks in flight for each worker
+
+
+class Shaped(Protocol):
+    """Anything with a shape, such as a checkpoint's tensor entry."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows first."""
+
+
+class RowSource(Protocol):
+    """Matrices by name, readable a range of rows at a time from several threads; a `Checkpoint` is one."""
+
+    @property
+    def tensors(self) -> Mapping[str, Shaped]:
+        """Every tensor's shape by name."""
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
+        """Rows start..stop of a tensor, as float32 (stop - start, k)."""
+
+
+@dataclass(frozen=True)
+class RowBlock:
+    """Consecutive rows of the stacked matrix, ready to be written.
+
+    Attributes:
+        start: first row, counted over all stacked tensors.
+        packed: uint8 (rows, k / group_size, group_size * bits / 8), as MatMulNBits' B.
+        scales: float32 (rows, k / group_size).
+        squared_error: sum of (weight - rounded value)**2 over the block.
+        squared_sum: sum of weight**2 over the block.
+    """
+
+    start: int
+    packed: NDArray[np.uint8]
+    scales: NDArray[np.float32]
+    squared_error: float
+    squared_sum: float
+
+
+@dataclass(frozen=True)
+class RoundingError:
+    """What rounding cost, over any number of weights; add two to join them."""
+
+    squared_error: float = 0.0
+    squared_sum: float = 0.0
+    weights: int = 0
+
+    @property
+    def relative(self) -> float:
+        """Squared error over squared sum; 0 for all-zero weights."""
+        return self.squared_error / self.squared_sum if self.squared_sum else 0.0
+
+    def __add__(self, other: "RoundingError") -> "RoundingError":
+        return RoundingError(
+            self.squared_error + other.squared_error,
+            self.squared_sum + other.squared_sum,
+            self.weights + other.weights,
+        )
+
+
+@dataclass(frozen=True)
+class StackedSize:
+    """Size of the matrix that stacking tensors along their rows gives: q over k over v, or gate over up."""
+
+    n: int
+    k: int
+
+    def packed_nbytes(self, recipe: RoleRecipe) -> int:
+        """Bytes of its packed codes."""
+        return packed_nbytes(self.n, self.k, bits=recipe.bits)
+
+    def scales_nbytes(self, recipe: RoleRecipe, itemsize: int = 4) -> int:
+        """Bytes of its scales."""
+        return scales_nbytes(self.n, self.k, group_size=recipe.group_size, itemsize=itemsize)
+
+
+Sink = Callable[[RowBlock], None]
+
+
+def stacked_size(source: RowSource, names: Sequence[str]) -> StackedSize:
+    """Size of the named matrices stacked along their rows.
+
+    Raises:
+        RecipeError: one is not a matrix, or rows differ in length.
+    """
+    shapes = [source.tensors[name].shape for name in names]
+    if any(len(shape) != 2 for shape in shapes) or len({shape[-1] for shape in shapes}) != 1:
+        found = ", ".join(f"{name} {list(shape)}" for name, shape in zip(names, shapes, strict=True))
+        raise RecipeError(f"only matrices with rows of one length can be packed together, found {found}")
+    return StackedSize(sum(shape[0] for shape in shapes), shapes[0][1])
+
+
+def quantize_tensor(
+    source: RowSource,
+    names: Sequence[str],
+    recipe: RoleRecipe,
+    sink: Sink,
+    *,
+    pool: ThreadPoolExecutor,
+    workers: int = 2,
+    block_bytes: int = BLOCK_BYTES,
+) -> RoundingError:
+    """Quantize the named matrices, stacked along their rows, and give every block to `sink` once, in row order.
+
+    The sink runs in the calling thread. Row r's codes belong at byte `r * k * bits / 8` of the packed blob and its
+    scales at element `r * k / group_size` of the other.
+
+    Raises:
+        RecipeError: the shapes don't fit one another or the group size.
+        Exception: whatever the source or the sink raises, after the blocks in flight have ended.
+    """
+    total = RoundingError()
+    for block in quantize_blocks(source, names, recipe, pool=pool, workers=workers, block_bytes=block_bytes):
+        sink(block)
+        total += RoundingError(block.squared_error, block.squared_sum, block.scales.size * recipe.group_size)
+    return total
+
+
+def quantize_blocks(
+    source: RowSource,
+    names: Sequence[str],
+    recipe: RoleRecipe,
+    *,
+    pool: ThreadPoolExecutor,
+    workers: int = 2,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[RowBlock]:
+    """The blocks that `quantize_tensor` hands to its sink, as an iterator that works ahead of its reader."""
+    size = stacked_size(source, names)
+    check_groups(size.k, recipe.group_size)
+    pending: deque[Future[RowBlock]] = deque()
+    try:
+        for task in _row_ranges(source, names, max(1, block_bytes // (4 * size.k))):
+            pending.append(pool.submit(_quantize_range, source, recipe, *task))
+            if len(pending) >= workers * AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def _row_ranges(source: RowSource, names: Sequence[str], step: int) -> Iterator[tuple[str, int, int, int]]:
+    """(name, first row, last row + 1, first row in the stack) of every block; none spans two tensors."""
+    base = 0
+    for name in names:
+        n = source.tensors[name].shape[0]
+        for start in range(0, n, step):
+            yield name, start, min(start + step, n), base + start
+        base += n
+
+
+def _quantize_range(source: RowSource, recipe: RoleRecipe, name: str, start: int, stop: int, at: int) -> RowBlock:
+    weights = source.rows(name, start, stop)
+    rounded = quantize_rows(weights, bits=recipe.bits, group_size=recipe.group_size, search=recipe.search)
+    packed = pack(rounded.codes, bits=recipe.bits, group_size=recipe.group_size)
+    return RowBlock(at, packed, rounded.scales, rounded.squared_error, rounded.squared_sum)
