@@ -1,0 +1,108 @@
+"""What is inside an artifact, from its manifest and its files' sizes alone. Opens no graph, prints nothing."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thinkport.runtime.manifest import Graph, Manifest, ModelShape, PassRecord, TensorSpec, check_files, read_manifest
+
+KV_CONTEXTS = (1024, 4096, 40960)  # a short chat, a long thought, the whole context of a published Qwen3
+_ITEM_BYTES = {"float32": 4, "float16": 2, "int8": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class KvMemory:
+    """Bytes of a graph's KV cache for one conversation of `tokens`; `asked` is the length before the model's limit."""
+
+    graph: str
+    dtype: str
+    asked: int
+    tokens: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassDelta:
+    """What one pass did to the count of each operator: negative for removed nodes."""
+
+    record: PassRecord
+    change: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """An artifact that was found whole; `verified` tells whether contents were hashed or only sizes compared."""
+
+    folder: Path
+    manifest: Manifest
+    verified: bool
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all files that the manifest lists."""
+        return sum(record.bytes for record in self.manifest.files.values())
+
+    @property
+    def kv_memory(self) -> list[KvMemory]:
+        """The cache's size, graph by graph, at `KV_CONTEXTS`."""
+        return [entry for graph in self.manifest.graphs for entry in _kv_memory(self.manifest.model, graph)]
+
+    @property
+    def passes(self) -> list[PassDelta]:
+        """Each pass with the operators it added and removed."""
+        return list(_deltas(self.manifest.passes))
+
+    def as_json(self) -> dict[str, Any]:
+        """The manifest with what is derived from it, for programs."""
+        return {
+            "folder": str(self.folder),
+            "verified": "sha256" if self.verified else "sizes",
+            "total_bytes": self.total_bytes,
+            "kv_memory": [vars(entry) for entry in self.kv_memory],
+            "pass_changes": {delta.record.name: delta.change for delta in self.passes},
+            "manifest": self.manifest.model_dump(mode="json"),
+        }
+
+
+def look_inside(folder: Path, *, verify: bool = False) -> Contents:
+    """Read an artifact's manifest and hold its files against it, with `verify` by sha256.
+
+    Raises:
+        ArtifactError: no artifact there, or a file that is missing or changed.
+    """
+    manifest = read_manifest(folder)
+    check_files(folder, manifest, verify=verify)
+    return Contents(folder=folder, manifest=manifest, verified=verify)
+
+
+def folded(specs: list[TensorSpec]) -> list[tuple[str, TensorSpec]]:
+    """One line for each run of per-layer tensors: (name with the layers' range, any one of them)."""
+    layers: dict[tuple[str, str, tuple[int | str, ...]], list[tuple[str, TensorSpec]]] = {}
+    for spec in specs:
+        number = next((part for part in spec.name.split(".") if part.isdecimal()), "")
+        pattern = ".".join("{}" if part == number and number else part for part in spec.name.split("."))
+        layers.setdefault((pattern, spec.dtype, tuple(spec.shape)), []).append((number, spec))
+    return [(_ranged(pattern, [n for n, _ in group]), group[0][1]) for (pattern, _, _), group in layers.items()]
+
+
+def _ranged(pattern: str, numbers: list[str]) -> str:
+    return pattern.replace("{}", numbers[0] if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}")
+
+
+def _kv_memory(model: ModelShape, graph: Graph) -> Iterator[KvMemory]:
+    token = 2 * model.layers * model.kv_heads * model.head_dim * _ITEM_BYTES[graph.kv.dtype]
+    for asked in KV_CONTEXTS:
+        tokens = min(asked, model.context_length)
+        yield KvMemory(graph=graph.file, dtype=graph.kv.dtype, asked=asked, tokens=tokens, bytes=tokens * token)
+
+
+def _deltas(passes: list[PassRecord]) -> Iterator[PassDelta]:
+    before: Counter[str] | None = None
+    for record in passes:
+        after = Counter(record.ops_after)
+        # The first record has nothing to be compared with: its change is unknown unless it left the graph alone.
+        change = {} if before is None else {op: after[op] - before[op] for op in sorted(after | before)}
+        yield PassDelta(record=record, change={op: n for op, n in change.items() if n})
+        before = after

@@ -1,0 +1,152 @@
+"""How an artifact's contents look in a terminal: rich tables that hold at 80 columns, without rules when piped."""
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from thinkport.deploy.contents import Contents, PassDelta, folded
+from thinkport.runtime.manifest import Certificate, Graph
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def size(count: int) -> str:
+    """A byte count as people read it: `137.2 MiB`."""
+    value, unit = float(count), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{count} B" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+
+
+def show(console: Console, contents: Contents) -> None:
+    """Write the whole view, section by section."""
+    sections: list[tuple[str, RenderableType]] = [
+        (contents.manifest.name, _summary(contents)),
+        ("Weights by role", _roles(contents, console)),
+        ("Passes", _passes(contents, console)),
+    ]
+    sections += [(f"Graph {graph.file}", _graph(graph, console)) for graph in contents.manifest.graphs]
+    sections += [
+        ("KV cache of one conversation", _kv(contents, console)),
+        ("Files", _files(contents, console)),
+        ("Divergence from the checkpoint", _certificate(contents.manifest.certificate, console)),
+    ]
+    for title, body in sections:
+        console.print(Text(title, style="bold"))
+        console.print(Padding(body, (0, 0, 1, 2), expand=False))
+
+
+def _table(console: Console, *headers: str, numbers: int = 0) -> Table:
+    """A table whose last `numbers` columns are right-aligned."""
+    rules = box.SIMPLE_HEAD if console.is_terminal else None
+    table = Table(box=rules, show_edge=False, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for at, header in enumerate(headers):
+        right = at >= len(headers) - numbers
+        table.add_column(header, justify="right" if right else "left", no_wrap=right, overflow="fold")
+    return table
+
+
+def _facts(rows: list[tuple[str, str]]) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(name, Text(value))
+    return grid
+
+
+def _summary(contents: Contents) -> Table:
+    manifest, model = contents.manifest, contents.manifest.model
+    revision = f" at {manifest.source.revision}" if manifest.source.revision else ""
+    shape = (
+        f"{model.family}, {model.layers} layers, hidden {model.hidden_size}, MLP {model.intermediate_size}, "
+        f"{model.attention_heads} heads and {model.kv_heads} KV heads of {model.head_dim}, "
+        f"vocabulary {model.vocab_size}, {'tied' if model.tied_embeddings else 'separate'} embeddings, "
+        f"context {model.context_length}"
+    )
+    recipe = manifest.recipe
+    checked = f"every file is there with its recorded {'sha256' if contents.verified else 'size'}"
+    thinking = f"ids {manifest.thinking.start} and {manifest.thinking.end}" if manifest.thinking else "no markers"
+    return _facts(
+        [
+            ("source", f"{manifest.source.id}{revision} ({manifest.source.dtype})"),
+            ("model", shape),
+            ("recipe", f"{recipe.name} ({recipe.precision}), {recipe.bits_per_weight:.2f} bits a weight"),
+            ("thinking", thinking),
+            ("made", f"{manifest.created} with {', '.join(f'{k} {v}' for k, v in sorted(manifest.tools.items()))}"),
+            ("size", f"{size(contents.total_bytes)} in {len(manifest.files)} files; {checked}"),
+        ]
+    )
+
+
+def _roles(contents: Contents, console: Console) -> Table:
+    table = _table(console, "role", "format", "weights", "bits a weight", numbers=2)
+    for role, stored in contents.manifest.recipe.roles.items():
+        group = f" in groups of {stored.group_size}" if stored.group_size else ""
+        level = f", level {stored.accuracy_level}" if stored.accuracy_level is not None else ""
+        table.add_row(role, f"{stored.bits} bits{group}{level}", f"{stored.weights:,}", f"{stored.bits_per_weight:.2f}")
+    return table
+
+
+def _passes(contents: Contents, console: Console) -> RenderableType:
+    if not contents.passes:
+        return Text("none: the graph is as it was traced")
+    table = _table(console, "pass", "change in operators", "fired", "nodes before", "after", numbers=3)
+    for delta in contents.passes:
+        done = delta.record
+        table.add_row(done.name, _change(delta), str(done.fired), str(done.nodes_before), str(done.nodes_after))
+    last = contents.passes[-1].record.ops_after
+    ops = ", ".join(f"{count} {op}" for op, count in sorted(last.items(), key=lambda item: (-item[1], item[0])))
+    return Group(table, Text(f"In the end: {ops}"))
+
+
+def _change(delta: PassDelta) -> str:
+    ordered = sorted(delta.change.items(), key=lambda item: (item[1] > 0, -abs(item[1]), item[0]))
+    return ", ".join(f"{count:+d} {op}" for op, count in ordered) or "-"
+
+
+def _graph(graph: Graph, console: Console) -> RenderableType:
+    cache = "one buffer for past and present" if graph.kv.in_place else "a past and a longer present"
+    prefill = f"{graph.prefill_chunk} tokens a step" if graph.several_tokens_over_past else "at once, then one by one"
+    rows = [
+        ("target", f"{graph.target}: {', '.join(graph.providers)}, ONNX Runtime {graph.onnxruntime_floor} or newer"),
+        ("nodes", f"{graph.nodes}, {'fused' if graph.fused else 'as traced'}"),
+        ("cache", f"{graph.kv.dtype}, {cache}"),
+        ("prefill", prefill),
+    ]
+    table = _table(console, "", "name", "type", "shape")
+    for way, specs in (("in", graph.inputs), ("out", graph.outputs)):
+        for name, spec in folded(specs):
+            table.add_row(way, name, spec.dtype, Text(f"({', '.join(map(str, spec.shape))})"))
+    return Group(_facts(rows), "", table)
+
+
+def _kv(contents: Contents, console: Console) -> RenderableType:
+    table = _table(console, "graph", "type", "tokens", "memory", numbers=2)
+    entries = contents.kv_memory
+    for entry in entries:
+        mark = "*" if entry.tokens < entry.asked else ""
+        table.add_row(entry.graph, entry.dtype, f"{entry.asked:,}{mark}", size(entry.bytes))
+    if all(entry.tokens == entry.asked for entry in entries):
+        return table
+    limit = contents.manifest.model.context_length
+    return Group(table, Text(f"* more than the model's context: the memory is that of {limit:,} tokens"))
+
+
+def _files(contents: Contents, console: Console) -> Table:
+    table = _table(console, "file", "size", numbers=1)
+    for name, record in sorted(contents.manifest.files.items(), key=lambda item: -item[1].bytes):
+        table.add_row(Text(name), size(record.bytes))
+    return table
+
+
+def _certificate(certificate: Certificate | None, console: Console) -> RenderableType:
+    if certificate is None:
+        return Text("not measured: the artifact was exported without a certificate")
+    table = _table(console, "graph", "tokens", "mean KL", "95 % KL", "top-1", "largest error", numbers=5)
+    for figure in certificate.figures:
+        row = (f"{figure.tokens:,}", f"{figure.kl_mean:.4g}", f"{figure.kl_p95:.4g}", f"{figure.top1_agreement:.1%}")
+        table.add_row(figure.graph, *row, f"{figure.max_relative_error:.2g}")
+    return table

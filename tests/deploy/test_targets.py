@@ -1,0 +1,75 @@
+"""The table of targets: what it says, what it refuses, and that nothing else asks a target for its name."""
+
+import ast
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from thinkport.deploy.targets import TARGETS, Target, target
+from thinkport.runtime.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_entry_is_found_by_its_name() -> None:
+    assert {name: target(name).name for name in TARGETS} == {name: name for name in TARGETS}
+
+
+def test_the_cpu_normalizes_heads_outside_attention_and_rotates_inside() -> None:
+    cpu = target("cpu")
+    assert cpu.rotary_in_attention
+    assert cpu.packed_qkv
+    assert not cpu.packed_qkv_into_attention
+    assert cpu.several_tokens_over_past
+
+
+@pytest.mark.parametrize(("asked", "hint"), [("cpuu", "did you mean 'cpu'?"), ("tpu9000", "choose one of these")])
+def test_an_unknown_target_lists_the_known_ones(asked: str, hint: str) -> None:
+    with pytest.raises(InputError, match="expected one of: cpu") as caught:
+        target(asked)
+    assert hint in str(caught.value)
+
+
+def test_an_entry_can_not_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        target("cpu").name = "gpu"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        TARGETS["gpu"] = target("cpu")  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"providers": ()}, "no provider"),
+        ({"continuation_batch": 0}, "use None"),
+        ({"continuation_batch": None}, "several tokens over a past"),
+    ],
+)
+def test_a_contradiction_is_refused_when_made(change: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        dataclasses.replace(target("cpu"), **change)  # type: ignore[arg-type]
+
+
+def test_no_code_outside_the_table_compares_with_a_target_name() -> None:
+    table = ROOT / "deploy" / "thinkport" / "deploy" / "targets.py"
+    names = {*TARGETS, "dml", "cuda"}
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for part in ("export", "deploy", "runtime_py")
+        for path in sorted((ROOT / part / "thinkport").rglob("*.py"))
+        if path != table
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Compare) and _compares_a_target_with(node, names)
+    ]
+    assert not found, f"ask the target for a capability instead: {found}"
+
+
+def _compares_a_target_with(node: ast.Compare, names: set[str]) -> bool:
+    sides = [node.left, *node.comparators]
+    about = any("target" in ast.unparse(side) for side in sides)
+    return about and any(isinstance(side, ast.Constant) and side.value in names for side in sides)
+
+
+def test_a_target_takes_keywords_only() -> None:
+    assert all(field.kw_only for field in dataclasses.fields(Target))
