@@ -1,0 +1,43 @@
+# Two commands for a newcomer, `make demo` and `make test`; both work from a clean clone and share one .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+CHECKPOINT := artifacts/checkpoints/nano-qwen3
+DEMO := artifacts/nano-int4
+QUESTION ?= What is 48213+27964?
+PYTEST_ARGS ?=
+
+.PHONY: demo test format clean
+
+demo: $(INSTALLED)
+	$(BIN)/thinkport export $(CHECKPOINT) -o $(DEMO) --precision int4 --force
+	@printf '\nThinking:\n'
+	$(BIN)/thinkport generate $(DEMO) "$(QUESTION)" --think
+	@printf '\nNot thinking:\n'
+	$(BIN)/thinkport generate $(DEMO) "$(QUESTION)" --no-think
+
+test: $(INSTALLED)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+format: $(INSTALLED)
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:
+	rm -rf $(VENV) $(DEMO) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# torch comes first and by its exact version: a CPU-only build of it, where pip is shown one, satisfies the range in
+# pyproject.toml from then on, and the gigabytes of the CUDA build stay away.
+$(INSTALLED): pyproject.toml
+	@echo "Installing into $(VENV) (minutes, the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install torch==2.13.0
+	@$(PIP) install -e ".[export,cpu,genai,dev]"
+	@touch $@
