@@ -96,6 +96,11 @@ def uniform(name: str, summary: str, body: RoleRecipe, head: RoleRecipe | None =
     return Recipe(name=name, summary=summary, attention=body, mlp=body, lm_head=head, embedding=head)
 
 
+def _require(what: str, found: int, allowed: tuple[int, ...]) -> None:
+    if found not in allowed:
+        raise RecipeError(f"{what} is {found}; expected {', '.join(map(str, allowed[:-1]))} or {allowed[-1]}")
+
+
 _G32, _G64, _G128 = (RoleRecipe(group_size=size) for size in GROUP_SIZES)
 
 _TABLE = (
@@ -133,8 +138,3 @@ def recipe_named(name: str) -> Recipe:
     near = difflib.get_close_matches(name, RECIPES, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
     raise RecipeError(f"no recipe is called {name!r}; {guess}Recipes: {', '.join(RECIPES)}")
-
-
-def _require(what: str, found: int, allowed: tuple[int, ...]) -> None:
-    if found not in allowed:
-        raise RecipeError(f"{what} is {found}; expected {', '.join(map(str, allowed[:-1]))} or {allowed[-1]}")

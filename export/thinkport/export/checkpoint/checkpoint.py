@@ -1,0 +1,123 @@
+"""A Hugging Face checkpoint: its configuration, its tokenizer files, and its weights as float32 rows on demand.
+
+Knows files; must not know any model: what the tensors should be is the family's business.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinkport.export.checkpoint.download_progress import Progress
+from thinkport.export.checkpoint.folder import read_chat_template, read_json, tensor_entries
+from thinkport.export.checkpoint.hub import resolve
+from thinkport.export.checkpoint.safetensors_file import TensorEntry, read_rows
+from thinkport.export.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An opened checkpoint. Nothing is held open; all methods may be called from several threads.
+
+    Attributes:
+        folder: where its files lie.
+        id: `owner/name` on the Hub, or the folder's name.
+        revision: the commit that was resolved; None for a local folder.
+        config: `config.json`.
+        generation_config: `generation_config.json`, or None where there is none.
+        chat_template: the Jinja source of the default template.
+        tensors: every tensor by name.
+    """
+
+    folder: Path
+    id: str
+    revision: str | None
+    config: dict[str, Any]
+    generation_config: dict[str, Any] | None
+    chat_template: str
+    tensors: Mapping[str, TensorEntry]
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
+        """Rows start..stop of a tensor as float32 (stop - start, *shape[1:]), a fresh array.
+
+        Raises:
+            CheckpointError: no such tensor, a dtype that isn't bf16, fp16 or fp32, NaN or infinity among the weights,
+                or a file that can't be read any more.
+        """
+        entry = self._entry(name)
+        block = read_rows(entry, start, stop)
+        _check_finite(entry, block, start)
+        return block
+
+    def blocks(self, name: str, max_bytes: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """(first row, float32 rows) over a whole tensor, each block at most `max_bytes` or one row."""
+        entry = self._entry(name)
+        step = max(1, max_bytes // max(1, 4 * entry.row_weights))
+        for start in range(0, entry.shape[0], step):
+            yield start, self.rows(name, start, min(start + step, entry.shape[0]))
+
+    def read(self, name: str) -> NDArray[np.float32]:
+        """A whole tensor as float32; for norms and other small ones."""
+        return self.rows(name, 0, self._entry(name).shape[0])
+
+    def _entry(self, name: str) -> TensorEntry:
+        if name not in self.tensors:
+            raise CheckpointError(f"{self.id} has no tensor {name}")
+        return self.tensors[name]
+
+
+def open_checkpoint(
+    ref: str | Path,
+    *,
+    endpoint: str | None = None,
+    cache_dir: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Checkpoint:
+    """Open a local folder or a Hub id `owner/name[@revision]`, fetching what isn't in the local cache.
+
+    Reads configuration and headers, no weight.
+
+    Args:
+        ref: the folder or id.
+        endpoint: the Hub's address; the library's own default (or its environment variable) if None.
+        cache_dir: where fetched files are kept; the library's own default if None.
+        progress: called with the bytes fetched so far.
+
+    Raises:
+        CheckpointError: it can't be found, fetched or read, or a file is missing, damaged or contradicts another.
+    """
+    found = resolve(ref, endpoint=endpoint, cache_dir=cache_dir, progress=progress)
+    folder = found.folder
+    tensors = tensor_entries(folder)  # first: an empty folder or a pickle should be called that
+    config = read_json(folder / "config.json")
+    if config is None:
+        raise CheckpointError(f"{folder} has no config.json; expected a Hugging Face checkpoint")
+    if not (folder / "tokenizer.json").is_file():
+        raise CheckpointError(f"{folder} has no tokenizer.json; save one beside the weights with save_pretrained")
+    return Checkpoint(
+        folder=folder,
+        id=found.id,
+        revision=found.revision,
+        config=config,
+        generation_config=read_json(folder / "generation_config.json"),
+        chat_template=read_chat_template(folder),
+        tensors=tensors,
+    )
+
+
+def _check_finite(entry: TensorEntry, block: NDArray[np.float32], start: int) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(block.sum()):  # a third of the cost of looking at every weight
+            return
+    bad = np.argwhere(~np.isfinite(block))
+    if len(bad):
+        where = bad[0].copy()
+        where[0] += start
+        value = block[tuple(bad[0])]
+        raise CheckpointError(
+            f"{entry.name} holds {value} at {where.tolist()} in {entry.file.name}: "
+            "the checkpoint is damaged or its training diverged"
+        )

@@ -1,0 +1,166 @@
+"""Reads safetensors lazily: the header once, then ranges of rows with plain reads.
+
+The file is never mapped: pages of a mapping count as this program's memory for as long as it stays open, and a
+checkpoint is larger than the memory it is exported in. Every read opens the file for itself, so that any number of
+threads may read at once and nothing is left open. Format: the safetensors documentation's section of that name.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinkport.export.errors import CheckpointError
+
+LARGEST_HEADER = 100_000_000  # bytes; the limit of the reference reader
+ITEM_BYTES = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 1),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
+    **dict.fromkeys(("U32", "I32", "F32"), 4),
+    **dict.fromkeys(("U64", "I64", "F64", "C64"), 8),
+}
+READABLE = ("BF16", "F16", "F32")
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """Where a tensor lies. `offset` counts bytes from the start of `file`; `dtype` is safetensors' name for it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    file: Path
+    offset: int
+    nbytes: int
+
+    @property
+    def row_weights(self) -> int:
+        """Elements of one row, a row being one index of the first dimension."""
+        return math.prod(self.shape[1:])
+
+
+def read_header(file: Path) -> dict[str, TensorEntry]:
+    """The tensors of a safetensors file, by name, in the order of their bytes.
+
+    Raises:
+        CheckpointError: the file can't be read, is cut short, or its header isn't a valid one.
+    """
+    try:
+        size = file.stat().st_size
+        with file.open("rb", buffering=0) as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if size < 8 or length > min(size - 8, LARGEST_HEADER):
+                raise CheckpointError(
+                    f"{file.name}: not a whole safetensors file: it has {size} bytes and its header claims {length}; "
+                    "fetch it again"
+                )
+            raw = stream.read(length)
+    except OSError as error:
+        raise unreadable(file, error) from error
+    header = _parse(file, raw)
+    header.pop("__metadata__", None)
+    entries = [_entry(file, name, value, 8 + length) for name, value in header.items()]
+    entries.sort(key=lambda entry: (entry.offset, entry.nbytes))
+    _check_layout(file, entries, 8 + length, size)
+    return {entry.name: entry for entry in entries}
+
+
+def read_rows(entry: TensorEntry, start: int, stop: int) -> NDArray[np.float32]:
+    """Rows start..stop of a bf16, fp16 or fp32 tensor as float32 (stop - start, *shape[1:]), a fresh array.
+
+    Raises:
+        CheckpointError: another dtype, or the file can't be read any more.
+    """
+    if entry.dtype not in READABLE:
+        raise CheckpointError(
+            f"{entry.name} is stored as {entry.dtype}; expected {', '.join(READABLE)}: "
+            "export the checkpoint that it was made from"
+        )
+    if not 0 <= start <= stop <= entry.shape[0]:
+        raise IndexError(f"rows {start}..{stop} of {entry.name}, which has {entry.shape[0]}")
+    raw = _read_raw(entry, start, stop)
+    return _to_float32(raw, entry.dtype).reshape(stop - start, *entry.shape[1:])
+
+
+def unreadable(file: Path, error: OSError) -> CheckpointError:
+    """The error for a file that the system won't let us read."""
+    return CheckpointError(f"{file} can't be read: {error.strerror or error}; check its permissions and the disk")
+
+
+def _read_raw(entry: TensorEntry, start: int, stop: int) -> NDArray[np.uint8]:
+    row_bytes = entry.row_weights * ITEM_BYTES[entry.dtype]
+    raw = np.empty((stop - start) * row_bytes, np.uint8)
+    view = raw.data
+    done = 0
+    try:
+        with entry.file.open("rb", buffering=0) as stream:
+            stream.seek(entry.offset + start * row_bytes)
+            while done < len(view):  # one call may give less than was asked, and at most 2 GiB on Linux
+                got = stream.readinto(view[done:])
+                if not got:
+                    raise CheckpointError(f"{entry.file.name} became shorter while {entry.name} was read from it")
+                done += got
+    except OSError as error:
+        raise unreadable(entry.file, error) from error
+    return raw
+
+
+def _to_float32(raw: NDArray[np.uint8], dtype: str) -> NDArray[np.float32]:
+    if dtype == "F32":
+        return raw.view("<f4")
+    if dtype == "F16":
+        return raw.view("<f2").astype(np.float32)
+    bits = raw.view("<u2").astype(np.uint32)  # bf16 is the upper half of a float32
+    bits <<= 16
+    return bits.view(np.float32)
+
+
+def _parse(file: Path, raw: bytes) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ValueError("a name occurs twice")
+        return found
+
+    try:
+        header = json.loads(raw, object_pairs_hook=unique)
+    except ValueError as error:  # also JSON's and UTF-8's errors
+        raise CheckpointError(f"{file.name}: its safetensors header isn't valid: {error}; fetch it again") from error
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{file.name}: its safetensors header isn't an object; fetch it again")
+    return header
+
+
+def _entry(file: Path, name: str, value: Any, base: int) -> TensorEntry:
+    try:
+        dtype, shape, (begin, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
+        if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)):
+            raise ValueError("a negative or fractional number")
+        nbytes = math.prod(shape) * ITEM_BYTES[dtype]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{file.name}: the header's entry for {name} isn't valid: {error!r}") from error
+    if end - begin != nbytes:
+        raise CheckpointError(
+            f"{file.name}: {name} is {dtype} {list(shape)}, {nbytes} bytes, but its offsets span {end - begin}"
+        )
+    return TensorEntry(name, dtype, shape, file, base + begin, nbytes)
+
+
+def _check_layout(file: Path, entries: list[TensorEntry], base: int, size: int) -> None:
+    """The format allows neither overlaps nor holes, and the last tensor must end where the file does."""
+    at = base
+    for entry in entries:
+        if entry.offset != at:
+            kind = "overlaps the tensor before it" if entry.offset < at else "leaves a hole before it"
+            raise CheckpointError(f"{file.name}: {entry.name} {kind}; the file is damaged, fetch it again")
+        at += entry.nbytes
+    if at > size:
+        raise CheckpointError(
+            f"{file.name} is cut short: its header describes {at} bytes and it has {size}; fetch it again"
+        )
+    if at < size:
+        raise CheckpointError(f"{file.name} has {size - at} bytes that its header doesn't describe; fetch it again")
