@@ -1,0 +1,51 @@
+"""Logits of the last rows only: a cut in front of lm_head, driven by `logits_to_keep`.
+
+Cases:
+    1. the projection that makes `logits` gets the last `logits_to_keep` rows of its input;
+    2. a graph whose logits come from no projection is left alone, and the count fails the export.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import onnx_ir as ir
+
+from thinkport.export.passes.contract import OUTSIDE, GraphPass
+from thinkport.export.passes.walk import made_by, operand
+from thinkport.export.trace import names
+from thinkport.export.trace.constant import integers
+
+_TO_THE_END = np.iinfo(np.int64).max
+
+
+class LastRows(GraphPass):
+    """`logits_to_keep`, int64 (1,), is an input with a default of 1: a prefill computes one row of logits.
+
+    A graph input that also has an initializer is optional, so callers that don't know it (onnxruntime-genai) work
+    unchanged (ONNX IR specification, "Graphs": overridable initializers).
+    """
+
+    name: ClassVar[str] = "last_rows"
+
+    def expected(self, layers: int) -> Mapping[int | None, int]:
+        return {OUTSIDE: 1}
+
+    def rewrite(self, model: ir.Model) -> Sequence[str]:
+        graph = model.graph
+        logits = next(value for value in graph.outputs if value.name == names.LOGITS)
+        head = made_by(logits, "MatMul")
+        hidden = operand(head, 0)
+        if head is None or hidden is None:
+            return []
+        keep = integers(graph, names.LOGITS_TO_KEEP, [1])
+        graph.inputs.append(keep)
+        start = ir.node("Neg", [keep], name="lm_head.Neg")
+        end, axis = integers(graph, "rows_end", [_TO_THE_END]), integers(graph, "rows_axis", [1])
+        cut = ir.node("Slice", [hidden, start.outputs[0], end, axis], name="lm_head.Slice_last_rows")
+        cut.outputs[0].type = hidden.type
+        head.replace_input_with(0, cut.outputs[0])
+        graph.insert_before(head, [start, cut])
+        if logits.shape is not None:
+            logits.shape = ir.Shape([logits.shape[0], "kept", logits.shape[2]])
+        return [cut.name or ""]

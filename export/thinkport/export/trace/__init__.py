@@ -1,0 +1,1 @@
+"""From a checkpoint's config to an unfused graph, without reading a weight."""

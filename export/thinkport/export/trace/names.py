@@ -1,0 +1,31 @@
+"""Names of graph inputs, outputs and weights: the ecosystem's for IO, the checkpoint's for weights."""
+
+import re
+
+INPUT_IDS = "input_ids"
+ATTENTION_MASK = "attention_mask"
+LOGITS = "logits"
+LOGITS_TO_KEEP = "logits_to_keep"
+
+_LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
+
+
+def past_name(layer: int, part: str) -> str:
+    """`past_key_values.N.key` or `.value`."""
+    return f"past_key_values.{layer}.{part}"
+
+
+def present_name(layer: int, part: str) -> str:
+    """`present.N.key` or `.value`."""
+    return f"present.{layer}.{part}"
+
+
+def layer_of(name: str) -> int | None:
+    """The layer a weight belongs to by its checkpoint name, None for one outside the layers."""
+    found = _LAYER.search(name)
+    return int(found.group(1)) if found else None
+
+
+def with_layer(name: str, layer: int) -> str:
+    """The same weight's name in another layer."""
+    return _LAYER.sub(lambda m: m.group(0).replace(m.group(1), str(layer)), name, count=1)

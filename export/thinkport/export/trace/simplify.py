@@ -1,0 +1,89 @@
+"""Brings a raw translation into the plain form that the passes expect.
+
+Cases:
+    1. weights and buffers lose their (meta) values and take the checkpoint's names;
+    2. shape arithmetic on constants is folded, equal expressions are merged;
+    3. sizes are asked of the same few inputs, not of whichever tensor the tracer had at hand;
+    4. slices that keep everything are dropped;
+    5. constants become initializers, each value once.
+"""
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+from onnxscript import optimizer
+
+from thinkport.export.trace import names
+from thinkport.export.trace.constant import constant
+from thinkport.export.trace.quiet import quiet
+
+_PREFIX = "model."  # the wrapper's attribute that holds the model
+_UNBOUNDED = 1 << 31
+
+
+def simplify(model: ir.Model, layers: int) -> None:
+    """Rewrite `model` in place; IO takes the names of the artifact."""
+    _name_io(model.graph, layers)
+    _name_weights(model.graph)
+    optimizer.fold_constants(model, onnx_shape_inference=False)
+    common.IdentityEliminationPass()(model)
+    _ask_sizes_of_inputs(model.graph)
+    common.CommonSubexpressionEliminationPass()(model)
+    common.LiftConstantsToInitializersPass(size_limit=0, lift_all_constants=True)(model)
+    with quiet("onnx_ir"):  # it warns of weights without a value; they get theirs when the artifact is written
+        common.DeduplicateInitializersPass()(model)
+    _drop_whole_slices(model.graph)
+    common.CommonSubexpressionEliminationPass()(model)
+    common.RemoveUnusedNodesPass()(model)
+
+
+def _name_io(graph: ir.Graph, layers: int) -> None:
+    ids, mask, *past = graph.inputs
+    logits, *present = graph.outputs
+    dims = {ids.shape[0]: "batch", ids.shape[1]: "sequence", past[0].shape[2]: "past", mask.shape[1]: "total"}
+    ids.name, mask.name, logits.name = names.INPUT_IDS, names.ATTENTION_MASK, names.LOGITS
+    parts = [(layer, part) for layer in range(layers) for part in ("key", "value")]
+    for (layer, part), before, after in zip(parts, past, present, strict=True):
+        before.name, after.name = names.past_name(layer, part), names.present_name(layer, part)
+    for value in (*graph.inputs, *graph.outputs):
+        value.shape = ir.Shape([dims.get(dim, dim) for dim in value.shape or ()])
+
+
+def _name_weights(graph: ir.Graph) -> None:
+    for name, value in list(graph.initializers.items()):
+        if not name.startswith(_PREFIX):
+            continue
+        value.const_value = None
+        value.name = name.removeprefix(_PREFIX)
+
+
+def _ask_sizes_of_inputs(graph: ir.Graph) -> None:
+    """Two inputs with the same symbolic dimension have the same size: take the first of them."""
+    inputs = {value: value.shape for value in graph.inputs}
+    for node in graph:
+        source = node.inputs[0] if node.op_type == "Shape" else None
+        if source not in inputs or "start" not in node.attributes or source is None or source.shape is None:
+            continue
+        start = node.attributes["start"].as_int()
+        dim = source.shape[start]
+        first, axis = next((v, i) for v, s in inputs.items() for i, d in enumerate(s or ()) if d == dim)
+        node.replace_input_with(0, first)
+        node.attributes["start"] = ir.AttrInt64("start", axis)
+        node.attributes["end"] = ir.AttrInt64("end", axis + 1)
+
+
+def _drop_whole_slices(graph: ir.Graph) -> None:
+    for node in graph:
+        if node.op_type == "Slice" and _keeps_all(node):
+            replacement = node.inputs[0]
+            if replacement is None:
+                continue
+            ir.convenience.replace_all_uses_with(node.outputs[0], replacement)
+            graph.remove(node, safe=True)
+
+
+def _keeps_all(node: ir.Node) -> bool:
+    values = [constant(value) for value in node.inputs[1:]]
+    if any(value is None for value in values) or len(values) < 2:
+        return False
+    start, end, *rest = (int(value.flat[0]) for value in values if value is not None and value.size == 1)
+    return start == 0 and end >= _UNBOUNDED and (len(rest) < 2 or rest[1] == 1)

@@ -1,0 +1,49 @@
+"""From a family's wrapper to an ONNX graph, on the meta device: no weight is read.
+
+Knows torch.export and torch.onnx. Must not know what a pass does with the graph.
+"""
+
+import warnings
+from typing import Any
+
+import onnx_ir as ir
+import torch
+
+from thinkport.export.families import Family
+from thinkport.export.trace.layers import lay_out_layers
+from thinkport.export.trace.quiet import quiet
+from thinkport.export.trace.simplify import simplify
+
+OPSET = 21  # the newest that DirectML's kernels take (docs of onnxruntime-directml 1.24.4)
+TRACED_LAYERS = 2  # one to be copied and one to prove that the structure repeats
+
+
+def trace(family: Family, config: dict[str, Any], shape: Any) -> ir.Model:
+    """The whole decoder as an unfused opset-21 graph.
+
+    Two layers are traced, whatever the depth; the rest are copies of the second. Weights are initializers without a
+    value, named as in the checkpoint.
+
+    Raises:
+        ExportError: the two traced layers differ, so that copying one would be wrong.
+    """
+    layers = min(TRACED_LAYERS, shape.layers)
+    wrapper, samples = family.build_traceable(config, shape, layers)
+    model = _to_onnx(wrapper, samples)
+    simplify(model, layers)
+    lay_out_layers(model, layers, shape.layers)
+    return model
+
+
+def _to_onnx(wrapper: torch.nn.Module, samples: tuple[Any, ...]) -> ir.Model:
+    dynamic = torch.export.Dim.DYNAMIC
+    pair = ({0: dynamic, 2: dynamic}, {0: dynamic, 2: dynamic})
+    shapes = ({0: dynamic, 1: dynamic}, {0: dynamic, 1: dynamic}, [pair] * len(samples[2]))
+    # The exporter warns that torchvision is missing, which nothing here needs.
+    with quiet("torch.onnx"), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(wrapper, samples, dynamic_shapes=shapes, strict=False)
+        translated = torch.onnx.export(program, dynamo=True, optimize=False, opset_version=OPSET, verbose=False)
+    if translated is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    return translated.model
