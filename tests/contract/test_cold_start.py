@@ -1,0 +1,43 @@
+"""Help and the runtime start without the packages of the export; each check is a fresh process."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "optimum")
+IMPORTS = "import thinkport.runtime"
+RUNS = """
+import sys
+from thinkport.runtime.main import main
+sys.argv = {argv!r}
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code, ended.code
+"""
+REPORTS = "\nimport json, sys\nsys.stderr.write(json.dumps(sorted(sys.modules)))\n"
+
+
+def loaded_by(source: str) -> set[str]:
+    done = subprocess.run([sys.executable, "-c", source + REPORTS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["chat", "--help"], ["generate", "--help"], ["inspect", "--help"], ["export", "--help"]],
+    ids=" ".join,
+)
+def test_help_loads_no_heavy_package(arguments: list[str]) -> None:
+    assert not loaded_by(RUNS.format(argv=["thinkport", *arguments])).intersection(HEAVY)
+
+
+def test_importing_the_runtime_loads_no_heavy_package() -> None:
+    assert not loaded_by(IMPORTS).intersection(HEAVY)
+
+
+def test_the_check_would_see_a_heavy_package() -> None:
+    assert "onnx" in loaded_by("import onnx")

@@ -1,0 +1,31 @@
+"""The public names of each part: what an embedder may rely on changes here first, and in the changelog."""
+
+import importlib
+
+import pytest
+
+NAMES = {
+    "thinkport.deploy": [
+        "TARGETS",
+        "Contents",
+        "KvMemory",
+        "Target",
+        "install_line",
+        "look_inside",
+        "require",
+        "target",
+    ],
+}
+
+
+@pytest.mark.parametrize("part", NAMES)
+def test_a_part_exports_the_pinned_names_and_nothing_else(part: str) -> None:
+    module = importlib.import_module(part)
+    assert sorted(module.__all__) == sorted(NAMES[part])
+
+
+@pytest.mark.parametrize("part", NAMES)
+def test_every_public_name_is_there_and_explained(part: str) -> None:
+    module = importlib.import_module(part)
+    unexplained = [name for name in NAMES[part] if callable(value := getattr(module, name)) and not value.__doc__]
+    assert not unexplained

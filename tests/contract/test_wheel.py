@@ -1,0 +1,134 @@
+"""The wheel holds every module and works in a clean environment that has the base dependencies alone.
+
+No network: the wheel is built with the installed hatchling, and the fresh environment gets the base dependencies as
+links to what the running one has, and nothing else. What is missing there is therefore really missing.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import Distribution, distribution, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+ROOTS = ("export", "deploy", "runtime_py")
+SAMPLE = Path(__file__).with_name("manifest.json")
+
+
+def base_dependencies() -> dict[str, Distribution]:
+    """The base dependencies of thinkport and theirs, by name, as installed in the running environment."""
+    found: dict[str, Distribution] = {}
+    todo = [Requirement(line) for line in requires("thinkport") or []]
+    while todo:
+        wanted = todo.pop()
+        if (wanted.marker and not wanted.marker.evaluate({"extra": ""})) or wanted.name.lower() in found:
+            continue
+        found[wanted.name.lower()] = installed = distribution(wanted.name)
+        todo += map(Requirement, installed.requires or [])
+    return found
+
+
+def link(installed: Distribution, packages: Path) -> None:
+    """Show a distribution's top-level folders and files in another environment."""
+    tops = {Path(file).parts[0] for file in installed.files or [] if Path(file).parts[0] not in {"..", "__pycache__"}}
+    for top in tops:
+        if not (packages / top).exists():
+            (packages / top).symlink_to(Path(str(installed.locate_file(top))))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the programs of an environment with the wheel and its base dependencies."""
+    if os.name == "nt":
+        pytest.skip("links to installed packages need a privilege on Windows")
+    folder = tmp_path_factory.mktemp("clean") / "env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    install = ["install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check", str(wheel)]
+    subprocess.run([sys.executable, "-m", "pip", "--python", str(python), *install], check=True, capture_output=True)
+    where = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    packages = Path(subprocess.run(where, check=True, capture_output=True, text=True).stdout.strip())
+    for installed in base_dependencies().values():
+        link(installed, packages)
+    return folder / "bin"
+
+
+def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run in an environment where nothing but the program's own packages can be imported."""
+    clear = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    command = [str(program), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=clear | {"COLUMNS": "200"})
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    """A whole artifact, as far as its manifest and its files' sizes tell."""
+    folder = tmp_path / "artifact"
+    folder.mkdir()
+    for name in json.loads(SAMPLE.read_bytes())["files"]:
+        (folder / name).write_bytes(f"stand-in for {name}\n".encode())
+    (folder / "thinkport.json").write_bytes(SAMPLE.read_bytes())
+    return folder
+
+
+def test_the_wheel_holds_every_module_and_the_typing_marks(wheel: Path) -> None:
+    sources = {
+        path.relative_to(ROOT / root).as_posix()
+        for root in ROOTS
+        for path in (ROOT / root / "thinkport").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("thinkport/")}
+    assert held == sources
+    assert {f"thinkport/{part}/py.typed" for part in ("export", "deploy", "runtime")} <= held
+
+
+def test_the_wheel_brings_no_file_outside_its_names(wheel: Path) -> None:
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} <= {"thinkport", "optimum"}
+
+
+def test_the_clean_environment_really_lacks_the_extras(clean: Path) -> None:
+    for name in ("onnxruntime", "torch", "transformers", "onnx", "pytest"):
+        assert run(clean / "python", "-c", f"import {name}").returncode == 1
+
+
+def test_the_base_install_imports_and_shows_its_help(clean: Path) -> None:
+    assert run(clean / "python", "-c", "import thinkport.runtime, thinkport.deploy").returncode == 0
+    shown = run(clean / "thinkport", "--help")
+    assert shown.returncode == 0, shown.stderr
+    assert all(verb in shown.stdout for verb in ("export", "inspect", "generate", "chat"))
+
+
+def test_the_base_install_inspects_an_artifact(clean: Path, artifact: Path) -> None:
+    shown = run(clean / "thinkport", "inspect", str(artifact))
+    assert shown.returncode == 0, shown.stderr
+    assert "Weights by role" in shown.stdout
+
+
+def test_running_without_an_onnx_runtime_gives_the_install_line(clean: Path, artifact: Path) -> None:
+    ended = run(clean / "thinkport", "generate", str(artifact), "hello")
+    assert (ended.returncode, ended.stdout) == (4, "")
+    assert 'pip install "thinkport[cpu]"' in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_exporting_without_its_packages_gives_the_install_line(clean: Path, tmp_path: Path) -> None:
+    ended = run(clean / "thinkport", "export", str(tmp_path), "-o", str(tmp_path / "out"))
+    assert (ended.returncode, ended.stdout) == (4, "")
+    assert 'pip install "thinkport[export,cpu]"' in ended.stderr
+    assert "Traceback" not in ended.stderr
