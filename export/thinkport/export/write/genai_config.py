@@ -1,0 +1,78 @@
+"""genai_config.json, so that onnxruntime-genai opens an artifact. Knows that file's keys; reads and writes no file.
+
+The keys are those of onnxruntime-genai 0.18, which refuses a file with any it does not know: min_p and the presence
+penalty have no place in it. The four token ids of thoughts and tool calls are left out: nothing needs them to generate,
+and the runtime's DirectML build refuses them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from thinkport.runtime.manifest import Graph, ModelShape, SamplingPreset
+
+# That runtime allocates the cache for max_length at once: at the usual 40,960 that is gigabytes for the smallest Qwen3.
+LONGEST = 4096
+ERRORS_ONLY = 3
+_INPUTS = ("input_ids", "attention_mask", "position_ids")
+
+
+def genai_config(
+    model: ModelShape,
+    graph: Graph,
+    *,
+    stop_ids: Sequence[int],
+    pad_id: int,
+    bos_id: int | None,
+    preset: SamplingPreset,
+) -> dict[str, Any]:
+    """The content of genai_config.json for a graph that runs on the CPU provider.
+
+    A `bos_id` of None, as in a tokenizer that begins a text with no token, writes the pad id: the key is required.
+    """
+    names = {spec.name for spec in graph.inputs}
+    return {
+        "model": {
+            "bos_token_id": pad_id if bos_id is None else bos_id,
+            "context_length": model.context_length,
+            "decoder": {
+                "session_options": {
+                    "log_id": "onnxruntime-genai",
+                    "log_severity_level": ERRORS_ONLY,
+                    "provider_options": [],
+                },
+                "filename": graph.file,
+                "head_size": model.head_dim,
+                "hidden_size": model.hidden_size,
+                "inputs": {name: name for name in _INPUTS if name in names}
+                | {"past_key_names": "past_key_values.%d.key", "past_value_names": "past_key_values.%d.value"},
+                "outputs": {
+                    "logits": "logits",
+                    "present_key_names": "present.%d.key",
+                    "present_value_names": "present.%d.value",
+                },
+                "num_attention_heads": model.attention_heads,
+                "num_hidden_layers": model.layers,
+                "num_key_value_heads": model.kv_heads,
+            },
+            "eos_token_id": list(stop_ids),
+            "pad_token_id": pad_id,
+            "type": model.family,
+            "vocab_size": model.vocab_size,
+        },
+        "search": _search(model, graph, preset),
+    }
+
+
+def _search(model: ModelShape, graph: Graph, preset: SamplingPreset) -> dict[str, Any]:
+    search = {
+        "do_sample": preset.temperature > 0,
+        "max_length": min(model.context_length, LONGEST),
+        "min_length": 0,
+        "num_beams": 1,
+        "num_return_sequences": 1,
+        "past_present_share_buffer": graph.kv.in_place,
+        "repetition_penalty": preset.repetition_penalty,
+    }
+    if preset.temperature > 0:
+        search |= {"temperature": preset.temperature, "top_k": preset.top_k, "top_p": preset.top_p}
+    return search

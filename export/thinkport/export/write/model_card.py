@@ -1,0 +1,149 @@
+"""The artifact's README.md, a model card as the Hugging Face Hub reads one. A pure function of the manifest.
+
+States what was measured or that nothing was; repeats no figure of the checkpoint's authors.
+"""
+
+import json
+
+from thinkport.runtime.manifest import Manifest
+
+CARD_NAME = "README.md"  # not listed in itself: its size is known only when it is written
+
+
+def model_card(manifest: Manifest, *, license_id: str | None = None) -> str:
+    """The card's text; `license_id` is the checkpoint's licence in the Hub's spelling, None when it names none."""
+    sections = [
+        _front_matter(manifest, license_id),
+        f"# {manifest.name}\n\n{_introduction(manifest)}",
+        f"## Inside\n\n{_shape(manifest)}\n\n{_roles(manifest)}\n\n{_files(manifest)}",
+        f"## Measured\n\n{_measured(manifest)}",
+        f"## Use\n\n{_use(manifest)}",
+        f"## Licence\n\n{_licence(license_id)}",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _front_matter(manifest: Manifest, license_id: str | None) -> str:
+    tags = ["onnx", "onnxruntime", "onnxruntime-genai", "thinkport", manifest.model.family, manifest.recipe.precision]
+    lines = ["---", "library_name: onnxruntime", "pipeline_tag: text-generation"]
+    if license_id is not None:
+        lines.append(f"license: {json.dumps(license_id)}")
+    if _on_the_hub(manifest):
+        lines.append(f"base_model: {json.dumps(manifest.source.id)}")
+        if manifest.recipe.precision != "fp32":
+            lines.append("base_model_relation: quantized")
+    return "\n".join([*lines, "tags:", *(f"  - {json.dumps(tag)}" for tag in tags), "---"])
+
+
+def _on_the_hub(manifest: Manifest) -> bool:
+    """A resolved commit is recorded for a Hub checkpoint only."""
+    return manifest.source.revision is not None
+
+
+def _introduction(manifest: Manifest) -> str:
+    source = f"`{manifest.source.id}`"
+    if _on_the_hub(manifest):
+        source += f" at revision `{manifest.source.revision}`"
+    return (
+        f"{source} as an ONNX artifact, made by thinkport {manifest.tools['thinkport']} "
+        f"on {manifest.created[:10]}: recipe `{manifest.recipe.name}` ({manifest.recipe.precision}), "
+        f"{manifest.recipe.bits_per_weight:.2f} bits a weight, scales counted. "
+        f"The weights come from a checkpoint in {manifest.source.dtype} and were not trained further."
+    )
+
+
+def _shape(manifest: Manifest) -> str:
+    model = manifest.model
+    return (
+        f"A {model.family} model: {model.layers} layers, hidden size {model.hidden_size}, "
+        f"MLP {model.intermediate_size}, {model.attention_heads} heads and {model.kv_heads} KV heads of "
+        f"{model.head_dim}, vocabulary {model.vocab_size:,}, context {model.context_length:,} tokens, "
+        f"{'tied' if model.tied_embeddings else 'separate'} embedding and output weights."
+    )
+
+
+def _table(headers: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, all but the first column right-aligned."""
+    lines = [headers, ["---", *["---:"] * (len(headers) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _roles(manifest: Manifest) -> str:
+    rows = [
+        [role, str(stored.bits), str(stored.group_size or "-"), f"{stored.weights:,}", f"{stored.bits_per_weight:.2f}"]
+        for role, stored in manifest.recipe.roles.items()
+    ]
+    return _table(["role", "bits", "group", "weights", "bits a weight"], rows)
+
+
+def _files(manifest: Manifest) -> str:
+    graphs = {graph.file: f"{graph.nodes} nodes, {graph.kv.dtype} KV cache" for graph in manifest.graphs}
+    rows = [
+        [f"`{name}`{f' ({graphs[name]})' if name in graphs else ''}", f"{record.bytes:,}"]
+        for name, record in sorted(manifest.files.items())
+        if name != CARD_NAME
+    ]
+    return _table(["file", "bytes"], rows)
+
+
+def _measured(manifest: Manifest) -> str:
+    if manifest.certificate is None:
+        return "Nothing was measured: the artifact was exported without a certificate."
+    rows = [
+        [
+            f"`{figure.graph}`",
+            f"{figure.tokens:,}",
+            f"{figure.kl_mean:.4g}",
+            f"{figure.kl_p95:.4g}",
+            f"{figure.top1_agreement:.1%}",
+            f"{figure.max_relative_error:.2g}",
+        ]
+        for figure in manifest.certificate.figures
+    ]
+    table = _table(["graph", "tokens", "mean KL", "95th percentile KL", "same top token", "largest error"], rows)
+    return (
+        "Divergence of each graph's next-token distribution from the checkpoint's in float32, in nats, on the texts in "
+        f"`{manifest.certificate.goldens}`; the largest error is relative to the largest logit.\n\n{table}"
+    )
+
+
+def _use(manifest: Manifest) -> str:
+    graph = manifest.graphs[0]
+    thinking = " --think" if manifest.thinking is not None else ""
+    return f"""With thinkport, in this folder:
+
+```sh
+pip install "thinkport[{graph.target}]"
+thinkport generate . "Why is the sky blue?"{thinking}
+```
+
+With onnxruntime-genai (`pip install onnxruntime-genai`):
+
+```python
+import json
+import onnxruntime_genai as og
+
+model = og.Model(".")
+tokenizer = og.Tokenizer(model)
+messages = json.dumps([{{"role": "user", "content": "Why is the sky blue?"}}])
+generator = og.Generator(model, og.GeneratorParams(model))
+generator.append_tokens(tokenizer.encode(tokenizer.apply_chat_template(messages, add_generation_prompt=True)))
+while not generator.is_done():
+    generator.generate_next_token()
+print(tokenizer.decode(generator.get_sequence(0)))
+```
+
+With plain ONNX Runtime, the graph is `{graph.file}`; `thinkport.json` describes its inputs, outputs and KV cache:
+
+```python
+import onnxruntime
+
+session = onnxruntime.InferenceSession("{graph.file}", providers={graph.providers})
+print([(tensor.name, tensor.type, tensor.shape) for tensor in session.get_inputs()])
+```"""
+
+
+def _licence(license_id: str | None) -> str:
+    if license_id is None:
+        return "The weights keep the licence of the checkpoint that they come from, which named none: ask its authors."
+    return f"The weights keep the licence of the checkpoint that they come from: `{license_id}`."

@@ -1,0 +1,95 @@
+"""The model card says what the manifest says, and no more."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thinkport.export.write.model_card import CARD_NAME, model_card
+from thinkport.runtime.manifest import Manifest
+
+yaml = pytest.importorskip("yaml", reason="PyYAML comes with the export's packages")
+SAMPLE = Path(__file__).parents[2] / "contract" / "manifest.json"
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    return Manifest.model_validate_json(SAMPLE.read_bytes())
+
+
+def of_the_hub(manifest: Manifest) -> Manifest:
+    source = manifest.source.model_copy(update={"id": "Qwen/Qwen3-0.6B", "revision": "c1899de289a04d12"})
+    return manifest.model_copy(update={"source": source})
+
+
+def front_matter(card: str) -> dict[str, Any]:
+    opening, matter, _ = card.split("---\n", 2)
+    assert opening == ""
+    read = yaml.safe_load(matter)
+    assert isinstance(read, dict)
+    return read
+
+
+def test_a_checkpoint_of_the_hub_is_the_base_model_at_its_revision(manifest: Manifest) -> None:
+    card = model_card(of_the_hub(manifest), license_id="apache-2.0")
+    matter = front_matter(card)
+    assert (matter["base_model"], matter["base_model_relation"]) == ("Qwen/Qwen3-0.6B", "quantized")
+    assert matter["license"] == "apache-2.0"
+    assert matter["pipeline_tag"] == "text-generation"
+    assert "at revision `c1899de289a04d12`" in card
+
+
+def test_a_float32_artifact_is_not_called_quantized(manifest: Manifest) -> None:
+    plain = of_the_hub(manifest)
+    plain = plain.model_copy(update={"recipe": plain.recipe.model_copy(update={"precision": "fp32"})})
+    assert "base_model_relation" not in front_matter(model_card(plain))
+
+
+def test_a_local_checkpoint_is_no_base_model(manifest: Manifest) -> None:
+    card = model_card(manifest)
+    assert "base_model" not in front_matter(card)
+    assert "`nano-qwen3` as an ONNX artifact" in card
+
+
+def test_a_name_that_yaml_would_misread_is_quoted(manifest: Manifest) -> None:
+    odd = of_the_hub(manifest)
+    odd = odd.model_copy(update={"source": odd.source.model_copy(update={"id": "no: #1"})})
+    assert front_matter(model_card(odd))["base_model"] == "no: #1"
+
+
+def test_the_certificates_figures_are_given(manifest: Manifest) -> None:
+    card = model_card(manifest)
+    assert "| `cpu.onnx` | 4,096 | 0.0123 | 0.045 | 97.2% | 0.061 |" in card
+    assert "goldens.safetensors" in card
+
+
+def test_without_a_certificate_the_card_says_that_nothing_was_measured(manifest: Manifest) -> None:
+    card = model_card(manifest.model_copy(update={"certificate": None}))
+    assert "Nothing was measured" in card
+    assert "KL |" not in card
+
+
+def test_every_role_and_every_file_but_the_card_is_listed(manifest: Manifest) -> None:
+    card = model_card(manifest)
+    assert "| attention | 4 | 32 | 1,179,648 | 5.00 |" in card
+    assert {name for name in manifest.files if f"| `{name}`" in card} == set(manifest.files) - {CARD_NAME}
+
+
+def test_a_model_without_thinking_is_not_asked_to_think(manifest: Manifest) -> None:
+    assert "--think" in model_card(manifest)
+    assert "--think" not in model_card(manifest.model_copy(update={"thinking": None}))
+
+
+def test_a_checkpoint_without_a_licence_is_said_to_have_none(manifest: Manifest) -> None:
+    card = model_card(manifest)
+    assert "license" not in front_matter(card)
+    assert "which named none" in card
+
+
+def test_the_python_it_shows_is_python(manifest: Manifest) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", model_card(manifest), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        ast.parse(block)
