@@ -36,6 +36,7 @@ def parse(arguments: list[str]) -> Any:
     """Parse as the program would, running nothing; an unknown verb or option raises."""
     command = typer.main.get_command(build_app())
     context = command.make_context("thinkport", list(arguments), resilient_parsing=True)
+    context.resilient_parsing = False
     name, verb, rest = command.resolve_command(context, list(arguments))  # type: ignore[attr-defined]
     return verb.make_context(name, rest, parent=context)
 
