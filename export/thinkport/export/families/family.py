@@ -1,0 +1,42 @@
+"""What a family must tell the exporter about its architecture. One implementation a `model_type`."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from thinkport.export.checkpoint import TensorEntry
+from thinkport.export.families.shape import DecoderShape
+from thinkport.export.quantize import Role
+
+
+class Family(Protocol):
+    """One architecture. Implementations hold no state."""
+
+    @property
+    def model_type(self) -> str:
+        """The name in `config.json`."""
+
+    def shape(self, config: Mapping[str, Any]) -> DecoderShape:
+        """The model's sizes.
+
+        Raises:
+            CheckpointError: a key is missing or isn't what it should be.
+            UnsupportedModelError: a feature that the export can't express, named.
+        """
+
+    def expected_tensors(self, shape: DecoderShape) -> dict[str, tuple[int, ...]]:
+        """Every weight that such a model has, and its shape."""
+
+    def check_weights(self, tensors: Mapping[str, TensorEntry], shape: DecoderShape) -> None:
+        """Hold a checkpoint's tensors against the expected ones.
+
+        Raises:
+            CheckpointError: one is missing, or config and weights disagree.
+            UnsupportedModelError: one that the family doesn't know.
+        """
+
+    def role(self, name: str) -> Role:
+        """What a weight is for, which is what recipes go by.
+
+        Raises:
+            KeyError: not a weight of this family.
+        """

@@ -1,0 +1,85 @@
+"""Reads a dense Qwen3's sizes from `config.json`, and refuses by name what the export can't express."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from thinkport.export.errors import CheckpointError, UnsupportedModelError
+from thinkport.export.families.config_reader import positive_float, positive_int, read_rope, required_bool
+from thinkport.export.families.shape import DecoderShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Qwen3Shape(DecoderShape):
+    """A dense Qwen3: RMS norm on every Q and K head, no biases, full attention in all layers."""
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Read and check a configuration, of either spelling.
+
+        Raises:
+            CheckpointError: a key is missing, isn't what it should be, or contradicts another.
+            UnsupportedModelError: quantized weights, sliding windows, biases, another activation or rope scaling.
+        """
+        _refuse_unsupported(config)
+        context_length = positive_int(config, "max_position_embeddings")
+        shape = cls(
+            layers=positive_int(config, "num_hidden_layers"),
+            hidden_size=positive_int(config, "hidden_size"),
+            heads=positive_int(config, "num_attention_heads"),
+            kv_heads=positive_int(config, "num_key_value_heads"),
+            head_dim=positive_int(config, "head_dim"),
+            intermediate_size=positive_int(config, "intermediate_size"),
+            vocab_size=positive_int(config, "vocab_size"),
+            context_length=context_length,
+            tied=required_bool(config, "tie_word_embeddings"),
+            rms_eps=positive_float(config, "rms_norm_eps"),
+            rope=read_rope(config, context_length),
+        )
+        _check_heads(shape)
+        return shape
+
+
+def _refuse_unsupported(config: Mapping[str, Any]) -> None:
+    quantization = config.get("quantization_config")
+    if quantization is not None:
+        method = quantization.get("quant_method") if isinstance(quantization, Mapping) else None
+        raise UnsupportedModelError(
+            f"the checkpoint is already quantized ({str(method or 'unnamed method').upper()}): rounding it twice would "
+            "lose more; export the bf16 or fp16 checkpoint that it was made from"
+        )
+    if config.get("attention_bias"):
+        raise UnsupportedModelError("attention_bias is true: biases on q, k, v and o are not supported")
+    activation = config.get("hidden_act", "silu")
+    if activation != "silu":
+        raise UnsupportedModelError(f"hidden_act is {activation!r}: only silu is supported")
+    _refuse_windows(config)
+
+
+def _refuse_windows(config: Mapping[str, Any]) -> None:
+    """`sliding_window` alone is a size that nothing uses: published configurations carry it with the switch off."""
+    if config.get("use_sliding_window"):
+        raise UnsupportedModelError(
+            f"use_sliding_window is true (a window of {config.get('sliding_window')}): "
+            "sliding-window attention is not supported"
+        )
+    kinds = config.get("layer_types") or []
+    if not isinstance(kinds, list):
+        raise CheckpointError(f"config.json: layer_types is {kinds!r}; expected a list")
+    others = sorted({str(kind) for kind in kinds} - {"full_attention"})
+    if others:
+        raise UnsupportedModelError(f"layer_types has {', '.join(others)}: only full_attention is supported")
+    if kinds and len(kinds) != config.get("num_hidden_layers"):
+        raise CheckpointError(
+            f"config.json: layer_types lists {len(kinds)} layers and num_hidden_layers is "
+            f"{config.get('num_hidden_layers')}; they must agree"
+        )
+
+
+def _check_heads(shape: DecoderShape) -> None:
+    if shape.heads % shape.kv_heads:
+        raise CheckpointError(
+            f"config.json: {shape.heads} attention heads can't share {shape.kv_heads} key-value heads evenly"
+        )
+    if shape.head_dim % 2:
+        raise CheckpointError(f"config.json: head_dim is {shape.head_dim}; rotary embedding needs an even one")

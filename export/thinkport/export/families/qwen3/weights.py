@@ -1,0 +1,114 @@
+"""Which weights a dense Qwen3 has, what each is for, and whether a checkpoint has just those.
+
+Knows names and shapes; reads no weight.
+"""
+
+import re
+from collections.abc import Mapping
+
+from thinkport.export.checkpoint import TensorEntry
+from thinkport.export.errors import CheckpointError, UnsupportedModelError
+from thinkport.export.families.shape import DecoderShape
+from thinkport.export.quantize import Role
+
+EMBEDDING = "model.embed_tokens.weight"
+LM_HEAD = "lm_head.weight"
+FINAL_NORM = "model.norm.weight"
+
+_LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)")
+_QUANTIZED = re.compile(r"\.(qweight|qzeros|scales|g_idx|weight_scale(_inv)?|weight_packed|input_scale|SCB)$")
+_COMPUTED = ".rotary_emb.inv_freq"  # a buffer that old checkpoints stored; it is rebuilt from the configuration
+
+
+def layer_name(layer: int, part: str) -> str:
+    """A layer's weight: `layer_name(3, "mlp.up_proj")` is `model.layers.3.mlp.up_proj.weight`."""
+    return f"model.layers.{layer}.{part}.weight"
+
+
+def expected_tensors(shape: DecoderShape) -> dict[str, tuple[int, ...]]:
+    """Every weight of such a model by name, matrices as (outputs, inputs)."""
+    hidden = shape.hidden_size
+    layer: dict[str, tuple[int, ...]] = {
+        "input_layernorm": (hidden,),
+        "self_attn.q_proj": (shape.q_size, hidden),
+        "self_attn.k_proj": (shape.kv_size, hidden),
+        "self_attn.v_proj": (shape.kv_size, hidden),
+        "self_attn.q_norm": (shape.head_dim,),
+        "self_attn.k_norm": (shape.head_dim,),
+        "self_attn.o_proj": (hidden, shape.q_size),
+        "post_attention_layernorm": (hidden,),
+        "mlp.gate_proj": (shape.intermediate_size, hidden),
+        "mlp.up_proj": (shape.intermediate_size, hidden),
+        "mlp.down_proj": (hidden, shape.intermediate_size),
+    }
+    expected: dict[str, tuple[int, ...]] = {EMBEDDING: (shape.vocab_size, hidden)}
+    for index in range(shape.layers):
+        expected |= {layer_name(index, part): size for part, size in layer.items()}
+    expected[FINAL_NORM] = (hidden,)
+    if not shape.tied:
+        expected[LM_HEAD] = (shape.vocab_size, hidden)
+    return expected
+
+
+def role(name: str) -> Role:
+    """What a weight is for.
+
+    Raises:
+        KeyError: not a weight of this family.
+    """
+    if name.endswith("norm.weight"):
+        return "norm"
+    if name == EMBEDDING:
+        return "embedding"
+    if name == LM_HEAD:
+        return "lm_head"
+    match = _LAYER.fullmatch(name)
+    if match and match[2].startswith("self_attn."):
+        return "attention"
+    if match and match[2].startswith("mlp."):
+        return "mlp"
+    raise KeyError(name)
+
+
+def check_weights(tensors: Mapping[str, TensorEntry], shape: DecoderShape) -> None:
+    """Hold a checkpoint's tensors against the expected ones. A tied model may store lm_head as well.
+
+    Raises:
+        CheckpointError: one is missing, has another shape, or isn't floating point: config and weights disagree.
+        UnsupportedModelError: one that a dense Qwen3 doesn't have, such as a bias.
+    """
+    expected = expected_tensors(shape)
+    _check_depth(tensors, shape)
+    for name in tensors:
+        if name not in expected and not name.endswith(_COMPUTED) and not (shape.tied and name == LM_HEAD):
+            raise UnsupportedModelError(_unexpected(name))
+    missing = [name for name in expected if name not in tensors]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        hint = "; config.json has tie_word_embeddings false" if missing == [LM_HEAD] else ""
+        raise CheckpointError(f"the checkpoint lacks {missing[0]}{more}, of {len(expected)} weights{hint}")
+    for name, size in expected.items():
+        found = tensors[name]
+        if found.shape != size:
+            raise CheckpointError(
+                f"config and weights disagree: {name} is {list(found.shape)} in {found.file.name}, "
+                f"and config.json makes it {list(size)}"
+            )
+        if found.dtype not in ("BF16", "F16", "F32"):
+            raise CheckpointError(f"{name} is stored as {found.dtype}; expected BF16, F16 or F32")
+
+
+def _check_depth(tensors: Mapping[str, TensorEntry], shape: DecoderShape) -> None:
+    found = {int(match[1]) for name in tensors if (match := _LAYER.fullmatch(name))}
+    if found and max(found) + 1 != shape.layers:
+        raise CheckpointError(
+            f"config and weights disagree: config.json says {shape.layers} layers, the weights have {max(found) + 1}"
+        )
+
+
+def _unexpected(name: str) -> str:
+    if name.endswith(".bias"):
+        return f"the checkpoint has a bias, {name}: attention and MLP biases are not supported"
+    if _QUANTIZED.search(name):
+        return f"the checkpoint is already quantized: it has {name}; export the bf16 or fp16 one that it was made from"
+    return f"the checkpoint has {name}, which a dense Qwen3 doesn't: another architecture, or an adapter to merge first"

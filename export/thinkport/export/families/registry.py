@@ -1,0 +1,29 @@
+"""The families by `model_type`: one line each."""
+
+import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from thinkport.export.errors import CheckpointError, UnsupportedModelError
+from thinkport.export.families.family import Family
+from thinkport.export.families.qwen3.family import Qwen3
+
+FAMILIES: Mapping[str, Family] = MappingProxyType({family.model_type: family for family in (Qwen3(),)})
+
+
+def family_of(config: Mapping[str, Any]) -> Family:
+    """The family that a `config.json` names.
+
+    Raises:
+        CheckpointError: it names none.
+        UnsupportedModelError: it names one that isn't here; the message lists those that are.
+    """
+    name = config.get("model_type")
+    if not isinstance(name, str):
+        raise CheckpointError("config.json lacks model_type; expected a Hugging Face checkpoint's own config.json")
+    if name not in FAMILIES:
+        near = difflib.get_close_matches(name, FAMILIES, n=1, cutoff=0.8)
+        hint = f" ({name} is another architecture than {near[0]})" if near else ""
+        raise UnsupportedModelError(f"model_type {name!r} is not supported{hint}; supported are {', '.join(FAMILIES)}")
+    return FAMILIES[name]
