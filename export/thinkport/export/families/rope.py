@@ -24,7 +24,7 @@ def inv_freq_and_scaling(shape: DecoderShape) -> tuple[Floats, float]:
     periods = (rope.theta**exponents).astype(np.float32)
     frequencies = np.reciprocal(periods)
     if rope.kind == "linear":
-        return frequencies / np.float32(rope.factor), 1.0
+        return np.asarray(frequencies / rope.factor, np.float32), 1.0
     if rope.kind == "llama3":
         return _llama3(frequencies, rope), 1.0
     if rope.kind == "yarn":
