@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
 CHECKPOINT := artifacts/checkpoints/nano-qwen3
 DEMO := artifacts/nano-int4
@@ -37,7 +37,8 @@ clean:
 # pyproject.toml from then on, and the gigabytes of the CUDA build stay away.
 $(INSTALLED): pyproject.toml
 	@echo "Installing into $(VENV) (minutes, the first time)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=..." if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install torch==2.13.0
 	@$(PIP) install -e ".[export,cpu,genai,dev]"
 	@touch $@

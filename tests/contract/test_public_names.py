@@ -1,9 +1,12 @@
 """The public names of each part: what an embedder may rely on changes here first, and in the changelog."""
 
 import importlib
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
+FOLDERS = {"thinkport.export": "export", "thinkport.deploy": "deploy", "thinkport.runtime": "runtime_py"}
 NAMES = {
     "thinkport.deploy": [
         "TARGETS",
@@ -14,6 +17,27 @@ NAMES = {
         "look_inside",
         "require",
         "target",
+    ],
+    "thinkport.runtime": [
+        "AnswerPiece",
+        "ArtifactError",
+        "Chat",
+        "End",
+        "Engine",
+        "Event",
+        "Finish",
+        "InputError",
+        "Manifest",
+        "MissingExtraError",
+        "Model",
+        "Origin",
+        "Sampler",
+        "SamplingSettings",
+        "Speed",
+        "ThinkingEnd",
+        "ThinkportError",
+        "ThoughtPiece",
+        "Token",
     ],
 }
 
@@ -29,3 +53,8 @@ def test_every_public_name_is_there_and_explained(part: str) -> None:
     module = importlib.import_module(part)
     unexplained = [name for name in NAMES[part] if callable(value := getattr(module, name)) and not value.__doc__]
     assert not unexplained
+
+
+def test_every_part_that_exports_names_is_pinned() -> None:
+    exporting = {p for p, root in FOLDERS.items() if (ROOT / root / p.replace(".", "/") / "__init__.py").is_file()}
+    assert exporting == set(NAMES)

@@ -70,8 +70,8 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run in an environment where nothing but the program's own packages can be imported."""
     clear = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    command = [str(program), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=clear | {"COLUMNS": "200"})
+    command, env = [str(program), *arguments], clear | {"COLUMNS": "200"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=program.parent)
 
 
 @pytest.fixture
