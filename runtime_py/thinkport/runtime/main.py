@@ -3,9 +3,11 @@
 Knows the entry-point group `thinkport.commands` only; must not import any part above the runtime.
 """
 
+import io
 import os
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
+from typing import Annotated
 
 import typer
 
@@ -23,14 +25,27 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(root)  # with a callback, even a single verb stays a sub-command
     for entry in sorted(entry_points(group="thinkport.commands"), key=lambda e: e.name):
         entry.load()(app)
     return app
 
 
+def root(
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Qwen3 on people's computers: export a checkpoint, run it, switch its thinking."""
+    if show_version:
+        sys.stdout.write(f"thinkport {version('thinkport')}\n")
+        raise typer.Exit
+
+
 def main() -> None:
     """Run the command line; the only place that prints errors and exits."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console that lacks a letter shows a question mark instead
     try:
         build_app()()
     except ThinkportError as error:

@@ -203,7 +203,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ArtifactError(f"{folder} has no {MANIFEST_NAME}: not an artifact; make one with `thinkport export`") from None
+        raise ArtifactError(
+            f"{folder} has no {MANIFEST_NAME}: not an artifact; make one with `thinkport export`"
+        ) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ArtifactError(f"{path} can't be read ({error}): export the artifact again") from error
     version = raw.get("schema_version") if isinstance(raw, dict) else None

@@ -1,0 +1,125 @@
+"""The KV cache of a batch of sequences, in the two ways a graph can take it.
+
+Knows buffers, lengths and IO binding; must not know tokens or what the graph computes.
+"""
+
+# ruff: noqa: D102 - what both kinds do is said in KvCache
+
+from abc import ABC, abstractmethod
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from thinkport.runtime.manifest import KvLayout, ModelShape
+
+STEP = 256  # tokens of capacity at first; it doubles up to LINEAR and then grows by LINEAR
+LINEAR = 4096
+
+
+def capacity_for(total: int, limit: int) -> int:
+    """Capacity for `total` tokens: steps of a fixed list, so that few growths copy the cache, at most `limit`."""
+    capacity = STEP
+    while capacity < total:
+        capacity += min(capacity, LINEAR)
+    return min(capacity, limit)
+
+
+class KvCache(ABC):
+    """Keys and values of every layer for `batch` sequences, each with its own length.
+
+    Owns the buffers; `binding` is the session's IO binding that they are bound to.
+    """
+
+    def __init__(self, ort: ModuleType, binding: Any, model: ModelShape, layout: KvLayout, device: str, batch: int):
+        self._ort, self._binding, self._model, self._device = ort, binding, model, device
+        self._dtype = np.dtype(layout.dtype)
+        self.batch = batch
+        self.lengths: npt.NDArray[np.int64] = np.zeros(batch, np.int64)
+        names = [f"{layer}.{part}" for layer in range(model.layers) for part in ("key", "value")]
+        self._pasts = [f"past_key_values.{name}" for name in names]
+        self._presents = [f"present.{name}" for name in names]
+
+    @property
+    def length(self) -> int:
+        """The longest sequence's length in tokens."""
+        return int(self.lengths.max())
+
+    @abstractmethod
+    def prepare(self, total: int) -> None:
+        """Bind past and present for a step after which the longest sequence has `total` tokens."""
+
+    @abstractmethod
+    def advance(self, lengths: npt.NDArray[np.int64]) -> None:
+        """Take what the step wrote; `lengths` are the sequences' lengths now."""
+
+    @abstractmethod
+    def trim(self, length: int) -> None:
+        """Forget every token from `length` on."""
+
+    def _shape(self, tokens: int) -> tuple[int, int, int, int]:
+        return (self.batch, self._model.kv_heads, tokens, self._model.head_dim)
+
+    def _value(self, array: npt.NDArray[Any]) -> Any:
+        return self._ort.OrtValue.ortvalue_from_numpy(array, self._device, 0)
+
+
+class InPlaceCache(KvCache):
+    """One buffer a layer and part, bound as past and as present, with room for later tokens."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._capacity = 0
+        self._values: list[Any] = []
+
+    def prepare(self, total: int) -> None:
+        if total > self._capacity:
+            self._grow(capacity_for(total, self._model.context_length))
+
+    def advance(self, lengths: npt.NDArray[np.int64]) -> None:
+        self.lengths = lengths
+
+    def trim(self, length: int) -> None:
+        self.lengths = np.minimum(self.lengths, length)
+
+    def _grow(self, capacity: int) -> None:
+        """Move to larger buffers one at a time, so that the peak is one buffer above the new size."""
+        kept = self.length
+        for index, (past, present) in enumerate(zip(self._pasts, self._presents, strict=True)):
+            larger = np.zeros(self._shape(capacity), self._dtype)
+            if kept:
+                larger[:, :, :kept] = self._values[index].numpy()[:, :, :kept]
+            value = self._value(larger)
+            self._values[index : index + 1] = [value]
+            self._binding.bind_ortvalue_input(past, value)
+            self._binding.bind_ortvalue_output(present, value)
+        self._capacity = capacity
+
+
+class AppendedCache(KvCache):
+    """Past is exactly the tokens seen; every step returns a new present that is past with the new tokens added."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._values = [self._value(np.zeros(self._shape(0), self._dtype)) for _ in self._pasts]
+        self._bind_presents()
+
+    def prepare(self, total: int) -> None:
+        for past, value in zip(self._pasts, self._values, strict=True):
+            self._binding.bind_ortvalue_input(past, value)
+        self._bind_presents()
+
+    def advance(self, lengths: npt.NDArray[np.int64]) -> None:
+        self._values = self._binding.get_outputs()[: len(self._presents)]
+        self.lengths = lengths
+
+    def trim(self, length: int) -> None:
+        if length < self.length:
+            self._values = [self._value(np.ascontiguousarray(v.numpy()[:, :, :length])) for v in self._values]
+            self.lengths = np.minimum(self.lengths, length)
+
+    def _bind_presents(self) -> None:
+        """Ask for fresh presents. Outputs come back in the order first bound, so the constructor binds these first."""
+        for present in self._presents:
+            self._binding.bind_output(present, self._device)

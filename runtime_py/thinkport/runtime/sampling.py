@@ -1,0 +1,180 @@
+"""Choosing the next token: settings, and pure functions on one row of logits.
+
+The order and the definitions are those of transformers' logits processors: repetition penalty, presence penalty,
+temperature, top-k, top-p, min-p. Knows numbers and ids; must not know text or modes.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.manifest import SamplingPreset
+
+Row = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSettings:
+    """How a token is drawn from logits; a setting at its default does nothing.
+
+    temperature: 0 takes the likeliest token. top_k: keep the k likeliest, None for all. top_p: keep the likeliest that
+    together reach p. min_p: keep those at least min_p times as likely as the likeliest. presence_penalty: subtracted
+    once from what was generated already. repetition_penalty: divides (multiplies, if negative) the logits of what
+    prompt or reply hold already (https://arxiv.org/abs/1909.05858).
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(self.temperature >= 0, "temperature", self.temperature, "0 (greedy) or more")
+        _require(self.top_k is None or self.top_k >= 1, "top_k", self.top_k, "1 or more, or None for no limit")
+        _require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0 and up to 1")
+        _require(0 <= self.min_p <= 1, "min_p", self.min_p, "from 0 to 1")
+        _require(self.repetition_penalty > 0, "repetition_penalty", self.repetition_penalty, "above 0 (1 is none)")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            _require(value is None or math.isfinite(value), field.name, value, "a finite number")
+
+    @classmethod
+    def from_preset(cls, preset: SamplingPreset) -> "SamplingSettings":
+        """The settings of a manifest's preset, where a top_k of 0 is no limit."""
+        return cls(**{**preset.model_dump(), "top_k": preset.top_k or None})
+
+    def override(self, values: Mapping[str, Any]) -> "SamplingSettings":
+        """These settings with some replaced by name.
+
+        Raises:
+            InputError: an unknown name, or a value out of range.
+        """
+        names = [field.name for field in fields(self)]
+        for name in values:
+            if name not in names:
+                close = get_close_matches(name, names, n=1)
+                hint = f": did you mean {close[0]!r}?" if close else f", expected one of: {', '.join(names)}"
+                raise InputError(f"unknown sampling setting {name!r}{hint}")
+        return replace(self, **values)
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise InputError(f"{name} is {value}, expected {expected}")
+
+
+class Sampler:
+    """Draws tokens by settings; remembers what was seen for the penalties. One sampler for one reply."""
+
+    def __init__(self, settings: SamplingSettings, *, seed: int | None = None, banned: Collection[int] = ()):
+        """`banned` ids are never drawn; the same `seed` draws the same tokens from the same logits."""
+        self.settings = settings
+        self._random = np.random.default_rng(seed)
+        self._banned = np.array(sorted(banned), np.int64)
+        self._prompt: set[int] = set()
+        self._generated: set[int] = set()
+
+    def start(self, prompt: Sequence[int]) -> None:
+        """Take note of the prompt, for the repetition penalty."""
+        self._prompt = set(prompt)
+        self._generated = set()
+
+    def accept(self, token: int) -> None:
+        """Take note of a token of the reply, drawn here or forced."""
+        self._generated.add(token)
+
+    def draw(self, logits: Row) -> int:
+        """The next id from logits (vocabulary,), which are left as they are."""
+        return draw(self._penalized(logits), self.settings, self._random)
+
+    def _penalized(self, logits: Row) -> Row:
+        settings = self.settings
+        if settings.repetition_penalty != 1:
+            logits = repetition_penalty(logits, _ids(self._prompt | self._generated), settings.repetition_penalty)
+        if settings.presence_penalty != 0:
+            logits = presence_penalty(logits, _ids(self._generated), settings.presence_penalty)
+        if self._banned.size:
+            logits = logits.copy()
+            logits[self._banned] = -np.inf
+        return logits
+
+
+def _ids(ids: set[int]) -> Indices:
+    return np.fromiter(ids, np.int64, len(ids))
+
+
+def repetition_penalty(logits: Row, ids: Indices, penalty: float) -> Row:
+    """A copy where the logits of `ids` are divided by the penalty if positive, else multiplied by it."""
+    logits = logits.copy()
+    seen = logits[ids]
+    logits[ids] = np.where(seen < 0, seen * penalty, seen / penalty)
+    return logits
+
+
+def presence_penalty(logits: Row, ids: Indices, penalty: float) -> Row:
+    """A copy with the penalty subtracted once from the logits of the distinct `ids`."""
+    logits = logits.copy()
+    logits[ids] -= penalty
+    return logits
+
+
+def draw(logits: Row, settings: SamplingSettings, random: np.random.Generator) -> int:
+    """One id from logits (vocabulary,) after temperature and truncation; no penalties."""
+    if settings.temperature == 0:
+        return int(np.argmax(logits))
+    ids, probabilities = candidates(logits, settings)
+    cumulative = np.cumsum(probabilities)
+    place = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
+    return int(ids[min(place, len(ids) - 1)])
+
+
+def candidates(logits: Row, settings: SamplingSettings) -> tuple[Indices, npt.NDArray[np.float64]]:
+    """Ids that may be drawn, likeliest first, and their probabilities; needs a temperature above 0.
+
+    top_k comes first and cheap, so that the rest works on k values instead of the vocabulary. Of equal logits at the
+    k-th place all are kept.
+    """
+    ids = top_k(logits, settings.top_k)
+    order = np.argsort(-logits[ids], kind="stable")
+    ids = ids[order]
+    probabilities = softmax(logits[ids] / np.float32(settings.temperature))
+    kept = min(top_p(probabilities, settings.top_p), min_p(probabilities, settings.min_p))
+    return ids[:kept], probabilities[:kept] / probabilities[:kept].sum()
+
+
+def top_k(logits: Row, k: int | None) -> Indices:
+    """Ids whose logits are at least the k-th largest, in the order of ids; those at minus infinity never count."""
+    if k is None or k >= len(logits):
+        return np.flatnonzero(logits > -np.inf)
+    threshold = np.partition(logits, -k)[-k]
+    return np.flatnonzero((logits >= threshold) & (logits > -np.inf))
+
+
+def top_p(probabilities: npt.NDArray[np.float64], p: float) -> int:
+    """How many of the falling `probabilities` it takes to reach p of their sum, at least one."""
+    if p == 1:
+        return len(probabilities)
+    # As transformers has it: drop the tail whose own cumulative share is at most 1 - p.
+    tail = np.cumsum(probabilities[::-1])[::-1] / probabilities.sum()
+    return max(1, int(np.count_nonzero(tail > 1 - p)))
+
+
+def min_p(probabilities: npt.NDArray[np.float64], p: float) -> int:
+    """How many of the falling `probabilities` are at least p times the first."""
+    return max(1, int(np.count_nonzero(probabilities >= p * probabilities[0])))
+
+
+def softmax(logits: Row) -> npt.NDArray[np.float64]:
+    """Probabilities of logits."""
+    shifted = np.exp((logits - logits.max()).astype(np.float64))
+    probabilities: npt.NDArray[np.float64] = shifted / shifted.sum()
+    return probabilities

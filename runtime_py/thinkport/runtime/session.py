@@ -1,0 +1,182 @@
+"""A graph loaded in ONNX Runtime, and lanes over it: batches of token sequences, each with its KV cache.
+
+Knows the graph's inputs and outputs. Must not know prompts, sampling or text.
+"""
+
+# ruff: noqa: D102 - what Session and OrtLane do is said in LaneSource and Lane
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.kv_cache import AppendedCache, InPlaceCache, KvCache
+from thinkport.runtime.manifest import Graph, ModelShape
+from thinkport.runtime.threads import physical_cores
+
+Ids = npt.NDArray[np.int64]
+Logits = npt.NDArray[np.float32]
+
+_ERRORS_ONLY = 3  # ONNX Runtime warns about the optional input `logits_to_keep` on every load
+
+
+class Lane(Protocol):
+    """A batch of sequences that grows by steps; one thread at a time."""
+
+    batch: int
+
+    @property
+    def length(self) -> int:
+        """Tokens in the KV cache, of the longest sequence."""
+
+    def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
+        """Run `ids` (batch, sequence) over the cache.
+
+        `lengths` (batch,) counts each row's real tokens in a right-padded first step; None takes every column.
+        Returns the logits of the last `keep` columns, (batch, keep, vocabulary), valid until the next step.
+        """
+
+    def trim(self, length: int) -> None:
+        """Forget every token from `length` on."""
+
+
+class LaneSource(Protocol):
+    """What the engine needs of a session; tests put a written fake here."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids are in [0, vocab_size)."""
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens that a sequence can have."""
+
+    @property
+    def prefill_chunk(self) -> int:
+        """How many tokens of a prompt one step takes."""
+
+    @property
+    def several_tokens_over_past(self) -> bool:
+        """Whether a step of several tokens may follow others."""
+
+    @property
+    def ragged_batches(self) -> bool:
+        """Whether the rows of a batch may differ in length."""
+
+    def open_lane(self, batch: int = 1) -> Lane:
+        """An empty lane."""
+
+
+class Session:
+    """One graph of an artifact in ONNX Runtime; lanes over it may run in different threads.
+
+    Idle threads spin for under 50 ms after a step (measured with 1.32) and then sleep, so spinning stays on:
+    `session.force_spinning_stop` would end it after every token instead of every turn, and run options ignore it.
+    """
+
+    def __init__(self, ort: ModuleType, folder: Path, graph: Graph, model: ModelShape, threads: int | None = None):
+        """Load `graph`; `threads` defaults to the physical cores that the process may use.
+
+        Raises:
+            ArtifactError: ONNX Runtime refuses the graph.
+        """
+        self.graph, self.model, self.ort = graph, model, ort
+        options = ort.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.intra_op_num_threads = threads or physical_cores() or 0
+        try:
+            self.inner = ort.InferenceSession(str(folder / graph.file), options, providers=graph.providers)
+        except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
+            raise ArtifactError(f"{folder / graph.file} can't be loaded by ONNX Runtime: {error}") from error
+        self.device = self.inner.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        self.inputs = {value.name for value in self.inner.get_inputs()}
+        self.takes_keep = "logits_to_keep" in {value.name for value in self.inner.get_overridable_initializers()}
+
+    @property
+    def vocab_size(self) -> int:
+        return self.model.vocab_size
+
+    @property
+    def context_length(self) -> int:
+        return self.model.context_length
+
+    @property
+    def prefill_chunk(self) -> int:
+        return self.graph.prefill_chunk
+
+    @property
+    def several_tokens_over_past(self) -> bool:
+        return self.graph.several_tokens_over_past
+
+    @property
+    def ragged_batches(self) -> bool:
+        """Only in place does a row's next token overwrite its padding; appended, the padding would stay between."""
+        return self.graph.kv.in_place
+
+    def open_lane(self, batch: int = 1) -> "OrtLane":
+        return OrtLane(self, batch)
+
+
+class OrtLane:
+    """A lane of a session. Id, mask and logits buffers are reused, so that a step binds three pointers and runs."""
+
+    def __init__(self, session: Session, batch: int):
+        self.batch = batch
+        self._session = session
+        self._binding: Any = session.inner.io_binding()
+        kind = InPlaceCache if session.graph.kv.in_place else AppendedCache
+        self._cache: KvCache = kind(session.ort, self._binding, session.model, session.graph.kv, session.device, batch)
+        self._arrays: dict[str, npt.NDArray[Any]] = {}  # what the binding points to has to outlive the step
+        self._keep = np.ones(1, np.int64)
+        if session.takes_keep:
+            self._keep_value = session.ort.OrtValue.ortvalue_from_numpy(self._keep)
+            self._binding.bind_ortvalue_input("logits_to_keep", self._keep_value)
+
+    @property
+    def length(self) -> int:
+        return self._cache.length
+
+    def trim(self, length: int) -> None:
+        self._cache.trim(length)
+
+    def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
+        columns = ids.shape[1]
+        past = self._cache.lengths
+        after = past + (columns if lengths is None else lengths)
+        total = self._cache.length + columns
+        self._cache.prepare(total)
+        self._bind("input_ids", ids)
+        self._bind("attention_mask", self._mask(after, total))
+        if "position_ids" in self._session.inputs:
+            self._bind("position_ids", past[:, None] + np.arange(columns))
+        logits = self._bind_logits(columns, keep)
+        self._session.inner.run_with_iobinding(self._binding)
+        self._cache.advance(after)
+        return logits[:, -keep:]
+
+    def _bind(self, name: str, values: Ids) -> None:
+        array = np.ascontiguousarray(values, np.int64)
+        self._arrays[name] = array
+        self._binding.bind_input(name, "cpu", 0, np.int64, array.shape, array.ctypes.data)
+
+    def _mask(self, lengths: Ids, total: int) -> Ids:
+        """Ones up to each row's length, (batch, total); for one sequence a view of a buffer that grows by doubling."""
+        if self.batch > 1:
+            return (np.arange(total) < lengths[:, None]).astype(np.int64)
+        ones = self._arrays.get("ones")
+        if ones is None or ones.shape[1] < total:
+            ones = self._arrays["ones"] = np.ones((1, 2 * total), np.int64)
+        return ones[:, :total]
+
+    def _bind_logits(self, columns: int, keep: int) -> Logits:
+        rows = keep if self._session.takes_keep else columns
+        self._keep[0] = keep
+        shape = (self.batch, rows, self._session.vocab_size)
+        logits = self._arrays.get("logits")
+        if logits is None or logits.shape != shape:
+            logits = self._arrays["logits"] = np.empty(shape, np.float32)
+        self._binding.bind_output("logits", "cpu", 0, np.float32, shape, logits.ctypes.data)
+        return logits
