@@ -1,7 +1,58 @@
 """The verbs of the export part. Heavy packages are imported when a verb runs, so `--help` stays quick."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+_PACKAGES = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "huggingface_hub", "onnxruntime", "psutil")
 
 
 def register(app: typer.Typer) -> None:
     """Add this part's verbs to the console command."""
+    app.command(name="export")(export_command)
+    app.command(name="recipes")(recipes_command)
+
+
+def export_command(
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="A local folder, or a Hub id: owner/name or owner/name@revision.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The artifact's folder.")],
+    target: Annotated[str, typer.Option(help="Where the graph is to run: cpu.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="int4, or fp32 to stop before quantizing.")] = "int4",
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME", help="How to quantize; `thinkport recipes` lists them.")
+    ] = None,
+    fuse: Annotated[bool, typer.Option("--fuse/--no-fuse", help="Fuse the traced graph's operators.")] = True,
+    certificate: Annotated[
+        bool,
+        typer.Option("--certificate/--no-certificate", help="Hold the artifact against its checkpoint when written."),
+    ] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace an artifact at the output path.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table.")] = False,
+) -> None:
+    """Turn a Qwen3 checkpoint into an artifact: one folder that runs."""
+    from thinkport.deploy.extras import require
+
+    require("export", *_PACKAGES)
+    from thinkport.export.cli_export import run_export
+
+    run_export(
+        quiet=quiet,
+        checkpoint=checkpoint,
+        output=output,
+        target=target,
+        precision=precision,
+        recipe=recipe,
+        fuse=fuse,
+        certificate=certificate,
+        force=force,
+    )
+
+
+def recipes_command() -> None:
+    """List the recipes: the ways to quantize."""
+    from thinkport.export.recipes_view import show_recipes
+
+    show_recipes()

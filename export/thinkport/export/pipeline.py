@@ -8,28 +8,71 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from thinkport.deploy.targets import Target
+from thinkport.export.families import DecoderShape, Family, cos_sin_tables
+from thinkport.export.passes.attention import Attention
+from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
+from thinkport.export.passes.last_rows import LastRows
+from thinkport.export.passes.matmul_nbits import MatMulNBits
+from thinkport.export.passes.packed_gate_up import PackedGateUp
+from thinkport.export.passes.packed_qkv import PackedQkv
+from thinkport.export.passes.rms_norm import RmsNorm
+from thinkport.export.passes.silu import Silu
+from thinkport.export.passes.skip_norm import SkipNorm
+from thinkport.export.quantize.recipes import Recipe
 from thinkport.runtime.manifest import PassRecord
 
 
+_PROJECTIONS = 7  # q, k, v, o, gate, up, down
+_PACKED_PROJECTIONS = 4  # qkv, o, gate_up, down
+
+
+def build_pipeline(
+    family: Family, shape: DecoderShape, target: Target, recipe: Recipe | None, *, fuse: bool
+) -> list[GraphPass]:
+    """The passes for one target; the target is asked for capabilities, never for its name."""
+    passes: list[GraphPass] = [LastRows()]  # on the traced graph too, so that all graphs have the same inputs
+    if fuse:
+        passes += _fusions(shape, target)
+    if recipe is not None:  # behind packing: a packed weight is quantized as one
+        projections = _PACKED_PROJECTIONS if fuse else _PROJECTIONS
+        passes.append(MatMulNBits(recipe=recipe, role=family.role, projections=projections, tied=shape.tied))
+    return [*passes, CleanUp()]
+
+
+def _fusions(shape: DecoderShape, target: Target) -> list[GraphPass]:
+    cos, sin = cos_sin_tables(shape)
+    attention = Attention(heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim, cos=cos, sin=sin)
+    passes: list[GraphPass] = [
+        RmsNorm(),  # before attention, which looks through the norms of its heads
+        attention,
+        CleanUp(),  # the spelled-out attention would look like more readers of q, k and v
+        PackedQkv(),  # finds its projections by the attention node
+        PackedGateUp(),
+        Silu(),
+    ]
+    if target.fused_norms:
+        passes.append(SkipNorm())  # last of the norms: it swallows additions that others match on
+    return passes
+
+
 def run_passes(model: ir.Model, passes: Sequence[GraphPass], layers: int) -> list[PassRecord]:
-    """Run every pass and record what it did.
+    """Run every pass and record what it did, the traced graph first.
 
     Raises:
         GraphError: a pass did not fire as often as it declares.
     """
-    records = []
+    records = [_record("traced", model, fired=0, before=len(list(model.graph)))]
     for graph_pass in passes:
         before = len(list(model.graph))
         fired = graph_pass.run(model, layers)
-        ops = Counter(node.op_type for node in model.graph)
-        records.append(
-            PassRecord(
-                name=graph_pass.name,
-                fired=fired,
-                nodes_before=before,
-                nodes_after=ops.total(),
-                ops_after=dict(sorted(ops.items())),
-            )
-        )
+        records.append(_record(graph_pass.name, model, fired=fired, before=before))
     return records
+
+
+def _record(name: str, model: ir.Model, *, fired: int, before: int) -> PassRecord:
+    ops = Counter(node.op_type for node in model.graph)
+    return PassRecord(
+        name=name, fired=fired, nodes_before=before, nodes_after=ops.total(), ops_after=dict(sorted(ops.items()))
+    )

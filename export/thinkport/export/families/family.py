@@ -1,11 +1,15 @@
 """What a family must tell the exporter about its architecture. One implementation a `model_type`."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.families.shape import DecoderShape
 from thinkport.export.quantize import Role
+from thinkport.runtime.manifest import Presets
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Family(Protocol):
@@ -39,4 +43,24 @@ class Family(Protocol):
 
         Raises:
             KeyError: not a weight of this family.
+        """
+
+    def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
+        """Sampling of the two modes: the checkpoint's own values over the family's published ones."""
+
+    @property
+    def thinking_tokens(self) -> tuple[str, str]:
+        """The added tokens that open and close a thought."""
+
+    @property
+    def frequencies_name(self) -> str:
+        """The traced model's buffer of rotary frequencies, which no checkpoint holds."""
+
+    def build_traceable(
+        self, config: Mapping[str, Any], shape: DecoderShape, layers: int
+    ) -> "tuple[torch.nn.Module, tuple[Any, ...]]":
+        """The model with its cache as input and output, `layers` deep, on the meta device, and sample inputs.
+
+        Inputs in order: ids (batch, sequence), mask (batch, past + sequence), a list of (key, value) pairs. Outputs:
+        logits, then the pairs.
         """

@@ -112,6 +112,7 @@ def _split_by_constant(graph: ir.Graph, split: ir.Node | None, value: ir.Value) 
     """The traced shape asks for batch and sequence; 0 in a Reshape means the same and costs no nodes."""
     if split is not None and value.shape is not None and isinstance(value.shape[-1], int):
         split.replace_input_with(1, integers(graph, "split_heads_shape", [0, 0, -1, value.shape[-1]]))
+        split.attributes["allowzero"] = ir.AttrInt64("allowzero", 0)
 
 
 def _lengths(graph: ir.Graph) -> list[ir.Value]:

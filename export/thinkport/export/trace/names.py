@@ -6,6 +6,8 @@ INPUT_IDS = "input_ids"
 ATTENTION_MASK = "attention_mask"
 LOGITS = "logits"
 LOGITS_TO_KEEP = "logits_to_keep"
+EMBEDDING = "model.embed_tokens.weight"
+LM_HEAD = "lm_head.weight"
 
 _LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 

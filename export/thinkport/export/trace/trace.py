@@ -4,12 +4,14 @@ Knows torch.export and torch.onnx. Must not know what a pass does with the graph
 """
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import onnx_ir as ir
 import torch
 
-from thinkport.export.families import Family
+from thinkport.export.families import DecoderShape, Family
+from thinkport.export.trace import names
 from thinkport.export.trace.layers import lay_out_layers
 from thinkport.export.trace.quiet import quiet
 from thinkport.export.trace.simplify import simplify
@@ -18,21 +20,30 @@ OPSET = 21  # the newest that DirectML's kernels take (docs of onnxruntime-direc
 TRACED_LAYERS = 2  # one to be copied and one to prove that the structure repeats
 
 
-def trace(family: Family, config: dict[str, Any], shape: Any) -> ir.Model:
+def trace(family: Family, config: Mapping[str, Any], shape: DecoderShape) -> ir.Model:
     """The whole decoder as an unfused opset-21 graph.
 
     Two layers are traced, whatever the depth; the rest are copies of the second. Weights are initializers without a
     value, named as in the checkpoint.
 
     Raises:
-        ExportError: the two traced layers differ, so that copying one would be wrong.
+        GraphError: the two traced layers differ, so that copying one would be wrong.
     """
     layers = min(TRACED_LAYERS, shape.layers)
     wrapper, samples = family.build_traceable(config, shape, layers)
     model = _to_onnx(wrapper, samples)
     simplify(model, layers)
+    if shape.tied:
+        _name_tied_table(model.graph)
     lay_out_layers(model, layers, shape.layers)
     return model
+
+
+def _name_tied_table(graph: ir.Graph) -> None:
+    """The tracer names a table shared by embedding and lm_head after the latter, the checkpoint after the former."""
+    table = graph.initializers.get(names.LM_HEAD)
+    if table is not None and names.EMBEDDING not in graph.initializers:
+        table.name = names.EMBEDDING
 
 
 def _to_onnx(wrapper: torch.nn.Module, samples: tuple[Any, ...]) -> ir.Model:

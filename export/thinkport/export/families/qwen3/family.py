@@ -1,13 +1,18 @@
 """The dense Qwen3 as a `Family`: what the exporter asks, answered by this folder's files."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.families.qwen3 import weights
 from thinkport.export.families.qwen3.shape import Qwen3Shape
+from thinkport.export.families.qwen3.sampling import presets
 from thinkport.export.families.shape import DecoderShape
 from thinkport.export.quantize import Role
+from thinkport.runtime.manifest import Presets
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Qwen3:
@@ -33,3 +38,25 @@ class Qwen3:
     def role(self, name: str) -> Role:
         """See `weights.role`."""
         return weights.role(name)
+
+    def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
+        """See `sampling.presets`."""
+        return presets(generation_config)
+
+    @property
+    def thinking_tokens(self) -> tuple[str, str]:
+        """As the chat template writes them."""
+        return "<think>", "</think>"
+
+    @property
+    def frequencies_name(self) -> str:
+        """A non-persistent buffer of transformers' Qwen3."""
+        return "model.rotary_emb.inv_freq"
+
+    def build_traceable(
+        self, config: Mapping[str, Any], shape: DecoderShape, layers: int
+    ) -> "tuple[torch.nn.Module, tuple[Any, ...]]":
+        """See `wrapper.build_traceable`; imports torch and transformers."""
+        from thinkport.export.families.qwen3.wrapper import build_traceable
+
+        return build_traceable(config, shape, layers)

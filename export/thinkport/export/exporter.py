@@ -1,0 +1,194 @@
+"""The whole way from a checkpoint to an artifact, one call an arrow.
+
+Knows the order of the stages. What a stage does lies in its own module.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import onnx_ir as ir
+
+from thinkport.deploy.targets import Target, target
+from thinkport.export.checkpoint import Checkpoint, open_checkpoint
+from thinkport.export.errors import OutputError
+from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
+from thinkport.export.pipeline import build_pipeline, run_passes
+from thinkport.export.progress import Advance, Listener, Silent, Stages, peak_memory
+from thinkport.export.settings import ExportSettings
+from thinkport.export.trace.trace import trace
+from thinkport.export.write import tokenizer_files as files
+from thinkport.export.write.artifact import finish_artifact
+from thinkport.export.write.blobs import Layout, plan_blobs
+from thinkport.export.write.graph_file import write_graph
+from thinkport.export.write.records import graph_record, model_record, recipe_record, tool_versions
+from thinkport.export.write.staging import check_space, check_target, staged
+from thinkport.export.write.weights_file import WeightsFile
+from thinkport.runtime.manifest import (
+    SCHEMA_VERSION,
+    Certificate,
+    Graph,
+    Manifest,
+    ModelShape,
+    PassRecord,
+    Recipe,
+    Source,
+    ThinkingIds,
+)
+
+WEIGHTS = "weights.bin"
+_SMALL_FILES = 64 << 20  # room for tokenizer, graphs and goldens beside the weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportReport:
+    """What an export did: the artifact's folder and manifest, seconds by stage, peak resident bytes of the process."""
+
+    folder: Path
+    manifest: Manifest
+    seconds: Mapping[str, float]
+    peak_memory: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """What the stages share."""
+
+    settings: ExportSettings
+    target: Target
+    checkpoint: Checkpoint
+    family: Family
+    shape: DecoderShape
+    stages: Stages
+
+
+def export(settings: ExportSettings, listener: Listener | None = None) -> ExportReport:
+    """Export a checkpoint.
+
+    Nothing is left behind when it fails, and an artifact at the output path stays what it was until the new one is whole.
+
+    Raises:
+        ThinkportError: a checkpoint, recipe, graph or output path that can't be used; see `thinkport.export.errors`.
+    """
+    check_target(settings.output, force=settings.force)
+    stages = Stages(listener or Silent())
+    with stages.stage("open"):
+        job = _open(settings, stages)
+    with stages.stage("trace"):
+        model = trace(job.family, job.checkpoint.config, job.shape)
+    with stages.stage("fuse"):
+        passes = build_pipeline(job.family, job.shape, job.target, settings.quantization, fuse=settings.fuse)
+        records = run_passes(model, passes, job.shape.layers)
+    layout = plan_blobs(model.graph)
+    check_space(settings.output, layout.nbytes + _SMALL_FILES)
+    with staged(settings.output, force=settings.force) as folder:
+        manifest = _write(job, model, records, layout, folder)
+    return ExportReport(
+        folder=settings.output, manifest=manifest, seconds=stages.seconds, peak_memory=peak_memory()
+    )
+
+
+def _open(settings: ExportSettings, stages: Stages) -> _Job:
+    checkpoint = open_checkpoint(settings.checkpoint)
+    _refuse_inside(settings.output, checkpoint.folder)
+    family = family_of(checkpoint.config)
+    shape = family.shape(checkpoint.config)
+    family.check_weights(checkpoint.tensors, shape)
+    return _Job(
+        settings=settings,
+        target=target(settings.target),
+        checkpoint=checkpoint,
+        family=family,
+        shape=shape,
+        stages=stages,
+    )
+
+
+def _refuse_inside(output: Path, folder: Path) -> None:
+    if output.resolve().is_relative_to(folder.resolve()):
+        raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
+
+
+def _write(job: _Job, model: ir.Model, records: list[PassRecord], layout: Layout, folder: Path) -> Manifest:
+    """Fill the staging folder: weights, graph, certificate, and the manifest last."""
+    graph = graph_record(model, job.target, fused=job.settings.fuse)
+    shape = model_record(job.family.model_type, job.shape)
+    with job.stages.stage("weights", layout.nbytes) as advance:
+        weights = _weights_file(job, layout, folder / WEIGHTS, advance)
+        weights_record = weights.write()
+    recipe = recipe_record(
+        model.graph, job.settings.quantization, job.family.role, weights.errors, tied=job.shape.tied
+    )
+    with job.stages.stage("graph"):
+        frequencies = {job.family.frequencies_name: inv_freq_and_scaling(job.shape)[0]}
+        write_graph(model, folder / graph.file, layout, WEIGHTS, job.checkpoint.read, frequencies)
+        files.copy_tokenizer_files(job.checkpoint, folder)
+    certificate = None
+    if job.settings.certificate:
+        from thinkport.export.certify import certify
+
+        with job.stages.stage("certify") as advance:
+            certificate = certify(folder, graph, shape, job.checkpoint, job.shape, advance=advance)
+    with job.stages.stage("manifest"):
+        return finish_artifact(
+            folder,
+            _manifest(job, graph, shape, recipe, records, certificate),
+            pad_id=files.id_of("pad_token_id", job.checkpoint),
+            bos_id=files.id_of("bos_token_id", job.checkpoint),
+            license_id=None,
+            known={WEIGHTS: weights_record},
+        )
+
+
+def _weights_file(job: _Job, layout: Layout, path: Path, advance: Advance) -> WeightsFile:
+    return WeightsFile(
+        path=path,
+        layout=layout,
+        checkpoint=job.checkpoint,
+        recipe=job.settings.quantization,
+        tied=job.shape.tied,
+        workers=job.settings.workers or os.cpu_count() or 1,
+        advance=advance,
+    )
+
+
+def _manifest(
+    job: _Job,
+    graph: Graph,
+    model: ModelShape,
+    recipe: Recipe,
+    passes: list[PassRecord],
+    certificate: Certificate | None,
+) -> Manifest:
+    """The manifest without its files."""
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=f"{job.checkpoint.id.rpartition('/')[2]}-{recipe.name}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        tools=tool_versions(),
+        source=Source(id=job.checkpoint.id, revision=job.checkpoint.revision, dtype=_dtype(job.checkpoint)),
+        model=model,
+        recipe=recipe,
+        passes=passes,
+        graphs=[graph],
+        tokenizer=files.TOKENIZER,
+        chat_template=files.CHAT_TEMPLATE,
+        special_tokens=files.special_tokens(job.checkpoint),
+        thinking=_thinking_ids(job),
+        stop_ids=files.stop_ids(job.checkpoint),
+        sampling=job.family.presets(job.checkpoint.generation_config),
+        certificate=certificate,
+        files={},
+    )
+
+
+def _thinking_ids(job: _Job) -> ThinkingIds | None:
+    ids = files.added_tokens(job.checkpoint)
+    start, end = job.family.thinking_tokens
+    return ThinkingIds(start=ids[start], end=ids[end]) if start in ids and end in ids else None
+
+
+def _dtype(checkpoint: Checkpoint) -> str:
+    return "/".join(sorted({entry.dtype for entry in checkpoint.tensors.values()}))

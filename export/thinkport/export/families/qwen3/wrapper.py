@@ -1,0 +1,76 @@
+"""Qwen3 as a function of ids, mask and (past key, past value) pairs, ready to be traced.
+
+Knows transformers' Qwen3 and its cache class. Must not know ONNX or how a graph is rewritten.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers.cache_utils import DynamicCache
+
+from thinkport.export.families.shape import DecoderShape
+
+KvPair = tuple[torch.Tensor, torch.Tensor]
+
+
+class CachedDecoder(torch.nn.Module):
+    """A causal LM whose KV cache is an input and an output.
+
+    Positions are counted from the attention mask, so rows of unequal length (right-padded prefill, then decode) keep
+    their own positions, as GroupQueryAttention counts them. The mask is spelled out here (causal and not padding)
+    rather than left to transformers, whose own builder traces into data-dependent branches.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, past: list[KvPair]
+    ) -> tuple[torch.Tensor, list[KvPair]]:
+        """One step.
+
+        Args:
+            input_ids: int64 (batch, sequence).
+            attention_mask: int64 (batch, past + sequence), 1 for a token and 0 for padding.
+            past: a (key, value) pair a layer, each (batch, kv_heads, past, head_dim).
+
+        Returns:
+            Logits (batch, sequence, vocab) and the pairs with the new tokens appended.
+        """
+        seen = past[0][0].shape[2]
+        query = torch.arange(input_ids.shape[1], device=input_ids.device)[:, None] + seen
+        key = torch.arange(attention_mask.shape[1], device=input_ids.device)[None, :]
+        visible = (key <= query)[None, None] & (attention_mask[:, None, None, :] > 0)
+        output = self.model(
+            input_ids=input_ids,
+            attention_mask=visible,
+            position_ids=(attention_mask.cumsum(1) - 1)[:, seen:],
+            past_key_values=DynamicCache(past),
+            use_cache=True,
+        )
+        return output.logits, [(layer.keys, layer.values) for layer in output.past_key_values.layers]
+
+
+def build_model(config: Mapping[str, Any], layers: int) -> torch.nn.Module:
+    """transformers' Qwen3 with `layers` layers on the current default device, in float32."""
+    settings = {k: v for k, v in config.items() if k not in ("layer_types", "torch_dtype", "dtype")}
+    settings |= {"num_hidden_layers": layers, "layer_types": ["full_attention"] * layers}
+    parsed = Qwen3Config(**settings)
+    parsed._attn_implementation = "sdpa"
+    model: torch.nn.Module = Qwen3ForCausalLM(parsed)
+    return model.eval()
+
+
+def build_traceable(config: Mapping[str, Any], shape: DecoderShape, layers: int) -> tuple[torch.nn.Module, tuple[Any, ...]]:
+    """The wrapper on the meta device and sample inputs; no dynamic dimension of a sample is 0 or 1."""
+    batch, sequence, seen = 2, 3, 5
+    with torch.device("meta"):
+        wrapper = CachedDecoder(build_model(config, layers))
+        ids = torch.zeros(batch, sequence, dtype=torch.int64)
+        mask = torch.ones(batch, seen + sequence, dtype=torch.int64)
+        size = (batch, shape.kv_heads, seen, shape.head_dim)
+        past = [(torch.zeros(size), torch.zeros(size)) for _ in range(layers)]
+    return wrapper, (ids, mask, past)

@@ -1,0 +1,54 @@
+"""What an export is asked to do."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from thinkport.deploy.targets import target
+from thinkport.export.errors import RecipeError
+from thinkport.export.quantize.recipes import DEFAULT_RECIPE, Recipe, recipe_named
+
+Precision = Literal["int4", "fp32"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """One export, checked when made.
+
+    Attributes:
+        checkpoint: a local folder, or a Hub id `owner/name[@revision]`.
+        output: the artifact's folder.
+        target: where the graph is to run.
+        precision: `int4` quantizes by `recipe`; `fp32` stops before quantizing.
+        recipe: a recipe's name; None is the default one for int4.
+        fuse: False stops before fusing: the graph as traced, a yardstick.
+        certificate: whether to hold the artifact against its checkpoint when it is written.
+        force: replace an artifact at `output`.
+        workers: threads that quantize; None is one a core.
+
+    Raises:
+        RecipeError: a recipe with fp32, or an unknown one.
+        InputError: an unknown target.
+    """
+
+    checkpoint: str
+    output: Path
+    target: str = "cpu"
+    precision: Precision = "int4"
+    recipe: str | None = None
+    fuse: bool = True
+    certificate: bool = True
+    force: bool = False
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        target(self.target)
+        if self.precision == "fp32" and self.recipe is not None:
+            raise RecipeError(f"recipe {self.recipe!r} with precision fp32, which does not quantize: leave one out")
+        if self.recipe is not None:
+            recipe_named(self.recipe)
+
+    @property
+    def quantization(self) -> Recipe | None:
+        """The recipe to apply; None for fp32."""
+        return None if self.precision == "fp32" else recipe_named(self.recipe or DEFAULT_RECIPE)

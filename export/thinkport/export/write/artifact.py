@@ -1,0 +1,66 @@
+"""The last stage of an artifact: what is derived from its manifest, and the manifest itself, written last of all.
+
+Knows the folder's layout. Must not know how the graph or the weights were made.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from thinkport.export.write.genai_config import genai_config
+from thinkport.export.write.model_card import CARD_NAME, model_card
+from thinkport.runtime.manifest import MANIFEST_NAME, FileRecord, Manifest, hash_file
+
+GENAI_CONFIG = "genai_config.json"
+
+
+def finish_artifact(
+    folder: Path,
+    manifest: Manifest,
+    *,
+    pad_id: int | None,
+    bos_id: int | None,
+    license_id: str | None,
+    known: Mapping[str, FileRecord],
+) -> Manifest:
+    """Write genai_config.json, the model card and `thinkport.json`; returns the manifest with every file recorded.
+
+    `known` are files hashed while they were written; the others are hashed here. Everything is on the disk when the
+    manifest is.
+    """
+    config = genai_config(
+        manifest.model,
+        manifest.graphs[0],
+        stop_ids=manifest.stop_ids,
+        pad_id=manifest.stop_ids[-1] if pad_id is None else pad_id,
+        bos_id=bos_id,
+        preset=manifest.sampling.thinking,
+    )
+    _write_json(folder / GENAI_CONFIG, config)
+    manifest = manifest.model_copy(update={"files": _records(folder, known)})
+    (folder / CARD_NAME).write_text(model_card(manifest, license_id=license_id), encoding="utf-8", newline="\n")
+    manifest = manifest.model_copy(update={"files": _records(folder, manifest.files)})
+    for path in folder.iterdir():
+        _sync(path)
+    _write_json(folder / MANIFEST_NAME, manifest.model_dump(mode="json"))
+    _sync(folder / MANIFEST_NAME)
+    return manifest
+
+
+def _records(folder: Path, known: Mapping[str, FileRecord]) -> dict[str, FileRecord]:
+    return {
+        path.name: known.get(path.name) or FileRecord(bytes=path.stat().st_size, sha256=hash_file(path))
+        for path in sorted(folder.iterdir())
+    }
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+
+
+def _sync(path: Path) -> None:
+    """A power cut must not leave a manifest that speaks of bytes that never reached the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

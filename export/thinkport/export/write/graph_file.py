@@ -1,0 +1,54 @@
+"""Writes a graph file whose large initializers lie in `weights.bin`.
+
+Knows onnx_ir's external tensors. Must not know how a weight is quantized.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from thinkport.export.trace.source import source_of
+from thinkport.export.write.blobs import Layout
+
+ReadTensor = Callable[[str], np.ndarray]
+
+_IR_VERSION = 10  # ONNX 1.16: what opset 21 needs, and what every supported ONNX Runtime reads
+_OPSETS = {"": 21, "com.microsoft": 1}
+
+
+def write_graph(
+    model: ir.Model,
+    path: Path,
+    layout: Layout,
+    weights: str,
+    read: ReadTensor,
+    derived: Mapping[str, np.ndarray],
+) -> None:
+    """Give every initializer its value and save the graph.
+
+    Args:
+        model: the finished graph; its initializers get their values in place.
+        path: the `.onnx` file to write.
+        layout: what lies where in `weights.bin`.
+        weights: the name of that file, beside `path`.
+        read: a small checkpoint tensor by name, float32.
+        derived: buffers that no checkpoint holds (rotary's frequencies), by name.
+    """
+    for name, value in model.graph.initializers.items():
+        blob = layout.by_name.get(name)
+        if blob is not None:
+            assert value.dtype is not None
+            assert value.shape is not None
+            value.const_value = ir.ExternalTensor(
+                weights, blob.offset, blob.nbytes, value.dtype, shape=value.shape, name=name, base_dir=path.parent
+            )
+        elif (source := source_of(value)) is not None:
+            array = np.concatenate([derived[n] if n in derived else read(n) for n in source.tensors])
+            value.const_value = ir.tensor(array, name=name)
+    model.ir_version = _IR_VERSION
+    model.graph.opset_imports.clear()
+    model.graph.opset_imports.update(_OPSETS)
+    model.producer_name, model.producer_version = "thinkport", None
+    ir.save(model, path)

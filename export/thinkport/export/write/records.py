@@ -1,0 +1,124 @@
+"""The manifest's records of a finished graph: model, graph, recipe, tools.
+
+Knows the manifest's schema and onnx_ir values. Must not write files.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+import onnx_ir as ir
+
+from thinkport.deploy.targets import Target
+from thinkport.export.families import DecoderShape
+from thinkport.export.quantize import Recipe as QuantizeRecipe
+from thinkport.export.quantize import Role, RoundingError
+from thinkport.export.trace.source import source_of
+from thinkport.export.write.blobs import nbytes_of
+from thinkport.runtime.manifest import Graph, KvLayout, ModelShape, Recipe, RoleFormat, TensorSpec
+
+_TOOLS = ("thinkport", "torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
+
+
+def model_record(family: str, shape: DecoderShape) -> ModelShape:
+    """The model's numbers."""
+    return ModelShape(
+        family=family,
+        layers=shape.layers,
+        hidden_size=shape.hidden_size,
+        attention_heads=shape.heads,
+        kv_heads=shape.kv_heads,
+        head_dim=shape.head_dim,
+        intermediate_size=shape.intermediate_size,
+        vocab_size=shape.vocab_size,
+        context_length=shape.context_length,
+        tied_embeddings=shape.tied,
+        rope_theta=shape.rope.theta,
+    )
+
+
+def graph_record(model: ir.Model, target: Target, *, fused: bool) -> Graph:
+    """What a runtime must know of a graph file before opening it."""
+    graph = model.graph
+    chunk = target.prefill_chunk if target.several_tokens_over_past else None
+    return Graph(
+        file=f"{target.name}.onnx",
+        target=target.name,
+        providers=list(target.providers),
+        onnxruntime_floor=target.onnxruntime_floor,
+        fused=fused,
+        nodes=len(list(graph)),
+        kv=KvLayout(dtype="float32", in_place=fused),
+        inputs=[_spec(value) for value in graph.inputs],
+        outputs=[_spec(value) for value in graph.outputs],
+        several_tokens_over_past=target.several_tokens_over_past,
+        prefill_chunk=chunk or 1,
+    )
+
+
+def recipe_record(
+    graph: ir.Graph, recipe: QuantizeRecipe | None, role: Callable[[str], Role], errors: Mapping[str, RoundingError], *, tied: bool
+) -> Recipe:
+    """How every weight was stored, by role, from the graph's own initializers; a shared one counts once."""
+    bits: dict[str, int] = {}
+    weights: dict[str, int] = {}
+    seen = set()
+    for value in graph.initializers.values():
+        source = source_of(value)
+        if source is None or source in seen or not _is_matrix(value):
+            continue
+        seen.add(source)
+        name: str = source.role or role(source.tensors[0])
+        bits[name] = bits.get(name, 0) + 8 * nbytes_of(value)
+        if source.part == "codes":
+            how = recipe.for_role(name, tied=tied) if recipe is not None else None  # type: ignore[arg-type]
+            weights[name] = weights.get(name, 0) + nbytes_of(value) * 8 // (how.bits if how else 8)
+        elif source.part == "whole":
+            weights[name] = weights.get(name, 0) + nbytes_of(value) // 4
+    roles = {name: _format(name, bits[name], weights[name], recipe, errors, tied=tied) for name in sorted(weights)}
+    return Recipe(
+        name=recipe.name if recipe else "fp32",
+        precision="int4" if recipe else "fp32",
+        bits_per_weight=sum(bits.values()) / sum(weights.values()),
+        roles=roles,
+    )
+
+
+def _format(
+    name: str,
+    bits: int,
+    weights: int,
+    recipe: QuantizeRecipe | None,
+    errors: Mapping[str, RoundingError],
+    *,
+    tied: bool,
+) -> RoleFormat:
+    how = recipe.for_role(name, tied=tied) if recipe is not None else None  # type: ignore[arg-type]
+    return RoleFormat(
+        bits=how.bits if how else 32,
+        group_size=how.group_size if how else None,
+        accuracy_level=how.accuracy_level if how else None,
+        weights=weights,
+        bits_per_weight=bits / weights,
+        relative_error=errors[name].relative if name in errors else None,
+    )
+
+
+def _is_matrix(value: ir.Value) -> bool:
+    return value.shape is not None and len(value.shape) > 1
+
+
+def _spec(value: ir.Value) -> TensorSpec:
+    dtype = "unknown" if value.dtype is None else str(value.dtype.numpy())
+    dims = [dim if isinstance(dim, int) else str(dim) for dim in value.shape or ()]
+    return TensorSpec(name=value.name or "", dtype=dtype, shape=dims)
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of what made the artifact."""
+    found = {}
+    for name in _TOOLS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

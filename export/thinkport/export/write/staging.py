@@ -1,0 +1,98 @@
+"""A folder that appears whole or not at all.
+
+Everything is written into a hidden sibling and renamed once it is complete. Killed at any moment, the target path
+holds the old folder or nothing; what was left behind is cleared by the next run.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from thinkport.export.errors import OutputError
+from thinkport.runtime.manifest import MANIFEST_NAME
+
+_PARTIAL, _REPLACED = "partial", "replaced"
+
+
+@contextmanager
+def staged(target: Path, *, force: bool) -> Iterator[Path]:
+    """A new folder to fill; on leaving without an error it becomes `target`.
+
+    Raises:
+        OutputError: `target` exists and `force` is not given, is something else than an artifact, or can't be written.
+    """
+    target = target.absolute()
+    _recover(target)
+    check_target(target, force=force)
+    staging = _sibling(target, _PARTIAL)
+    try:
+        staging.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(f"can't write beside {target} ({error.strerror}): choose another output path") from error
+    try:
+        yield staging
+        _put_in_place(staging, target)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def check_target(target: Path, *, force: bool) -> None:
+    """Refuse an output path before any work is done for it.
+
+    Raises:
+        OutputError: it exists without `force`, or is no artifact, which is never replaced.
+    """
+    if not target.exists() and not target.is_symlink():
+        return
+    if not force:
+        raise OutputError(f"{target} exists: give --force to replace it, or another output path")
+    empty = target.is_dir() and not any(target.iterdir())
+    if not empty and not (target / MANIFEST_NAME).is_file():
+        raise OutputError(f"{target} is not an artifact (it has no {MANIFEST_NAME}): --force replaces artifacts only")
+
+
+def check_space(target: Path, nbytes: int) -> None:
+    """Refuse to start what the disk can't hold.
+
+    Raises:
+        OutputError: fewer than `nbytes` bytes are free where `target` will lie.
+    """
+    parent = next(p for p in (target.absolute(), *target.absolute().parents) if p.is_dir())
+    free = shutil.disk_usage(parent).free
+    if free < nbytes:
+        raise OutputError(
+            f"the artifact needs {nbytes / 1e9:.2f} GB and {parent} has {free / 1e9:.2f} GB free: "
+            "make room or choose another output path"
+        )
+
+
+def _put_in_place(staging: Path, target: Path) -> None:
+    replaced = _sibling(target, _REPLACED)
+    if target.exists():
+        target.rename(replaced)
+    staging.rename(target)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _sibling(target: Path, kind: str) -> Path:
+    return target.with_name(f".{target.name}.{kind}-{os.getpid()}")
+
+
+def _recover(target: Path) -> None:
+    """Clear what runs that are no longer alive left beside `target`, putting back an artifact caught in between."""
+    if not target.parent.is_dir():
+        return
+    for kind in (_REPLACED, _PARTIAL):
+        for left in target.parent.glob(f".{target.name}.{kind}-*"):
+            process = left.name.rpartition("-")[2]
+            if process.isdigit() and int(process) != os.getpid() and psutil.pid_exists(int(process)):
+                continue
+            if kind == _REPLACED and not target.exists():
+                left.rename(target)
+            else:
+                shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,113 @@
+"""Writes `weights.bin`: each weight is read, quantized and written in row blocks, none of them kept.
+
+Knows the plan, the checkpoint and the recipe. Must not know a graph.
+"""
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.errors import GraphError
+from thinkport.export.quantize.recipes import Recipe, Role
+from thinkport.export.quantize.stream import RoundingError, RowBlock, quantize_tensor
+from thinkport.export.write.blobs import Blob, Layout
+from thinkport.runtime.manifest import FileRecord
+
+_BLOCK_BYTES = 16 << 20
+
+Advance = Callable[[int], None]
+
+
+@dataclass
+class WeightsFile:
+    """Writes a layout front to back, hashing as it goes.
+
+    `errors` holds what rounding cost by role. `advance` is told the bytes of the file that are done.
+    """
+
+    path: Path
+    layout: Layout
+    checkpoint: Checkpoint
+    recipe: Recipe | None
+    tied: bool
+    workers: int
+    advance: Advance
+    errors: dict[str, RoundingError] = field(default_factory=dict)
+
+    def write(self) -> FileRecord:
+        """Write the whole file and return its size and sha256.
+
+        Raises:
+            CheckpointError: a tensor can't be read, or holds NaN or infinity.
+            OSError: the file can't be written.
+        """
+        digest = hashlib.sha256()
+        blobs = list(self.layout.blobs)
+        with self.path.open("wb") as file, ThreadPoolExecutor(self.workers) as pool:
+            output = _Output(file, digest.update, self.advance)
+            while blobs:
+                blob = blobs.pop(0)
+                output.pad_to(blob.offset)
+                if blob.constant is not None:
+                    output.put(np.ascontiguousarray(blob.constant))
+                elif blob.source is not None and blob.source.part == "whole":
+                    self._copy(blob, output)
+                else:
+                    scales = blobs.pop(0) if blobs else None
+                    self._quantize(blob, scales, output, pool)
+        return FileRecord(bytes=output.position, sha256=digest.hexdigest())
+
+    def _copy(self, blob: Blob, output: "_Output") -> None:
+        assert blob.source is not None
+        for name in blob.source.tensors:
+            for _, block in self.checkpoint.blocks(name, _BLOCK_BYTES):
+                output.put(block)
+
+    def _quantize(self, codes: Blob, scales: Blob | None, output: "_Output", pool: ThreadPoolExecutor) -> None:
+        """Codes as they come; their scales, a few per cent of them, are kept until the codes are written."""
+        source = codes.source
+        assert source is not None
+        assert source.role is not None
+        assert self.recipe is not None
+        if scales is None or scales.source is None or scales.source.tensors != source.tensors:
+            raise GraphError(f"the codes of {source.tensors[0]} are not followed by their scales in the plan")
+        how = self.recipe.for_role(cast(Role, source.role), tied=self.tied)
+        assert how is not None
+        kept: list[np.ndarray] = []
+
+        def sink(block: RowBlock) -> None:
+            output.put(block.packed)
+            kept.append(block.scales)
+
+        error = quantize_tensor(self.checkpoint, source.tensors, how, sink, pool=pool, workers=self.workers)
+        self.errors[source.role] = self.errors.get(source.role, RoundingError()) + error
+        output.pad_to(scales.offset)
+        for part in kept:
+            output.put(part)
+
+
+@dataclass
+class _Output:
+    """A file written front to back."""
+
+    file: BinaryIO
+    update: Callable[[memoryview], None]
+    advance: Advance
+    position: int = 0
+
+    def put(self, array: np.ndarray) -> None:
+        data = memoryview(array).cast("B")
+        self.file.write(data)
+        self.update(data)
+        self.position += len(data)
+        self.advance(len(data))
+
+    def pad_to(self, offset: int) -> None:
+        if offset > self.position:
+            self.put(np.zeros(offset - self.position, np.uint8))
