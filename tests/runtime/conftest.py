@@ -1,0 +1,121 @@
+"""Written fakes: a session whose model is a function of all ids so far, and a byte-level tokenizer of a few tokens."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from tokenizers import AddedToken, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer as Backend
+
+from thinkport.runtime.manifest import Manifest, ThinkingIds
+from thinkport.runtime.model import Model
+from thinkport.runtime.template import ChatTemplate
+from thinkport.runtime.tokenizer import Tokenizer
+
+MARKERS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tool_response>")
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "artifacts" / "nano" / "chat_template.jinja"
+NextId = Callable[[list[int]], int]
+
+
+settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
+settings.load_profile("no deadline")
+
+
+def mixed(ids: list[int]) -> int:
+    """A next id that depends on every id before it and on their order."""
+    value = 7
+    for token in ids:
+        value = (value * 31 + token + 1) % 1_000_003
+    return value
+
+
+class FakeLane:
+    """A lane whose logits peak at `next_id` of all that it holds."""
+
+    def __init__(self, session: "FakeSession", batch: int):
+        self.session, self.batch = session, batch
+        self.rows: list[list[int]] = [[] for _ in range(batch)]
+
+    @property
+    def length(self) -> int:
+        return max(map(len, self.rows))
+
+    def step(self, ids, lengths=None, keep=1):
+        self.session.steps.append(ids.shape[1])
+        logits = np.zeros((self.batch, ids.shape[1], self.session.vocab_size), np.float32)
+        for at, row in enumerate(self.rows):
+            for column in range(ids.shape[1] if lengths is None else lengths[at]):
+                row.append(int(ids[at, column]))
+                logits[at, column, self.session.next_id(row) % self.session.vocab_size] = 9
+        return logits[:, -keep:]
+
+    def trim(self, length: int) -> None:
+        self.rows = [row[:length] for row in self.rows]
+
+
+class FakeSession:
+    """Lanes over a made-up model; `steps` are the sizes of all steps."""
+
+    def __init__(self, next_id: NextId = mixed, *, several_tokens_over_past: bool = True, context_length: int = 4096):
+        self.next_id = next_id
+        self.several_tokens_over_past = several_tokens_over_past
+        self.ragged_batches = True
+        self.vocab_size, self.context_length, self.prefill_chunk = 300, context_length, 8
+        self.steps: list[int] = []
+
+    def open_lane(self, batch: int = 1) -> FakeLane:
+        return FakeLane(self, batch)
+
+
+@pytest.fixture(scope="session")
+def new_session() -> type[FakeSession]:
+    return FakeSession
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pairs = [("h", "i"), ("Ġ", "o"), ("Ġo", "n")]
+    vocabulary = {token: at for at, token in enumerate([*letters, *(a + b for a, b in pairs)])}
+    backend = Backend(models.BPE(vocab=vocabulary, merges=pairs))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in MARKERS[:3]])
+    backend.add_tokens([AddedToken(token, normalized=False, special=False) for token in MARKERS[3:]])
+    return Tokenizer(backend)
+
+
+@pytest.fixture(scope="session")
+def template() -> ChatTemplate:
+    return ChatTemplate.from_file(TEMPLATE, {"eos_token": "<|im_end|>"})
+
+
+@pytest.fixture(scope="session")
+def thinking_ids(tokenizer: Tokenizer) -> ThinkingIds:
+    return ThinkingIds(start=tokenizer.added["<think>"], end=tokenizer.added["</think>"])
+
+
+@pytest.fixture(scope="session")
+def new_model(tokenizer: Tokenizer, template: ChatTemplate, thinking_ids: ThinkingIds) -> Callable[..., Model]:
+    """Makes a model that says `replies` in turn, or whatever `mixed` gives."""
+    sample = Manifest.model_validate_json((ROOT / "tests" / "contract" / "manifest.json").read_text(encoding="utf-8"))
+    stop = tokenizer.added["<|im_end|>"]
+    manifest = sample.model_copy(update={"thinking": thinking_ids, "stop_ids": [stop]})
+
+    def make(*replies: str, **options) -> Model:
+        heads = tokenizer.encode("<|im_start|>assistant\n")
+        said = [[*tokenizer.encode(reply), stop] for reply in replies]
+
+        def next_id(ids: list[int]) -> int:
+            starts = [at + len(heads) for at in range(len(ids)) if ids[at : at + len(heads)] == heads]
+            if not starts:
+                return stop
+            reply, done = said[min(len(starts), len(said)) - 1], ids[starts[-1] :]
+            return reply[len(done)] if done == reply[: len(done)] and len(done) < len(reply) else stop
+
+        return Model(manifest, tokenizer, template, FakeSession(next_id if replies else mixed, **options))
+
+    return make
