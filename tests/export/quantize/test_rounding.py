@@ -105,7 +105,9 @@ def test_a_group_too_small_to_divide_by_counts_as_zeros() -> None:
 
 
 def test_rows_are_rounded_alike_whatever_stands_around_them() -> None:
-    weights = np.random.default_rng(1).standard_normal((2500, 128), dtype=np.float32)  # several chunks
+    weights = np.random.default_rng(1).standard_normal(
+        (2500, 128), dtype=np.float32
+    )  # two chunks, the border within the slice
     whole = quantize_rows(weights, bits=4, group_size=64, search=True)
     alone = quantize_rows(weights[2040:2060].copy(), bits=4, group_size=64, search=True)
     np.testing.assert_array_equal(whole.codes[2040:2060], alone.codes)
