@@ -23,7 +23,7 @@ Codes = NDArray[np.uint8]
 # Chosen greedily among ratios 0.75-2 of either sign, on normal weights with loud columns and on heavy-tailed ones; the
 # other sign (the extreme on +7) adds nothing that shows in four digits.
 SEARCH_RATIOS = (1.0, 0.906, 0.969, 1.031, 1.094, 1.1875, 1.3125)
-# Measured best with two threads, which hand the interpreter's lock to each other between calls: 64 Ki is a third slower.
+# Two threads hand the interpreter's lock to each other between calls, so short calls cost: 64 Ki is a third slower.
 CHUNK_WEIGHTS = 256 * 1024
 SMALLEST_EXTREME = np.float32(2.0**-100)  # below it a group counts as zero: dividing by it would leave float32's range
 
