@@ -113,7 +113,6 @@ class _Rounder:
         np.divide(-extreme, steps, out=scales)
         scales[zero] = 1.0
         np.add(scaled, self.half, out=codes, casting="unsafe", dtype=np.float32)
-        codes[zero] = np.uint8(self.half)
         return self._errors(weights, scaled, scales)
 
     def _extremes(self, weights: Floats) -> Floats:
