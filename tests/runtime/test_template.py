@@ -15,7 +15,21 @@ from thinkport.runtime.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINTS = {"nano": ROOT / "artifacts" / "checkpoints" / "nano-qwen3", "qwen3": ROOT.parent / "shared" / "qwen3"}
-WORDS = "hello Ünïcode 你好 🙂 مرحبا /think /no_think {\"a\":1} <b>&'x' e\u0301".split(" ") + ["\n\n", "  ", ""]
+WORDS = [
+    "hello",
+    "Ünïcode",
+    "你好",
+    "🙂",
+    "مرحبا",
+    "/think",
+    "/no_think",
+    '{"a":1}',
+    "<b>&'x'",
+    "e\u0301",
+    "\n\n",
+    "  ",
+    "",
+]
 MARKERS = ["<think>", "</think>", "<|im_end|>", "<|im_start|>system\n", "<tool_response>", "</tool_response>"]
 TOOL = {"type": "function", "function": {"name": "look_up", "description": "é <&>", "parameters": {"type": "object"}}}
 
@@ -29,7 +43,7 @@ def turns(words: list[str]) -> st.SearchStrategy[list[dict]]:
     arguments = st.fixed_dictionaries({"q": text})
     call = st.fixed_dictionaries({"name": st.just("look_up"), "arguments": arguments | arguments.map(json.dumps)})
     calls = st.lists(call.map(lambda function: {"type": "function", "function": function}), min_size=1, max_size=2)
-    thoughts = {name: text for name in ("reasoning_content", "reasoning", "thinking")}
+    thoughts = dict.fromkeys(("reasoning_content", "reasoning", "thinking"), text)
     user = st.fixed_dictionaries({"role": st.just("user"), "content": text})
     plain = st.fixed_dictionaries({"role": st.just("assistant"), "content": text | st.none()}, optional=thoughts)
     inline = st.builds("<think>\n{}\n</think>\n\n{}".format, text, text).map(

@@ -20,7 +20,6 @@ def build_app() -> typer.Typer:
     """The command line with the verbs of every installed part."""
     app = typer.Typer(
         name="thinkport",
-        help="Qwen3 on people's computers: export a checkpoint, run it, switch its thinking.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -31,13 +30,19 @@ def build_app() -> typer.Typer:
     return app
 
 
-def root(
-    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Qwen3 on people's computers: export a checkpoint, run it, switch its thinking."""
-    if show_version:
+def show_version(asked: bool) -> None:
+    """Print the version and end, if asked to."""
+    if asked:
         sys.stdout.write(f"thinkport {version('thinkport')}\n")
         raise typer.Exit
+
+
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Qwen3 on people's computers: export a checkpoint, run it, switch its thinking."""
 
 
 def main() -> None:

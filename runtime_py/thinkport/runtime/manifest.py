@@ -54,13 +54,17 @@ class ModelShape(_Record):
 
 
 class RoleFormat(_Record):
-    """How the weights of one role are stored; `bits_per_weight` counts scales."""
+    """How the weights of one role are stored; `bits_per_weight` counts scales.
+
+    `relative_error` is the squared rounding error over the squared sum of the weights; None where nothing was rounded.
+    """
 
     bits: int
     group_size: int | None
     accuracy_level: int | None
     weights: int
     bits_per_weight: float
+    relative_error: float | None = None
 
 
 class Recipe(_Record):

@@ -1,0 +1,146 @@
+"""Conversations over a model that says what the test wants: thought and answer, history, cache, figures."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thinkport.runtime.engine import Finish
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.events import AnswerPiece, End, ThoughtPiece
+from thinkport.runtime.sampling import SamplingSettings
+from thinkport.runtime.thinking import Opening, Part, ReplySplitter, ThinkingEnd, opening
+
+GREEDY = SamplingSettings(temperature=0)
+THOUGHTFUL = "<think>\nhi on\n\non\n</think>\n\nanswer\n🙂"
+
+
+def shown(events, kind) -> str:
+    return "".join(event.text for event in events if isinstance(event, kind))
+
+
+def test_a_reply_is_split_into_thought_and_answer_without_the_templates_newlines(new_model) -> None:
+    *pieces, end = new_model(THOUGHTFUL).chat().stream("hi", sampling=GREEDY)
+    assert (end.thought, end.answer) == ("hi on\n\non", "answer\n🙂")
+    assert (shown(pieces, ThoughtPiece), shown(pieces, AnswerPiece)) == (end.thought, end.answer)
+    assert (end.thinking_end, end.answer_end) == (ThinkingEnd.NATURAL, Finish.STOP)
+
+
+def test_the_end_counts_tokens_and_seconds_of_each_part(new_model, tokenizer) -> None:
+    end = new_model(THOUGHTFUL).chat().send("hi", sampling=GREEDY)
+    assert end.thought_tokens == len(tokenizer.encode("\nhi on\n\non\n"))
+    assert end.answer_tokens == len(tokenizer.encode("\n\nanswer\n🙂"))
+    assert end.prefill.tokens == end.prompt_tokens - end.cached_tokens > 0
+    assert all(speed.tokens_per_second > 0 for speed in (end.prefill, end.thinking, end.answering))
+
+
+@pytest.mark.parametrize(
+    ("reply", "options", "ends"),
+    [
+        ("answer", {}, (ThinkingEnd.NONE, Finish.STOP)),
+        ("<think>\nhi", {}, (ThinkingEnd.STOP, Finish.STOP)),
+        (THOUGHTFUL, {"max_tokens": 3}, (ThinkingEnd.LENGTH, Finish.LENGTH)),
+        (THOUGHTFUL, {"max_tokens": 12}, (ThinkingEnd.NATURAL, Finish.LENGTH)),
+        ("answer", {"enable_thinking": False}, (ThinkingEnd.OFF, Finish.STOP)),
+    ],
+)
+def test_the_end_says_why_each_part_ended(new_model, reply, options, ends) -> None:
+    end = new_model(reply).chat().send("hi", sampling=GREEDY, **options)
+    assert (end.thinking_end, end.answer_end) == ends
+
+
+def test_off_means_that_no_thought_marker_is_drawn(new_model) -> None:
+    end = new_model("<think>\nhi</think>").chat(enable_thinking=False).send("hi", sampling=GREEDY, max_tokens=20)
+    assert (end.thought, end.thought_tokens, end.thinking_end) == ("", 0, ThinkingEnd.OFF)
+
+
+def test_history_holds_answers_and_thoughts_and_the_template_drops_old_thoughts(new_model) -> None:
+    model = new_model(THOUGHTFUL, "more")
+    chat = model.chat(system="on")
+    chat.send("hi", sampling=GREEDY)
+    chat.send("again", sampling=GREEDY)
+    assert [message["role"] for message in chat.messages] == ["system", "user", "assistant", "user", "assistant"]
+    assert chat.messages[2] == {"role": "assistant", "content": "answer\n🙂", "reasoning_content": "hi on\n\non"}
+    assert "<think>" not in model.render(chat.messages[:4])
+
+
+def test_a_second_turn_prefills_only_what_is_new(new_model) -> None:
+    model = new_model("<think>\nhi\n</think>\n\none", "two")
+    chat = model.chat(system="on")
+    first = chat.send("hi", sampling=GREEDY)
+    second = chat.send("again", sampling=GREEDY)
+    assert second.cached_tokens == first.prompt_tokens
+    cold = model.generate([*chat.messages[:3], {"role": "user", "content": "again"}], sampling=GREEDY)
+    assert (cold.cached_tokens, cold.answer) == (0, second.answer)
+
+
+def test_a_cancelled_reply_keeps_what_came(new_model) -> None:
+    chat = new_model("one two three").chat()
+    events = []
+    for event in chat.stream("hi", sampling=GREEDY):
+        events.append(event)
+        if len(events) == 3:
+            chat.cancel()
+    assert isinstance(events[-1], End)
+    assert events[-1].answer_end is Finish.CANCELLED
+    assert chat.messages[-1]["content"] == events[-1].answer == shown(events, AnswerPiece)
+
+
+def test_a_reply_closed_before_its_end_leaves_the_history_as_it_was(new_model) -> None:
+    chat = new_model("one two three").chat(system="on")
+    events = chat.stream("hi", sampling=GREEDY)
+    next(events)
+    events.close()
+    assert chat.messages == [{"role": "system", "content": "on"}]
+
+
+def test_sampling_follows_the_mode_unless_the_caller_says_otherwise(new_model) -> None:
+    model = new_model("hi")
+    presets = model.manifest.sampling
+    assert model.sampling(None, None) == SamplingSettings.from_preset(presets.thinking)
+    assert model.sampling(None, False) == SamplingSettings.from_preset(presets.answering)
+    assert model.sampling({"top_k": 3}, False).top_p == presets.answering.top_p
+    assert model.sampling({"top_k": 3}, False).top_k == 3
+    assert model.sampling(GREEDY, True) is GREEDY
+
+
+def test_a_seed_repeats_a_reply(new_model) -> None:
+    model = new_model()
+    first, second = (model.generate("hi", seed=5, max_tokens=20, sampling={"temperature": 4.0}) for _ in range(2))
+    assert first.answer == second.answer
+
+
+def test_a_closed_model_says_so(new_model) -> None:
+    with new_model("hi") as model:
+        assert model.generate("hi", sampling=GREEDY).answer == "hi"
+    with pytest.raises(InputError, match="closed"):
+        model.chat()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("<|im_start|>assistant\n", Opening.FREE),
+        ("<|im_start|>assistant\n<think>\n", Opening.THINKING),
+        ("<|im_start|>assistant\n<think>\n\n</think>\n\n", Opening.ANSWERING),
+        ("<think>on</think>\n\nhi<|im_end|>\n<|im_start|>assistant\n", Opening.FREE),
+    ],
+)
+def test_a_prompts_last_marker_says_how_the_reply_begins(tokenizer, thinking_ids, prompt, expected) -> None:
+    assert opening(tokenizer.encode(prompt), thinking_ids, tokenizer) is expected
+
+
+def test_a_model_without_thinking_only_answers(tokenizer) -> None:
+    assert opening(tokenizer.encode("<think>"), None, tokenizer) is Opening.ANSWERING
+
+
+TEXTS = st.text(st.sampled_from("a 🙂\né"), max_size=12)
+
+
+@given(TEXTS, TEXTS, st.booleans())
+def test_pieces_sum_to_the_parts_whatever_the_newlines(tokenizer, thinking_ids, thought, answer, opened) -> None:
+    text = ("" if opened else "<think>") + f"\n{thought}\n</think>\n\n{answer}"
+    splitter = ReplySplitter(tokenizer, thinking_ids, Opening.THINKING if opened else Opening.FREE)
+    pieces = [*(splitter.feed(token) for token in tokenizer.encode(text)), splitter.flush()]
+    parts = {part: "".join(piece for where, piece in pieces if where is part) for part in Part}
+    assert parts == {Part.THOUGHT: thought.strip("\n"), Part.ANSWER: answer.lstrip("\n")}
+    assert splitter.ended(Finish.STOP) is ThinkingEnd.NATURAL

@@ -1,0 +1,81 @@
+"""What the verbs print, without loading a model: options, errors, and a reply's looks."""
+
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from thinkport.runtime.engine import Finish
+from thinkport.runtime.events import AnswerPiece, End, Speed, ThoughtPiece
+from thinkport.runtime.reply_view import figures, show_reply, to_json
+from thinkport.runtime.thinking import ThinkingEnd
+
+END = End(
+    thought="hm",
+    answer="yes",
+    thinking_end=ThinkingEnd.NATURAL,
+    answer_end=Finish.STOP,
+    prompt_tokens=9,
+    cached_tokens=4,
+    prefill=Speed(tokens=5, seconds=0.5),
+    thinking=Speed(tokens=2, seconds=0.1),
+    answering=Speed(tokens=3, seconds=0.0),
+)
+EVENTS = [ThoughtPiece(text="h"), ThoughtPiece(text="m"), AnswerPiece(text="[b]yes"), END]
+
+
+def thinkport(*arguments: str) -> subprocess.CompletedProcess[str]:
+    main = "from thinkport.runtime.main import main; main()"
+    command = [sys.executable, "-c", main, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def printed(*, terminal: bool) -> str:
+    out, colors = io.StringIO(), "standard" if terminal else None
+    console = Console(file=out, force_terminal=terminal, highlight=False, markup=False, color_system=colors)
+    assert show_reply(iter(EVENTS), console) is END
+    return out.getvalue()
+
+
+def test_in_a_pipe_a_reply_is_plain_text_with_a_blank_line_after_the_thought() -> None:
+    assert printed(terminal=False) == "hm\n\n[b]yes\n"
+
+
+def test_in_a_terminal_the_thought_is_dim() -> None:
+    assert printed(terminal=True).startswith("\x1b[2mh\x1b[0m")
+
+
+def test_the_figures_are_one_line() -> None:
+    assert figures(END) == (
+        "prompt 9 tokens (4 cached) in 0.50 s · thought 2 tokens at 20.0/s, natural · answer 3 tokens, stop"
+    )
+
+
+def test_json_has_the_parts_the_reasons_and_the_timings() -> None:
+    data = json.loads(json.dumps(to_json(END)))
+    assert data["thought_tokens"] == 2
+    assert data["thinking_end"] == "natural"
+    assert data["timings"]["answer"] == {"seconds": 0.0, "tokens_per_second": None}
+
+
+def test_the_version_is_shown() -> None:
+    assert thinkport("--version").stdout.startswith("thinkport ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["generate", "no-such-folder", "hi"], 3, "no artifact at no-such-folder"),
+        (["chat", "no-such-folder"], 3, "no artifact at no-such-folder"),
+        (["generate"], 2, "Missing argument"),
+        (["generate", "x", "hi", "--max-tokens", "many"], 2, "--max-tokens"),
+    ],
+)
+def test_a_users_mistake_is_a_message_and_an_exit_code(arguments, code, says) -> None:
+    ended = thinkport(*arguments)
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert says in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,167 @@
+"""From an artifact to a session: which graph, how many threads, how the KV cache grows."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.kv_cache import LINEAR, STEP, AppendedCache, InPlaceCache, capacity_for
+from thinkport.runtime.manifest import Graph, KvLayout, Manifest
+from thinkport.runtime.model import Model
+from thinkport.runtime.ort import choose_graph
+from thinkport.runtime.threads import physical_cores
+
+SAMPLE = Path(__file__).resolve().parents[1] / "contract" / "manifest.json"
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+def graph(target: str, providers: list[str], floor: str = "1.24") -> Graph:
+    changes = {"file": f"{target}.onnx", "target": target, "providers": providers, "onnxruntime_floor": floor}
+    return Manifest.model_validate_json(SAMPLE.read_text(encoding="utf-8")).graphs[0].model_copy(update=changes)
+
+
+GRAPHS = [graph("cpu", [CPU], "1.30.0"), graph("cuda", [CUDA, CPU]), graph("cpu-plain", [CPU], "1.20")]
+
+
+@pytest.mark.parametrize(
+    ("provider", "available", "version", "file"),
+    [
+        ("auto", [CPU], "1.32.0", "cpu.onnx"),
+        ("auto", [CUDA, CPU], "1.32.0", "cuda.onnx"),
+        ("auto", [CPU], "1.24.4", "cpu-plain.onnx"),
+        ("cpu", [CUDA, CPU], "1.30.0", "cpu.onnx"),
+        ("CUDAExecutionProvider", [CUDA, CPU], "1.32.0.dev1", "cuda.onnx"),
+    ],
+)
+def test_the_graph_is_the_first_that_the_installed_build_prefers_and_can_run(
+    provider, available, version, file
+) -> None:
+    assert choose_graph(GRAPHS, provider, available, version).file == file
+
+
+@pytest.mark.parametrize(
+    ("provider", "available", "version", "kind", "says"),
+    [
+        ("tpu", [CPU], "1.32.0", InputError, "expected one of: auto, cpu, cuda, cpu-plain"),
+        ("cuda", [CPU], "1.32.0", InputError, r'needs CUDAExecutionProvider.*pip install "thinkport\[cuda\]"'),
+        ("auto", [CPU], "1.10.0", ArtifactError, r"cpu.onnx needs ONNX Runtime 1.30.0 or newer"),
+    ],
+)
+def test_an_artifact_that_cannot_run_says_what_it_needs(provider, available, version, kind, says) -> None:
+    with pytest.raises(kind, match=says):
+        choose_graph(GRAPHS, provider, available, version)
+
+
+def test_a_folder_that_is_no_artifact_is_refused_before_anything_is_imported(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="not an artifact"):
+        Model.load(tmp_path)
+
+
+def test_physical_cores_count_a_core_once(tmp_path: Path) -> None:
+    for cpu in range(256):
+        (tmp_path / f"cpu{cpu}" / "topology").mkdir(parents=True)
+        (tmp_path / f"cpu{cpu}" / "topology" / "thread_siblings_list").write_text("0-255\n", encoding="ascii")
+    assert physical_cores(tmp_path) in (1, None)
+
+
+def test_where_the_topology_is_unknown_every_hardware_thread_counts(tmp_path: Path) -> None:
+    cores = physical_cores(tmp_path)
+    assert cores is None or cores >= 1
+
+
+@given(st.integers(1, 100_000), st.integers(1, 100_000))
+def test_capacity_holds_the_tokens_wastes_little_and_stays_within_the_context(total, limit) -> None:
+    capacity = capacity_for(total, max(total, limit))
+    assert total <= capacity <= max(total, limit)
+    assert capacity <= max(STEP, 2 * total, total + LINEAR)
+
+
+class FakeBinding:
+    """An IO binding that remembers what is bound, by name."""
+
+    def __init__(self):
+        self.inputs, self.outputs = {}, {}
+
+    def bind_ortvalue_input(self, name, value) -> None:
+        self.inputs[name] = value
+
+    def bind_ortvalue_output(self, name, value) -> None:
+        self.outputs[name] = value
+
+    def bind_output(self, name, device) -> None:
+        self.outputs.setdefault(name, None)
+
+    def get_outputs(self):
+        return list(self.outputs.values())
+
+
+class FakeValue:
+    """A tensor that is its numpy array."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def numpy(self):
+        return self.array
+
+    @staticmethod
+    def ortvalue_from_numpy(array, device, number):
+        return FakeValue(array)
+
+
+MODEL = SimpleNamespace(layers=2, kv_heads=2, head_dim=4, context_length=1000)
+
+
+def cache_of(kind, batch: int = 1):
+    layout = KvLayout(dtype="int8", in_place=kind is InPlaceCache)
+    binding = FakeBinding()
+    return kind(SimpleNamespace(OrtValue=FakeValue), binding, MODEL, layout, "cpu", batch), binding
+
+
+def test_in_place_past_and_present_are_one_buffer_and_growth_keeps_its_content() -> None:
+    cache, binding = cache_of(InPlaceCache)
+    cache.prepare(3)
+    first = binding.inputs["past_key_values.1.value"]
+    assert binding.outputs["present.1.value"] is first
+    assert (first.array.shape, first.array.dtype) == ((1, 2, STEP, 4), np.int8)
+    first.array[:, :, :3] = 7
+    cache.advance(np.array([3]))
+    cache.prepare(STEP + 1)
+    grown = binding.inputs["past_key_values.1.value"]
+    assert binding.outputs["present.1.value"] is grown
+    assert grown.array.shape[2] == 2 * STEP
+    assert (grown.array[:, :, :3] == 7).all()
+    assert not grown.array[:, :, 3:].any()
+
+
+def test_in_place_nothing_is_bound_anew_while_there_is_room() -> None:
+    cache, binding = cache_of(InPlaceCache)
+    cache.prepare(3)
+    first = dict(binding.inputs)
+    cache.prepare(STEP)
+    assert binding.inputs == first
+
+
+def test_in_place_trimming_lowers_lengths_only() -> None:
+    cache, _ = cache_of(InPlaceCache, batch=2)
+    cache.prepare(9)
+    cache.advance(np.array([9, 4]))
+    cache.trim(6)
+    assert cache.lengths.tolist() == [6, 4]
+    assert cache.length == 6
+
+
+def test_appended_the_present_becomes_the_past_and_trimming_cuts_it() -> None:
+    cache, binding = cache_of(AppendedCache)
+    cache.prepare(5)
+    assert binding.inputs["past_key_values.0.key"].array.shape == (1, 2, 0, 4)
+    for name in binding.outputs:
+        binding.outputs[name] = FakeValue(np.ones((1, 2, 5, 4), np.int8))
+    cache.advance(np.array([5]))
+    cache.trim(2)
+    cache.prepare(3)
+    assert binding.inputs["past_key_values.0.key"].array.shape == (1, 2, 2, 4)

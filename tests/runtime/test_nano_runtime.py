@@ -1,0 +1,170 @@
+"""The runtime on the trained nano model: real graphs, every kind of KV cache, held against PyTorch where it matters."""
+
+import json
+import subprocess
+import sys
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from thinkport.runtime import ArtifactError, End, Finish, InputError, Model, Sampler, SamplingSettings, ThinkingEnd
+
+CHECKPOINT = Path(__file__).resolve().parents[2] / "artifacts" / "checkpoints" / "nano-qwen3"
+GREEDY = SamplingSettings(temperature=0)
+TOLERANCE = 2e-3  # fp32 logits after a few layers
+
+
+@pytest.fixture(scope="module")
+def model(nano_artifact: Path):
+    with Model.load(nano_artifact) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module", params=["fused", "unfused"])
+def exact(request, nano_fp32_artifact: Path):
+    """Each fp32 graph of the artifact, where it has one of the kind."""
+    with Model.load(nano_fp32_artifact) as first:
+        files = [graph.file for graph in first.manifest.graphs if graph.fused is (request.param == "fused")]
+    if not files:
+        pytest.skip(f"the fp32 artifact has no {request.param} graph")
+    with Model.load(nano_fp32_artifact, graph=files[0]) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """Logits of ids (batch, sequence) by PyTorch."""
+    reason = "transformers and torch are not installed"
+    torch = pytest.importorskip("torch", reason=reason)
+    transformers = pytest.importorskip("transformers", reason=reason)
+    network = transformers.AutoModelForCausalLM.from_pretrained(CHECKPOINT, dtype=torch.float32).eval()
+
+    def run(ids):
+        with torch.no_grad():
+            return network(torch.from_numpy(np.asarray(ids, np.int64))).logits.numpy()
+
+    return run
+
+
+def some_ids(model: Model, *shape: int, seed: int = 0):
+    return np.random.default_rng(seed).integers(0, model.manifest.model.vocab_size, shape)
+
+
+def test_prefill_pieces_and_decode_steps_give_pytorchs_logits(exact, reference) -> None:
+    ids, engine = some_ids(exact, 1, 330), exact.engine()
+    steps = [ids[:, :100], ids[:, 100:300], *(ids[:, at : at + 1] for at in range(300, 330))]
+    ours = np.concatenate([engine.logits(step, keep=step.shape[1]) for step in steps], axis=1)
+    assert np.abs(ours - reference(ids)).max() < TOLERANCE
+
+
+def test_a_batch_of_equal_lengths_gives_pytorchs_logits(exact, reference) -> None:
+    ids, engine = some_ids(exact, 3, 20), exact.engine()
+    engine.logits(ids[:, :18])
+    ours = [engine.logits(ids[:, at : at + 1]) for at in (18, 19)]
+    assert np.abs(np.concatenate(ours, axis=1) - reference(ids)[:, 18:]).max() < TOLERANCE
+
+
+def test_a_right_padded_batch_gives_each_row_its_own_logits(exact, reference) -> None:
+    lengths, ids, engine = [40, 7, 23], some_ids(exact, 3, 40), exact.engine()
+    if not exact.session.ragged_batches:
+        with pytest.raises(InputError, match="unequal lengths"):
+            engine.logits(ids, lengths=lengths)
+        return
+    later = some_ids(exact, 3, 4, seed=1)
+    prefilled = engine.logits(ids, lengths=lengths, keep=4)
+    decoded = np.concatenate([engine.logits(later[:, at : at + 1]) for at in range(4)], axis=1)
+    for row, length in enumerate(lengths):
+        whole = reference(np.concatenate([ids[row, :length], later[row]])[None])[0]
+        assert np.abs(prefilled[row] - whole[length - 4 : length]).max() < TOLERANCE
+        assert np.abs(decoded[row] - whole[length:]).max() < TOLERANCE
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=12), min_size=2, max_size=4))
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+def test_after_any_rewinds_the_logits_are_those_of_a_cold_run(exact, prompts) -> None:
+    warm = exact.engine()
+    for prompt in prompts:
+        tokens = list(warm.generate(prompt, Sampler(GREEDY), max_tokens=2))
+        cold = exact.engine()
+        assert [token.id for token in cold.generate(prompt, Sampler(GREEDY), max_tokens=2)] == [t.id for t in tokens]
+        assert np.abs(warm.logits([[5]]) - cold.logits([[5]])).max() < TOLERANCE
+        warm.ids = []  # `logits` put a token of its own into the cache
+
+
+def test_two_chats_over_one_model_do_not_touch_each_other(model) -> None:
+    alone = model.chat().send("What is 3 plus 4?", sampling=GREEDY, max_tokens=12).answer
+    first, second = model.chat(), model.chat()
+    streams = [
+        first.stream("What is 3 plus 4?", sampling=GREEDY, max_tokens=12),
+        second.stream("Count the letters.", sampling=GREEDY, max_tokens=12),
+    ]
+    turns = list(zip_longest(*streams))
+    assert [end.answer for end, _ in turns if isinstance(end, End)] == [alone]
+
+
+def test_a_seed_repeats_a_reply_and_the_cache_changes_nothing(model) -> None:
+    chat = model.chat()
+    first = chat.send("What is 3 plus 4?", seed=7, max_tokens=40)
+    chat.messages.clear()
+    again = chat.send("What is 3 plus 4?", seed=7, max_tokens=40)
+    assert again.cached_tokens == first.prompt_tokens - 1
+    assert (again.thought, again.answer) == (first.thought, first.answer)
+
+
+def test_thinking_can_be_switched_off(model) -> None:
+    end = model.generate("What is 3 plus 4?", enable_thinking=False, max_tokens=40, seed=0)
+    assert (end.thinking_end, end.thought, end.thought_tokens) == (ThinkingEnd.OFF, "", 0)
+
+
+def test_a_second_turn_prefills_only_what_is_new(model) -> None:
+    chat = model.chat(enable_thinking=False)
+    first = chat.send("What is 3 plus 4?", max_tokens=20, seed=0)
+    second = chat.send("And 5 plus 6?", max_tokens=20, seed=0)
+    assert second.cached_tokens >= first.prompt_tokens - len(model.tokenizer.encode("<think>\n\n</think>\n\n"))
+    assert second.prefill.tokens < second.prompt_tokens
+
+
+def test_a_reply_may_be_cancelled(model) -> None:
+    chat = model.chat()
+    events = []
+    for event in chat.stream("What is 3 plus 4?", max_tokens=100, seed=0):
+        events.append(event)
+        chat.cancel()
+    assert events[-1].answer_end is Finish.CANCELLED
+
+
+def test_a_prompt_longer_than_the_context_is_refused(model) -> None:
+    with pytest.raises(InputError, match="the model's context is"):
+        model.generate("hi " * model.manifest.model.context_length)
+
+
+def test_a_changed_file_is_found_when_hashes_are_asked_for(nano_artifact: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in nano_artifact.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    template = copy / "chat_template.jinja"
+    template.write_bytes(b"#" + template.read_bytes()[1:])
+    Model.load(copy).close()
+    with pytest.raises(ArtifactError, match="sha256"):
+        Model.load(copy, verify=True)
+
+
+def test_generate_writes_one_json_object(nano_artifact: Path) -> None:
+    command = [sys.executable, "-c", "from thinkport.runtime.main import main; main()", "generate", str(nano_artifact)]
+    options = ["What is 3 plus 4?", "--no-think", "--max-tokens", "20", "--seed", "1", "--json"]
+    ended = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["thinking_end"] == "off"
+
+
+def test_chat_works_over_a_pipe(nano_artifact: Path) -> None:
+    command = [sys.executable, "-c", "from thinkport.runtime.main import main; main()", "chat", str(nano_artifact)]
+    said = "What is 3 plus 4?\nAnd 5 plus 6?\n/exit\nnot read\n"
+    ended = subprocess.run([*command, "--max-tokens", "20"], input=said, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("answer") == 2
