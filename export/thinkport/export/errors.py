@@ -28,3 +28,7 @@ class OutputError(ExportError):
 
 class GraphError(ExportError):
     """A graph that isn't what the family promised: a fusion that didn't fire, layers that aren't alike."""
+
+
+class CertificateError(ExportError):
+    """An artifact that can't be held against its checkpoint, or whose graph computes something else."""

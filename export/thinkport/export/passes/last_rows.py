@@ -47,5 +47,7 @@ class LastRows(GraphPass):
         head.replace_input_with(0, cut.outputs[0])
         graph.insert_before(head, [start, cut])
         if logits.shape is not None:
-            logits.shape = ir.Shape([logits.shape[0], "kept", logits.shape[2]])
+            # Declared as it is by default: onnxruntime-genai asks this very dimension whether to expect one row or all.
+            # More rows may be computed all the same, into a buffer that ONNX Runtime allocates.
+            logits.shape = ir.Shape([logits.shape[0], 1, logits.shape[2]])
         return [cut.name or ""]

@@ -1,0 +1,80 @@
+"""Artifacts that several tests share, exported once a run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[1]
+NANO = ROOT / "artifacts" / "checkpoints" / "nano-qwen3"
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def nano_checkpoint() -> Path:
+    """The trained reference checkpoint that the repository carries."""
+    return NANO
+
+
+@pytest.fixture(scope="session")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes a made-up checkpoint of a published size: `made_up("0.6B", "--layers", "2")`; one a run and size."""
+    tool = SHARED / "tools" / "make_checkpoint.py"
+    made: dict[tuple[str, ...], Path] = {}
+
+    def make(*arguments: str) -> Path:
+        if not tool.is_file():
+            pytest.skip("the tool that makes checkpoints up is not beside this repository (../shared)")
+        if arguments not in made:
+            folder = tmp_path_factory.mktemp("made-up") / "checkpoint"
+            size, *options = arguments
+            subprocess.run([sys.executable, str(tool), size, str(folder), *options], check=True, capture_output=True)
+            made[arguments] = folder
+        return made[arguments]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Exports a checkpoint with the given settings, each combination once a run."""
+    from thinkport.export.exporter import export
+    from thinkport.export.settings import ExportSettings
+
+    made: dict[tuple[object, ...], Path] = {}
+
+    def make(checkpoint: Path, **settings: Any) -> Path:
+        key = (checkpoint, *sorted(settings.items()))
+        if key not in made:
+            folder = tmp_path_factory.mktemp("exported") / "artifact"
+            settings = {"certificate": False} | settings
+            export(ExportSettings(checkpoint=str(checkpoint), output=folder, **settings))
+            made[key] = folder
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def nano_artifact(exported: Callable[..., Path]) -> Path:
+    """The reference checkpoint in int4, with its certificate."""
+    return exported(NANO, certificate=True)
+
+
+@pytest.fixture(scope="session")
+def nano_fp32_artifact(exported: Callable[..., Path]) -> Path:
+    """The reference checkpoint in float32, fused."""
+    return exported(NANO, precision="fp32")
+
+
+@pytest.fixture(scope="session")
+def nano_unfused_artifact(exported: Callable[..., Path]) -> Path:
+    """The reference checkpoint in float32 as traced."""
+    return exported(NANO, precision="fp32", fuse=False)

@@ -1,0 +1,81 @@
+"""Runs a decoder graph on plain ONNX Runtime, without thinkport's own runtime, so that a graph is judged alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime as ort
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+POISON = 1e30  # what lies in a cache beyond the tokens seen must never be read
+
+
+class Driver:
+    """One graph with its cache; `lengths` are the tokens that each row holds."""
+
+    def __init__(self, artifact: Path, *, batch: int = 1, capacity: int = 512) -> None:
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        self.session = ort.InferenceSession(artifact / "cpu.onnx", options, providers=["CPUExecutionProvider"])
+        past = [value for value in self.session.get_inputs() if value.name.startswith("past_key_values.")]
+        self.fused = any(node in ("GroupQueryAttention",) for node in _ops(artifact))
+        kept = capacity if self.fused else 0
+        self.cache = {
+            value.name: np.full((batch, value.shape[1], kept, value.shape[3]), POISON, np.float32) for value in past
+        }
+        self.lengths = np.zeros(batch, np.int64)
+        self.columns = 0  # of an unfused cache, padding included
+
+    def step(self, ids: NDArray[np.int64], *, new: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Feed ids (batch, sequence), `new` of each row being real and the rest right padding; all rows' logits."""
+        new = np.full(len(ids), ids.shape[1]) if new is None else new
+        mask = self._mask(ids.shape[1], new)
+        feeds = {"input_ids": ids, "attention_mask": mask, "logits_to_keep": np.array([ids.shape[1]])}
+        logits = self._run_in_place(feeds) if self.fused else self._run(feeds)
+        self.lengths = self.lengths + new
+        return logits
+
+    def _mask(self, sequence: int, new: NDArray[np.int64]) -> NDArray[np.int64]:
+        if self.fused:
+            total = int((self.lengths + new).max())
+            return (np.arange(total)[None] < (self.lengths + new)[:, None]).astype(np.int64)
+        past = getattr(self, "past_mask", np.zeros((len(new), 0), np.int64))
+        self.past_mask = np.concatenate([past, (np.arange(sequence)[None] < new[:, None]).astype(np.int64)], axis=1)
+        return self.past_mask
+
+    def _run(self, feeds: dict[str, NDArray]) -> NDArray[np.float32]:
+        names = [value.name for value in self.session.get_outputs()]
+        found = dict(zip(names, self.session.run(None, feeds | self.cache), strict=True))
+        self.cache = {name: found[name.replace("past_key_values", "present")] for name in self.cache}
+        return found["logits"]
+
+    def _run_in_place(self, feeds: dict[str, NDArray]) -> NDArray[np.float32]:
+        binding = self.session.io_binding()
+        values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in feeds.items()}
+        for name, value in values.items():
+            binding.bind_ortvalue_input(name, value)
+        for name, array in self.cache.items():
+            value = ort.OrtValue.ortvalue_from_numpy(array) if not isinstance(array, ort.OrtValue) else array
+            self.cache[name] = value
+            binding.bind_ortvalue_input(name, value)
+            binding.bind_ortvalue_output(name.replace("past_key_values", "present"), value)
+        binding.bind_output("logits", "cpu")
+        self.session.run_with_iobinding(binding)
+        shapes = [value.shape() for value in binding.get_outputs()]
+        return next(v.numpy() for v, s in zip(binding.get_outputs(), shapes, strict=True) if len(s) == 3)
+
+
+def _ops(artifact: Path) -> set[str]:
+    import onnx
+
+    return {node.op_type for node in onnx.load(artifact / "cpu.onnx", load_external_data=False).graph.node}
+
+
+def relative(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    """max|Δ| / max|wanted|."""
+    return float(np.abs(found - wanted).max() / np.abs(wanted).max())

@@ -1,0 +1,82 @@
+"""fp32 graphs, unfused and fused, held against transformers: max|Δ| / max|reference| of the logits at most 1e-4."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from tests.export.parity.driver import Driver, relative
+from tests.export.parity.reference import Reference, fresh_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+BOUND = 1e-4
+
+
+@pytest.fixture(scope="module", params=["nano", "0.6B of two layers"])
+def checkpoint(request: pytest.FixtureRequest, nano_checkpoint: Path, made_up: Callable[..., Path]) -> Path:
+    return nano_checkpoint if request.param == "nano" else made_up("0.6B", "--layers", "2")
+
+
+@pytest.fixture(scope="module")
+def reference(checkpoint: Path) -> Reference:
+    return Reference(checkpoint)
+
+
+@pytest.fixture(scope="module", params=["fused", "unfused"])
+def artifact(request: pytest.FixtureRequest, checkpoint: Path, exported: Callable[..., Path]) -> Path:
+    return exported(checkpoint, precision="fp32", fuse=request.param == "fused")
+
+
+def test_prefill_gives_pytorchs_logits(artifact: Path, reference: Reference) -> None:
+    ids = fresh_ids(reference.vocabulary, 1, 77)
+    assert relative(Driver(artifact).step(ids), reference.logits(ids)) <= BOUND
+
+
+def test_one_token_at_an_empty_past_gives_pytorchs_logits(artifact: Path, reference: Reference) -> None:
+    ids = fresh_ids(reference.vocabulary, 1, 1)
+    assert relative(Driver(artifact).step(ids), reference.logits(ids)) <= BOUND
+
+
+def test_decoding_64_tokens_over_the_cache_gives_pytorchs_logits(artifact: Path, reference: Reference) -> None:
+    ids = fresh_ids(reference.vocabulary, 1, 20 + 64)
+    driver = Driver(artifact)
+    driver.step(ids[:, :20])
+    found = [driver.step(ids[:, at : at + 1]) for at in range(20, 84)]
+    assert relative(np.concatenate(found, axis=1), reference.logits(ids)[:, 20:]) <= BOUND
+
+
+def test_prefill_in_uneven_chunks_gives_pytorchs_logits(artifact: Path, reference: Reference) -> None:
+    ids = fresh_ids(reference.vocabulary, 1, 200)
+    driver = Driver(artifact)
+    found = [driver.step(ids[:, a:b]) for a, b in [(0, 7), (7, 71), (71, 72), (72, 199), (199, 200)]]
+    assert relative(np.concatenate(found, axis=1), reference.logits(ids)) <= BOUND
+
+
+def test_rows_of_unequal_length_are_prefilled_and_decoded_as_if_alone(artifact: Path, reference: Reference) -> None:
+    lengths = np.array([5, 31, 18])
+    ids = fresh_ids(reference.vocabulary, 3, 31 + 8)
+    driver = Driver(artifact, batch=3)
+    padded = np.where(np.arange(31)[None] < lengths[:, None], ids[:, :31], 0)
+    logits = driver.step(padded, new=lengths)
+    rows = [[logits[row, length - 1]] for row, length in enumerate(lengths)]
+    for step in range(8):
+        logits = driver.step(ids[np.arange(3), lengths + step][:, None])
+        for row in range(3):
+            rows[row].append(logits[row, 0])
+    for row, length in enumerate(lengths):
+        wanted = reference.logits(ids[row : row + 1, : length + 8])[0, length - 1 :]
+        assert relative(np.stack(rows[row]), wanted) <= BOUND
+
+
+def test_4096_tokens_of_context_give_pytorchs_logits(artifact: Path, reference: Reference) -> None:
+    ids = fresh_ids(reference.vocabulary, 1, 4096)
+    driver = Driver(artifact, capacity=4096)
+    for start in range(0, 4080, 255):
+        driver.step(ids[:, start : start + 255])
+    found = driver.step(ids[:, 4080:4095])
+    last = driver.step(ids[:, 4095:])
+    assert relative(np.concatenate([found, last], axis=1), reference.logits(ids, keep=16)) <= BOUND
