@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from thinkport.runtime import ArtifactError, End, Finish, InputError, Model, Sampler, SamplingSettings, ThinkingEnd
 
-CHECKPOINT = Path(__file__).resolve().parents[2] / "artifacts" / "checkpoints" / "nano-qwen3"
 GREEDY = SamplingSettings(temperature=0)
 TOLERANCE = 2e-3  # fp32 logits after a few layers
 
@@ -24,24 +23,20 @@ def model(nano_artifact: Path):
         yield loaded
 
 
-@pytest.fixture(scope="module", params=["fused", "unfused"])
-def exact(request, nano_fp32_artifact: Path):
-    """Each fp32 graph of the artifact, where it has one of the kind."""
-    with Model.load(nano_fp32_artifact) as first:
-        files = [graph.file for graph in first.manifest.graphs if graph.fused is (request.param == "fused")]
-    if not files:
-        pytest.skip(f"the fp32 artifact has no {request.param} graph")
-    with Model.load(nano_fp32_artifact, graph=files[0]) as loaded:
+@pytest.fixture(scope="module", params=["nano_fp32_artifact", "nano_unfused_artifact"])
+def exact(request):
+    """The model in fp32: fused, with its KV cache in place, and as traced, with an appended one."""
+    with Model.load(request.getfixturevalue(request.param)) as loaded:
         yield loaded
 
 
 @pytest.fixture(scope="module")
-def reference():
+def reference(nano_checkpoint: Path):
     """Logits of ids (batch, sequence) by PyTorch."""
     reason = "transformers and torch are not installed"
     torch = pytest.importorskip("torch", reason=reason)
     transformers = pytest.importorskip("transformers", reason=reason)
-    network = transformers.AutoModelForCausalLM.from_pretrained(CHECKPOINT, dtype=torch.float32).eval()
+    network = transformers.AutoModelForCausalLM.from_pretrained(nano_checkpoint, dtype=torch.float32).eval()
 
     def run(ids):
         with torch.no_grad():

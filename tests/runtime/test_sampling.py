@@ -15,6 +15,7 @@ from thinkport.runtime.sampling import (
     presence_penalty,
     repetition_penalty,
     softmax,
+    top_k,
 )
 
 VOCABULARY = 64
@@ -71,6 +72,17 @@ def test_candidates_are_likeliest_first_and_sum_to_one(logits, chosen) -> None:
     assert np.isclose(probabilities.sum(), 1)
     assert (np.diff(probabilities) <= 0).all()
     assert logits[ids[0]] == logits.max()
+
+
+@pytest.mark.parametrize("k", [1, 20, 3000])
+def test_the_likeliest_of_a_large_vocabulary_are_found_all_and_no_others(k) -> None:
+    logits = np.random.default_rng(0).standard_normal(151_936).astype(np.float32)
+    assert set(top_k(logits, k)) == set(np.argsort(-logits)[:k])
+
+
+def test_equal_logits_at_the_kth_place_are_all_kept_and_impossible_ones_never() -> None:
+    assert top_k(np.array([1, 2, 1, 0], np.float32), 2).tolist() == [0, 1, 2]
+    assert top_k(np.array([-np.inf, 2, -np.inf], np.float32), 2).tolist() == [1]
 
 
 @given(LOGITS, SETTINGS, st.integers(0, 2**32))
