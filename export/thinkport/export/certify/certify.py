@@ -1,0 +1,98 @@
+"""Certifying: an artifact's graph against its checkpoint, on prompts that travel with the artifact.
+
+Knows the order of the steps. The checkpoint is computed and let go of before the graph is loaded.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from thinkport.export.certify.decoder import DECODERS, Decoder
+from thinkport.export.certify.figures import Divergence
+from thinkport.export.certify.goldens import GOLDENS, golden, write_goldens
+from thinkport.export.certify.graph_logits import graph_logits, open_session
+from thinkport.export.certify.prompts import golden_prompts
+from thinkport.export.certify.reference import reference_logits
+from thinkport.export.certify.streamed_weights import StreamedWeights
+from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.errors import CertificateError
+from thinkport.export.families import DecoderShape
+from thinkport.runtime.manifest import Certificate, Figure, Graph, ModelShape
+
+EXACT = 1e-3  # of the largest logit: ten times what a right float32 graph needs, far below what a wrong one shows
+_FLOATS = {ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL}
+
+
+def certify(
+    folder: Path,
+    graph: Graph,
+    model: ModelShape,
+    checkpoint: Checkpoint,
+    shape: DecoderShape,
+    *,
+    advance: Callable[[int], None],
+) -> Certificate:
+    """Measure `folder`'s graph against the checkpoint in float32, and write `goldens.safetensors` beside it.
+
+    A quantized graph is measured and not judged. `advance` is told the bytes of weights done, `streamed_bytes` in all.
+
+    Raises:
+        CertificateError: a graph of plain float32 weights computes something else than the checkpoint, a graph gives
+            NaN or infinity, or the family has no reference.
+        CheckpointError: the checkpoint can't be read.
+        ArtifactError: the installed ONNX Runtime can't run the graph.
+    """
+    decoder = _decoder(model.family, StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
+    prompts = golden_prompts(checkpoint, shape.vocab_size)
+    expected = reference_logits(decoder, shape.layers, prompts)
+    session = open_session(folder, graph, model)
+    divergence = Divergence()
+    for ids, rows in zip(prompts, expected, strict=True):
+        for start, found in graph_logits(session, ids):
+            _check_finite(graph, start, found)
+            divergence.add(rows[start : start + len(found)], found)
+    figure = divergence.figure(graph.file)
+    if is_exact(folder, graph):
+        _check_exact(figure)
+    write_goldens(folder / GOLDENS, [golden(ids, rows) for ids, rows in zip(prompts, expected, strict=True)])
+    return Certificate(goldens=GOLDENS, figures=[figure])
+
+
+def streamed_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
+    """How many bytes `certify` reports in all: every matrix in float32, the embedding only where it is lm_head too."""
+    matrices = [entry for entry in checkpoint.tensors.values() if len(entry.shape) > 1]
+    weights = sum(entry.shape[0] * entry.row_weights for entry in matrices)
+    return 4 * (weights - shape.vocab_size * shape.hidden_size * (not shape.tied))
+
+
+def is_exact(folder: Path, graph: Graph) -> bool:
+    """Whether nothing in the graph is rounded below float32: neither weights nor the KV cache."""
+    values = ir.load(folder / graph.file).graph.initializers.values()
+    return graph.kv.dtype == "float32" and all(value.dtype in _FLOATS for value in values)
+
+
+def _decoder(family: str, weights: StreamedWeights, shape: DecoderShape) -> Decoder:
+    if family not in DECODERS:
+        raise CertificateError(
+            f"{family} has no reference to hold a graph against, only {', '.join(DECODERS)}: "
+            "export with --no-certificate"
+        )
+    return DECODERS[family](weights, shape)
+
+
+def _check_finite(graph: Graph, start: int, found: np.ndarray) -> None:
+    if not np.isfinite(found).all():
+        raise CertificateError(
+            f"{graph.file} gives logits that are not numbers, after token {start} of a prompt or soon after: "
+            "the graph is wrong; report it with the checkpoint's name"
+        )
+
+
+def _check_exact(figure: Figure) -> None:
+    if figure.max_relative_error > EXACT:
+        raise CertificateError(
+            f"{figure.graph} is off by {figure.max_relative_error:.1e} of the largest logit, expected at most "
+            f"{EXACT:.0e} of float32 weights: the graph is wrong; report it with the checkpoint's name"
+        )

@@ -1,0 +1,33 @@
+"""The checkpoint's own logits in float32, layer by layer, holding one block of one matrix at a time.
+
+Memory: a block, the tokens' activations, and tokens × vocabulary logits. It grows neither with depth nor with the
+size of a matrix, so the caller bounds it by bounding the tokens. Knows no family.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thinkport.export.certify.decoder import Decoder, Packed
+
+Ids = NDArray[np.int64]
+Logits = NDArray[np.float32]
+
+
+@torch.inference_mode()
+def reference_logits(decoder: Decoder, layers: int, prompts: Sequence[Ids]) -> list[Logits]:
+    """Logits (tokens, vocabulary) of every position of each prompt; the arrays are views of one.
+
+    The prompts go through the model together, so that every weight is read once.
+
+    Raises:
+        CheckpointError: a weight can't be read, or holds NaN or infinity.
+    """
+    packed = Packed(tuple(len(ids) for ids in prompts))
+    hidden = decoder.embed(torch.from_numpy(np.concatenate(prompts)))
+    for index in range(layers):
+        hidden = decoder.layer(index, hidden, packed)
+    logits: Logits = decoder.logits(hidden).numpy()
+    return [logits[part] for part in packed.slices]

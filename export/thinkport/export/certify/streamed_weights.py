@@ -1,0 +1,41 @@
+"""Products with a checkpoint's matrices, read in row blocks of which one is held at a time.
+
+Knows blocks of rows; must not know which weights a model has or what they are for.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from thinkport.export.checkpoint import Checkpoint
+
+BLOCK_BYTES = 32 << 20  # from 16 MB on, larger ones are no faster
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamedWeights:
+    """A checkpoint's weights in float32; `advance` is told the bytes of every block that is done."""
+
+    checkpoint: Checkpoint
+    advance: Callable[[int], None]
+    block_bytes: int = BLOCK_BYTES
+
+    def linear(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
+        """(tokens, inputs) through the matrix `name` (outputs, inputs), giving (tokens, outputs)."""
+        outputs = inputs.new_empty(len(inputs), self.checkpoint.tensors[name].shape[0])
+        for start, block in self.checkpoint.blocks(name, self.block_bytes):
+            outputs[:, start : start + len(block)] = inputs @ torch.from_numpy(block).T
+            self.advance(block.nbytes)
+        return outputs
+
+    def vector(self, name: str) -> torch.Tensor:
+        """A whole small tensor, such as a norm's weights."""
+        return torch.from_numpy(self.checkpoint.read(name))
+
+    def rows(self, name: str, ids: torch.Tensor) -> torch.Tensor:
+        """The rows `ids` of a table, each read once."""
+        unique, which = torch.unique(ids, return_inverse=True)
+        found = [self.checkpoint.rows(name, row, row + 1) for row in unique.tolist()]
+        return torch.from_numpy(np.concatenate(found))[which]

@@ -1,0 +1,63 @@
+"""Figures are what their definitions say, at any scale of logits."""
+
+import numpy as np
+import pytest
+
+from thinkport.export.certify.figures import Divergence, kl_divergence
+from thinkport.export.certify.reference import Logits
+from thinkport.runtime.manifest import Figure
+
+
+def rows(*values: list[float]) -> Logits:
+    return np.array(values, np.float32)
+
+
+def figure_of(expected: Logits, found: Logits) -> Figure:
+    divergence = Divergence()
+    divergence.add(expected, found)
+    return divergence.figure("cpu.onnx")
+
+
+def test_the_same_logits_diverge_by_nothing() -> None:
+    logits = np.random.default_rng(0).standard_normal((5, 100), np.float32) * 20
+    figure = figure_of(logits, logits.copy())
+    assert (figure.kl_mean, figure.kl_p95, figure.max_relative_error) == (0, 0, 0)
+    assert (figure.tokens, figure.top1_agreement, figure.graph) == (5, 1, "cpu.onnx")
+
+
+def test_kl_is_that_of_the_definition() -> None:
+    p, q = np.array([0.5, 0.25, 0.25]), np.array([0.25, 0.25, 0.5])
+    found = kl_divergence(np.log(p).astype(np.float32), np.log(q).astype(np.float32))
+    assert found == pytest.approx(float((p * np.log(p / q)).sum()), rel=1e-6)
+
+
+def test_kl_does_not_mind_what_is_added_to_all_logits() -> None:
+    row = np.random.default_rng(0).standard_normal(50).astype(np.float32)
+    assert kl_divergence(row, row + np.float32(1000)) == pytest.approx(0, abs=1e-6)
+
+
+def test_large_logits_do_not_overflow() -> None:
+    assert kl_divergence(rows([2000, 0])[0], rows([0, 2000])[0]) == pytest.approx(2000)
+
+
+def test_the_error_is_relative_to_the_largest_logit_of_all_tokens() -> None:
+    figure = figure_of(rows([1, -8], [2, 4]), rows([1, -8], [2, 5]))
+    assert figure.max_relative_error == pytest.approx(1 / 8)
+
+
+def test_agreement_is_the_share_of_tokens_with_the_same_likeliest_id() -> None:
+    figure = figure_of(rows([1, 2], [2, 1], [3, 0], [0, 3]), rows([2, 1], [2, 1], [3, 0], [0, 3]))
+    assert figure.top1_agreement == 0.75
+
+
+def test_what_is_added_in_pieces_counts_as_one() -> None:
+    rng = np.random.default_rng(0)
+    expected, found = rng.standard_normal((2, 6, 30)).astype(np.float32)
+    pieces = Divergence()
+    pieces.add(expected[:4], found[:4])
+    pieces.add(expected[4:], found[4:])
+    assert pieces.figure("cpu.onnx") == figure_of(expected, found)
+
+
+def test_logits_that_are_all_zero_have_no_largest_one_and_no_error() -> None:
+    assert figure_of(rows([0, 0]), rows([0, 0])).max_relative_error == 0
