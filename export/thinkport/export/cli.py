@@ -16,7 +16,8 @@ def register(app: typer.Typer) -> None:
 
 def export_command(
     checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="A local folder, or a Hub id: owner/name or owner/name@revision.")
+        str,
+        typer.Argument(metavar="CHECKPOINT", help="A local folder, or a Hub id: owner/name or owner/name@revision."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The artifact's folder.")],
     target: Annotated[str, typer.Option(help="Where the graph is to run: cpu.")] = "cpu",

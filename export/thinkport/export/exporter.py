@@ -24,7 +24,7 @@ from thinkport.export.write.artifact import finish_artifact
 from thinkport.export.write.blobs import Layout, plan_blobs
 from thinkport.export.write.graph_file import write_graph
 from thinkport.export.write.records import graph_record, model_record, recipe_record, tool_versions
-from thinkport.export.write.staging import check_space, check_target, staged
+from thinkport.export.write.staging import check_space, check_target, clear_leftovers, staged
 from thinkport.export.write.weights_file import WeightsFile
 from thinkport.runtime.manifest import (
     SCHEMA_VERSION,
@@ -72,6 +72,7 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     Raises:
         ThinkportError: a checkpoint, recipe, graph or output path that can't be used; see `thinkport.export.errors`.
     """
+    clear_leftovers(settings.output)
     check_target(settings.output, force=settings.force)
     stages = Stages(listener or Silent())
     with stages.stage("open"):
@@ -85,9 +86,7 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     check_space(settings.output, layout.nbytes + _SMALL_FILES)
     with staged(settings.output, force=settings.force) as folder:
         manifest = _write(job, model, records, layout, folder)
-    return ExportReport(
-        folder=settings.output, manifest=manifest, seconds=stages.seconds, peak_memory=peak_memory()
-    )
+    return ExportReport(folder=settings.output, manifest=manifest, seconds=stages.seconds, peak_memory=peak_memory())
 
 
 def _open(settings: ExportSettings, stages: Stages) -> _Job:
@@ -107,8 +106,13 @@ def _open(settings: ExportSettings, stages: Stages) -> _Job:
 
 
 def _refuse_inside(output: Path, folder: Path) -> None:
-    if output.resolve().is_relative_to(folder.resolve()):
+    output_, folder_ = output.resolve(), folder.resolve()
+    if output_.is_relative_to(folder_):
         raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
+    if folder_.is_relative_to(output_):
+        raise OutputError(
+            f"{output} holds the checkpoint {folder}, which replacing it would delete: choose another path"
+        )
 
 
 def _write(job: _Job, model: ir.Model, records: list[PassRecord], layout: Layout, folder: Path) -> Manifest:
@@ -118,9 +122,7 @@ def _write(job: _Job, model: ir.Model, records: list[PassRecord], layout: Layout
     with job.stages.stage("weights", layout.nbytes) as advance:
         weights = _weights_file(job, layout, folder / WEIGHTS, advance)
         weights_record = weights.write()
-    recipe = recipe_record(
-        model.graph, job.settings.quantization, job.family.role, weights.errors, tied=job.shape.tied
-    )
+    recipe = recipe_record(model.graph, job.settings.quantization, job.family.role, weights.errors, tied=job.shape.tied)
     with job.stages.stage("graph"):
         frequencies = {job.family.frequencies_name: inv_freq_and_scaling(job.shape)[0]}
         write_graph(model, folder / graph.file, layout, WEIGHTS, job.checkpoint.read, frequencies)
@@ -164,7 +166,7 @@ def _manifest(
 ) -> Manifest:
     """The manifest without its files."""
     return Manifest(
-        schema_version=SCHEMA_VERSION,
+        schema_version=SCHEMA_VERSION,  # type: ignore[arg-type]  # the number that the schema names
         name=f"{job.checkpoint.id.rpartition('/')[2]}-{recipe.name}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         tools=tool_versions(),

@@ -23,7 +23,6 @@ from thinkport.export.passes.skip_norm import SkipNorm
 from thinkport.export.quantize.recipes import Recipe
 from thinkport.runtime.manifest import PassRecord
 
-
 _PROJECTIONS = 7  # q, k, v, o, gate, up, down
 _PACKED_PROJECTIONS = 4  # qkv, o, gate_up, down
 

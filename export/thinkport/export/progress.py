@@ -25,7 +25,7 @@ class Listener(Protocol):
         """So many more bytes of the current stage are done."""
 
     def stop(self, stage: str, seconds: float) -> None:
-        """A stage has ended."""
+        """A stage is done; one that failed is not stopped."""
 
 
 class Silent:
@@ -53,11 +53,9 @@ class Stages:
         """Time a stage; yields the function that reports bytes done."""
         self.listener.start(name, total)
         start = time.perf_counter()
-        try:
-            yield self.listener.advance
-        finally:
-            self.seconds[name] = time.perf_counter() - start
-            self.listener.stop(name, self.seconds[name])
+        yield self.listener.advance
+        self.seconds[name] = time.perf_counter() - start
+        self.listener.stop(name, self.seconds[name])
 
 
 def peak_memory() -> int:

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from thinkport.deploy.targets import target
 from thinkport.export.errors import RecipeError
 from thinkport.export.quantize.recipes import DEFAULT_RECIPE, Recipe, recipe_named
+from thinkport.runtime.errors import InputError
 
 Precision = Literal["int4", "fp32"]
 
@@ -28,7 +29,7 @@ class ExportSettings:
 
     Raises:
         RecipeError: a recipe with fp32, or an unknown one.
-        InputError: an unknown target.
+        InputError: an unknown target or precision, or no worker.
     """
 
     checkpoint: str
@@ -43,6 +44,10 @@ class ExportSettings:
 
     def __post_init__(self) -> None:
         target(self.target)
+        if self.precision not in get_args(Precision):
+            raise InputError(f"unknown precision {self.precision!r}, expected one of: {', '.join(get_args(Precision))}")
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"workers is {self.workers}, expected 1 or more, or None for one a core")
         if self.precision == "fp32" and self.recipe is not None:
             raise RecipeError(f"recipe {self.recipe!r} with precision fp32, which does not quantize: leave one out")
         if self.recipe is not None:

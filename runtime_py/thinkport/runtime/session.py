@@ -127,6 +127,7 @@ class OrtLane:
         self.batch = batch
         self._session = session
         self._binding: Any = session.inner.io_binding()
+        self._binding.bind_output("logits", "cpu")  # the first to be bound is the first of get_outputs()
         kind = InPlaceCache if session.graph.kv.in_place else AppendedCache
         self._cache: KvCache = kind(session.ort, self._binding, session.model, session.graph.kv, session.device, batch)
         self._arrays: dict[str, npt.NDArray[Any]] = {}  # what the binding points to has to outlive the step
@@ -155,7 +156,7 @@ class OrtLane:
         logits = self._bind_logits(columns, keep)
         self._session.inner.run_with_iobinding(self._binding)
         self._cache.advance(after)
-        return logits[:, -keep:]
+        return (self._binding.get_outputs()[0].numpy() if logits is None else logits)[:, -keep:]
 
     def _bind(self, name: str, values: Ids) -> None:
         array = np.ascontiguousarray(values, np.int64)
@@ -171,9 +172,16 @@ class OrtLane:
             ones = self._arrays["ones"] = np.ones((1, 2 * total), np.int64)
         return ones[:, :total]
 
-    def _bind_logits(self, columns: int, keep: int) -> Logits:
+    def _bind_logits(self, columns: int, keep: int) -> Logits | None:
+        """The buffer that the one row of a decode step goes to; None where ONNX Runtime makes one for more rows.
+
+        The graph declares one row, its default, and a given buffer of any other shape would be refused.
+        """
         rows = keep if self._session.takes_keep else columns
         self._keep[0] = keep
+        if rows > 1:
+            self._binding.bind_output("logits", "cpu")
+            return None
         shape = (self.batch, rows, self._session.vocab_size)
         logits = self._arrays.get("logits")
         if logits is None or logits.shape != shape:

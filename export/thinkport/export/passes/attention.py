@@ -85,9 +85,7 @@ class Attention(GraphPass):
         old = [site.result.outputs[0], site.present_key, site.present_value]
         for after, before in zip(attention.outputs, old, strict=True):
             after.type, after.shape = before.type, before.shape
-        ir.convenience.replace_nodes_and_values(
-            graph, site.result, [], [*new, attention], old, attention.outputs
-        )
+        ir.convenience.replace_nodes_and_values(graph, site.result, [], [*new, attention], old, attention.outputs)
         return attention.name or ""
 
 
@@ -231,12 +229,27 @@ def _is_decoder_mask(bias: ir.Value) -> bool:
     zero, blocked = scalar(operand(where, 1)), constant(operand(where, 2))
     if both is None or zero != 0 or blocked is None or not np.all(blocked <= np.finfo(np.float32).min):
         return False
-    kinds = {_boolean_op(value) for value in both.inputs}
-    return kinds == {"LessOrEqual", "Greater"}
+    conditions = [_stretched(value) for value in both.inputs]
+    return any(_is_causal(conditions[i]) and _is_padding(conditions[1 - i]) for i in range(2))
 
 
-def _boolean_op(value: ir.Value | None) -> str | None:
+def _is_causal(condition: ir.Value | None) -> bool:
+    """Key positions ≤ query positions, which start where the cache ends."""
+    compared = made_by(condition, "LessOrEqual")
+    key, query = _stretched(operand(compared, 0)), made_by(operand(compared, 1), "Add")
+    return made_by(key, "Range") is not None and any(
+        made_by(_stretched(operand(query, i)), "Range") is not None for i in range(2)
+    )
+
+
+def _is_padding(condition: ir.Value | None) -> bool:
+    compared = made_by(condition, "Greater")
+    mask = _stretched(operand(compared, 0))
+    return mask is not None and mask.name == names.ATTENTION_MASK and scalar(operand(compared, 1)) == 0
+
+
+def _stretched(value: ir.Value | None) -> ir.Value | None:
+    """What a value was before it got more axes."""
     while (node := made_by(value, "Unsqueeze")) is not None:
         value = operand(node, 0)
-    producer = None if value is None else value.producer()
-    return None if producer is None else producer.op_type
+    return value

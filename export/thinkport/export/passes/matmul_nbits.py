@@ -54,7 +54,9 @@ class MatMulNBits(GraphPass):
             role = "lm_head" if self.tied or not embedding else "embedding"
         how = self.recipe.for_role(role, tied=self.tied)
         if how is None:
-            raise GraphError(f"{source.tensors[0]} is a {role} weight in a projection: the family names no recipe for it")
+            raise GraphError(
+                f"{source.tensors[0]} is a {role} weight in a projection: the family names no recipe for it"
+            )
         return role, how
 
     def _parts(

@@ -32,15 +32,11 @@ def pack(graph: ir.Graph, matmuls: list[ir.Node], name: str) -> str:
     transposed = ir.node("Transpose", [packed], {"perm": [1, 0]}, name=f"{name}.Transpose")
     matmul = ir.node("MatMul", [matmuls[0].inputs[0], transposed.outputs[0]], name=f"{name}.MatMul")
     sizes = integers(graph, "split_" + "_".join(map(str, rows)), rows)
-    split = ir.node(
-        "Split", [matmul.outputs[0], sizes], {"axis": -1}, num_outputs=len(matmuls), name=f"{name}.Split"
-    )
+    split = ir.node("Split", [matmul.outputs[0], sizes], {"axis": -1}, num_outputs=len(matmuls), name=f"{name}.Split")
     before = [node.outputs[0] for node in matmuls]
     for old, new in zip(before, split.outputs, strict=True):
         new.type, new.shape = old.type, old.shape
     matmul.outputs[0].type = before[0].type
     first = next(node for node in graph if node in matmuls)
-    ir.convenience.replace_nodes_and_values(
-        graph, first, matmuls, [transposed, matmul, split], before, split.outputs
-    )
+    ir.convenience.replace_nodes_and_values(graph, first, matmuls, [transposed, matmul, split], before, split.outputs)
     return split.name or ""

@@ -2,7 +2,7 @@
 
 Cases:
     1. SimplifiedLayerNormalization(a + b): one node gives the norm and the sum, which the next residual reads;
-    2. a norm whose input is no sum of two tensors (the first layer's, the heads') is left alone.
+    2. a norm whose input is no sum of two computed tensors (the first layer's, the heads', a bias) is left alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,14 @@ class SkipNorm(GraphPass):
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         norms = [node for node in model.graph if node.op_type == "SimplifiedLayerNormalization"]
-        return [_fuse(model.graph, norm, add) for norm in norms if (add := made_by(operand(norm, 0), "Add")) is not None]
+        return [_fuse(model.graph, norm, add) for norm in norms if (add := _residual(norm)) is not None]
+
+
+def _residual(norm: ir.Node) -> ir.Node | None:
+    """The sum of two computed tensors that is normalized."""
+    add = made_by(operand(norm, 0), "Add")
+    computed = add is not None and all(value is not None and not value.is_initializer() for value in add.inputs)
+    return add if computed else None
 
 
 def _fuse(graph: ir.Graph, norm: ir.Node, add: ir.Node) -> str:

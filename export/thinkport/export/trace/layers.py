@@ -7,7 +7,7 @@ Cases:
 """
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import onnx_ir as ir
 
@@ -121,9 +121,9 @@ def _same_source(
         return True
     if left is right:
         return True
-    if left is None or right is None or not left.name or not right.name:
+    if left is None or right is None or not left.name or not right.name or left.shape != right.shape:
         return False
-    return names.layer_of(left.name) == 0 and names.with_layer(left.name, 1) == right.name or _past(left, right)
+    return (names.layer_of(left.name) == 0 and names.with_layer(left.name, 1) == right.name) or _past(left, right)
 
 
 def _past(left: ir.Value, right: ir.Value) -> bool:
@@ -139,7 +139,8 @@ def _copy_layer(
 ) -> tuple[list[ir.Node], ir.Value]:
     """A copy of layer 1 as layer `layer`, with its own weights, past inputs and present outputs."""
     mapped = dict(mapped)
-    for old in {value for node in body for value in node.inputs if value is not None}:
+    read = dict.fromkeys(value for node in body for value in node.inputs if value is not None)
+    for old in sorted(read, key=_as_declared(graph)):
         new = _own_input(graph, old, layer)
         if new is not None:
             mapped[old] = new
@@ -162,6 +163,12 @@ def _copy_layer(
         mapped[old].name = names.present_name(layer, part)
         graph.outputs.append(mapped[old])
     return copies, mapped[leaving]
+
+
+def _as_declared(graph: ir.Graph) -> Callable[[ir.Value], int]:
+    """Orders values as layer 1 declares them, so that every layer's inputs and weights stand in the same order."""
+    place = {value: number for number, value in enumerate((*graph.inputs, *graph.initializers.values()))}
+    return lambda value: place.get(value, -1)
 
 
 def _own_input(graph: ir.Graph, value: ir.Value, layer: int) -> ir.Value | None:

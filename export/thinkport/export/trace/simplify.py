@@ -12,6 +12,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 from onnxscript import optimizer
 
+from thinkport.export.errors import GraphError
 from thinkport.export.trace import names
 from thinkport.export.trace.constant import constant
 from thinkport.export.trace.quiet import quiet
@@ -39,7 +40,11 @@ def simplify(model: ir.Model, layers: int) -> None:
 def _name_io(graph: ir.Graph, layers: int) -> None:
     ids, mask, *past = graph.inputs
     logits, *present = graph.outputs
-    dims = {ids.shape[0]: "batch", ids.shape[1]: "sequence", past[0].shape[2]: "past", mask.shape[1]: "total"}
+    shapes = [value.shape for value in (ids, mask, past[0])]
+    if any(shape is None for shape in shapes):
+        raise GraphError("the traced graph's inputs have no shapes: torch.onnx gave another graph than expected")
+    of_ids, of_mask, of_past = (shape for shape in shapes if shape is not None)
+    dims = {of_ids[0]: "batch", of_ids[1]: "sequence", of_past[2]: "past", of_mask[1]: "total"}
     ids.name, mask.name, logits.name = names.INPUT_IDS, names.ATTENTION_MASK, names.LOGITS
     parts = [(layer, part) for layer in range(layers) for part in ("key", "value")]
     for (layer, part), before, after in zip(parts, past, present, strict=True):
@@ -85,5 +90,7 @@ def _keeps_all(node: ir.Node) -> bool:
     values = [constant(value) for value in node.inputs[1:]]
     if any(value is None for value in values) or len(values) < 2:
         return False
-    start, end, *rest = (int(value.flat[0]) for value in values if value is not None and value.size == 1)
+    if any(value is not None and value.size != 1 for value in values):
+        return False  # of several axes at once
+    start, end, *rest = (int(value.flat[0]) for value in values if value is not None)
     return start == 0 and end >= _UNBOUNDED and (len(rest) < 2 or rest[1] == 1)

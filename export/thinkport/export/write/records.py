@@ -56,7 +56,12 @@ def graph_record(model: ir.Model, target: Target, *, fused: bool) -> Graph:
 
 
 def recipe_record(
-    graph: ir.Graph, recipe: QuantizeRecipe | None, role: Callable[[str], Role], errors: Mapping[str, RoundingError], *, tied: bool
+    graph: ir.Graph,
+    recipe: QuantizeRecipe | None,
+    role: Callable[[str], Role],
+    errors: Mapping[str, RoundingError],
+    *,
+    tied: bool,
 ) -> Recipe:
     """How every weight was stored, by role, from the graph's own initializers; a shared one counts once."""
     bits: dict[str, int] = {}

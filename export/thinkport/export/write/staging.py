@@ -25,9 +25,9 @@ def staged(target: Path, *, force: bool) -> Iterator[Path]:
     Raises:
         OutputError: `target` exists and `force` is not given, is something else than an artifact, or can't be written.
     """
-    target = target.absolute()
-    _recover(target)
+    clear_leftovers(target)
     check_target(target, force=force)
+    target = target.resolve()  # of a link, what it leads to is replaced
     staging = _sibling(target, _PARTIAL)
     try:
         staging.mkdir(parents=True)
@@ -35,9 +35,13 @@ def staged(target: Path, *, force: bool) -> Iterator[Path]:
         raise OutputError(f"can't write beside {target} ({error.strerror}): choose another output path") from error
     try:
         yield staging
+        check_target(target, force=force)  # another run may have come first
         _put_in_place(staging, target)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(staging, ignore_errors=True)
+        if isinstance(error, OSError):
+            where = f" at {error.filename}" if error.filename else ""
+            raise OutputError(f"writing {target} failed: {error.strerror or error}{where}") from error
         raise
 
 
@@ -75,7 +79,12 @@ def _put_in_place(staging: Path, target: Path) -> None:
     replaced = _sibling(target, _REPLACED)
     if target.exists():
         target.rename(replaced)
-    staging.rename(target)
+    try:
+        staging.rename(target)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(target)
+        raise
     shutil.rmtree(replaced, ignore_errors=True)
 
 
@@ -83,14 +92,16 @@ def _sibling(target: Path, kind: str) -> Path:
     return target.with_name(f".{target.name}.{kind}-{os.getpid()}")
 
 
-def _recover(target: Path) -> None:
+def clear_leftovers(target: Path) -> None:
     """Clear what runs that are no longer alive left beside `target`, putting back an artifact caught in between."""
+    target = target.resolve()
     if not target.parent.is_dir():
         return
     for kind in (_REPLACED, _PARTIAL):
-        for left in target.parent.glob(f".{target.name}.{kind}-*"):
-            process = left.name.rpartition("-")[2]
-            if process.isdigit() and int(process) != os.getpid() and psutil.pid_exists(int(process)):
+        stem = f".{target.name}.{kind}-"
+        for left in sorted(path for path in target.parent.iterdir() if path.name.startswith(stem)):
+            process = left.name.removeprefix(stem)
+            if not process.isdigit() or (int(process) != os.getpid() and psutil.pid_exists(int(process))):
                 continue
             if kind == _REPLACED and not target.exists():
                 left.rename(target)

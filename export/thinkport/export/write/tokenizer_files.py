@@ -51,7 +51,8 @@ def stop_ids(checkpoint: Checkpoint) -> list[int]:
         if found is not None:
             return [int(i) for i in found] if isinstance(found, list) else [int(found)]
     raise CheckpointError(
-        f"neither generation_config.json nor config.json of {checkpoint.id} has eos_token_id: add the ids that end a reply"
+        f"neither generation_config.json nor config.json of {checkpoint.id} has eos_token_id: "
+        "add the ids that end a reply"
     )
 
 

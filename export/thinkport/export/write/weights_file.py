@@ -77,7 +77,7 @@ class WeightsFile:
         assert self.recipe is not None
         if scales is None or scales.source is None or scales.source.tensors != source.tensors:
             raise GraphError(f"the codes of {source.tensors[0]} are not followed by their scales in the plan")
-        how = self.recipe.for_role(cast(Role, source.role), tied=self.tied)
+        how = self.recipe.for_role(cast("Role", source.role), tied=self.tied)
         assert how is not None
         kept: list[np.ndarray] = []
 
@@ -102,7 +102,7 @@ class _Output:
     position: int = 0
 
     def put(self, array: np.ndarray) -> None:
-        data = memoryview(array).cast("B")
+        data = array.data.cast("B")
         self.file.write(data)
         self.update(data)
         self.position += len(data)
