@@ -67,7 +67,7 @@ class _Job:
 def export(settings: ExportSettings, listener: Listener | None = None) -> ExportReport:
     """Export a checkpoint.
 
-    Nothing is left behind when it fails, and an artifact at the output path stays what it was until the new one is whole.
+    Nothing is left behind when it fails; an artifact at the output path stays what it was until the new one is whole.
 
     Raises:
         ThinkportError: a checkpoint, recipe, graph or output path that can't be used; see `thinkport.export.errors`.
@@ -106,13 +106,11 @@ def _open(settings: ExportSettings, stages: Stages) -> _Job:
 
 
 def _refuse_inside(output: Path, folder: Path) -> None:
-    output_, folder_ = output.resolve(), folder.resolve()
-    if output_.is_relative_to(folder_):
+    target, source = output.resolve(), folder.resolve()
+    if target.is_relative_to(source):
         raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
-    if folder_.is_relative_to(output_):
-        raise OutputError(
-            f"{output} holds the checkpoint {folder}, which replacing it would delete: choose another path"
-        )
+    if source.is_relative_to(target):
+        raise OutputError(f"{output} holds the checkpoint {folder}, which would be replaced: choose another output path")
 
 
 def _write(job: _Job, model: ir.Model, records: list[PassRecord], layout: Layout, folder: Path) -> Manifest:

@@ -26,7 +26,7 @@ WORDS = {
 
 
 class ProgressView:
-    """A listener of an export, and a context manager that takes the screen; nothing is drawn on a pipe but a line a stage."""
+    """A listener of an export, and a context manager that takes the screen; a pipe gets a line a stage."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
