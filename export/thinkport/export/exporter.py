@@ -110,7 +110,9 @@ def _refuse_inside(output: Path, folder: Path) -> None:
     if target.is_relative_to(source):
         raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
     if source.is_relative_to(target):
-        raise OutputError(f"{output} holds the checkpoint {folder}, which would be replaced: choose another output path")
+        raise OutputError(
+            f"{output} holds the checkpoint {folder}, which would be replaced: choose another output path"
+        )
 
 
 def _write(job: _Job, model: ir.Model, records: list[PassRecord], layout: Layout, folder: Path) -> Manifest:
