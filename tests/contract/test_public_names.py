@@ -18,6 +18,18 @@ NAMES = {
         "require",
         "target",
     ],
+    "thinkport.export": [
+        "CheckpointError",
+        "ExportError",
+        "ExportReport",
+        "ExportSettings",
+        "GraphError",
+        "Listener",
+        "OutputError",
+        "RecipeError",
+        "UnsupportedModelError",
+        "export",
+    ],
     "thinkport.runtime": [
         "AnswerPiece",
         "ArtifactError",

@@ -15,6 +15,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.export.parity.driver import relative
+
 from thinkport.runtime import Model
 
 if TYPE_CHECKING:

@@ -49,7 +49,9 @@ def test_the_tied_table_is_one_blob_read_in_two_shapes(nano_artifact: Path) -> N
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="private memory is read from Linux's /proc")
-def test_the_tied_table_is_not_held_twice_in_memory(made_up: Callable[..., Path], exported: Callable[..., Path]) -> None:
+def test_the_tied_table_is_not_held_twice_in_memory(
+    made_up: Callable[..., Path], exported: Callable[..., Path]
+) -> None:
     artifact = exported(made_up("0.6B", "--layers", "2"))
     weights = (artifact / "weights.bin").stat().st_size
     table = 151936 * 1024 // 2

@@ -1,5 +1,7 @@
 """From a Qwen3 checkpoint to an artifact. The public names; importing them loads torch only when they are used."""
 
+from typing import TYPE_CHECKING
+
 from thinkport.export.errors import (
     CheckpointError,
     ExportError,
@@ -8,13 +10,19 @@ from thinkport.export.errors import (
     RecipeError,
     UnsupportedModelError,
 )
+from thinkport.export.progress import Listener
 from thinkport.export.settings import ExportSettings
+
+if TYPE_CHECKING:
+    from thinkport.export.exporter import ExportReport, export
 
 __all__ = [
     "CheckpointError",
     "ExportError",
+    "ExportReport",
     "ExportSettings",
     "GraphError",
+    "Listener",
     "OutputError",
     "RecipeError",
     "UnsupportedModelError",
@@ -22,9 +30,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name == "export":
-        from thinkport.export.exporter import export
+_LATE = ("ExportReport", "export")  # their module imports torch and transformers, which takes seconds
 
-        return export
+
+def __getattr__(name: str) -> object:
+    if name in _LATE:
+        from thinkport.export import exporter
+
+        return getattr(exporter, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

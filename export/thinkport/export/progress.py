@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import psutil
-
 Advance = Callable[[int], None]
 
 
@@ -61,6 +59,8 @@ class Stages:
 def peak_memory() -> int:
     """The largest resident size of this process so far, in bytes."""
     if sys.platform == "win32":
+        import psutil
+
         return int(psutil.Process().memory_info().peak_wset)
     import resource
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx_ir as ir
+import psutil
 
 from thinkport.export.certify.decoder import DECODERS, Decoder
 from thinkport.export.certify.figures import Divergence
 from thinkport.export.certify.goldens import GOLDENS, golden, write_goldens
+from thinkport.export.certify.graph_file import check_memory, is_exact, weights_bytes
 from thinkport.export.certify.graph_logits import graph_logits, open_session
 from thinkport.export.certify.prompts import golden_prompts
 from thinkport.export.certify.reference import reference_logits
@@ -22,7 +23,6 @@ from thinkport.export.families import DecoderShape
 from thinkport.runtime.manifest import Certificate, Figure, Graph, ModelShape
 
 EXACT = 1e-3  # of the largest logit: ten times what a right float32 graph needs, far below what a wrong one shows
-_FLOATS = {ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL}
 
 
 def certify(
@@ -40,10 +40,11 @@ def certify(
 
     Raises:
         CertificateError: a graph of plain float32 weights computes something else than the checkpoint, a graph gives
-            NaN or infinity, or the family has no reference.
+            NaN or infinity, the family has no reference, or the graph would not fit into memory.
         CheckpointError: the checkpoint can't be read.
         ArtifactError: the installed ONNX Runtime can't run the graph.
     """
+    check_memory(weights_bytes(folder, graph), psutil.virtual_memory().available)
     decoder = _decoder(model.family, StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
     prompts = golden_prompts(checkpoint, shape.vocab_size)
     expected = reference_logits(decoder, shape.layers, prompts)
@@ -65,12 +66,6 @@ def streamed_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
     matrices = [entry for entry in checkpoint.tensors.values() if len(entry.shape) > 1]
     weights = sum(entry.shape[0] * entry.row_weights for entry in matrices)
     return 4 * (weights - shape.vocab_size * shape.hidden_size * (not shape.tied))
-
-
-def is_exact(folder: Path, graph: Graph) -> bool:
-    """Whether nothing in the graph is rounded below float32: neither weights nor the KV cache."""
-    values = ir.load(folder / graph.file).graph.initializers.values()
-    return graph.kv.dtype == "float32" and all(value.dtype in _FLOATS for value in values)
 
 
 def _decoder(family: str, weights: StreamedWeights, shape: DecoderShape) -> Decoder:

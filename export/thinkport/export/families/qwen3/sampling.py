@@ -25,4 +25,11 @@ def presets(generation_config: Mapping[str, Any] | None) -> Presets:
 
 
 def _preset(values: Mapping[str, Any]) -> SamplingPreset:
-    return SamplingPreset(**{key: int(value) if key == "top_k" else float(value) for key, value in values.items()})
+    return SamplingPreset(
+        temperature=float(values["temperature"]),
+        top_k=int(values["top_k"]),
+        top_p=float(values["top_p"]),
+        min_p=float(values["min_p"]),
+        presence_penalty=float(values["presence_penalty"]),
+        repetition_penalty=float(values["repetition_penalty"]),
+    )

@@ -64,7 +64,9 @@ def build_model(config: Mapping[str, Any], layers: int) -> torch.nn.Module:
     return model.eval()
 
 
-def build_traceable(config: Mapping[str, Any], shape: DecoderShape, layers: int) -> tuple[torch.nn.Module, tuple[Any, ...]]:
+def build_traceable(
+    config: Mapping[str, Any], shape: DecoderShape, layers: int
+) -> tuple[torch.nn.Module, tuple[Any, ...]]:
     """The wrapper on the meta device and sample inputs; no dynamic dimension of a sample is 0 or 1."""
     batch, sequence, seen = 2, 3, 5
     with torch.device("meta"):
