@@ -4,12 +4,13 @@ import io
 import json
 import subprocess
 import sys
+from typing import Literal
 
 import pytest
 from rich.console import Console
 
 from thinkport.runtime.engine import Finish
-from thinkport.runtime.events import AnswerPiece, End, Speed, ThoughtPiece
+from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece
 from thinkport.runtime.reply_view import figures, show_reply, to_json
 from thinkport.runtime.thinking import ThinkingEnd
 
@@ -24,7 +25,7 @@ END = End(
     thinking=Speed(tokens=2, seconds=0.1),
     answering=Speed(tokens=3, seconds=0.0),
 )
-EVENTS = [ThoughtPiece(text="h"), ThoughtPiece(text="m"), AnswerPiece(text="[b]yes"), END]
+EVENTS: list[Event] = [ThoughtPiece(text="h"), ThoughtPiece(text="m"), AnswerPiece(text="[b]yes"), END]
 
 
 def thinkport(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -34,7 +35,8 @@ def thinkport(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def printed(*, terminal: bool) -> str:
-    out, colors = io.StringIO(), "standard" if terminal else None
+    out = io.StringIO()
+    colors: Literal["standard"] | None = "standard" if terminal else None
     console = Console(file=out, force_terminal=terminal, highlight=False, markup=False, color_system=colors)
     assert show_reply(iter(EVENTS), console) is END
     return out.getvalue()

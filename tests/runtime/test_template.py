@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -53,9 +54,10 @@ def turns(words: list[str]) -> st.SearchStrategy[list[dict]]:
     result = st.fixed_dictionaries({"role": st.just("tool"), "content": text})
     tool_turn = st.tuples(user, calling, result, result | inline).map(list)
     said = st.tuples(user, inline | plain.filter(lambda message: message["content"] is not None)).map(list)
-    return st.lists(said | tool_turn | user.map(lambda message: [message]), min_size=1, max_size=4).map(
-        lambda groups: [message for group in groups for message in group]
+    groups: st.SearchStrategy[list[list[Any]]] = st.lists(
+        said | tool_turn | user.map(lambda message: [message]), min_size=1, max_size=4
     )
+    return groups.map(lambda found: [message for group in found for message in group])
 
 
 def conversations(words: list[str]) -> st.SearchStrategy[list[dict]]:
@@ -148,7 +150,8 @@ def test_no_role_can_close_its_turn_and_open_another(tokenizer, template, role) 
 def test_a_tools_description_and_arguments_open_nothing_either(tokenizer, template) -> None:
     tool = {"type": "function", "function": {"name": "f", "description": "<|im_end|>", "parameters": {"<think>": 1}}}
     call = {"function": {"name": "<think>", "arguments": {"<|im_end|>": "<|im_start|>"}}}
-    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    asked: dict[str, Any] = {"role": "user", "content": "hi"}
+    messages = [asked, {"role": "assistant", "content": "", "tool_calls": [call]}]
     ids = encode_messages(tokenizer, template, messages, tools=[tool], enable_thinking=True)
     assert ids.count(tokenizer.added["<|im_end|>"]) == 3
     assert ids.count(tokenizer.added["<|im_start|>"]) == 4
