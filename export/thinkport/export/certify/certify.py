@@ -3,6 +3,7 @@
 Knows the order of the steps. The checkpoint is computed and let go of before the graph is loaded.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,10 +63,10 @@ def certify(
 
 
 def streamed_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
-    """How many bytes `certify` reports in all: every matrix in float32, the embedding only where it is lm_head too."""
-    matrices = [entry for entry in checkpoint.tensors.values() if len(entry.shape) > 1]
-    weights = sum(entry.shape[0] * entry.row_weights for entry in matrices)
-    return 4 * (weights - shape.vocab_size * shape.hidden_size * (not shape.tied))
+    """How many bytes `certify` reports in all: every matrix in float32, and one table of embedding and lm_head."""
+    table = (shape.vocab_size, shape.hidden_size)
+    matrices = [entry for entry in checkpoint.tensors.values() if len(entry.shape) > 1 and entry.shape != table]
+    return 4 * (math.prod(table) + sum(math.prod(entry.shape) for entry in matrices))
 
 
 def _decoder(family: str, weights: StreamedWeights, shape: DecoderShape) -> Decoder:

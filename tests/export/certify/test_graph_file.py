@@ -1,0 +1,67 @@
+"""A graph file tells whether it is rounded and how much it needs, and what doesn't fit is refused at once."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from thinkport.export.certify.graph_file import check_memory, is_exact, weights_bytes
+from thinkport.export.errors import CertificateError
+from thinkport.runtime.manifest import Graph, KvLayout
+
+
+def graph_of(kv: KvLayout) -> Graph:
+    return Graph(
+        file="cpu.onnx",
+        target="cpu",
+        providers=["CPUExecutionProvider"],
+        onnxruntime_floor="1.32",
+        fused=True,
+        nodes=0,
+        kv=kv,
+        inputs=[],
+        outputs=[],
+        several_tokens_over_past=True,
+        prefill_chunk=128,
+    )
+
+
+def write(folder: Path, dtype: type[np.generic]) -> None:
+    """A graph without nodes and with two initializers over the same 4,096 bytes of one file."""
+    (folder / "weights.bin").write_bytes(bytes(4096))
+    graph = ir.Graph([], [], nodes=[], name="weights only", opset_imports={"": 21})
+    for name in ("a", "b"):
+        kind = ir.DataType.from_numpy(np.dtype(dtype))
+        tensor = ir.ExternalTensor("weights.bin", 0, 512, kind, name=name, shape=ir.Shape([64]), base_dir=folder)
+        graph.register_initializer(ir.Value(name=name, const_value=tensor, type=ir.TensorType(kind)))
+    ir.save(ir.Model(graph, ir_version=10), folder / "cpu.onnx")
+
+
+FLOAT_CACHE, BYTE_CACHE = KvLayout(dtype="float32", in_place=True), KvLayout(dtype="int8", in_place=True)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kv", "expected"),
+    [(np.float32, FLOAT_CACHE, True), (np.uint8, FLOAT_CACHE, False), (np.float32, BYTE_CACHE, False)],
+    ids=["whole", "rounded weights", "rounded cache"],
+)
+def test_a_graph_is_exact_where_neither_weights_nor_cache_are_rounded(
+    tmp_path: Path, dtype: type[np.generic], kv: KvLayout, expected: bool
+) -> None:
+    write(tmp_path, dtype)
+    assert is_exact(tmp_path, graph_of(kv)) == expected
+
+
+def test_a_file_that_several_weights_share_counts_once(tmp_path: Path) -> None:
+    write(tmp_path, np.float32)
+    assert weights_bytes(tmp_path, graph_of(FLOAT_CACHE)) == 4096
+
+
+def test_a_graph_that_fits_is_let_through() -> None:
+    check_memory(2_000_000_000, 3_100_000_000)
+
+
+def test_a_graph_that_does_not_fit_is_refused_with_both_sizes() -> None:
+    with pytest.raises(CertificateError, match=r"about 30\.0 GB of memory and 8\.0 GB are available"):
+        check_memory(20_000_000_000, 8_000_000_000)
