@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import onnx_ir as ir
+import psutil
 
 from thinkport.deploy.targets import Target, target
+from thinkport.export.certify import certify, check_memory, streamed_bytes
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.errors import OutputError
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
@@ -84,6 +86,8 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
         records = run_passes(model, passes, job.shape.layers)
     layout = plan_blobs(model.graph)
     check_space(settings.output, layout.nbytes + _SMALL_FILES)
+    if settings.certificate:
+        check_memory(layout.nbytes, psutil.virtual_memory().available)
     with staged(settings.output, force=settings.force) as folder:
         manifest = _write(job, model, records, layout, folder)
     return ExportReport(folder=settings.output, manifest=manifest, seconds=stages.seconds, peak_memory=peak_memory())
@@ -129,9 +133,7 @@ def _write(job: _Job, model: ir.Model, records: list[PassRecord], layout: Layout
         files.copy_tokenizer_files(job.checkpoint, folder)
     certificate = None
     if job.settings.certificate:
-        from thinkport.export.certify import certify
-
-        with job.stages.stage("certify") as advance:
+        with job.stages.stage("certify", streamed_bytes(job.checkpoint, job.shape)) as advance:
             certificate = certify(folder, graph, shape, job.checkpoint, job.shape, advance=advance)
     with job.stages.stage("manifest"):
         return finish_artifact(
