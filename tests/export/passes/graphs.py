@@ -71,16 +71,16 @@ def run(model: ir.Model, feeds: Arrays, weights: Arrays | None = None) -> dict[s
     return dict(zip(outputs, session.run(None, dict(feeds)), strict=True))
 
 
-def normal(*shape: int) -> NDArray[np.float32]:
+def normal(*shape: int) -> NDArray[Any]:
     """Fresh normal numbers, other ones in every run."""
     return np.random.default_rng().normal(size=shape).astype(np.float32)
 
 
-def integers(*numbers: int) -> NDArray[np.int64]:
+def integers(*numbers: int) -> NDArray[Any]:
     """An int64 vector."""
     return np.array(numbers, np.int64)
 
 
-def number(value: float) -> NDArray[np.float32]:
+def number(value: float) -> NDArray[Any]:
     """A float32 scalar."""
     return np.array(value, np.float32)

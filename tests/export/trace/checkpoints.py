@@ -1,0 +1,50 @@
+"""Narrow checkpoints with random weights and the reference checkpoint's tokenizer."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+from tests.export.trace.traced import NANO
+
+from thinkport.export.families import family_of
+
+NARROW: dict[str, Any] = {
+    "architectures": ["Qwen3ForCausalLM"],
+    "model_type": "qwen3",
+    "attention_bias": False,
+    "bos_token_id": 503,
+    "eos_token_id": 505,
+    "head_dim": 32,
+    "hidden_act": "silu",
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "max_position_embeddings": 512,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 2,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 10000,
+    "tie_word_embeddings": True,
+    "torch_dtype": "float32",
+    "vocab_size": 512,
+}
+
+
+def narrow_checkpoint(folder: Path, *, seed: int | None = None, **changes: Any) -> Path:
+    """Write a whole checkpoint of a few narrow layers; fresh weights if no seed is given."""
+    folder.mkdir(parents=True)
+    config = NARROW | changes
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+        shutil.copyfile(NANO / name, folder / name)
+    family = family_of(config)
+    generator = np.random.default_rng(seed)
+    tensors = {
+        name: (generator.normal(size=size) * (size[-1] ** -0.5 if len(size) > 1 else 1.0)).astype(np.float32)
+        for name, size in family.expected_tensors(family.shape(config)).items()
+    }
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder

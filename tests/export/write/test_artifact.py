@@ -1,0 +1,138 @@
+"""The bytes of an artifact: where each weight lies, and that the manifest speaks of every file."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from numpy.typing import NDArray
+from tests.export.passes.graphs import graph, normal, without_values
+from tests.export.trace.traced import nano, traced
+
+from thinkport.deploy.targets import target
+from thinkport.export.checkpoint import Checkpoint, open_checkpoint
+from thinkport.export.pipeline import build_pipeline, run_passes
+from thinkport.export.quantize import RoleRecipe, pack, quantize_rows, recipe_named
+from thinkport.export.write.blobs import ALIGNMENT, INLINE_BYTES, plan_blobs
+from thinkport.runtime.manifest import MANIFEST_NAME, check_files, hash_file, read_manifest
+
+RECIPE = recipe_named("int4-g64")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(nano_checkpoint: Path) -> Checkpoint:
+    return open_checkpoint(nano_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def quantized() -> ir.Model:
+    family, shape = nano(3)
+    model = traced(3)
+    run_passes(model, build_pipeline(family, shape, target("cpu"), RECIPE, fuse=True), 3)
+    return model
+
+
+def stored(artifact: Path, name: str) -> NDArray[np.uint8]:
+    """The bytes of an initializer that lies in `weights.bin`."""
+    tensor = next(
+        t for t in onnx.load(artifact / "cpu.onnx", load_external_data=False).graph.initializer if t.name == name
+    )
+    place = {entry.key: entry.value for entry in tensor.external_data}
+    assert place["location"] == "weights.bin"
+    with (artifact / "weights.bin").open("rb") as file:
+        file.seek(int(place["offset"]))
+        return np.frombuffer(file.read(int(place["length"])), np.uint8)
+
+
+def rounded(checkpoint: Checkpoint, name: str, how: RoleRecipe) -> tuple[bytes, bytes]:
+    """Codes and scales of one checkpoint tensor, quantized alone."""
+    found = quantize_rows(checkpoint.read(name), bits=how.bits, group_size=how.group_size, search=how.search)
+    return pack(found.codes, bits=how.bits, group_size=how.group_size).tobytes(), found.scales.tobytes()
+
+
+def test_blobs_are_aligned_and_do_not_overlap(quantized: ir.Model) -> None:
+    blobs = plan_blobs(quantized.graph).blobs
+    assert all(blob.offset % ALIGNMENT == 0 for blob in blobs)
+    for before, after in pairwise(blobs):
+        assert before.offset + before.nbytes <= after.offset < before.offset + before.nbytes + ALIGNMENT
+
+
+def test_codes_are_followed_by_their_own_scales(quantized: ir.Model) -> None:
+    blobs = plan_blobs(quantized.graph).blobs
+    codes = [(number, blob) for number, blob in enumerate(blobs) if blob.source and blob.source.part == "codes"]
+    assert len(codes) == 3 * 4 + 1
+    for number, blob in codes:
+        following = blobs[number + 1].source
+        assert blob.source is not None
+        assert following is not None
+        assert (following.part, following.tensors) == ("scales", blob.source.tensors)
+
+
+def test_small_weights_stay_in_the_graph_and_large_tables_do_not() -> None:
+    sizes = {"small": INLINE_BYTES // 4, "large": INLINE_BYTES // 4 + 1}
+    text = "g (float[1] x) => (float[N] y) { a = Add(x, small)  b = Add(x, large)  y = Concat<axis=0>(a, b) }"
+    model = graph(text, **{name: normal(size) for name, size in sizes.items()})
+    assert list(plan_blobs(model.graph).by_name) == ["large"]
+    assert list(plan_blobs(without_values(model, "small", "large").graph).by_name) == ["large"]
+
+
+@pytest.mark.parametrize(
+    ("packed", "parts"),
+    [("self_attn.qkv_proj", ["q_proj", "k_proj", "v_proj"]), ("mlp.gate_up_proj", ["gate_proj", "up_proj"])],
+)
+def test_projections_are_row_ranges_of_the_packed_codes_and_scales(
+    nano_artifact: Path, checkpoint: Checkpoint, packed: str, parts: list[str]
+) -> None:
+    block = packed.split(".")[0]
+    how = RECIPE.attention if block == "self_attn" else RECIPE.mlp
+    for layer in range(3):
+        stem = f"model.layers.{layer}"
+        alone = [rounded(checkpoint, f"{stem}.{block}.{part}.weight", how) for part in parts]
+        assert stored(nano_artifact, f"{stem}.{packed}.qweight").tobytes() == b"".join(codes for codes, _ in alone)
+        assert stored(nano_artifact, f"{stem}.{packed}.scales").tobytes() == b"".join(scales for _, scales in alone)
+
+
+def test_the_tied_table_lies_at_one_offset_for_both_of_its_readers(nano_artifact: Path, checkpoint: Checkpoint) -> None:
+    initializers = {
+        t.name: t for t in onnx.load(nano_artifact / "cpu.onnx", load_external_data=False).graph.initializer
+    }
+    table, head = initializers["model.embed_tokens.table"], initializers["model.embed_tokens.qweight"]
+    assert [str(entry) for entry in table.external_data] == [str(entry) for entry in head.external_data]
+    assert list(table.dims) == [512, 256 // 2]
+    assert list(head.dims) == [512, 256 // 64, 64 // 2]
+    codes, _ = rounded(checkpoint, "model.embed_tokens.weight", RECIPE.lm_head)
+    assert stored(nano_artifact, "model.embed_tokens.table").tobytes() == codes
+
+
+def test_unquantized_weights_are_the_checkpoints_own_numbers(nano_fp32_artifact: Path, checkpoint: Checkpoint) -> None:
+    found = stored(nano_fp32_artifact, "model.layers.1.mlp.gate_up_proj.weight").view(np.float32)
+    wanted = [checkpoint.read(f"model.layers.1.mlp.{part}_proj.weight").ravel() for part in ("gate", "up")]
+    np.testing.assert_array_equal(found, np.concatenate(wanted))
+
+
+def test_the_manifest_records_every_file_with_its_size_and_hash(nano_artifact: Path) -> None:
+    manifest = read_manifest(nano_artifact)
+    files = {path.name for path in nano_artifact.iterdir()}
+    assert set(manifest.files) == files - {MANIFEST_NAME}
+    check_files(nano_artifact, manifest, verify=True)
+    assert manifest.files["weights.bin"].sha256 == hash_file(nano_artifact / "weights.bin")
+
+
+def test_the_manifest_is_written_last(nano_artifact: Path) -> None:
+    written = {path.name: path.stat().st_mtime_ns for path in nano_artifact.iterdir()}
+    assert written[MANIFEST_NAME] == max(written.values())
+
+
+def test_the_file_holds_the_weights_and_no_padding_at_its_end(nano_artifact: Path, quantized: ir.Model) -> None:
+    assert (nano_artifact / "weights.bin").stat().st_size == plan_blobs(quantized.graph).nbytes
+
+
+def test_bits_per_weight_are_those_of_the_bytes(nano_artifact: Path) -> None:
+    recipe = read_manifest(nano_artifact).recipe
+    family, shape = nano(3)
+    matrices = [s for s in family.expected_tensors(shape).values() if len(s) > 1]
+    assert sum(role.weights for role in recipe.roles.values()) == sum(a * b for a, b in matrices)
+    assert recipe.bits_per_weight == 4 + 32 / 64
+    assert all(role.relative_error is not None and 0 < role.relative_error < 0.02 for role in recipe.roles.values())

@@ -1,0 +1,210 @@
+"""An output folder appears whole or not at all, whatever happens while it is written."""
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from thinkport.export.errors import OutputError
+from thinkport.export.write.staging import check_space, clear_leftovers, staged
+from thinkport.runtime.manifest import MANIFEST_NAME
+
+PARTS = 5
+
+
+def fill(folder: Path, content: str) -> None:
+    """Something like an artifact: files that belong together, and a manifest written last."""
+    for number in range(PARTS):
+        (folder / f"part-{number}").write_text(content, encoding="utf-8")
+    (folder / MANIFEST_NAME).write_text(content, encoding="utf-8")
+
+
+def content_of(folder: Path) -> str:
+    """What all files of a whole folder say."""
+    found = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    assert len(found) == PARTS + 1
+    assert len(set(found.values())) == 1
+    return found[MANIFEST_NAME]
+
+
+def beside(target: Path) -> list[str]:
+    return sorted(path.name for path in target.parent.iterdir() if path != target)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "outputs" / "artifact [v1]"
+
+
+def written(target: Path, content: str) -> Path:
+    with staged(target, force=False) as folder:
+        fill(folder, content)
+    return target
+
+
+def dead_process() -> int:
+    """The id of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_the_target_appears_when_the_folder_is_whole(target: Path) -> None:
+    with staged(target, force=False) as folder:
+        fill(folder, "new")
+        assert not target.exists()
+        assert folder.parent == target.parent  # on one file system, so that renaming is one step
+    assert content_of(target) == "new"
+    assert beside(target) == []
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_leaves_nothing(target: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error):  # noqa: PT012, SIM117
+        with staged(target, force=False) as folder:
+            fill(folder, "half")
+            raise error
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_the_old_artifact(target: Path) -> None:
+    written(target, "old")
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "weights.bin")
+    with pytest.raises(OutputError, match=r"failed: No space left on device at weights\.bin"):  # noqa: SIM117
+        with staged(target, force=True):
+            raise full
+    assert content_of(target) == "old"
+    assert beside(target) == []
+
+
+def test_an_existing_output_is_refused_without_force(target: Path) -> None:
+    written(target, "old")
+    with pytest.raises(OutputError, match="exists: give --force"):
+        written(target, "new")
+    assert content_of(target) == "old"
+
+
+def test_force_replaces_an_artifact(target: Path) -> None:
+    written(target, "old")
+    with staged(target, force=True) as folder:
+        fill(folder, "new")
+        assert content_of(target) == "old"
+    assert content_of(target) == "new"
+    assert beside(target) == []
+
+
+def test_force_replaces_artifacts_only(target: Path) -> None:
+    target.mkdir(parents=True)
+    (target / "thesis.tex").write_text("years of work", encoding="utf-8")
+    with pytest.raises(OutputError, match="is not an artifact"), staged(target, force=True):
+        pytest.fail("it was let in")
+    assert (target / "thesis.tex").read_text(encoding="utf-8") == "years of work"
+
+
+def test_a_file_at_the_output_is_never_replaced(target: Path) -> None:
+    target.parent.mkdir(parents=True)
+    target.write_text("a file", encoding="utf-8")
+    with pytest.raises(OutputError, match="is not an artifact"), staged(target, force=True):
+        pytest.fail("it was let in")
+    assert target.read_text(encoding="utf-8") == "a file"
+
+
+def test_what_a_link_leads_to_is_replaced_and_the_link_stays(target: Path) -> None:
+    written(target, "old")
+    link = target.with_name("current")
+    link.symlink_to(target, target_is_directory=True)
+    with staged(link, force=True) as folder:
+        fill(folder, "new")
+    assert link.is_symlink()
+    assert content_of(target) == "new"
+    assert beside(target) == ["current"]
+
+
+def test_an_artifact_that_another_run_finished_first_is_not_replaced(target: Path) -> None:
+    with pytest.raises(OutputError, match="exists: give --force"):  # noqa: PT012, SIM117
+        with staged(target, force=False) as folder:
+            fill(folder, "second")
+            target.mkdir()
+            fill(target, "first")
+    assert content_of(target) == "first"
+    assert beside(target) == []
+
+
+def test_an_output_that_can_not_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(OutputError, match="choose another output path"), staged(tmp_path / "file" / "x", force=False):
+        pytest.fail("it was let in")
+
+
+def test_a_replaced_artifact_of_a_dead_run_is_put_back(target: Path) -> None:
+    written(target, "old")
+    process = dead_process()
+    target.rename(target.with_name(f".{target.name}.replaced-{process}"))
+    target.with_name(f".{target.name}.partial-{process}").mkdir()
+    clear_leftovers(target)
+    assert content_of(target) == "old"
+    assert beside(target) == []
+
+
+def test_a_replaced_artifact_of_a_dead_run_goes_where_the_new_one_is_in_place(target: Path) -> None:
+    written(target, "new")
+    left = target.with_name(f".{target.name}.replaced-{dead_process()}")
+    left.mkdir()
+    fill(left, "old")
+    clear_leftovers(target)
+    assert content_of(target) == "new"
+    assert beside(target) == []
+
+
+def test_what_a_living_run_is_writing_is_left_alone(target: Path) -> None:
+    target.parent.mkdir(parents=True)
+    living = target.with_name(f".{target.name}.partial-{os.getppid()}")
+    living.mkdir()
+    strangers = target.with_name(f".{target.name}.partial-backup")
+    strangers.mkdir()
+    written(target, "new")
+    assert beside(target) == sorted([living.name, strangers.name])
+
+
+def test_too_little_space_is_refused_with_both_sizes(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"needs 4611686018\.43 GB and .* has .* GB free"):
+        check_space(tmp_path / "not" / "yet" / "there", 1 << 62)
+    check_space(tmp_path / "not" / "yet" / "there", 1)
+
+
+KEEPS_REPLACING = """
+import sys
+from pathlib import Path
+from thinkport.export.write.staging import staged
+target, number = Path(sys.argv[1]), int(sys.argv[2])
+print("ready", flush=True)
+while True:
+    number += 1
+    with staged(target, force=True) as folder:
+        for name in [*(f"part-{n}" for n in range(5)), "thinkport.json"]:
+            (folder / name).write_text(str(number), encoding="utf-8")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a signal of POSIX systems")
+def test_killed_at_any_moment_the_target_is_whole_or_absent_and_the_next_run_mends_it(target: Path) -> None:
+    written(target, "0")
+    for _ in range(6):
+        seen = int(content_of(target))
+        command = [sys.executable, "-c", KEEPS_REPLACING, str(target), str(seen)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(random.uniform(0.005, 0.05))
+            process.send_signal(signal.SIGKILL)
+        if target.exists():
+            assert int(content_of(target)) >= seen
+        clear_leftovers(target)
+        assert int(content_of(target)) >= seen
+        assert beside(target) == []
