@@ -4,7 +4,7 @@ Knows the order of the stages. What a stage does lies in its own module.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ import psutil
 
 from thinkport.deploy.targets import Target, target
 from thinkport.export.certify import certify, check_memory, streamed_bytes
-from thinkport.export.checkpoint import Checkpoint, open_checkpoint
+from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
 from thinkport.export.errors import OutputError
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
 from thinkport.export.pipeline import build_pipeline, run_passes
@@ -94,11 +94,12 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
 
 
 def _open(settings: ExportSettings, stages: Stages) -> _Job:
-    checkpoint = open_checkpoint(settings.checkpoint)
+    checkpoint = open_checkpoint(settings.checkpoint, progress=_fetching(stages.listener))
     _refuse_inside(settings.output, checkpoint.folder)
     family = family_of(checkpoint.config)
     shape = family.shape(checkpoint.config)
     family.check_weights(checkpoint.tensors, shape)
+    files.stop_ids(checkpoint)  # a checkpoint that can't end a reply is refused before it is traced
     return _Job(
         settings=settings,
         target=target(settings.target),
@@ -107,6 +108,19 @@ def _open(settings: ExportSettings, stages: Stages) -> _Job:
         shape=shape,
         stages=stages,
     )
+
+
+def _fetching(listener: Listener) -> Callable[[Progress], None]:
+    """Tells a listener of a download, whose bytes are counted from the start and whose size grows."""
+    seen = 0
+
+    def report(progress: Progress) -> None:
+        nonlocal seen
+        listener.resize(progress.total)
+        listener.advance(progress.done - seen)
+        seen = progress.done
+
+    return report
 
 
 def _refuse_inside(output: Path, folder: Path) -> None:

@@ -22,6 +22,9 @@ class Listener(Protocol):
     def advance(self, done: int) -> None:
         """So many more bytes of the current stage are done."""
 
+    def resize(self, total: int) -> None:
+        """The current stage's size is known now, or has grown: a download finds its files one by one."""
+
     def stop(self, stage: str, seconds: float) -> None:
         """A stage is done; one that failed is not stopped."""
 
@@ -33,6 +36,9 @@ class Silent:
         """Nothing."""
 
     def advance(self, done: int) -> None:
+        """Nothing."""
+
+    def resize(self, total: int) -> None:
         """Nothing."""
 
     def stop(self, stage: str, seconds: float) -> None:

@@ -60,6 +60,11 @@ class ProgressView:
         if self._task is not None:
             self._progress.advance(self._task, done)
 
+    def resize(self, total: int) -> None:
+        """Give the current stage's bar its size."""
+        if self._task is not None:
+            self._progress.update(self._task, total=total)
+
     def stop(self, stage: str, seconds: float) -> None:
         """Turn the stage's bar into a line that stays."""
         if self._task is not None:
