@@ -60,6 +60,19 @@ def test_int8_arithmetic_costs_no_more_than_twice_the_rounding_of_activations(
     assert found <= 2 * model
 
 
+@pytest.mark.parametrize("recipe", ["int4-g32-head8", "int8-g32"])
+def test_8_bit_tables_and_projections_hold_the_weights_that_were_rounded(
+    nano_checkpoint: Path, exported: Callable[..., Path], recipe: str
+) -> None:
+    artifact = exported(nano_checkpoint, recipe=recipe)
+    reference = Dequantized(nano_checkpoint, artifact)
+    ids = fresh_ids(reference.vocabulary, 1, 80)
+    exact = reference.logits(ids)
+    with Int8Activations(reference, 32) as rounded:
+        model = relative(rounded.logits(ids), exact)
+    assert relative(in_pieces(artifact, ids), exact) <= 2 * model
+
+
 def test_an_unfused_graph_is_quantized_as_well(nano_checkpoint: Path, exported: Callable[..., Path]) -> None:
     artifact = exported(nano_checkpoint, recipe=EXACT, fuse=False)
     fused = exported(nano_checkpoint, recipe=EXACT)
