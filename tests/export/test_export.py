@@ -1,0 +1,180 @@
+"""An export from end to end: what it is asked, what it tells while it works, and what it shows in the end."""
+
+import io
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from tests.export.trace.checkpoints import narrow_checkpoint
+
+from thinkport.export.errors import OutputError, RecipeError
+from thinkport.export.exporter import ExportReport, export
+from thinkport.export.progress_view import WORDS, ProgressView
+from thinkport.export.recipes_view import show_recipes
+from thinkport.export.report_view import show_report
+from thinkport.export.settings import ExportSettings
+from thinkport.runtime import main
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.manifest import check_files
+
+STAGES = ["open", "trace", "fuse", "weights", "graph", "manifest"]
+
+
+class Remembers:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.totals: dict[str, int | None] = {}
+        self.done: dict[str, int] = {}
+        self.seconds: dict[str, float] = {}
+
+    def start(self, stage: str, total: int | None) -> None:
+        self.told.append(("start", stage))
+        self.totals[stage] = total
+        self.done[stage] = 0
+
+    def advance(self, done: int) -> None:
+        self.done[self.told[-1][1]] += done
+
+    def stop(self, stage: str, seconds: float) -> None:
+        self.told.append(("stop", stage))
+        self.seconds[stage] = seconds
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return narrow_checkpoint(tmp_path_factory.mktemp("narrow") / "narrow")
+
+
+@pytest.fixture(scope="module")
+def exported_once(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ExportReport, Remembers]:
+    listener = Remembers()
+    output = tmp_path_factory.mktemp("out") / "artifact"
+    settings = ExportSettings(checkpoint=str(checkpoint), output=output, certificate=False)
+    return export(settings, listener), listener
+
+
+def test_a_listener_hears_every_stage_in_order(exported_once: tuple[ExportReport, Remembers]) -> None:
+    _, listener = exported_once
+    assert listener.told == [(what, stage) for stage in STAGES for what in ("start", "stop")]
+    assert set(STAGES) <= set(WORDS)
+
+
+def test_the_bytes_told_are_those_of_the_weights(exported_once: tuple[ExportReport, Remembers]) -> None:
+    report, listener = exported_once
+    size = (report.folder / "weights.bin").stat().st_size
+    assert listener.totals["weights"] == listener.done["weights"] == size
+
+
+def test_the_report_has_every_stages_seconds_and_a_plausible_peak(
+    exported_once: tuple[ExportReport, Remembers],
+) -> None:
+    report, listener = exported_once
+    assert list(report.seconds) == STAGES
+    assert report.seconds == listener.seconds
+    assert all(seconds >= 0 for seconds in report.seconds.values())
+    assert 100e6 < report.peak_memory < 16e9  # this process has torch loaded, and runs other tests
+
+
+def test_the_artifact_is_whole_and_named_after_checkpoint_and_recipe(
+    exported_once: tuple[ExportReport, Remembers],
+) -> None:
+    report, _ = exported_once
+    check_files(report.folder, report.manifest, verify=True)
+    assert report.manifest.name == "narrow-int4-g64"
+    assert report.manifest.source.revision is None
+    assert report.manifest.source.dtype == "F32"
+
+
+def test_the_table_has_all_that_was_promised(exported_once: tuple[ExportReport, Remembers]) -> None:
+    report, _ = exported_once
+    screen = io.StringIO()
+    show_report(report, Console(file=screen, width=100))
+    text = screen.getvalue()
+    for row in ("artifact", "seconds", "peak memory", "size", "weights", "nodes", "against fp32"):
+        assert row in text
+    assert "4.50 bits a weight (int4-g64)" in text
+    assert f"{report.manifest.graphs[0].nodes} in cpu.onnx" in text
+    assert "not measured (--no-certificate)" in text
+
+
+def test_on_a_pipe_progress_is_a_line_a_stage() -> None:
+    screen = io.StringIO()
+    with ProgressView(Console(file=screen, width=100)) as view:
+        view.start("weights", 1000)
+        view.advance(1000)
+        view.stop("weights", 1.25)
+        view.start("graph", None)
+        view.stop("graph", 0.5)
+    assert screen.getvalue() == "Writing the weights 1.2 s\nWriting the graph 0.5 s\n"
+
+
+def test_the_recipes_are_listed_with_the_default_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    show_recipes()
+    assert "int4-g64 (default)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"precision": "fp32", "recipe": "int4-g64"}, RecipeError, "recipe 'int4-g64' with precision fp32"),
+        ({"recipe": "int4-g46"}, RecipeError, "no recipe is called 'int4-g46'; did you mean 'int4-g64'"),
+        ({"target": "cpus"}, InputError, "unknown target 'cpus'.*did you mean 'cpu'"),
+        ({"precision": "int3"}, InputError, "unknown precision 'int3', expected one of: int4, fp32"),
+        ({"workers": 0}, InputError, "workers is 0, expected 1 or more"),
+    ],
+)
+def test_settings_that_contradict_themselves_are_refused_when_made(
+    options: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        ExportSettings(checkpoint="x", output=Path("y"), **options)
+
+
+def test_an_output_that_exists_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="exists: give --force"):
+        export(ExportSettings(checkpoint="nothing/there", output=tmp_path))
+
+
+def test_a_checkpoint_inside_of_the_output_is_never_replaced(checkpoint: Path, tmp_path: Path) -> None:
+    output = tmp_path / "artifact"
+    inner = narrow_checkpoint(output / "checkpoint")
+    (output / "thinkport.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(OutputError, match="holds the checkpoint"):
+        export(ExportSettings(checkpoint=str(inner), output=output, force=True))
+    assert (inner / "model.safetensors").is_file()
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_written(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: _Usage())
+    with pytest.raises(OutputError, match=r"needs 0\.07 GB and .* has 0\.00 GB free"):
+        export(ExportSettings(checkpoint=str(checkpoint), output=tmp_path / "new" / "artifact", certificate=False))
+    assert list(tmp_path.iterdir()) == []
+
+
+class _Usage:
+    free = 1 << 20
+
+
+def test_the_command_refuses_contradictions_before_torch_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["export", "nothing/there", "-o", str(tmp_path / "out"), "--precision", "fp32", "--recipe", "int4-g32"]
+    monkeypatch.setattr(sys, "argv", ["thinkport", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("thinkport: recipe 'int4-g32' with precision fp32")
+
+
+def test_settings_are_checked_again_when_one_is_changed() -> None:
+    settings = ExportSettings(checkpoint="x", output=Path("y"), precision="fp32")
+    assert settings.quantization is None
+    with pytest.raises(RecipeError):
+        replace(settings, recipe="int4-g64")
