@@ -40,6 +40,9 @@ class Remembers:
     def advance(self, done: int) -> None:
         self.done[self.told[-1][1]] += done
 
+    def resize(self, total: int) -> None:
+        self.totals[self.told[-1][1]] = total
+
     def stop(self, stage: str, seconds: float) -> None:
         self.told.append(("stop", stage))
         self.seconds[stage] = seconds

@@ -49,8 +49,11 @@ def check_target(target: Path, *, force: bool) -> None:
     """Refuse an output path before any work is done for it.
 
     Raises:
-        OutputError: it exists without `force`, or is no artifact, which is never replaced.
+        OutputError: it exists without `force`, is no artifact, which is never replaced, or lies below a file.
     """
+    above = next(path for path in target.absolute().parents if path.exists())
+    if not above.is_dir():
+        raise OutputError(f"{above} is not a folder: choose another output path")
     if not target.exists() and not target.is_symlink():
         return
     if not force:
