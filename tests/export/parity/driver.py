@@ -77,5 +77,7 @@ def _ops(artifact: Path) -> set[str]:
 
 
 def relative(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
-    """max|Δ| / max|wanted|."""
-    return float(np.abs(found - wanted).max() / np.abs(wanted).max())
+    """max|Δ| / max|wanted|, printed too."""
+    error = float(np.abs(found - wanted).max() / np.abs(wanted).max())
+    print(f"largest difference {error:.1e} of the largest logit")
+    return error
