@@ -8,11 +8,13 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 WORDS = {
     "open": "Opening the checkpoint",
@@ -25,6 +27,13 @@ WORDS = {
 }
 
 
+class _Bytes(DownloadColumn):
+    """Bytes done of all; nothing for a stage whose size nobody knows."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.total is None else super().render(task)
+
+
 class ProgressView:
     """A listener of an export, and a context manager that takes the screen; a pipe gets a line a stage."""
 
@@ -33,7 +42,7 @@ class ProgressView:
         self._progress = Progress(
             TextColumn("{task.description}", justify="left"),
             BarColumn(bar_width=24),
-            DownloadColumn(),
+            _Bytes(),
             TimeElapsedColumn(),
             TimeRemainingColumn(compact=True),
             console=console,
