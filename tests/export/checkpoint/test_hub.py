@@ -1,103 +1,17 @@
 """Hub ids, against a fake Hub on this machine's loopback: what is fetched, kept, resumed and refused."""
 
-import hashlib
-import json
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
+from tests.export.checkpoint.fake_hub import COMMIT, REPO, FakeHub
 
 from thinkport.export.checkpoint import Progress, open_checkpoint, resolve
 from thinkport.export.errors import CheckpointError
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-REPO = "someone/tiny-thinker"
-
-
-class FakeHub(ThreadingHTTPServer):
-    """Serves one repository, refuses a gated one, and knows no other."""
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files = files
-        self.fetched: list[tuple[str, str | None]] = []
-        self.cut: set[str] = set()  # files whose first fetch breaks off half way
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: FakeHub
-
-    def do_HEAD(self) -> None:
-        self.answer(body=False)
-
-    def do_GET(self) -> None:
-        self.answer(body=True)
-
-    def answer(self, *, body: bool) -> None:
-        path = urlsplit(self.path).path
-        if path.startswith("/api/models/someone/gated"):
-            self.fail(403, "GatedRepo")
-        elif path in (f"/api/models/{REPO}/revision/{name}" for name in ("main", "v1", COMMIT)):
-            self.send({"id": REPO, "sha": COMMIT, "siblings": []})
-        elif path.startswith(f"/api/models/{REPO}/tree/{COMMIT}"):
-            self.send([self.listing(name) for name in self.server.files])
-        elif path.startswith(f"/{REPO}/resolve/{COMMIT}/"):
-            self.send_file(path.rsplit(f"{COMMIT}/")[1], body=body)
-        else:
-            self.fail(404, "RevisionNotFound" if path.startswith(f"/api/models/{REPO}/") else "RepoNotFound")
-
-    def listing(self, name: str) -> dict[str, object]:
-        content = self.server.files[name]
-        return {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
-
-    def send(self, value: object) -> None:
-        content = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def send_file(self, name: str, *, body: bool) -> None:
-        content, asked = self.server.files[name], self.headers.get("Range")
-        start = int(asked.removeprefix("bytes=").split("-")[0]) if asked else 0
-        self.send_response(206 if asked else 200)
-        self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("Content-Length", str(len(content) - start))
-        if asked:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.end_headers()
-        if not body:
-            return
-        self.server.fetched.append((name, asked))
-        if name in self.server.cut:
-            self.server.cut.discard(name)
-            self.wfile.write(content[start : len(content) // 2])
-            self.close_connection = True
-        else:
-            self.wfile.write(content[start:])
-
-    def fail(self, status: int, code: str) -> None:
-        self.send_response(status)
-        self.send_header("X-Error-Code", code)
-        self.send_header("X-Error-Message", code)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *args: object) -> None:
-        pass
 
 
 @pytest.fixture

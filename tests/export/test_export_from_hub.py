@@ -1,0 +1,48 @@
+"""A Hub id goes the whole way: fetched, exported, and named with its commit in the manifest."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.export.checkpoint.fake_hub import COMMIT, REPO, FakeHub
+
+from thinkport.runtime.manifest import read_manifest
+
+MAIN = "from thinkport.runtime.main import main; main()"
+
+
+@pytest.fixture
+def hub(nano_checkpoint: Path) -> Iterator[FakeHub]:
+    server = FakeHub({file.name: file.read_bytes() for file in nano_checkpoint.iterdir()})
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def export(checkpoint: str, output: Path, hub: FakeHub) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(output.parent / "home")}
+    command = [sys.executable, "-c", MAIN, "export", checkpoint, "-o", str(output)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_manifest_names_the_commit_that_a_revision_was_resolved_to(hub: FakeHub, tmp_path: Path) -> None:
+    done = export(f"{REPO}@v1", tmp_path / "artifact", hub)
+    assert done.returncode == 0, done.stderr
+    source = read_manifest(tmp_path / "artifact").source
+    assert (source.id, source.revision) == (REPO, COMMIT)
+    assert "README.md" not in {name for name, _ in hub.fetched}
+
+
+def test_a_repository_that_is_not_there_is_one_sentence(hub: FakeHub, tmp_path: Path) -> None:
+    done = export("someone/nothing", tmp_path / "artifact", hub)
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1].startswith("thinkport: ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "artifact").exists()
