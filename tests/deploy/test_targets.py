@@ -20,7 +20,7 @@ def test_the_cpu_normalizes_heads_outside_attention_and_rotates_inside() -> None
     cpu = target("cpu")
     assert cpu.rotary_in_attention
     assert cpu.packed_qkv
-    assert not cpu.packed_qkv_into_attention
+    assert not cpu.qk_norm_in_attention
     assert cpu.several_tokens_over_past
 
 

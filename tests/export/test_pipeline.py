@@ -1,5 +1,6 @@
 """The ordered passes: which run when, what they leave of a model of 28 layers, and what is recorded."""
 
+import dataclasses
 from itertools import pairwise
 
 import onnx_ir as ir
@@ -107,3 +108,11 @@ class FiresWhereItShouldNot(GraphPass):
 def test_firing_where_none_is_declared_fails_too() -> None:
     with pytest.raises(GraphError, match="pass stray fired 1 times in layer 7, expected 0"):
         FiresWhereItShouldNot().run(traced(2), 2)
+
+
+def test_a_target_that_no_pass_writes_for_is_refused() -> None:
+    family, shape = nano(2)
+    elsewhere = dataclasses.replace(target("cpu"), name="elsewhere", rotary_in_attention=False)
+    with pytest.raises(GraphError, match="elsewhere takes no rotary inside attention"):
+        build_pipeline(family, shape, elsewhere, None, fuse=True)
+    assert build_pipeline(family, shape, elsewhere, None, fuse=False)

@@ -64,11 +64,6 @@ class Target:
         """Whether a conversation can go on with more than one token a step."""
         return self.continuation_batch is not None
 
-    @property
-    def packed_qkv_into_attention(self) -> bool:
-        """Whether a packed projection can stay packed up to attention in a model that normalizes each Q and K head."""
-        return self.packed_qkv and self.qk_norm_in_attention
-
 
 CPU = Target(
     name="cpu",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from thinkport.deploy.targets import Target
+from thinkport.export.errors import GraphError
 from thinkport.export.families import DecoderShape, Family, cos_sin_tables
 from thinkport.export.passes.attention import Attention
 from thinkport.export.passes.clean_up import CleanUp
@@ -21,6 +22,7 @@ from thinkport.export.passes.rms_norm import RmsNorm
 from thinkport.export.passes.silu import Silu
 from thinkport.export.passes.skip_norm import SkipNorm
 from thinkport.export.quantize.recipes import Recipe
+from thinkport.export.trace.names import OPSET
 from thinkport.runtime.manifest import PassRecord
 
 _PROJECTIONS = 7  # q, k, v, o, gate, up, down
@@ -41,6 +43,7 @@ def build_pipeline(
 
 
 def _fusions(shape: DecoderShape, target: Target) -> list[GraphPass]:
+    _require(target)
     cos, sin = cos_sin_tables(shape)
     attention = Attention(heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim, cos=cos, sin=sin)
     passes: list[GraphPass] = [
@@ -54,6 +57,15 @@ def _fusions(shape: DecoderShape, target: Target) -> list[GraphPass]:
     if target.fused_norms:
         passes.append(SkipNorm())  # last of the norms: it swallows additions that others match on
     return passes
+
+
+def _require(target: Target) -> None:
+    """Refuse a target whose operators these passes don't write for, rather than write it another's graph."""
+    if not target.rotary_in_attention or target.opset_ceiling < OPSET:
+        raise GraphError(
+            f"target {target.name} takes no rotary inside attention or no opset {OPSET}, and no pass here writes "
+            "such a graph: export with --no-fuse, or for another target"
+        )
 
 
 def run_passes(model: ir.Model, passes: Sequence[GraphPass], layers: int) -> list[PassRecord]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from thinkport.deploy.targets import target
+from thinkport.deploy.targets import Target, target
 from thinkport.export.errors import RecipeError
 from thinkport.export.quantize.recipes import DEFAULT_RECIPE, Recipe, recipe_named
 from thinkport.runtime.errors import InputError
@@ -50,10 +50,20 @@ class ExportSettings:
             raise InputError(f"workers is {self.workers}, expected 1 or more, or None for one a core")
         if self.precision == "fp32" and self.recipe is not None:
             raise RecipeError(f"recipe {self.recipe!r} with precision fp32, which does not quantize: leave one out")
-        if self.recipe is not None:
-            recipe_named(self.recipe)
+        if self.quantization is not None:
+            _check_recipe(self.quantization, target(self.target))
 
     @property
     def quantization(self) -> Recipe | None:
         """The recipe to apply; None for fp32."""
         return None if self.precision == "fp32" else recipe_named(self.recipe or DEFAULT_RECIPE)
+
+
+def _check_recipe(recipe: Recipe, where: Target) -> None:
+    """Refuse what the target's matrix operator doesn't take."""
+    for how in (recipe.attention, recipe.mlp, recipe.lm_head, recipe.embedding):
+        if how.bits not in where.weight_bits or how.group_size not in where.group_sizes:
+            raise RecipeError(
+                f"recipe {recipe.name!r} has {how.bits} bits in groups of {how.group_size}; target {where.name} takes "
+                f"{where.weight_bits} bits in groups of {where.group_sizes}: choose another recipe"
+            )

@@ -71,7 +71,7 @@ class Recipe(_Record):
     """The recipe that was applied: name, precision and the outcome by role (attention, mlp, embedding, lm_head)."""
 
     name: str
-    precision: Literal["int4", "fp32"]
+    precision: Literal["int4", "int8", "fp32"]
     bits_per_weight: float
     roles: dict[str, RoleFormat]
 

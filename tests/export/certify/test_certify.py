@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from thinkport.deploy.goldens import read_goldens
 from thinkport.export.certify import certify, streamed_bytes
 from thinkport.export.certify.decoder import Qwen3Decoder
-from thinkport.export.certify.goldens_file import read_goldens
 from thinkport.export.certify.prompts import golden_prompts
 from thinkport.export.certify.reference import reference_logits
 from thinkport.export.certify.streamed_weights import StreamedWeights

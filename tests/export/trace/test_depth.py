@@ -64,3 +64,13 @@ def test_the_frequencies_of_an_unfused_graph_are_rebuilt_for_it(stretched: Path,
     stored = next(t for t in graph.initializer if t.name == "model.rotary_emb.inv_freq")
     wanted = Reference(stretched).model.model.rotary_emb.inv_freq.numpy()
     np.testing.assert_allclose(onnx.numpy_helper.to_array(stored), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (4, 1)], ids=["as many KV heads as query heads", "one KV head"])
+def test_any_share_of_kv_heads_gives_pytorchs_logits(
+    tmp_path: Path, exported: Callable[..., Path], heads: tuple[int, int]
+) -> None:
+    checkpoint = narrow_checkpoint(
+        tmp_path / "checkpoint", num_attention_heads=heads[0], num_key_value_heads=heads[1], num_hidden_layers=3
+    )
+    check(exported(checkpoint, precision="fp32"), Reference(checkpoint), prefill=21)

@@ -6,7 +6,7 @@ import onnx_ir as ir
 from tests.export.trace.traced import nano, traced
 
 from thinkport.export.trace import names
-from thinkport.export.trace.trace import OPSET
+from thinkport.export.trace.names import OPSET
 
 
 def dims(value: ir.Value) -> list[str]:

@@ -1,4 +1,4 @@
-"""Writes `goldens.safetensors`: the checkpoint's likeliest next tokens over the prompts. `goldens_file` reads it."""
+"""Writes `goldens.safetensors`: the checkpoint's likeliest next tokens over the prompts. thinkport.deploy reads it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from thinkport.deploy.goldens import FORMAT, Golden
 from thinkport.export.certify.figures import log_probabilities
-from thinkport.export.certify.goldens_file import FORMAT, Golden
 from thinkport.export.certify.reference import Ids, Logits
 
 GOLDENS = "goldens.safetensors"

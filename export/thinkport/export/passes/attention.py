@@ -183,8 +183,8 @@ def _scaled(value: ir.Value | None) -> tuple[ir.Value | None, float]:
 
 
 def _cached(repeated: ir.Value | None) -> tuple[ir.Value, ir.Value, ir.Value] | None:
-    """(past, new, present) of heads that were appended to the cache and repeated."""
-    present = through(repeated, "Reshape", "Expand", "Unsqueeze")
+    """(past, new, present) of heads that were appended to the cache, and repeated where queries have more heads."""
+    present = repeated if made_by(repeated, "Concat") else through(repeated, "Reshape", "Expand", "Unsqueeze")
     append = made_by(present, "Concat")
     past, new = operand(append, 0), operand(append, 1)
     if past is None or new is None or present is None or not past.is_graph_input():

@@ -5,39 +5,25 @@ Cases:
     2. projections of different tensors are left alone.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import GraphPass, each_layer
-from thinkport.export.passes.packing import can_pack, pack
+from thinkport.export.passes.packing import PackedProjections
 from thinkport.export.passes.walk import made_by, operand
 
 
-class PackedQkv(GraphPass):
+class PackedQkv(PackedProjections):
     """Once a layer, behind the attention pass; q and k are split again because their heads are normed apart."""
 
     name: ClassVar[str] = "packed_qkv"
+    module: ClassVar[str] = "qkv_proj"
 
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return each_layer(layers, 1)
-
-    def rewrite(self, model: ir.Model) -> Sequence[str]:
-        fired = []
-        for node in list(model.graph):
-            projections = _projections(node)
-            if len(projections) == 3 and can_pack(projections):
-                name = (node.name or "").rsplit(".", 1)[0] + ".qkv_proj"
-                fired.append(pack(model.graph, projections, name))
-        return fired
-
-
-def _projections(attention: ir.Node) -> list[ir.Node]:
-    if attention.op_type != "GroupQueryAttention":
-        return []
-    found = [_projection(value) for value in attention.inputs[:3]]
-    return [node for node in found if node is not None]
+    def projections(self, node: ir.Node) -> list[ir.Node]:
+        if node.op_type != "GroupQueryAttention":
+            return []
+        found = [_projection(value) for value in node.inputs[:3]]
+        return [node for node in found if node is not None] if None not in found else []
 
 
 def _projection(value: ir.Value | None) -> ir.Node | None:

@@ -4,11 +4,38 @@ Knows how to stack weights by rows, so that each projection's weight stays a row
 know which projections belong together; the passes that use it do.
 """
 
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
 import onnx_ir as ir
 
+from thinkport.export.passes.contract import GraphPass, each_layer
 from thinkport.export.passes.walk import weight_of
 from thinkport.export.trace.constant import integers
 from thinkport.export.trace.source import Source, new_weight
+
+
+class PackedProjections(GraphPass):
+    """A pass that packs the projections meeting at one node, once a layer; `module` names the packed one."""
+
+    module: ClassVar[str]
+
+    def expected(self, layers: int) -> Mapping[int | None, int]:
+        return each_layer(layers, 1)
+
+    def rewrite(self, model: ir.Model) -> Sequence[str]:
+        fired = []
+        for node in list(model.graph):
+            projections = self.projections(node)
+            if projections and can_pack(projections):
+                name = f"{(node.name or '').rsplit('.', 1)[0]}.{self.module}"
+                fired.append(pack(model.graph, projections, name))
+        return fired
+
+    @abstractmethod
+    def projections(self, node: ir.Node) -> list[ir.Node]:
+        """The projections that meet at `node`, in the order they are packed; empty where none do."""
 
 
 def can_pack(matmuls: list[ir.Node]) -> bool:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from thinkport.export.passes.contract import MICROSOFT, GraphPass, each_layer, named_like
-from thinkport.export.passes.walk import made_by, operand
+from thinkport.export.passes.walk import self_gated
 
 
 class Silu(GraphPass):
@@ -26,20 +26,12 @@ class Silu(GraphPass):
         return each_layer(layers, 1)
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
-        products = [node for node in model.graph if node.op_type == "Mul" and _match(node) is not None]
+        products = [node for node in model.graph if node.op_type == "Mul" and self_gated(node) is not None]
         return [_fuse(model.graph, node) for node in products]
 
 
-def _match(product: ir.Node) -> ir.Value | None:
-    for index in range(2):
-        x = product.inputs[index]
-        if x is not None and operand(made_by(product.inputs[1 - index], "Sigmoid"), 0) is x:
-            return x
-    return None
-
-
 def _fuse(graph: ir.Graph, product: ir.Node) -> str:
-    x = _match(product)
+    x = self_gated(product)
     silu = ir.node("QuickGelu", [x], {"alpha": 1.0}, domain=MICROSOFT, name=named_like(product, "QuickGelu"))
     old, new = product.outputs[0], silu.outputs[0]
     new.type, new.shape = old.type, old.shape

@@ -31,10 +31,13 @@ def through(value: ir.Value | None, *op_types: str) -> ir.Value | None:
     return value
 
 
-def only_use(value: ir.Value, op_type: str) -> ir.Node | None:
-    """The single node that reads `value`, if it is an `op_type`."""
-    uses = list(value.uses())
-    return uses[0].node if len(uses) == 1 and uses[0].node.op_type == op_type else None
+def self_gated(product: ir.Node | None) -> ir.Value | None:
+    """x of x · sigmoid(x), which is SiLU."""
+    for index in range(2):
+        x = operand(product, index)
+        if x is not None and operand(made_by(operand(product, 1 - index), "Sigmoid"), 0) is x:
+            return x
+    return None
 
 
 def weight_of(matmul: ir.Node | None) -> ir.Value | None:

@@ -1,7 +1,8 @@
-"""Names of graph inputs, outputs and weights: the ecosystem's for IO, the checkpoint's for weights."""
+"""Names of graph inputs, outputs and weights, the ecosystem's for IO and the checkpoint's for weights; the opset."""
 
 import re
 
+OPSET = 21  # the newest that DirectML's kernels take (docs of onnxruntime-directml 1.24.4)
 INPUT_IDS = "input_ids"
 ATTENTION_MASK = "attention_mask"
 LOGITS = "logits"

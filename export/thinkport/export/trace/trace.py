@@ -16,7 +16,6 @@ from thinkport.export.trace.layers import lay_out_layers
 from thinkport.export.trace.quiet import quiet
 from thinkport.export.trace.simplify import simplify
 
-OPSET = 21  # the newest that DirectML's kernels take (docs of onnxruntime-directml 1.24.4)
 TRACED_LAYERS = 2  # one to be copied and one to prove that the structure repeats
 
 
@@ -54,7 +53,7 @@ def _to_onnx(wrapper: torch.nn.Module, samples: tuple[Any, ...]) -> ir.Model:
     with quiet("torch.onnx"), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.export.export(wrapper, samples, dynamic_shapes=shapes, strict=False)
-        translated = torch.onnx.export(program, dynamo=True, optimize=False, opset_version=OPSET, verbose=False)
+        translated = torch.onnx.export(program, dynamo=True, optimize=False, opset_version=names.OPSET, verbose=False)
     if translated is None:
         raise RuntimeError("torch.onnx.export returned no program")
     return translated.model

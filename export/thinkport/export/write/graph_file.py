@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
+from thinkport.export.passes.contract import MICROSOFT
+from thinkport.export.trace.names import OPSET
 from thinkport.export.trace.source import source_of
 from thinkport.export.write.blobs import Layout
 
 ReadTensor = Callable[[str], np.ndarray]
 
 _IR_VERSION = 10  # ONNX 1.16: what opset 21 needs, and what every supported ONNX Runtime reads
-_OPSETS = {"": 21, "com.microsoft": 1}
+_OPSETS = {"": OPSET, MICROSOFT: 1}
 
 
 def write_graph(

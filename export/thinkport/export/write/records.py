@@ -5,6 +5,7 @@ Knows the manifest's schema and onnx_ir values. Must not write files.
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
 
 import onnx_ir as ir
 
@@ -47,7 +48,7 @@ def graph_record(model: ir.Model, target: Target, *, fused: bool) -> Graph:
         onnxruntime_floor=target.onnxruntime_floor,
         fused=fused,
         nodes=len(list(graph)),
-        kv=KvLayout(dtype="float32", in_place=fused),
+        kv=KvLayout(dtype="float32", in_place=fused and target.kv_in_place),
         inputs=[_spec(value) for value in graph.inputs],
         outputs=[_spec(value) for value in graph.outputs],
         several_tokens_over_past=target.several_tokens_over_past,
@@ -82,10 +83,16 @@ def recipe_record(
     roles = {name: _format(name, bits[name], weights[name], recipe, errors, tied=tied) for name in sorted(weights)}
     return Recipe(
         name=recipe.name if recipe else "fp32",
-        precision="int4" if recipe else "fp32",
+        precision=_precision(roles),
         bits_per_weight=sum(bits.values()) / sum(weights.values()),
         roles=roles,
     )
+
+
+def _precision(roles: Mapping[str, RoleFormat]) -> Literal["int4", "int8", "fp32"]:
+    """What most weights are stored in."""
+    bits = max(roles.values(), key=lambda role: role.weights).bits
+    return {4: "int4", 8: "int8"}.get(bits, "fp32")  # type: ignore[return-value]
 
 
 def _format(
