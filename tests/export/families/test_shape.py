@@ -68,6 +68,13 @@ def test_yarn_without_an_original_length_was_trained_at_the_context_of_the_confi
     assert Qwen3Shape.from_config(CLASSIC | {"rope_scaling": scaling}).rope.original_context == 40960
 
 
+def test_yarn_lengthens_the_context_to_its_factor_times_the_original_one() -> None:
+    """Qwen3's published recipe for long texts: max_position_embeddings stays at 40960."""
+    assert Qwen3Shape.from_config(CLASSIC | {"rope_scaling": YARN}).context_length == 131072
+    longer = CLASSIC | {"rope_scaling": YARN, "max_position_embeddings": 200000}
+    assert Qwen3Shape.from_config(longer).context_length == 200000
+
+
 def test_a_window_size_with_the_switch_off_is_no_window() -> None:
     assert Qwen3Shape.from_config(CLASSIC | {"sliding_window": 4096}) == Qwen3Shape.from_config(CLASSIC)
 
@@ -107,6 +114,8 @@ def test_what_the_export_can_not_express_is_refused_by_name(change: dict[str, An
         ({"rope_scaling": {"rope_type": "yarn"}}, "lacks factor"),
         ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "lacks low_freq_factor"),
         ({"rope_theta": None}, "lacks rope_theta"),
+        ({"max_position_embeddings": 10**9}, "the context 1000000000 positions; expected at most 2097152"),
+        ({"rope_scaling": YARN | {"factor": float("inf")}}, "the context inf positions; expected at most 2097152"),
         ({"rope_scaling": "yarn"}, "rotary parameters are 'yarn'; expected an object"),
     ],
 )

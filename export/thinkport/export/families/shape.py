@@ -54,7 +54,7 @@ class DecoderShape:
         head_dim: width of a head; even.
         intermediate_size: width inside the MLP.
         vocab_size: rows of the embedding table, which may be more than the tokenizer's ids.
-        context_length: positions that the model was made for, in tokens.
+        context_length: positions that the model was made for, or that its rope scaling lengthens them to, in tokens.
         tied: whether lm_head is the embedding table.
         rms_eps: added to the mean square in every norm.
         rope: the rotary embedding.

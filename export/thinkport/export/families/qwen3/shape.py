@@ -6,7 +6,9 @@ from typing import Any, Self
 
 from thinkport.export.errors import CheckpointError, UnsupportedModelError
 from thinkport.export.families.config_reader import positive_float, positive_int, read_rope, required_bool
-from thinkport.export.families.shape import DecoderShape
+from thinkport.export.families.shape import DecoderShape, Rope
+
+LONGEST_CONTEXT = 1 << 21  # positions; a fused graph holds the cosine and sine of every one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,8 @@ class Qwen3Shape(DecoderShape):
             UnsupportedModelError: quantized weights, sliding windows, biases, another activation or rope scaling.
         """
         _refuse_unsupported(config)
-        context_length = positive_int(config, "max_position_embeddings")
+        positions = positive_int(config, "max_position_embeddings")
+        rope = read_rope(config, positions)
         shape = cls(
             layers=positive_int(config, "num_hidden_layers"),
             hidden_size=positive_int(config, "hidden_size"),
@@ -31,10 +34,10 @@ class Qwen3Shape(DecoderShape):
             head_dim=positive_int(config, "head_dim"),
             intermediate_size=positive_int(config, "intermediate_size"),
             vocab_size=positive_int(config, "vocab_size"),
-            context_length=context_length,
+            context_length=_context_length(positions, rope),
             tied=required_bool(config, "tie_word_embeddings"),
             rms_eps=positive_float(config, "rms_norm_eps"),
-            rope=read_rope(config, context_length),
+            rope=rope,
         )
         _check_heads(shape)
         return shape
@@ -74,6 +77,22 @@ def _refuse_windows(config: Mapping[str, Any]) -> None:
             f"config.json: layer_types lists {len(kinds)} layers and num_hidden_layers is "
             f"{config.get('num_hidden_layers')}; they must agree"
         )
+
+
+def _context_length(positions: int, rope: Rope) -> int:
+    """With YaRN, also what it lengthens the original context to: Qwen's own recipe leaves the positions as they were.
+
+    Raises:
+        CheckpointError: more positions than any such model has.
+    """
+    lengthened = rope.factor * (rope.original_context or 0) if rope.kind == "yarn" else 0
+    longest = max(positions, lengthened)
+    if longest > LONGEST_CONTEXT:
+        raise CheckpointError(
+            f"config.json makes the context {longest:.0f} positions; expected at most {LONGEST_CONTEXT}: "
+            "correct max_position_embeddings or the rope scaling"
+        )
+    return round(longest)
 
 
 def _check_heads(shape: DecoderShape) -> None:
