@@ -14,7 +14,10 @@ Advance = Callable[[int], None]
 
 
 class Listener(Protocol):
-    """Shows progress. All methods are called from the exporting thread."""
+    """Shows progress. Stages start and stop in the exporting thread.
+
+    `advance` and `resize` may come from other threads, one call at a time: a download has threads of its own.
+    """
 
     def start(self, stage: str, total: int | None) -> None:
         """A stage begins; `total` is its size in bytes where that is known."""

@@ -4,13 +4,16 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from tests.export.checkpoint.fake_hub import COMMIT, REPO, FakeHub
 
 from thinkport.export.checkpoint import Progress, open_checkpoint, resolve
+from thinkport.export.checkpoint.download_progress import reporting_bar
 from thinkport.export.errors import CheckpointError
 
 
@@ -58,6 +61,22 @@ def test_progress_ends_at_the_size_of_all_files(hub: FakeHub, tmp_path: Path) ->
     resolve(REPO, endpoint=hub.url, cache_dir=tmp_path / "cache", progress=seen.append)
     size = sum(len(hub.files[name]) for name, _ in hub.fetched)
     assert seen[-1] == Progress(size, size)
+
+
+def test_bytes_that_come_in_several_threads_are_told_one_call_at_a_time() -> None:
+    told: list[int] = []
+    busy = threading.Lock()
+
+    def report(progress: Progress) -> None:
+        assert busy.acquire(blocking=False)
+        time.sleep(0.001)
+        told.append(progress.done)
+        busy.release()
+
+    bar = reporting_bar(report)(name="huggingface_hub.snapshot_download", total=64)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(bar.update, [1] * 64))
+    assert told == list(range(1, 65))
 
 
 def test_nothing_is_printed(hub: FakeHub, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 
@@ -14,8 +15,13 @@ class Progress:
 
 
 def reporting_bar(report: Callable[[Progress], None] | None) -> type[Any]:
-    """A class to give as `tqdm_class`: silent, and reporting the bytes of whole downloads to `report`."""
+    """A class to give as `tqdm_class`: silent, and reporting the bytes of whole downloads to `report`.
+
+    Files are fetched in threads of their own: `report` is called from them, one call at a time.
+    """
     from huggingface_hub.utils.tqdm import tqdm
+
+    lock = Lock()
 
     class ReportingBar(tqdm):
         """Counts only; a bar of bytes reports, a bar of files doesn't."""
@@ -26,9 +32,10 @@ def reporting_bar(report: Callable[[Progress], None] | None) -> type[Any]:
             super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
 
         def update(self, n: float | None = 1) -> bool | None:
-            self.fetched += n or 0
-            if report is not None and self.counts_bytes:
-                report(Progress(int(self.fetched), int(self.total or 0)))
+            with lock:
+                self.fetched += n or 0
+                if report is not None and self.counts_bytes:
+                    report(Progress(int(self.fetched), int(self.total or 0)))
             return None
 
     return ReportingBar
