@@ -6,7 +6,6 @@ Knows the order of the stages. What a stage does lies in its own module.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import onnx_ir as ir
@@ -25,20 +24,13 @@ from thinkport.export.write import tokenizer_files as files
 from thinkport.export.write.artifact import finish_artifact
 from thinkport.export.write.blobs import Layout, plan_blobs
 from thinkport.export.write.graph_file import write_graph
-from thinkport.export.write.records import graph_record, model_record, recipe_record, tool_versions
+from thinkport.export.write.licence import licence_id
+from thinkport.export.write.manifest_record import manifest_record
+from thinkport.export.write.records import graph_record, model_record, recipe_record
 from thinkport.export.write.staging import check_space, check_target, clear_leftovers, staged
 from thinkport.export.write.weights_file import WeightsFile
-from thinkport.runtime.manifest import (
-    SCHEMA_VERSION,
-    Certificate,
-    Graph,
-    Manifest,
-    ModelShape,
-    PassRecord,
-    Recipe,
-    Source,
-    ThinkingIds,
-)
+from thinkport.runtime.manifest import Manifest, PassRecord
+from thinkport.runtime.threads import physical_cores
 
 WEIGHTS = "weights.bin"
 _SMALL_FILES = 64 << 20  # room for tokenizer, graphs and goldens beside the weights
@@ -150,12 +142,21 @@ def _write(job: _Job, model: ir.Model, records: list[PassRecord], layout: Layout
         with job.stages.stage("certify", streamed_bytes(job.checkpoint, job.shape)) as advance:
             certificate = certify(folder, graph, shape, job.checkpoint, job.shape, advance=advance)
     with job.stages.stage("manifest"):
+        manifest = manifest_record(
+            job.checkpoint,
+            job.family,
+            graph=graph,
+            model=shape,
+            recipe=recipe,
+            passes=records,
+            certificate=certificate,
+        )
         return finish_artifact(
             folder,
-            _manifest(job, graph, shape, recipe, records, certificate),
+            manifest,
             pad_id=files.id_of("pad_token_id", job.checkpoint),
             bos_id=files.id_of("bos_token_id", job.checkpoint),
-            license_id=None,
+            license_id=licence_id(job.checkpoint.folder),
             known={WEIGHTS: weights_record},
         )
 
@@ -167,46 +168,6 @@ def _weights_file(job: _Job, layout: Layout, path: Path, advance: Advance) -> We
         checkpoint=job.checkpoint,
         recipe=job.settings.quantization,
         tied=job.shape.tied,
-        workers=job.settings.workers or os.cpu_count() or 1,
+        workers=job.settings.workers or physical_cores() or os.cpu_count() or 1,
         advance=advance,
     )
-
-
-def _manifest(
-    job: _Job,
-    graph: Graph,
-    model: ModelShape,
-    recipe: Recipe,
-    passes: list[PassRecord],
-    certificate: Certificate | None,
-) -> Manifest:
-    """The manifest without its files."""
-    return Manifest(
-        schema_version=SCHEMA_VERSION,  # type: ignore[arg-type]  # the number that the schema names
-        name=f"{job.checkpoint.id.rpartition('/')[2]}-{recipe.name}",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        tools=tool_versions(),
-        source=Source(id=job.checkpoint.id, revision=job.checkpoint.revision, dtype=_dtype(job.checkpoint)),
-        model=model,
-        recipe=recipe,
-        passes=passes,
-        graphs=[graph],
-        tokenizer=files.TOKENIZER,
-        chat_template=files.CHAT_TEMPLATE,
-        special_tokens=files.special_tokens(job.checkpoint),
-        thinking=_thinking_ids(job),
-        stop_ids=files.stop_ids(job.checkpoint),
-        sampling=job.family.presets(job.checkpoint.generation_config),
-        certificate=certificate,
-        files={},
-    )
-
-
-def _thinking_ids(job: _Job) -> ThinkingIds | None:
-    ids = files.added_tokens(job.checkpoint)
-    start, end = job.family.thinking_tokens
-    return ThinkingIds(start=ids[start], end=ids[end]) if start in ids and end in ids else None
-
-
-def _dtype(checkpoint: Checkpoint) -> str:
-    return "/".join(sorted({entry.dtype for entry in checkpoint.tensors.values()}))

@@ -83,9 +83,19 @@ def test_a_model_without_thinking_is_not_asked_to_think(manifest: Manifest) -> N
 
 
 def test_a_checkpoint_without_a_licence_is_said_to_have_none(manifest: Manifest) -> None:
-    card = model_card(manifest)
+    bare = {name: record for name, record in manifest.files.items() if name != "LICENSE"}
+    card = model_card(manifest.model_copy(update={"files": bare}))
     assert "license" not in front_matter(card)
     assert "which named none" in card
+
+
+def test_a_licence_that_lies_beside_the_weights_is_named(manifest: Manifest) -> None:
+    record = manifest.files["tokenizer.json"]
+    files = {**manifest.files, "LICENSE.txt": record, "NOTICE": record}
+    with_text = manifest.model_copy(update={"files": files})
+    assert "Its text is in this folder: `LICENSE`, `LICENSE.txt`, `NOTICE`." in model_card(with_text)
+    assert "ask its authors" not in model_card(with_text)
+    assert "come from: `mit`. Its text is in" in model_card(with_text, license_id="mit")
 
 
 def test_the_python_it_shows_is_python(manifest: Manifest) -> None:

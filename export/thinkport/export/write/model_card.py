@@ -18,7 +18,7 @@ def model_card(manifest: Manifest, *, license_id: str | None = None) -> str:
         f"## Inside\n\n{_shape(manifest)}\n\n{_roles(manifest)}\n\n{_files(manifest)}",
         f"## Measured\n\n{_measured(manifest)}",
         f"## Use\n\n{_use(manifest)}",
-        f"## Licence\n\n{_licence(license_id)}",
+        f"## Licence\n\n{_licence(license_id, list(manifest.files))}",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -143,7 +143,10 @@ print([(tensor.name, tensor.type, tensor.shape) for tensor in session.get_inputs
 ```"""
 
 
-def _licence(license_id: str | None) -> str:
-    if license_id is None:
+def _licence(license_id: str | None, names: list[str]) -> str:
+    texts = ", ".join(f"`{name}`" for name in sorted(names) if name.startswith(("LICENSE", "NOTICE")))
+    if license_id is None and not texts:
         return "The weights keep the licence of the checkpoint that they come from, which named none: ask its authors."
-    return f"The weights keep the licence of the checkpoint that they come from: `{license_id}`."
+    kept = "The weights keep the licence of the checkpoint that they come from"
+    named = f"{kept}: `{license_id}`." if license_id is not None else f"{kept}."
+    return f"{named} Its text is in this folder: {texts}." if texts else named

@@ -11,16 +11,18 @@ from typing import Any
 
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import CheckpointError
+from thinkport.export.write.licence import licence_files
+from thinkport.runtime.manifest import ThinkingIds
 
 TOKENIZER = "tokenizer.json"
 CHAT_TEMPLATE = "chat_template.jinja"
-_COPIED = (TOKENIZER, "tokenizer_config.json", "generation_config.json", "config.json", "LICENSE")
+_COPIED = (TOKENIZER, "tokenizer_config.json", "generation_config.json", "config.json")
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 def copy_tokenizer_files(checkpoint: Checkpoint, folder: Path) -> None:
     """Copy what lies beside the weights; the chat template gets a file of its own, wherever it was stored."""
-    for name in _COPIED:
+    for name in (*_COPIED, *licence_files(checkpoint.folder)):
         if (checkpoint.folder / name).is_file():
             shutil.copyfile(checkpoint.folder / name, folder / name)
     (folder / CHAT_TEMPLATE).write_text(checkpoint.chat_template, encoding="utf-8", newline="\n")
@@ -30,6 +32,13 @@ def added_tokens(checkpoint: Checkpoint) -> dict[str, int]:
     """Ids of the tokenizer's added tokens (`<|im_end|>`, `<think>` …) by their text."""
     tokenizer = _json(checkpoint.folder / TOKENIZER)
     return {entry["content"]: int(entry["id"]) for entry in tokenizer.get("added_tokens", [])}
+
+
+def thinking_ids(checkpoint: Checkpoint, tokens: tuple[str, str]) -> ThinkingIds | None:
+    """Ids of the tokens that open and close a thought; None where the tokenizer lacks one."""
+    ids = added_tokens(checkpoint)
+    start, end = tokens
+    return ThinkingIds(start=ids[start], end=ids[end]) if start in ids and end in ids else None
 
 
 def special_tokens(checkpoint: Checkpoint) -> dict[str, str]:
