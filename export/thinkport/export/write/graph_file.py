@@ -49,8 +49,24 @@ def write_graph(
         elif (source := source_of(value)) is not None:
             array = np.concatenate([derived[n] if n in derived else read(n) for n in source.tensors])
             value.const_value = ir.tensor(array, name=name)
+    _forget_the_trace(model.graph)
     model.ir_version = _IR_VERSION
     model.graph.opset_imports.clear()
     model.graph.opset_imports.update(_OPSETS)
     model.producer_name, model.producer_version = "thinkport", None
     ir.save(model, path)
+
+
+def _forget_the_trace(graph: ir.Graph) -> None:
+    """Drop the tracer's notes: stack traces with the exporter's own paths, which are nobody else's business."""
+    graph.doc_string = None
+    graph.metadata_props.clear()
+    for node in graph:
+        node.doc_string = None
+        node.metadata_props.clear()
+        for value in node.outputs:
+            value.doc_string = None
+            value.metadata_props.clear()
+    for value in (*graph.inputs, *graph.initializers.values()):
+        value.doc_string = None
+        value.metadata_props.clear()
