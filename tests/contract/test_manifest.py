@@ -66,6 +66,19 @@ def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: st
         read_manifest(changed(tmp_path, files=files))
 
 
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "not-listed"])
+@pytest.mark.parametrize("place", ["tokenizer", "chat_template", "graphs.0.file", "certificate.goldens"])
+def test_a_file_that_is_used_is_one_of_the_files(tmp_path: Path, place: str, name: str) -> None:
+    raw: dict[str, Any] = json.loads(SAMPLE.read_bytes())
+    *parents, key = place.split(".")
+    holder: Any = raw
+    for parent in parents:
+        holder = holder[int(parent) if parent.isdigit() else parent]
+    holder[key] = name
+    with pytest.raises(ArtifactError, match=f"{place}: '{name}' is not among"):
+        read_manifest(changed(tmp_path, **raw))
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema_version": true}', '"thinkport"'])
 def test_what_is_no_manifest_is_refused_without_a_traceback(tmp_path: Path, text: str) -> None:
     (tmp_path / MANIFEST_NAME).write_text(text, encoding="utf-8")

@@ -199,7 +199,8 @@ def read_manifest(folder: Path) -> Manifest:
     """Read and check `thinkport.json` of an artifact folder; hashes are not computed.
 
     Raises:
-        ArtifactError: no folder, no manifest, a newer schema, a malformed manifest or a path leading out.
+        ArtifactError: no folder, no manifest, a newer schema, a malformed manifest, a path leading out, or a file used but
+            not listed.
     """
     path = folder / MANIFEST_NAME
     if not folder.is_dir():
@@ -218,11 +219,27 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} has schema version {version}, this thinkport reads up to {SCHEMA_VERSION}: upgrade thinkport"
         )
     try:
-        return Manifest.model_validate(raw)
+        manifest = Manifest.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the top level"
         raise ArtifactError(f"{path}: {where}: {first['msg']}: export the artifact again") from error
+    _check_names(path, manifest)
+    return manifest
+
+
+def _check_names(path: Path, manifest: Manifest) -> None:
+    """Every file that is read by name must be one of `files`, whose paths stay inside and whose sizes are compared.
+
+    Not a check of the model: an export makes its manifest before it knows the files.
+    """
+    named = {"tokenizer": manifest.tokenizer, "chat_template": manifest.chat_template}
+    named |= {f"graphs.{at}.file": graph.file for at, graph in enumerate(manifest.graphs)}
+    if manifest.certificate:
+        named["certificate.goldens"] = manifest.certificate.goldens
+    for where, name in named.items():
+        if name not in manifest.files:
+            raise ArtifactError(f"{path}: {where}: {name!r} is not among the artifact's files: export it again")
 
 
 def check_files(folder: Path, manifest: Manifest, *, verify: bool = False) -> None:
