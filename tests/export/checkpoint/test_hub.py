@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.export.checkpoint.fake_hub import COMMIT, REPO, FakeHub
 
-from thinkport.export.checkpoint import Progress, open_checkpoint, resolve
+from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint, resolve
 from thinkport.export.checkpoint.download_progress import reporting_bar
 from thinkport.export.errors import CheckpointError
 
@@ -20,7 +20,8 @@ from thinkport.export.errors import CheckpointError
 @pytest.fixture
 def hub(tiny: Path) -> Iterator[FakeHub]:
     files = {file.name: file.read_bytes() for file in tiny.iterdir()}
-    server = FakeHub(files | {"pytorch_model.bin": b"pickle", "onnx/model.safetensors": b"other", "README.md": b"#"})
+    legal = {"README.md": b"#", "LICENSE.txt": b"terms", "NOTICE": b"names"}
+    server = FakeHub(files | legal | {"pytorch_model.bin": b"pickle", "onnx/model.safetensors": b"other"})
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
@@ -39,13 +40,28 @@ def test_an_id_is_fetched_and_the_commit_it_was_resolved_to_is_known(hub: FakeHu
 def test_only_the_needed_files_are_fetched(hub: FakeHub, tmp_path: Path) -> None:
     resolve(REPO, endpoint=hub.url, cache_dir=tmp_path / "cache")
     needed = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
-    assert {name for name, _ in hub.fetched} == needed
+    assert {name for name, _ in hub.fetched} == needed | {"README.md", "LICENSE.txt", "NOTICE"}
+
+
+def test_a_checkpoint_that_is_refused_by_its_small_files_costs_no_weights(hub: FakeHub, tmp_path: Path) -> None:
+    def refuse(checkpoint: Checkpoint) -> None:
+        assert (checkpoint.revision, checkpoint.config, dict(checkpoint.tensors)) == (
+            COMMIT,
+            {"model_type": "qwen3"},
+            {},
+        )
+        raise CheckpointError("a mixture of experts")
+
+    with pytest.raises(CheckpointError, match="a mixture of experts"):
+        open_checkpoint(REPO, endpoint=hub.url, cache_dir=tmp_path / "cache", check=refuse)
+    assert hub.fetched
+    assert "model.safetensors" not in {name for name, _ in hub.fetched}
 
 
 def test_what_was_fetched_is_not_fetched_again(hub: FakeHub, tmp_path: Path) -> None:
     for _ in range(2):
         resolve(REPO, endpoint=hub.url, cache_dir=tmp_path / "cache")
-    assert len(hub.fetched) == 5
+    assert len(hub.fetched) == len({name for name, _ in hub.fetched})
 
 
 def test_a_download_that_broke_off_goes_on_where_it_stopped(hub: FakeHub, tmp_path: Path) -> None:
@@ -56,10 +72,10 @@ def test_a_download_that_broke_off_goes_on_where_it_stopped(hub: FakeHub, tmp_pa
     assert [span for name, span in hub.fetched if name == "model.safetensors"] == [None, f"bytes={10 << 20}-"]
 
 
-def test_progress_ends_at_the_size_of_all_files(hub: FakeHub, tmp_path: Path) -> None:
+def test_progress_ends_at_the_size_of_the_weights(hub: FakeHub, tmp_path: Path) -> None:
     seen: list[Progress] = []
     resolve(REPO, endpoint=hub.url, cache_dir=tmp_path / "cache", progress=seen.append)
-    size = sum(len(hub.files[name]) for name, _ in hub.fetched)
+    size = len(hub.files["model.safetensors"])
     assert seen[-1] == Progress(size, size)
 
 

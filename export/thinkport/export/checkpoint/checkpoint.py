@@ -4,7 +4,7 @@ Knows files; must not know any model: what the tensors should be is the family's
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from thinkport.export.checkpoint.download_progress import Progress
 from thinkport.export.checkpoint.folder import read_chat_template, read_json, tensor_entries
-from thinkport.export.checkpoint.hub import resolve
+from thinkport.export.checkpoint.hub import ResolvedCheckpoint, resolve
 from thinkport.export.checkpoint.safetensors_file import TensorEntry, read_rows
 from thinkport.export.errors import CheckpointError
 
@@ -74,6 +74,7 @@ def open_checkpoint(
     *,
     endpoint: str | None = None,
     cache_dir: Path | None = None,
+    check: Callable[[Checkpoint], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Checkpoint:
     """Open a local folder or a Hub id `owner/name[@revision]`, fetching what isn't in the local cache.
@@ -84,16 +85,29 @@ def open_checkpoint(
         ref: the folder or id.
         endpoint: the Hub's address; the library's own default (or its environment variable) if None.
         cache_dir: where fetched files are kept; the library's own default if None.
-        progress: called with the bytes fetched so far.
+        check: called with the checkpoint before any weight is fetched, without tensors; it may refuse by raising.
+        progress: called with the bytes of weights fetched so far.
 
     Raises:
         CheckpointError: it can't be found, fetched or read, or a file is missing, damaged or contradicts another.
     """
-    found = resolve(ref, endpoint=endpoint, cache_dir=cache_dir, progress=progress)
+
+    def check_described(found: ResolvedCheckpoint) -> None:
+        described = _describe(found)
+        if check is not None:
+            check(described)
+
+    found = resolve(ref, endpoint=endpoint, cache_dir=cache_dir, check=check_described, progress=progress)
+    return replace(_describe(found), tensors=tensor_entries(found.folder))
+
+
+def _describe(found: ResolvedCheckpoint) -> Checkpoint:
+    """All but the tensors."""
     folder = found.folder
-    tensors = tensor_entries(folder)  # first: an empty folder or a pickle should be called that
     config = read_json(folder / "config.json")
     if config is None:
+        if found.revision is None:
+            tensor_entries(folder)  # an empty folder should be called that
         raise CheckpointError(f"{folder} has no config.json; expected a Hugging Face checkpoint")
     if not (folder / "tokenizer.json").is_file():
         raise CheckpointError(f"{folder} has no tokenizer.json; save one beside the weights with save_pretrained")
@@ -104,7 +118,7 @@ def open_checkpoint(
         config=config,
         generation_config=read_json(folder / "generation_config.json"),
         chat_template=read_chat_template(folder),
-        tensors=tensors,
+        tensors={},
     )
 
 

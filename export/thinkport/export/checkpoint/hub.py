@@ -5,23 +5,26 @@ what is in the files.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from thinkport.export.checkpoint.download_progress import Progress, reporting_bar
 from thinkport.export.errors import CheckpointError
 
-NEEDED = (
+DESCRIPTION = (
     "config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
-    "*.safetensors",
     "*.safetensors.index.json",
     "LICENSE*",
+    "NOTICE*",
+    "README.md",  # its front matter names the licence
 )
+WEIGHTS = ("*.safetensors",)
 HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 
 
@@ -39,35 +42,51 @@ def resolve(
     *,
     endpoint: str | None = None,
     cache_dir: Path | None = None,
+    check: Callable[[ResolvedCheckpoint], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> ResolvedCheckpoint:
     """Find a local folder, or fetch `owner/name[@revision]`; without a network, what the local cache has whole.
 
+    Args:
+        ref: the folder or id.
+        endpoint: the Hub's address; the library's own default (or its environment variable) if None.
+        cache_dir: where fetched files are kept; the library's own default if None.
+        check: called when all but the weights is there; what it raises keeps them from being fetched.
+        progress: called with the bytes of weights fetched so far.
+
     Raises:
         CheckpointError: nothing is there, the Hub refuses, or it can't be reached; one sentence for each.
     """
+    check = check or (lambda found: None)
     folder = Path(ref).expanduser()
     if folder.is_dir():
-        return ResolvedCheckpoint(folder, folder.resolve().name, None)
+        local = ResolvedCheckpoint(folder, folder.resolve().name, None)
+        check(local)
+        return local
     match = HUB_ID.fullmatch(str(ref))
     if folder.exists():
         raise CheckpointError(f"{ref} is a file; expected a checkpoint's folder or a Hub id such as Qwen/Qwen3-0.6B")
     if isinstance(ref, Path) or match is None:
         raise CheckpointError(f"{ref} is neither a folder nor a Hub id such as Qwen/Qwen3-0.6B or owner/name@revision")
-    found = _fetch(match["id"], match["revision"], endpoint, cache_dir, progress)
-    return ResolvedCheckpoint(found, match["id"], found.name)  # the cache names a snapshot's folder by its commit
+    fetch = partial(_fetch, match["id"], wanted=str(ref), endpoint=endpoint, cache_dir=cache_dir)
+    described = fetch(match["revision"], DESCRIPTION)
+    commit = described.name  # the cache names a snapshot's folder by its commit
+    check(ResolvedCheckpoint(described, match["id"], commit))
+    return ResolvedCheckpoint(fetch(commit, WEIGHTS, progress=progress), match["id"], commit)
 
 
 def _fetch(
     repo: str,
     revision: str | None,
+    patterns: Sequence[str],
+    *,
+    wanted: str,
     endpoint: str | None,
     cache_dir: Path | None,
-    progress: Callable[[Progress], None] | None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Path:
     from huggingface_hub import errors, snapshot_download
 
-    wanted = f"{repo}@{revision}" if revision else repo
     try:
         return Path(
             snapshot_download(
@@ -75,7 +94,7 @@ def _fetch(
                 revision=revision,
                 endpoint=endpoint,
                 cache_dir=cache_dir,
-                allow_patterns=list(NEEDED),
+                allow_patterns=list(patterns),
                 ignore_patterns=["*/*"],  # a pattern's star also matches slashes
                 tqdm_class=reporting_bar(progress),
             )
