@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,16 @@ def checkpoint(whole: Path, tmp_path: Path) -> Path:
     return shutil.copytree(whole, tmp_path / "checkpoint")
 
 
-def configure(**changes: Any) -> Callable[[Path], None]:
+def in_json(name: str, **changes: Any) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        (folder / "config.json").write_text(json.dumps(config | changes), encoding="utf-8")
+        values = json.loads((folder / name).read_text(encoding="utf-8"))
+        (folder / name).write_text(json.dumps(values | changes), encoding="utf-8")
 
     return change
+
+
+configure = partial(in_json, "config.json")
+generating = partial(in_json, "generation_config.json")
 
 
 def with_tensors(change: Callable[[dict[str, np.ndarray]], None]) -> Callable[[Path], None]:
@@ -141,14 +146,40 @@ CHECKPOINTS = {
     "no tokenizer": (without("tokenizer.json"), "has no tokenizer.json"),
     "unreadable weights": (folder_in_place_of("model.safetensors"), "model.safetensors can't be read"),
     "unreadable config": (folder_in_place_of("config.json"), "config.json can't be read"),
+    "rows that groups don't divide": (
+        configure(intermediate_size=96),
+        r"'int4-g64' doesn't fit model\.layers\.0\.mlp\.down_proj\.weight: rows of 96 .*: use group size 32",
+    ),
+    "odd heads": (configure(head_dim=24), "head_dim is 24: fused attention takes multiples of 16 only"),
+    "absurd context": (configure(max_position_embeddings=10**9), "expected at most 2097152"),
+    "negative top_k": (generating(top_k=-1), "generation_config.json: top_k is -1: .*greater than or equal to 0"),
+    "text for top_k": (generating(top_k="x"), "top_k is 'x': input should be a valid integer"),
+    "top_p 0": (generating(top_p=0), "top_p is 0: input should be greater than 0; correct it, or remove it"),
+    "endless temperature": (generating(temperature=float("inf")), "temperature is inf: .* a finite number"),
+    "text for a stop id": (generating(eos_token_id="a"), "eos_token_id of checkpoint is 'a'; expected an id"),
+    "no stop ids": (generating(eos_token_id=[]), r"eos_token_id of checkpoint is \[\]; expected an id"),
+    "stop id out of range": (generating(eos_token_id=[505, 99999]), "is 99999 and the model has 512 ids"),
+    "odd added tokens": (in_json("tokenizer.json", added_tokens=5), "the tokenizer.json of checkpoint can't be used"),
+    "not byte-level": (in_json("tokenizer.json", decoder=None), "can't be used .*not byte-level BPE"),
+    "odd special token": (in_json("tokenizer_config.json", bos_token=5), "bos_token is 5; expected a text"),
+    "template with an error": (
+        in_json("tokenizer_config.json", chat_template="{% if %}"),
+        "the chat template of checkpoint can't be used .*Expected an expression",
+    ),
     "unreadable template": (folder_in_place_of("tokenizer_config.json"), "tokenizer_config.json can't be read"),
 }
 
 
 @pytest.mark.parametrize(("damage", "message"), CHECKPOINTS.values(), ids=CHECKPOINTS)
 def test_a_checkpoint_that_can_not_be_exported_is_refused_in_one_sentence(
-    checkpoint: Path, tmp_path: Path, run: Run, damage: Callable[[Path], None], message: str
+    checkpoint: Path,
+    tmp_path: Path,
+    run: Run,
+    damage: Callable[[Path], None],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("thinkport.export.exporter.trace", lambda *_: pytest.fail("it was traced"))
     damage(checkpoint)
     output = tmp_path / "out" / "artifact"
     output.parent.mkdir()
@@ -213,6 +244,11 @@ def test_an_output_inside_of_the_checkpoint_is_refused(checkpoint: Path, run: Ru
 def test_an_existing_output_is_refused(whole: Path, tmp_path: Path, run: Run) -> None:
     code, error = run("export", whole, "-o", tmp_path)
     assert (code, "exists: give --force" in error) == (1, True)
+
+
+def test_the_root_as_an_output_is_refused(whole: Path, run: Run) -> None:
+    code, error = run("export", whole, "-o", whole.anchor)
+    assert (code, "is the root of a file system" in error) == (1, True)
 
 
 def test_an_output_below_a_file_is_refused(whole: Path, tmp_path: Path, run: Run) -> None:

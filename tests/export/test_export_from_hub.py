@@ -1,5 +1,6 @@
 """A Hub id goes the whole way: fetched, exported, and named with its commit in the manifest."""
 
+import json
 import os
 import subprocess
 import sys
@@ -37,7 +38,15 @@ def test_the_manifest_names_the_commit_that_a_revision_was_resolved_to(hub: Fake
     assert done.returncode == 0, done.stderr
     source = read_manifest(tmp_path / "artifact").source
     assert (source.id, source.revision) == (REPO, COMMIT)
-    assert "README.md" not in {name for name, _ in hub.fetched}
+    assert "heldout.jsonl" not in {name for name, _ in hub.fetched}
+
+
+def test_a_model_that_is_not_supported_is_refused_before_its_weights_are_fetched(hub: FakeHub, tmp_path: Path) -> None:
+    config = json.loads(hub.files["config.json"])
+    hub.files["config.json"] = json.dumps(config | {"model_type": "qwen3_moe"}).encode()
+    done = export(REPO, tmp_path / "artifact", hub)
+    assert "model_type 'qwen3_moe' is not supported" in done.stderr
+    assert "model.safetensors" not in {name for name, _ in hub.fetched}
 
 
 def test_a_repository_that_is_not_there_is_one_sentence(hub: FakeHub, tmp_path: Path) -> None:

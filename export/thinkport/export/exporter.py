@@ -6,17 +6,17 @@ Knows the order of the stages. What a stage does lies in its own module.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import onnx_ir as ir
-import psutil
 
 from thinkport.deploy.targets import Target, target
-from thinkport.export.certify import certify, check_memory, streamed_bytes
+from thinkport.export.certify import certify, streamed_bytes
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
-from thinkport.export.errors import OutputError
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
 from thinkport.export.pipeline import build_pipeline, run_passes
+from thinkport.export.preflight import check_export
 from thinkport.export.progress import Advance, Listener, Silent, Stages, peak_memory
 from thinkport.export.settings import ExportSettings
 from thinkport.export.trace.trace import trace
@@ -27,13 +27,12 @@ from thinkport.export.write.graph_file import write_graph
 from thinkport.export.write.licence import licence_id
 from thinkport.export.write.manifest_record import manifest_record
 from thinkport.export.write.records import graph_record, model_record, recipe_record
-from thinkport.export.write.staging import check_space, check_target, clear_leftovers, staged
+from thinkport.export.write.staging import check_target, check_writable, clear_leftovers, staged
 from thinkport.export.write.weights_file import WeightsFile
 from thinkport.runtime.manifest import Manifest, PassRecord
 from thinkport.runtime.threads import physical_cores
 
 WEIGHTS = "weights.bin"
-_SMALL_FILES = 64 << 20  # room for tokenizer, graphs and goldens beside the weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +67,7 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     """
     clear_leftovers(settings.output)
     check_target(settings.output, force=settings.force)
+    check_writable(settings.output)
     stages = Stages(listener or Silent())
     with stages.stage("open"):
         job = _open(settings, stages)
@@ -77,21 +77,18 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
         passes = build_pipeline(job.family, job.shape, job.target, settings.quantization, fuse=settings.fuse)
         records = run_passes(model, passes, job.shape.layers)
     layout = plan_blobs(model.graph)
-    check_space(settings.output, layout.nbytes + _SMALL_FILES)
-    if settings.certificate:
-        check_memory(layout.nbytes, psutil.virtual_memory().available)
     with staged(settings.output, force=settings.force) as folder:
         manifest = _write(job, model, records, layout, folder)
     return ExportReport(folder=settings.output, manifest=manifest, seconds=stages.seconds, peak_memory=peak_memory())
 
 
 def _open(settings: ExportSettings, stages: Stages) -> _Job:
-    checkpoint = open_checkpoint(settings.checkpoint, progress=_fetching(stages.listener))
-    _refuse_inside(settings.output, checkpoint.folder)
+    checkpoint = open_checkpoint(
+        settings.checkpoint, check=partial(check_export, settings), progress=_fetching(stages.listener)
+    )
     family = family_of(checkpoint.config)
     shape = family.shape(checkpoint.config)
     family.check_weights(checkpoint.tensors, shape)
-    files.stop_ids(checkpoint)  # a checkpoint that can't end a reply is refused before it is traced
     return _Job(
         settings=settings,
         target=target(settings.target),
@@ -113,16 +110,6 @@ def _fetching(listener: Listener) -> Callable[[Progress], None]:
         seen = progress.done
 
     return report
-
-
-def _refuse_inside(output: Path, folder: Path) -> None:
-    target, source = output.resolve(), folder.resolve()
-    if target.is_relative_to(source):
-        raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
-    if source.is_relative_to(target):
-        raise OutputError(
-            f"{output} holds the checkpoint {folder}, which would be replaced: choose another output path"
-        )
 
 
 def _write(job: _Job, model: ir.Model, records: list[PassRecord], layout: Layout, folder: Path) -> Manifest:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from thinkport.export.errors import OutputError
-from thinkport.export.write.staging import check_space, clear_leftovers, staged
+from thinkport.export.write.staging import check_space, check_target, check_writable, clear_leftovers, staged
 from thinkport.runtime.manifest import MANIFEST_NAME
 
 PARTS = 5
@@ -70,7 +70,30 @@ def test_an_error_leaves_nothing(target: Path, error: type[BaseException]) -> No
         with staged(target, force=False) as folder:
             fill(folder, "half")
             raise error
-    assert list(target.parent.iterdir()) == []
+    assert not target.parent.exists()  # which was made for it
+
+
+def test_a_folder_above_that_was_there_or_is_used_stays(target: Path) -> None:
+    other = target.parent / "other"
+    with pytest.raises(ValueError):  # noqa: PT011, PT012, SIM117
+        with staged(target / "below" / "artifact", force=False):
+            other.mkdir()
+            raise ValueError
+    assert list(target.parent.iterdir()) == [other]
+
+
+def test_what_can_not_be_written_to_is_refused_and_nothing_is_left(target: Path) -> None:
+    check_writable(target)
+    assert not target.parent.exists()
+    too_long = target.parent / ("x" * 250)  # the staging folder's name is longer than a file system takes
+    with pytest.raises(OutputError, match=r"can't write into .*outputs .*: choose another output path"):
+        check_writable(too_long)
+    assert not target.parent.exists()
+
+
+def test_the_root_of_the_file_system_is_refused() -> None:
+    with pytest.raises(OutputError, match="is the root of a file system: choose a folder below it"):
+        check_target(Path(Path.cwd().anchor), force=True)
 
 
 def test_a_full_disk_is_a_sentence_and_leaves_the_old_artifact(target: Path) -> None:

@@ -46,7 +46,11 @@ class Family(Protocol):
         """
 
     def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
-        """Sampling of the two modes: the checkpoint's own values over the family's published ones."""
+        """Sampling of the two modes: the checkpoint's own values over the family's published ones.
+
+        Raises:
+            CheckpointError: a value of the checkpoint's that no sampler could use.
+        """
 
     @property
     def thinking_tokens(self) -> tuple[str, str]:

@@ -7,7 +7,7 @@ holds the old folder or nothing; what was left behind is cleared by the next run
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -29,16 +29,13 @@ def staged(target: Path, *, force: bool) -> Iterator[Path]:
     check_target(target, force=force)
     target = target.resolve()  # of a link, what it leads to is replaced
     staging = _sibling(target, _PARTIAL)
-    try:
-        staging.mkdir(parents=True)
-    except OSError as error:
-        raise OutputError(f"can't write beside {target} ({error.strerror}): choose another output path") from error
+    made = _make(staging)
     try:
         yield staging
         check_target(target, force=force)  # another run may have come first
         _put_in_place(staging, target)
     except BaseException as error:
-        shutil.rmtree(staging, ignore_errors=True)
+        _unmake(made)
         if isinstance(error, OSError):
             where = f" at {error.filename}" if error.filename else ""
             raise OutputError(f"writing {target} failed: {error.strerror or error}{where}") from error
@@ -49,8 +46,11 @@ def check_target(target: Path, *, force: bool) -> None:
     """Refuse an output path before any work is done for it.
 
     Raises:
-        OutputError: it exists without `force`, is no artifact, which is never replaced, or lies below a file.
+        OutputError: it exists without `force`, is no artifact, which is never replaced, lies below a file, or is the
+            root of a file system.
     """
+    if not target.resolve().name:
+        raise OutputError(f"{target} is the root of a file system: choose a folder below it")
     above = next(path for path in target.absolute().parents if path.exists())
     if not above.is_dir():
         raise OutputError(f"{above} is not a folder: choose another output path")
@@ -61,6 +61,15 @@ def check_target(target: Path, *, force: bool) -> None:
     empty = target.is_dir() and not any(target.iterdir())
     if not empty and not (target / MANIFEST_NAME).is_file():
         raise OutputError(f"{target} is not an artifact (it has no {MANIFEST_NAME}): --force replaces artifacts only")
+
+
+def check_writable(target: Path) -> None:
+    """Refuse a path beside which nothing can be written, by writing there; leaves nothing.
+
+    Raises:
+        OutputError: with what the system says.
+    """
+    _unmake(_make(_sibling(target.resolve(), _PARTIAL)))
 
 
 def check_space(target: Path, nbytes: int) -> None:
@@ -76,6 +85,29 @@ def check_space(target: Path, nbytes: int) -> None:
             f"the artifact needs {nbytes / 1e9:.2f} GB and {parent} has {free / 1e9:.2f} GB free: "
             "make room or choose another output path"
         )
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make a folder and those above it that are missing; returns what was made, the innermost first."""
+    above = [path for path in folder.parents if not path.exists()]
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        _remove_empty(above)
+        raise OutputError(f"can't write into {folder.parent} ({error.strerror}): choose another output path") from error
+    return [folder, *above]
+
+
+def _unmake(made: list[Path]) -> None:
+    """Remove a folder that `_make` made, and those above it that nothing else has been put into."""
+    shutil.rmtree(made[0], ignore_errors=True)
+    _remove_empty(made[1:])
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _put_in_place(staging: Path, target: Path) -> None:

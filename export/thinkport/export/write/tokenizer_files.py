@@ -3,16 +3,20 @@
 Knows Hugging Face's file names. Must not know a graph.
 """
 
-import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.checkpoint.folder import read_json
 from thinkport.export.errors import CheckpointError
 from thinkport.export.write.licence import licence_files
+from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.manifest import ThinkingIds
+from thinkport.runtime.template import ChatTemplate
+from thinkport.runtime.tokenizer import Tokenizer
 
 TOKENIZER = "tokenizer.json"
 CHAT_TEMPLATE = "chat_template.jinja"
@@ -28,10 +32,35 @@ def copy_tokenizer_files(checkpoint: Checkpoint, folder: Path) -> None:
     (folder / CHAT_TEMPLATE).write_text(checkpoint.chat_template, encoding="utf-8", newline="\n")
 
 
+def check_tokens(checkpoint: Checkpoint, vocab_size: int, thinking: tuple[str, str]) -> None:
+    """Refuse, before any long work, what the runtime could not chat with.
+
+    Raises:
+        CheckpointError: a tokenizer or a chat template that it can't use, no id that ends a reply, or a stop or
+            thinking id beyond the model's.
+    """
+    with _usable("chat template", checkpoint):
+        ChatTemplate(checkpoint.chat_template, special_tokens(checkpoint))
+    ids = {"eos_token_id": stop_ids(checkpoint)}
+    found = thinking_ids(checkpoint, thinking)
+    if found is not None:
+        ids |= {thinking[0]: [found.start], thinking[1]: [found.end]}
+    for name, wanted in ids.items():
+        if max(wanted) >= vocab_size:
+            raise CheckpointError(
+                f"{name} of {checkpoint.id} is {max(wanted)} and the model has {vocab_size} ids: "
+                "config.json and the tokenizer belong to different models, fetch both again"
+            )
+
+
 def added_tokens(checkpoint: Checkpoint) -> dict[str, int]:
-    """Ids of the tokenizer's added tokens (`<|im_end|>`, `<think>` …) by their text."""
-    tokenizer = _json(checkpoint.folder / TOKENIZER)
-    return {entry["content"]: int(entry["id"]) for entry in tokenizer.get("added_tokens", [])}
+    """Ids of the tokenizer's added tokens (`<|im_end|>`, `<think>` …) by their text.
+
+    Raises:
+        CheckpointError: a tokenizer that the runtime can't use.
+    """
+    with _usable(TOKENIZER, checkpoint):
+        return Tokenizer.from_file(checkpoint.folder / TOKENIZER).added
 
 
 def thinking_ids(checkpoint: Checkpoint, tokens: tuple[str, str]) -> ThinkingIds | None:
@@ -42,10 +71,13 @@ def thinking_ids(checkpoint: Checkpoint, tokens: tuple[str, str]) -> ThinkingIds
 
 
 def special_tokens(checkpoint: Checkpoint) -> dict[str, str]:
-    """The texts of bos, eos, pad and unk tokens, as a chat template may ask for them; absent ones are left out."""
-    path = checkpoint.folder / "tokenizer_config.json"
-    config = _json(path) if path.is_file() else {}
-    texts = {key: _text(config.get(key)) for key in _SPECIAL}
+    """The texts of bos, eos, pad and unk tokens, as a chat template may ask for them; absent ones are left out.
+
+    Raises:
+        CheckpointError: one is neither a text nor an object with one.
+    """
+    config = read_json(checkpoint.folder / "tokenizer_config.json") or {}
+    texts = {key: _text(key, config.get(key)) for key in _SPECIAL}
     return {key: text for key, text in texts.items() if text is not None}
 
 
@@ -53,12 +85,18 @@ def stop_ids(checkpoint: Checkpoint) -> list[int]:
     """Ids that end a reply: generation_config's, else config's.
 
     Raises:
-        CheckpointError: neither names one, so that a reply would never end.
+        CheckpointError: neither names one, so that a reply would never end, or what they name isn't an id.
     """
     for source in (checkpoint.generation_config or {}, checkpoint.config):
         found = source.get("eos_token_id")
         if found is not None:
-            return [int(i) for i in found] if isinstance(found, list) else [int(found)]
+            ids = found if isinstance(found, list) else [found]
+            if not ids or not all(type(number) is int and number >= 0 for number in ids):
+                raise CheckpointError(
+                    f"eos_token_id of {checkpoint.id} is {found!r}; expected an id or a list of them: "
+                    "correct generation_config.json or config.json"
+                )
+            return ids
     raise CheckpointError(
         f"neither generation_config.json nor config.json of {checkpoint.id} has eos_token_id: "
         "add the ids that end a reply"
@@ -73,15 +111,19 @@ def id_of(name: str, checkpoint: Checkpoint) -> int | None:
     return None
 
 
-def _text(token: str | Mapping[str, Any] | None) -> str | None:
-    return token["content"] if isinstance(token, Mapping) else token
-
-
-def _json(path: Path) -> dict[str, Any]:
+@contextmanager
+def _usable(what: str, checkpoint: Checkpoint) -> Iterator[None]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} can't be read ({error}): fetch the checkpoint again") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path} holds a {type(found).__name__}, expected an object: fetch the checkpoint again")
-    return found
+        yield
+    except ArtifactError as error:  # which speaks of an artifact, where there is none yet
+        reason = error.__cause__ or error
+        raise CheckpointError(
+            f"the {what} of {checkpoint.id} can't be used ({reason}): fetch it again, or export another checkpoint"
+        ) from error
+
+
+def _text(key: str, token: Any) -> str | None:
+    text = token.get("content") if isinstance(token, Mapping) else token
+    if token is None or isinstance(text, str):
+        return text
+    raise CheckpointError(f"tokenizer_config.json: {key} is {token!r}; expected a text: correct it, or remove it")

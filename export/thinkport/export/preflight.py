@@ -1,0 +1,76 @@
+"""What can be known before the long work: before weights are fetched, and before anything is traced.
+
+Knows settings and a checkpoint's small files. Must not read a weight.
+"""
+
+from math import prod
+
+import psutil
+
+from thinkport.export.certify import check_memory
+from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.errors import OutputError, RecipeError, UnsupportedModelError
+from thinkport.export.families import DecoderShape, Family, family_of
+from thinkport.export.quantize import Recipe
+from thinkport.export.quantize.rounding import check_groups
+from thinkport.export.settings import ExportSettings
+from thinkport.export.write.staging import check_space
+from thinkport.export.write.tokenizer_files import check_tokens
+
+_SMALL_FILES = 64 << 20  # room for tokenizer, graphs and goldens beside the weights
+_HEAD_STEP = 16  # GroupQueryAttention turns heads of a multiple of it only
+
+
+def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
+    """Refuse what can't become an artifact, or has no room; of the checkpoint, the tensors are not looked at.
+
+    Raises:
+        ThinkportError: of the kind that says whose fault it is; see `thinkport.export.errors`.
+    """
+    _check_apart(settings, checkpoint)
+    family = family_of(checkpoint.config)
+    shape = family.shape(checkpoint.config)
+    if settings.fuse and shape.head_dim % _HEAD_STEP:
+        raise UnsupportedModelError(
+            f"head_dim is {shape.head_dim}: fused attention takes multiples of {_HEAD_STEP} only; export with --no-fuse"
+        )
+    family.presets(checkpoint.generation_config)
+    check_tokens(checkpoint, shape.vocab_size, family.thinking_tokens)
+    if settings.quantization is not None:
+        _check_groups(family, shape, settings.quantization)
+    weights = weights_bytes(family, shape, settings.quantization, fuse=settings.fuse)
+    check_space(settings.output, weights + _SMALL_FILES)
+    if settings.certificate:
+        check_memory(weights, psutil.virtual_memory().available)
+
+
+def weights_bytes(family: Family, shape: DecoderShape, recipe: Recipe | None, *, fuse: bool) -> int:
+    """Bytes that the weights will take, but for the padding between them."""
+    bits = 0.0
+    for name, size in family.expected_tensors(shape).items():
+        how = recipe.for_role(family.role(name), tied=shape.tied) if recipe is not None else None
+        bits += prod(size) * (how.bits_per_weight if how is not None else 32)
+    tables = 4 * shape.context_length * shape.head_dim if fuse else 0  # cosine and sine, float32
+    return int(bits / 8) + tables
+
+
+def _check_apart(settings: ExportSettings, checkpoint: Checkpoint) -> None:
+    output, folder = settings.output, checkpoint.folder
+    target, source = output.resolve(), folder.resolve()
+    if target.is_relative_to(source):
+        raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
+    if source.is_relative_to(target):
+        raise OutputError(
+            f"{output} holds the checkpoint {folder}, which would be replaced: choose another output path"
+        )
+
+
+def _check_groups(family: Family, shape: DecoderShape, recipe: Recipe) -> None:
+    for name, size in family.expected_tensors(shape).items():
+        how = recipe.for_role(family.role(name), tied=shape.tied)
+        if how is None:
+            continue
+        try:
+            check_groups(size[-1], how.group_size)
+        except RecipeError as error:
+            raise RecipeError(f"recipe {recipe.name!r} doesn't fit {name}: {error}") from error

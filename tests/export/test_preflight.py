@@ -1,0 +1,48 @@
+"""What is refused before the long work, by a checkpoint's small files alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.export.trace.checkpoints import narrow_checkpoint
+
+from thinkport.export.checkpoint import open_checkpoint
+from thinkport.export.errors import CertificateError, UnsupportedModelError
+from thinkport.export.families import family_of
+from thinkport.export.preflight import check_export, weights_bytes
+from thinkport.export.settings import ExportSettings
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"recipe": "int4-g32-head8"}, {"precision": "fp32"}, {"precision": "fp32", "fuse": False}], ids=str
+)
+def test_the_estimate_is_the_size_of_the_weights_but_for_padding(
+    exported: Callable[..., Path], nano_checkpoint: Path, options: dict[str, Any]
+) -> None:
+    size = (exported(nano_checkpoint, **options) / "weights.bin").stat().st_size
+    settings = ExportSettings(checkpoint="x", output=Path("y"), **options)
+    config = open_checkpoint(nano_checkpoint).config
+    family = family_of(config)
+    estimate = weights_bytes(family, family.shape(config), settings.quantization, fuse=settings.fuse)
+    assert estimate == pytest.approx(size, rel=0.02)
+
+
+def test_a_head_that_fused_attention_does_not_take_is_exported_without_fusing(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(narrow_checkpoint(tmp_path / "narrow", head_dim=24))
+    fused = ExportSettings(checkpoint="x", output=tmp_path / "artifact", precision="fp32")
+    with pytest.raises(UnsupportedModelError, match=r"head_dim is 24: .* of 16 only; export with --no-fuse"):
+        check_export(fused, checkpoint)
+    check_export(ExportSettings(checkpoint="x", output=fused.output, precision="fp32", fuse=False), checkpoint)
+
+
+def test_too_little_memory_for_the_certificate_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = open_checkpoint(narrow_checkpoint(tmp_path / "narrow"))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: _Memory())
+    check_export(ExportSettings(checkpoint="x", output=tmp_path / "artifact", certificate=False), checkpoint)
+    with pytest.raises(CertificateError, match="export with --no-certificate"):
+        check_export(ExportSettings(checkpoint="x", output=tmp_path / "artifact"), checkpoint)
+
+
+class _Memory:
+    available = 1 << 10
