@@ -1,5 +1,8 @@
 """Conversations over a model that says what the test wants: thought and answer, history, cache, figures."""
 
+import gc
+import weakref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,6 +117,31 @@ def test_a_closed_model_says_so(new_model) -> None:
         assert model.generate("hi", sampling=GREEDY).answer == "hi"
     with pytest.raises(InputError, match="closed"):
         model.chat()
+
+
+def test_closing_a_model_ends_its_chats_and_lets_go_of_its_session(new_model) -> None:
+    model = new_model("one two three")
+    session, chat = weakref.ref(model.session), model.chat()
+    begun = chat.stream("hi", sampling=GREEDY)
+    next(begun)
+    model.close()
+    gc.collect()
+    assert session() is None
+    for use in (lambda: next(begun), lambda: chat.send("hi"), lambda: model.generate("hi")):
+        with pytest.raises(InputError, match="the model is closed: load it again"):
+            use()
+
+
+def test_of_two_replies_begun_in_one_chat_the_first_is_refused_to_go_on(new_model) -> None:
+    chat = new_model("one two three", "four").chat()
+    first = chat.stream("hi", sampling=GREEDY)
+    next(first)
+    second = chat.stream("on", sampling=GREEDY)
+    with pytest.raises(InputError, match="another reply was begun"):
+        next(first)
+    *_, end = second
+    assert end.answer == "one two three"
+    assert [message["content"] for message in chat.messages] == ["on", "one two three"]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,20 @@ def test_a_cancelled_engine_runs_again(new_session) -> None:
     assert ids_of(run(engine)) == ids_of(run(Engine(new_session())))
 
 
+@pytest.mark.parametrize(
+    "use", [lambda engine: run(engine, [7, 8]), lambda engine: engine.logits([[7]]), lambda engine: engine.reset()]
+)
+@pytest.mark.parametrize("read", [0, 2], ids=["not yet read", "half read"])
+def test_a_reply_does_not_go_on_over_what_another_use_left_in_the_cache(new_session, use, read) -> None:
+    engine = Engine(new_session())
+    reply = engine.generate(PROMPT, Sampler(GREEDY))
+    for _ in range(read):
+        next(reply)
+    use(engine)
+    with pytest.raises(InputError, match="end one reply first"):
+        next(reply)
+
+
 def test_what_a_prompt_shares_with_the_cache_is_not_run_again(new_session) -> None:
     session = new_session()
     engine = Engine(session)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from thinkport.runtime.errors import InputError
 from thinkport.runtime.requests import check_batch, check_keep, check_lengths, check_limit, check_prompt
 from thinkport.runtime.sampling import Sampler
 from thinkport.runtime.session import Lane, LaneSource, Logits
@@ -48,11 +49,23 @@ class Engine:
     """One sequence (or batch) with its KV cache; make one a conversation. Use it from one thread, cancel from any."""
 
     def __init__(self, session: LaneSource):
-        self.session = session
+        self._session: LaneSource | None = session
         self.ids: list[int] = []  # what the KV cache holds of the one sequence that `generate` runs
         self.reused = 0  # tokens of the last prompt that were in the KV cache already
         self._lane: Lane | None = None
         self._cancelled = Event()
+        self._run = 0  # counts what used the KV cache, so that a reply knows when it is no longer its own
+
+    @property
+    def session(self) -> LaneSource:
+        """The graph that it runs.
+
+        Raises:
+            InputError: the engine was closed.
+        """
+        if self._session is None:
+            raise InputError("the model is closed: load it again")
+        return self._session
 
     def generate(
         self,
@@ -67,6 +80,7 @@ class Engine:
 
         What the KV cache shares with the start of `prompt` is kept and the rest prefilled. Ids that the caller puts
         into `forced` between two tokens come next, in place of sampled ones; they count as tokens but never stop.
+        Any later use of the engine ends this reply: to go on with it is an `InputError`.
 
         Raises:
             InputError: on the call, before any token, if the prompt is empty, too long or not of this vocabulary,
@@ -78,7 +92,10 @@ class Engine:
         limit = room if max_tokens is None else min(max_tokens, room)
         last = Finish.LENGTH if limit == max_tokens else Finish.CONTEXT
         self._cancelled.clear()
-        return self._loop(prompt_ids, sampler, frozenset(stop_ids), limit, last, deque() if forced is None else forced)
+        self._run += 1
+        return self._loop(
+            prompt_ids, sampler, frozenset(stop_ids), limit, last, deque() if forced is None else forced, self._run
+        )
 
     def _loop(
         self,
@@ -88,7 +105,9 @@ class Engine:
         limit: int,
         last: Finish,
         forced: deque[int],
+        run: int,
     ) -> Iterator[Token]:
+        self._check_current(run)
         sampler.start(prompt)
         pending = self._rewind(prompt)
         for count in range(1, limit + 1):
@@ -105,6 +124,7 @@ class Engine:
             finish = Finish.STOP if origin is Origin.SAMPLED and token in stop_ids else None
             finish = finish or (last if count == limit else None)
             yield Token(token, origin, finish)
+            self._check_current(run)
             if finish:
                 return
 
@@ -134,6 +154,7 @@ class Engine:
         real = check_lengths(array, past, lengths, attention_mask, self.session)
         check_keep(keep, real)
         lane = self._open(len(array))
+        self._run += 1
         self.ids = []  # no longer the sequence of `generate`
         columns = array.shape[1]
         if past and columns > 1 and not self.session.several_tokens_over_past:
@@ -146,6 +167,16 @@ class Engine:
         """Forget every token and free the KV cache."""
         self._lane = None
         self.ids = []
+        self._run += 1
+
+    def close(self) -> None:
+        """Let go of the KV cache and of the session; the engine can't be used any more."""
+        self._session = self._lane = None
+        self.ids = []
+
+    def _check_current(self, run: int) -> None:
+        if run != self._run:
+            raise InputError("another reply was begun over this KV cache: end one reply first, or use two chats")
 
     def _open(self, batch: int) -> Lane:
         if self._lane is None or self._lane.batch != batch:

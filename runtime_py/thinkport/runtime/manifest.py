@@ -199,8 +199,8 @@ def read_manifest(folder: Path) -> Manifest:
     """Read and check `thinkport.json` of an artifact folder; hashes are not computed.
 
     Raises:
-        ArtifactError: no folder, no manifest, a newer schema, a malformed manifest, a path leading out, or a file used but
-            not listed.
+        ArtifactError: no folder, no manifest, a newer schema, a malformed manifest, a path leading out, or a file
+            that is used but not listed.
     """
     path = folder / MANIFEST_NAME
     if not folder.is_dir():

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 from thinkport.runtime.chat import Chat
 from thinkport.runtime.engine import Engine
@@ -30,6 +31,7 @@ class Model:
         """Put a model together from its parts; `Model.load` is the way from an artifact."""
         self.manifest, self.tokenizer, self.template = manifest, tokenizer, template
         self._session: LaneSource | None = session
+        self._engines: WeakSet[Engine] = WeakSet()
 
     @classmethod
     def load(
@@ -77,7 +79,9 @@ class Model:
 
     def engine(self) -> Engine:
         """A token loop of its own, with a KV cache of its own."""
-        return Engine(self.session)
+        engine = Engine(self.session)
+        self._engines.add(engine)
+        return engine
 
     def chat(
         self, *, system: str | None = None, enable_thinking: bool | None = None, tools: Tools | None = None
@@ -149,8 +153,10 @@ class Model:
         return last_of(self.stream(prompt, **options))
 
     def close(self) -> None:
-        """Let go of the graph and its weights; chats and engines made of this model can't be used any more."""
+        """Free the graph, its weights and every KV cache; chats and engines of this model can't be used any more."""
         self._session = None
+        for engine in list(self._engines):
+            engine.close()
 
     def __enter__(self) -> Self:
         return self
