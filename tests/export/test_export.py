@@ -16,6 +16,7 @@ from thinkport.export.progress_view import WORDS, ProgressView
 from thinkport.export.recipes_view import show_recipes
 from thinkport.export.report_view import show_report
 from thinkport.export.settings import ExportSettings
+from thinkport.export.write.weights_file import WeightsFile
 from thinkport.runtime import main
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.manifest import check_files
@@ -71,6 +72,23 @@ def test_the_bytes_told_are_those_of_the_weights(exported_once: tuple[ExportRepo
     report, listener = exported_once
     size = (report.folder / "weights.bin").stat().st_size
     assert listener.totals["weights"] == listener.done["weights"] == size
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, 3), (2, 2)])
+def test_by_default_each_core_that_this_process_may_use_quantizes(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int | None, expected: int
+) -> None:
+    made: list[int] = []
+
+    def remembers(**options: Any) -> WeightsFile:
+        made.append(options["workers"])
+        return WeightsFile(**options)
+
+    monkeypatch.setattr("thinkport.export.exporter.WeightsFile", remembers)
+    monkeypatch.setattr("thinkport.export.exporter.physical_cores", lambda: 3)
+    output = tmp_path / "artifact"
+    export(ExportSettings(checkpoint=str(checkpoint), output=output, certificate=False, workers=asked))
+    assert made == [expected]
 
 
 def test_the_report_has_every_stages_seconds_and_a_plausible_peak(
