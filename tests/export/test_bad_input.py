@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 from tests.export.trace.checkpoints import narrow_checkpoint
+from tests.export.write.fake_artifact import content_of, fill
 
 from thinkport.export.progress_view import WORDS
 from thinkport.runtime import Model
@@ -200,11 +201,11 @@ def test_a_weight_that_is_no_number_is_named_and_the_old_artifact_stays(
     with_tensors(not_a_number)(checkpoint)
     old = tmp_path / "out" / "artifact"
     old.mkdir(parents=True)
-    (old / "thinkport.json").write_text("the old one", encoding="utf-8")
+    fill(old, "the old one")
     code, error = run("export", checkpoint, "-o", old, "--no-certificate", "--force")
     assert (code, f"{PROJECTION} holds nan at [5, 7]" in error) == (1, True)
     assert [path.name for path in old.parent.iterdir()] == ["artifact"]
-    assert (old / "thinkport.json").read_text(encoding="utf-8") == "the old one"
+    assert content_of(old) == "the old one"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are those of POSIX systems")
@@ -242,6 +243,9 @@ def test_an_output_inside_of_the_checkpoint_is_refused(checkpoint: Path, run: Ru
 
 
 def test_an_existing_output_is_refused(whole: Path, tmp_path: Path, run: Run) -> None:
+    code, error = run("export", whole, "-o", tmp_path)
+    assert (code, "exists and is not an artifact" in error) == (1, True)
+    fill(tmp_path, "old")
     code, error = run("export", whole, "-o", tmp_path)
     assert (code, "exists: give --force" in error) == (1, True)
 

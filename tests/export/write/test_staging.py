@@ -10,27 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.export.write.fake_artifact import content_of, fill
 
 from thinkport.export.errors import OutputError
 from thinkport.export.write.staging import check_space, check_target, check_writable, clear_leftovers, staged
 from thinkport.runtime.manifest import MANIFEST_NAME
-
-PARTS = 5
-
-
-def fill(folder: Path, content: str) -> None:
-    """Something like an artifact: files that belong together, and a manifest written last."""
-    for number in range(PARTS):
-        (folder / f"part-{number}").write_text(content, encoding="utf-8")
-    (folder / MANIFEST_NAME).write_text(content, encoding="utf-8")
-
-
-def content_of(folder: Path) -> str:
-    """What all files of a whole folder say."""
-    found = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
-    assert len(found) == PARTS + 1
-    assert len(set(found.values())) == 1
-    return found[MANIFEST_NAME]
 
 
 def beside(target: Path) -> list[str]:
@@ -130,6 +114,28 @@ def test_force_replaces_artifacts_only(target: Path) -> None:
     assert (target / "thesis.tex").read_text(encoding="utf-8") == "years of work"
 
 
+def test_an_artifact_with_something_else_in_it_is_not_replaced(target: Path) -> None:
+    written(target, "old")
+    (target / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(OutputError, match=r"also holds notes\.txt"), staged(target, force=True):
+        pytest.fail("it was let in")
+    assert (target / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_manifest_of_something_else_makes_no_artifact(target: Path) -> None:
+    target.mkdir(parents=True)
+    (target / MANIFEST_NAME).write_text("{}", encoding="utf-8")
+    with pytest.raises(OutputError, match="is not an artifact"), staged(target, force=True):
+        pytest.fail("it was let in")
+
+
+def test_the_current_folder_is_not_pulled_from_under_the_shell(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(target, "old")
+    monkeypatch.chdir(target)
+    with pytest.raises(OutputError, match="is the current folder"), staged(Path(), force=True):
+        pytest.fail("it was let in")
+
+
 def test_a_file_at_the_output_is_never_replaced(target: Path) -> None:
     target.parent.mkdir(parents=True)
     target.write_text("a file", encoding="utf-8")
@@ -204,15 +210,16 @@ def test_too_little_space_is_refused_with_both_sizes(tmp_path: Path) -> None:
 KEEPS_REPLACING = """
 import sys
 from pathlib import Path
+from tests.export.write.fake_artifact import fill
 from thinkport.export.write.staging import staged
 target, number = Path(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
 while True:
     number += 1
     with staged(target, force=True) as folder:
-        for name in [*(f"part-{n}" for n in range(5)), "thinkport.json"]:
-            (folder / name).write_text(str(number), encoding="utf-8")
+        fill(folder, str(number))
 """
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a signal of POSIX systems")
@@ -221,7 +228,7 @@ def test_killed_at_any_moment_the_target_is_whole_or_absent_and_the_next_run_men
     for _ in range(6):
         seen = int(content_of(target))
         command = [sys.executable, "-c", KEEPS_REPLACING, str(target), str(seen)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
             assert process.stdout is not None
             process.stdout.readline()
             time.sleep(random.uniform(0.005, 0.05))

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from thinkport.export.errors import OutputError
+from thinkport.export.write.replaceable import check_replaceable
 from thinkport.runtime.manifest import MANIFEST_NAME
 
 _PARTIAL, _REPLACED = "partial", "replaced"
@@ -56,11 +57,11 @@ def check_target(target: Path, *, force: bool) -> None:
         raise OutputError(f"{above} is not a folder: choose another output path")
     if not target.exists() and not target.is_symlink():
         return
+    if not force and not (target / MANIFEST_NAME).is_file():
+        raise OutputError(f"{target} exists and is not an artifact: choose another output path")
     if not force:
         raise OutputError(f"{target} exists: give --force to replace it, or another output path")
-    empty = target.is_dir() and not any(target.iterdir())
-    if not empty and not (target / MANIFEST_NAME).is_file():
-        raise OutputError(f"{target} is not an artifact (it has no {MANIFEST_NAME}): --force replaces artifacts only")
+    check_replaceable(target)
 
 
 def check_writable(target: Path) -> None:
