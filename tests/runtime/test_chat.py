@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from thinkport.runtime.engine import Finish
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import AnswerPiece, End, ThoughtPiece
+from thinkport.runtime.model import Model
 from thinkport.runtime.sampling import SamplingSettings
+from thinkport.runtime.template import ChatTemplate
 from thinkport.runtime.thinking import Opening, Part, ReplySplitter, ThinkingEnd, opening
 
 GREEDY = SamplingSettings(temperature=0)
@@ -54,6 +56,25 @@ def test_the_end_says_why_each_part_ended(new_model, reply, options, ends) -> No
 def test_off_means_that_no_thought_marker_is_drawn(new_model) -> None:
     end = new_model("<think>\nhi</think>").chat(enable_thinking=False).send("hi", sampling=GREEDY, max_tokens=20)
     assert (end.thought, end.thought_tokens, end.thinking_end) == ("", 0, ThinkingEnd.OFF)
+
+
+def without_a_switch(model: Model, generation_prompt: str) -> Model:
+    turns = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    model.template = ChatTemplate(turns + generation_prompt + "\n", {})  # Jinja takes the last newline away
+    return model
+
+
+def test_off_means_off_where_the_template_has_no_switch(new_model) -> None:
+    model = without_a_switch(new_model("<think>\nhi</think>"), "<|im_start|>assistant\n")
+    end = model.generate("hi", enable_thinking=False, sampling=GREEDY, max_tokens=20)
+    assert (end.thought, end.thought_tokens, end.thinking_end) == ("", 0, ThinkingEnd.OFF)
+    assert model.generate("hi", sampling=GREEDY).thought == "hi"
+
+
+def test_off_is_refused_where_the_template_always_opens_a_thought(new_model) -> None:
+    model = without_a_switch(new_model("hi</think>on"), "<|im_start|>assistant\n<think>\n")
+    with pytest.raises(InputError, match="has no switch"):
+        model.stream("hi", enable_thinking=False)
 
 
 def test_history_holds_answers_and_thoughts_and_the_template_drops_old_thoughts(new_model) -> None:

@@ -9,9 +9,11 @@ from typing import Literal
 import pytest
 from rich.console import Console
 
+from thinkport.runtime.cli import given
 from thinkport.runtime.engine import Finish
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece
 from thinkport.runtime.reply_view import figures, show_reply, to_json
+from thinkport.runtime.sampling import SamplingSettings
 from thinkport.runtime.thinking import ThinkingEnd
 
 END = End(
@@ -61,6 +63,12 @@ def test_json_has_the_parts_the_reasons_and_the_timings() -> None:
     assert data["thought_tokens"] == 2
     assert data["thinking_end"] == "natural"
     assert data["timings"]["answer"] == {"seconds": 0.0, "tokens_per_second": None}
+
+
+def test_only_given_options_replace_the_preset_and_a_top_k_of_0_is_no_limit() -> None:
+    assert given(top_k=None, temperature=0.0, top_p=None) == {"temperature": 0.0}
+    assert SamplingSettings(top_k=20).override(given(top_k=0)).top_k is None
+    assert given(top_k=5) == {"top_k": 5}
 
 
 def test_the_version_is_shown() -> None:

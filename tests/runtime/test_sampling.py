@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.runtime.errors import InputError
+from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.manifest import SamplingPreset
 from thinkport.runtime.sampling import (
     Sampler,
@@ -135,6 +135,18 @@ def test_penalties_apply_to_what_was_generated_and_repetition_to_the_prompt_too(
 def test_a_banned_id_is_never_drawn(logits, chosen) -> None:
     likeliest = int(logits.argmax())
     assert Sampler(chosen, seed=0, banned=[likeliest]).draw(logits) != likeliest
+
+
+@pytest.mark.parametrize("chosen", [SamplingSettings(temperature=0), SamplingSettings(top_k=2), SamplingSettings()])
+@pytest.mark.parametrize("logits", [[1, np.nan, 3], [np.nan] * 3, [1, np.inf, 3], [-np.inf] * 3], ids=str)
+def test_logits_that_are_no_numbers_are_an_artifact_error(logits, chosen) -> None:
+    with pytest.raises(ArtifactError, match="expected finite numbers"):
+        Sampler(chosen, seed=0).draw(np.array(logits, np.float32))
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(InputError, match="seed is -1, expected 0 or more"):
+        Sampler(SamplingSettings(), seed=-1)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ Threads = Annotated[int | None, typer.Option(help="CPU threads; all physical cor
 Provider = Annotated[str, typer.Option(help="auto, a target of the artifact, or an ONNX Runtime provider.")]
 Temperature = Annotated[float | None, typer.Option(help="0 is greedy. The mode's preset if not given.")]
 TopP = Annotated[float | None, typer.Option(help="Keep the likeliest tokens that together reach this share.")]
-TopK = Annotated[int | None, typer.Option(help="Keep this many of the likeliest tokens.")]
+TopK = Annotated[int | None, typer.Option(help="Keep this many of the likeliest tokens; 0 keeps all.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +50,7 @@ def generate(
         enable_thinking=think,
         max_tokens=max_tokens,
         seed=seed,
-        sampling=_given(temperature=temperature, top_p=top_p, top_k=top_k),
+        sampling=given(temperature=temperature, top_p=top_p, top_k=top_k),
     )
 
 
@@ -77,10 +77,11 @@ def chat(
         enable_thinking=think,
         max_tokens=max_tokens,
         seed=seed,
-        sampling=_given(temperature=temperature, top_p=top_p, top_k=top_k),
+        sampling=given(temperature=temperature, top_p=top_p, top_k=top_k),
     )
 
 
-def _given(**values: float | None) -> dict[str, float]:
-    """The options that were given; the mode's preset has the others."""
-    return {name: value for name, value in values.items() if value is not None}
+def given(*, top_k: int | None, **values: float | None) -> dict[str, float | None]:
+    """The options that were given; the mode's preset has the others. As in presets, a top_k of 0 is no limit."""
+    limit = {} if top_k is None else {"top_k": top_k or None}
+    return {name: value for name, value in values.items() if value is not None} | limit

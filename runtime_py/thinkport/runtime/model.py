@@ -17,7 +17,7 @@ from thinkport.runtime.reply import last_of, stream_reply
 from thinkport.runtime.sampling import Sampler, SamplingSettings
 from thinkport.runtime.session import LaneSource, Session
 from thinkport.runtime.template import ChatTemplate, Message
-from thinkport.runtime.thinking import Opening, ReplySplitter, opening
+from thinkport.runtime.thinking import Opening, ReplySplitter, opening, switched
 from thinkport.runtime.tokenizer import Tokenizer
 
 Tools = Sequence[Mapping[str, Any]]
@@ -136,7 +136,7 @@ class Model:
             InputError: a request that can't be run.
         """
         prompt_ids = self.encode(_messages(prompt, system), tools, enable_thinking)
-        begin = opening(prompt_ids, self.manifest.thinking, self.tokenizer)
+        begin = switched(opening(prompt_ids, self.manifest.thinking, self.tokenizer), enable_thinking)
         settings = self.sampling(sampling, enable_thinking)
         engine = engine or self.engine()
         tokens = engine.generate(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thinkport.runtime.errors import InputError
+from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.manifest import SamplingPreset
 
 Row = npt.NDArray[np.float32]
@@ -41,7 +41,9 @@ class SamplingSettings:
 
     def __post_init__(self) -> None:
         _require(self.temperature >= 0, "temperature", self.temperature, "0 (greedy) or more")
-        _require(self.top_k is None or self.top_k >= 1, "top_k", self.top_k, "1 or more, or None for no limit")
+        _require(
+            self.top_k is None or self.top_k >= 1, "top_k", self.top_k, "1 or more (to keep all: 0 on the command line)"
+        )
         _require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0 and up to 1")
         _require(0 <= self.min_p <= 1, "min_p", self.min_p, "from 0 to 1")
         _require(self.repetition_penalty > 0, "repetition_penalty", self.repetition_penalty, "above 0 (1 is none)")
@@ -80,6 +82,8 @@ class Sampler:
     def __init__(self, settings: SamplingSettings, *, seed: int | None = None, banned: Collection[int] = ()):
         """`banned` ids are never drawn; the same `seed` draws the same tokens from the same logits."""
         self.settings = settings
+        if seed is not None:
+            _require(seed >= 0, "seed", seed, "0 or more")
         self._random = np.random.default_rng(seed)
         self._banned = np.array(sorted(banned), np.int64)
         self._prompt: set[int] = set()
@@ -130,9 +134,19 @@ def presence_penalty(logits: Row, ids: Indices, penalty: float) -> Row:
 
 
 def draw(logits: Row, settings: SamplingSettings, random: np.random.Generator) -> int:
-    """One id from logits (vocabulary,) after temperature and truncation; no penalties."""
+    """One id from logits (vocabulary,) after temperature and truncation; no penalties.
+
+    Raises:
+        ArtifactError: the logits are not numbers to draw by, which only a broken model computes.
+    """
+    best = int(np.argmax(logits))  # the first NaN, if there is one
+    if not np.isfinite(logits[best]):
+        raise ArtifactError(
+            f"the model's logits hold {logits[best]}, expected finite numbers: its weights are damaged or the provider "
+            "computes wrongly; run another provider or graph, or export the artifact again"
+        )
     if settings.temperature == 0:
-        return int(np.argmax(logits))
+        return best
     ids, probabilities = candidates(logits, settings)
     cumulative = np.cumsum(probabilities)
     place = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))

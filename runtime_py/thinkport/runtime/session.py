@@ -37,6 +37,9 @@ class Lane(Protocol):
 
         `lengths` (batch,) counts each row's real tokens in a right-padded first step; None takes every column.
         Returns the logits of the last `keep` columns, (batch, keep, vocabulary), valid until the next step.
+
+        Raises:
+            ArtifactError: the graph fails; the cache is as before.
         """
 
     def trim(self, length: int) -> None:
@@ -154,9 +157,18 @@ class OrtLane:
         if "position_ids" in self._session.inputs:
             self._bind("position_ids", past[:, None] + np.arange(columns))
         logits = self._bind_logits(columns, keep)
-        self._session.inner.run_with_iobinding(self._binding)
+        self._run(columns)
         self._cache.advance(after)
         return (self._binding.get_outputs()[0].numpy() if logits is None else logits)[:, -keep:]
+
+    def _run(self, columns: int) -> None:
+        try:
+            self._session.inner.run_with_iobinding(self._binding)
+        except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
+            raise ArtifactError(
+                f"{self._session.graph.file} failed in a step of {columns} tokens over {self.length}: {error}: "
+                "run another provider or graph, or export the artifact again"
+            ) from error
 
     def _bind(self, name: str, values: Ids) -> None:
         array = np.ascontiguousarray(values, np.int64)

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from thinkport.runtime.detokenize import Detokenizer
 from thinkport.runtime.engine import Finish
+from thinkport.runtime.errors import InputError
 from thinkport.runtime.manifest import ThinkingIds
 from thinkport.runtime.tokenizer import Tokenizer
 
@@ -23,8 +24,8 @@ class Part(StrEnum):
 class ThinkingEnd(StrEnum):
     """Why thinking ended.
 
-    off: the prompt ruled it out. none: it was allowed, the model did not begin. natural: the model closed it. stop,
-    length, context, cancelled: the reply ended within the thought.
+    off: the prompt or the caller ruled it out. none: it was allowed, the model did not begin. natural: the model
+    closed it. stop, length, context, cancelled: the reply ended within the thought.
     """
 
     OFF = "off"
@@ -54,6 +55,22 @@ def opening(prompt: Sequence[int], thinking: ThinkingIds | None, tokenizer: Toke
         if prompt[at] == thinking.end:
             return Opening.FREE if tokenizer.decode(prompt[at + 1 :]).strip() else Opening.ANSWERING
     return Opening.FREE
+
+
+def switched(begin: Opening, enable_thinking: bool | None) -> Opening:
+    """How the reply begins once the caller was heard: off means off, also where the template has no switch.
+
+    Raises:
+        InputError: thinking is off and the prompt opened a thought all the same.
+    """
+    if enable_thinking is not False:
+        return begin
+    if begin is Opening.THINKING:
+        raise InputError(
+            "thinking can't be switched off: this model's chat template has no switch and always opens a thought. "
+            "Leave thinking on, or use a model that can do both"
+        )
+    return Opening.ANSWERING
 
 
 class ReplySplitter:
