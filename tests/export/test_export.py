@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 from tests.export.trace.checkpoints import narrow_checkpoint
+from tests.export.write.fake_artifact import fill
 
 from thinkport.export.errors import OutputError, RecipeError
 from thinkport.export.exporter import ExportReport, export
@@ -157,6 +158,7 @@ def test_settings_that_contradict_themselves_are_refused_when_made(
 
 
 def test_an_output_that_exists_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
+    fill(tmp_path, "old")
     with pytest.raises(OutputError, match="exists: give --force"):
         export(ExportSettings(checkpoint="nothing/there", output=tmp_path))
 
@@ -164,8 +166,8 @@ def test_an_output_that_exists_is_refused_before_anything_is_opened(tmp_path: Pa
 def test_a_checkpoint_inside_of_the_output_is_never_replaced(checkpoint: Path, tmp_path: Path) -> None:
     output = tmp_path / "artifact"
     inner = narrow_checkpoint(output / "checkpoint")
-    (output / "thinkport.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(OutputError, match="holds the checkpoint"):
+    fill(output, "old")
+    with pytest.raises(OutputError, match="also holds checkpoint"):
         export(ExportSettings(checkpoint=str(inner), output=output, force=True))
     assert (inner / "model.safetensors").is_file()
 

@@ -56,13 +56,8 @@ def weights_bytes(family: Family, shape: DecoderShape, recipe: Recipe | None, *,
 
 def _check_apart(settings: ExportSettings, checkpoint: Checkpoint) -> None:
     output, folder = settings.output, checkpoint.folder
-    target, source = output.resolve(), folder.resolve()
-    if target.is_relative_to(source):
+    if output.resolve().is_relative_to(folder.resolve()):
         raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
-    if source.is_relative_to(target):
-        raise OutputError(
-            f"{output} holds the checkpoint {folder}, which would be replaced: choose another output path"
-        )
 
 
 def _check_groups(family: Family, shape: DecoderShape, recipe: Recipe) -> None:
