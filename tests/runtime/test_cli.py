@@ -36,11 +36,11 @@ def thinkport(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def printed(*, terminal: bool) -> str:
-    out = io.StringIO()
+def printed(*, terminal: bool, events: list[Event] = EVENTS) -> str:
+    out = io.StringIO(newline="")
     colors: Literal["standard"] | None = "standard" if terminal else None
     console = Console(file=out, force_terminal=terminal, highlight=False, markup=False, color_system=colors)
-    assert show_reply(iter(EVENTS), console) is END
+    assert show_reply(iter(events), console) is END
     return out.getvalue()
 
 
@@ -50,6 +50,18 @@ def test_in_a_pipe_a_reply_is_plain_text_with_a_blank_line_after_the_thought() -
 
 def test_in_a_terminal_the_thought_is_dim() -> None:
     assert printed(terminal=True).startswith("\x1b[2mh\x1b[0m")
+
+
+ODD = "a\tb\r\nc\x07 \x1b[31mred\x9b \x7f" + " wide" * 99
+
+
+def test_in_a_pipe_the_answer_is_what_the_model_wrote_to_the_character() -> None:
+    assert printed(terminal=False, events=[AnswerPiece(text=ODD), END]) == ODD + "\n"
+
+
+def test_a_terminal_keeps_tabs_and_obeys_nothing_that_the_model_writes() -> None:
+    shown = "a\tb\nc\u2407 \u241b[31mred\ufffd \u2421" + " wide" * 99
+    assert printed(terminal=True, events=[AnswerPiece(text=ODD), END]) == shown + "\n"
 
 
 def test_the_figures_are_one_line() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as Backend
+from tokenizers import models
 
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.prompt import encode_messages
@@ -196,6 +198,31 @@ def test_what_a_template_cannot_take_or_may_not_do_is_an_input_error(source, mes
         ChatTemplate(source, {}).render(messages)
 
 
-def test_a_template_with_wrong_syntax_is_an_artifact_error() -> None:
-    with pytest.raises(ArtifactError, match="can't be compiled"):
-        ChatTemplate("{% if %}", {})
+@pytest.mark.parametrize("source", ["{% if %}", "{{ x | no_filter }}", "{% break %}", "{{ " + "(" * 3000 + "1"])
+def test_a_template_with_wrong_syntax_is_an_artifact_error_of_one_line(tmp_path, source) -> None:
+    (tmp_path / "t.jinja").write_text(source, encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"^.*t\.jinja: the chat template can't be compiled .*: export .*$"):
+        ChatTemplate.from_file(tmp_path / "t.jinja", {})
+
+
+@pytest.mark.parametrize("content", [None, b"\xff"], ids=["missing", "not UTF-8"])
+def test_a_template_that_cannot_be_read_is_an_artifact_error(tmp_path, content) -> None:
+    if content:
+        (tmp_path / "t.jinja").write_bytes(content)
+    with pytest.raises(ArtifactError, match="can't be read"):
+        ChatTemplate.from_file(tmp_path / "t.jinja", {})
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "can't be read as a tokenizer"),
+        ("{}", "can't be read as a tokenizer"),
+        (Backend(models.BPE()).to_str(), "is not byte-level BPE"),
+    ],
+    ids=["empty", "no model", "not byte-level"],
+)
+def test_a_tokenizer_that_cannot_be_streamed_is_an_artifact_error(tmp_path, content, says) -> None:
+    (tmp_path / "tokenizer.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ArtifactError, match=rf"^.*tokenizer\.json.* {says}.*$"):
+        Tokenizer.from_file(tmp_path / "tokenizer.json")

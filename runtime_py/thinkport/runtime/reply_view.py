@@ -1,12 +1,20 @@
-"""A reply in a terminal or a pipe: text on one console as it comes, figures on another."""
+"""A reply in a terminal or a pipe: text on one console as it comes, figures on another.
+
+A pipe gets the model's characters as they are. A terminal would obey some of them, so it is shown their pictures.
+"""
 
 from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
+from rich.segment import Segment, Segments
+from rich.style import Style
 
 from thinkport.runtime.events import End, Event, Speed, ThoughtPiece
+
+_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
+_PICTURES |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+_DIM, _PLAIN = Style(dim=True), Style()
 
 
 def show_reply(events: Iterator[Event], out: Console) -> End:
@@ -14,14 +22,24 @@ def show_reply(events: Iterator[Event], out: Console) -> End:
     thinking = False
     for event in events:
         if isinstance(event, End):
-            out.print()
+            _write("\n", out, _PLAIN)
             return event
         is_thought = isinstance(event, ThoughtPiece)
         if thinking and not is_thought:
-            out.print("\n")
+            _write("\n\n", out, _PLAIN)
         thinking = is_thought
-        out.print(Text(event.text, style="dim" if is_thought else ""), end="", soft_wrap=True)
+        _write(event.text, out, _DIM if is_thought else _PLAIN)
     raise AssertionError("a reply without an end")
+
+
+def _write(text: str, out: Console, style: Style) -> None:
+    """Write past rich's own text, which expands tabs and drops some control characters but not escapes."""
+    if out.is_terminal:
+        shown = text.replace("\r\n", "\n").translate(_PICTURES)
+        out.print(Segments([Segment(shown, style)]), end="", soft_wrap=True)
+    else:
+        out.file.write(text)
+        out.file.flush()
 
 
 def figures(end: End) -> str:

@@ -34,14 +34,24 @@ class ChatTemplate:
         self._special_tokens = dict(special_tokens)
         try:
             self._template = _environment().from_string(source)
-        except TemplateError as error:
+        except (TemplateError, SyntaxError, RecursionError) as error:  # the latter two are Python's, of Jinja's code
             raise ArtifactError(f"the chat template can't be compiled ({error}): export the artifact again") from error
 
     @classmethod
     def from_file(cls, path: Path, special_tokens: Mapping[str, str]) -> "ChatTemplate":
-        """Read and compile a `chat_template.jinja`."""
-        with path.open(encoding="utf-8", newline="") as file:
-            return cls(file.read(), special_tokens)
+        """Read and compile a `chat_template.jinja`.
+
+        Raises:
+            ArtifactError: it is missing, not UTF-8, or its syntax is wrong.
+        """
+        try:
+            source = path.read_bytes().decode()  # bytes, since text would lose CRLF
+        except (OSError, UnicodeDecodeError) as error:
+            raise ArtifactError(f"{path} can't be read ({error}): export the artifact again") from error
+        try:
+            return cls(source, special_tokens)
+        except ArtifactError as error:
+            raise ArtifactError(f"{path}: {error}") from error
 
     def render(
         self,
