@@ -1,5 +1,6 @@
 """From an artifact to a session: which graph, how many threads, how the KV cache grows."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.kv_cache import LINEAR, STEP, AppendedCache, InPlaceCache, capacity_for
-from thinkport.runtime.manifest import Graph, KvLayout, Manifest
+from thinkport.runtime.manifest import Graph, KvLayout, Manifest, check_files, read_manifest
 from thinkport.runtime.model import Model
 from thinkport.runtime.ort import choose_graph
 from thinkport.runtime.threads import physical_cores
@@ -165,3 +166,14 @@ def test_appended_the_present_becomes_the_past_and_trimming_cuts_it() -> None:
     cache.trim(2)
     cache.prepare(3)
     assert binding.inputs["past_key_values.0.key"].array.shape == (1, 2, 2, 4)
+
+
+def test_an_edited_model_card_is_reported_by_verify_only(nano_artifact: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "artifact"
+    shutil.copytree(nano_artifact, folder)
+    with (folder / "README.md").open("a", encoding="utf-8") as card:
+        card.write("My own words.\n")
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    with pytest.raises(ArtifactError, match=r"README\.md has \d+ bytes"):
+        check_files(folder, manifest, verify=True)

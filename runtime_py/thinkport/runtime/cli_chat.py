@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +22,34 @@ def run_chat(artifact: Path, *, system: str | None, threads: int | None, provide
     notes = Console(stderr=True, highlight=False, markup=False)
     with Model.load(artifact, provider=provider, threads=threads) as model:
         chat = model.chat(system=system)
-        for line in _lines(notes):
+        failed = False
+        for line in _lines():
             try:
                 events = chat.stream(line, **options)
-            except InputError as error:
-                if not sys.stdin.isatty():
-                    raise
+            except InputError as error:  # the next line may well be answered
+                failed = True
                 notes.print(str(error), style="red", soft_wrap=True)
                 continue
             with interrupting(chat.cancel):
                 end = show_reply(events, out)
             notes.print(figures(end), style="dim", soft_wrap=True)
+    if failed and not sys.stdin.isatty():
+        raise InputError("not every line was answered; the reasons stand above")
 
 
-def _lines(notes: Console) -> Iterator[str]:
-    """What the user says, until `/exit`; the prompt is shown on a terminal only."""
-    while True:
-        if sys.stdin.isatty():
-            notes.print("> ", end="", style="bold")
-        line = sys.stdin.readline()
-        if not line or line.strip() == EXIT:
-            return
+def _lines() -> Iterator[str]:
+    """What the user says, until `/exit`; blank lines are passed over."""
+    while (line := _typed() if sys.stdin.isatty() else sys.stdin.readline()) and line.strip() != EXIT:
         if line.strip():
             yield line.rstrip("\r\n")
+
+
+def _typed() -> str:
+    """A line from a terminal, with editing and history where the system has them; empty at the end of the input."""
+    with suppress(ImportError):
+        import readline  # noqa: F401  # input() finds it; without it a terminal cuts lines at 4,095 characters
+    try:
+        return input("> ") + "\n"
+    except EOFError:
+        sys.stdout.write("\n")
+        return ""

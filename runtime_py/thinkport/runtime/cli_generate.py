@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 
-from thinkport.runtime.interrupt import interrupting
+from thinkport.runtime.engine import Finish
+from thinkport.runtime.interrupt import INTERRUPTED, interrupting
 from thinkport.runtime.model import Model
 from thinkport.runtime.reply import last_of
 from thinkport.runtime.reply_view import figures, show_reply, to_json
@@ -29,7 +31,10 @@ def run_generate(
         events = chat.stream(prompt, **options)
         with interrupting(chat.cancel):
             if as_json:
-                sys.stdout.write(json.dumps(to_json(last_of(events)), ensure_ascii=False, indent=2) + "\n")
+                end = last_of(events)
+                sys.stdout.write(json.dumps(to_json(end), ensure_ascii=False, indent=2) + "\n")
             else:
                 end = show_reply(events, Console(highlight=False, markup=False, emoji=False))
                 Console(stderr=True, highlight=False, markup=False).print(figures(end), style="dim", soft_wrap=True)
+    if end.answer_end is Finish.CANCELLED:
+        raise typer.Exit(INTERRUPTED)

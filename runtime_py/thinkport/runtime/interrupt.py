@@ -4,6 +4,8 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+INTERRUPTED = 130  # the shell's code for a program ended by Ctrl-C
+
 
 @contextmanager
 def interrupting(cancel: Callable[[], None]) -> Iterator[None]:

@@ -12,8 +12,7 @@ from typing import Annotated
 import typer
 
 from thinkport.runtime.errors import ThinkportError
-
-INTERRUPTED = 130  # the shell's code for a program ended by Ctrl-C
+from thinkport.runtime.interrupt import INTERRUPTED
 
 
 def build_app() -> typer.Typer:
@@ -56,6 +55,9 @@ def main() -> None:
     except ThinkportError as error:
         sys.stderr.write(f"thinkport: {error}\n")
         sys.exit(error.exit_code)
+    except OSError as error:  # a full disk behind a pipe, most of all; what is open for writing is named
+        sys.stderr.write(f"thinkport: {error.strerror or error}{f': {error.filename}' if error.filename else ''}\n")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("thinkport: interrupted\n")
         sys.exit(INTERRUPTED)

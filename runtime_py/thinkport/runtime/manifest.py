@@ -15,6 +15,7 @@ from thinkport.runtime.errors import ArtifactError
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "thinkport.json"
+MODEL_CARD = "README.md"
 _HASH_BLOCK = 1 << 20
 
 
@@ -245,11 +246,15 @@ def _check_names(path: Path, manifest: Manifest) -> None:
 def check_files(folder: Path, manifest: Manifest, *, verify: bool = False) -> None:
     """Hold every file against its recorded size, and with `verify` against its sha256.
 
+    The model card is for people, who may edit it or leave it out: only `verify` looks at it.
+
     Raises:
         ArtifactError: a file is missing, of another size, or (with `verify`) of another content.
     """
     for name, record in manifest.files.items():
         path = folder / name
+        if name == MODEL_CARD and not verify:
+            continue
         if not path.is_file():
             raise ArtifactError(f"{path} is missing: copy the whole artifact folder again or export it again")
         size = path.stat().st_size

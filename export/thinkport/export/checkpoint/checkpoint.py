@@ -16,6 +16,7 @@ from thinkport.export.checkpoint.folder import read_chat_template, read_json, te
 from thinkport.export.checkpoint.hub import ResolvedCheckpoint, resolve
 from thinkport.export.checkpoint.safetensors_file import TensorEntry, read_rows
 from thinkport.export.errors import CheckpointError
+from thinkport.runtime.manifest import MANIFEST_NAME
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ def open_checkpoint(
 def _describe(found: ResolvedCheckpoint) -> Checkpoint:
     """All but the tensors."""
     folder = found.folder
+    if (folder / MANIFEST_NAME).is_file():
+        raise CheckpointError(f"{folder} is an artifact already: give the checkpoint that it was made from")
     config = read_json(folder / "config.json")
     if config is None:
         if found.revision is None:

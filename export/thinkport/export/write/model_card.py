@@ -5,9 +5,9 @@ States what was measured or that nothing was; repeats no figure of the checkpoin
 
 import json
 
-from thinkport.runtime.manifest import Manifest
+from thinkport.runtime.manifest import MODEL_CARD, Manifest
 
-CARD_NAME = "README.md"  # not listed in itself: its size is known only when it is written
+CARD_NAME = MODEL_CARD  # not listed in itself: its size is known only when it is written
 
 
 def model_card(manifest: Manifest, *, license_id: str | None = None) -> str:
