@@ -1,25 +1,49 @@
-"""What a streamed reply is made of: pieces of thought, pieces of answer, and one end with the figures."""
+"""What a streamed reply is made of: pieces of thought, pieces of answer, tool calls, and one end with the figures."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from thinkport.runtime.engine import Finish
-from thinkport.runtime.thinking import ThinkingEnd
+from thinkport.runtime.thinking import DecidedBy, Switch, ThinkingEnd
 
 
 @dataclass(frozen=True, kw_only=True)
 class ThoughtPiece:
-    """More text of the thought; `forced` if the runtime and not the model wrote it."""
+    """More text of the thought; `forced` if the runtime and not the model wrote it.
+
+    `tokens` counts what the model wrote of the thought so far, this piece included.
+    """
 
     text: str
     forced: bool = False
+    tokens: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerPiece:
-    """More text of the answer; `forced` if the runtime and not the model wrote it."""
+    """More text of the answer; `forced` if the runtime and not the model wrote it.
+
+    `tokens` counts what the model wrote of the answer so far, this piece included.
+    """
 
     text: str
     forced: bool = False
+    tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolCall:
+    """A call that the model asks for, whole. `text` is what it wrote between the tags.
+
+    `problem` is None, or says in a sentence what is wrong with the call: not JSON, an unknown tool, arguments that the
+    tool's schema refuses. `arguments` is None where they are no JSON object, `name` empty where none was given.
+    """
+
+    id: str
+    name: str
+    arguments: dict[str, Any] | None
+    text: str
+    problem: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,29 +63,35 @@ class Speed:
 class End:
     """The end of a reply: all of its text, why its parts ended, and what it took.
 
-    `thought` and `answer` are the sums of the pieces. Think markers and stop tokens count in neither part's tokens.
-    `cached_tokens` of the `prompt_tokens` were in the KV cache; `prefill` counts the others, up to the first token.
+    `thought` and `answer` are the sums of the pieces. `enabled` is how thinking was switched for this reply and
+    `decided_by` who switched it. Think markers, tool calls' tags and stop tokens count in neither part's tokens, nor
+    does what the runtime wrote, whose tokens are `forced_tokens`. `cached_tokens` of the `prompt_tokens` were in the
+    KV cache; `prefill` counts the others, up to the first token.
     """
 
     thought: str
     answer: str
+    tool_calls: tuple[ToolCall, ...] = ()
     thinking_end: ThinkingEnd
     answer_end: Finish
+    enabled: Switch
+    decided_by: DecidedBy
     prompt_tokens: int
     cached_tokens: int
+    forced_tokens: int
     prefill: Speed
     thinking: Speed
     answering: Speed
 
     @property
     def thought_tokens(self) -> int:
-        """Tokens within the thought."""
+        """Tokens that the model wrote within the thought."""
         return self.thinking.tokens
 
     @property
     def answer_tokens(self) -> int:
-        """Tokens of the answer."""
+        """Tokens that the model wrote of the answer, tool calls included."""
         return self.answering.tokens
 
 
-Event = ThoughtPiece | AnswerPiece | End
+Event = ThoughtPiece | AnswerPiece | ToolCall | End

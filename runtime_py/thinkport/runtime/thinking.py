@@ -1,125 +1,97 @@
-"""Thought and answer: the two parts of a reply, told apart by ids, never by text.
+"""How a reply may think: the settings, who decides, and why a thought ended.
 
-Knows the ids of `<think>` and `</think>` and the newlines that templates put around them. Must not know how tokens are
-drawn.
+Knows words only; must not know how tokens are drawn. `thinking_control.py` does what is asked for here.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from thinkport.runtime.detokenize import Detokenizer
-from thinkport.runtime.engine import Finish
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.manifest import ThinkingIds
-from thinkport.runtime.tokenizer import Tokenizer
+
+QWEN_MESSAGE = (
+    "\n\nConsidering the limited time by the user, I have to give the solution based on the thinking directly now.\n"
+)  # https://github.com/QwenLM/Qwen3, "thinking budget"
 
 
-class Part(StrEnum):
-    """A part of a reply."""
+class Switch(StrEnum):
+    """Thinking on, off, or left to the model, as its template has it."""
 
-    THOUGHT = "thought"
-    ANSWER = "answer"
+    ON = "on"
+    OFF = "off"
+    AUTO = "auto"
+
+
+class DecidedBy(StrEnum):
+    """Who switched a reply's thinking: the call, the chat, the model's default, a message's `/think` or `/no_think`,
+    or nobody, which leaves it to the chat template and the model.
+    """
+
+    CALL = "call"
+    CHAT = "chat"
+    MODEL = "model"
+    MESSAGE = "message"
+    TEMPLATE = "template"
 
 
 class ThinkingEnd(StrEnum):
     """Why thinking ended.
 
-    off: the prompt or the caller ruled it out. none: it was allowed, the model did not begin. natural: the model
-    closed it. stop, length, context, cancelled: the reply ended within the thought.
+    off: it was switched off. none: it was left to the model, which did not begin. natural: the model closed the
+    thought. soft: the model closed it where closing had been made likelier. budget: its budget was spent. reserve:
+    the rest of max_tokens or of the context is the answer's. loop: it repeated itself. user: `stop_thinking`. length,
+    context, cancelled: the reply ended within the thought.
     """
 
     OFF = "off"
     NONE = "none"
     NATURAL = "natural"
-    STOP = "stop"
+    SOFT = "soft"
+    BUDGET = "budget"
+    RESERVE = "reserve"
+    LOOP = "loop"
+    USER = "user"
     LENGTH = "length"
     CONTEXT = "context"
     CANCELLED = "cancelled"
 
 
-class Opening(StrEnum):
-    """How a prompt leaves the reply to begin."""
+@dataclass(frozen=True, kw_only=True)
+class Thinking:
+    """How a reply may think.
 
-    FREE = "free"  # the model may open a thought
-    THINKING = "thinking"  # the prompt opened one
-    ANSWERING = "answering"  # the prompt closed one, or the model has none
-
-
-def opening(prompt: Sequence[int], thinking: ThinkingIds | None, tokenizer: Tokenizer) -> Opening:
-    """What the prompt's last think marker says; a closed thought counts if nothing but white space follows it."""
-    if thinking is None:
-        return Opening.ANSWERING
-    for at in range(len(prompt) - 1, -1, -1):
-        if prompt[at] == thinking.start:
-            return Opening.THINKING
-        if prompt[at] == thinking.end:
-            return Opening.FREE if tokenizer.decode(prompt[at + 1 :]).strip() else Opening.ANSWERING
-    return Opening.FREE
-
-
-def switched(begin: Opening, enable_thinking: bool | None) -> Opening:
-    """How the reply begins once the caller was heard: off means off, also where the template has no switch.
-
-    Raises:
-        InputError: thinking is off and the prompt opened a thought all the same.
+    enabled: on, off or auto; None takes what the chat, then the model, then the manifest says. budget: the most
+    tokens that the model may think, None for no limit of its own, 0 for an empty thought. soft_from: the share of the
+    budget from which closing the thought is made likelier at the ends of sentences and lines, more and more; None
+    leaves the cut at the budget alone. message: what is written before `</think>` where a thought is closed for the
+    model. answer_reserve: tokens of `max_tokens` and of the context that are the answer's, at most half of either.
+    stop_loops: close a thought that repeats itself.
     """
-    if enable_thinking is not False:
-        return begin
-    if begin is Opening.THINKING:
-        raise InputError(
-            "thinking can't be switched off: this model's chat template has no switch and always opens a thought. "
-            "Leave thinking on, or use a model that can do both"
-        )
-    return Opening.ANSWERING
+
+    enabled: Switch | bool | None = None
+    budget: int | None = None
+    soft_from: float | None = None
+    message: str = QWEN_MESSAGE
+    answer_reserve: int = 256
+    stop_loops: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "enabled", _switch(self.enabled))
+        if self.budget is not None and self.budget < 0:
+            raise InputError(f"the thinking budget is {self.budget}, expected 0 tokens or more, or None for no limit")
+        if self.soft_from is not None and not 0 <= self.soft_from < 1:
+            raise InputError(f"soft_from is {self.soft_from}, expected a share of the budget from 0 to below 1, or None")
+        if self.answer_reserve < 1:
+            raise InputError(f"answer_reserve is {self.answer_reserve}, expected 1 token or more")
+
+    def over(self, default: "Thinking") -> "Thinking":
+        """These settings where a default's stand: they replace it whole, but for a switch that is None here."""
+        return self if self.enabled is not None else replace(self, enabled=default.enabled)
 
 
-class ReplySplitter:
-    """Turns a reply's ids into pieces of thought and answer, without the markers and the newlines around them."""
-
-    def __init__(self, tokenizer: Tokenizer, thinking: ThinkingIds | None, begin: Opening):
-        self.part = Part.THOUGHT if begin is Opening.THINKING else Part.ANSWER
-        self.tokens = dict.fromkeys(Part, 0)
-        self._off = begin is Opening.ANSWERING
-        self._closed = False
-        self._thinking = thinking
-        self._detokenizer = Detokenizer(tokenizer)
-        self._bare = True  # nothing of this part was shown yet, so newlines are the template's
-        self._held = ""  # a thought's newlines, shown once more text follows
-
-    def feed(self, id: int) -> tuple[Part, str]:  # noqa: A002 - the domain's word
-        """The part that the id belongs to, or ends, and the text to show of it, often empty."""
-        thinking = self._thinking
-        if thinking and id in (thinking.start, thinking.end):
-            return self._turn_to(Part.THOUGHT if id == thinking.start else Part.ANSWER)
-        self.tokens[self.part] += 1
-        return self.part, self._show(self._detokenizer.feed(id))
-
-    def flush(self) -> tuple[Part, str]:
-        """What is still held of the last part."""
-        return self.part, self._show(self._detokenizer.flush())
-
-    def ended(self, finish: Finish) -> ThinkingEnd:
-        """Why thinking ended in a reply that ended by `finish`."""
-        if self._off:
-            return ThinkingEnd.OFF
-        if self.part is Part.THOUGHT:
-            return ThinkingEnd(finish.value)
-        return ThinkingEnd.NATURAL if self._closed else ThinkingEnd.NONE
-
-    def _turn_to(self, part: Part) -> tuple[Part, str]:
-        before, last = self.flush()
-        if part is not before:
-            self._closed = part is Part.ANSWER
-            self.part, self._bare, self._held = part, True, ""
-        return before, last
-
-    def _show(self, text: str) -> str:
-        if self._bare:
-            text = text.lstrip("\n")
-            self._bare = not text
-        if self.part is Part.ANSWER:
-            return text
-        whole = self._held + text
-        shown = whole.rstrip("\n")
-        self._held = whole[len(shown) :]
-        return shown
+def _switch(enabled: Switch | bool | str | None) -> Switch | None:
+    if isinstance(enabled, bool):
+        return Switch.ON if enabled else Switch.OFF
+    try:
+        return None if enabled is None else Switch(enabled)
+    except ValueError:
+        raise InputError(f"thinking is {enabled!r}, expected on, off or auto") from None
