@@ -17,7 +17,7 @@ from thinkport.runtime.reply import last_of, stream_reply
 from thinkport.runtime.sampling import Sampler, SamplingSettings
 from thinkport.runtime.session import LaneSource, Session
 from thinkport.runtime.template import ChatTemplate, Message
-from thinkport.runtime.thinking import Opening, ReplySplitter, opening, switched
+from thinkport.runtime.reply_splitter import Opening, ReplySplitter, opening, switched
 from thinkport.runtime.tokenizer import Tokenizer
 
 Tools = Sequence[Mapping[str, Any]]

@@ -5,7 +5,8 @@ from time import perf_counter
 
 from thinkport.runtime.engine import Engine, Finish, Origin, Token
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece
-from thinkport.runtime.thinking import Part, ReplySplitter
+from thinkport.runtime.reply_splitter import Part, ReplySplitter
+from thinkport.runtime.thinking import DecidedBy, Switch
 
 _PIECES: dict[Part, type[ThoughtPiece] | type[AnswerPiece]] = {Part.THOUGHT: ThoughtPiece, Part.ANSWER: AnswerPiece}
 
@@ -40,6 +41,9 @@ def stream_reply(
         answer=texts[Part.ANSWER],
         thinking_end=splitter.ended(finish),
         answer_end=finish,
+        enabled=Switch.AUTO,
+        decided_by=DecidedBy.TEMPLATE,
+        forced_tokens=0,
         prompt_tokens=prompt_tokens,
         cached_tokens=engine.reused,
         prefill=Speed(tokens=prompt_tokens - engine.reused, seconds=prefill or 0.0),

@@ -50,6 +50,7 @@ class ThinkingEnd(StrEnum):
     RESERVE = "reserve"
     LOOP = "loop"
     USER = "user"
+    STOP = "stop"
     LENGTH = "length"
     CONTEXT = "context"
     CANCELLED = "cancelled"
