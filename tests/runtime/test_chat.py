@@ -11,9 +11,10 @@ from thinkport.runtime.engine import Finish
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import AnswerPiece, End, ThoughtPiece
 from thinkport.runtime.model import Model
+from thinkport.runtime.reply_splitter import Opening, Part, ReplySplitter, opening
 from thinkport.runtime.sampling import SamplingSettings
 from thinkport.runtime.template import ChatTemplate
-from thinkport.runtime.thinking import Opening, Part, ReplySplitter, ThinkingEnd, opening
+from thinkport.runtime.thinking import ThinkingEnd
 
 GREEDY = SamplingSettings(temperature=0)
 THOUGHTFUL = "<think>\nhi on\n\non\n</think>\n\nanswer\n🙂"
@@ -42,10 +43,11 @@ def test_the_end_counts_tokens_and_seconds_of_each_part(new_model, tokenizer) ->
     ("reply", "options", "ends"),
     [
         ("answer", {}, (ThinkingEnd.NONE, Finish.STOP)),
-        ("<think>\nhi", {}, (ThinkingEnd.STOP, Finish.STOP)),
+        ("<think>\nhi", {}, (ThinkingEnd.NATURAL, Finish.STOP)),
         (THOUGHTFUL, {"max_tokens": 3}, (ThinkingEnd.LENGTH, Finish.LENGTH)),
-        (THOUGHTFUL, {"max_tokens": 12}, (ThinkingEnd.NATURAL, Finish.LENGTH)),
-        ("answer", {"enable_thinking": False}, (ThinkingEnd.OFF, Finish.STOP)),
+        (THOUGHTFUL, {"max_tokens": 12}, (ThinkingEnd.RESERVE, Finish.LENGTH)),
+        (THOUGHTFUL, {"max_tokens": 32}, (ThinkingEnd.NATURAL, Finish.STOP)),
+        ("answer", {"thinking": False}, (ThinkingEnd.OFF, Finish.STOP)),
     ],
 )
 def test_the_end_says_why_each_part_ended(new_model, reply, options, ends) -> None:
@@ -54,7 +56,7 @@ def test_the_end_says_why_each_part_ended(new_model, reply, options, ends) -> No
 
 
 def test_off_means_that_no_thought_marker_is_drawn(new_model) -> None:
-    end = new_model("<think>\nhi</think>").chat(enable_thinking=False).send("hi", sampling=GREEDY, max_tokens=20)
+    end = new_model("<think>\nhi</think>").chat(thinking=False).send("hi", sampling=GREEDY, max_tokens=20)
     assert (end.thought, end.thought_tokens, end.thinking_end) == ("", 0, ThinkingEnd.OFF)
 
 
@@ -66,7 +68,7 @@ def without_a_switch(model: Model, generation_prompt: str) -> Model:
 
 def test_off_means_off_where_the_template_has_no_switch(new_model) -> None:
     model = without_a_switch(new_model("<think>\nhi</think>"), "<|im_start|>assistant\n")
-    end = model.generate("hi", enable_thinking=False, sampling=GREEDY, max_tokens=20)
+    end = model.generate("hi", thinking=False, sampling=GREEDY, max_tokens=20)
     assert (end.thought, end.thought_tokens, end.thinking_end) == ("", 0, ThinkingEnd.OFF)
     assert model.generate("hi", sampling=GREEDY).thought == "hi"
 
@@ -74,7 +76,7 @@ def test_off_means_off_where_the_template_has_no_switch(new_model) -> None:
 def test_off_is_refused_where_the_template_always_opens_a_thought(new_model) -> None:
     model = without_a_switch(new_model("hi</think>on"), "<|im_start|>assistant\n<think>\n")
     with pytest.raises(InputError, match="has no switch"):
-        model.stream("hi", enable_thinking=False)
+        model.stream("hi", thinking=False)
 
 
 def test_history_holds_answers_and_thoughts_and_the_template_drops_old_thoughts(new_model) -> None:
@@ -120,11 +122,11 @@ def test_a_reply_closed_before_its_end_leaves_the_history_as_it_was(new_model) -
 def test_sampling_follows_the_mode_unless_the_caller_says_otherwise(new_model) -> None:
     model = new_model("hi")
     presets = model.manifest.sampling
-    assert model.sampling(None, None) == SamplingSettings.from_preset(presets.thinking)
-    assert model.sampling(None, False) == SamplingSettings.from_preset(presets.answering)
-    assert model.sampling({"top_k": 3}, False).top_p == presets.answering.top_p
-    assert model.sampling({"top_k": 3}, False).top_k == 3
-    assert model.sampling(GREEDY, True) is GREEDY
+    assert model.sampling(None, thinks=True) == SamplingSettings.from_preset(presets.thinking)
+    assert model.sampling(None, thinks=False) == SamplingSettings.from_preset(presets.answering)
+    assert model.sampling({"top_k": 3}, thinks=False).top_p == presets.answering.top_p
+    assert model.sampling({"top_k": 3}, thinks=False).top_k == 3
+    assert model.sampling(GREEDY, thinks=True) is GREEDY
 
 
 def test_a_seed_repeats_a_reply(new_model) -> None:
@@ -192,4 +194,3 @@ def test_pieces_sum_to_the_parts_whatever_the_newlines(tokenizer, thinking_ids, 
     pieces = [*(splitter.feed(token) for token in tokenizer.encode(text)), splitter.flush()]
     parts = {part: "".join(piece for where, piece in pieces if where is part) for part in Part}
     assert parts == {Part.THOUGHT: thought.strip("\n"), Part.ANSWER: answer.lstrip("\n")}
-    assert splitter.ended(Finish.STOP) is ThinkingEnd.NATURAL

@@ -14,13 +14,16 @@ from thinkport.runtime.engine import Finish
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece
 from thinkport.runtime.reply_view import figures, show_reply, to_json
 from thinkport.runtime.sampling import SamplingSettings
-from thinkport.runtime.thinking import ThinkingEnd
+from thinkport.runtime.thinking import DecidedBy, Switch, ThinkingEnd
 
 END = End(
     thought="hm",
     answer="yes",
     thinking_end=ThinkingEnd.NATURAL,
     answer_end=Finish.STOP,
+    enabled=Switch.ON,
+    decided_by=DecidedBy.CALL,
+    forced_tokens=0,
     prompt_tokens=9,
     cached_tokens=4,
     prefill=Speed(tokens=5, seconds=0.5),

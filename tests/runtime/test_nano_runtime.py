@@ -138,12 +138,12 @@ def test_a_seed_repeats_a_reply_and_the_cache_changes_nothing(model) -> None:
 
 
 def test_thinking_can_be_switched_off(model) -> None:
-    end = model.generate("What is 3 plus 4?", enable_thinking=False, max_tokens=40, seed=0)
+    end = model.generate("What is 3 plus 4?", thinking=False, max_tokens=40, seed=0)
     assert (end.thinking_end, end.thought, end.thought_tokens) == (ThinkingEnd.OFF, "", 0)
 
 
 def test_a_second_turn_prefills_only_what_is_new(model) -> None:
-    chat = model.chat(enable_thinking=False)
+    chat = model.chat(thinking=False)
     first = chat.send("What is 3 plus 4?", max_tokens=20, seed=0)
     second = chat.send("And 5 plus 6?", max_tokens=20, seed=0)
     assert second.cached_tokens >= first.prompt_tokens - len(model.tokenizer.encode("<think>\n\n</think>\n\n"))

@@ -2,31 +2,51 @@
 
 from thinkport.runtime.chat import Chat
 from thinkport.runtime.engine import Engine, Finish, Origin, Token
-from thinkport.runtime.errors import ArtifactError, InputError, MissingExtraError, ThinkportError
-from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece
+from thinkport.runtime.errors import (
+    ArtifactError,
+    GreedyThinkingWarning,
+    InputError,
+    MissingExtraError,
+    ThinkportError,
+    ThinkportWarning,
+)
+from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
 from thinkport.runtime.manifest import Manifest
 from thinkport.runtime.model import Model
+from thinkport.runtime.reply import Reply
+from thinkport.runtime.response_format import Choice, JsonSchema, Regex, ResponseFormat
 from thinkport.runtime.sampling import Sampler, SamplingSettings
-from thinkport.runtime.thinking import ThinkingEnd
+from thinkport.runtime.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
 
 __all__ = [
     "AnswerPiece",
     "ArtifactError",
     "Chat",
+    "Choice",
+    "DecidedBy",
     "End",
     "Engine",
     "Event",
     "Finish",
+    "GreedyThinkingWarning",
     "InputError",
+    "JsonSchema",
     "Manifest",
     "MissingExtraError",
     "Model",
     "Origin",
+    "Regex",
+    "Reply",
+    "ResponseFormat",
     "Sampler",
     "SamplingSettings",
     "Speed",
+    "Switch",
+    "Thinking",
     "ThinkingEnd",
     "ThinkportError",
+    "ThinkportWarning",
     "ThoughtPiece",
     "Token",
+    "ToolCall",
 ]

@@ -1,14 +1,33 @@
 """A conversation: keeps the messages and one engine, whose KV cache is reused from turn to turn."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Unpack
 
 from thinkport.runtime.engine import Engine
-from thinkport.runtime.events import End, Event
-from thinkport.runtime.reply import last_of
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.events import End
+from thinkport.runtime.prompt import Tools
+from thinkport.runtime.reply import Reply, ReplyRun
+from thinkport.runtime.reply_request import ReplyRequest, Sampling
+from thinkport.runtime.thinking import Switch, Thinking
 
 if TYPE_CHECKING:
-    from thinkport.runtime.model import Model, Sampling
+    from thinkport.runtime.model import Model
+
+
+class TurnOptions(TypedDict):
+    """What may be said of a single turn; what is left out is the chat's.
+
+    thinking: a `Thinking`, or a switch alone. max_tokens: of the reply, thought included. sampling: settings, or
+    single values over the mode's preset. seed: draws the same tokens again.
+    """
+
+    thinking: NotRequired[Thinking | Switch | bool | None]
+    max_tokens: NotRequired[int | None]
+    sampling: NotRequired[Sampling | None]
+    seed: NotRequired[int | None]
 
 
 class Chat:
@@ -19,56 +38,119 @@ class Chat:
         model: "Model",
         *,
         system: str | None = None,
-        enable_thinking: bool | None = None,
-        tools: Sequence[Mapping[str, Any]] | None = None,
+        thinking: Thinking | Switch | bool | None = None,
+        tools: Tools | None = None,
+        sampling: Sampling | None = None,
+        settle: bool = True,
     ):
         """Use `Model.chat`."""
-        self.messages: list[dict[str, Any]] = [] if system is None else [{"role": "system", "content": system}]
-        self.enable_thinking = enable_thinking
-        self.tools = tools
+        self.messages: list[dict[str, Any]] = []
+        self.system = system
+        self.thinking = model.thinking_of(thinking, model.thinking) or replace(model.thinking, enabled=None)
+        self.tools, self.sampling = tools, sampling
         self._model = model
         self._engine: Engine = model.engine()
+        self._reply: Reply | None = None
 
-    def stream(
-        self,
-        text: str,
-        *,
-        enable_thinking: bool | None = None,
-        max_tokens: int | None = None,
-        sampling: "Sampling | None" = None,
-        seed: int | None = None,
-    ) -> Iterator[Event]:
+    @property
+    def system(self) -> str | None:
+        """The system message that begins the history; None takes it away."""
+        return self.messages[0]["content"] if self._has_system() else None
+
+    @system.setter
+    def system(self, text: str | None) -> None:
+        self.messages[: self._has_system()] = [] if text is None else [{"role": "system", "content": text}]
+
+    def stream(self, text: str, **options: Unpack[TurnOptions]) -> Reply:
         """Events of the reply to a user's `text`; text and reply join the history when the end is reached.
 
-        `enable_thinking` None takes the chat's own, which None leaves to the template. An iterator closed before its
-        end leaves the history as it was.
+        A reply closed before its end leaves the history as it was.
 
         Raises:
             InputError: on the call, a request that can't be run.
         """
-        asked = {"role": "user", "content": text}
-        events = self._model.stream(
-            [*self.messages, asked],
-            tools=self.tools,
-            enable_thinking=self.enable_thinking if enable_thinking is None else enable_thinking,
-            max_tokens=max_tokens,
-            sampling=sampling,
-            seed=seed,
-            engine=self._engine,
-        )
-        return self._remember(asked, events)
+        return self._begin(len(self.messages), [{"role": "user", "content": text}], options)
 
-    def send(self, text: str, **options: Any) -> End:
+    def send(self, text: str, **options: Unpack[TurnOptions]) -> End:
         """The whole reply to a user's `text`; the options are those of `stream`."""
-        return last_of(self.stream(text, **options))
+        return self.stream(text, **options).end()
+
+    def stream_results(self, results: Mapping[str, str] | Sequence[str], **options: Unpack[TurnOptions]) -> Reply:
+        """Events of the reply to what the tools gave: texts by call id, or in the order of the calls.
+
+        Raises:
+            InputError: the last message calls no tools, or the results are not those of its calls.
+        """
+        calls = self.messages[-1].get("tool_calls") if self.messages else None
+        if not calls:
+            raise InputError("the last message calls no tools, expected one that does: send a text instead")
+        return self._begin(len(self.messages), _results(calls, results), options)
+
+    def retry(self, **options: Unpack[TurnOptions]) -> Reply:
+        """Events of another reply to the last message that is not the model's; at its end it replaces the old one.
+
+        Raises:
+            InputError: nothing was said yet.
+        """
+        keep = len(self.messages)
+        while keep and self.messages[keep - 1]["role"] == "assistant":
+            keep -= 1
+        if not keep or self.messages[keep - 1]["role"] == "system":
+            raise InputError("there is nothing to reply to again: say something first")
+        return self._begin(keep, [], options)
+
+    def undo(self) -> str | None:
+        """Take the user's last message and all that follows out of the history; its text, None if there is none."""
+        for at in range(len(self.messages) - 1, -1, -1):
+            if self.messages[at]["role"] == "user":
+                text: str = self.messages[at]["content"]
+                del self.messages[at:]
+                return text
+        return None
+
+    def stop_thinking(self) -> None:
+        """Close the thought of the reply in progress at its next token, so that the answer comes; from any thread."""
+        if self._reply is not None:
+            self._reply.stop_thinking()
 
     def cancel(self) -> None:
         """End the reply in progress at its next token; from any thread. What came so far joins the history."""
         self._engine.cancel()
 
-    def _remember(self, asked: dict[str, Any], events: Iterator[Event]) -> Iterator[Event]:
-        for event in events:
-            if isinstance(event, End):
-                said = {"role": "assistant", "content": event.answer, "reasoning_content": event.thought or None}
-                self.messages += [asked, {key: value for key, value in said.items() if value is not None}]
-            yield event
+    def _begin(self, keep: int, asked: list[dict[str, Any]], options: TurnOptions) -> Reply:
+        """The reply to the first `keep` messages and what is asked now."""
+        request = ReplyRequest(
+            messages=[*self.messages[:keep], *asked],
+            tools=self.tools,
+            call=self._model.thinking_of(options.get("thinking"), self.thinking),
+            chat=self.thinking,
+            max_tokens=options.get("max_tokens"),
+            sampling=self.sampling if options.get("sampling") is None else options.get("sampling"),
+            seed=options.get("seed"),
+        )
+        self._reply = self._model.begin(request, self._engine, partial(self._remember, keep, asked))
+        return self._reply
+
+    def _remember(self, keep: int, asked: list[dict[str, Any]], run: ReplyRun, end: End) -> None:
+        self.messages[keep:] = [*asked, _said(end)]
+
+    def _has_system(self) -> bool:
+        return bool(self.messages) and self.messages[0]["role"] == "system"
+
+
+def _said(end: End) -> dict[str, Any]:
+    """The reply as a message. A thought is named even where there is none if a template might find one in the text."""
+    said: dict[str, Any] = {"role": "assistant", "content": end.answer}
+    if end.thought or "</think>" in end.answer:
+        said["reasoning_content"] = end.thought
+    return said
+
+
+def _results(calls: Sequence[Mapping[str, Any]], results: Mapping[str, str] | Sequence[str]) -> list[dict[str, Any]]:
+    ids = [str(call["id"]) for call in calls]
+    given = dict(results) if isinstance(results, Mapping) else dict(zip(ids, results, strict=False))
+    if isinstance(results, str) or len(results) != len(ids) or set(given) != set(ids):
+        raise InputError(
+            f"{len(results)} results for the calls {', '.join(ids)}, expected one for each: answer every call"
+        )
+    return [{"role": "tool", "tool_call_id": call, "content": given[call]} for call in ids]

@@ -11,7 +11,6 @@ from rich.console import Console
 from thinkport.runtime.engine import Finish
 from thinkport.runtime.interrupt import INTERRUPTED, interrupting
 from thinkport.runtime.model import Model
-from thinkport.runtime.reply import last_of
 from thinkport.runtime.reply_view import figures, show_reply, to_json
 
 
@@ -31,7 +30,7 @@ def run_generate(
         events = chat.stream(prompt, **options)
         with interrupting(chat.cancel):
             if as_json:
-                end = last_of(events)
+                end = events.end()
                 sys.stdout.write(json.dumps(to_json(end), ensure_ascii=False, indent=2) + "\n")
             else:
                 end = show_reply(events, Console(highlight=False, markup=False, emoji=False))

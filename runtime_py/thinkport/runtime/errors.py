@@ -1,4 +1,4 @@
-"""Every error that the runtime raises on purpose.
+"""Every error that the runtime raises on purpose, and its warnings.
 
 A message says what was found, what was expected and what to do next. The command line turns these into one line on
 stderr and an exit code; a library user catches `ThinkportError` or one of its kinds.
@@ -27,3 +27,11 @@ class InputError(ThinkportError):
     """A request that can't be run: ids out of range, a prompt longer than the context, unsupported padding."""
 
     exit_code = 2
+
+
+class ThinkportWarning(UserWarning):
+    """Base of the warnings that the runtime gives through Python's `warnings`."""
+
+
+class GreedyThinkingWarning(ThinkportWarning):
+    """A reply thinks with a temperature of 0, which Qwen3 advises against; given once a model."""

@@ -166,7 +166,10 @@ class Certificate(_Record):
 
 
 class Manifest(_Record):
-    """`thinkport.json`. Unknown keys are an error: a newer writer raises `schema_version`."""
+    """`thinkport.json`. Unknown keys are an error: a newer writer raises `schema_version`.
+
+    `enable_thinking` is the default of every reply; None leaves it to the chat template.
+    """
 
     schema_version: Literal[1]
     name: str
@@ -181,6 +184,7 @@ class Manifest(_Record):
     chat_template: str
     special_tokens: dict[str, str]
     thinking: ThinkingIds | None
+    enable_thinking: bool | None = None
     stop_ids: list[int]
     sampling: Presets
     certificate: Certificate | None

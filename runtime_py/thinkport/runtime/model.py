@@ -1,6 +1,7 @@
 """An artifact, loaded: the one object that embedders hold. Everything it does is done elsewhere."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -9,27 +10,38 @@ from weakref import WeakSet
 from thinkport.runtime.chat import Chat
 from thinkport.runtime.engine import Engine
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.events import End, Event
+from thinkport.runtime.events import End
 from thinkport.runtime.manifest import Graph, Manifest, check_files, read_manifest
 from thinkport.runtime.ort import AUTO, choose_graph, import_onnxruntime
-from thinkport.runtime.prompt import encode_messages
-from thinkport.runtime.reply import last_of, stream_reply
-from thinkport.runtime.sampling import Sampler, SamplingSettings
+from thinkport.runtime.prompt import Tools, encode_messages
+from thinkport.runtime.reply import Reply, ReplyRun
+from thinkport.runtime.reply_memory import KnownReply, ReplyMemory
+from thinkport.runtime.reply_request import OnEnd, ReplyRequest, Sampling, begin_reply
+from thinkport.runtime.sampling import SamplingSettings
 from thinkport.runtime.session import LaneSource, Session
+from thinkport.runtime.soft_closing import Boundaries
 from thinkport.runtime.template import ChatTemplate, Message
-from thinkport.runtime.reply_splitter import Opening, ReplySplitter, opening, switched
+from thinkport.runtime.thinking import Switch, Thinking
 from thinkport.runtime.tokenizer import Tokenizer
-
-Tools = Sequence[Mapping[str, Any]]
-Sampling = SamplingSettings | Mapping[str, Any]
 
 
 class Model:
     """A loaded artifact. One model serves many chats; close it, or use it as a context manager, to free its memory."""
 
-    def __init__(self, manifest: Manifest, tokenizer: Tokenizer, template: ChatTemplate, session: LaneSource):
+    def __init__(
+        self,
+        manifest: Manifest,
+        tokenizer: Tokenizer,
+        template: ChatTemplate,
+        session: LaneSource,
+        *,
+        thinking: Thinking | Switch | bool | None = None,
+    ):
         """Put a model together from its parts; `Model.load` is the way from an artifact."""
         self.manifest, self.tokenizer, self.template = manifest, tokenizer, template
+        self.thinking = self.thinking_of(thinking, Thinking()) or Thinking()
+        self.replies, self.boundaries = ReplyMemory(), Boundaries(tokenizer)
+        self._told: set[str] = set()
         self._session: LaneSource | None = session
         self._engines: WeakSet[Engine] = WeakSet()
 
@@ -42,12 +54,13 @@ class Model:
         threads: int | None = None,
         verify: bool = False,
         graph: str | None = None,
+        thinking: Thinking | Switch | bool | None = None,
     ) -> Self:
         """Load an artifact folder.
 
         `provider` is `auto`, a target of the artifact (`cpu`) or an ONNX Runtime provider; `graph` names a graph file
         instead of the preferred one. `threads` defaults to the physical cores that the process may use. `verify`
-        computes every file's sha256 first; sizes are always compared.
+        computes every file's sha256 first; sizes are always compared. `thinking` is the default of every reply.
 
         Raises:
             ArtifactError: the folder is not a whole artifact, or nothing in it runs with the installed ONNX Runtime.
@@ -64,7 +77,8 @@ class Model:
         chosen = choose_graph(graphs, provider, ort.get_available_providers(), ort.__version__)
         tokenizer = Tokenizer.from_file(folder / manifest.tokenizer)
         template = ChatTemplate.from_file(folder / manifest.chat_template, manifest.special_tokens)
-        return cls(manifest, tokenizer, template, Session(ort, folder, chosen, manifest.model, threads))
+        session = Session(ort, folder, chosen, manifest.model, threads)
+        return cls(manifest, tokenizer, template, session, thinking=thinking)
 
     @property
     def session(self) -> LaneSource:
@@ -84,10 +98,19 @@ class Model:
         return engine
 
     def chat(
-        self, *, system: str | None = None, enable_thinking: bool | None = None, tools: Tools | None = None
+        self,
+        *,
+        system: str | None = None,
+        thinking: Thinking | Switch | bool | None = None,
+        tools: Tools | None = None,
+        sampling: Sampling | None = None,
+        settle: bool = True,
     ) -> Chat:
-        """A new conversation; what is set here holds for every turn that does not say otherwise."""
-        return Chat(self, system=system, enable_thinking=enable_thinking, tools=tools)
+        """A new conversation; what is set here holds for every turn that does not say otherwise.
+
+        `settle` feeds a finished turn to the KV cache in the idle time after it, as the next turn will need it.
+        """
+        return Chat(self, system=system, thinking=thinking, tools=tools, sampling=sampling, settle=settle)
 
     def render(
         self,
@@ -104,15 +127,24 @@ class Model:
     def encode(
         self, messages: Sequence[Message], tools: Tools | None = None, enable_thinking: bool | None = None
     ) -> list[int]:
-        """The prompt's ids, generation prompt included; added tokens spelled by a message are plain text."""
-        return encode_messages(self.tokenizer, self.template, messages, tools=tools, enable_thinking=enable_thinking)
+        """The prompt's ids, generation prompt included; added tokens spelled by a message are plain text.
 
-    def sampling(self, sampling: Sampling | None, enable_thinking: bool | None) -> SamplingSettings:
+        Replies that this model gave keep the ids they were sampled with.
+        """
+        return encode_messages(
+            self.tokenizer,
+            self.template,
+            messages,
+            tools=tools,
+            enable_thinking=enable_thinking,
+            replies=self.replies,
+        )
+
+    def sampling(self, sampling: Sampling | None, *, thinks: bool) -> SamplingSettings:
         """The mode's preset, with the values of a mapping in place of its own; settings are taken as they are."""
         if isinstance(sampling, SamplingSettings):
             return sampling
         presets = self.manifest.sampling
-        thinks = self.manifest.thinking is not None and enable_thinking is not False
         return SamplingSettings.from_preset(presets.thinking if thinks else presets.answering).override(sampling or {})
 
     def stream(
@@ -121,36 +153,44 @@ class Model:
         *,
         system: str | None = None,
         tools: Tools | None = None,
-        enable_thinking: bool | None = None,
+        thinking: Thinking | Switch | bool | None = None,
         max_tokens: int | None = None,
         sampling: Sampling | None = None,
         seed: int | None = None,
         engine: Engine | None = None,
-    ) -> Iterator[Event]:
-        """Events of one reply to a user's text or to messages; closing the iterator ends it.
+    ) -> Reply:
+        """Events of one reply to a user's text or to messages; closing it ends it.
 
-        `sampling` replaces the mode's preset, or single values of it if it is a mapping. `engine` brings a KV cache to
-        go on from. Checks are made on the call, before the first event.
+        `thinking` says how it may think; None takes the model's default. `sampling` replaces the mode's preset, or
+        single values of it if it is a mapping. `engine` brings a KV cache to go on from. Checks are made on the call,
+        before the first event.
 
         Raises:
             InputError: a request that can't be run.
         """
-        prompt_ids = self.encode(_messages(prompt, system), tools, enable_thinking)
-        begin = switched(opening(prompt_ids, self.manifest.thinking, self.tokenizer), enable_thinking)
-        settings = self.sampling(sampling, enable_thinking)
-        engine = engine or self.engine()
-        tokens = engine.generate(
-            prompt_ids,
-            Sampler(settings, seed=seed, banned=self._markers() if begin is Opening.ANSWERING else ()),
-            stop_ids=self.manifest.stop_ids,
+        request = ReplyRequest(
+            messages=_messages(prompt, system),
+            tools=tools,
+            call=self.thinking_of(thinking, self.thinking),
             max_tokens=max_tokens,
+            sampling=sampling,
+            seed=seed,
         )
-        splitter = ReplySplitter(self.tokenizer, self.manifest.thinking, begin)
-        return stream_reply(engine, len(prompt_ids), tokens, splitter)
+        return self.begin(request, engine or self.engine())
+
+    def begin(self, request: ReplyRequest, engine: Engine, on_end: OnEnd | None = None) -> Reply:
+        """The reply to a request; `on_end` is told of its end just before that is yielded."""
+
+        def remember(run: ReplyRun, end: End) -> None:
+            self.replies.remember(end.answer, self._known(run))
+            if on_end:
+                on_end(run, end)
+
+        return begin_reply(self, request, engine, remember)
 
     def generate(self, prompt: str | Sequence[Message], **options: Any) -> End:
         """The whole reply to a user's text or to messages; the options are those of `stream`."""
-        return last_of(self.stream(prompt, **options))
+        return self.stream(prompt, **options).end()
 
     def close(self) -> None:
         """Free the graph, its weights and every KV cache; chats and engines of this model can't be used any more."""
@@ -166,10 +206,29 @@ class Model:
     ) -> None:
         self.close()
 
-    def _markers(self) -> tuple[int, ...]:
-        """Ids that would open or close a thought: off means off."""
-        thinking = self.manifest.thinking
-        return (thinking.start, thinking.end) if thinking else ()
+    @staticmethod
+    def thinking_of(asked: Thinking | Switch | bool | None, default: Thinking) -> Thinking | None:
+        """What a `thinking` argument means over a default: settings as they are, a switch with the default's others."""
+        return asked if asked is None or isinstance(asked, Thinking) else replace(default, enabled=asked)
+
+    def first_time(self, subject: str) -> bool:
+        """Whether this model was not yet asked about `subject`: what is worth saying once."""
+        if subject in self._told:
+            return False
+        self._told.add(subject)
+        return True
+
+    def _known(self, run: ReplyRun) -> KnownReply:
+        call = self.tokenizer.added.get("<tool_call>")
+        return KnownReply.of(self._after_header(run.prompt) + run.ids, self.tokenizer, self.manifest.thinking, call)
+
+    def _after_header(self, prompt: list[int]) -> list[int]:
+        """What the generation prompt holds of the reply already: a thought that it opened or left out."""
+        header = self.tokenizer.encode(self.template.reply_header)
+        for at in range(len(prompt) - len(header), -1, -1):
+            if prompt[at : at + len(header)] == header:
+                return prompt[at + len(header) :]
+        return []
 
 
 def _messages(prompt: str | Sequence[Message], system: str | None) -> list[Message]:

@@ -1,16 +1,21 @@
 """Messages to ids: the template's text, with what messages spell kept apart from what the template writes.
 
-The ids are those of the rendered text, except where content spells an added token (`<|im_end|>`, `<think>`), which
-becomes plain-text ids: content can't open a turn or a thought.
+The ids are those of the rendered text, with two exceptions. Content that spells an added token (`<|im_end|>`,
+`<think>`) becomes plain-text ids: content can't open a turn or a thought. And a reply that was sampled here keeps the
+ids it was sampled with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.marking import Marks
+from thinkport.runtime.rendered import Known, Rendered
+from thinkport.runtime.reply_memory import ReplyMemory
 from thinkport.runtime.template import ChatTemplate, Message, normalize, plain_data
 from thinkport.runtime.tokenizer import Tokenizer
+
+Tools = Sequence[Mapping[str, Any]]
 
 
 def encode_messages(
@@ -18,32 +23,70 @@ def encode_messages(
     template: ChatTemplate,
     messages: Sequence[Message],
     *,
-    tools: Sequence[Mapping[str, Any]] | None = None,
+    tools: Tools | None = None,
     enable_thinking: bool | None = None,
     add_generation_prompt: bool = True,
+    replies: ReplyMemory | None = None,
 ) -> list[int]:
-    """Ids of the prompt that the template makes of `messages`.
+    """Ids of the prompt that the template makes of `messages`; `replies` knows the ids of some of them.
 
     Raises:
         InputError: the template refuses the messages, or does something to content that can't be followed.
     """
+    options = {"enable_thinking": enable_thinking, "add_generation_prompt": add_generation_prompt}
+    rendered = _render(tokenizer, template, messages, tools, options)
+    if replies is None:
+        return rendered.encode(tokenizer)
+    return rendered.encode(tokenizer, list(_known(rendered, tokenizer, template, messages, replies)))
 
-    def render(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None) -> str:
-        return template.render(
-            messages, tools=tools, enable_thinking=enable_thinking, add_generation_prompt=add_generation_prompt
-        )
 
-    text = render(messages, tools)
+def _render(
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    messages: Sequence[Message],
+    tools: Tools | None,
+    options: Mapping[str, Any],
+) -> Rendered:
+    text = template.render(messages, tools=tools, **options)
     plain_messages, plain_tools = normalize(messages), plain_data(tools)
     marks = Marks(tokenizer.added_pattern, plain_messages, plain_tools)
     if not marks:
-        return tokenizer.encode(text)
-    pieces = marks.split(render(marks.mark(plain_messages), marks.mark(plain_tools)))
-    if "".join(piece for piece, _ in pieces) != text:
+        return Rendered([(text, False)])
+    rendered = Rendered(
+        marks.split(template.render(marks.mark(plain_messages), tools=marks.mark(plain_tools), **options))
+    )
+    if rendered.text != text:
         spelled = ", ".join(sorted(token for token in tokenizer.added if token in text))
         raise InputError(
             f"a message spells added tokens (of {spelled}) and this chat template changes them beyond recognition: "
             "remove them from the message"
         )
-    encoders = {True: tokenizer.encode_plain, False: tokenizer.encode}
-    return [token for piece, from_content in pieces for token in encoders[from_content](piece)]
+    return rendered
+
+
+def _known(
+    rendered: Rendered,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    messages: Sequence[Message],
+    replies: ReplyMemory,
+) -> Iterator[Known]:
+    """The replies among `messages` whose ids are known and whose text stands in the prompt as they spell it."""
+    header = template.reply_header
+    said = [message.get("content") or "" for message in messages if message["role"] == "assistant"]
+    starts = list(_headers(rendered, header)) if header else []
+    for content, start in zip(said, starts, strict=False):  # the last header may be the generation prompt's
+        for spelling in replies.spellings(content) if isinstance(content, str) else ():
+            end = start + len(spelling.text)
+            if rendered.text.startswith(spelling.text, start) and rendered.has_added_token(tokenizer, end):
+                yield Known(start, end, spelling.ids)
+                break
+
+
+def _headers(rendered: Rendered, header: str) -> Iterator[int]:
+    """Where each reply begins: after every header that the template wrote."""
+    at = rendered.text.find(header)
+    while at >= 0:
+        if rendered.is_templates(at):
+            yield at + len(header)
+        at = rendered.text.find(header, at + len(header))

@@ -1,65 +1,127 @@
 """One reply: the engine's tokens turned into events, counted and timed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from time import perf_counter
+from typing import Self
 
 from thinkport.runtime.engine import Engine, Finish, Origin, Token
-from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece
+from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
 from thinkport.runtime.reply_splitter import Part, ReplySplitter
-from thinkport.runtime.thinking import DecidedBy, Switch
+from thinkport.runtime.thinking import ThinkingEnd
+from thinkport.runtime.thinking_switch import Decision
+from thinkport.runtime.thought_control import ThoughtControl
 
 _PIECES: dict[Part, type[ThoughtPiece] | type[AnswerPiece]] = {Part.THOUGHT: ThoughtPiece, Part.ANSWER: AnswerPiece}
 
 
-def stream_reply(
-    engine: Engine, prompt_tokens: int, tokens: Iterator[Token], splitter: ReplySplitter
-) -> Iterator[Event]:
-    """Yield the events of a reply while `tokens` come; the last one is its `End`."""
-    texts = dict.fromkeys(Part, "")
-    seconds = dict.fromkeys(Part, 0.0)
-    prefill = None
-    finish = Finish.CANCELLED
-    last = perf_counter()
-    for token in tokens:
-        now = perf_counter()
-        if prefill is None:
-            prefill = now - last
+class Reply(Iterator[Event]):
+    """Events of a reply, the last one its `End`. Read it from one thread; close its thought or cancel it from any."""
+
+    def __init__(self, events: Generator[Event], engine: Engine, control: ThoughtControl | None):
+        """Use `Model.stream` or `Chat.stream`."""
+        self._events, self._engine, self._control = events, engine, control
+
+    def __iter__(self) -> Self:
+        """The reply itself."""
+        return self
+
+    def __next__(self) -> Event:
+        """The next event, once it has come."""
+        return next(self._events)
+
+    def stop_thinking(self) -> None:
+        """Close the thought at its next token, so that the answer comes; nothing if no thought is open by then."""
+        if self._control is not None:
+            self._control.stop()
+
+    def cancel(self) -> None:
+        """End the reply at its next token."""
+        self._engine.cancel()
+
+    def close(self) -> None:
+        """Let go of the reply; nothing more comes."""
+        self._events.close()
+
+    def end(self) -> End:
+        """Run the reply to its end."""
+        *_, end = self
+        assert isinstance(end, End)
+        return end
+
+
+class ReplyRun:
+    """What is kept while a reply is written. `ids` are its tokens, what ended it left out."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        prompt: list[int],
+        decision: Decision,
+        splitter: ReplySplitter,
+        control: ThoughtControl | None,
+    ):
+        """A reply to `prompt`; `control` is None for a model without thoughts."""
+        self.ids: list[int] = []
+        self.prompt = prompt
+        self._engine, self._decision, self._splitter, self._control = engine, decision, splitter, control
+        self._texts = dict.fromkeys(Part, "")
+        self._seconds = dict.fromkeys(Part, 0.0)
+        self._prefill, self._sampled = 0.0, False
+        self._forced = 0
+        self._calls: list[ToolCall] = []
+
+    def events(self, tokens: Iterator[Token], on_end: Callable[["ReplyRun", End], None]) -> Generator[Event]:
+        """Yield the events while `tokens` come; `on_end` is told of the end just before it is yielded."""
+        finish = Finish.CANCELLED
+        last = perf_counter()
+        for token in tokens:
+            self._count_time(perf_counter() - last, token)
+            yield from self._take(token)
+            finish = token.finish or finish
+            last = perf_counter()  # the reader's own time is nobody's
+        yield from self._pieces(*self._splitter.flush(), forced=False)
+        end = self._end(finish)
+        on_end(self, end)
+        yield end
+
+    def _count_time(self, seconds: float, token: Token) -> None:
+        """Forced ids take no time of their own: the prompt is run, with them, for the first that is sampled."""
+        if self._sampled:
+            self._seconds[self._splitter.part] += seconds
         else:
-            seconds[splitter.part] += now - last
-        part, text = _text_of(token, splitter)
+            self._prefill += seconds
+            self._sampled = token.origin is Origin.SAMPLED
+
+    def _take(self, token: Token) -> Iterator[Event]:
+        if token.id is None or token.finish is Finish.STOP:
+            return
+        forced = token.origin is Origin.FORCED
+        self.ids.append(token.id)
+        self._forced += forced
+        part, text = self._splitter.feed(token.id, forced=forced)
+        if self._control is not None:
+            self._control.accept(token, self._splitter.part)
+        yield from self._pieces(part, text, forced=forced)
+
+    def _pieces(self, part: Part, text: str, *, forced: bool) -> Iterator[Event]:
         if text:
-            texts[part] += text
-            yield _PIECES[part](text=text, forced=token.origin is Origin.FORCED)
-        finish = token.finish or finish
-        last = perf_counter()  # the reader's own time is nobody's
-    part, text = splitter.flush()
-    if text:
-        texts[part] += text
-        yield _PIECES[part](text=text)
-    yield End(
-        thought=texts[Part.THOUGHT],
-        answer=texts[Part.ANSWER],
-        thinking_end=splitter.ended(finish),
-        answer_end=finish,
-        enabled=Switch.AUTO,
-        decided_by=DecidedBy.TEMPLATE,
-        forced_tokens=0,
-        prompt_tokens=prompt_tokens,
-        cached_tokens=engine.reused,
-        prefill=Speed(tokens=prompt_tokens - engine.reused, seconds=prefill or 0.0),
-        thinking=Speed(tokens=splitter.tokens[Part.THOUGHT], seconds=seconds[Part.THOUGHT]),
-        answering=Speed(tokens=splitter.tokens[Part.ANSWER], seconds=seconds[Part.ANSWER]),
-    )
+            self._texts[part] += text
+            yield _PIECES[part](text=text, forced=forced, tokens=self._splitter.tokens[part])
 
-
-def last_of(events: Iterator[Event]) -> End:
-    """Run a reply to its end."""
-    *_, end = events
-    assert isinstance(end, End)
-    return end
-
-
-def _text_of(token: Token, splitter: ReplySplitter) -> tuple[Part, str]:
-    if token.id is None or token.finish is Finish.STOP:
-        return splitter.part, ""
-    return splitter.feed(token.id)
+    def _end(self, finish: Finish) -> End:
+        counts, reused = self._splitter.tokens, self._engine.reused
+        return End(
+            thought=self._texts[Part.THOUGHT],
+            answer=self._texts[Part.ANSWER],
+            tool_calls=tuple(self._calls),
+            thinking_end=self._control.ended(finish) if self._control else ThinkingEnd.OFF,
+            answer_end=finish,
+            enabled=self._decision.enabled,
+            decided_by=self._decision.by,
+            prompt_tokens=len(self.prompt),
+            cached_tokens=reused,
+            forced_tokens=self._forced,
+            prefill=Speed(tokens=len(self.prompt) - reused, seconds=self._prefill),
+            thinking=Speed(tokens=counts[Part.THOUGHT], seconds=self._seconds[Part.THOUGHT]),
+            answering=Speed(tokens=counts[Part.ANSWER], seconds=self._seconds[Part.ANSWER]),
+        )

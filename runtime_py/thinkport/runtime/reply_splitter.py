@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from thinkport.runtime.detokenize import Detokenizer
-from thinkport.runtime.engine import Finish
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.manifest import ThinkingIds
-from thinkport.runtime.thinking import ThinkingEnd
 from thinkport.runtime.tokenizer import Tokenizer
 
 
@@ -64,37 +62,30 @@ class ReplySplitter:
     def __init__(self, tokenizer: Tokenizer, thinking: ThinkingIds | None, begin: Opening):
         self.part = Part.THOUGHT if begin is Opening.THINKING else Part.ANSWER
         self.tokens = dict.fromkeys(Part, 0)
-        self._off = begin is Opening.ANSWERING
-        self._closed = False
         self._thinking = thinking
         self._detokenizer = Detokenizer(tokenizer)
         self._bare = True  # nothing of this part was shown yet, so newlines are the template's
         self._held = ""  # a thought's newlines, shown once more text follows
 
-    def feed(self, id: int) -> tuple[Part, str]:  # noqa: A002 - the domain's word
-        """The part that the id belongs to, or ends, and the text to show of it, often empty."""
+    def feed(self, id: int, *, forced: bool = False) -> tuple[Part, str]:  # noqa: A002 - the domain's word
+        """The part that the id belongs to, or ends, and the text to show of it, often empty.
+
+        What is `forced` counts in no part's tokens.
+        """
         thinking = self._thinking
         if thinking and id in (thinking.start, thinking.end):
             return self._turn_to(Part.THOUGHT if id == thinking.start else Part.ANSWER)
-        self.tokens[self.part] += 1
+        if not forced:
+            self.tokens[self.part] += 1
         return self.part, self._show(self._detokenizer.feed(id))
 
     def flush(self) -> tuple[Part, str]:
         """What is still held of the last part."""
         return self.part, self._show(self._detokenizer.flush())
 
-    def ended(self, finish: Finish) -> ThinkingEnd:
-        """Why thinking ended in a reply that ended by `finish`."""
-        if self._off:
-            return ThinkingEnd.OFF
-        if self.part is Part.THOUGHT:
-            return ThinkingEnd(finish.value)
-        return ThinkingEnd.NATURAL if self._closed else ThinkingEnd.NONE
-
     def _turn_to(self, part: Part) -> tuple[Part, str]:
         before, last = self.flush()
         if part is not before:
-            self._closed = part is Part.ANSWER
             self.part, self._bare, self._held = part, True, ""
         return before, last
 

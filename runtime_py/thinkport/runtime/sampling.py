@@ -5,7 +5,7 @@ temperature, top-k, top-p, min-p. Knows numbers and ids; must not know text or m
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
@@ -18,6 +18,7 @@ from thinkport.runtime.manifest import SamplingPreset
 
 Row = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
+Shaper = Callable[[Row], None]  # changes a row of logits in place
 
 _GROUP = 64  # logits in a group, of which only the largest is looked at first
 
@@ -79,13 +80,24 @@ def _require(holds: bool, name: str, value: object, expected: str) -> None:
 class Sampler:
     """Draws tokens by settings; remembers what was seen for the penalties. One sampler for one reply."""
 
-    def __init__(self, settings: SamplingSettings, *, seed: int | None = None, banned: Collection[int] = ()):
-        """`banned` ids are never drawn; the same `seed` draws the same tokens from the same logits."""
+    def __init__(
+        self,
+        settings: SamplingSettings,
+        *,
+        seed: int | None = None,
+        banned: Collection[int] = (),
+        shapers: Sequence[Shaper] = (),
+    ):
+        """`banned` ids are never drawn; the same `seed` draws the same tokens from the same logits.
+
+        `shapers` change the logits in place, in turn, after the penalties and before temperature and truncation.
+        """
         self.settings = settings
         if seed is not None:
             _require(seed >= 0, "seed", seed, "0 or more")
         self._random = np.random.default_rng(seed)
         self._banned = np.array(sorted(banned), np.int64)
+        self._shapers = tuple(shapers)
         self._prompt: set[int] = set()
         self._generated: set[int] = set()
 
@@ -100,7 +112,7 @@ class Sampler:
 
     def draw(self, logits: Row) -> int:
         """The next id from logits (vocabulary,), which are left as they are."""
-        return draw(self._penalized(logits), self.settings, self._random)
+        return draw(self._shaped(self._penalized(logits)), self.settings, self._random)
 
     def _penalized(self, logits: Row) -> Row:
         settings = self.settings
@@ -108,9 +120,15 @@ class Sampler:
             logits = repetition_penalty(logits, _ids(self._prompt | self._generated), settings.repetition_penalty)
         if settings.presence_penalty != 0:
             logits = presence_penalty(logits, _ids(self._generated), settings.presence_penalty)
-        if self._banned.size:
-            logits = logits.copy()
-            logits[self._banned] = -np.inf
+        return logits
+
+    def _shaped(self, logits: Row) -> Row:
+        if not self._shapers and not self._banned.size:
+            return logits
+        logits = logits.copy()
+        for shape in self._shapers:
+            shape(logits)
+        logits[self._banned] = -np.inf
         return logits
 
 

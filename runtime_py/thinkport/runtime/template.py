@@ -7,6 +7,7 @@ run in a sandbox, on plain JSON data. Knows Jinja and messages; must not know id
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class ChatTemplate:
             ArtifactError: the template's syntax is wrong.
         """
         self._special_tokens = dict(special_tokens)
+        self.has_switch = "enable_thinking" in source  # and so a model that was taught /think and /no_think
         try:
             self._template = _environment().from_string(source)
         except (TemplateError, SyntaxError, RecursionError) as error:  # the latter two are Python's, of Jinja's code
@@ -52,6 +54,16 @@ class ChatTemplate:
             return cls(source, special_tokens)
         except ArtifactError as error:
             raise ArtifactError(f"{path}: {error}") from error
+
+    @cached_property
+    def reply_header(self) -> str:
+        """What begins a reply's turn and holds no thought yet; empty if this template can't tell."""
+        asked = [{"role": "user", "content": "a"}]
+        try:
+            without, with_header = (self.render(asked, add_generation_prompt=add) for add in (False, True))
+        except InputError:
+            return ""
+        return with_header.removeprefix(without).split("<think>")[0] if with_header.startswith(without) else ""
 
     def render(
         self,

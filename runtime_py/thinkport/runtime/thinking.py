@@ -8,9 +8,10 @@ from enum import StrEnum
 
 from thinkport.runtime.errors import InputError
 
+# https://github.com/QwenLM/Qwen3, "thinking budget"
 QWEN_MESSAGE = (
     "\n\nConsidering the limited time by the user, I have to give the solution based on the thinking directly now.\n"
-)  # https://github.com/QwenLM/Qwen3, "thinking budget"
+)
 
 
 class Switch(StrEnum):
@@ -50,7 +51,6 @@ class ThinkingEnd(StrEnum):
     RESERVE = "reserve"
     LOOP = "loop"
     USER = "user"
-    STOP = "stop"
     LENGTH = "length"
     CONTEXT = "context"
     CANCELLED = "cancelled"
@@ -80,7 +80,9 @@ class Thinking:
         if self.budget is not None and self.budget < 0:
             raise InputError(f"the thinking budget is {self.budget}, expected 0 tokens or more, or None for no limit")
         if self.soft_from is not None and not 0 <= self.soft_from < 1:
-            raise InputError(f"soft_from is {self.soft_from}, expected a share of the budget from 0 to below 1, or None")
+            raise InputError(
+                f"soft_from is {self.soft_from}, expected a share of the budget from 0 to below 1, or None"
+            )
         if self.answer_reserve < 1:
             raise InputError(f"answer_reserve is {self.answer_reserve}, expected 1 token or more")
 

@@ -1,0 +1,119 @@
+"""What is asked of one reply, and how it is begun: everything between a call and the first token.
+
+Nothing is run here; whatever can't be run is refused here.
+"""
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thinkport.runtime.engine import Engine
+from thinkport.runtime.errors import GreedyThinkingWarning
+from thinkport.runtime.events import End
+from thinkport.runtime.prompt import Tools
+from thinkport.runtime.reply import Reply, ReplyRun
+from thinkport.runtime.reply_splitter import Opening, ReplySplitter, opening, switched
+from thinkport.runtime.sampling import Sampler, SamplingSettings, Shaper
+from thinkport.runtime.template import Message
+from thinkport.runtime.thinking import Switch, Thinking
+from thinkport.runtime.thinking_switch import Decision, decide
+from thinkport.runtime.thought_control import ThoughtControl
+
+if TYPE_CHECKING:
+    from thinkport.runtime.model import Model
+
+Sampling = SamplingSettings | Mapping[str, Any]
+OnEnd = Callable[[ReplyRun, End], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplyRequest:
+    """One reply to `messages`. `call` and `chat` are how the call and the chat want it to think."""
+
+    messages: Sequence[Message]
+    tools: Tools | None = None
+    call: Thinking | None = None
+    chat: Thinking | None = None
+    max_tokens: int | None = None
+    sampling: Sampling | None = None
+    seed: int | None = None
+
+
+def begin_reply(model: "Model", request: ReplyRequest, engine: Engine, on_end: OnEnd) -> Reply:
+    """The reply, whose first token is run when its first event is asked for.
+
+    Raises:
+        InputError: a request that can't be run.
+    """
+    decision = decide_thinking(model, request)
+    thinking = request.call or request.chat or model.thinking
+    prompt = model.encode(request.messages, request.tools, decision.hard)
+    begin = switched(opening(prompt, model.manifest.thinking, model.tokenizer), decision.hard)
+    forced: deque[int] = deque()
+    settings = model.sampling(request.sampling, thinks=_thinks(model, decision, thinking))
+    _warn(model, settings, begin, decision)
+    control = _control(model, request, decision, thinking, begin, len(prompt), forced)
+    tokens = engine.generate(
+        prompt,
+        Sampler(settings, seed=request.seed, shapers=_shapers(control)),
+        stop_ids=model.manifest.stop_ids,
+        max_tokens=request.max_tokens,
+        forced=forced,
+    )
+    splitter = ReplySplitter(model.tokenizer, model.manifest.thinking, begin)
+    run = ReplyRun(engine, prompt, decision, splitter, control)
+    return Reply(run.events(tokens, on_end), engine, control)
+
+
+def decide_thinking(model: "Model", request: ReplyRequest) -> Decision:
+    """Whether the reply thinks; a template without a switch goes with a model that was taught no soft ones."""
+    messages = request.messages if model.template.has_switch else ()
+    return decide(messages, request.call, request.chat, model.thinking, model.manifest.enable_thinking)
+
+
+def _thinks(model: "Model", decision: Decision, thinking: Thinking) -> bool:
+    return model.manifest.thinking is not None and decision.enabled is not Switch.OFF and thinking.budget != 0
+
+
+def _control(
+    model: "Model",
+    request: ReplyRequest,
+    decision: Decision,
+    thinking: Thinking,
+    begin: Opening,
+    prompt_tokens: int,
+    forced: deque[int],
+) -> ThoughtControl | None:
+    ids = model.manifest.thinking
+    if ids is None:
+        return None
+    room = model.session.context_length - prompt_tokens
+    return ThoughtControl(
+        ids,
+        begin,
+        decision.enabled,
+        thinking,
+        limit=room if request.max_tokens is None else min(request.max_tokens, room),
+        tokenizer=model.tokenizer,
+        boundaries=model.boundaries,
+        stop_ids=model.manifest.stop_ids,
+        forced=forced,
+    )
+
+
+def _shapers(control: ThoughtControl | None) -> list[Shaper]:
+    return [] if control is None else [control.shape]
+
+
+def _warn(model: "Model", settings: SamplingSettings, begin: Opening, decision: Decision) -> None:
+    if settings.temperature > 0 or begin is Opening.ANSWERING or decision.enabled is Switch.OFF:
+        return
+    if model.first_time("greedy thinking"):
+        warnings.warn(
+            "greedy sampling while thinking: Qwen3's thoughts then tend to repeat themselves without end, as its model "
+            "card warns; leave the temperature to the preset, or set 0.6 with top_p 0.95 and top_k 20",
+            GreedyThinkingWarning,
+            stacklevel=5,
+        )
