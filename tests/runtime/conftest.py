@@ -105,7 +105,7 @@ def new_model(tokenizer: Tokenizer, template: ChatTemplate, thinking_ids: Thinki
     stop = tokenizer.added["<|im_end|>"]
     manifest = sample.model_copy(update={"thinking": thinking_ids, "stop_ids": [stop]})
 
-    def make(*replies: str, **options) -> Model:
+    def make(*replies: str, thinking=None, **options) -> Model:
         heads = tokenizer.encode("<|im_start|>assistant\n")
         said = [[*tokenizer.encode(reply), stop] for reply in replies]
 
@@ -116,6 +116,7 @@ def new_model(tokenizer: Tokenizer, template: ChatTemplate, thinking_ids: Thinki
             reply, done = said[min(len(starts), len(said)) - 1], ids[starts[-1] :]
             return reply[len(done)] if done == reply[: len(done)] and len(done) < len(reply) else stop
 
-        return Model(manifest, tokenizer, template, FakeSession(next_id if replies else mixed, **options))
+        session = FakeSession(next_id if replies else mixed, **options)
+        return Model(manifest, tokenizer, template, session, thinking=thinking)
 
     return make

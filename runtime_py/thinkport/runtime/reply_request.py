@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thinkport.runtime.engine import Engine
-from thinkport.runtime.errors import GreedyThinkingWarning
+from thinkport.runtime.errors import GreedyThinkingWarning, InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.prompt import Tools
 from thinkport.runtime.reply import Reply, ReplyRun
@@ -68,9 +68,19 @@ def begin_reply(model: "Model", request: ReplyRequest, engine: Engine, on_end: O
 
 
 def decide_thinking(model: "Model", request: ReplyRequest) -> Decision:
-    """Whether the reply thinks; a template without a switch goes with a model that was taught no soft ones."""
-    messages = request.messages if model.template.has_switch else ()
-    return decide(messages, request.call, request.chat, model.thinking, model.manifest.enable_thinking)
+    """Whether the reply thinks; a template without a switch goes with a model that was taught no soft ones.
+
+    Raises:
+        InputError: thinking was switched on and the model has no thoughts.
+    """
+    can = model.manifest.thinking is not None
+    messages = request.messages if can and model.template.has_switch else ()
+    decision = decide(messages, request.call, request.chat, model.thinking, model.manifest.enable_thinking)
+    if decision.enabled is Switch.ON and not can:
+        raise InputError(
+            "this model can't think: its artifact names no thinking markers; switch thinking off or to auto"
+        )
+    return decision
 
 
 def _thinks(model: "Model", decision: Decision, thinking: Thinking) -> bool:
