@@ -1,6 +1,9 @@
 """What is refused before the long work, by a checkpoint's small files alone."""
 
+import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +11,11 @@ import pytest
 from tests.export.trace.checkpoints import narrow_checkpoint
 
 from thinkport.export.checkpoint import open_checkpoint
-from thinkport.export.errors import CertificateError, UnsupportedModelError
+from thinkport.export.errors import CertificateError, CheckpointError, UnsupportedModelError
 from thinkport.export.families import family_of
 from thinkport.export.preflight import check_export, weights_bytes
 from thinkport.export.settings import ExportSettings
+from thinkport.runtime.manifest import read_manifest
 
 
 @pytest.mark.parametrize(
@@ -42,6 +46,38 @@ def test_too_little_memory_for_the_certificate_is_refused(tmp_path: Path, monkey
     check_export(ExportSettings(checkpoint="x", output=tmp_path / "artifact", certificate=False), checkpoint)
     with pytest.raises(CertificateError, match="export with --no-certificate"):
         check_export(ExportSettings(checkpoint="x", output=tmp_path / "artifact"), checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("template", "think", "says"),
+    [
+        ("{{ '<think>' }}", False, "always opens a thought.*without --no-think"),
+        ("no tokens", True, "can't think: export without --think"),
+    ],
+)
+def test_a_default_that_the_model_cannot_follow_is_refused(
+    nano_checkpoint: Path, tmp_path: Path, template: str, think: bool, says: str
+) -> None:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(nano_checkpoint, folder)
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        settings = json.loads((folder / name).read_text(encoding="utf-8"))
+        if name == "tokenizer_config.json":
+            settings["chat_template"] = template
+        elif think:
+            settings["added_tokens"] = [token for token in settings["added_tokens"] if "think" not in token["content"]]
+        (folder / name).write_text(json.dumps(settings), encoding="utf-8")
+    checkpoint = open_checkpoint(folder)
+    asked = ExportSettings(checkpoint="x", output=tmp_path / "artifact", enable_thinking=think)
+    with pytest.raises(CheckpointError, match=says):
+        check_export(asked, checkpoint)
+    check_export(replace(asked, enable_thinking=None), checkpoint)
+
+
+def test_the_default_goes_into_the_manifest(exported: Callable[..., Path], nano_checkpoint: Path) -> None:
+    assert read_manifest(exported(nano_checkpoint, precision="fp32", enable_thinking=False)).enable_thinking is False
+    assert read_manifest(exported(nano_checkpoint, precision="fp32")).enable_thinking is None
 
 
 class _Memory:

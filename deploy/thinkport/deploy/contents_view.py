@@ -68,7 +68,9 @@ def _summary(contents: Contents) -> Table:
     )
     recipe = manifest.recipe
     checked = f"every file is there with its recorded {'sha256' if contents.verified else 'size'}"
-    thinking = f"ids {manifest.thinking.start} and {manifest.thinking.end}" if manifest.thinking else "no markers"
+    default = {None: "as the template has it", True: "on", False: "off"}[manifest.enable_thinking]
+    markers = manifest.thinking
+    thinking = f"ids {markers.start} and {markers.end}, {default}" if markers else "no markers"
     return _facts(
         [
             ("source", f"{manifest.source.id}{revision} ({manifest.source.dtype})"),

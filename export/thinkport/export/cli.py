@@ -30,6 +30,10 @@ def export_command(
         bool,
         typer.Option("--certificate/--no-certificate", help="Hold the artifact against its checkpoint when written."),
     ] = True,
+    think: Annotated[
+        bool | None,
+        typer.Option("--think/--no-think", help="What replies do by default; the chat template's choice if not given."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an artifact at the output path.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table.")] = False,
 ) -> None:
@@ -48,6 +52,7 @@ def export_command(
         recipe=recipe,
         fuse=fuse,
         certificate=certificate,
+        enable_thinking=think,
         force=force,
     )
 

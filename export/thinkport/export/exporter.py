@@ -137,6 +137,7 @@ def _write(job: _Job, model: ir.Model, records: list[PassRecord], layout: Layout
             recipe=recipe,
             passes=records,
             certificate=certificate,
+            enable_thinking=job.settings.enable_thinking,
         )
         return finish_artifact(
             folder,

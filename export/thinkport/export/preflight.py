@@ -15,7 +15,7 @@ from thinkport.export.quantize import Recipe
 from thinkport.export.quantize.rounding import check_groups
 from thinkport.export.settings import ExportSettings
 from thinkport.export.write.staging import check_space
-from thinkport.export.write.tokenizer_files import check_tokens
+from thinkport.export.write.tokenizer_files import check_default, check_tokens
 
 _SMALL_FILES = 64 << 20  # room for tokenizer, graphs and goldens beside the weights
 _HEAD_STEP = 16  # GroupQueryAttention turns heads of a multiple of it only
@@ -36,6 +36,7 @@ def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
         )
     family.presets(checkpoint.generation_config)
     check_tokens(checkpoint, shape.vocab_size, family.thinking_tokens)
+    check_default(checkpoint, family.thinking_tokens, settings.enable_thinking)
     if settings.quantization is not None:
         _check_groups(family, shape, settings.quantization)
     weights = weights_bytes(family, shape, settings.quantization, fuse=settings.fuse)

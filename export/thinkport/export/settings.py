@@ -24,6 +24,7 @@ class ExportSettings:
         recipe: a recipe's name; None is the default one for int4.
         fuse: False stops before fusing: the graph as traced, a yardstick.
         certificate: whether to hold the artifact against its checkpoint when it is written.
+        enable_thinking: what the artifact's replies do if nobody says otherwise; None leaves it to the chat template.
         force: replace an artifact at `output`.
         workers: threads that quantize; None is one a core.
 
@@ -39,6 +40,7 @@ class ExportSettings:
     recipe: str | None = None
     fuse: bool = True
     certificate: bool = True
+    enable_thinking: bool | None = None
     force: bool = False
     workers: int | None = None
 

@@ -30,6 +30,7 @@ def manifest_record(
     recipe: Recipe,
     passes: list[PassRecord],
     certificate: Certificate | None,
+    enable_thinking: bool | None,
 ) -> Manifest:
     """The manifest, whose `files` are filled in when they are all written."""
     return Manifest(
@@ -46,6 +47,7 @@ def manifest_record(
         chat_template=files.CHAT_TEMPLATE,
         special_tokens=files.special_tokens(checkpoint),
         thinking=files.thinking_ids(checkpoint, family.thinking_tokens),
+        enable_thinking=enable_thinking,
         stop_ids=files.stop_ids(checkpoint),
         sampling=family.presets(checkpoint.generation_config),
         certificate=certificate,

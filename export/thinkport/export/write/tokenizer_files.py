@@ -53,6 +53,25 @@ def check_tokens(checkpoint: Checkpoint, vocab_size: int, thinking: tuple[str, s
             )
 
 
+def check_default(checkpoint: Checkpoint, thinking: tuple[str, str], enable_thinking: bool | None) -> None:
+    """Refuse a default for thinking that the model can't follow.
+
+    Raises:
+        CheckpointError: on without thinking tokens, or off with a template that opens a thought all the same.
+    """
+    start, end = thinking
+    if enable_thinking and thinking_ids(checkpoint, thinking) is None:
+        raise CheckpointError(f"{checkpoint.id} has no {start} and {end}, so it can't think: export without --think")
+    if enable_thinking is False:
+        template = ChatTemplate(checkpoint.chat_template, special_tokens(checkpoint))
+        prompt = template.render([{"role": "user", "content": "a"}], enable_thinking=False)
+        if prompt.rfind(start) > prompt.rfind(end):
+            raise CheckpointError(
+                f"the chat template of {checkpoint.id} always opens a thought, so thinking can't be off: "
+                "export without --no-think"
+            )
+
+
 def added_tokens(checkpoint: Checkpoint) -> dict[str, int]:
     """Ids of the tokenizer's added tokens (`<|im_end|>`, `<think>` …) by their text.
 
