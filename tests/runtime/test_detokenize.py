@@ -1,6 +1,7 @@
 """Streaming text: whole characters only, nothing lost, nothing taken back."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,52 @@ from thinkport.runtime.detokenize import Detokenizer, byte_letters, token_bytes
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.tokenizer import Tokenizer
 
-QWEN3 = Path(__file__).resolve().parents[3] / "shared" / "qwen3"
-needs_qwen3 = pytest.mark.skipif(not QWEN3.is_dir(), reason="the real Qwen3 tokenizer is not beside the repository")
+ROOT = Path(__file__).resolve().parents[2]
+CHECKPOINTS = {"nano": ROOT / "artifacts" / "checkpoints" / "nano-qwen3", "qwen3": ROOT.parent / "shared" / "qwen3"}
+REPLACEMENT = "\ufffd"
+TEXTS = [
+    "🙂🙃",
+    "👩‍👩‍👧‍👦 and 🏳️‍🌈",
+    "🇩🇪👍🏽☃️",
+    "你好，世界。龘𠮷",
+    "안녕하세요",
+    "नमस्ते क्षत्रिय",
+    "مرحبا بالعالم",
+    "Cửa Việt Äpfel",
+    "𝔘𝔫𝔦𝔠𝔬𝔡𝔢",
+    "<think>\n嗯🙂</think>\n\nok<|im_end|>",
+    "\x00\x7f\x80\u07ff\u0800\uffff\U00010000\U0010ffff",
+]
 
 
-@pytest.fixture(scope="session")
-def qwen3() -> Tokenizer:
-    return Tokenizer.from_file(QWEN3 / "tokenizer.json")
+@pytest.fixture(scope="session", params=CHECKPOINTS)
+def real(request) -> Tokenizer:
+    path = CHECKPOINTS[request.param] / "tokenizer.json"
+    if not path.is_file():
+        pytest.skip(f"the {request.param} tokenizer is not there")
+    return Tokenizer.from_file(path)
+
+
+def single_bytes(tokenizer: Tokenizer, text: bytes) -> list[int]:
+    """The ids of bytes taken one by one, as a model may write them."""
+    ids = ids_of_bytes(tokenizer)
+    return [ids[byte] for byte in text]
+
+
+@cache
+def ids_of_bytes(tokenizer: Tokenizer) -> dict[int, int]:
+    spellings = ((token, tokenizer.token(token) or "") for token in range(max(tokenizer.added.values())))
+    return {byte_letters()[spelling]: token for token, spelling in spellings if spelling in byte_letters()}
+
+
+def any_ids(tokenizer: Tokenizer) -> st.SearchStrategy[list[int]]:
+    """Ids of all kinds, bytes and added tokens often, some beyond the vocabulary."""
+    size = max(tokenizer.added.values()) + 100
+    some_bytes = st.binary(min_size=1, max_size=3).map(lambda raw: single_bytes(tokenizer, raw))
+    cut = st.tuples(st.sampled_from(TEXTS), st.integers(1, 5)).map(lambda both: tokenizer.encode(both[0])[: -both[1]])
+    others = st.sampled_from([*tokenizer.added.values()]) | st.integers(0, size)
+    runs = st.one_of(others.map(lambda token: [token]), some_bytes, cut)
+    return st.lists(runs, max_size=12).map(lambda found: [token for run in found for token in run])
 
 
 def pieces(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
@@ -37,19 +77,40 @@ def test_any_ids_stream_to_what_they_decode_to_at_once(tokenizer, ids) -> None:
     assert "".join(pieces(tokenizer, ids)) == tokenizer.decode(ids)
 
 
-@needs_qwen3
-@given(st.lists(st.integers(0, 151_935), max_size=40))
-def test_any_ids_of_qwen3_stream_to_what_they_decode_to_at_once(qwen3, ids) -> None:
-    assert "".join(pieces(qwen3, ids)) == qwen3.decode(ids)
+@given(st.data())
+def test_any_ids_of_a_real_tokenizer_stream_to_what_they_decode_to_at_once(real, data) -> None:
+    ids = data.draw(any_ids(real))
+    assert "".join(pieces(real, ids)) == real.decode(ids)
 
 
-@needs_qwen3
-def test_qwen3s_public_vectors_encode_as_published(qwen3) -> None:
-    texts = (QWEN3 / "tokenizer_vectors.inp").read_text(encoding="utf-8").split("\n__ggml_vocab_test__\n")
-    expected = (QWEN3 / "tokenizer_vectors.out").read_text(encoding="utf-8").split("\n")
-    assert len(texts) >= 46
-    for text, line in zip(texts, expected, strict=False):
-        assert qwen3.encode(text) == [int(number) for number in line.split()], repr(text)
+@given(st.data())
+def test_a_replacement_character_comes_only_where_the_bytes_are_invalid(real, data) -> None:
+    ids = data.draw(any_ids(real))
+    raw = b"".join(token_bytes(real.token(token) or "") for token in ids)
+    streamed = pieces(real, ids)
+    assert "".join(streamed) == raw.decode(errors="replace")
+    if raw == raw.decode(errors="ignore").encode():
+        assert sum(piece.count(REPLACEMENT) for piece in streamed) == raw.count(REPLACEMENT.encode())
+        assert streamed[-1] == ""
+
+
+@given(st.data())
+def test_each_piece_is_as_long_as_whole_characters_allow(real, data) -> None:
+    """What was streamed so far is all of the text but a last character that isn't whole."""
+    ids = real.encode(data.draw(st.lists(st.text() | st.sampled_from(TEXTS), max_size=4).map("".join)))
+    detokenizer, raw, streamed = Detokenizer(real), b"", ""
+    for token in ids:
+        raw += token_bytes(real.token(token) or "")
+        streamed += detokenizer.feed(token)
+        assert streamed == raw.decode(errors="ignore")
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_of_many_bytes_a_character_streams_back_whole(real, text) -> None:
+    for text_ids in (real.encode(text), real.encode_plain(text), single_bytes(real, text.encode())):
+        streamed = pieces(real, text_ids)
+        assert "".join(streamed) == text
+        assert not any(REPLACEMENT in piece for piece in streamed)
 
 
 def test_an_emoji_in_four_tokens_comes_with_its_last(tokenizer) -> None:

@@ -1,58 +1,69 @@
 """Telling a template's own `<|im_end|>` from one that somebody wrote into a message.
 
-Before rendering, every added token spelled in a message has its characters swapped for private ones that nothing else
-in the conversation uses. They pass through the template wherever it puts them, and say on the other side which
-spellings are content. Templates look at content, too (`'</think>' in message.content`): a swapped string therefore
-answers every question as the unswapped one would.
+Who writes the first letter of an added token opens it. Before rendering, the letters with which added tokens begin are
+therefore swapped, in every message, for private ones that nothing else in the conversation uses. They pass through the
+template wherever it puts them, and say on the other side which spellings are content, also those that only came
+together there. Templates look at content, too (`'</think>' in message.content`): a swapped string answers every
+question as the unswapped one would.
 
 Knows strings; must not know templates' syntax or ids.
 """
 
 # ruff: noqa: D102 - Marked's methods are those of str
 
-import re
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any, SupportsIndex
 
-_PRIVATE = range(0xF0000, 0xFFFFE)  # Unicode plane 15, for private use
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.spellings import Spellings
+
+_PRIVATE = (range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))  # Unicode's planes 15 and 16, for private use
 
 
 class Marks:
-    """The swap of one conversation: which private character stands for which character of an added token."""
+    """The swap of one conversation: which private letter stands for which first letter of an added token."""
 
-    def __init__(self, pattern: re.Pattern[str], *sources: Any):
-        """Find private characters that occur nowhere in `sources`, for the spellings that `pattern` matches in them."""
-        self._pattern = pattern
+    def __init__(self, spellings: Spellings, *sources: Any):
+        """Choose private letters for the first letters of `spellings` that occur in the strings of `sources`.
+
+        Raises:
+            InputError: the sources hold so many private letters that none is left.
+        """
         texts = list(_strings(sources))
-        used = {letter for text in texts for letter in text}
-        free = (chr(point) for point in _PRIVATE if chr(point) not in used)
-        spelled = sorted({letter for text in texts for match in pattern.findall(text) for letter in match})
-        self.swapped = dict(zip(spelled, free, strict=False))
-        self._back = str.maketrans({private: letter for letter, private in self.swapped.items()})
-        self._runs = re.compile(f"([{''.join(self.swapped.values())}]+)" if self.swapped else "((?!))")
+        self._spellings = spellings
+        openings = sorted(letter for letter in spellings.openings if any(letter in text for text in texts))
+        self._swapped = dict(zip(openings, _unused_letters(texts, len(openings)), strict=True))
 
     def __bool__(self) -> bool:
-        """Whether any content spells an added token."""
-        return bool(self.swapped)
+        """Whether content could spell an added token, on its own or together with other content."""
+        return bool(self._swapped)
 
     def mark(self, value: Any) -> Any:
-        """A copy of JSON-like data whose strings have their spelled added tokens swapped."""
+        """A copy of JSON-like data whose strings have the first letters of added tokens swapped."""
         if isinstance(value, str):
-            table = str.maketrans(self.swapped)
-            marked = self._pattern.sub(lambda match: match[0].translate(table), value)
-            return Marked.of(marked, self) if marked != value else value
+            marked = value
+            for letter, private in self._swapped.items():
+                marked = marked.replace(letter, private)
+            return value if marked == value else Marked.of(marked, self)
         if isinstance(value, dict):
             return {self.mark(key): self.mark(item) for key, item in value.items()}
-        return [self.mark(item) for item in value] if isinstance(value, list) else value
+        return [self.mark(item) for item in value] if isinstance(value, list | tuple) else value
 
     def unmark(self, text: str) -> str:
-        """The text with its own characters again."""
-        return str.translate(text, self._back)
+        """The text with its own letters again; as long as before."""
+        for letter, private in self._swapped.items():
+            text = str.replace(text, private, letter)
+        return text
 
     def split(self, text: str) -> list[tuple[str, bool]]:
-        """Pieces of rendered text with their own characters, and whether a piece is a spelling from content."""
-        pieces = self._runs.split(text)
-        return [(self.unmark(piece), at % 2 == 1) for at, piece in enumerate(pieces) if piece]
+        """Pieces of rendered text with their own letters, and whether a piece is a spelling from content."""
+        plain, private, pieces, at = self.unmark(text), set(self._swapped.values()), [], 0
+        for start, end in self._spellings.spans(plain):
+            if text[start] in private:
+                pieces += [(plain[at:start], False), (plain[start:end], True)]
+                at = end
+        return [(piece, spelled) for piece, spelled in [*pieces, (plain[at:], False)] if piece]
 
 
 class Marked(str):
@@ -95,7 +106,7 @@ class Marked(str):
         return Marked.of(str.__getitem__(self, key), self._marks)
 
     def __str__(self) -> str:
-        return str.__str__(self)
+        return self  # `str()` is what Jinja's filters begin with
 
     def startswith(self, prefix: Any, *span: Any) -> bool:
         return self._plain().startswith(_plain(prefix), *span)
@@ -109,6 +120,12 @@ class Marked(str):
     def rfind(self, part: str, *span: Any) -> int:
         return self._plain().rfind(_plain(part), *span)
 
+    def index(self, part: str, *span: Any) -> int:
+        return self._plain().index(_plain(part), *span)
+
+    def rindex(self, part: str, *span: Any) -> int:
+        return self._plain().rindex(_plain(part), *span)
+
     def count(self, part: str, *span: Any) -> int:
         return self._plain().count(_plain(part), *span)
 
@@ -121,11 +138,28 @@ class Marked(str):
     def rstrip(self, letters: str | None = None) -> "Marked":
         return self._slice(0, len(self._plain().rstrip(letters)))
 
+    def removeprefix(self, prefix: str) -> "Marked":
+        return self._slice(len(self) - len(self._plain().removeprefix(_plain(prefix))), len(self))
+
+    def removesuffix(self, suffix: str) -> "Marked":
+        return self._slice(0, len(self._plain().removesuffix(_plain(suffix))))
+
     def split(self, separator: str | None = None, maxsplit: SupportsIndex = -1) -> list[Any]:
         return self._at_lengths(self._plain().split(_plain(separator), maxsplit), separator)
 
+    def rsplit(self, separator: str | None = None, maxsplit: SupportsIndex = -1) -> list[Any]:
+        return self._at_lengths(self._plain().rsplit(_plain(separator), maxsplit), separator)
+
+    def splitlines(self, keepends: bool = False) -> list[Any]:
+        return self._at_lengths(self._plain().splitlines(keepends), None)
+
     def partition(self, separator: str) -> tuple[Any, Any, Any]:
         before, found, after = self._plain().partition(_plain(separator))
+        middle, end = len(before), len(self) - len(after)
+        return self._slice(0, middle), self._slice(middle, middle + len(found)), self._slice(end, len(self))
+
+    def rpartition(self, separator: str) -> tuple[Any, Any, Any]:
+        before, found, after = self._plain().rpartition(_plain(separator))
         middle, end = len(before), len(self) - len(after)
         return self._slice(0, middle), self._slice(middle, middle + len(found)), self._slice(end, len(self))
 
@@ -146,6 +180,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
     return value._plain() if isinstance(value, Marked) else value
+
+
+def _unused_letters(texts: list[str], number: int) -> list[str]:
+    used = set[str]().union(*texts) if number else set()
+    unused = list(islice((letter for letter in map(chr, chain(*_PRIVATE)) if letter not in used), number))
+    if len(unused) < number:
+        raise InputError("the messages hold all of Unicode's private letters, expected text: take some out")
+    return unused
 
 
 def _strings(value: Any) -> Iterator[str]:

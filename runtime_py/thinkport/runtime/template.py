@@ -17,10 +17,13 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.marking import Marked
 
 Message = Mapping[str, Any]
 
 _REASONING = ("reasoning_content", "thinking", "reasoning")  # a thought's names; templates read the first
+
+_REFUSALS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)  # a template's code
 
 
 class ChatTemplate:
@@ -89,7 +92,7 @@ class ChatTemplate:
                 add_generation_prompt=add_generation_prompt,
                 **variables,
             )
-        except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+        except (TemplateError, *_REFUSALS) as error:
             raise InputError(f"the chat template refuses these messages: {error}") from error
 
 
@@ -101,7 +104,7 @@ def normalize(messages: Sequence[Message]) -> list[dict[str, Any]]:
     for message in messages:
         if not isinstance(message, Mapping) or "role" not in message:
             raise InputError(f"a message is {message!r}, expected a mapping with role and content")
-        kept = {key: plain_data(value) for key, value in message.items() if value is not None}
+        kept = plain_data({key: value for key, value in message.items() if value is not None})
         thought = next((kept[key] for key in _REASONING if key in kept), None)
         plain.append(kept if thought is None else {"thinking": thought, **kept, "reasoning_content": thought})
     return plain
@@ -113,12 +116,23 @@ def plain_data(value: Any) -> Any:
     Raises:
         InputError: something else is in there.
     """
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
     if isinstance(value, Mapping):
-        return {str(key): plain_data(item) for key, item in value.items()}
+        return {_plain_scalar(key): plain_data(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain_data(item) for item in value]
+    return _plain_scalar(value)
+
+
+def _plain_scalar(value: Any) -> Any:
+    """Text, a number or None, without what a subclass (an enum, say) adds; marked text stays marked."""
+    if value is None or type(value) in (str, int, float, bool, Marked):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
     raise InputError(f"a message holds a {type(value).__name__}, expected text, numbers, lists and mappings only")
 
 

@@ -3,7 +3,6 @@
 Knows byte-level BPE and added tokens such as `<|im_end|>`. Must not know messages or how text is generated.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders
 
 from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.spellings import Spellings
 
 
 class Tokenizer:
@@ -27,8 +27,7 @@ class Tokenizer:
         self._backend = backend
         self._plain = _without_added_tokens(backend)
         self.added = {token.content: number for number, token in backend.get_added_tokens_decoder().items()}
-        longest_first = sorted(self.added, key=len, reverse=True)
-        self.added_pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        self.added_pattern = Spellings(self.added)
 
     @classmethod
     def from_file(cls, path: Path) -> "Tokenizer":

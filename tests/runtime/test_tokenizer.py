@@ -1,0 +1,60 @@
+"""Text to ids and back: Qwen3's published vectors, and files that are no tokenizer of ours."""
+
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer as Backend
+from tokenizers import models
+
+from thinkport.runtime.detokenize import Detokenizer
+from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.tokenizer import Tokenizer
+
+QWEN3 = Path(__file__).resolve().parents[3] / "shared" / "qwen3"
+SEPARATOR = "\n__ggml_vocab_test__\n"
+
+
+@pytest.fixture(scope="session")
+def qwen3() -> Tokenizer:
+    if not QWEN3.is_dir():
+        pytest.skip("the real Qwen3 tokenizer is not beside the repository (../shared/qwen3)")
+    return Tokenizer.from_file(QWEN3 / "tokenizer.json")
+
+
+@pytest.fixture(scope="session")
+def vectors(qwen3) -> list[tuple[str, list[int]]]:
+    """Published texts and their ids; the last text is the empty one after the last separator."""
+    texts = (QWEN3 / "tokenizer_vectors.inp").read_bytes().decode().split(SEPARATOR)
+    lines = (QWEN3 / "tokenizer_vectors.out").read_bytes().decode().split("\n")
+    assert len(texts) == len(lines) == 47
+    return [(text, [int(number) for number in line.split()]) for text, line in zip(texts, lines, strict=True)]
+
+
+def test_qwen3s_47_public_vectors_encode_as_published(qwen3, vectors) -> None:
+    for text, ids in vectors:
+        assert qwen3.encode(text) == ids, repr(text)
+        assert qwen3.encode_plain(text) == ids, repr(text)
+
+
+def test_qwen3s_public_vectors_decode_and_stream_back_to_their_text(qwen3, vectors) -> None:
+    for text, ids in vectors:
+        detokenizer = Detokenizer(qwen3)
+        pieces = [detokenizer.feed(token) for token in ids]
+        assert qwen3.decode(ids) == "".join(pieces) == text
+        assert not any("\ufffd" in piece for piece in pieces), repr(text)
+        assert detokenizer.flush() == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "can't be read as a tokenizer"),
+        ("{}", "can't be read as a tokenizer"),
+        (Backend(models.BPE()).to_str(), "is not byte-level BPE"),
+    ],
+    ids=["empty", "no model", "not byte-level"],
+)
+def test_a_tokenizer_that_cannot_be_streamed_is_an_artifact_error(tmp_path, content, says) -> None:
+    (tmp_path / "tokenizer.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ArtifactError, match=rf"^.*tokenizer\.json.* {says}.*$"):
+        Tokenizer.from_file(tmp_path / "tokenizer.json")
