@@ -77,6 +77,7 @@ def test_a_view_and_values_that_are_no_numbers_are_written_as_they_are(tmp_path:
     write_conversation(tmp_path / "talk", new_conversation(start), source_of(start))
     read = read_conversation(tmp_path / "talk", source_of(start))
     assert same(read, new_conversation(start))
+    assert read.snapshot
     assert [part.tobytes() for part in read.snapshot.parts] == [part.tobytes() for part in start.parts]
 
 

@@ -27,6 +27,13 @@ def held_rows(engine):
     return engine._held.lane.rows[0] if engine._held.lane else []
 
 
+def kept_of(engine):
+    """A snapshot of an engine that holds a sequence."""
+    kept = engine.snapshot()
+    assert kept
+    return kept
+
+
 class SlowSession:
     """A session whose steps wait for `go`, one `entered` at a time."""
 
@@ -264,7 +271,7 @@ def test_a_snapshot_restores_what_was_held(new_session) -> None:
     session = new_session()
     engine = Engine(session)
     said = run(engine, START)
-    ids, snapshot = engine.snapshot()
+    ids, snapshot = kept_of(engine)
     assert ids == engine.ids == held_rows(engine)
     session.steps.clear()
     other = Engine(session)
@@ -277,7 +284,7 @@ def test_a_snapshot_leaves_a_reply_in_progress_as_it_is(new_session) -> None:
     engine = Engine(new_session())
     reply = engine.generate(START, Sampler(GREEDY), max_tokens=3)
     tokens = [next(reply)]
-    assert engine.snapshot()[0] == START
+    assert kept_of(engine)[0] == START
     assert tokens + list(reply) == run(Engine(new_session()), START)
 
 
@@ -294,7 +301,7 @@ def test_an_engine_without_a_sequence_has_no_snapshot(new_session) -> None:
 def test_a_snapshot_of_other_ids_is_refused(new_session, ids, says) -> None:
     engine = Engine(new_session())
     engine.prefill([5, 6, 7])
-    _, snapshot = engine.snapshot()
+    _, snapshot = kept_of(engine)
     with pytest.raises(InputError, match=says):
         engine.restore(ids, snapshot)
     assert engine.ids == [5, 6, 7]

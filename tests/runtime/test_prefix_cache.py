@@ -27,7 +27,8 @@ class LongWay:
     """Entries as lists of ids, the most recently used last."""
 
     def __init__(self, limit: int):
-        self.limit, self.entries = limit, []
+        self.limit = limit
+        self.entries: list[list[int]] = []
 
     def put(self, ids) -> bool:
         if len(ids) * TOKEN > self.limit:
@@ -78,6 +79,7 @@ def test_an_entry_serves_a_prompt_that_shares_its_first_tokens_only() -> None:
     cache = PrefixCache(1000)
     cache.put([1, 2, 3, 4], snapshot_of([1, 2, 3, 4]))
     found = cache.longest([1, 2, 9])
+    assert found
     assert ids_in(found) == [1, 2]
     assert ids_in(KvSnapshot(parts=(-found.parts[1], found.parts[0]))) == [1, 2], "keys and values are cut alike"
     assert cache.longest([2, 1]) is None

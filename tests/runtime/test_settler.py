@@ -87,12 +87,19 @@ def test_a_dropped_settler_ends_its_work() -> None:
 
 def test_work_may_hold_the_last_reference_to_its_settler() -> None:
     settler, go = Settler(), Event()
-    owner = [settler]
-    settler.start(lambda stop: (go.wait(), owner.clear()))
-    thread = settler._job._thread
+    owner, threads = [settler], []
+
+    def work(stop: Event) -> None:
+        threads.append(current_thread())
+        go.wait()
+        owner.clear()
+
+    settler.start(work)
     del settler
     go.set()
-    thread.join()
+    while not threads:
+        pass
+    threads[0].join()
     assert not owner
 
 
