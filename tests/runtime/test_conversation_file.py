@@ -136,11 +136,33 @@ def test_a_kv_cache_of_another_source_is_refused_and_its_messages_are_not(writte
     assert (read.data, read.ids, read.snapshot) == (DATA, [], None)
 
 
-def rewritten_head(path: Path, **changes) -> None:
+def rewrite(path: Path, change, method=zipfile.ZIP_STORED) -> None:
+    """Make a whole zip again of the members (names to bytes) that `change` returns."""
     with zipfile.ZipFile(path) as archive:
-        head = json.loads(archive.read("conversation.json")) | changes
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("conversation.json", json.dumps(head))
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in change(members).items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("name", ["conversation.json", "ids.npy", "kv/0.key.npy", "kv/0.value.npy"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda content: content[:-1], lambda content: content + b"?", lambda content: None],
+    ids=["short", "long", "missing"],
+)
+def test_a_whole_zip_with_a_member_too_short_too_long_or_missing_is_refused(written, name, change) -> None:
+    path, _, source = written
+    rewrite(path, lambda members: {n: c for n, c in (members | {name: change(members[name])}).items() if c is not None})
+    with pytest.raises(ArtifactError, match="damaged"):
+        read_conversation(path, source)
+
+
+def test_a_compressed_zip_is_refused_since_it_may_unpack_to_any_size(written) -> None:
+    path, _, source = written
+    rewrite(path, lambda members: members, zipfile.ZIP_DEFLATED)
+    with pytest.raises(ArtifactError, match="by method 8, expected them stored"):
+        read_conversation(path, source)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +176,8 @@ def rewritten_head(path: Path, **changes) -> None:
 )
 def test_a_head_that_this_version_does_not_read_is_refused(written, changes, says) -> None:
     path, _, source = written
-    rewritten_head(path, **changes)
+    name = "conversation.json"
+    rewrite(path, lambda members: {name: json.dumps(json.loads(members[name]) | changes)})
     with pytest.raises(ArtifactError, match=says):
         read_conversation(path, source)
 

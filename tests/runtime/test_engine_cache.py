@@ -93,12 +93,12 @@ def test_a_prompt_that_is_a_stored_start_runs_its_last_token(new_session) -> Non
 
 
 @pytest.mark.parametrize(
-    ("shareable", "options"),
-    [(15, {}), (0, {}), (-3, {}), (20, {"several_tokens_over_past": False})],
-    ids=["too short", "nothing", "negative", "a graph that runs a prompt in one step"],
+    ("shareable", "limit", "options"),
+    [(15, LARGE, {}), (0, LARGE, {}), (-3, LARGE, {}), (20, 0, {}), (24, LARGE, {"several_tokens_over_past": False})],
+    ids=["too short", "nothing", "negative", "a prefix cache of 0", "a graph that runs a prompt in one step"],
 )
-def test_a_start_that_is_not_worth_it_is_not_stored(new_session, shareable, options) -> None:
-    session, prefixes = new_session(**options), PrefixCache(LARGE)
+def test_a_start_that_is_not_worth_it_is_neither_stored_nor_run_apart(new_session, shareable, limit, options) -> None:
+    session, prefixes = new_session(**options), PrefixCache(limit)
     run(Engine(session, prefixes), [*START, 1, 2, 3, 4], shareable=shareable, max_tokens=1)
     assert prefixes.bytes == 0
     assert session.steps == ([8, 8, 8] if session.several_tokens_over_past else [24])

@@ -94,6 +94,16 @@ def test_the_least_recently_used_entry_goes_first() -> None:
     assert [ids_in(cache.longest([token])) for token in (1, 2, 3)] == [[1], [], [3]]
 
 
+@pytest.mark.parametrize("use", [lambda cache: cache.covers([1]), lambda cache: cache.put([1], snapshot_of([1]))])
+def test_asking_for_an_entry_or_storing_it_again_uses_it(use) -> None:
+    cache = PrefixCache(3 * TOKEN)
+    cache.put([1, 2], snapshot_of([1, 2]))
+    cache.put([3], snapshot_of([3]))
+    use(cache)
+    cache.put([4], snapshot_of([4]))
+    assert [ids_in(cache.longest([token, 2])) for token in (1, 3, 4)] == [[1, 2], [], [4]]
+
+
 def test_what_alone_is_too_large_is_refused_and_drops_nothing() -> None:
     cache = PrefixCache(2 * TOKEN)
     assert cache.put([1, 2], snapshot_of([1, 2]))

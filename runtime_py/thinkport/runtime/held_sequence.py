@@ -24,7 +24,7 @@ class HeldSequence:
         self.lane: Lane | None = None
         self._session: LaneSource | None = session
         self._several, self._chunk = session.several_tokens_over_past, session.prefill_chunk
-        self._prefixes = prefixes if prefixes and prefixes.limit_bytes else None
+        self._prefixes = prefixes if prefixes and prefixes.limit_bytes and self._several else None
         self._boundary = 0  # where the start that is to be shared ends; 0 where none is
 
     def open(self, batch: int) -> Lane:
@@ -120,11 +120,11 @@ class HeldSequence:
         return self._several or tokens <= _FEW
 
     def _stored(self, wanted: list[int]) -> KvSnapshot | None:
-        return self._prefixes.longest(wanted) if self._prefixes and self._several else None
+        return self._prefixes.longest(wanted) if self._prefixes else None
 
     def _end_of_start(self, start: list[int]) -> int:
         """The length of a start that is to be shared: one that is worth it, has to be run and is not stored yet."""
-        if not self._prefixes or not self._several or len(start) < max(_WORTH, len(self.ids) + 1):
+        if not self._prefixes or len(start) < max(_WORTH, len(self.ids) + 1):
             return 0
         return 0 if self._prefixes.covers(start) else len(start)
 
