@@ -9,6 +9,7 @@ from hypothesis import settings
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
+from thinkport.runtime.kv_snapshot import KvSnapshot, layout_of
 from thinkport.runtime.manifest import Manifest, ThinkingIds
 from thinkport.runtime.model import Model
 from thinkport.runtime.template import ChatTemplate
@@ -55,6 +56,15 @@ class FakeLane:
     def trim(self, length: int) -> None:
         self.rows = [row[:length] for row in self.rows]
 
+    def read(self, length: int) -> KvSnapshot:
+        """Keys and values are the ids themselves."""
+        assert 1 <= length <= self.length
+        ids = np.array(self.rows[0][:length], np.float32)
+        return KvSnapshot(parts=(ids[None, None, :, None], ids[None, None, :, None]))
+
+    def write(self, snapshot: KvSnapshot) -> None:
+        self.rows = [[int(token) for token in snapshot.parts[0][0, 0, :, 0]]]
+
 
 class FakeSession:
     """Lanes over a made-up model; `steps` are the sizes of all steps."""
@@ -64,6 +74,7 @@ class FakeSession:
         self.several_tokens_over_past = several_tokens_over_past
         self.ragged_batches = True
         self.vocab_size, self.context_length, self.prefill_chunk = 300, context_length, 8
+        self.kv_layout = layout_of(np.float32, 1, 1, 1)
         self.steps: list[int] = []
 
     def open_lane(self, batch: int = 1) -> FakeLane:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.runtime.engine import Engine, Finish, Origin, common_prefix
+from thinkport.runtime.engine import Engine, Finish, Origin
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.held_sequence import common_prefix
 from thinkport.runtime.sampling import Sampler, SamplingSettings
 
 GREEDY = SamplingSettings(temperature=0)

@@ -1,24 +1,29 @@
-"""The token loop: ids in, ids out, over one lane of a session.
+"""The token loop: ids in, ids out, over one held sequence.
 
-Knows ids, the KV cache's length and a sampler. Must not know text, templates or thoughts: a budget is ids that the
-caller puts into the queue of forced ones.
+Knows ids, a sampler and whose turn it is. Must not know text, templates or thoughts: a budget is ids that the caller
+puts into the queue of forced ones.
 """
 
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
-from threading import Event
+from itertools import count as counting
+from threading import Event, RLock
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.held_sequence import HeldSequence
+from thinkport.runtime.kv_snapshot import KvSnapshot
+from thinkport.runtime.prefix_cache import PrefixCache
 from thinkport.runtime.requests import check_batch, check_keep, check_lengths, check_limit, check_prompt
 from thinkport.runtime.sampling import Sampler
-from thinkport.runtime.session import Lane, LaneSource, Logits
+from thinkport.runtime.session import LaneSource, Logits
 
-_FEW = 16  # tokens worth feeding one by one to a graph that takes several only over an empty cache
+_CLOSED = "the model is closed: load it again"
 
 
 class Origin(StrEnum):
@@ -45,16 +50,26 @@ class Token(NamedTuple):
     finish: Finish | None
 
 
-class Engine:
-    """One sequence (or batch) with its KV cache; make one a conversation. Use it from one thread, cancel from any."""
+class _SupersededError(InputError):
+    """A later use has the KV cache now."""
 
-    def __init__(self, session: LaneSource):
+
+class Engine:
+    """One sequence (or batch) with its KV cache; make one a conversation.
+
+    Use it from one thread; `cancel` and `close` may come from any. A use that begins while another one goes on, in
+    whatever thread, ends it at its next step: a reply raises `InputError`, a prefill returns False.
+    """
+
+    def __init__(self, session: LaneSource, prefixes: PrefixCache | None = None):
+        """`prefixes` gives and takes starts of prompts; engines of the same graph may have it in common."""
         self._session: LaneSource | None = session
-        self.ids: list[int] = []  # what the KV cache holds of the one sequence that `generate` runs
-        self.reused = 0  # tokens of the last prompt that were in the KV cache already
-        self._lane: Lane | None = None
+        self.reused = 0  # tokens of the last prompt that were not run, since this or the prefix cache had them
+        self._held = HeldSequence(session, prefixes)
         self._cancelled = Event()
-        self._run = 0  # counts what used the KV cache, so that a reply knows when it is no longer its own
+        self._lock = RLock()  # held for a step, a rewind or a close; a signal handler may close within a step
+        self._uses = counting(1)
+        self._use = 0  # the latest one, so that a reply knows when the KV cache is no longer its own
 
     @property
     def session(self) -> LaneSource:
@@ -64,8 +79,13 @@ class Engine:
             InputError: the engine was closed.
         """
         if self._session is None:
-            raise InputError("the model is closed: load it again")
+            raise InputError(_CLOSED)
         return self._session
+
+    @property
+    def ids(self) -> list[int]:
+        """What the KV cache holds of the one sequence that `generate` and `prefill` run."""
+        return list(self._held.ids)
 
     def generate(
         self,
@@ -75,12 +95,14 @@ class Engine:
         stop_ids: Collection[int] = (),
         max_tokens: int | None = None,
         forced: deque[int] | None = None,
+        shareable: int = 0,
     ) -> Iterator[Token]:
         """Yield the reply's tokens, the last with the reason why it is the last.
 
         What the KV cache shares with the start of `prompt` is kept and the rest prefilled. Ids that the caller puts
         into `forced` between two tokens come next, in place of sampled ones; they count as tokens but never stop.
-        Any later use of the engine ends this reply: to go on with it is an `InputError`.
+        Other conversations are likely to begin with the first `shareable` ids: they are run as pieces of their own
+        and go to the prefix cache. Any later use of the engine ends this reply: to go on with it is an `InputError`.
 
         Raises:
             InputError: on the call, before any token, if the prompt is empty, too long or not of this vocabulary,
@@ -92,41 +114,93 @@ class Engine:
         limit = room if max_tokens is None else min(max_tokens, room)
         last = Finish.LENGTH if limit == max_tokens else Finish.CONTEXT
         self._cancelled.clear()
-        self._run += 1
-        return self._loop(
-            prompt_ids, sampler, frozenset(stop_ids), limit, last, deque() if forced is None else forced, self._run
-        )
+        queue = deque() if forced is None else forced
+        return self._loop(prompt_ids, shareable, sampler, frozenset(stop_ids), limit, last, queue, self._begin())
 
     def _loop(
         self,
         prompt: list[int],
+        shareable: int,
         sampler: Sampler,
         stop_ids: frozenset[int],
         limit: int,
         last: Finish,
         forced: deque[int],
-        run: int,
+        use: int,
     ) -> Iterator[Token]:
-        self._check_current(run)
+        self._check_current(use)
         sampler.start(prompt)
-        pending = self._rewind(prompt)
+        pending = self._rewind(prompt, shareable, use)
         for count in range(1, limit + 1):
             if forced:
                 token, origin = forced.popleft(), Origin.FORCED
             else:
-                logits = self._feed(pending)
+                logits = self._feed(pending, use)
                 if logits is None:
                     yield Token(None, Origin.SAMPLED, Finish.CANCELLED)
                     return
                 token, origin, pending = sampler.draw(logits), Origin.SAMPLED, []
+                self._check_current(use)  # or a later step may have overwritten the logits
             sampler.accept(token)
             pending.append(token)
             finish = Finish.STOP if origin is Origin.SAMPLED and token in stop_ids else None
             finish = finish or (last if count == limit else None)
             yield Token(token, origin, finish)
-            self._check_current(run)
+            self._check_current(use)
             if finish:
                 return
+
+    def prefill(self, ids: Sequence[int], *, stop: Event | None = None) -> bool:
+        """Make the KV cache hold exactly `ids`, so that a prompt that begins with them pays only for its rest.
+
+        False if it does not hold them: `stop` was set or a later use began, where what was run is kept, or the graph
+        takes several tokens over an empty cache only and too many are missing, where nothing is done.
+
+        Raises:
+            InputError: ids that can't be a prompt, or the engine is closed, be it meanwhile.
+        """
+        wanted = check_prompt(ids, self.session).tolist()
+        try:
+            return self._prefill(wanted, stop or Event(), self._begin())
+        except _SupersededError:
+            return False
+
+    def _prefill(self, wanted: list[int], stop: Event, use: int) -> bool:
+        with self._alone(use) as held:
+            if stop.is_set() or not held.in_reach(wanted):
+                return False
+            shared = held.rewind(wanted, len(wanted))
+        for piece in held.pieces(wanted[shared:]):
+            if stop.is_set():
+                return False
+            with self._alone(use):
+                held.run(piece)
+        return True
+
+    def snapshot(self) -> tuple[list[int], KvSnapshot] | None:
+        """The ids that the KV cache holds and a copy of their keys and values; None where it holds no sequence.
+
+        A reply or prefill in progress goes on.
+
+        Raises:
+            InputError: the engine is closed.
+        """
+        with self._lock:
+            self._check_current(self._use)
+            kept = self._held.read()
+            return (self.ids, kept) if kept else None
+
+    def restore(self, ids: Sequence[int], snapshot: KvSnapshot) -> None:
+        """Make the KV cache hold `ids` by a snapshot of them, from an engine of the same graph.
+
+        Raises:
+            InputError: ids that can't be a prompt, or a snapshot of other tokens or of another KV layout.
+        """
+        wanted = check_prompt(ids, self.session).tolist()
+        if len(wanted) != snapshot.length:
+            raise InputError(f"{len(wanted)} ids and a KV snapshot of {snapshot.length} tokens, expected as many")
+        with self._alone(self._begin()) as held:
+            held.write(wanted, snapshot)
 
     def cancel(self) -> None:
         """End the reply in progress before its next token, or between two pieces of its prompt; from any thread."""
@@ -149,72 +223,59 @@ class Engine:
         Raises:
             InputError: whatever the model or GroupQueryAttention can't take, such as left padding.
         """
-        past = self._lane.length if self._lane else 0
-        array = check_batch(ids, past, self._lane.batch if self._lane else None, self.session)
+        lane = self._held.lane
+        past = lane.length if lane else 0
+        array = check_batch(ids, past, lane.batch if lane else None, self.session)
         real = check_lengths(array, past, lengths, attention_mask, self.session)
         check_keep(keep, real)
-        lane = self._open(len(array))
-        self._run += 1
-        self.ids = []  # no longer the sequence of `generate`
-        columns = array.shape[1]
-        if past and columns > 1 and not self.session.several_tokens_over_past:
-            return np.concatenate([lane.step(array[:, i : i + 1]).copy() for i in range(columns)], axis=1)[:, -keep:]
-        kept = lane.step(array, real, keep + columns - int(real.min()))
-        first = kept.shape[1] - columns + real - keep
-        return np.stack([row[start : start + keep] for row, start in zip(kept, first, strict=True)])
+        with self._alone(self._begin()) as held:
+            return held.run_batch(array, real, keep)
 
     def reset(self) -> None:
         """Forget every token and free the KV cache."""
-        self._lane = None
-        self.ids = []
-        self._run += 1
+        self._begin()
+        with self._lock:
+            self._held.clear()
 
     def close(self) -> None:
-        """Let go of the KV cache and of the session; the engine can't be used any more."""
-        self._session = self._lane = None
-        self.ids = []
+        """Let go of the KV cache and of the session once the step in progress ends; the engine can't be used any more.
 
-    def _check_current(self, run: int) -> None:
-        if run != self._run:
-            raise InputError("another reply was begun over this KV cache: end one reply first, or use two chats")
+        From any thread: a reply or prefill in another one ends with an `InputError`.
+        """
+        self._session = None
+        with self._lock:
+            self._held.close()
 
-    def _open(self, batch: int) -> Lane:
-        if self._lane is None or self._lane.batch != batch:
-            self._lane = self.session.open_lane(batch)
-        return self._lane
+    def _begin(self) -> int:
+        """A new use. It waits for no lock: between two steps of an earlier use there is little time to get one."""
+        self._use = use = next(self._uses)
+        return use
 
-    def _rewind(self, prompt: list[int]) -> list[int]:
-        """Trim the KV cache to what it shares with the prompt; return the rest, which is at least one token."""
-        shared = common_prefix(self.ids, prompt[:-1])
-        rest = len(prompt) - shared
-        if not self.session.several_tokens_over_past and rest > _FEW:
-            shared = 0
-        self._open(1).trim(shared)
-        self.ids = self.ids[:shared]
-        self.reused = shared
-        return prompt[shared:]
+    def _check_current(self, use: int) -> None:
+        if self._session is None:
+            raise InputError(_CLOSED)
+        if use != self._use:
+            raise _SupersededError("another reply was begun over this KV cache: end one reply first, or use two chats")
 
-    def _feed(self, pending: list[int]) -> npt.NDArray[np.float32] | None:
+    @contextmanager
+    def _alone(self, use: int) -> Iterator[HeldSequence]:
+        """The held sequence for one step of a use that is still the latest."""
+        with self._lock:
+            self._check_current(use)
+            yield self._held
+
+    def _rewind(self, prompt: list[int], shareable: int, use: int) -> list[int]:
+        """Hold what is to be had of the prompt without running it; the rest, which is at least one token."""
+        with self._alone(use) as held:
+            self.reused = held.rewind(prompt, len(prompt) - 1, shareable)
+        return prompt[self.reused :]
+
+    def _feed(self, pending: list[int], use: int) -> npt.NDArray[np.float32] | None:
         """Run `pending` in pieces; the logits (vocabulary,) after its last token, or None once cancelled."""
-        lane = self._open(1)
         logits = None
-        at = 0
-        while at < len(pending):
+        for piece in self._held.pieces(pending):
             if self._cancelled.is_set():
                 return None
-            piece = pending[at : at + self._piece(len(pending))]
-            logits = lane.step(np.array([piece], np.int64))[0, -1]
-            self.ids += piece
-            at += len(piece)
+            with self._alone(use) as held:
+                logits = held.run(piece)
         return None if self._cancelled.is_set() else logits
-
-    def _piece(self, pending: int) -> int:
-        """How many tokens the next step takes."""
-        if self.session.several_tokens_over_past:
-            return self.session.prefill_chunk
-        return 1 if self.ids else pending
-
-
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many ids `a` and `b` have in common at their start."""
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

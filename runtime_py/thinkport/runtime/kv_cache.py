@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.kv_snapshot import KvSnapshot, layout_of
 from thinkport.runtime.manifest import KvLayout, ModelShape
 
 STEP = 256  # tokens of capacity at first; it doubles up to LINEAR and then grows by LINEAR
@@ -35,6 +37,7 @@ class KvCache(ABC):
     def __init__(self, ort: ModuleType, binding: Any, model: ModelShape, layout: KvLayout, device: str, batch: int):
         self._ort, self._binding, self._model, self._device = ort, binding, model, device
         self._dtype = np.dtype(layout.dtype)
+        self._values: list[Any] = []  # a key and a value for each layer in turn
         self.batch = batch
         self.lengths: npt.NDArray[np.int64] = np.zeros(batch, np.int64)
         names = [f"{layer}.{part}" for layer in range(model.layers) for part in ("key", "value")]
@@ -58,6 +61,35 @@ class KvCache(ABC):
     def trim(self, length: int) -> None:
         """Forget every token from `length` on."""
 
+    @abstractmethod
+    def write(self, snapshot: KvSnapshot) -> None:
+        """Hold the tokens of `snapshot` and no others; nothing of it is kept.
+
+        Raises:
+            InputError: it is of another layout, or longer than the model's context; the cache is as before.
+        """
+
+    def read(self, length: int) -> KvSnapshot:
+        """The first `length` tokens of the one sequence, one buffer after the other.
+
+        `numpy()` is the buffer itself on the CPU, of which only these tokens are copied, and elsewhere a copy of it.
+        """
+        assert self.batch == 1, "a snapshot is of one sequence"
+        assert 1 <= length <= self.length, "a snapshot is of tokens that are held"
+        return KvSnapshot(parts=tuple(np.array(value.numpy()[:, :, :length], order="C") for value in self._values))
+
+    def _check_fits(self, snapshot: KvSnapshot) -> None:
+        assert self.batch == 1, "a snapshot is of one sequence"
+        model = self._model
+        own = layout_of(self._dtype, model.layers, model.kv_heads, model.head_dim)
+        if snapshot.layout != own:
+            raise InputError(f"the KV snapshot is {snapshot.layout}, expected {own}: take it from the same graph")
+        if snapshot.length > model.context_length:
+            raise InputError(
+                f"the KV snapshot has {snapshot.length} tokens, the model's context is {model.context_length}: "
+                "take its first tokens only"
+            )
+
     def _shape(self, tokens: int) -> tuple[int, int, int, int]:
         return (self.batch, self._model.kv_heads, tokens, self._model.head_dim)
 
@@ -71,7 +103,6 @@ class InPlaceCache(KvCache):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self._capacity = 0
-        self._values: list[Any] = []
 
     def prepare(self, total: int) -> None:
         if total > self._capacity:
@@ -82,6 +113,22 @@ class InPlaceCache(KvCache):
 
     def trim(self, length: int) -> None:
         self.lengths = np.minimum(self.lengths, length)
+
+    def write(self, snapshot: KvSnapshot) -> None:
+        self._check_fits(snapshot)
+        self.trim(0)  # a growth then copies nothing
+        self.prepare(snapshot.length)
+        for value, part in zip(self._values, snapshot.parts, strict=True):
+            self._fill(value, part)
+        self.lengths = np.array([snapshot.length], np.int64)
+
+    def _fill(self, value: Any, part: npt.NDArray[Any]) -> None:
+        """Put a part at the start of a buffer, which stays where it is and bound; only the CPU's memory is at hand."""
+        at_hand = self._device == "cpu"
+        buffer = value.numpy() if at_hand else np.zeros(self._shape(self._capacity), self._dtype)
+        buffer[:, :, : part.shape[2]] = part
+        if not at_hand:
+            value.update_inplace(buffer)
 
     def _grow(self, capacity: int) -> None:
         """Move to larger buffers one at a time, so that the peak is one buffer above the new size."""
@@ -118,6 +165,12 @@ class AppendedCache(KvCache):
         if length < self.length:
             self._values = [self._value(np.ascontiguousarray(v.numpy()[:, :, :length])) for v in self._values]
             self.lengths = np.minimum(self.lengths, length)
+
+    def write(self, snapshot: KvSnapshot) -> None:
+        """A copy for each buffer even where the snapshot's own would do: a lane must not keep a shared one alive."""
+        self._check_fits(snapshot)
+        self._values = [self._value(np.array(part, order="C")) for part in snapshot.parts]
+        self.lengths = np.array([snapshot.length], np.int64)
 
     def _bind_presents(self) -> None:
         """Ask for fresh presents. Outputs come back in the order first bound, so the constructor binds these first."""

@@ -275,3 +275,15 @@ def hash_file(path: Path) -> str:
         while block := file.read(_HASH_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def fingerprint(folder: Path) -> str:
+    """The sha256 of an artifact's manifest, which lists every other file's: two artifacts with one have one content.
+
+    Raises:
+        ArtifactError: no manifest can be read there.
+    """
+    try:
+        return hash_file(folder / MANIFEST_NAME)
+    except OSError as error:
+        raise ArtifactError(f"{folder / MANIFEST_NAME} can't be read ({error}): export the artifact again") from error

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.kv_cache import AppendedCache, InPlaceCache, KvCache
+from thinkport.runtime.kv_snapshot import KvSnapshot, layout_of
 from thinkport.runtime.manifest import Graph, ModelShape
 from thinkport.runtime.threads import physical_cores
 
@@ -45,6 +46,16 @@ class Lane(Protocol):
     def trim(self, length: int) -> None:
         """Forget every token from `length` on."""
 
+    def read(self, length: int) -> KvSnapshot:
+        """A copy of the first `length` tokens of a lane of one sequence."""
+
+    def write(self, snapshot: KvSnapshot) -> None:
+        """Make a lane of one sequence hold the tokens of `snapshot` and no others.
+
+        Raises:
+            InputError: the snapshot is of another KV layout or longer than the context; the lane is as before.
+        """
+
 
 class LaneSource(Protocol):
     """What the engine needs of a session; tests put a written fake here."""
@@ -68,6 +79,10 @@ class LaneSource(Protocol):
     @property
     def ragged_batches(self) -> bool:
         """Whether the rows of a batch may differ in length."""
+
+    @property
+    def kv_layout(self) -> str:
+        """The layout of its lanes' KV snapshots, as `KvSnapshot.layout` has it."""
 
     def open_lane(self, batch: int = 1) -> Lane:
         """An empty lane."""
@@ -119,6 +134,10 @@ class Session:
         """Only in place does a row's next token overwrite its padding; appended, the padding would stay between."""
         return self.graph.kv.in_place
 
+    @property
+    def kv_layout(self) -> str:
+        return layout_of(self.graph.kv.dtype, self.model.layers, self.model.kv_heads, self.model.head_dim)
+
     def open_lane(self, batch: int = 1) -> "OrtLane":
         return OrtLane(self, batch)
 
@@ -145,6 +164,12 @@ class OrtLane:
 
     def trim(self, length: int) -> None:
         self._cache.trim(length)
+
+    def read(self, length: int) -> KvSnapshot:
+        return self._cache.read(length)
+
+    def write(self, snapshot: KvSnapshot) -> None:
+        self._cache.write(snapshot)
 
     def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
         columns = ids.shape[1]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from thinkport.export.certify.graph_logits import CHUNK, DECODED, graph_logits, steps
+from thinkport.runtime.kv_snapshot import KvSnapshot
 from thinkport.runtime.session import Ids, Logits
 
 
@@ -18,6 +19,7 @@ class FakeSession:
     vocab_size: int = 100
     context_length: int = 1000
     ragged_batches: bool = True
+    kv_layout: str = "none"
     taken: list[int] = field(default_factory=list)
     batch: int = 1
     length: int = 0
@@ -31,6 +33,12 @@ class FakeSession:
 
     def trim(self, length: int) -> None:
         raise AssertionError("nothing is to be forgotten")
+
+    def read(self, length: int) -> KvSnapshot:
+        raise AssertionError("nothing is to be copied")
+
+    def write(self, snapshot: KvSnapshot) -> None:
+        raise AssertionError("nothing is to be copied")
 
 
 @pytest.mark.parametrize("tokens", [1, 2, DECODED, DECODED + 1, 25, 48])

@@ -1,0 +1,134 @@
+"""The tokens that an engine's KV cache holds: kept from prompt to prompt, run in pieces, shared through a prefix cache.
+
+Knows ids, a lane and prefixes. Must not know sampling, replies or threads: its engine lets in one thread at a time.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from thinkport.runtime.kv_snapshot import KvSnapshot
+from thinkport.runtime.prefix_cache import PrefixCache
+from thinkport.runtime.session import Ids, Lane, LaneSource, Logits
+
+_FEW = 16  # tokens worth feeding one by one to a graph that takes several only over an empty cache
+_WORTH = 16  # tokens that are worth copying a snapshot rather than running them
+
+
+class HeldSequence:
+    """One sequence (or batch) and its KV cache."""
+
+    def __init__(self, session: LaneSource, prefixes: PrefixCache | None = None):
+        self.ids: list[int] = []  # what the KV cache holds of one sequence; empty where it holds a batch
+        self.lane: Lane | None = None
+        self._session: LaneSource | None = session
+        self._several, self._chunk = session.several_tokens_over_past, session.prefill_chunk
+        self._prefixes = prefixes if prefixes and prefixes.limit_bytes and self._several else None
+        self._boundary = 0  # where the start that is to be shared ends; 0 where none is
+
+    def open(self, batch: int) -> Lane:
+        """The lane if it is of `batch` sequences, or else a new one in its place."""
+        if self.lane is None or self.lane.batch != batch:
+            assert self._session, "a closed engine runs no steps"
+            self.ids, self.lane = [], self._session.open_lane(batch)
+        return self.lane
+
+    def clear(self) -> None:
+        """Forget every token and free the KV cache."""
+        self.ids, self.lane = [], None
+
+    def close(self) -> None:
+        """Forget every token and let go of the session."""
+        self.clear()
+        self._session = None
+
+    def rewind(self, wanted: list[int], most: int, shareable: int = 0) -> int:
+        """Hold a start of `wanted` of at most `most` tokens, the longest to be had without running one; its length.
+
+        The first `shareable` tokens go to the prefix cache when `pieces` runs them.
+        """
+        shared = common_prefix(self.ids, wanted[:most])
+        if not self._in_few_steps(len(wanted) - shared):
+            shared = 0
+        stored = self._stored(wanted[:most])
+        if stored and stored.length >= shared + _WORTH:
+            shared = stored.length
+            self.write(wanted[:shared], stored)
+        self.open(1).trim(shared)
+        self.ids = wanted[:shared]
+        self._boundary = self._end_of_start(wanted[: max(shareable, 0)])
+        return shared
+
+    def in_reach(self, wanted: list[int]) -> bool:
+        """Whether `wanted` can be run over what the KV cache shares with it."""
+        return self._in_few_steps(len(wanted) - common_prefix(self.ids, wanted))
+
+    def pieces(self, pending: Sequence[int]) -> Iterator[Sequence[int]]:
+        """What the next steps take of `pending`; each piece has to be `run` before the next one is asked for."""
+        at = 0
+        while at < len(pending):
+            piece = pending[at : at + self._piece(len(pending))]
+            yield piece
+            at += len(piece)
+
+    def run(self, piece: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Run a piece in one step; the logits (vocabulary,) after its last token, valid until the next step."""
+        lane = self.open(1)
+        logits: npt.NDArray[np.float32] = lane.step(np.array([piece], np.int64))[0, -1]
+        self.ids += piece
+        if self._prefixes and len(self.ids) == self._boundary:
+            self._prefixes.put(self.ids, lane.read(self._boundary))
+        return logits
+
+    def run_batch(self, ids: Ids, lengths: Ids, keep: int) -> Logits:
+        """Run checked ids (batch, sequence) over what the lane holds, which is then no sequence of known ids.
+
+        Returns the last `keep` logits of each row's `lengths`, float32 (batch, keep, vocabulary), the caller's own.
+        """
+        self.ids = []
+        lane = self.open(len(ids))
+        columns = ids.shape[1]
+        if lane.length and columns > 1 and not self._several:
+            return np.concatenate([lane.step(ids[:, i : i + 1]).copy() for i in range(columns)], axis=1)[:, -keep:]
+        kept = lane.step(ids, lengths, keep + columns - int(lengths.min()))
+        first = kept.shape[1] - columns + lengths - keep
+        return np.stack([row[start : start + keep] for row, start in zip(kept, first, strict=True)])
+
+    def read(self) -> KvSnapshot | None:
+        """The keys and values of `ids`, copied; None where no sequence is held."""
+        return self.lane.read(len(self.ids)) if self.ids and self.lane else None
+
+    def write(self, ids: list[int], snapshot: KvSnapshot) -> None:
+        """Hold `ids` and no other tokens.
+
+        Raises:
+            InputError: the snapshot does not fit this graph; no sequence is held then.
+        """
+        self.ids = []
+        self.open(1).write(snapshot)
+        self.ids = list(ids)
+
+    def _piece(self, pending: int) -> int:
+        """How many tokens the next step takes."""
+        if not self._several:
+            return 1 if self.ids else pending
+        left = self._boundary - len(self.ids)
+        return min(left, self._chunk) if left > 0 else self._chunk
+
+    def _in_few_steps(self, tokens: int) -> bool:
+        return self._several or tokens <= _FEW
+
+    def _stored(self, wanted: list[int]) -> KvSnapshot | None:
+        return self._prefixes.longest(wanted) if self._prefixes else None
+
+    def _end_of_start(self, start: list[int]) -> int:
+        """The length of a start that is to be shared: one that is worth it, has to be run and is not stored yet."""
+        if not self._prefixes or len(start) < max(_WORTH, len(self.ids) + 1):
+            return 0
+        return 0 if self._prefixes.covers(start) else len(start)
+
+
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many ids `a` and `b` have in common at their start."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

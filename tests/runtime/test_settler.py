@@ -1,0 +1,116 @@
+"""Work in the background: it is stopped, waited for, and its errors reach who waits."""
+
+import gc
+import subprocess
+import sys
+import time
+from threading import Event, current_thread
+
+import pytest
+
+from thinkport.runtime.errors import InputError, ThinkportError
+from thinkport.runtime.settler import Settler
+
+
+class Pieces:
+    """Work that goes on piece by piece until it is told to stop, and tells what became of it."""
+
+    def __init__(self):
+        self.begun, self.ended, self.thread = Event(), Event(), None
+
+    def __call__(self, stop: Event) -> None:
+        self.thread = current_thread()
+        self.begun.set()
+        while not stop.wait(0.001):
+            pass
+        time.sleep(0.02)  # the piece in progress
+        self.ended.set()
+
+
+def failing(stop: Event) -> None:
+    raise InputError("the model is closed: load it again")
+
+
+def test_work_runs_in_a_thread_of_its_own_and_is_waited_for() -> None:
+    seen, settler = [], Settler()
+    settler.start(lambda stop: seen.append(current_thread()))
+    settler.wait()
+    assert seen
+    assert seen[0] is not current_thread()
+
+
+def test_stopping_waits_for_the_piece_in_progress() -> None:
+    work, settler = Pieces(), Settler()
+    settler.start(work)
+    work.begun.wait()
+    settler.stop()
+    assert work.ended.is_set()
+
+
+def test_starting_again_stops_the_earlier_work_first() -> None:
+    first, second, settler = Pieces(), Event(), Settler()
+    settler.start(first)
+    settler.start(lambda stop: second.set() if first.ended.is_set() else None)
+    settler.wait()
+    assert second.is_set()
+
+
+def test_waiting_raises_the_works_error_once() -> None:
+    settler = Settler()
+    settler.start(failing)
+    with pytest.raises(ThinkportError, match="closed"):
+        settler.wait()
+    settler.wait()
+
+
+@pytest.mark.parametrize("end", [Settler.stop, lambda settler: settler.start(lambda stop: None)])
+def test_stopping_or_starting_again_drops_the_works_error(end) -> None:
+    settler = Settler()
+    settler.start(failing)
+    end(settler)
+    settler.wait()
+
+
+def test_a_settler_without_work_has_nothing_to_stop_or_wait_for() -> None:
+    settler = Settler()
+    settler.stop()
+    settler.wait()
+
+
+def test_a_dropped_settler_ends_its_work() -> None:
+    work, settler = Pieces(), Settler()
+    settler.start(work)
+    del settler
+    gc.collect()
+    assert work.ended.is_set()
+
+
+def test_work_may_hold_the_last_reference_to_its_settler() -> None:
+    settler, go = Settler(), Event()
+    owner, threads = [settler], []
+
+    def work(stop: Event) -> None:
+        threads.append(current_thread())
+        go.wait()
+        owner.clear()
+
+    settler.start(work)
+    del settler
+    go.set()
+    while not threads:
+        pass
+    threads[0].join()
+    assert not owner
+
+
+def test_a_program_that_ends_stops_the_work_in_progress() -> None:
+    program = (
+        "from thinkport.runtime.settler import Settler\n"
+        "def work(stop):\n"
+        "    stop.wait()\n"
+        "    print('stopped', flush=True)\n"
+        "settler = Settler()\n"
+        "settler.start(work)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "stopped\n", "")
