@@ -25,7 +25,8 @@ class _Place(StrEnum):
     FIRST = "first"  # the first token: a call or the format
     FORMAT = "format"
     CALL = "call"
-    BETWEEN = "between"  # calls: another one or the end
+    BETWEEN = "between"  # calls: a newline, another call or the end
+    AFTER_NEWLINE = "after newline"  # another call or the end
 
 
 class AnswerConstraint:
@@ -62,8 +63,7 @@ class AnswerConstraint:
         self._format = grammars.answer(response_format) if response_format and not required else None
         self._call = self._new_call() if required else None
         self._place = _Place.FIRST if required or self._format else _Place.FREE
-        self._between = _between(grammars, self._tags)
-        self._after_newline = False
+        self._newline = grammars.tokenizer.encode_plain("\n")[:1]  # between two calls
 
     @property
     def from_first_token(self) -> bool:
@@ -86,7 +86,9 @@ class AnswerConstraint:
             case _Place.CALL:
                 return _of(self._call).mask(logits)
             case _Place.BETWEEN:
-                return _only(logits, self._between[self._after_newline :])
+                return _only(logits, [_of(self._tags).start, *self._grammars.stop_ids, *self._newline])
+            case _Place.AFTER_NEWLINE:
+                return _only(logits, [_of(self._tags).start, *self._grammars.stop_ids])
 
     def accept(self, id: int) -> None:  # noqa: A002 - the domain's word
         """Take note of an id of the answer.
@@ -103,7 +105,7 @@ class AnswerConstraint:
             self._place = _Place.FORMAT
             self._format.accept(id)
         elif self._place is _Place.BETWEEN:
-            self._after_newline = True
+            self._place = _Place.AFTER_NEWLINE
 
     def _first(self, logits: Row) -> Row:
         if self._format is None:
@@ -132,18 +134,11 @@ class AnswerConstraint:
             _of(self._call).accept(id)
             return
         self._place = _Place.BETWEEN if self.from_first_token else _Place.FREE
-        self._after_newline = False
 
     def _new_call(self) -> Constraint:
         tools = _of(self._toolbox).tools
         named = [tools[self._choice.name]] if self._choice.name else list(tools.values())
         return self._grammars.call(named, _of(self._tags).end)
-
-
-def _between(grammars: Grammars, tags: ToolTags | None) -> list[int]:
-    """What may follow a call: a newline first, which is left out after one, then another call and the end."""
-    newline = grammars.tokenizer.encode_plain("\n")
-    return [newline[0], *([tags.start] if tags else []), *sorted(grammars.stop_ids)]
 
 
 def _only(logits: Row, ids: list[int]) -> Row:

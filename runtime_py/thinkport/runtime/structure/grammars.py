@@ -90,5 +90,11 @@ class _Vocabulary:
         self.tokens = [token_bytes(tokenizer.token(at) or "") for at in range(vocab_size)]
         self.special_token_ids = [at for at in sorted(tokenizer.added.values()) if at < vocab_size]
 
-    def __call__(self, text: bytes | str) -> list[int]:
-        return self._tokenizer.encode_plain(text if isinstance(text, str) else text.decode())
+        self._bytes = {token: at for at, token in enumerate(self.tokens) if len(token) == 1}
+
+    def __call__(self, text: bytes) -> list[int]:
+        """Ids of exactly these bytes, which is how text that a grammar leaves no choice about is split."""
+        ids = self._tokenizer.encode_plain(text.decode())
+        if b"".join(self.tokens[at] for at in ids) == text:
+            return ids
+        return [self._bytes[bytes([byte])] for byte in text]  # the tokenizer would normalize it to other characters
