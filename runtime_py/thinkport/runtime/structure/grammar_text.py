@@ -11,12 +11,10 @@ from thinkport.runtime.errors import InputError
 from thinkport.runtime.response_format import Choice, JsonSchema, Regex, ResponseFormat
 from thinkport.runtime.structure.guidance import import_llguidance
 
-# Qwen3 writes an answer's JSON indented by 2 or 4, or on one line with a space after commas and colons. Eight levels
-# are enough for both, and at most one such space in each place ends the endless white space of small models.
-_ANSWER = {"whitespace_pattern": r" |\n {0,32}"}
-# A call is written on one line, as the templates' `tojson` writes it: history then has the very text of the reply.
-_CALL = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-_OPTIONS = "x-guidance"  # a schema's own options for llguidance
+# One line with a space after commas and colons: Qwen3 writes its calls so, and templates' `tojson` writes history so.
+# White space left to the model, even bounded, is tokens that a small model wastes until none are left for the value.
+_ONE_LINE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+_OPTIONS = "x-guidance"  # a schema's own options for llguidance, which win in an answer
 
 
 def grammar_of(response_format: ResponseFormat) -> str:
@@ -49,16 +47,16 @@ def argument_schemas(parameters: Mapping[str, Any]) -> Iterable[Mapping[str, Any
 
     What the later ones let through is found when the call is read.
     """
-    yield {**parameters, "type": "object", _OPTIONS: _CALL}
-    yield {**parameters, "type": "object", _OPTIONS: {**_CALL, "lenient": True}}  # without what llguidance lacks
-    yield {"type": "object", _OPTIONS: _CALL}
+    yield {**parameters, "type": "object", _OPTIONS: _ONE_LINE}
+    yield {**parameters, "type": "object", _OPTIONS: {**_ONE_LINE, "lenient": True}}  # without what llguidance lacks
+    yield {"type": "object", _OPTIONS: _ONE_LINE}
 
 
 def _json_grammar(schema: Mapping[str, Any] | bool) -> str:
     if isinstance(schema, bool):
         schema = {} if schema else {"enum": []}
     try:
-        text = json.dumps({**schema, _OPTIONS: {**schema.get(_OPTIONS, {}), **_ANSWER}})
+        text = json.dumps({**schema, _OPTIONS: {**_ONE_LINE, **schema.get(_OPTIONS, {})}})
         return str(import_llguidance().LLMatcher.grammar_from_json_schema(text))
     except (ValueError, TypeError) as error:
         raise InputError(f"the JSON schema can't be enforced: {error}") from None

@@ -60,13 +60,17 @@ class Grammars:
 
         A tool whose schema llguidance can't enforce is held to what of it can be, or to any object.
         """
-        schemas = {tool.name: self._enforceable(tool) for tool in tools}
+        schemas = {tool.name: next(iter(argument_schemas(tool.parameters))) for tool in tools}
+        if not self._takes(schemas):  # asked tool by tool only where it matters: each time costs a millisecond
+            schemas = {tool.name: self._enforceable(tool) for tool in tools}
         return self._constraint(call_grammar(schemas), "a tool's schema", (end,))
 
     def _enforceable(self, tool: Tool) -> Mapping[str, Any]:
-        check = import_llguidance().LLMatcher.validate_grammar_with_warnings
-        schemas = argument_schemas(tool.parameters)
-        return next(schema for schema in schemas if not check(call_grammar({tool.name: schema}), self.prepare())[0])
+        return next(schema for schema in argument_schemas(tool.parameters) if self._takes({tool.name: schema}))
+
+    def _takes(self, schemas: Mapping[str, Mapping[str, Any]]) -> bool:
+        refused, _ = import_llguidance().LLMatcher.validate_grammar_with_warnings(call_grammar(schemas), self.prepare())
+        return not refused
 
     def _constraint(self, grammar: str, what: str, stop_ids: Collection[int]) -> Constraint:
         matcher = import_llguidance().LLMatcher(self.prepare(), grammar, log_level=0)
