@@ -33,7 +33,7 @@ class Grammars:
         self._prepared: LLTokenizer | None = None
 
     def prepare(self) -> "LLTokenizer":
-        """The vocabulary in llguidance's form; half a second for 150,000 ids the first time, then at once.
+        """The vocabulary in llguidance's form; about a second for 150,000 ids the first time, then at once.
 
         Raises:
             MissingExtraError: llguidance is not installed.
