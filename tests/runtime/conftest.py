@@ -15,7 +15,16 @@ from thinkport.runtime.model import Model
 from thinkport.runtime.template import ChatTemplate
 from thinkport.runtime.tokenizer import Tokenizer
 
-MARKERS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tool_response>")
+MARKERS = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<think>",
+    "</think>",
+    "<tool_response>",
+    "<tool_call>",
+    "</tool_call>",
+)
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "artifacts" / "nano" / "chat_template.jinja"
 NextId = Callable[[list[int]], int]

@@ -22,15 +22,22 @@ class JsonSchema:
             raise InputError(f"a JSON schema is {type(self.schema).__name__}, expected a mapping or a bool")
         try:
             json.dumps(self.schema)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"the JSON schema is not JSON data: {error}") from error
 
 
 @dataclass(frozen=True)
 class Regex:
-    """An answer that a regular expression matches from its first character to its last."""
+    r"""An answer that a regular expression matches from its first character to its last.
+
+    The syntax is that of https://docs.rs/regex, without look-around and `\b`.
+    """
 
     pattern: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.pattern, str):
+            raise InputError(f"a regular expression is {type(self.pattern).__name__}, expected its text")
 
 
 @dataclass(frozen=True)
@@ -40,9 +47,11 @@ class Choice:
     options: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if isinstance(self.options, str) or not self.options or not all(self.options):
-            raise InputError(f"the options are {self.options!r}, expected one or more texts, none of them empty")
-        object.__setattr__(self, "options", tuple(self.options))
+        given: Any = self.options
+        options = () if isinstance(given, str) else tuple(given)
+        if not options or not all(isinstance(option, str) and option for option in options):
+            raise InputError(f"the options are {given!r}, expected one or more texts, none of them empty")
+        object.__setattr__(self, "options", options)
 
 
 ResponseFormat = JsonSchema | Regex | Choice
