@@ -15,11 +15,12 @@ from thinkport.runtime.events import Event, ThoughtPiece
 from thinkport.runtime.model import Model
 from thinkport.runtime.terminal.commands import answer_line
 from thinkport.runtime.terminal.conversation import Conversation
-from thinkport.runtime.terminal.figures import turn_line
+from thinkport.runtime.terminal.figures import turn_parts
 from thinkport.runtime.terminal.interrupts import Press, pressing
 from thinkport.runtime.terminal.lines import Lines, PipedLines, PlainLines
 from thinkport.runtime.terminal.lookalikes import use_lookalikes
 from thinkport.runtime.terminal.markdown_view import THEME
+from thinkport.runtime.terminal.parted_lines import DOT, broken
 from thinkport.runtime.terminal.plain_reply import show_plain
 from thinkport.runtime.terminal.reply_screen import ReplyScreen
 from thinkport.runtime.terminal.toolbar import toolbar
@@ -111,7 +112,11 @@ class ChatProgram:
                 )
                 end = screen.show(watched)
         conversation.finish(end)
-        self._note(turn_line(end, conversation.context), _DIM)
+        self._note(self._line_of([*turn_parts(end), conversation.context]), _DIM)
+
+    def _line_of(self, parts: list[str]) -> str:
+        """One line in a file, as many as it takes on a terminal, set apart from the answer."""
+        return "\n" + broken(parts, self._notes.width) if self._notes.is_terminal else DOT.join(parts)
 
     def _watched(self, events: Iterator[Event]) -> Iterator[Event]:
         """The events, while the program notes whether a thought is open."""
@@ -134,7 +139,7 @@ class ChatProgram:
     def _note(self, text: str, style: Style) -> None:
         """On stderr, so that stdout has replies only; a blank line sets it apart on a terminal."""
         if text:
-            self._notes.print(Text(text, style=style), soft_wrap=True)
+            self._notes.print(Text(text, style=style), soft_wrap=not self._notes.is_terminal)
             if self._typed:
                 self._notes.print()
 

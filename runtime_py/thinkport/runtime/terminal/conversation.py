@@ -68,8 +68,8 @@ class Conversation:
         self.count()
 
     def count(self) -> None:
-        """Count the tokens of the history, after it changed."""
-        self.used = len(self.model.encode(self.chat.messages, self.chat.tools)) if self.chat.messages else 0
+        """Count the history's tokens after it changed, as the next prompt has them: without finished thoughts."""
+        self.used = len(self.model.encode([*self.chat.messages, {"role": "user", "content": ""}], self.chat.tools))
 
     @property
     def context(self) -> str:

@@ -1,10 +1,10 @@
-"""The figures of a turn as one line: tokens, seconds and speeds of its parts, and why they ended."""
+"""The figures of a turn: tokens, seconds and speeds of its parts, and why they ended."""
 
 from thinkport.runtime.events import End, Speed
 
 
 def figures(end: End) -> str:
-    """What `generate` says of a reply."""
+    """What `generate` says of a reply, in a line."""
     parts = [f"prompt {end.prompt_tokens} tokens ({end.cached_tokens} cached) in {end.prefill.seconds:.2f} s"]
     if end.thought_tokens:
         parts.append(f"thought {speed(end.thinking)}, {end.thinking_end}")
@@ -12,9 +12,12 @@ def figures(end: End) -> str:
     return " · ".join(parts)
 
 
-def turn_line(end: End, context: str) -> str:
-    """What `chat` says of a turn: the figures, and the fill of the context."""
-    return f"{figures(end)} · {context}"
+def turn_parts(end: End) -> list[str]:
+    """What `chat` says of a turn, shorter."""
+    parts = [f"prompt {end.prompt_tokens} ({end.cached_tokens} cached)"]
+    if end.thought_tokens:
+        parts.append(f"thought {_short(end.thinking)}, {end.thinking_end}")
+    return [*parts, f"answer {_short(end.answering)}, {end.answer_end}"]
 
 
 def context_fill(used: int, length: int) -> str:
@@ -26,3 +29,7 @@ def speed(speed: Speed) -> str:
     """Tokens, and their rate where one was measured."""
     rate = speed.tokens_per_second
     return f"{speed.tokens} tokens" + (f" at {rate:.1f}/s" if rate else "")
+
+
+def _short(part: Speed) -> str:
+    return speed(part).replace(" tokens", "")

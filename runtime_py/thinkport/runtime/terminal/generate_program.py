@@ -10,7 +10,6 @@ from rich.console import Console
 
 from thinkport.runtime.engine import Finish
 from thinkport.runtime.model import Model
-from thinkport.runtime.reply import last_of
 from thinkport.runtime.terminal.figures import figures
 from thinkport.runtime.terminal.interrupts import INTERRUPTED, interrupting
 from thinkport.runtime.terminal.lookalikes import use_lookalikes
@@ -39,7 +38,7 @@ def run_generate(
         events = chat.stream(prompt, **options)
         with interrupting(chat.cancel):
             if as_json:
-                end = last_of(events)
+                end = events.end()
                 sys.stdout.write(json.dumps(to_json(end), ensure_ascii=False, indent=2) + "\n")
             else:
                 end = show_plain(events, Console(highlight=False, markup=False, emoji=False))

@@ -68,7 +68,8 @@ class MarkdownStream:
         blocks: list[Block] = []
         lines = _LINES.findall(source)
         starts = list(_starts(parse(source)))
-        for (line, token), end in zip(starts, [*(line for line, _ in starts[1:]), len(lines)], strict=True):
+        ends = [line for line, _ in [*starts, (len(lines), None)]][1:]
+        for (line, token), end in zip(starts, ends, strict=True):
             block = Block(
                 source="".join(lines[line:end]),
                 line=line,

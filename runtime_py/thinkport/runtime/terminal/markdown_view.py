@@ -27,6 +27,8 @@ THEME = Theme(
         "markdown.block_quote": "dim",
         "markdown.item.bullet": "cyan",
         "markdown.item.number": "cyan",
+        "markdown.table.border": "none",
+        "markdown.table.header": "bold",
         "markdown.link": "default",
         "markdown.link_url": "dim underline",
     }
@@ -93,7 +95,7 @@ def code_lines(token: Token) -> list[Text]:
     """The lines of a code block, fences included; the closing one only where the model wrote it."""
     language = (token.info or "").strip()
     code = Syntax("", language.split(" ")[0] or "text", theme=CODE_THEME).highlight(token.content)
-    lines = list(code.split("\n", allow_blank=True))[: token.content.count("\n")]
+    lines = list(code.split("\n", allow_blank=True))[: _count_lines(token.content)]
     fenced = token.type == "fence"
     opening = [Text(token.markup + language, style="dim")] if fenced else []
     closing = [Text(token.markup, style="dim")] if fenced and _is_closed(token) else []
@@ -103,7 +105,11 @@ def code_lines(token: Token) -> list[Text]:
 def _is_closed(token: Token) -> bool:
     """A fence that ends with the text has one line less than a closed one."""
     first, last = token.map or (0, 0)
-    return last - first == token.content.count("\n") + 2
+    return last - first == _count_lines(token.content) + 2
+
+
+def _count_lines(content: str) -> int:
+    return content.count("\n") + bool(content and not content.endswith("\n"))
 
 
 def _keep_line_ends(tokens: Iterable[Token]) -> None:

@@ -10,7 +10,7 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
-from prompt_toolkit.filters import Condition
+from prompt_toolkit.filters import Condition, to_filter
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -52,6 +52,9 @@ class PromptLine:
             input=input,
             output=output,
         )
+        for window in self._session.layout.find_all_windows():
+            if window.content is self._session.layout.current_control:
+                window.dont_extend_height = to_filter(True)  # so that the toolbar stands right below the text
 
     def read(self, edit: str = "") -> str | None:
         """What was typed, None for Ctrl-D; `edit` stands there to begin with."""

@@ -3,11 +3,10 @@
 Knows counts and a clock; must not know how a thought is written or ended.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import perf_counter
 
-from rich.cells import cell_len
-
+from thinkport.runtime.terminal.parted_lines import fitting
 from thinkport.runtime.thinking import Thinking, ThinkingEnd
 
 _BAR = 16  # cells
@@ -69,12 +68,3 @@ def bar(share: float) -> str:
     """A bar that is told apart without colours."""
     full = min(_BAR, int(share * _BAR))
     return "█" * full + "░" * (_BAR - full)
-
-
-def fitting(parts: Sequence[str], width: int) -> str:
-    """The first of the parts that fit in a line of `width` cells, always one of them."""
-    for count in range(len(parts), 1, -1):
-        line = " · ".join(parts[:count])
-        if cell_len(line) <= width:
-            return line
-    return parts[0]

@@ -1,7 +1,7 @@
 """The line below the prompt: the thinking switch, the budget, the provider, and the fill of the context."""
 
 from thinkport.runtime.terminal.conversation import Conversation
-from thinkport.runtime.terminal.thought_line import fitting
+from thinkport.runtime.terminal.parted_lines import fitting
 
 
 def toolbar(conversation: Conversation, width: int) -> str:
