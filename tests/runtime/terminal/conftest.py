@@ -152,6 +152,11 @@ class FakeModel:
         self.chats.append(FakeChat(self, **settings))
         return self.chats[-1]
 
+    def restore(self, path: Path) -> FakeChat:
+        chat = self.chat()
+        chat.messages = json.loads(path.read_text(encoding="utf-8"))
+        return chat
+
     def encode(self, messages: list[dict[str, Any]], tools: Any = None) -> list[int]:
         return [0] * sum(len(message["content"]) for message in messages)
 

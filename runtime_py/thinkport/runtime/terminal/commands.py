@@ -1,5 +1,6 @@
 """The commands of a chat: one table, from which lines are read, completed and explained."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -88,7 +89,7 @@ def answer_line(conversation: Conversation, line: str) -> Outcome:
 
 
 def _parts(text: str) -> tuple[str, str]:
-    name, *argument = text[1:].split(maxsplit=1)
+    name, *argument = re.split(r"\s+", text[1:], maxsplit=1)
     return name, argument[0] if argument else ""
 
 

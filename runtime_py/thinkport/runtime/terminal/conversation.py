@@ -59,7 +59,7 @@ class Conversation:
 
     def load(self, path: Path) -> None:
         """Go on with a saved chat."""
-        self._adopt(Chat.restore(self.model, path))
+        self._adopt(self.model.restore(path))
 
     def finish(self, end: End) -> None:
         """Take note of a turn."""

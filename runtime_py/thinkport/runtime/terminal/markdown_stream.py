@@ -13,7 +13,7 @@ from thinkport.runtime.terminal.markdown_view import parse
 
 _LINES = re.compile(r"[^\n]*\n|[^\n]+\Z")
 # The start of a line that may yet become a list, a heading, a rule, a table or the end of a fence.
-_PERHAPS_A_MARKER = re.compile(r"^[ \t>]*(?:[-=*_#`~+|:]+|\d+[.)])[ \t]*\Z", re.MULTILINE)
+_PERHAPS_A_MARKER = re.compile(r"^(?:[-=*_#`~+|:> \t]+|[> \t]*\d+[.)][ \t]*)\Z", re.MULTILINE)
 _ITEM = "list_item_open"
 _LISTS = ("bullet_list_open", "ordered_list_open")
 
@@ -45,7 +45,7 @@ class MarkdownStream:
 
     def take(self) -> list[Block]:
         """The blocks that are finished, once."""
-        blocks = self._blocks(self._source)
+        blocks = self._blocks(self._settled())
         if len(blocks) < 2:
             return []
         *finished, last = blocks
@@ -55,7 +55,7 @@ class MarkdownStream:
 
     def tail(self) -> Block | None:
         """The unfinished block as far as it can be drawn: without a line that may become a marker."""
-        blocks = self._blocks(_PERHAPS_A_MARKER.sub("", self._source))
+        blocks = self._blocks(self._settled())
         return blocks[-1] if blocks else None
 
     def rest(self) -> list[Block]:
@@ -63,6 +63,10 @@ class MarkdownStream:
         blocks = self._blocks(self._source)
         self._source = ""
         return blocks
+
+    def _settled(self) -> str:
+        """The source up to a last line of which nobody knows yet what it is."""
+        return _PERHAPS_A_MARKER.sub("", self._source)
 
     def _blocks(self, source: str) -> list[Block]:
         blocks: list[Block] = []

@@ -1,13 +1,15 @@
 """An answer's Markdown as rich draws it, with what a chat needs otherwise.
 
-HTML is text and not dropped, line ends stay line ends, headings stand left, links show where they lead, and code has
+HTML is text and not dropped, a product keeps its asterisks, line ends stay line ends, headings stand left, links show where they lead, and code has
 its fences, dim, instead of a background: it can be copied as it is and told apart without colours.
 """
 
+import re
 from collections.abc import Iterable
 from typing import ClassVar
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import Heading, ListElement, Markdown, MarkdownElement, TextElement
@@ -33,7 +35,28 @@ THEME = Theme(
         "markdown.link_url": "dim underline",
     }
 )
-_PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
+_OPERAND_BEFORE = re.compile(r"[A-Za-z0-9)\]]")
+_OPERATOR = re.compile(r"\*+(?=[A-Za-z0-9(\[])")
+
+
+def _operator(state: StateInline, silent: bool) -> bool:
+    """Asterisks between operands multiply: emphasis within a Latin word is rare, and taken for it 2*3*4 is 234."""
+    found = _OPERATOR.match(state.src, state.pos)
+    if not found or state.pos == 0 or not _OPERAND_BEFORE.match(state.src, state.pos - 1):
+        return False
+    if not silent:
+        state.pending += found[0]
+    state.pos = found.end()
+    return True
+
+
+def _new_parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
+    parser.inline.ruler.before("emphasis", "operator", _operator)
+    return parser
+
+
+_PARSER = _new_parser()
 
 
 def parse(source: str) -> list[Token]:

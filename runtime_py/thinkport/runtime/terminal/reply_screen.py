@@ -61,6 +61,15 @@ class ReplyScreen:
         self._part: type[Event] | None = None
         self._lock = RLock()
         self._said = False  # whether a line of the answer was printed
+        self._live = Live(
+            self,
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=sys.stderr.isatty(),
+            vertical_overflow="crop",
+        )
 
     def show(self, events: Iterator[Event]) -> End:
         """Draw the events as they come; return the end."""
@@ -142,20 +151,17 @@ class ReplyScreen:
             return [*([] if self._said or not tail else [[]]), *tail]
         return []
 
+    def draw(self) -> None:
+        """Draw a frame now; `show` does so by itself a few times a second."""
+        with self._lock:
+            self._print_final()
+            self._live.refresh()
+
     @contextmanager
     def _drawing(self) -> Iterator[None]:
-        live = Live(
-            self,
-            console=self._console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=sys.stderr.isatty(),
-            vertical_overflow="crop",
-        )
         done = Flag()
-        painter = Thread(target=self._paint, args=(live, done), daemon=True)
-        with live:
+        painter = Thread(target=self._paint, args=(done,), daemon=True)
+        with self._live:
             painter.start()
             try:
                 yield
@@ -164,11 +170,9 @@ class ReplyScreen:
                 painter.join()
                 self._part = End
 
-    def _paint(self, live: Live, done: Flag) -> None:
+    def _paint(self, done: Flag) -> None:
         took = 0.0
         while not done.wait(max(_FRAME, _DRAWING * took)):
             begun = perf_counter()
-            with self._lock:
-                self._print_final()
-                live.refresh()
+            self.draw()
             took = perf_counter() - begun
