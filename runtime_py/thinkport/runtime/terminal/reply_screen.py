@@ -35,6 +35,7 @@ _HINTS = {
     None: "",
     Press.STOP_THINKING: "closing the thought, Ctrl-C again ends the turn",
     Press.CANCEL: "ending the turn, Ctrl-C again leaves",
+    Press.LEAVE: "leaving",
 }
 
 
