@@ -173,7 +173,11 @@ def talk(*scripts: Script, **settings: Any) -> Conversation:
 
 def new_console(width: int = 80, height: int = 24, *, terminal: bool = True, **options: Any) -> Console:
     """A console over a text that is read back with `console.file.getvalue()`."""
-    fixed = {"force_terminal": terminal, "color_system": "standard" if terminal else None, "_environ": {}}
+    fixed: dict[str, Any] = {
+        "force_terminal": terminal,
+        "color_system": "standard" if terminal else None,
+        "_environ": {},
+    }
     return Console(
         file=StringIO(newline=""),
         width=width,

@@ -71,7 +71,9 @@ def test_a_product_keeps_its_asterisks(new_console, product: str) -> None:
 
 
 def test_emphasis_within_text_without_blanks_is_still_emphasis(new_console) -> None:
-    assert streamed("这是**重点**内容, *so* and (**so**)", new_console(), size=9, room=9) == "这是重点内容, so and (so)\n"
+    assert (
+        streamed("这是**重点**内容, *so* and (**so**)", new_console(), size=9, room=9) == "这是重点内容, so and (so)\n"
+    )
 
 
 def test_a_link_shows_where_it_leads_and_an_image_too(new_console) -> None:

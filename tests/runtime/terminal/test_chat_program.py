@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterable
@@ -20,7 +21,8 @@ class FakeLines:
     """Lines that a test gives; `edits` are the texts that were offered for editing."""
 
     def __init__(self, lines: Iterable[str]):
-        self.lines, self.edits = iter(lines), []
+        self.lines = iter(lines)
+        self.edits: list[str] = []
 
     def read(self, edit: str = "") -> str | None:
         self.edits.append(edit)
@@ -94,6 +96,14 @@ def test_ctrl_c_three_times_leaves(talk, script) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(conversation, "What?")
     assert (conversation.chat.stopped, conversation.chat.cancelled) == (True, True)
+
+
+def test_a_pipe_needs_no_prompt_toolkit() -> None:
+    code = (
+        "import sys; from thinkport.runtime.terminal.chat_program import lines_for; lines_for(None, history=False);"
+        "assert 'prompt_toolkit' not in sys.modules; import prompt_toolkit"
+    )
+    subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, check=True)
 
 
 def test_a_warning_is_one_line_on_stderr(capsys) -> None:

@@ -55,7 +55,9 @@ class Terminal:
         self._master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         fixed = {"TERM": "xterm-256color", "XDG_STATE_HOME": str(state), "PYTHONUTF8": "1"}
-        environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
+        environment = {
+            name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")
+        }
         self.process = subprocess.Popen(
             command,
             stdin=slave,

@@ -13,6 +13,7 @@ from rich.text import Text
 from thinkport.runtime.errors import InputError, ThinkportError
 from thinkport.runtime.events import Event, ThoughtPiece
 from thinkport.runtime.model import Model
+from thinkport.runtime.session import Session
 from thinkport.runtime.terminal.commands import answer_line
 from thinkport.runtime.terminal.conversation import Conversation
 from thinkport.runtime.terminal.figures import turn_parts
@@ -54,7 +55,7 @@ def run_chat(
             options=options,
             unfolded=unfolded,
         )
-        ChatProgram(conversation, plain=plain).run(_lines(conversation, history=history))
+        ChatProgram(conversation, plain=plain).run(lines_for(conversation, history=history))
 
 
 class ChatProgram:
@@ -150,7 +151,7 @@ def _told(error: ThinkportError | OSError) -> str:
     return str(error)
 
 
-def _lines(conversation: Conversation, *, history: bool) -> Lines:
+def lines_for(conversation: Conversation, *, history: bool) -> Lines:
     """The best source of lines that stdin and stdout allow."""
     if not sys.stdin.isatty():
         return PipedLines()
@@ -166,4 +167,4 @@ def _lines(conversation: Conversation, *, history: bool) -> Lines:
 
 def _provider(model: Model) -> str:
     """What the model runs on; a session that is not ONNX Runtime's has no name for it."""
-    return getattr(model.session, "device", "?")
+    return model.session.device if isinstance(model.session, Session) else "unknown provider"

@@ -1,7 +1,8 @@
 """An answer's Markdown as rich draws it, with what a chat needs otherwise.
 
-HTML is text and not dropped, a product keeps its asterisks, line ends stay line ends, headings stand left, links show where they lead, and code has
-its fences, dim, instead of a background: it can be copied as it is and told apart without colours.
+HTML is text and not dropped, a product keeps its asterisks, line ends stay line ends, headings stand left, links show
+where they lead, and code has its fences, dim, instead of a background: it can be copied as it is and told apart without
+colours.
 """
 
 import re
