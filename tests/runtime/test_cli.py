@@ -9,11 +9,13 @@ from typing import Literal
 import pytest
 from rich.console import Console
 
-from thinkport.runtime.cli import given
 from thinkport.runtime.engine import Finish
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece
-from thinkport.runtime.reply_view import figures, show_reply, to_json
 from thinkport.runtime.sampling import SamplingSettings
+from thinkport.runtime.terminal.figures import figures
+from thinkport.runtime.terminal.option_values import given
+from thinkport.runtime.terminal.plain_reply import show_plain
+from thinkport.runtime.terminal.reply_json import to_json
 from thinkport.runtime.thinking import DecidedBy, Switch, ThinkingEnd
 
 END = End(
@@ -43,7 +45,7 @@ def printed(*, terminal: bool, events: list[Event] = EVENTS) -> str:
     out = io.StringIO(newline="")
     colors: Literal["standard"] | None = "standard" if terminal else None
     console = Console(file=out, force_terminal=terminal, highlight=False, markup=False, color_system=colors)
-    assert show_reply(iter(events), console) is END
+    assert show_plain(iter(events), console) is END
     return out.getvalue()
 
 

@@ -5,16 +5,90 @@ from typing import Annotated
 
 import typer
 
+from thinkport.runtime.terminal.option_values import OFF, given, response_format_of, thinking_of, tools_of
+from thinkport.runtime.thinking import Thinking
+
+_DEFAULTS = Thinking()
+_SAMPLING, _THINKING, _FORM, _RUNNING = "Sampling", "Thinking", "Form of the answer", "Running"
+
 Artifact = Annotated[Path, typer.Argument(help="Folder that `thinkport export` wrote.", show_default=False)]
-Think = Annotated[bool | None, typer.Option("--think/--no-think", help="Think before the answer, or answer at once.")]
-MaxTokens = Annotated[int | None, typer.Option(help="Most tokens of a reply, thought included.")]
-Seed = Annotated[int | None, typer.Option(help="Draws the same tokens again.")]
-System = Annotated[str | None, typer.Option(help="System message.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads; all physical cores if not given.")]
-Provider = Annotated[str, typer.Option(help="auto, a target of the artifact, or an ONNX Runtime provider.")]
-Temperature = Annotated[float | None, typer.Option(help="0 is greedy. The mode's preset if not given.")]
-TopP = Annotated[float | None, typer.Option(help="Keep the likeliest tokens that together reach this share.")]
-TopK = Annotated[int | None, typer.Option(help="Keep this many of the likeliest tokens; 0 keeps all.")]
+System = Annotated[str | None, typer.Option(help="System message.", show_default=False)]
+MaxTokens = Annotated[
+    int | None, typer.Option(help="Most tokens of a reply, thought included.", show_default="the context")
+]
+Seed = Annotated[int | None, typer.Option(help="Draws the same tokens again.", show_default="a new one")]
+
+Think = Annotated[
+    bool | None,
+    typer.Option(
+        "--think/--no-think",
+        help="Think before the answer, or answer at once.",
+        show_default="as the message and the model have it",
+        rich_help_panel=_THINKING,
+    ),
+]
+ThinkBudget = Annotated[
+    int | None,
+    typer.Option(
+        help="Most tokens of the thought; then it is closed and the answer comes.",
+        show_default="no limit" if _DEFAULTS.budget is None else str(_DEFAULTS.budget),
+        rich_help_panel=_THINKING,
+    ),
+]
+SoftFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar=f"SHARE|{OFF}",
+        help="Share of the budget from which closing the thought is made likelier.",
+        show_default=OFF if _DEFAULTS.soft_from is None else str(_DEFAULTS.soft_from),
+        rich_help_panel=_THINKING,
+    ),
+]
+
+
+def _sampling(help: str) -> typer.models.OptionInfo:  # noqa: A002 - typer's name
+    option: typer.models.OptionInfo = typer.Option(
+        help=help, show_default="the mode's preset", rich_help_panel=_SAMPLING
+    )
+    return option
+
+
+Temperature = Annotated[float | None, _sampling("0 takes the likeliest token.")]
+TopP = Annotated[float | None, _sampling("Keep the likeliest tokens that together reach this share.")]
+TopK = Annotated[int | None, _sampling("Keep this many of the likeliest tokens; 0 keeps all.")]
+MinP = Annotated[float | None, _sampling("Keep tokens at least this many times as likely as the likeliest.")]
+PresencePenalty = Annotated[float | None, _sampling("Subtracted from the logits of what the reply holds already.")]
+RepetitionPenalty = Annotated[float | None, _sampling("Divides the logits of what prompt and reply hold already.")]
+
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads.", show_default="all physical cores", rich_help_panel=_RUNNING)
+]
+Provider = Annotated[
+    str, typer.Option(help="auto, a target of the artifact, or an ONNX Runtime provider.", rich_help_panel=_RUNNING)
+]
+Schema = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.json",
+        help="The answer is JSON of this schema.",
+        show_default=False,
+        rich_help_panel=_FORM,
+    ),
+]
+Pattern = Annotated[
+    str | None,
+    typer.Option("--regex", help="The answer matches this whole.", show_default=False, rich_help_panel=_FORM),
+]
+Choices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--choice", help="The answer is one of these; give it several times.", show_default=False, rich_help_panel=_FORM
+    ),
+]
+Tools = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.json", help="Tools that the model may call.", show_default=False, rich_help_panel=_FORM),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,62 +100,100 @@ def register(app: typer.Typer) -> None:
 def generate(
     artifact: Artifact,
     prompt: Annotated[str, typer.Argument(help="What to say to the model.", show_default=False)],
-    think: Think = None,
+    system: System = None,
     max_tokens: MaxTokens = None,
     seed: Seed = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object when the reply is complete.")] = False,
+    think: Think = None,
+    think_budget: ThinkBudget = None,
+    soft_from: SoftFrom = None,
+    schema: Schema = None,
+    regex: Pattern = None,
+    choice: Choices = None,
+    tools: Tools = None,
     temperature: Temperature = None,
     top_p: TopP = None,
     top_k: TopK = None,
-    system: System = None,
+    min_p: MinP = None,
+    presence_penalty: PresencePenalty = None,
+    repetition_penalty: RepetitionPenalty = None,
     threads: Threads = None,
     provider: Provider = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object when the reply is complete.")] = False,
 ) -> None:
     """Answer one prompt: the reply on stdout as it comes, the figures on stderr."""
-    from thinkport.runtime.cli_generate import run_generate
+    from thinkport.runtime.terminal.generate_program import run_generate
 
     run_generate(
         artifact,
         prompt,
-        system=system,
-        threads=threads,
         provider=provider,
+        threads=threads,
+        system=system,
+        thinking=thinking_of(think, think_budget, soft_from),
+        tools=tools_of(tools),
         as_json=as_json,
-        thinking=think,
+        response_format=response_format_of(schema, regex, choice or ()),
         max_tokens=max_tokens,
         seed=seed,
-        sampling=given(temperature=temperature, top_p=top_p, top_k=top_k),
+        sampling=given(
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            min_p=min_p,
+            presence_penalty=presence_penalty,
+            repetition_penalty=repetition_penalty,
+        ),
     )
 
 
 def chat(
     artifact: Artifact,
-    think: Think = None,
+    system: System = None,
     max_tokens: MaxTokens = None,
     seed: Seed = None,
+    show_thought: Annotated[
+        bool, typer.Option("--show-thought", help="Leave thoughts on the screen instead of folding them to a line.")
+    ] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Show answers as text, not as Markdown.")] = False,
+    no_history: Annotated[
+        bool, typer.Option("--no-history", help="Neither read nor keep what was typed in earlier chats.")
+    ] = False,
+    think: Think = None,
+    think_budget: ThinkBudget = None,
+    soft_from: SoftFrom = None,
     temperature: Temperature = None,
     top_p: TopP = None,
     top_k: TopK = None,
-    system: System = None,
+    min_p: MinP = None,
+    presence_penalty: PresencePenalty = None,
+    repetition_penalty: RepetitionPenalty = None,
     threads: Threads = None,
     provider: Provider = "auto",
 ) -> None:
-    """Talk to a model, a line a turn, from a terminal or a pipe. Ctrl-C ends a reply, /exit the chat."""
-    from thinkport.runtime.cli_chat import run_chat
+    """Talk to a model, from a terminal or, a line a turn, from a pipe.
+
+    Enter sends, Alt-Enter begins another line. Ctrl-C ends the thought, once more the reply, once more the program.
+    /help shows the commands.
+    """
+    from thinkport.runtime.terminal.chat_program import run_chat
 
     run_chat(
         artifact,
-        system=system,
-        threads=threads,
         provider=provider,
-        thinking=think,
+        threads=threads,
+        system=system,
+        thinking=thinking_of(think, think_budget, soft_from),
+        unfolded=show_thought,
+        plain=plain,
+        history=not no_history,
         max_tokens=max_tokens,
         seed=seed,
-        sampling=given(temperature=temperature, top_p=top_p, top_k=top_k),
+        sampling=given(
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            min_p=min_p,
+            presence_penalty=presence_penalty,
+            repetition_penalty=repetition_penalty,
+        ),
     )
-
-
-def given(*, top_k: int | None, **values: float | None) -> dict[str, float | None]:
-    """The options that were given; the mode's preset has the others. As in presets, a top_k of 0 is no limit."""
-    limit = {} if top_k is None else {"top_k": top_k or None}
-    return {name: value for name, value in values.items() if value is not None} | limit

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from thinkport.runtime.errors import ThinkportError
-from thinkport.runtime.interrupt import INTERRUPTED
+from thinkport.runtime.terminal.interrupts import INTERRUPTED
 
 
 def build_app() -> typer.Typer:

@@ -1,0 +1,170 @@
+"""What `thinkport chat` does: lines in, replies out, until `/exit`, Ctrl-D or the end of a pipe."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from thinkport.runtime.errors import InputError, ThinkportError
+from thinkport.runtime.events import Event, ThoughtPiece
+from thinkport.runtime.model import Model
+from thinkport.runtime.session import Session
+from thinkport.runtime.terminal.commands import answer_line
+from thinkport.runtime.terminal.conversation import Conversation
+from thinkport.runtime.terminal.figures import turn_parts
+from thinkport.runtime.terminal.interrupts import Press, pressing
+from thinkport.runtime.terminal.lines import Lines, PipedLines, PlainLines
+from thinkport.runtime.terminal.lookalikes import use_lookalikes
+from thinkport.runtime.terminal.markdown_view import THEME
+from thinkport.runtime.terminal.parted_lines import DOT, broken
+from thinkport.runtime.terminal.plain_reply import show_plain
+from thinkport.runtime.terminal.reply_screen import ReplyScreen
+from thinkport.runtime.terminal.toolbar import toolbar
+from thinkport.runtime.terminal.typing_echo import without_echo
+from thinkport.runtime.terminal.warning_lines import tidy_warnings
+from thinkport.runtime.thinking import Thinking
+
+_DIM, _RED = Style(dim=True), Style(color="red")
+HISTORY = "chat-history"
+
+
+def run_chat(
+    artifact: Path,
+    *,
+    provider: str,
+    threads: int | None,
+    system: str | None,
+    thinking: Thinking,
+    unfolded: bool,
+    plain: bool,
+    history: bool,
+    **options: Any,
+) -> None:
+    """Load an artifact and talk; `options` go to every reply."""
+    use_lookalikes()
+    with tidy_warnings(), Model.load(artifact, provider=provider, threads=threads) as model:
+        conversation = Conversation(
+            model=model,
+            chat=model.chat(system=system, thinking=thinking),
+            provider=_provider(model),
+            options=options,
+            unfolded=unfolded,
+        )
+        ChatProgram(conversation, plain=plain).run(lines_for(conversation, history=history))
+
+
+class ChatProgram:
+    """The loop between the prompt and the replies."""
+
+    def __init__(self, conversation: Conversation, *, plain: bool = False):
+        """`plain` shows replies as text and not as Markdown, as a pipe and a dumb terminal get them anyway."""
+        self._conversation = conversation
+        self._out = Console(highlight=False, markup=False, emoji=False, theme=THEME)
+        self._notes = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._plain = plain or not self._out.is_terminal or self._out.is_dumb_terminal
+        self._typed = sys.stdin.isatty()
+        self._thought_open = False
+
+    def run(self, lines: Lines) -> None:
+        """Answer line after line.
+
+        Raises:
+            InputError: at the end of a pipe of which not every line was answered.
+        """
+        self._greet()
+        failed = False
+        edit = ""
+        while (line := lines.read(edit)) is not None:
+            edit = ""
+            if not line.strip():
+                continue
+            try:
+                outcome = answer_line(self._conversation, line)
+                if outcome.reply is not None:
+                    self._reply(outcome.reply)
+            except (ThinkportError, OSError) as error:  # the next line may well be answered
+                failed = True
+                self._note(_told(error), _RED)
+                continue
+            if outcome.leaves:
+                break
+            edit = outcome.edit
+            self._note(outcome.notice, _DIM)
+        if failed and not self._typed:
+            raise InputError("not every line was answered; the reasons stand above")
+
+    def _reply(self, events: Iterator[Event]) -> None:
+        conversation = self._conversation
+        with without_echo(), pressing(self._pressed, lambda: self._thought_open) as presses:
+            watched = self._watched(events)
+            if self._plain:
+                end = show_plain(watched, self._out)
+            else:
+                screen = ReplyScreen(
+                    self._out,
+                    thinking=conversation.thinking,
+                    unfolded=conversation.unfolded,
+                    pressed=lambda: presses.last,
+                )
+                end = screen.show(watched)
+        conversation.finish(end)
+        self._note(self._line_of([*turn_parts(end), conversation.context]), _DIM)
+
+    def _line_of(self, parts: list[str]) -> str:
+        """One line in a file, as many as it takes on a terminal, set apart from the answer."""
+        return "\n" + broken(parts, self._notes.width) if self._notes.is_terminal else DOT.join(parts)
+
+    def _watched(self, events: Iterator[Event]) -> Iterator[Event]:
+        """The events, while the program notes whether a thought is open."""
+        for event in events:
+            self._thought_open = isinstance(event, ThoughtPiece)
+            yield event
+        self._thought_open = False
+
+    def _pressed(self, press: Press) -> None:
+        if press is Press.STOP_THINKING:
+            self._conversation.chat.stop_thinking()
+        else:
+            self._conversation.chat.cancel()
+
+    def _greet(self) -> None:
+        if self._typed:
+            conversation = self._conversation
+            self._note(f"{conversation.provider} · {conversation.context} · /help for commands, Ctrl-D leaves", _DIM)
+
+    def _note(self, text: str, style: Style) -> None:
+        """On stderr, so that stdout has replies only; a blank line sets it apart on a terminal."""
+        if text:
+            self._notes.print(Text(text, style=style), soft_wrap=not self._notes.is_terminal)
+            if self._typed:
+                self._notes.print()
+
+
+def _told(error: ThinkportError | OSError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
+    return str(error)
+
+
+def lines_for(conversation: Conversation, *, history: bool) -> Lines:
+    """The best source of lines that stdin and stdout allow."""
+    if not sys.stdin.isatty():
+        return PipedLines()
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        return PlainLines()
+    from platformdirs import user_state_path
+
+    from thinkport.runtime.terminal.prompt_line import PromptLine
+
+    path = user_state_path("thinkport", appauthor=False) / HISTORY
+    return PromptLine(history=path if history else None, toolbar=lambda width: toolbar(conversation, width))
+
+
+def _provider(model: Model) -> str:
+    """What the model runs on; a session that is not ONNX Runtime's has no name for it."""
+    return model.session.device if isinstance(model.session, Session) else "unknown provider"

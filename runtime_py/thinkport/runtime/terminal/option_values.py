@@ -1,0 +1,84 @@
+"""Options of the command line as values that the runtime takes. Only what was given is passed on.
+
+So every default stands once, in the dataclass or preset that it belongs to.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.response_format import Choice, JsonSchema, Regex, ResponseFormat
+from thinkport.runtime.thinking import Thinking
+
+OFF = "off"
+
+
+def given(*, top_k: int | None, **values: float | None) -> dict[str, float | None]:
+    """The options that were given; the mode's preset has the others. As in presets, a top_k of 0 is no limit."""
+    limit = {} if top_k is None else {"top_k": top_k or None}
+    return {name: value for name, value in values.items() if value is not None} | limit
+
+
+def thinking_of(think: bool | None, budget: int | None, soft_from: str | None) -> Thinking:
+    """Settings of the options that were given.
+
+    Raises:
+        InputError: a value out of range.
+    """
+    settings: dict[str, Any] = {"enabled": think, "budget": budget}
+    if soft_from is not None:
+        settings["soft_from"] = None if soft_from == OFF else _share(soft_from)
+    return Thinking(**settings)
+
+
+def response_format_of(schema: Path | None, regex: str | None, choices: Sequence[str]) -> ResponseFormat | None:
+    """The one form that an answer is held to, None if none was given.
+
+    Raises:
+        InputError: more than one form, or a file that is no JSON.
+    """
+    if (schema is not None) + (regex is not None) + bool(choices) > 1:
+        raise InputError("more than one of --schema, --regex and --choice is given, expected one of them")
+    if schema is not None:
+        return JsonSchema(read_json(schema))
+    if regex is not None:
+        return Regex(regex)
+    return Choice(tuple(choices)) if choices else None
+
+
+def tools_of(path: Path | None) -> list[dict[str, Any]] | None:
+    """The tools of a file: a list of them, or one.
+
+    Raises:
+        InputError: a file that is no JSON, or holds something else.
+    """
+    if path is None:
+        return None
+    data = read_json(path)
+    tools = data if isinstance(data, list) else [data]
+    if not tools or not all(isinstance(tool, dict) for tool in tools):
+        raise InputError(f"{path} holds no tools, expected a JSON list of them, each an object with its schema")
+    return tools
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value of a file.
+
+    Raises:
+        InputError: it can't be read, or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON: {error}") from error
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--soft-from is {text!r}, expected a share of the budget below 1, or {OFF}") from None

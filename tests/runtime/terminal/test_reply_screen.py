@@ -1,0 +1,117 @@
+"""A reply on an emulated terminal: what stands there at the end, and in between."""
+
+from collections.abc import Iterator
+
+import pyte
+import pytest
+
+from thinkport.runtime.events import AnswerPiece, Event, ThoughtPiece, ToolCall
+from thinkport.runtime.terminal.interrupts import Press
+from thinkport.runtime.terminal.reply_screen import ReplyScreen
+from thinkport.runtime.thinking import Thinking, ThinkingEnd
+
+LONG = "".join(f"- item {number}\n" for number in range(40))
+CODE = "```python\n" + "".join(f"x_{number} = {number}\n" for number in range(40)) + "```\n\nDone.\n"
+
+
+def emulated(shown: str, width: int, height: int) -> list[str]:
+    """The lines of scrollback and window."""
+    screen = pyte.HistoryScreen(width, height, history=1000)
+    pyte.Stream(screen).feed(shown.replace("\n", "\r\n"))
+    above = ["".join(row[column].data for column in range(width)) for row in screen.history.top]
+    return [line.rstrip() for line in [*above, *screen.display]]
+
+
+def words_of(text: str, piece: type) -> Iterator[Event]:
+    for count, word in enumerate(text.split(" "), 1):
+        yield piece(text=word if count == 1 else f" {word}", tokens=count)
+
+
+def shown(
+    new_console, events: Iterator[Event], *, width: int = 40, height: int = 12, unfolded: bool = False, **more
+) -> list[str]:
+    """What stands on the terminal at the end, after drawing a frame for every event."""
+    console = new_console(width, height)
+    screen = ReplyScreen(console, thinking=more.pop("thinking", Thinking()), unfolded=unfolded, **more)
+    screen.show(framed(events, screen))
+    lines = emulated(console.file.getvalue(), width, height)
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def framed(events: Iterator[Event], screen: ReplyScreen) -> Iterator[Event]:
+    """The events, with a frame drawn after each, as a slow model would have it."""
+    for event in events:
+        yield event
+        screen.draw()
+
+
+def test_a_folded_thought_is_one_line_and_the_answer_follows(new_console, end_of) -> None:
+    events = [*words_of("\nhm let me\nsee", ThoughtPiece), *words_of("It is **so**.", AnswerPiece)]
+    lines = shown(new_console, iter([*events, end_of("x", "y")]))
+    assert lines[0].startswith("▸ thought 3 tokens · 0.")
+    assert lines[0].endswith("s · natural")
+    assert lines[1:] == ["", "It is so."]
+
+
+def test_a_thought_that_stays_stands_above_its_line(new_console, end_of) -> None:
+    events = [*words_of("\nhm let me\n\nsee\n", ThoughtPiece), *words_of("yes", AnswerPiece), end_of("x", "y")]
+    lines = shown(new_console, iter(events), unfolded=True)
+    assert lines[:3] == ["hm let me", "", "see"]
+    assert lines[3].startswith("▾ thought 3 tokens")
+
+
+@pytest.mark.parametrize("height", [4, 12, 60])
+@pytest.mark.parametrize("answer", [LONG, CODE])
+def test_an_answer_longer_than_the_window_is_whole_and_nothing_stands_twice(
+    new_console, end_of, answer: str, height: int
+) -> None:
+    streamed = shown(new_console, iter([*words_of(answer, AnswerPiece), end_of("", "y")]), height=height)
+    at_once = shown(new_console, iter([AnswerPiece(text=answer), end_of("", "y")]), height=500)
+    assert streamed == at_once
+    assert len([line for line in streamed if line]) >= 40
+
+
+def test_while_it_thinks_the_last_lines_and_the_counter_are_shown(new_console, end_of) -> None:
+    console = new_console(60, 12)
+    screen = ReplyScreen(console, thinking=Thinking(budget=8), unfolded=False)
+    seen: list[list[str]] = []
+
+    def events() -> Iterator[Event]:
+        for event in words_of("one\ntwo three\nfour", ThoughtPiece):
+            yield event
+            screen.draw()
+            seen.append(emulated(console.file.getvalue(), 60, 12))
+        yield end_of("x", "")
+
+    screen.show(events())
+    assert seen[-1][:3] == ["one", "two three", "four"]
+    assert seen[-1][3].startswith("thinking 2 tokens · 0.")
+    assert seen[-1][3].endswith("s · ████░░░░░░░░░░░░ of 8")
+
+
+def test_a_thought_that_the_user_ended_says_so(new_console, end_of) -> None:
+    closing = ThoughtPiece(text="\nso\n", forced=True, tokens=2)
+    events = [*words_of("hm hm", ThoughtPiece), closing, *words_of("yes", AnswerPiece), end_of("x", "y")]
+    lines = shown(new_console, iter(events), pressed=lambda: Press.STOP_THINKING)
+    assert lines[0].endswith("· user")
+
+
+def test_a_turn_cancelled_within_the_thought_leaves_its_line(new_console, end_of) -> None:
+    end = end_of("hm hm", "", thinking_end=ThinkingEnd.CANCELLED)
+    lines = shown(new_console, iter([*words_of("hm hm", ThoughtPiece), end]))
+    assert len(lines) == 1
+    assert lines[0].endswith("· cancelled")
+
+
+def test_a_tool_call_is_a_line(new_console, end_of) -> None:
+    call = ToolCall(id="1", name="add", arguments={"a": 1}, text='{"name": "add"}')
+    lines = shown(new_console, iter([*words_of("I add.", AnswerPiece), call, end_of("", "y")]), width=70)
+    assert lines == ["", "I add.", 'tool call {"name": "add", "arguments": {"a": 1}}']
+
+
+def test_wide_letters_neither_break_lines_nor_the_drawing(new_console, end_of) -> None:
+    answer = "你好，世界 🎉 " * 12
+    lines = shown(new_console, iter([*words_of(answer, AnswerPiece), end_of("", "y")]), width=20, height=5)
+    assert "".join("".join(lines).split()).count("你") == 12
