@@ -49,7 +49,7 @@ class Tally:
         middle = p + _Z**2 / (2 * n)
         half = _Z * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n * n))
         scale = 1 + _Z**2 / n
-        return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+        return min(p, (middle - half) / scale), max(p, (middle + half) / scale)  # rounding alone would cross p
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""

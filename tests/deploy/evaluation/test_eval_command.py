@@ -1,0 +1,161 @@
+"""`thinkport eval` as a person and a program see it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thinkport.runtime.main import main
+
+ROW = {
+    "thinking",
+    "budget",
+    "soft_from",
+    "n",
+    "correct",
+    "accuracy",
+    "interval_95",
+    "thought_tokens",
+    "answer_tokens",
+    "forced_tokens",
+    "seconds",
+    "closed_naturally",
+    "closed_by_model",
+    "thinking_ends",
+    "answer_ends",
+    "by_seed",
+    "by_task",
+}
+TOP = {
+    "artifact",
+    "model",
+    "provider",
+    "threads",
+    "suite",
+    "problems",
+    "seeds",
+    "max_tokens",
+    "suffix",
+    "sampling",
+    "rows",
+}
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["thinkport", "eval", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def write(path: Path, *records: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return path
+
+
+def test_the_nano_artifact_gives_one_json_object_with_the_documented_keys(
+    nano_artifact: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out, plot = tmp_path / "new" / "result.json", tmp_path / "new" / "curve.png"
+    options = ("--n", 5, "--budgets", "16,64", "--soft-from", "0.5", "--json", "--out", out)
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    assert run(monkeypatch, nano_artifact, *options, "--plot", plot) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    result = json.loads(printed.out)
+    assert result == json.loads(out.read_text(encoding="utf-8"))
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert set(result) == TOP
+    assert all(set(row) == ROW for row in result["rows"])
+    rows = {(row["thinking"], row["budget"], row["soft_from"]): row for row in result["rows"]}
+    assert set(rows) == {("off", None, None), ("on", None, None)} | {
+        ("on", budget, soft) for budget in (16, 64) for soft in (None, 0.5)
+    }
+    assert all(row["n"] == 5 and row["accuracy"] == row["correct"] / 5 for row in rows.values())
+    assert rows["on", None, None]["correct"] == 5
+    assert rows["on", None, None]["thinking_ends"] == {"natural": 5}
+    assert rows["off", None, None]["thought_tokens"] == 0
+    assert 0 < rows["on", 16, None]["thought_tokens"] <= 16
+    assert rows["on", 16, None]["forced_tokens"] > 0
+
+
+def test_the_same_command_twice_prints_the_same_table_but_for_seconds(
+    nano_artifact: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = []
+    for _ in range(2):
+        assert run(monkeypatch, nano_artifact, "--n", 10, "--seeds", "0,1", "--budgets", "24") == 0
+        lines = capsys.readouterr().out.splitlines()
+        tables.append([line.rsplit(maxsplit=1)[0] for line in lines if line.startswith(("off", "on"))])
+    assert tables[0] == tables[1]
+    assert len(tables[0]) == 6
+
+
+def test_a_file_of_ones_own_is_asked(
+    nano_artifact: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = write(tmp_path / "own.jsonl", {"q": "What is 86*57?", "a": "4,902 apples"})
+    options = ("--suite", path, "--question-field", "q", "--answer-field", "a", "--compare", "number")
+    assert run(monkeypatch, nano_artifact, *options, "--budgets", "", "--max-tokens", 400, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["suite"], result["max_tokens"]) == ("own", 400)
+    off, on = result["rows"]
+    assert (off["thinking"], on["thinking"], on["correct"]) == ("off", "on", 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--budgets", "16,x"), "--budgets is '16,x', expected numbers between commas"),
+        (("--budgets", "-1"), "thinking budget is -1"),
+        (("--soft-from", "1.5"), "soft_from is 1.5"),
+        (("--seeds", ""), "seeds are none"),
+        (("--seeds", "0,0"), "seeds are 0, 0"),
+        (("--n", "0"), "n is 0, expected 1 to 600"),
+        (("--compare", "fuzzy"), "--compare is 'fuzzy', expected exact, number, regex, boxed"),
+        (("--suite", "nowhere.jsonl"), "no suite 'nowhere.jsonl'"),
+        (("--plot", "curve.bmp"), "expected a name that ends in .png"),
+        (("--out", "."), "is a folder, expected a file"),
+    ],
+)
+def test_what_can_not_be_done_is_one_sentence_before_an_artifact_is_opened(
+    options: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "no-such-artifact", *options) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_boxed_mathematics_without_math_verify_gives_the_install_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = write(tmp_path / "math.jsonl", {"problem": "1+1", "answer": "2"})
+    monkeypatch.setitem(sys.modules, "math_verify", None)
+    monkeypatch.setattr(sys, "path", [])
+    assert run(monkeypatch, "no-such-artifact", "--suite", path) == 4
+    assert 'math_verify not installed: run pip install "thinkport[eval]"' in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signal to send on Windows")
+def test_an_interruption_keeps_the_rows_that_were_done(nano_artifact: Path, tmp_path: Path) -> None:
+    out = tmp_path / "result.json"
+    budgets = ",".join(map(str, range(1, 200)))
+    command = [sys.executable, "-c", "from thinkport.runtime.main import main; main()", "eval", str(nano_artifact)]
+    command += ["--n", "1", "--budgets", budgets, "--seeds", ",".join(map(str, range(20))), "--out", str(out)]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(6)
+    started.send_signal(signal.SIGINT)
+    printed, error = started.communicate(timeout=60)
+    assert started.returncode == 130, error
+    assert "interrupted after" in error
+    assert "Traceback" not in error
+    rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
+    assert 0 < len(rows) < 201
+    assert "accuracy %" in printed
