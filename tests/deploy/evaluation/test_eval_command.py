@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,14 +134,28 @@ def test_what_can_not_be_done_is_one_sentence_before_an_artifact_is_opened(
     assert error.count("\n") == 1
 
 
-def test_boxed_mathematics_without_math_verify_gives_the_install_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize(("missing", "option"), [("math_verify", "--suite"), ("matplotlib", "--plot")])
+def test_a_missing_package_is_told_with_the_install_line_before_an_artifact_is_opened(
+    missing: str, option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    path = write(tmp_path / "math.jsonl", {"problem": "1+1", "answer": "2"})
-    monkeypatch.setitem(sys.modules, "math_verify", None)
-    monkeypatch.setattr(sys, "path", [])
-    assert run(monkeypatch, "no-such-artifact", "--suite", path) == 4
-    assert 'math_verify not installed: run pip install "thinkport[eval]"' in capsys.readouterr().err
+    write(tmp_path / "math.jsonl", {"problem": "1+1", "answer": "2"})
+    value = {"--suite": tmp_path / "math.jsonl", "--plot": tmp_path / "curve.png"}[option]
+    monkeypatch.setitem(sys.modules, missing, None)  # as Python marks what can't be imported
+    assert run(monkeypatch, "no-such-artifact", option, value) == 4
+    assert f'{missing} not installed: run pip install "thinkport[eval]"' in capsys.readouterr().err
+
+
+def test_a_model_without_thinking_has_one_row_and_no_budgets(
+    nano_artifact: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "artifact"
+    shutil.copytree(nano_artifact, folder)
+    manifest = json.loads((folder / "thinkport.json").read_bytes())
+    (folder / "thinkport.json").write_text(json.dumps({**manifest, "thinking": None}), encoding="utf-8")
+    assert run(monkeypatch, folder, "--n", 2, "--json") == 0
+    assert [row["thinking"] for row in json.loads(capsys.readouterr().out)["rows"]] == ["off"]
+    assert run(monkeypatch, folder, "--n", 2, "--budgets", "16") == 2
+    assert "no thinking markers, so no budgets" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signal to send on Windows")

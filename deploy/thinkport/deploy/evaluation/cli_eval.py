@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from thinkport.deploy.evaluation.comparison import Comparison
-from thinkport.deploy.evaluation.evaluator import Evaluation, measure
+from thinkport.deploy.evaluation.evaluator import Evaluation, check_seeds, measure
 from thinkport.deploy.evaluation.plan import plans
 from thinkport.deploy.evaluation.progress_view import ProgressView
 from thinkport.deploy.evaluation.row import Row
@@ -97,6 +97,7 @@ def run_eval(
     asked = _adjusted(asked, n, max_tokens, None if budgets is None else listed("budgets", budgets, int))
     ways = plans(asked.budgets, listed("soft-from", soft_from or "", float))
     chosen = listed("seeds", seeds, int)
+    check_seeds(chosen)
     _need_packages(asked)
     outputs.check()
     with Model.load(artifact, provider=provider, threads=threads) as model:

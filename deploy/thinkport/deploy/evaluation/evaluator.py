@@ -116,7 +116,7 @@ def measure(
     sampling: Sampling | None = None,
 ) -> Iterator[Row]:
     """The rows of `evaluate`, one at a time, for whoever wants those that were done when it was interrupted."""
-    _check_seeds(seeds)
+    check_seeds(seeds)
     listener = listener or Silent()
     for plan in plans:
         listener.row_started(plan)
@@ -152,6 +152,7 @@ def _ask(
     return Outcome(problem=problem, seed=seed, end=end, correct=correct, seconds=seconds)
 
 
-def _check_seeds(seeds: Sequence[int]) -> None:
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raise `InputError` for seeds that are none, negative or there twice."""
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise InputError(f"seeds are {', '.join(map(str, seeds)) or 'none'}, expected different ones, each 0 or more")

@@ -57,7 +57,8 @@ def _tokens(evaluation: Evaluation, console: Console) -> Table:
 
 
 def _table(console: Console, *numbers: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, show_edge=False, pad_edge=False)
+    rules, gap = (box.SIMPLE_HEAD, 1) if console.is_terminal else (None, 2)  # rules bring a space of their own
+    table = Table(box=rules, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
     table.header_style = "dim"
     table.add_column("thinking", no_wrap=True)
     for header in ("budget", "soft from", *numbers):
