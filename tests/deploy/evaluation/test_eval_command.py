@@ -1,17 +1,18 @@
 """`thinkport eval` as a person and a program see it."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from thinkport.deploy.evaluation import Suite, plans
+from thinkport.deploy.evaluation.cli_eval import Outputs, measure_and_write
+from thinkport.runtime.events import End
 from thinkport.runtime.main import main
 
 ROW = {
@@ -158,19 +159,23 @@ def test_a_model_without_thinking_has_one_row_and_no_budgets(
     assert "no thinking markers, so no budgets" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no such signal to send on Windows")
-def test_an_interruption_keeps_the_rows_that_were_done(nano_artifact: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("asked", "rows"), [(45, 2), (5, 0)])
+def test_an_interruption_keeps_the_rows_that_were_done(
+    suite: Suite, fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: int, rows: int
+) -> None:
+    class Interrupted:
+        def generate(self, prompt: str, /, **options: Any) -> End:
+            if len(fake.calls) == asked:
+                signal.raise_signal(signal.SIGINT)
+            return fake.generate(prompt, **options)
+
     out = tmp_path / "result.json"
-    budgets = ",".join(map(str, range(1, 200)))
-    command = [sys.executable, "-c", "from thinkport.runtime.main import main; main()", "eval", str(nano_artifact)]
-    command += ["--n", "1", "--budgets", budgets, "--seeds", ",".join(map(str, range(20))), "--out", str(out)]
-    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(6)
-    started.send_signal(signal.SIGINT)
-    printed, error = started.communicate(timeout=60)
-    assert started.returncode == 130, error
-    assert "interrupted after" in error
-    assert "Traceback" not in error
-    rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
-    assert 0 < len(rows) < 201
-    assert "accuracy %" in printed
+    outputs = Outputs(as_json=False, out=out, plot=None)
+    with pytest.raises(typer.Exit) as ended:
+        measure_and_write(Interrupted(), suite, plans((16, 32)), (0,), {}, outputs, {"model": "fake"})
+    assert ended.value.exit_code == 130
+    printed = capsys.readouterr()
+    assert printed.err == f"thinkport: interrupted after {rows} of 4 rows\n"
+    assert ("accuracy %" in printed.out) is (rows > 0)
+    written = json.loads(out.read_text(encoding="utf-8"))["rows"] if out.exists() else []
+    assert len(written) == rows

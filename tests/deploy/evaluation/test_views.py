@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from thinkport.deploy.evaluation import Suite, evaluate, plans
+from thinkport.deploy.evaluation.progress_view import ProgressView
 from thinkport.deploy.evaluation.table_view import show
 
 
@@ -23,6 +24,21 @@ def test_both_tables_hold_at_80_columns_and_nothing_is_cut(suite: Suite, fake: A
     assert terminal or drawn.isascii()
     for said in ("made-up: 20 problems, seeds 0, 1", "32768", "0.75", "100.0", "91.2-100.0", "closed %"):
         assert said in drawn
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_names_the_row_at_a_terminal_and_is_silent_on_a_pipe(suite: Suite, fake: Any, terminal: bool) -> None:
+    text = io.StringIO()
+    console = Console(file=text, width=100, force_terminal=terminal, color_system=None)
+    ways = plans((16,))
+    with ProgressView(console, replies=len(ways) * 20) as view:
+        evaluate(fake, suite, ways, listener=view)
+    shown = text.getvalue()
+    if terminal:
+        assert "budget 16: " in shown
+        assert "60/60" in shown
+    else:
+        assert shown == ""
 
 
 def drawn_pixels(path: Path) -> tuple[tuple[int, int], Any]:

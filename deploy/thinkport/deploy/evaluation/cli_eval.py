@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from thinkport.deploy.evaluation.comparison import Comparison
-from thinkport.deploy.evaluation.evaluator import Evaluation, check_seeds, measure
+from thinkport.deploy.evaluation.evaluator import Evaluation, Replier, check_seeds, measure
 from thinkport.deploy.evaluation.plan import plans
 from thinkport.deploy.evaluation.progress_view import ProgressView
 from thinkport.deploy.evaluation.row import Row
@@ -104,9 +104,22 @@ def run_eval(
         facts = {"artifact": str(artifact), "model": model.manifest.name, "provider": provider, "threads": threads}
         if model.manifest.thinking is None:
             ways = _off_only(ways, budgets)
-        rows, whole = _measured(model, asked, ways, chosen, sampling)
+        measure_and_write(model, asked, ways, chosen, sampling, outputs, facts)
+
+
+def measure_and_write(
+    model: Replier,
+    suite: Suite,
+    ways: Sequence[Thinking],
+    seeds: Sequence[int],
+    sampling: Mapping[str, Any],
+    outputs: Outputs,
+    facts: Mapping[str, Any],
+) -> None:
+    """Measure and write all rows; on Ctrl-C those that are whole, and end with the code for it."""
+    rows, whole = _measured(model, suite, ways, seeds, sampling)
     if rows:
-        outputs.write(Evaluation(suite=asked, seeds=tuple(chosen), sampling=sampling, rows=tuple(rows)), facts)
+        outputs.write(Evaluation(suite=suite, seeds=tuple(seeds), sampling=sampling, rows=tuple(rows)), facts)
     if not whole:
         sys.stderr.write(f"thinkport: interrupted after {len(rows)} of {len(ways)} rows\n")
         raise typer.Exit(INTERRUPTED)
@@ -125,7 +138,7 @@ def listed(name: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
 
 
 def _measured(
-    model: Model, suite: Suite, ways: Sequence[Thinking], seeds: Sequence[int], sampling: Mapping[str, Any]
+    model: Replier, suite: Suite, ways: Sequence[Thinking], seeds: Sequence[int], sampling: Mapping[str, Any]
 ) -> tuple[list[Row], bool]:
     """The rows, and whether they are all."""
     rows: list[Row] = []
