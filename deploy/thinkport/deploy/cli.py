@@ -68,7 +68,8 @@ def eval_command(
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw accuracy against budget.")] = None,
 ) -> None:
     """Measure accuracy against thinking budget: off, without a budget, and with each of some budgets."""
-    from thinkport.deploy.evaluation.cli_eval import Outputs, run_eval
+    from thinkport.deploy.evaluation.cli_eval import run_eval
+    from thinkport.deploy.evaluation.outputs import Outputs
 
     run_eval(
         artifact,

@@ -1,10 +1,9 @@
 """What `thinkport eval` does, once its options are read."""
 
-import json
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,12 +12,12 @@ from rich.console import Console
 
 from thinkport.deploy.evaluation.comparison import Comparison
 from thinkport.deploy.evaluation.evaluator import Evaluation, Replier, check_seeds, measure
+from thinkport.deploy.evaluation.outputs import Outputs
 from thinkport.deploy.evaluation.plan import plans
 from thinkport.deploy.evaluation.progress_view import ProgressView
 from thinkport.deploy.evaluation.row import Row
 from thinkport.deploy.evaluation.suite import Suite
 from thinkport.deploy.evaluation.suites import find_suite
-from thinkport.deploy.evaluation.table_view import show
 from thinkport.deploy.extras import require
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.interrupt import INTERRUPTED
@@ -26,46 +25,6 @@ from thinkport.runtime.model import Model
 from thinkport.runtime.thinking import Switch, Thinking
 
 Number = TypeVar("Number", int, float)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outputs:
-    """Where the result goes: JSON or tables on stdout, and files if asked for."""
-
-    as_json: bool
-    out: Path | None
-    plot: Path | None
-
-    def check(self) -> None:
-        """Make the folders, and find out now and not hours later what can't be written.
-
-        Raises:
-            InputError: a folder or another kind of picture where a file is expected.
-            MissingExtraError: a plot without matplotlib.
-        """
-        if self.plot:
-            require("eval", "matplotlib")
-            if self.plot.suffix.lower() != ".png":
-                raise InputError(f"the plot is {self.plot.name!r}, expected a name that ends in .png")
-        for path in (self.out, self.plot):
-            if path and path.is_dir():
-                raise InputError(f"{path} is a folder, expected a file: add a name")
-            if path:
-                path.parent.mkdir(parents=True, exist_ok=True)
-
-    def write(self, evaluation: Evaluation, facts: Mapping[str, Any]) -> None:
-        """Write everything that was asked for."""
-        text = json.dumps({**facts, **evaluation.as_json()}, indent=2, ensure_ascii=False) + "\n"
-        if self.out:
-            self.out.write_text(text, encoding="utf-8")
-        if self.plot:
-            from thinkport.deploy.evaluation.plot import save_plot
-
-            save_plot(evaluation, self.plot, title=str(facts["model"]))
-        if self.as_json:
-            sys.stdout.write(text)
-        else:
-            show(Console(highlight=False, markup=False, emoji=False), evaluation)
 
 
 def run_eval(

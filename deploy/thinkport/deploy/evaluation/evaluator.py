@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from thinkport.deploy.evaluation.comparison import matches
+from thinkport.deploy.evaluation.progress import Listener, Silent
 from thinkport.deploy.evaluation.row import Outcome, Row
 from thinkport.deploy.evaluation.suite import Problem, Suite
 from thinkport.runtime.errors import InputError
@@ -35,32 +36,6 @@ class Replier(Protocol):
     ) -> End:
         """The whole reply to a question; the same seed gives the same reply."""
         ...
-
-
-class Listener(Protocol):
-    """Is told of everything as it happens, in the evaluating thread."""
-
-    def row_started(self, plan: Thinking) -> None:
-        """A way of thinking begins."""
-
-    def replied(self, plan: Thinking, outcome: Outcome) -> None:
-        """One reply came and was judged."""
-
-    def row_done(self, row: Row) -> None:
-        """A way of thinking is measured."""
-
-
-class Silent:
-    """A listener that does nothing."""
-
-    def row_started(self, plan: Thinking) -> None:
-        """Nothing."""
-
-    def replied(self, plan: Thinking, outcome: Outcome) -> None:
-        """Nothing."""
-
-    def row_done(self, row: Row) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
