@@ -25,7 +25,6 @@ _STYLES: tuple[tuple[str, str, str], ...] = (
     ("#CC79A7", "D", ":"),
 )
 _TICKS = 10  # labels that fit under a panel
-_HIGH = 90  # percent; above it a point's name stands below it
 
 Dashes = str | tuple[int, tuple[float, ...]]
 
@@ -64,41 +63,51 @@ def _against_budget(axes: "Axes", rows: Sequence[Row]) -> None:
     _budget_scale(axes, sorted({row.thinking.budget for row in rows if row.thinking.budget is not None}))
     axes.set_xlabel("thinking budget (tokens)")
     axes.set_ylabel("accuracy (% of replies)")
-    axes.set_ylim(-2, 103)
+    axes.set_ylim(-2, 106)
     axes.set_title("at equal budgets", fontsize="medium")
     axes.grid(alpha=0.25)
 
 
 def _against_tokens(axes: "Axes", rows: Sequence[Row]) -> None:
     for row, _, colour, _ in _levels(rows):
-        _points(axes, [row], colour, "X", "none", "off" if row.thinking.enabled is Switch.OFF else "no budget")
-    for (_, line), (colour, marker, dashes) in zip(_lines(rows), cycle(_STYLES)):
+        _points(axes, [row], colour, "X", "none")
+    for (_, line), (colour, marker, dashes) in zip(_lines(rows), cycle(_STYLES), strict=False):
         _points(axes, line, colour, marker, dashes)
+    for (x, y), names in _named_places(rows).items():
+        # A curve rises to the right, so the place above and to the left of a point is free.
+        axes.annotate(
+            ", ".join(names), (x, y), (-7, 3), textcoords="offset points", ha="right", va="bottom", fontsize="x-small"
+        )
     axes.margins(x=0.08)
     axes.set_xlabel("mean length of a thought (tokens that the model wrote)")
     axes.set_title("at equal tokens (numbers: the hard budgets)", fontsize="medium")
     axes.grid(alpha=0.25)
 
 
-def _points(axes: "Axes", line: Sequence[Row], colour: str, marker: str, dashes: Dashes, name: str = "") -> None:
-    """A line through rows where their thoughts' lengths and accuracies are; hard ones are named by their budget."""
+def _points(axes: "Axes", line: Sequence[Row], colour: str, marker: str, dashes: Dashes) -> None:
+    """A line through rows where their thoughts' lengths and accuracies are, with their intervals."""
     at, tokens = _accuracies(line), [row.thought_tokens for row in line]
     low, high = _band(line)
     bars = [[a - b for a, b in zip(at, low, strict=True)], [b - a for a, b in zip(at, high, strict=True)]]
     axes.errorbar(tokens, at, yerr=bars, color=colour, marker=marker, linestyle=dashes, elinewidth=1, capsize=2)
-    for row, x, y in zip(line, tokens, at, strict=True):
-        words = name or (str(row.thinking.budget) if row.thinking.soft_from is None else "")
-        below = y > _HIGH
-        axes.annotate(
-            words,
-            (x, y),
-            xytext=(0, -9 if below else 9),
-            textcoords="offset points",
-            ha="center",
-            va="top" if below else "bottom",
-            fontsize="x-small",
-            color=colour,
-        )
+
+
+def _named_places(rows: Sequence[Row]) -> dict[tuple[float, float], list[str]]:
+    """Names of all but soft rows by their place; rows that would be named over one another share one place."""
+    widest = max(row.thought_tokens for row in rows) or 1
+    places: dict[tuple[float, float], list[str]] = {}
+    for row in sorted(rows, key=lambda row: (row.thinking.budget is None, row.thinking.budget or 0)):
+        if row.thinking.soft_from is None:
+            x, y = row.thought_tokens, 100 * row.total.accuracy
+            near = ((a, b) for a, b in places if abs(a - x) < widest / 50 and abs(b - y) < 3)
+            places.setdefault(next(near, (x, y)), []).append(_name(row))
+    return places
+
+
+def _name(row: Row) -> str:
+    if row.thinking.budget is not None:
+        return str(row.thinking.budget)
+    return "off" if row.thinking.enabled is Switch.OFF else "no budget"
 
 
 def _levels(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str, Dashes]]:
