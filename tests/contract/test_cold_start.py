@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "optimum")
+HEAVY = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "optimum", "matplotlib", "math_verify")
 IMPORTS = "import thinkport.runtime"
 RUNS = """
 import sys
@@ -29,7 +29,7 @@ def loaded_by(source: str) -> tuple[set[str], str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["chat", "--help"], ["generate", "--help"], ["inspect", "--help"], ["export", "--help"]],
+    [["--help"], *([verb, "--help"] for verb in ("chat", "generate", "inspect", "eval", "export"))],
     ids=" ".join,
 )
 def test_help_loads_no_heavy_package(arguments: list[str]) -> None:

@@ -111,13 +111,20 @@ def test_the_base_install_imports_and_shows_its_help(clean: Path) -> None:
     assert run(clean / "python", "-c", "import thinkport.runtime, thinkport.deploy").returncode == 0
     shown = run(clean / "thinkport", "--help")
     assert shown.returncode == 0, shown.stderr
-    assert all(verb in shown.stdout for verb in ("export", "inspect", "generate", "chat"))
+    assert all(verb in shown.stdout for verb in ("export", "inspect", "eval", "generate", "chat"))
 
 
 def test_the_base_install_inspects_an_artifact(clean: Path, artifact: Path) -> None:
     shown = run(clean / "thinkport", "inspect", str(artifact))
     assert shown.returncode == 0, shown.stderr
     assert "Weights by role" in shown.stdout
+
+
+def test_the_base_install_brings_the_arithmetic_suite(clean: Path) -> None:
+    counted = run(
+        clean / "python", "-c", "from thinkport.deploy.evaluation import *; print(len(arithmetic().problems))"
+    )
+    assert counted.stdout == "600\n", counted.stderr
 
 
 def test_running_without_an_onnx_runtime_gives_the_install_line(clean: Path, artifact: Path) -> None:

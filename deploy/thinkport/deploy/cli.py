@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from thinkport.runtime.cli import Artifact, MaxTokens, Provider, Temperature, Threads, TopK, TopP, given
+
 
 def register(app: typer.Typer) -> None:
     """Add this part's verbs to the console command."""
     app.command("inspect")(inspect)
+    app.command("eval")(eval_command)
 
 
 def inspect(
@@ -29,3 +32,59 @@ def inspect(
         sys.stdout.write(json.dumps(contents.as_json(), indent=2) + "\n")
     else:
         show(Console(highlight=False, markup=False), contents)
+
+
+def eval_command(
+    artifact: Artifact,
+    suite: Annotated[
+        str, typer.Option(metavar="NAME|FILE.jsonl", help="arithmetic, or a file with a question and an answer a line.")
+    ] = "arithmetic",
+    compare: Annotated[
+        str | None, typer.Option(help="exact, number, regex or boxed, for a file's lines that don't say.")
+    ] = None,
+    question_field: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A file's field with the question.")
+    ] = None,
+    answer_field: Annotated[str | None, typer.Option(metavar="NAME", help="A file's field with the answer.")] = None,
+    suffix: Annotated[
+        str | None, typer.Option(help="Last line of every question; Qwen's for boxed mathematics if not given.")
+    ] = None,
+    n: Annotated[int | None, typer.Option("--n", help="Only the first problems, so many.")] = None,
+    seeds: Annotated[str, typer.Option(metavar="0,1,2", help="Every question is asked once with each.")] = "0",
+    budgets: Annotated[
+        str | None, typer.Option(metavar="16,32", help="Thinking budgets in tokens; the suite's if not given.")
+    ] = None,
+    soft_from: Annotated[
+        str | None, typer.Option(metavar="0.7", help="Measure each budget softly too, from this share of it on.")
+    ] = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    top_k: TopK = None,
+    threads: Threads = None,
+    provider: Provider = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object instead of tables.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the JSON object to a file too.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw accuracy against budget.")] = None,
+) -> None:
+    """Measure accuracy against thinking budget: off, without a budget, and with each of some budgets."""
+    from thinkport.deploy.evaluation.cli_eval import run_eval
+    from thinkport.deploy.evaluation.outputs import Outputs
+
+    run_eval(
+        artifact,
+        suite=suite,
+        compare=compare,
+        question_field=question_field,
+        answer_field=answer_field,
+        suffix=suffix,
+        n=n,
+        seeds=seeds,
+        budgets=budgets,
+        soft_from=soft_from,
+        max_tokens=max_tokens,
+        sampling=given(temperature=temperature, top_p=top_p, top_k=top_k),
+        threads=threads,
+        provider=provider,
+        outputs=Outputs(as_json=as_json, out=out, plot=plot),
+    )

@@ -1,0 +1,55 @@
+"""Where an evaluation goes: tables or JSON on stdout, and files. Measures nothing."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from thinkport.deploy.evaluation.evaluator import Evaluation
+from thinkport.deploy.evaluation.table_view import show
+from thinkport.deploy.extras import require
+from thinkport.runtime.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Where the result goes: JSON or tables on stdout, and files if asked for."""
+
+    as_json: bool
+    out: Path | None
+    plot: Path | None
+
+    def check(self) -> None:
+        """Make the folders, and find out now and not hours later what can't be written.
+
+        Raises:
+            InputError: a folder or another kind of picture where a file is expected.
+            MissingExtraError: a plot without matplotlib.
+        """
+        if self.plot:
+            require("eval", "matplotlib")
+            if self.plot.suffix.lower() != ".png":
+                raise InputError(f"the plot is {self.plot.name!r}, expected a name that ends in .png")
+        for path in (self.out, self.plot):
+            if path and path.is_dir():
+                raise InputError(f"{path} is a folder, expected a file: add a name")
+            if path:
+                path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(self, evaluation: Evaluation, facts: Mapping[str, Any]) -> None:
+        """Write everything that was asked for."""
+        text = json.dumps({**facts, **evaluation.as_json()}, indent=2, ensure_ascii=False) + "\n"
+        if self.out:
+            self.out.write_text(text, encoding="utf-8")
+        if self.plot:
+            from thinkport.deploy.evaluation.plot import save_plot
+
+            save_plot(evaluation, self.plot, title=str(facts["model"]))
+        if self.as_json:
+            sys.stdout.write(text)
+        else:
+            show(Console(highlight=False, markup=False, emoji=False), evaluation)

@@ -1,0 +1,151 @@
+"""Draws an evaluation with matplotlib: accuracy against the budget, and against the tokens that thoughts took.
+
+Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), told apart with any kind of colour vision;
+markers and dashes tell the lines apart in grey.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thinkport.deploy.evaluation.evaluator import Evaluation
+from thinkport.deploy.evaluation.row import Row
+from thinkport.runtime.thinking import Switch
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PIXELS = (1800, 825)
+_DPI = 150
+_STYLES: tuple[tuple[str, str, str], ...] = (
+    ("#0072B2", "o", "-"),
+    ("#D55E00", "s", "--"),
+    ("#009E73", "^", "-."),
+    ("#CC79A7", "D", ":"),
+)
+_TICKS = 10  # labels that fit under a panel
+
+Dashes = str | tuple[int, tuple[float, ...]]
+
+
+def save_plot(evaluation: Evaluation, path: Path, *, title: str) -> None:
+    """Write a PNG of `PIXELS`, under the `title`.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(PIXELS[0] / _DPI, PIXELS[1] / _DPI), dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, sharey=True)
+    _against_budget(left, evaluation.rows)
+    _against_tokens(right, evaluation.rows)
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    suite, seeds = evaluation.suite, len(evaluation.seeds)
+    counts = f"{len(suite.problems)} problems, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+    figure.suptitle(f"{title} on {suite.name} ({counts}; bands and bars: 95 % intervals)", fontsize="large")
+    figure.savefig(path, format="png")
+
+
+def _against_budget(axes: "Axes", rows: Sequence[Row]) -> None:
+    for row, label, colour, dashes in _levels(rows):
+        axes.axhline(100 * row.total.accuracy, color=colour, linestyle=dashes, linewidth=1.5, label=label)
+        low, high = _band([row])
+        axes.axhspan(low[0], high[0], color=colour, alpha=0.12, linewidth=0)
+    for (label, line), (colour, marker, dashes) in zip(_lines(rows), cycle(_STYLES)):
+        budgets = [row.thinking.budget or 0 for row in line]
+        axes.plot(budgets, _accuracies(line), color=colour, marker=marker, linestyle=dashes, label=label)
+        axes.fill_between(budgets, *_band(line), color=colour, alpha=0.15, linewidth=0)
+    _budget_scale(axes, sorted({row.thinking.budget for row in rows if row.thinking.budget is not None}))
+    axes.set_xlabel("thinking budget (tokens)")
+    axes.set_ylabel("accuracy (% of replies)")
+    axes.set_ylim(-2, 106)
+    axes.set_title("at equal budgets", fontsize="medium")
+    axes.grid(alpha=0.25)
+
+
+def _against_tokens(axes: "Axes", rows: Sequence[Row]) -> None:
+    for row, _, colour, _ in _levels(rows):
+        _points(axes, [row], colour, "X", "none")
+    for (_, line), (colour, marker, dashes) in zip(_lines(rows), cycle(_STYLES), strict=False):
+        _points(axes, line, colour, marker, dashes)
+    for (x, y), names in _named_places(rows).items():
+        # A curve rises to the right, so the place above and to the left of a point is free.
+        axes.annotate(
+            ", ".join(names), (x, y), (-7, 3), textcoords="offset points", ha="right", va="bottom", fontsize="x-small"
+        )
+    axes.margins(x=0.08)
+    axes.set_xlabel("mean length of a thought (tokens that the model wrote)")
+    axes.set_title("at equal tokens (numbers: the hard budgets)", fontsize="medium")
+    axes.grid(alpha=0.25)
+
+
+def _points(axes: "Axes", line: Sequence[Row], colour: str, marker: str, dashes: Dashes) -> None:
+    """A line through rows where their thoughts' lengths and accuracies are, with their intervals."""
+    at, tokens = _accuracies(line), [row.thought_tokens for row in line]
+    low, high = _band(line)
+    bars = [[a - b for a, b in zip(at, low, strict=True)], [b - a for a, b in zip(at, high, strict=True)]]
+    axes.errorbar(tokens, at, yerr=bars, color=colour, marker=marker, linestyle=dashes, elinewidth=1, capsize=2)
+
+
+def _named_places(rows: Sequence[Row]) -> dict[tuple[float, float], list[str]]:
+    """Names of all but soft rows by their place; rows that would be named over one another share one place."""
+    widest = max(row.thought_tokens for row in rows) or 1
+    places: dict[tuple[float, float], list[str]] = {}
+    for row in sorted(rows, key=lambda row: (row.thinking.budget is None, row.thinking.budget or 0)):
+        if row.thinking.soft_from is None:
+            x, y = row.thought_tokens, 100 * row.total.accuracy
+            near = ((a, b) for a, b in places if abs(a - x) < widest / 50 and abs(b - y) < 3)
+            places.setdefault(next(near, (x, y)), []).append(_name(row))
+    return places
+
+
+def _name(row: Row) -> str:
+    if row.thinking.budget is not None:
+        return str(row.thinking.budget)
+    return "off" if row.thinking.enabled is Switch.OFF else "no budget"
+
+
+def _levels(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str, Dashes]]:
+    """What has no budget to be drawn against."""
+    for row in rows:
+        if row.thinking.enabled is Switch.OFF:
+            yield row, "thinking off", "#555555", (0, (1, 1.5))
+        elif row.thinking.budget is None:
+            yield row, "no budget", "#000000", (0, (8, 2))
+
+
+def _lines(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Rows with a budget by the way they are cut, the hard ones first."""
+    lines: dict[float | None, list[Row]] = {}
+    for row in rows:
+        if row.thinking.budget is not None:
+            lines.setdefault(row.thinking.soft_from, []).append(row)
+    return [("hard budget" if soft is None else f"soft from {soft:g}", line) for soft, line in lines.items()]
+
+
+def _budget_scale(axes: "Axes", budgets: Sequence[int]) -> None:
+    above = [budget for budget in budgets if budget > 0]
+    if not above:
+        return
+    if above == list(budgets):
+        axes.set_xscale("log", base=2)
+    else:
+        axes.set_xscale("symlog", base=2, linthresh=above[0])
+    shown = budgets[:: -(-len(budgets) // _TICKS)]
+    axes.set_xticks(shown, [str(budget) for budget in shown], minor=False)
+    axes.set_xticks([], minor=True)
+
+
+def _accuracies(rows: Sequence[Row]) -> list[float]:
+    return [100 * row.total.accuracy for row in rows]
+
+
+def _band(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
+    """The lower and the upper ends of the intervals, in percent."""
+    intervals = [row.total.interval for row in rows]
+    return [100 * low for low, _ in intervals], [100 * high for _, high in intervals]

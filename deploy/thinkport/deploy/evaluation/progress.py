@@ -1,0 +1,32 @@
+"""How an evaluation tells what it is doing. The library calls a listener; it never prints."""
+
+from typing import Protocol
+
+from thinkport.deploy.evaluation.row import Outcome, Row
+from thinkport.runtime.thinking import Thinking
+
+
+class Listener(Protocol):
+    """Is told of everything as it happens, in the evaluating thread."""
+
+    def row_started(self, plan: Thinking) -> None:
+        """A way of thinking begins."""
+
+    def replied(self, plan: Thinking, outcome: Outcome) -> None:
+        """One reply came and was judged."""
+
+    def row_done(self, row: Row) -> None:
+        """A way of thinking is measured."""
+
+
+class Silent:
+    """A listener that does nothing."""
+
+    def row_started(self, plan: Thinking) -> None:
+        """Nothing."""
+
+    def replied(self, plan: Thinking, outcome: Outcome) -> None:
+        """Nothing."""
+
+    def row_done(self, row: Row) -> None:
+        """Nothing."""
