@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from thinkport.deploy.targets import Target
+from thinkport.deploy.targets import KvDtype, Target
 from thinkport.export.errors import GraphError
 from thinkport.export.families import DecoderShape, Family, cos_sin_tables
 from thinkport.export.passes.attention import Attention
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
+from thinkport.export.passes.kv_cache import KvCache
 from thinkport.export.passes.last_rows import LastRows
 from thinkport.export.passes.matmul_nbits import MatMulNBits
 from thinkport.export.passes.packed_gate_up import PackedGateUp
@@ -21,6 +22,7 @@ from thinkport.export.passes.packed_qkv import PackedQkv
 from thinkport.export.passes.rms_norm import RmsNorm
 from thinkport.export.passes.silu import Silu
 from thinkport.export.passes.skip_norm import SkipNorm
+from thinkport.export.quantize.kv_scales import KvScales
 from thinkport.export.quantize.recipes import Recipe
 from thinkport.export.trace.names import OPSET
 from thinkport.runtime.manifest import PassRecord
@@ -30,12 +32,24 @@ _PACKED_PROJECTIONS = 4  # qkv, o, gate_up, down
 
 
 def build_pipeline(
-    family: Family, shape: DecoderShape, target: Target, recipe: Recipe | None, *, fuse: bool
+    family: Family,
+    shape: DecoderShape,
+    target: Target,
+    recipe: Recipe | None,
+    *,
+    fuse: bool,
+    kv: KvDtype = "float32",
+    scales: KvScales | None = None,
 ) -> list[GraphPass]:
-    """The passes for one target; the target is asked for capabilities, never for its name."""
+    """The passes for one target; the target is asked for capabilities, never for its name.
+
+    A `kv` of int8 needs the `scales` of its cache.
+    """
     passes: list[GraphPass] = [LastRows()]  # on the traced graph too, so that all graphs have the same inputs
     if fuse:
         passes += _fusions(shape, target)
+    if kv != "float32":  # behind attention, whose matching and counting are those of the plain cache
+        passes.append(KvCache(dtype=kv, scales=scales))
     if recipe is not None:  # behind packing: a packed weight is quantized as one
         projections = _PACKED_PROJECTIONS if fuse else _PROJECTIONS
         passes.append(MatMulNBits(recipe=recipe, role=family.role, projections=projections, tied=shape.tied))
