@@ -75,7 +75,7 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
         job = _open(settings, stages)
     with stages.stage("trace"):
         model = trace(job.family, job.checkpoint.config, job.shape)
-    scales = _scales(job)
+    kv_scales = _kv_scales(job)
     with stages.stage("fuse"):
         passes = build_pipeline(
             job.family,
@@ -83,8 +83,7 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
             job.target,
             settings.quantization,
             fuse=settings.fuse,
-            kv=settings.kv_dtype,
-            scales=scales,
+            kv_scales=kv_scales,
         )
         records = run_passes(model, passes, job.shape.layers)
     layout = plan_blobs(model.graph)
@@ -110,8 +109,8 @@ def _open(settings: ExportSettings, stages: Stages) -> _Job:
     )
 
 
-def _scales(job: _Job) -> KvScales | None:
-    """What an int8 cache's codes are worth; other caches need no such thing, and no stage."""
+def _kv_scales(job: _Job) -> KvScales | None:
+    """What an int8 cache's codes are worth; another cache needs no such thing, and no stage."""
     if job.settings.kv_dtype != "int8":
         return None
     with job.stages.stage("calibrate", calibrated_bytes(job.checkpoint, job.shape)) as advance:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from thinkport.deploy.targets import KvDtype, Target
+from thinkport.deploy.targets import Target
 from thinkport.export.errors import GraphError
 from thinkport.export.families import DecoderShape, Family, cos_sin_tables
 from thinkport.export.passes.attention import Attention
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
-from thinkport.export.passes.kv_cache import KvCache
+from thinkport.export.passes.int8_cache import Int8Cache
 from thinkport.export.passes.last_rows import LastRows
 from thinkport.export.passes.matmul_nbits import MatMulNBits
 from thinkport.export.passes.packed_gate_up import PackedGateUp
@@ -38,18 +38,17 @@ def build_pipeline(
     recipe: Recipe | None,
     *,
     fuse: bool,
-    kv: KvDtype = "float32",
-    scales: KvScales | None = None,
+    kv_scales: KvScales | None = None,
 ) -> list[GraphPass]:
     """The passes for one target; the target is asked for capabilities, never for its name.
 
-    A `kv` of int8 needs the `scales` of its cache.
+    With `kv_scales` the KV cache is int8, else float32.
     """
     passes: list[GraphPass] = [LastRows()]  # on the traced graph too, so that all graphs have the same inputs
     if fuse:
         passes += _fusions(shape, target)
-    if kv != "float32":  # behind attention, whose matching and counting are those of the plain cache
-        passes.append(KvCache(dtype=kv, scales=scales))
+    if kv_scales is not None:  # behind attention, which it finds by the fused operator
+        passes.append(Int8Cache(scales=kv_scales))
     if recipe is not None:  # behind packing: a packed weight is quantized as one
         projections = _PACKED_PROJECTIONS if fuse else _PROJECTIONS
         passes.append(MatMulNBits(recipe=recipe, role=family.role, projections=projections, tied=shape.tied))

@@ -85,7 +85,10 @@ def _check_kv(kv: Kv, where: Target, *, fuse: bool) -> None:
         raise InputError(f"unknown kv {kv!r}, expected one of: {', '.join(_KV_DTYPES)}")
     if _KV_DTYPES[kv] not in where.kv_dtypes:
         allowed = ", ".join(name for name, dtype in _KV_DTYPES.items() if dtype in where.kv_dtypes)
-        raise InputError(f"target {where.name} takes no {kv} KV cache, expected one of: {allowed}")
+        raise InputError(
+            f"target {where.name} is not given a {kv} KV cache, which its attention doesn't take or is slow with; "
+            f"expected one of: {allowed}"
+        )
     if not fuse and kv != "fp32":
         raise InputError(
             f"kv {kv!r} in a graph that is not fused: attention spelled out takes a float32 cache only; leave out "

@@ -29,10 +29,3 @@ class RoundedCache(DynamicCache):
         """(batch, kv_heads, tokens, head_dim) as codes times scales."""
         scale = self.scales[f"model.layers.{layer}.self_attn.{part}_scale"]
         return (states / scale).round().clamp(-128, 127) * scale
-
-
-class HalfCache(DynamicCache):
-    """Holds float16."""
-
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *rest: Any, **more: Any):
-        return super().update(key_states.half().float(), value_states.half().float(), layer_idx, *rest, **more)
