@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class RoundedCache(DynamicCache):
+class RoundedCache(DynamicCache):  # type: ignore[misc]  # transformers hides its type
     """Holds only what the artifact's int8 cache could, by the scales in its graph."""
 
     def __init__(self, artifact: Path) -> None:

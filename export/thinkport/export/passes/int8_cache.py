@@ -65,7 +65,8 @@ def _has_graphs_cache(attention: ir.Node) -> bool:
 
 
 def _initializer(graph: ir.Graph, name: str, scales: Floats) -> ir.Value:
-    tensor = ir.tensor(scales[None, :, None], name=name)
-    value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=tensor.shape, const_value=tensor)
+    array = scales[None, :, None]
+    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+    value.type, value.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(array.shape)
     graph.register_initializer(value)
     return value

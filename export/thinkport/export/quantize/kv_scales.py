@@ -1,13 +1,16 @@
 """Scales of an int8 KV cache: one a channel, from keys and values that a model computed. Pure numpy.
 
-Knows arrays; must not know where keys and values come from. What a cache with these scales costs against one that
-rounds nothing, in nats over texts that the scales did not see:
+Knows arrays; must not know where keys and values come from. What rounding keys and values alone costs, as mean KL
+divergence in nats over texts that the scales did not see (4-bit weights cost 0.02 and 0.07):
 
 | range of a channel | trained model of 3M | made-up 0.6B |
 |---|---|---|
-| largest seen | | |
-| the same, 1.5 times | | |
-| bound of the key's norm, values as above | | |
+| the largest seen | 0.0024 | 0.0013 |
+| 1.25 times it | 0.00037 | 0.00026 |
+| 1.5 times it | 0.00016 | 0.00019 |
+| 1.5 times it for values, the most that the norm's weights allow for keys | 0.00043 | 0.00039 |
+
+Percentiles and ranges of least squared error are worse than the largest: a text this short shows too few loud tokens.
 """
 
 from dataclasses import dataclass
