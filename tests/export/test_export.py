@@ -22,7 +22,7 @@ from thinkport.runtime import main
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.manifest import check_files
 
-STAGES = ["open", "trace", "fuse", "weights", "graph", "manifest"]
+STAGES = ["open", "trace", "calibrate", "fuse", "weights", "graph", "manifest"]
 
 
 class Remembers:
@@ -73,6 +73,7 @@ def test_the_bytes_told_are_those_of_the_weights(exported_once: tuple[ExportRepo
     report, listener = exported_once
     size = (report.folder / "weights.bin").stat().st_size
     assert listener.totals["weights"] == listener.done["weights"] == size
+    assert listener.totals["calibrate"] == listener.done["calibrate"]
 
 
 @pytest.mark.parametrize(("asked", "expected"), [(None, 3), (2, 2)])
@@ -117,9 +118,10 @@ def test_the_table_has_all_that_was_promised(exported_once: tuple[ExportReport, 
     screen = io.StringIO()
     show_report(report, Console(file=screen, width=100))
     text = screen.getvalue()
-    for row in ("artifact", "seconds", "peak memory", "size", "weights", "nodes", "against fp32"):
+    for row in ("artifact", "seconds", "peak memory", "size", "weights", "KV cache", "nodes", "against fp32"):
         assert row in text
     assert "4.50 bits a weight (int4-g64)" in text
+    assert "int8, 0.3 KB a token" in text
     assert f"{report.manifest.graphs[0].nodes} in cpu.onnx" in text
     assert "not measured (--no-certificate)" in text
 
@@ -148,6 +150,9 @@ def test_the_recipes_are_listed_with_the_default_marked(capsys: pytest.CaptureFi
         ({"target": "cpus"}, InputError, "unknown target 'cpus'.*did you mean 'cpu'"),
         ({"precision": "int3"}, InputError, "unknown precision 'int3', expected one of: int4, fp32"),
         ({"workers": 0}, InputError, "workers is 0, expected 1 or more"),
+        ({"kv": "int4"}, InputError, "unknown kv 'int4', expected one of: fp32, fp16, int8"),
+        ({"kv": "fp16"}, InputError, "cpu is not given a fp16 KV cache, .* expected one of: fp32, int8"),
+        ({"kv": "int8", "fuse": False}, InputError, "kv 'int8' in a graph that is not fused: .*leave out --kv"),
     ],
 )
 def test_settings_that_contradict_themselves_are_refused_when_made(
@@ -155,6 +160,51 @@ def test_settings_that_contradict_themselves_are_refused_when_made(
 ) -> None:
     with pytest.raises(kind, match=message):
         ExportSettings(checkpoint="x", output=Path("y"), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "int8"),
+        ({"kv": "fp32"}, "float32"),
+        ({"precision": "fp32"}, "float32"),
+        ({"precision": "fp32", "kv": "int8"}, "int8"),
+        ({"fuse": False}, "float32"),
+        ({"fuse": False, "kv": "fp32"}, "float32"),
+    ],
+    ids=str,
+)
+def test_the_cache_is_the_targets_best_and_a_yardsticks_is_exact(options: dict[str, Any], expected: str) -> None:
+    assert ExportSettings(checkpoint="x", output=Path("y"), **options).kv_dtype == expected
+
+
+@pytest.mark.parametrize("options", [{"kv": "fp32"}, {"precision": "fp32"}], ids=str)
+def test_a_float32_cache_is_not_calibrated(checkpoint: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    settings = ExportSettings(checkpoint=str(checkpoint), output=tmp_path / "out", certificate=False, **options)
+    report = export(settings)
+    assert "calibrate" not in report.seconds
+    assert report.manifest.graphs[0].kv.dtype == "float32"
+
+
+def test_an_int8_cache_is_in_the_manifest_the_graph_and_its_scales(
+    exported_once: tuple[ExportReport, Remembers],
+) -> None:
+    report, _ = exported_once
+    (graph,) = report.manifest.graphs
+    assert (graph.kv.dtype, graph.kv.in_place, graph.onnxruntime_floor) == ("int8", True, "1.32")
+    caches = [spec for spec in (*graph.inputs, *graph.outputs) if spec.name.endswith((".key", ".value"))]
+    assert {spec.dtype for spec in caches} == {"int8"}
+    assert len(caches) == 2 * 2 * 2
+    fired = {record.name: record.fired for record in report.manifest.passes}
+    assert fired["int8_cache"] == 2
+
+
+def test_the_same_export_gives_the_same_scales(
+    checkpoint: Path, exported_once: tuple[ExportReport, Remembers], tmp_path: Path
+) -> None:
+    report, _ = exported_once
+    again = export(ExportSettings(checkpoint=str(checkpoint), output=tmp_path / "out", certificate=False))
+    assert again.manifest.files["cpu.onnx"] == report.manifest.files["cpu.onnx"]
 
 
 def test_an_output_that_exists_is_refused_before_anything_is_opened(tmp_path: Path) -> None:

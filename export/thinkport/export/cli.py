@@ -25,6 +25,14 @@ def export_command(
     recipe: Annotated[
         str | None, typer.Option(metavar="NAME", help="How to quantize; `thinkport recipes` lists them.")
     ] = None,
+    kv: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE",
+            help="The KV cache: int8, fp16 or fp32. Otherwise the target's best (cpu: int8), or fp32 with "
+            "--precision fp32 or --no-fuse.",
+        ),
+    ] = None,
     fuse: Annotated[bool, typer.Option("--fuse/--no-fuse", help="Fuse the traced graph's operators.")] = True,
     certificate: Annotated[
         bool,
@@ -50,6 +58,7 @@ def export_command(
         target=target,
         precision=precision,
         recipe=recipe,
+        kv=kv,
         fuse=fuse,
         certificate=certificate,
         enable_thinking=think,

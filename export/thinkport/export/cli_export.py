@@ -6,12 +6,12 @@ from rich.console import Console
 
 from thinkport.export.progress_view import ProgressView
 from thinkport.export.report_view import show_report
-from thinkport.export.settings import ExportSettings, Precision
+from thinkport.export.settings import ExportSettings, Kv, Precision
 
 
-def run_export(*, quiet: bool, precision: str, **options: Any) -> None:
+def run_export(*, quiet: bool, precision: str, kv: str | None, **options: Any) -> None:
     """Export with progress on stderr and the table on stdout."""
-    settings = ExportSettings(precision=cast("Precision", precision), **options)
+    settings = ExportSettings(precision=cast("Precision", precision), kv=cast("Kv | None", kv), **options)
     from thinkport.export.exporter import export  # torch takes seconds to import: settings are checked before
 
     if quiet:

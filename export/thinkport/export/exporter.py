@@ -12,12 +12,14 @@ from pathlib import Path
 import onnx_ir as ir
 
 from thinkport.deploy.targets import Target, target
+from thinkport.export.calibrate import calibrate, calibrated_bytes
 from thinkport.export.certify import certify, streamed_bytes
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
 from thinkport.export.pipeline import build_pipeline, run_passes
 from thinkport.export.preflight import check_export
 from thinkport.export.progress import Advance, Listener, Silent, Stages, peak_memory
+from thinkport.export.quantize.kv_scales import KvScales
 from thinkport.export.settings import ExportSettings
 from thinkport.export.trace.trace import trace
 from thinkport.export.write import tokenizer_files as files
@@ -73,8 +75,16 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
         job = _open(settings, stages)
     with stages.stage("trace"):
         model = trace(job.family, job.checkpoint.config, job.shape)
+    kv_scales = _kv_scales(job)
     with stages.stage("fuse"):
-        passes = build_pipeline(job.family, job.shape, job.target, settings.quantization, fuse=settings.fuse)
+        passes = build_pipeline(
+            job.family,
+            job.shape,
+            job.target,
+            settings.quantization,
+            fuse=settings.fuse,
+            kv_scales=kv_scales,
+        )
         records = run_passes(model, passes, job.shape.layers)
     layout = plan_blobs(model.graph)
     with staged(settings.output, force=settings.force) as folder:
@@ -97,6 +107,14 @@ def _open(settings: ExportSettings, stages: Stages) -> _Job:
         shape=shape,
         stages=stages,
     )
+
+
+def _kv_scales(job: _Job) -> KvScales | None:
+    """What an int8 cache's codes are worth; another cache needs no such thing, and no stage."""
+    if job.settings.kv_dtype != "int8":
+        return None
+    with job.stages.stage("calibrate", calibrated_bytes(job.checkpoint, job.shape)) as advance:
+        return calibrate(job.checkpoint, job.family.model_type, job.shape, advance=advance)
 
 
 def _fetching(listener: Listener) -> Callable[[Progress], None]:

@@ -14,6 +14,7 @@ from thinkport.export.families import DecoderShape, Family, cos_sin_tables
 from thinkport.export.passes.attention import Attention
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
+from thinkport.export.passes.int8_cache import Int8Cache
 from thinkport.export.passes.last_rows import LastRows
 from thinkport.export.passes.matmul_nbits import MatMulNBits
 from thinkport.export.passes.packed_gate_up import PackedGateUp
@@ -21,6 +22,7 @@ from thinkport.export.passes.packed_qkv import PackedQkv
 from thinkport.export.passes.rms_norm import RmsNorm
 from thinkport.export.passes.silu import Silu
 from thinkport.export.passes.skip_norm import SkipNorm
+from thinkport.export.quantize.kv_scales import KvScales
 from thinkport.export.quantize.recipes import Recipe
 from thinkport.export.trace.names import OPSET
 from thinkport.runtime.manifest import PassRecord
@@ -30,12 +32,23 @@ _PACKED_PROJECTIONS = 4  # qkv, o, gate_up, down
 
 
 def build_pipeline(
-    family: Family, shape: DecoderShape, target: Target, recipe: Recipe | None, *, fuse: bool
+    family: Family,
+    shape: DecoderShape,
+    target: Target,
+    recipe: Recipe | None,
+    *,
+    fuse: bool,
+    kv_scales: KvScales | None = None,
 ) -> list[GraphPass]:
-    """The passes for one target; the target is asked for capabilities, never for its name."""
+    """The passes for one target; the target is asked for capabilities, never for its name.
+
+    With `kv_scales` the KV cache is int8, else float32.
+    """
     passes: list[GraphPass] = [LastRows()]  # on the traced graph too, so that all graphs have the same inputs
     if fuse:
         passes += _fusions(shape, target)
+    if kv_scales is not None:  # behind attention, which it finds by the fused operator
+        passes.append(Int8Cache(scales=kv_scales))
     if recipe is not None:  # behind packing: a packed weight is quantized as one
         projections = _PACKED_PROJECTIONS if fuse else _PROJECTIONS
         passes.append(MatMulNBits(recipe=recipe, role=family.role, projections=projections, tied=shape.tied))

@@ -1,9 +1,11 @@
 """The table at the end of an export. Knows rich and the report; measures nothing itself."""
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from thinkport.export.exporter import ExportReport
+from thinkport.runtime.manifest import Graph, ModelShape
 
 
 def show_report(report: ExportReport, console: Console) -> None:
@@ -28,9 +30,15 @@ def _rows(report: ExportReport) -> list[tuple[str, str]]:
         ("peak memory", f"{report.peak_memory / 1e9:.2f} GB"),
         ("size", f"{size / 1e6:,.1f} MB in {len(manifest.files) + 1} files"),
         ("weights", f"{manifest.recipe.bits_per_weight:.2f} bits a weight ({manifest.recipe.name})"),
+        ("KV cache", _cache(manifest.model, graph)),
         ("nodes", f"{manifest.passes[0].nodes_before:,} traced, {graph.nodes:,} in {graph.file}"),
     ]
     return rows + _figures(report)
+
+
+def _cache(model: ModelShape, graph: Graph) -> str:
+    numbers = 2 * model.layers * model.kv_heads * model.head_dim
+    return f"{graph.kv.dtype}, {numbers * np.dtype(graph.kv.dtype).itemsize / 1e3:,.1f} KB a token"
 
 
 def _figures(report: ExportReport) -> list[tuple[str, str]]:

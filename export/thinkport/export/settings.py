@@ -1,15 +1,20 @@
 """What an export is asked to do."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, get_args
 
-from thinkport.deploy.targets import Target, target
+from thinkport.deploy.targets import KvDtype, Target, target
 from thinkport.export.errors import RecipeError
 from thinkport.export.quantize.recipes import DEFAULT_RECIPE, Recipe, recipe_named
 from thinkport.runtime.errors import InputError
 
 Precision = Literal["int4", "fp32"]
+Kv = Literal["fp32", "fp16", "int8"]
+
+_KV_DTYPES: Mapping[Kv, KvDtype] = MappingProxyType({"fp32": "float32", "fp16": "float16", "int8": "int8"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +27,7 @@ class ExportSettings:
         target: where the graph is to run.
         precision: `int4` quantizes by `recipe`; `fp32` stops before quantizing.
         recipe: a recipe's name; None is the default one for int4.
+        kv: the KV cache's numbers; None is the target's best, and fp32 for a yardstick (precision fp32, or not fused).
         fuse: False stops before fusing: the graph as traced, a yardstick.
         certificate: whether to hold the artifact against its checkpoint when it is written.
         enable_thinking: what the artifact's replies do if nobody says otherwise; None leaves it to the chat template.
@@ -30,7 +36,8 @@ class ExportSettings:
 
     Raises:
         RecipeError: a recipe with fp32, or an unknown one.
-        InputError: an unknown target or precision, or no worker.
+        InputError: an unknown target, precision or kv, a kv that the target or an unfused graph can't have, or no
+            worker.
     """
 
     checkpoint: str
@@ -38,6 +45,7 @@ class ExportSettings:
     target: str = "cpu"
     precision: Precision = "int4"
     recipe: str | None = None
+    kv: Kv | None = None
     fuse: bool = True
     certificate: bool = True
     enable_thinking: bool | None = None
@@ -54,11 +62,38 @@ class ExportSettings:
             raise RecipeError(f"recipe {self.recipe!r} with precision fp32, which does not quantize: leave one out")
         if self.quantization is not None:
             _check_recipe(self.quantization, target(self.target))
+        if self.kv is not None:
+            _check_kv(self.kv, target(self.target), fuse=self.fuse)
 
     @property
     def quantization(self) -> Recipe | None:
         """The recipe to apply; None for fp32."""
         return None if self.precision == "fp32" else recipe_named(self.recipe or DEFAULT_RECIPE)
+
+    @property
+    def kv_dtype(self) -> KvDtype:
+        """The type of the KV cache, as ONNX Runtime calls it."""
+        if self.kv is not None:
+            return _KV_DTYPES[self.kv]
+        yardstick = self.precision == "fp32" or not self.fuse
+        return "float32" if yardstick else target(self.target).kv_dtypes[0]
+
+
+def _check_kv(kv: Kv, where: Target, *, fuse: bool) -> None:
+    """Refuse a cache that the target's attention operator, or a graph without that operator, doesn't take."""
+    if kv not in _KV_DTYPES:
+        raise InputError(f"unknown kv {kv!r}, expected one of: {', '.join(_KV_DTYPES)}")
+    if _KV_DTYPES[kv] not in where.kv_dtypes:
+        allowed = ", ".join(name for name, dtype in _KV_DTYPES.items() if dtype in where.kv_dtypes)
+        raise InputError(
+            f"target {where.name} is not given a {kv} KV cache, which its attention doesn't take or is slow with; "
+            f"expected one of: {allowed}"
+        )
+    if not fuse and kv != "fp32":
+        raise InputError(
+            f"kv {kv!r} in a graph that is not fused: attention spelled out takes a float32 cache only; leave out "
+            "--kv or --no-fuse"
+        )
 
 
 def _check_recipe(recipe: Recipe, where: Target) -> None:

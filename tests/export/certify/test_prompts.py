@@ -9,7 +9,7 @@ import pytest
 
 from thinkport.export.certify.prompts import MOST_TOKENS, golden_prompts
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
-from thinkport.export.errors import CertificateError
+from thinkport.export.errors import CheckpointError
 from thinkport.runtime.tokenizer import Tokenizer
 
 
@@ -38,5 +38,5 @@ def test_chats_are_in_the_checkpoints_template_and_tokens(checkpoint: Checkpoint
 
 def test_a_tokenizer_of_another_model_is_refused(checkpoint: Checkpoint) -> None:
     largest = max(json.loads((checkpoint.folder / "tokenizer.json").read_text())["added_tokens"], key=lambda t: t["id"])
-    with pytest.raises(CertificateError, match="belong to different models"):
+    with pytest.raises(CheckpointError, match="belong to different models"):
         golden_prompts(checkpoint, largest["id"] - 3)

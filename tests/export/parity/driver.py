@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-POISON = 1e30  # what lies in a cache beyond the tokens seen must never be read
+# What lies in a cache beyond the tokens seen must never be read.
+POISON = {"tensor(float)": np.float32(1e30), "tensor(int8)": np.int8(127)}
 
 
 class Driver:
@@ -26,7 +27,7 @@ class Driver:
         self.fused = any(node in ("GroupQueryAttention",) for node in _ops(artifact))
         kept = capacity if self.fused else 0
         self.cache = {
-            value.name: np.full((batch, value.shape[1], kept, value.shape[3]), POISON, np.float32) for value in past
+            value.name: np.full((batch, value.shape[1], kept, value.shape[3]), POISON[value.type]) for value in past
         }
         self.lengths = np.zeros(batch, np.int64)
         self.columns = 0  # of an unfused cache, padding included

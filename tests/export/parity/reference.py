@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from transformers import Cache
 
 
 class Reference:
@@ -21,10 +22,10 @@ class Reference:
         self.model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32).eval()
         self.vocabulary = self.model.config.vocab_size
 
-    def logits(self, ids: NDArray[np.int64], keep: int = 0) -> NDArray[np.float32]:
-        """Logits (batch, keep or sequence, vocabulary) of ids without padding."""
+    def logits(self, ids: NDArray[np.int64], keep: int = 0, cache: Cache | None = None) -> NDArray[np.float32]:
+        """Logits (batch, keep or sequence, vocabulary) of ids without padding, over an empty `cache` of any kind."""
         with torch.no_grad():
-            return self.model(torch.from_numpy(ids), logits_to_keep=keep).logits.numpy()
+            return self.model(torch.from_numpy(ids), logits_to_keep=keep, past_key_values=cache).logits.numpy()
 
 
 def fresh_ids(vocabulary: int, *shape: int) -> NDArray[np.int64]:

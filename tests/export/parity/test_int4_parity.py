@@ -13,6 +13,7 @@ import pytest
 from tests.export.parity.dequantized import Dequantized, Int8Activations
 from tests.export.parity.driver import Driver, relative
 from tests.export.parity.reference import fresh_ids
+from tests.export.parity.rounded_cache import RoundedCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ def in_pieces(artifact: Path, ids: np.ndarray) -> np.ndarray:
 def test_float32_arithmetic_on_the_same_weights_gives_the_same_logits(
     checkpoint: Path, exported: Callable[..., Path]
 ) -> None:
-    artifact = exported(checkpoint, recipe=EXACT)
+    artifact = exported(checkpoint, recipe=EXACT, kv="fp32")
     reference = Dequantized(checkpoint, artifact)
     ids = fresh_ids(reference.vocabulary, 1, 80)
     error = relative(in_pieces(artifact, ids), reference.logits(ids))
@@ -49,7 +50,7 @@ def test_float32_arithmetic_on_the_same_weights_gives_the_same_logits(
 def test_int8_arithmetic_costs_no_more_than_twice_the_rounding_of_activations(
     checkpoint: Path, exported: Callable[..., Path], recipe: str
 ) -> None:
-    artifact = exported(checkpoint, recipe=recipe)
+    artifact = exported(checkpoint, recipe=recipe, kv="fp32")
     reference = Dequantized(checkpoint, artifact)
     ids = fresh_ids(reference.vocabulary, 1, 80)
     exact = reference.logits(ids)
@@ -60,11 +61,23 @@ def test_int8_arithmetic_costs_no_more_than_twice_the_rounding_of_activations(
     assert found <= 2 * model
 
 
+def test_the_default_artifact_costs_no_more_than_twice_what_it_rounds(
+    checkpoint: Path, exported: Callable[..., Path]
+) -> None:
+    artifact = exported(checkpoint)
+    reference = Dequantized(checkpoint, artifact)
+    ids = fresh_ids(reference.vocabulary, 1, 80)
+    exact = reference.logits(ids)
+    with Int8Activations(reference, 64) as rounded:
+        model = relative(rounded.logits(ids, cache=RoundedCache(artifact)), exact)
+    assert relative(in_pieces(artifact, ids), exact) <= 2 * model
+
+
 @pytest.mark.parametrize("recipe", ["int4-g32-head8", "int8-g32"])
 def test_8_bit_tables_and_projections_hold_the_weights_that_were_rounded(
     nano_checkpoint: Path, exported: Callable[..., Path], recipe: str
 ) -> None:
-    artifact = exported(nano_checkpoint, recipe=recipe)
+    artifact = exported(nano_checkpoint, recipe=recipe, kv="fp32")
     reference = Dequantized(nano_checkpoint, artifact)
     ids = fresh_ids(reference.vocabulary, 1, 80)
     exact = reference.logits(ids)
@@ -75,6 +88,6 @@ def test_8_bit_tables_and_projections_hold_the_weights_that_were_rounded(
 
 def test_an_unfused_graph_is_quantized_as_well(nano_checkpoint: Path, exported: Callable[..., Path]) -> None:
     artifact = exported(nano_checkpoint, recipe=EXACT, fuse=False)
-    fused = exported(nano_checkpoint, recipe=EXACT)
+    fused = exported(nano_checkpoint, recipe=EXACT, kv="fp32")
     ids = fresh_ids(512, 1, 30)
     assert relative(Driver(artifact).step(ids), Driver(fused).step(ids)) <= 1e-3

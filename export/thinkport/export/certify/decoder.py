@@ -35,14 +35,18 @@ class Packed:
         return torch.cat([torch.arange(length) for length in self.lengths])
 
 
+Observe = Callable[[torch.Tensor, torch.Tensor], None]
+"""Sees what a KV cache holds of a layer: keys, turned by rotary, and values, each (tokens, kv_heads, head_dim)."""
+
+
 class Decoder(Protocol):
     """One family's forward pass over packed tokens, in float32."""
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Ids (tokens,) to hidden states (tokens, hidden)."""
 
-    def layer(self, index: int, hidden: torch.Tensor, packed: Packed) -> torch.Tensor:
-        """Hidden states after a layer."""
+    def layer(self, index: int, hidden: torch.Tensor, packed: Packed, observe: Observe | None = None) -> torch.Tensor:
+        """Hidden states after a layer, whose keys and values are shown to `observe`."""
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Hidden states after the last layer to logits (tokens, vocabulary)."""
@@ -58,16 +62,17 @@ class Qwen3Decoder:
         """See `Decoder`."""
         return self._weights.rows(EMBEDDING, ids)
 
-    def layer(self, index: int, hidden: torch.Tensor, packed: Packed) -> torch.Tensor:
+    def layer(self, index: int, hidden: torch.Tensor, packed: Packed, observe: Observe | None = None) -> torch.Tensor:
         """See `Decoder`."""
-        hidden = hidden + self._attention(index, self._norm(layer_name(index, "input_layernorm"), hidden), packed)
+        normed = self._norm(layer_name(index, "input_layernorm"), hidden)
+        hidden = hidden + self._attention(index, normed, packed, observe)
         return hidden + self._mlp(index, self._norm(layer_name(index, "post_attention_layernorm"), hidden))
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See `Decoder`."""
         return self._weights.linear(EMBEDDING if self._shape.tied else LM_HEAD, self._norm(FINAL_NORM, hidden))
 
-    def _attention(self, index: int, hidden: torch.Tensor, packed: Packed) -> torch.Tensor:
+    def _attention(self, index: int, hidden: torch.Tensor, packed: Packed, observe: Observe | None) -> torch.Tensor:
         def heads(part: str) -> torch.Tensor:
             flat = self._weights.linear(layer_name(index, f"self_attn.{part}_proj"), hidden)
             return flat.reshape(len(flat), -1, self._shape.head_dim)
@@ -75,7 +80,10 @@ class Qwen3Decoder:
         cos, sin = self._rotary(packed)
         query = rotate(self._norm(layer_name(index, "self_attn.q_norm"), heads("q")), cos, sin)
         key = rotate(self._norm(layer_name(index, "self_attn.k_norm"), heads("k")), cos, sin)
-        mixed = causal_attention(query, key, heads("v"), packed)
+        value = heads("v")
+        if observe is not None:
+            observe(key, value)
+        mixed = causal_attention(query, key, value, packed)
         return self._weights.linear(layer_name(index, "self_attn.o_proj"), mixed.flatten(1))
 
     def _mlp(self, index: int, hidden: torch.Tensor) -> torch.Tensor:

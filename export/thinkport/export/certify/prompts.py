@@ -5,13 +5,10 @@ Made without a network and the same each time. Few tokens, since logits of all o
 
 import numpy as np
 
+from thinkport.export.certify.encoder import Encoder
 from thinkport.export.certify.reference import Ids
 from thinkport.export.checkpoint import Checkpoint
-from thinkport.export.errors import CertificateError
-from thinkport.export.write.tokenizer_files import TOKENIZER, special_tokens
-from thinkport.runtime.prompt import encode_messages
-from thinkport.runtime.template import ChatTemplate, Message
-from thinkport.runtime.tokenizer import Tokenizer
+from thinkport.runtime.template import Message
 
 MOST_TOKENS = 48  # of one prompt: four of them times 151,936 logits are 117 MB
 
@@ -35,14 +32,7 @@ def golden_prompts(checkpoint: Checkpoint, vocab_size: int) -> list[Ids]:
     Raises:
         ThinkportError: the tokenizer or the chat template can't be used, or they don't fit the model.
     """
-    tokenizer = Tokenizer.from_file(checkpoint.folder / TOKENIZER)
-    template = ChatTemplate(checkpoint.chat_template, special_tokens(checkpoint))
-    chats = [encode_messages(tokenizer, template, messages, enable_thinking=think) for think, messages in _CHATS]
-    largest = max(max(ids) for ids in chats)
-    if largest >= vocab_size:
-        raise CertificateError(
-            f"the tokenizer of {checkpoint.id} gives the id {largest} and the model has {vocab_size}: "
-            "they belong to different models"
-        )
+    encoder = Encoder(checkpoint, vocab_size)
+    chats = [encoder.chat(messages, thinking=thinking) for thinking, messages in _CHATS]
     random_ids = np.random.default_rng(0).integers(0, vocab_size, MOST_TOKENS)
-    return [*(np.array(ids[:MOST_TOKENS], np.int64) for ids in chats), random_ids]
+    return [*(ids[:MOST_TOKENS] for ids in chats), random_ids]

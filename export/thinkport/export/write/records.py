@@ -13,6 +13,7 @@ from thinkport.deploy.targets import Target
 from thinkport.export.families import DecoderShape
 from thinkport.export.quantize import Recipe as QuantizeRecipe
 from thinkport.export.quantize import Role, RoundingError
+from thinkport.export.trace.names import past_name
 from thinkport.export.trace.source import source_of
 from thinkport.export.write.blobs import nbytes_of
 from thinkport.runtime.manifest import Graph, KvLayout, ModelShape, Recipe, RoleFormat, TensorSpec
@@ -48,12 +49,18 @@ def graph_record(model: ir.Model, target: Target, *, fused: bool) -> Graph:
         onnxruntime_floor=target.onnxruntime_floor,
         fused=fused,
         nodes=len(list(graph)),
-        kv=KvLayout(dtype="float32", in_place=fused and target.kv_in_place),
+        kv=KvLayout(dtype=_kv_dtype(graph), in_place=fused and target.kv_in_place),
         inputs=[_spec(value) for value in graph.inputs],
         outputs=[_spec(value) for value in graph.outputs],
         several_tokens_over_past=target.several_tokens_over_past,
         prefill_chunk=chunk or 1,
     )
+
+
+def _kv_dtype(graph: ir.Graph) -> Literal["float32", "float16", "int8"]:
+    """The type of the cache as the finished graph takes it."""
+    past = next(value for value in graph.inputs if value.name == past_name(0, "key"))
+    return _spec(past).dtype  # type: ignore[return-value]  # KvLayout checks it
 
 
 def recipe_record(

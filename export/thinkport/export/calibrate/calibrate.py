@@ -1,0 +1,73 @@
+"""Scales of an int8 KV cache from a checkpoint's own keys and values over a short text.
+
+Knows the order of the steps. The checkpoint is streamed as it is for a certificate: one block of a matrix is held, and
+one layer's keys and values.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+
+from thinkport.export.calibrate.texts import calibration_texts
+from thinkport.export.certify import streamed_bytes
+from thinkport.export.certify.decoder import DECODERS, Decoder, Packed
+from thinkport.export.certify.reference import Ids
+from thinkport.export.certify.streamed_weights import StreamedWeights
+from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.errors import CheckpointError, UnsupportedModelError
+from thinkport.export.families import DecoderShape
+from thinkport.export.quantize.kv_scales import Floats, KvScales, key_scales, value_scales
+
+
+def calibrate(checkpoint: Checkpoint, family: str, shape: DecoderShape, *, advance: Callable[[int], None]) -> KvScales:
+    """Run the checkpoint in float32 over the calibration texts; `advance` is told the bytes of weights that are done.
+
+    Raises:
+        UnsupportedModelError: the family has no float32 reference.
+        CheckpointError: the checkpoint can't be read, or gives keys or values that are not numbers.
+        ThinkportError: the tokenizer or the chat template can't be used.
+    """
+    if family not in DECODERS:
+        raise UnsupportedModelError(
+            f"{family} has no reference to measure an int8 KV cache with, only {', '.join(DECODERS)}: "
+            "export with --kv fp32"
+        )
+    decoder = DECODERS[family](StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
+    return measured_scales(decoder, shape.layers, calibration_texts(checkpoint, shape.vocab_size))
+
+
+def calibrated_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
+    """How many bytes `calibrate` reports in all: every layer's matrices in float32."""
+    return streamed_bytes(checkpoint, shape) - 4 * shape.vocab_size * shape.hidden_size
+
+
+@torch.inference_mode()
+def measured_scales(decoder: Decoder, layers: int, texts: list[Ids]) -> KvScales:
+    """Scales of every layer's keys and values over the texts, which go through the model together.
+
+    Raises:
+        CheckpointError: a key or a value is NaN or infinite.
+    """
+    keys: list[Floats] = []
+    values: list[Floats] = []
+
+    def observe(key: torch.Tensor, value: torch.Tensor) -> None:
+        keys.append(key_scales(key.numpy()))
+        values.append(value_scales(value.numpy()))
+        _check_finite(len(keys) - 1, {"keys": keys[-1], "values": values[-1]})
+
+    packed = Packed(tuple(len(ids) for ids in texts))
+    hidden = decoder.embed(torch.from_numpy(np.concatenate(texts)))
+    for index in range(layers):
+        hidden = decoder.layer(index, hidden, packed, observe)
+    return KvScales(keys=np.stack(keys), values=np.stack(values))
+
+
+def _check_finite(layer: int, scales: Mapping[str, Floats]) -> None:
+    for part, found in scales.items():
+        if not np.isfinite(found).all():
+            raise CheckpointError(
+                f"layer {layer} gives {part} that are NaN or infinite in float32 over a short text: the checkpoint is "
+                "damaged or its training diverged"
+            )

@@ -1,0 +1,60 @@
+"""Texts and chats to ids, in a checkpoint's own tokenizer and chat template. Knows nothing of what they are for."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from thinkport.export.certify.reference import Ids
+from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.errors import CheckpointError
+from thinkport.export.write.tokenizer_files import TOKENIZER, special_tokens
+from thinkport.runtime.prompt import encode_messages
+from thinkport.runtime.template import ChatTemplate, Message
+from thinkport.runtime.tokenizer import Tokenizer
+
+
+class Encoder:
+    """A checkpoint's tokenizer and template, held against the model's vocabulary."""
+
+    def __init__(self, checkpoint: Checkpoint, vocab_size: int) -> None:
+        """Read them.
+
+        Raises:
+            ArtifactError: one of them can't be used.
+            CheckpointError: the special tokens can't be read.
+        """
+        self._id, self._vocab_size = checkpoint.id, vocab_size
+        self._tokenizer = Tokenizer.from_file(checkpoint.folder / TOKENIZER)
+        self._template = ChatTemplate(checkpoint.chat_template, special_tokens(checkpoint))
+
+    def text(self, text: str) -> Ids:
+        """Ids of a plain text.
+
+        Raises:
+            CheckpointError: the tokenizer gives an id that the model doesn't have.
+        """
+        return self._checked(self._tokenizer.encode(text))
+
+    def chat(self, messages: Sequence[Message], *, thinking: bool, to_be_answered: bool = True) -> Ids:
+        """Ids of a chat, with the header of the reply behind it if it is `to_be_answered`.
+
+        Raises:
+            CheckpointError: as `text`.
+            InputError: the template refuses the messages.
+        """
+        ids = encode_messages(
+            self._tokenizer,
+            self._template,
+            messages,
+            enable_thinking=thinking,
+            add_generation_prompt=to_be_answered,
+        )
+        return self._checked(ids)
+
+    def _checked(self, ids: list[int]) -> Ids:
+        if max(ids) >= self._vocab_size:
+            raise CheckpointError(
+                f"the tokenizer of {self._id} gives the id {max(ids)} and the model has {self._vocab_size}: "
+                "they belong to different models, fetch both again"
+            )
+        return np.array(ids, np.int64)

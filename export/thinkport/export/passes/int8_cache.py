@@ -1,0 +1,72 @@
+"""A float32 KV cache → an int8 one.
+
+Cases:
+    1. past and present of a GroupQueryAttention are the graph's own inputs and outputs: they become int8, and the
+       attention gets its layer's scales;
+    2. an attention spelled out, or one with another cache, is left alone, and the count fails the export.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import onnx_ir as ir
+
+from thinkport.export.passes.contract import GraphPass, each_layer
+from thinkport.export.quantize.kv_scales import Floats, KvScales
+from thinkport.export.trace.names import layer_of
+
+_PASTS, _PRESENTS = slice(3, 5), slice(1, 3)
+_K_SCALE, _V_SCALE, _INPUTS = 12, 13, 14
+_ATTRIBUTES: Mapping[str, Any] = MappingProxyType(
+    {"k_quant_type": "PER_CHANNEL", "v_quant_type": "PER_CHANNEL", "kv_cache_bit_width": 8}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Int8Cache(GraphPass):
+    """Once a layer, behind the attention pass.
+
+    Operator: com.microsoft.GroupQueryAttention, `k_scale` and `v_scale` float32 (1, kv_heads, 1, head_dim)
+    (docs/ContribOperators.md). Its codes are rounded to nearest and cut off at -128 and 127, those of the step's own
+    keys and values before it attends to them. The scales belong to this graph alone and are small (229 KB of 28 layers
+    of 8 heads of 128), so they stay in its file.
+    """
+
+    name: ClassVar[str] = "int8_cache"
+    scales: KvScales
+
+    def expected(self, layers: int) -> Mapping[int | None, int]:
+        return each_layer(layers, 1)
+
+    def rewrite(self, model: ir.Model) -> Sequence[str]:
+        return [name for node in model.graph if (name := self._narrow(model.graph, node)) is not None]
+
+    def _narrow(self, graph: ir.Graph, attention: ir.Node) -> str | None:
+        layer = layer_of(attention.name or "")
+        if attention.op_type != "GroupQueryAttention" or layer is None or not _has_graphs_cache(attention):
+            return None
+        for value in (*attention.inputs[_PASTS], *attention.outputs[_PRESENTS]):
+            assert value is not None
+            value.type = ir.TensorType(ir.DataType.INT8)
+        attention.resize_inputs(_INPUTS)
+        for index, name, scales in ((_K_SCALE, "k", self.scales.keys), (_V_SCALE, "v", self.scales.values)):
+            scale = _initializer(graph, f"model.layers.{layer}.self_attn.{name}_scale", scales[layer])
+            attention.replace_input_with(index, scale)
+        for key, setting in _ATTRIBUTES.items():
+            attention.attributes[key] = ir.convenience.convert_attribute(key, setting)
+        return attention.name
+
+
+def _has_graphs_cache(attention: ir.Node) -> bool:
+    pasts = [value is not None and value.is_graph_input() for value in attention.inputs[_PASTS]]
+    return all(pasts) and all(value.is_graph_output() for value in attention.outputs[_PRESENTS])
+
+
+def _initializer(graph: ir.Graph, name: str, scales: Floats) -> ir.Value:
+    array = scales[None, :, None]
+    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+    value.type, value.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(array.shape)
+    graph.register_initializer(value)
+    return value

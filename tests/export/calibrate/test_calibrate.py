@@ -1,0 +1,130 @@
+"""Calibrating: scales of what the model really keeps, the same each time, in bounded memory."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from tests.export.trace.checkpoints import narrow_checkpoint
+from transformers import AutoModelForCausalLM, DynamicCache
+
+from thinkport.export.calibrate import calibrate, calibrated_bytes
+from thinkport.export.calibrate.calibrate import measured_scales
+from thinkport.export.calibrate.texts import CHAT_TOKENS, MOST_TOKENS, RANDOM_TOKENS, calibration_texts
+from thinkport.export.certify.decoder import Qwen3Decoder
+from thinkport.export.certify.prompts import golden_prompts
+from thinkport.export.certify.streamed_weights import StreamedWeights
+from thinkport.export.checkpoint import Checkpoint, open_checkpoint
+from thinkport.export.errors import CheckpointError, UnsupportedModelError
+from thinkport.export.families import DecoderShape, family_of
+from thinkport.export.quantize.kv_scales import KvScales, key_scales, value_scales
+from thinkport.runtime.tokenizer import Tokenizer
+
+VOCABULARY = 512
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return open_checkpoint(narrow_checkpoint(tmp_path_factory.mktemp("narrow") / "narrow"))
+
+
+def shape_of(checkpoint: Checkpoint) -> DecoderShape:
+    return family_of(checkpoint.config).shape(checkpoint.config)
+
+
+def scales_of(checkpoint: Checkpoint) -> KvScales:
+    return calibrate(checkpoint, "qwen3", shape_of(checkpoint), advance=lambda _: None)
+
+
+def changed(checkpoint: Checkpoint, folder: Path, change: Callable[[str, NDArray[Any]], NDArray[Any]]) -> Checkpoint:
+    """The same checkpoint with other weights."""
+    narrow_checkpoint(folder)
+    tensors = {
+        name: change(name, weight) for name, weight in load_file(checkpoint.folder / "model.safetensors").items()
+    }
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return open_checkpoint(folder)
+
+
+@torch.inference_mode()
+def test_scales_are_those_of_transformers_own_cache(checkpoint: Checkpoint) -> None:
+    model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
+    caches = []
+    for ids in calibration_texts(checkpoint, VOCABULARY):
+        caches.append(DynamicCache())
+        model(torch.from_numpy(ids)[None], past_key_values=caches[-1])
+    found = scales_of(checkpoint)
+    for layer in range(2):
+        keys = np.concatenate([cache.layers[layer].keys[0].transpose(0, 1).numpy() for cache in caches])
+        values = np.concatenate([cache.layers[layer].values[0].transpose(0, 1).numpy() for cache in caches])
+        np.testing.assert_allclose(found.keys[layer], key_scales(keys), rtol=1e-4)
+        np.testing.assert_allclose(found.values[layer], value_scales(values), rtol=1e-4)
+
+
+def test_they_are_the_same_each_time(checkpoint: Checkpoint) -> None:
+    first, second = scales_of(checkpoint), scales_of(checkpoint)
+    np.testing.assert_array_equal(first.keys, second.keys)
+    np.testing.assert_array_equal(first.values, second.values)
+
+
+def test_a_checkpoint_of_zeros_gets_scales_that_can_be_divided_by(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    found = scales_of(changed(checkpoint, tmp_path / "zeros", lambda _, weight: np.zeros_like(weight)))
+    for scales in (found.keys, found.values):
+        assert (np.isfinite(scales) & (scales > 0)).all()
+
+
+def test_a_channel_that_shouts_changes_the_step_of_its_pair_only(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    def shout(name: str, weight: NDArray[Any]) -> NDArray[Any]:
+        if name == "model.layers.1.self_attn.k_norm.weight":
+            weight = weight.copy()
+            weight[3] = 500 * np.abs(weight).max()
+        return weight
+
+    before, after = scales_of(checkpoint), scales_of(changed(checkpoint, tmp_path / "loud", shout))
+    assert (after.keys[1][:, [3, 3 + 16]] > 20 * before.keys[1][:, [3, 3 + 16]]).all()
+    others = np.setdiff1d(np.arange(32), [3, 3 + 16])
+    np.testing.assert_allclose(after.keys[1][:, others], before.keys[1][:, others], rtol=1e-5)
+
+
+def test_keys_that_overflow_are_told_with_their_layer(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    def burst(name: str, weight: NDArray[Any]) -> NDArray[Any]:
+        return np.full_like(weight, 3e38) if name == "model.layers.1.self_attn.v_proj.weight" else weight
+
+    damaged = changed(checkpoint, tmp_path / "damaged", burst)
+    with pytest.raises(CheckpointError, match="layer 1 gives values that are NaN or infinite"):
+        scales_of(damaged)
+
+
+def test_a_family_without_a_reference_is_told_how_to_go_on(checkpoint: Checkpoint) -> None:
+    with pytest.raises(UnsupportedModelError, match="only qwen3: export with --kv fp32"):
+        calibrate(checkpoint, "other", shape_of(checkpoint), advance=lambda _: None)
+
+
+def test_progress_ends_where_it_was_said_to_and_no_block_is_large(checkpoint: Checkpoint) -> None:
+    seen: list[int] = []
+    weights = StreamedWeights(checkpoint=checkpoint, advance=seen.append, block_bytes=5000)
+    shape = shape_of(checkpoint)
+    measured_scales(Qwen3Decoder(weights, shape), shape.layers, calibration_texts(checkpoint, VOCABULARY))
+    assert sum(seen) == calibrated_bytes(checkpoint, shape)
+    assert max(seen) <= 5000
+
+
+def test_texts_are_few_tokens_the_same_each_time_and_not_the_certificates(checkpoint: Checkpoint) -> None:
+    texts = calibration_texts(checkpoint, VOCABULARY)
+    for first, second in zip(texts, calibration_texts(checkpoint, VOCABULARY), strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert sum(map(len, texts)) <= 5 * MOST_TOKENS + CHAT_TOKENS + RANDOM_TOKENS <= 512
+    assert all(ids.min() >= 0 and ids.max() < VOCABULARY for ids in texts)
+    golden = {tuple(ids.tolist()) for ids in golden_prompts(checkpoint, VOCABULARY)}
+    assert not golden & {tuple(ids.tolist()) for ids in texts}
+
+
+def test_the_chat_thinks_in_the_checkpoints_own_template(checkpoint: Checkpoint) -> None:
+    tokenizer = Tokenizer.from_file(checkpoint.folder / "tokenizer.json")
+    chat = calibration_texts(checkpoint, VOCABULARY)[-2].tolist()
+    assert chat[0] == tokenizer.added["<|im_start|>"]
+    assert tokenizer.decode(chat).startswith("<|im_start|>user\nA tank holds")

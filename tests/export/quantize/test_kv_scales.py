@@ -1,0 +1,86 @@
+"""Scales of an int8 cache: whatever keys and values are, codes come out of them that give them back."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from thinkport.export.quantize.kv_scales import HEADROOM, LEVELS, key_scales, value_scales
+
+Floats = NDArray[np.float32]
+
+
+@st.composite
+def states(draw: st.DrawFn) -> Floats:
+    """(tokens, kv_heads, head_dim) of any tail and loudness, with loud channels, silent ones and dead heads."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    tokens, heads, width = draw(st.integers(1, 40)), draw(st.integers(1, 3)), 2 * draw(st.integers(1, 16))
+    found = rng.standard_t(draw(st.sampled_from([2.5, 4.0, 100.0])), (tokens, heads, width))
+    found *= 10.0 ** draw(st.integers(-8, 8))
+    found[:, :, rng.random(width) < 0.1] *= 1000
+    found[:, :, rng.random(width) < 0.1] = 0
+    found[:, rng.random(heads) < 0.2] = 0
+    return found.astype(np.float32)
+
+
+def restored(found: Floats, scales: Floats) -> Floats:
+    """What the operator makes of them."""
+    return np.clip(np.rint(found / scales), -128, 127) * scales
+
+
+def turned(keys: Floats, angle: float) -> Floats:
+    """Rotary at another position, the same angle for every pair."""
+    first, second = np.split(keys.astype(np.float64), 2, axis=-1)
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(np.float32)
+
+
+@settings(deadline=None)
+@given(states())
+def test_scales_are_finite_and_positive_even_of_a_dead_head(found: Floats) -> None:
+    for scales in (key_scales(found), value_scales(found)):
+        assert scales.dtype == np.float32
+        assert scales.shape == found.shape[1:]
+        assert (np.isfinite(scales) & (scales > 0) & np.isfinite(1 / scales)).all()
+
+
+@settings(deadline=None)
+@given(states())
+def test_what_was_seen_is_given_back_to_half_a_step(found: Floats) -> None:
+    for scales in (key_scales(found), value_scales(found)):
+        assert (np.abs(restored(found, scales) - found) <= scales * 0.501).all()
+
+
+@settings(deadline=None)
+@given(states(), st.floats(0, 7))
+def test_keys_are_given_back_to_half_a_step_at_every_position(keys: Floats, angle: float) -> None:
+    scales = key_scales(keys)
+    elsewhere = turned(keys, angle)
+    assert (np.abs(restored(elsewhere, scales) - elsewhere) <= scales * 0.501).all()
+
+
+@settings(deadline=None)
+@given(states())
+def test_values_half_as_loud_again_are_given_back_too(values: Floats) -> None:
+    scales = value_scales(values)
+    louder = values * np.float32(HEADROOM)
+    assert (np.abs(restored(louder, scales) - louder) <= scales * 0.501).all()
+
+
+def test_a_loud_channel_leaves_the_others_their_own_steps() -> None:
+    values = np.random.default_rng().standard_normal((50, 1, 64)).astype(np.float32)
+    values[:, :, 5] *= 1e4
+    scales = value_scales(values)
+    assert (np.delete(scales, 5) < 1e-3 * scales[0, 5]).all()
+
+
+def test_a_channel_that_was_silent_gets_a_share_of_its_heads_range() -> None:
+    values = np.ones((4, 1, 32), np.float32)
+    values[:, :, 7] = 0
+    assert value_scales(values)[0, 7] * LEVELS / HEADROOM == np.float32(1 / 16)
+
+
+def test_the_channels_that_rotary_turns_against_each_other_have_one_step() -> None:
+    keys = np.random.default_rng().standard_normal((50, 2, 64)).astype(np.float32)
+    first, second = np.split(key_scales(keys), 2, axis=-1)
+    np.testing.assert_array_equal(first, second)

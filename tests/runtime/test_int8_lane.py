@@ -1,0 +1,83 @@
+"""Lanes over an int8 KV cache: however the tokens come, the logits are those of one step over all of them.
+
+An int8 code depends on its key or value alone, so no way of feeding costs anything that another does not.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from thinkport.runtime import Model
+from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.kv_cache import STEP
+from thinkport.runtime.manifest import read_manifest
+from thinkport.runtime.ort import choose_graph
+from thinkport.runtime.session import Session
+
+SAME = 1e-4  # of logits around 10; another code, or another token, shows in the first decimal
+GROWN = 2 * STEP + 100  # tokens that don't fit without growing twice
+
+
+@pytest.fixture(scope="module")
+def session(nano_artifact: Path) -> Iterator[Session]:
+    with Model.load(nano_artifact) as model:
+        assert isinstance(model.session, Session)
+        assert model.session.graph.kv.dtype == "int8"
+        yield model.session
+
+
+def some_ids(session: Session, *shape: int) -> NDArray[np.int64]:
+    return np.random.default_rng().integers(0, session.vocab_size, shape)
+
+
+def last_row(session: Session, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Logits after one sequence, fed at once."""
+    return session.open_lane().step(ids)[0, -1].copy()
+
+
+def check(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> None:
+    assert np.abs(found - wanted).max() < SAME
+    assert np.abs(wanted).max() > 1
+
+
+def test_chunks_over_a_cache_that_grows_give_the_same_logits(session: Session) -> None:
+    ids, lane = some_ids(session, 1, GROWN), session.open_lane()
+    for at in range(0, GROWN, 96):
+        found = lane.step(ids[:, at : at + 96])
+    check(found[0, -1], last_row(session, ids))
+
+
+def test_single_tokens_across_a_growth_give_the_same_logits(session: Session) -> None:
+    ids, lane = some_ids(session, 1, STEP + 20), session.open_lane()
+    lane.step(ids[:, : STEP - 20])
+    for at in range(STEP - 20, STEP + 20):
+        found = lane.step(ids[:, at : at + 1])
+    check(found[0, -1], last_row(session, ids))
+
+
+def test_a_lane_that_was_trimmed_forgets_what_it_held(session: Session) -> None:
+    ids, lane = some_ids(session, 1, GROWN), session.open_lane()
+    lane.step(some_ids(session, 1, GROWN))
+    lane.trim(0)
+    lane.step(ids)
+    lane.trim(STEP - 1)
+    check(lane.step(ids[:, STEP - 1 :])[0, -1], last_row(session, ids))
+
+
+def test_rows_of_a_padded_batch_are_as_if_alone(session: Session) -> None:
+    lengths = np.array([5, 31, 18])
+    ids, lane = some_ids(session, 3, 60), session.open_lane(3)
+    lane.step(np.where(np.arange(31) < lengths[:, None], ids[:, :31], 0), lengths=lengths)
+    for step in range(20):
+        found = lane.step(ids[np.arange(3), lengths + step][:, None])
+    for row, length in enumerate(lengths):
+        check(found[row, -1], last_row(session, ids[row : row + 1, : length + 20]))
+
+
+def test_an_older_onnx_runtime_is_refused_with_the_reason(nano_artifact: Path) -> None:
+    graphs = read_manifest(nano_artifact).graphs
+    with pytest.raises(ArtifactError, match=r"cpu.onnx needs ONNX Runtime 1\.32 or newer"):
+        choose_graph(graphs, "auto", ["CPUExecutionProvider"], "1.26.0")
