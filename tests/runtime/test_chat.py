@@ -191,6 +191,10 @@ TEXTS = st.text(st.sampled_from("a 🙂\né"), max_size=12)
 def test_pieces_sum_to_the_parts_whatever_the_newlines(tokenizer, thinking_ids, thought, answer, opened) -> None:
     text = ("" if opened else "<think>") + f"\n{thought}\n</think>\n\n{answer}"
     splitter = ReplySplitter(tokenizer, thinking_ids, Opening.THINKING if opened else Opening.FREE)
-    pieces = [*(splitter.feed(token) for token in tokenizer.encode(text)), splitter.flush()]
-    parts = {part: "".join(piece for where, piece in pieces if where is part) for part in Part}
+    pieces = []
+    for token in tokenizer.encode(text):
+        part = splitter.part
+        pieces += [(part, piece) for piece in splitter.feed(token)]
+    pieces += [(splitter.part, piece) for piece in splitter.flush(Finish.STOP)]
+    parts = {part: "".join(str(piece) for where, piece in pieces if where is part) for part in Part}
     assert parts == {Part.THOUGHT: thought.strip("\n"), Part.ANSWER: answer.lstrip("\n")}

@@ -159,7 +159,7 @@ def test_a_stop_during_the_answer_does_nothing(new_model) -> None:
     for event in chat.stream("hi", sampling=GREEDY):
         if isinstance(event, AnswerPiece):
             chat.stop_thinking()
-    assert (event.thinking_end, event.answer) == (ThinkingEnd.NATURAL, "a long answer")  # type: ignore[union-attr]
+    assert (event.thinking_end, event.answer) == (ThinkingEnd.NATURAL, "a long answer")
 
 
 def test_cancelling_within_a_thought_ends_the_turn(new_model) -> None:

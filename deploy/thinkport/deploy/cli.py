@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from thinkport.runtime.cli import Artifact, MaxTokens, Provider, Temperature, Threads, TopK, TopP, given
+from thinkport.runtime.cli import Artifact, MaxTokens, Provider, Temperature, Threads, TopK, TopP
 
 
 def register(app: typer.Typer) -> None:
@@ -70,6 +70,7 @@ def eval_command(
     """Measure accuracy against thinking budget: off, without a budget, and with each of some budgets."""
     from thinkport.deploy.evaluation.cli_eval import run_eval
     from thinkport.deploy.evaluation.outputs import Outputs
+    from thinkport.runtime.terminal.option_values import given
 
     run_eval(
         artifact,

@@ -3,15 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Unpack
 
+from thinkport.runtime.chat_state import ChatState, remember_replies
+from thinkport.runtime.conversation_file import SavedConversation, read_conversation, write_conversation
 from thinkport.runtime.engine import Engine
-from thinkport.runtime.errors import InputError
+from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.prompt import Tools
 from thinkport.runtime.reply import Reply, ReplyRun
 from thinkport.runtime.reply_request import ReplyRequest, Sampling
+from thinkport.runtime.response_format import ResponseFormat
+from thinkport.runtime.settler import Settler
 from thinkport.runtime.thinking import Switch, Thinking
+from thinkport.runtime.tool_calls import message_calls
+from thinkport.runtime.tool_choice import ToolChoice
 
 if TYPE_CHECKING:
     from thinkport.runtime.model import Model
@@ -21,13 +28,16 @@ class TurnOptions(TypedDict):
     """What may be said of a single turn; what is left out is the chat's.
 
     thinking: a `Thinking`, or a switch alone. max_tokens: of the reply, thought included. sampling: settings, or
-    single values over the mode's preset. seed: draws the same tokens again.
+    single values over the mode's preset. seed: draws the same tokens again. response_format: what the answer is held
+    to. tool_choice: auto, none, required, or the name of the tool to call.
     """
 
     thinking: NotRequired[Thinking | Switch | bool | None]
     max_tokens: NotRequired[int | None]
     sampling: NotRequired[Sampling | None]
     seed: NotRequired[int | None]
+    response_format: NotRequired[ResponseFormat | None]
+    tool_choice: NotRequired[str | Mapping[str, Any] | ToolChoice]
 
 
 class Chat:
@@ -51,6 +61,7 @@ class Chat:
         self._model = model
         self._engine: Engine = model.engine()
         self._reply: Reply | None = None
+        self._settler, self._settles = Settler(), settle
 
     @property
     def system(self) -> str | None:
@@ -117,22 +128,82 @@ class Chat:
         """End the reply in progress at its next token; from any thread. What came so far joins the history."""
         self._engine.cancel()
 
+    def settle(self) -> None:
+        """Feed the history to the KV cache as the next turn will need it, and wait for that.
+
+        The template drops the thoughts of earlier turns, so that after a turn the cache is rewound to where the
+        thought began and the answer fed again. Chats do it in the background after each turn unless told not to.
+
+        Raises:
+            InputError: the history fills the context, or the model is closed.
+        """
+        self._settle(None)
+        self._settler.wait()
+
+    def save(self, path: str | Path, *, kv: bool = True) -> None:
+        """Write the conversation to one file: messages, settings and, with `kv`, the KV cache of what was said.
+
+        The file takes the place of an older one when it is whole. The cache takes as much on disk as in memory.
+
+        Raises:
+            ArtifactError: the file can't be written.
+            InputError: a message holds what is no JSON.
+        """
+        self._settler.stop()
+        held = self._engine.snapshot() if kv else None
+        state = ChatState(messages=self.messages, thinking=self.thinking, tools=self.tools, sampling=self.sampling)
+        data = state.to_json(self._model.replies)
+        ids, snapshot = held or ([], None)
+        saved = SavedConversation(data=data, ids=ids, snapshot=snapshot)
+        write_conversation(path, saved, self._model.kv_source)
+
+    @classmethod
+    def restore(cls, model: "Model", path: str | Path, *, ignore_kv: bool = False) -> "Chat":
+        """The conversation that `save` wrote. `ignore_kv` takes the messages alone, for example of another artifact.
+
+        Raises:
+            ArtifactError: no such file, a damaged one, or its KV cache is of another artifact, graph or layout.
+        """
+        saved = read_conversation(path, model.kv_source, ignore_kv=ignore_kv)
+        try:
+            state = ChatState.from_json(saved.data)
+            chat = cls(model, thinking=state.thinking, tools=state.tools, sampling=state.sampling)
+            chat.messages = state.messages
+            if saved.snapshot is not None:
+                remember_replies(saved.data, model.replies)
+                chat._engine.restore(saved.ids, saved.snapshot)
+        except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
+            raise ArtifactError(f"{path} is no conversation of this program ({error!r}): save it again") from error
+        return chat
+
     def _begin(self, keep: int, asked: list[dict[str, Any]], options: TurnOptions) -> Reply:
         """The reply to the first `keep` messages and what is asked now."""
+        said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         request = ReplyRequest(
             messages=[*self.messages[:keep], *asked],
             tools=self.tools,
-            call=self._model.thinking_of(options.get("thinking"), self.thinking),
+            call=self._model.thinking_of(said.pop("thinking", None), self.thinking),
             chat=self.thinking,
-            max_tokens=options.get("max_tokens"),
-            sampling=self.sampling if options.get("sampling") is None else options.get("sampling"),
-            seed=options.get("seed"),
+            **{"sampling": self.sampling, **said},
         )
+        self._settler.stop()
         self._reply = self._model.begin(request, self._engine, partial(self._remember, keep, asked))
         return self._reply
 
     def _remember(self, keep: int, asked: list[dict[str, Any]], run: ReplyRun, end: End) -> None:
         self.messages[keep:] = [*asked, _said(end)]
+        if self._settles:
+            self._settle(run.hard)
+
+    def _settle(self, enable_thinking: bool | None) -> None:
+        model, engine, tools = self._model, self._engine, self.tools
+        messages = [dict(message) for message in self.messages]
+        # The work holds no chat, so that one that is dropped is collected.
+        self._settler.start(
+            lambda stop: (
+                engine.prefill(model.history(messages, tools, enable_thinking), stop=stop) if messages else None
+            )
+        )
 
     def _has_system(self) -> bool:
         return bool(self.messages) and self.messages[0]["role"] == "system"
@@ -143,6 +214,8 @@ def _said(end: End) -> dict[str, Any]:
     said: dict[str, Any] = {"role": "assistant", "content": end.answer}
     if end.thought or "</think>" in end.answer:
         said["reasoning_content"] = end.thought
+    if end.tool_calls:
+        said["tool_calls"] = message_calls(end.tool_calls)
     return said
 
 

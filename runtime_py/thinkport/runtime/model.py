@@ -1,6 +1,6 @@
 """An artifact, loaded: the one object that embedders hold. Everything it does is done elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -8,21 +8,30 @@ from typing import Any, Self
 from weakref import WeakSet
 
 from thinkport.runtime.chat import Chat
+from thinkport.runtime.conversation_file import KvSource
 from thinkport.runtime.engine import Engine
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
-from thinkport.runtime.manifest import Graph, Manifest, check_files, read_manifest
+from thinkport.runtime.held_sequence import common_prefix
+from thinkport.runtime.manifest import Graph, Manifest, check_files, fingerprint, read_manifest
 from thinkport.runtime.ort import AUTO, choose_graph, import_onnxruntime
+from thinkport.runtime.prefix_cache import PrefixCache
 from thinkport.runtime.prompt import Tools, encode_messages
 from thinkport.runtime.reply import Reply, ReplyRun
 from thinkport.runtime.reply_memory import KnownReply, ReplyMemory
 from thinkport.runtime.reply_request import OnEnd, ReplyRequest, Sampling, begin_reply
+from thinkport.runtime.response_format import ResponseFormat
 from thinkport.runtime.sampling import SamplingSettings
 from thinkport.runtime.session import LaneSource, Session
 from thinkport.runtime.soft_closing import Boundaries
+from thinkport.runtime.structure import Grammars
 from thinkport.runtime.template import ChatTemplate, Message
 from thinkport.runtime.thinking import Switch, Thinking
 from thinkport.runtime.tokenizer import Tokenizer
+from thinkport.runtime.tool_choice import ToolChoice, ToolUse
+from thinkport.runtime.tool_tags import START
+
+PREFIX_CACHE_BYTES = 128 << 20  # 2,300 tokens of 0.6B in int8, a system prompt with a few tools
 
 
 class Model:
@@ -36,9 +45,18 @@ class Model:
         session: LaneSource,
         *,
         thinking: Thinking | Switch | bool | None = None,
+        prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
+        artifact: str = "",
+        graph: str = "",
     ):
-        """Put a model together from its parts; `Model.load` is the way from an artifact."""
+        """Put a model together from its parts; `Model.load` is the way from an artifact.
+
+        `artifact` and `graph` are the artifact's fingerprint and the graph's file, which saved KV caches belong to.
+        """
         self.manifest, self.tokenizer, self.template = manifest, tokenizer, template
+        self.grammars = Grammars(tokenizer, vocab_size=session.vocab_size, stop_ids=manifest.stop_ids)
+        self.kv_source = KvSource(artifact=artifact, graph=graph, layout=session.kv_layout)
+        self._prefixes = PrefixCache(prefix_cache_bytes)
         self.thinking = self.thinking_of(thinking, Thinking()) or Thinking()
         self.replies, self.boundaries = ReplyMemory(), Boundaries(tokenizer)
         self._told: set[str] = set()
@@ -55,12 +73,14 @@ class Model:
         verify: bool = False,
         graph: str | None = None,
         thinking: Thinking | Switch | bool | None = None,
+        prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
     ) -> Self:
         """Load an artifact folder.
 
         `provider` is `auto`, a target of the artifact (`cpu`) or an ONNX Runtime provider; `graph` names a graph file
         instead of the preferred one. `threads` defaults to the physical cores that the process may use. `verify`
         computes every file's sha256 first; sizes are always compared. `thinking` is the default of every reply.
+        `prefix_cache_bytes` limits what is kept of system prompts and tools for other conversations; 0 keeps nothing.
 
         Raises:
             ArtifactError: the folder is not a whole artifact, or nothing in it runs with the installed ONNX Runtime.
@@ -78,7 +98,16 @@ class Model:
         tokenizer = Tokenizer.from_file(folder / manifest.tokenizer)
         template = ChatTemplate.from_file(folder / manifest.chat_template, manifest.special_tokens)
         session = Session(ort, folder, chosen, manifest.model, threads)
-        return cls(manifest, tokenizer, template, session, thinking=thinking)
+        return cls(
+            manifest,
+            tokenizer,
+            template,
+            session,
+            thinking=thinking,
+            prefix_cache_bytes=prefix_cache_bytes,
+            artifact=fingerprint(folder),
+            graph=chosen.file,
+        )
 
     @property
     def session(self) -> LaneSource:
@@ -93,7 +122,7 @@ class Model:
 
     def engine(self) -> Engine:
         """A token loop of its own, with a KV cache of its own."""
-        engine = Engine(self.session)
+        engine = Engine(self.session, self._prefixes)
         self._engines.add(engine)
         return engine
 
@@ -111,6 +140,10 @@ class Model:
         `settle` feeds a finished turn to the KV cache in the idle time after it, as the next turn will need it.
         """
         return Chat(self, system=system, thinking=thinking, tools=tools, sampling=sampling, settle=settle)
+
+    def restore(self, path: str | Path, *, ignore_kv: bool = False) -> Chat:
+        """A conversation that `Chat.save` wrote, with its KV cache; see `Chat.restore`."""
+        return Chat.restore(self, path, ignore_kv=ignore_kv)
 
     def render(
         self,
@@ -140,6 +173,27 @@ class Model:
             replies=self.replies,
         )
 
+    def history(
+        self, messages: Sequence[Message], tools: Tools | None = None, enable_thinking: bool | None = None
+    ) -> list[int]:
+        """Ids that every prompt begins with in which something new follows `messages`; the last are often the model's.
+
+        Templates write the last reply in one way and a reply that was answered in another, so they are asked for the
+        latter.
+        """
+        role = "tool" if messages and messages[-1].get("tool_calls") else "user"
+        prompts = [
+            self.encode([*messages, {"role": role, "content": text}], tools, enable_thinking) for text in ("a", "1")
+        ]
+        return prompts[0][: common_prefix(*prompts)]
+
+    def shareable(self, request: ReplyRequest, prompt: Sequence[int]) -> int:
+        """How many ids of a request's prompt its system message and tools make, which other conversations may share."""
+        system = list(request.messages[:1]) if request.messages[0]["role"] == "system" else []
+        if not system and not request.tools:
+            return 0
+        return common_prefix(prompt, self.history(system, request.tools))
+
     def sampling(self, sampling: Sampling | None, *, thinks: bool) -> SamplingSettings:
         """The mode's preset, with the values of a mapping in place of its own; settings are taken as they are."""
         if isinstance(sampling, SamplingSettings):
@@ -153,6 +207,8 @@ class Model:
         *,
         system: str | None = None,
         tools: Tools | None = None,
+        tool_choice: str | Mapping[str, Any] | ToolChoice = ToolUse.AUTO,
+        response_format: ResponseFormat | None = None,
         thinking: Thinking | Switch | bool | None = None,
         max_tokens: int | None = None,
         sampling: Sampling | None = None,
@@ -161,9 +217,10 @@ class Model:
     ) -> Reply:
         """Events of one reply to a user's text or to messages; closing it ends it.
 
-        `thinking` says how it may think; None takes the model's default. `sampling` replaces the mode's preset, or
-        single values of it if it is a mapping. `engine` brings a KV cache to go on from. Checks are made on the call,
-        before the first event.
+        `thinking` says how it may think; None takes the model's default. `tools` may be called as `tool_choice` has it
+        (auto, none, required, or a tool's name), and `response_format` holds the answer to a form. `sampling` replaces
+        the mode's preset, or single values of it if it is a mapping. `engine` brings a KV cache to go on from. Checks
+        are made on the call, before the first event.
 
         Raises:
             InputError: a request that can't be run.
@@ -171,6 +228,8 @@ class Model:
         request = ReplyRequest(
             messages=_messages(prompt, system),
             tools=tools,
+            tool_choice=tool_choice,
+            response_format=response_format,
             call=self.thinking_of(thinking, self.thinking),
             max_tokens=max_tokens,
             sampling=sampling,
@@ -219,7 +278,7 @@ class Model:
         return True
 
     def _known(self, run: ReplyRun) -> KnownReply:
-        call = self.tokenizer.added.get("<tool_call>")
+        call = self.tokenizer.added.get(START)
         return KnownReply.of(self._after_header(run.prompt) + run.ids, self.tokenizer, self.manifest.thinking, call)
 
     def _after_header(self, prompt: list[int]) -> list[int]:

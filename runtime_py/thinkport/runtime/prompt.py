@@ -52,9 +52,10 @@ def _render(
     marks = Marks(tokenizer.added_pattern, plain_messages, plain_tools)
     if not marks:
         return Rendered([(text, False)])
-    rendered = Rendered(
-        marks.split(template.render(marks.mark(plain_messages), tools=marks.mark(plain_tools), **options))
-    )
+    marked = template.render(marks.mark(plain_messages), tools=marks.mark(plain_tools), **options)
+    if _spelled(tokenizer, marked) == _spelled(tokenizer, text):
+        return Rendered([(text, False)])  # content opens nothing, whatever the template does to it
+    rendered = Rendered(marks.split(marked))
     if rendered.text != text:
         spelled = ", ".join(sorted(token for token in tokenizer.added if token in text))
         raise InputError(
@@ -62,6 +63,10 @@ def _render(
             "remove them from the message"
         )
     return rendered
+
+
+def _spelled(tokenizer: Tokenizer, text: str) -> list[str]:
+    return [text[start:end] for start, end in tokenizer.added_pattern.spans(text)]
 
 
 def _known(

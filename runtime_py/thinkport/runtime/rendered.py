@@ -39,9 +39,7 @@ class Rendered:
 
     def has_added_token(self, tokenizer: Tokenizer, at: int) -> bool:
         """Whether the template wrote an added token at `at`, or the text ends there."""
-        return at == len(self.text) or (
-            tokenizer.added_pattern.match(self.text, at) is not None and self.is_templates(at)
-        )
+        return at == len(self.text) or (tokenizer.added_pattern.begins(self.text, at) and self.is_templates(at))
 
     def encode(self, tokenizer: Tokenizer, known: Sequence[Known] = ()) -> list[int]:
         """The ids of the text, those of `known` spans (in order, apart from each other) as they are given."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterator
 from time import perf_counter
 from typing import Self
 
+from thinkport.runtime.answer_guard import AnswerGuard
 from thinkport.runtime.engine import Engine, Finish, Origin, Token
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
 from thinkport.runtime.reply_splitter import Part, ReplySplitter
@@ -28,6 +29,11 @@ class Reply(Iterator[Event]):
     def __next__(self) -> Event:
         """The next event, once it has come."""
         return next(self._events)
+
+    @property
+    def thinking_end(self) -> ThinkingEnd | None:
+        """Why thinking ended, once it is decided; None before."""
+        return self._control.end if self._control else ThinkingEnd.OFF
 
     def stop_thinking(self) -> None:
         """Close the thought at its next token, so that the answer comes; nothing if no thought is open by then."""
@@ -59,11 +65,13 @@ class ReplyRun:
         decision: Decision,
         splitter: ReplySplitter,
         control: ThoughtControl | None,
+        guard: AnswerGuard,
     ):
         """A reply to `prompt`; `control` is None for a model without thoughts."""
         self.ids: list[int] = []
-        self.prompt = prompt
-        self._engine, self._decision, self._splitter, self._control = engine, decision, splitter, control
+        self.prompt, self.hard = prompt, decision.hard
+        self._engine, self._decision, self._splitter = engine, decision, splitter
+        self._control, self._guard = control, guard
         self._texts = dict.fromkeys(Part, "")
         self._seconds = dict.fromkeys(Part, 0.0)
         self._prefill, self._sampled = 0.0, False
@@ -79,7 +87,7 @@ class ReplyRun:
             yield from self._take(token)
             finish = token.finish or finish
             last = perf_counter()  # the reader's own time is nobody's
-        yield from self._pieces(*self._splitter.flush(), forced=False)
+        yield from self._events_of(self._splitter.part, self._splitter.flush(finish), forced=False)
         end = self._end(finish)
         on_end(self, end)
         yield end
@@ -98,15 +106,21 @@ class ReplyRun:
         forced = token.origin is Origin.FORCED
         self.ids.append(token.id)
         self._forced += forced
-        part, text = self._splitter.feed(token.id, forced=forced)
+        part = self._splitter.part
+        pieces = self._splitter.feed(token.id, forced=forced)
         if self._control is not None:
             self._control.accept(token, self._splitter.part)
-        yield from self._pieces(part, text, forced=forced)
+        self._guard.accept(token, self._splitter.part, marker=part is not self._splitter.part)
+        yield from self._events_of(part, pieces, forced=forced)
 
-    def _pieces(self, part: Part, text: str, *, forced: bool) -> Iterator[Event]:
-        if text:
-            self._texts[part] += text
-            yield _PIECES[part](text=text, forced=forced, tokens=self._splitter.tokens[part])
+    def _events_of(self, part: Part, pieces: list[str | ToolCall], *, forced: bool) -> Iterator[Event]:
+        for piece in pieces:
+            if isinstance(piece, ToolCall):
+                self._calls.append(piece)
+                yield piece
+            else:
+                self._texts[part] += piece
+                yield _PIECES[part](text=piece, forced=forced, tokens=self._splitter.tokens[part])
 
     def _end(self, finish: Finish) -> End:
         counts, reused = self._splitter.tokens, self._engine.reused

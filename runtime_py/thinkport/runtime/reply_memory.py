@@ -57,11 +57,12 @@ class ReplyMemory:
     def remember(self, content: str, reply: KnownReply) -> None:
         """Keep a reply whose message has this content."""
         with self._lock:
-            replies = [reply, *(known for known in self._known.pop(content, []) if known != reply)]
-            self._known[content] = replies[:_A_TEXT]
-            self._tokens = sum(known.tokens for kept in self._known.values() for known in kept)
+            before = self._known.pop(content, [])
+            replies = [reply, *(known for known in before if known != reply)][:_A_TEXT]
+            self._known[content] = replies
+            self._tokens += _tokens(replies) - _tokens(before)
             while self._tokens > self._limit:
-                self._tokens -= sum(known.tokens for known in self._known.popitem(last=False)[1])
+                self._tokens -= _tokens(self._known.popitem(last=False)[1])
 
     def spellings(self, content: str) -> Iterator[Spelling]:
         """Every spelling of replies with this content, the latest reply's first."""
@@ -76,6 +77,10 @@ class ReplyMemory:
         """The replies with this content, the latest first."""
         with self._lock:
             return list(self._known.get(content, []))
+
+
+def _tokens(replies: Sequence[KnownReply]) -> int:
+    return sum(known.tokens for known in replies)
 
 
 def _answer_at(ids: Sequence[int], tokenizer: Tokenizer, thinking: ThinkingIds | None) -> int:

@@ -9,17 +9,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from thinkport.runtime.answer_guard import AnswerGuard
 from thinkport.runtime.engine import Engine
 from thinkport.runtime.errors import GreedyThinkingWarning, InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.prompt import Tools
 from thinkport.runtime.reply import Reply, ReplyRun
 from thinkport.runtime.reply_splitter import Opening, ReplySplitter, opening, switched
+from thinkport.runtime.response_format import ResponseFormat
 from thinkport.runtime.sampling import Sampler, SamplingSettings, Shaper
+from thinkport.runtime.structure import AnswerConstraint
 from thinkport.runtime.template import Message
 from thinkport.runtime.thinking import Switch, Thinking
 from thinkport.runtime.thinking_switch import Decision, decide
 from thinkport.runtime.thought_control import ThoughtControl
+from thinkport.runtime.tool_choice import ToolChoice, ToolUse
+from thinkport.runtime.toolbox import ToolBox
 
 if TYPE_CHECKING:
     from thinkport.runtime.model import Model
@@ -30,10 +35,15 @@ OnEnd = Callable[[ReplyRun, End], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ReplyRequest:
-    """One reply to `messages`. `call` and `chat` are how the call and the chat want it to think."""
+    """One reply to `messages`. `call` and `chat` are how the call and the chat want it to think.
+
+    `tool_choice` is auto, none, required, or the tool that must be called; see `ToolChoice.of`.
+    """
 
     messages: Sequence[Message]
     tools: Tools | None = None
+    tool_choice: str | Mapping[str, Any] | ToolChoice = ToolUse.AUTO
+    response_format: ResponseFormat | None = None
     call: Thinking | None = None
     chat: Thinking | None = None
     max_tokens: int | None = None
@@ -54,16 +64,20 @@ def begin_reply(model: "Model", request: ReplyRequest, engine: Engine, on_end: O
     forced: deque[int] = deque()
     settings = model.sampling(request.sampling, thinks=_thinks(model, decision, thinking))
     _warn(model, settings, begin, decision)
-    control = _control(model, request, decision, thinking, begin, len(prompt), forced)
+    toolbox = ToolBox(request.tools or [])
+    constraint = _constraint(model, request, toolbox)
+    control = _control(model, request, decision, thinking, begin, len(prompt), forced, constraint.from_first_token)
+    guard = AnswerGuard(constraint, control)
     tokens = engine.generate(
         prompt,
-        Sampler(settings, seed=request.seed, shapers=_shapers(control)),
+        Sampler(settings, seed=request.seed, shapers=_shapers(control, guard)),
         stop_ids=model.manifest.stop_ids,
         max_tokens=request.max_tokens,
         forced=forced,
+        shareable=model.shareable(request, prompt) if not engine.ids else 0,
     )
-    splitter = ReplySplitter(model.tokenizer, model.manifest.thinking, begin)
-    run = ReplyRun(engine, prompt, decision, splitter, control)
+    splitter = ReplySplitter(model.tokenizer, model.manifest.thinking, begin, toolbox)
+    run = ReplyRun(engine, prompt, decision, splitter, control, guard)
     return Reply(run.events(tokens, on_end), engine, control)
 
 
@@ -95,6 +109,7 @@ def _control(
     begin: Opening,
     prompt_tokens: int,
     forced: deque[int],
+    separate: bool,
 ) -> ThoughtControl | None:
     ids = model.manifest.thinking
     if ids is None:
@@ -110,11 +125,17 @@ def _control(
         boundaries=model.boundaries,
         stop_ids=model.manifest.stop_ids,
         forced=forced,
+        separate=separate,
     )
 
 
-def _shapers(control: ThoughtControl | None) -> list[Shaper]:
-    return [] if control is None else [control.shape]
+def _constraint(model: "Model", request: ReplyRequest, toolbox: ToolBox) -> AnswerConstraint:
+    choice = ToolChoice.of(request.tool_choice, toolbox.names)
+    return AnswerConstraint(model.grammars, response_format=request.response_format, toolbox=toolbox, choice=choice)
+
+
+def _shapers(control: ThoughtControl | None, guard: AnswerGuard) -> list[Shaper]:
+    return [guard.shape] if control is None else [guard.shape, control.shape]
 
 
 def _warn(model: "Model", settings: SamplingSettings, begin: Opening, decision: Decision) -> None:

@@ -7,10 +7,14 @@ drawn.
 from collections.abc import Sequence
 from enum import StrEnum
 
-from thinkport.runtime.detokenize import Detokenizer
+from thinkport.runtime.engine import Finish
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.events import ToolCall
 from thinkport.runtime.manifest import ThinkingIds
+from thinkport.runtime.thought_text import ThoughtText
 from thinkport.runtime.tokenizer import Tokenizer
+from thinkport.runtime.tool_call_splitter import ToolCallSplitter
+from thinkport.runtime.toolbox import ToolBox
 
 
 class Part(StrEnum):
@@ -57,45 +61,32 @@ def switched(begin: Opening, enable_thinking: bool | None) -> Opening:
 
 
 class ReplySplitter:
-    """Turns a reply's ids into pieces of thought and answer, without the markers and the newlines around them."""
+    """Turns a reply's ids into pieces of thought and answer and into tool calls, without the markers between them."""
 
-    def __init__(self, tokenizer: Tokenizer, thinking: ThinkingIds | None, begin: Opening):
+    def __init__(
+        self, tokenizer: Tokenizer, thinking: ThinkingIds | None, begin: Opening, toolbox: ToolBox | None = None
+    ):
+        """Without a `toolbox`, tool calls are text like any other."""
         self.part = Part.THOUGHT if begin is Opening.THINKING else Part.ANSWER
         self.tokens = dict.fromkeys(Part, 0)
         self._thinking = thinking
-        self._detokenizer = Detokenizer(tokenizer)
-        self._bare = True  # nothing of this part was shown yet, so newlines are the template's
-        self._held = ""  # a thought's newlines, shown once more text follows
+        self._thought = ThoughtText(tokenizer)
+        self._answer = ToolCallSplitter(tokenizer, toolbox)
 
-    def feed(self, id: int, *, forced: bool = False) -> tuple[Part, str]:  # noqa: A002 - the domain's word
-        """The part that the id belongs to, or ends, and the text to show of it, often empty.
+    def feed(self, id: int, *, forced: bool = False) -> list[str | ToolCall]:  # noqa: A002 - the domain's word
+        """What is whole with this id, often nothing, of the part that the reply was in before it.
 
         What is `forced` counts in no part's tokens.
         """
         thinking = self._thinking
         if thinking and id in (thinking.start, thinking.end):
-            return self._turn_to(Part.THOUGHT if id == thinking.start else Part.ANSWER)
+            pieces = self.flush(Finish.STOP)
+            self.part = Part.THOUGHT if id == thinking.start else Part.ANSWER
+            return pieces
         if not forced:
             self.tokens[self.part] += 1
-        return self.part, self._show(self._detokenizer.feed(id))
+        return self._answer.feed(id) if self.part is Part.ANSWER else self._thought.feed(id)
 
-    def flush(self) -> tuple[Part, str]:
-        """What is still held of the last part."""
-        return self.part, self._show(self._detokenizer.flush())
-
-    def _turn_to(self, part: Part) -> tuple[Part, str]:
-        before, last = self.flush()
-        if part is not before:
-            self.part, self._bare, self._held = part, True, ""
-        return before, last
-
-    def _show(self, text: str) -> str:
-        if self._bare:
-            text = text.lstrip("\n")
-            self._bare = not text
-        if self.part is Part.ANSWER:
-            return text
-        whole = self._held + text
-        shown = whole.rstrip("\n")
-        self._held = whole[len(shown) :]
-        return shown
+    def flush(self, finish: Finish) -> list[str | ToolCall]:
+        """What is still held of the part where the reply ends by `finish`."""
+        return self._answer.flush(finish) if self.part is Part.ANSWER else self._thought.flush()

@@ -20,6 +20,7 @@ Row = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 Shaper = Callable[[Row], None]  # changes a row of logits in place
 
+_LOWEST = float(np.finfo(np.float32).min)
 _GROUP = 64  # logits in a group, of which only the largest is looked at first
 
 
@@ -188,10 +189,10 @@ def top_k(logits: Row, k: int | None) -> Indices:
     """Ids whose logits are at least the k-th largest, in the order of ids; those at minus infinity never count."""
     if k is None or k >= len(logits):
         return np.flatnonzero(logits > -np.inf)
-    ids = np.flatnonzero(logits >= _floor(logits, k))
+    # A mask leaves few logits and a floor of minus infinity, which the whole vocabulary would reach.
+    ids = np.flatnonzero(logits >= max(_floor(logits, k), _LOWEST))
     kept = logits[ids]
-    best: Indices = ids[(kept >= np.partition(kept, -k)[-k]) & (kept > -np.inf)]
-    return best
+    return ids if len(ids) <= k else ids[kept >= np.partition(kept, -k)[-k]]
 
 
 def _floor(logits: Row, k: int) -> float:

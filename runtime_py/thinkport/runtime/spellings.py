@@ -18,3 +18,7 @@ class Spellings:
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Start and end of each spelling in `text`, found as a tokenizer does: leftmost, then longest."""
         return (match.span() for match in self._pattern.finditer(text))
+
+    def begins(self, text: str, at: int) -> bool:
+        """Whether a spelling stands in `text` at this place."""
+        return self._pattern.match(text, at) is not None

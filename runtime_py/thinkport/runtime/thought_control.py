@@ -43,6 +43,7 @@ class ThoughtControl:
         a thought that the model closes and the answer, for answers that may not begin with it.
         """
         self.end: ThinkingEnd | None = ThinkingEnd.OFF if begin is Opening.ANSWERING else None
+        self.start = ids.start
         self.tokens = 0
         self._ids, self._settings, self._boundaries = ids, settings, boundaries
         self._stop_ids = np.array(sorted(set(stop_ids) - {ids.end}), np.int64)
@@ -55,6 +56,11 @@ class ThoughtControl:
         self._asked_to_stop = Event()
         self._at_boundary = self._raised = False
         self._begin(switch)
+
+    @property
+    def thinks(self) -> bool:
+        """Whether a thought is open."""
+        return self._part is Part.THOUGHT
 
     @property
     def may_open(self) -> bool:

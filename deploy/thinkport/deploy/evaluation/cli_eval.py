@@ -20,8 +20,8 @@ from thinkport.deploy.evaluation.suite import Suite
 from thinkport.deploy.evaluation.suites import find_suite
 from thinkport.deploy.extras import require
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.interrupt import INTERRUPTED
 from thinkport.runtime.model import Model
+from thinkport.runtime.terminal.interrupts import INTERRUPTED
 from thinkport.runtime.thinking import Switch, Thinking
 
 Number = TypeVar("Number", int, float)
@@ -59,7 +59,7 @@ def run_eval(
     check_seeds(chosen)
     _need_packages(asked)
     outputs.check()
-    with Model.load(artifact, provider=provider, threads=threads) as model:
+    with Model.load(artifact, provider=provider, threads=threads, prefix_cache_bytes=0) as model:
         facts = {"artifact": str(artifact), "model": model.manifest.name, "provider": provider, "threads": threads}
         if model.manifest.thinking is None:
             ways = _off_only(ways, budgets)

@@ -1,0 +1,75 @@
+"""What a chat keeps in a file besides its KV cache, as JSON data and back.
+
+Knows a chat's settings and the replies that its messages hold. Must not know the file.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from thinkport.runtime.prompt import Tools
+from thinkport.runtime.reply_memory import KnownReply, ReplyMemory, Spelling
+from thinkport.runtime.sampling import SamplingSettings
+from thinkport.runtime.template import plain_data
+from thinkport.runtime.thinking import Thinking
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatState:
+    """A chat between two turns. `sampling` is settings, single values over the mode's preset, or nothing."""
+
+    messages: list[dict[str, Any]]
+    thinking: Thinking
+    tools: Tools | None
+    sampling: SamplingSettings | Mapping[str, Any] | None
+
+    def to_json(self, replies: ReplyMemory) -> dict[str, Any]:
+        """JSON data, with what is known of the ids of its replies.
+
+        Raises:
+            InputError: a message holds what is no JSON.
+        """
+        whole = isinstance(self.sampling, SamplingSettings)
+        return {
+            "messages": [plain_data(message) for message in self.messages],
+            "thinking": asdict(self.thinking),
+            "tools": None if self.tools is None else plain_data(list(self.tools)),
+            "sampling": asdict(self.sampling) if isinstance(self.sampling, SamplingSettings) else self.sampling,
+            "sampling_is_whole": whole,
+            "replies": _known(self.messages, replies),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "ChatState":
+        """The state that `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError, ThinkportError: data of another form.
+        """
+        sampling = data["sampling"]
+        return cls(
+            messages=[dict(message) for message in data["messages"]],
+            thinking=Thinking(**{field.name: data["thinking"][field.name] for field in fields(Thinking)}),
+            tools=data["tools"],
+            sampling=SamplingSettings(**sampling) if data["sampling_is_whole"] else sampling,
+        )
+
+
+def remember_replies(data: Mapping[str, Any], replies: ReplyMemory) -> None:
+    """Put the replies of saved data into a memory, the latest of a content last."""
+    for content, known in data["replies"]:
+        spellings = tuple(Spelling(tuple(map(int, ids)), str(text)) for ids, text in known)
+        replies.remember(str(content), KnownReply(spellings))
+
+
+def _known(messages: Sequence[Mapping[str, Any]], replies: ReplyMemory) -> list[Any]:
+    contents = dict.fromkeys(
+        message["content"]
+        for message in messages
+        if message["role"] == "assistant" and isinstance(message.get("content"), str)
+    )
+    return [
+        [content, [[list(spelling.ids), spelling.text] for spelling in known.spellings]]
+        for content in contents
+        for known in reversed(replies.replies(content))
+    ]
