@@ -125,7 +125,7 @@ def new_model(tokenizer: Tokenizer, template: ChatTemplate, thinking_ids: Thinki
     stop = tokenizer.added["<|im_end|>"]
     manifest = sample.model_copy(update={"thinking": thinking_ids, "stop_ids": [stop]})
 
-    def make(*replies: str, thinking=None, **options) -> Model:
+    def make(*replies: str, thinking=None, prefix_cache_bytes=1 << 24, artifact="", **options) -> Model:
         heads = tokenizer.encode("<|im_start|>assistant\n")
         said = [[*tokenizer.encode(reply), stop] for reply in replies]
 
@@ -137,6 +137,14 @@ def new_model(tokenizer: Tokenizer, template: ChatTemplate, thinking_ids: Thinki
             return reply[len(done)] if done == reply[: len(done)] and len(done) < len(reply) else stop
 
         session = FakeSession(next_id if replies else mixed, **options)
-        return Model(manifest, tokenizer, template, session, thinking=thinking)
+        return Model(
+            manifest,
+            tokenizer,
+            template,
+            session,
+            thinking=thinking,
+            prefix_cache_bytes=prefix_cache_bytes,
+            artifact=artifact,
+        )
 
     return make

@@ -90,8 +90,8 @@ def test_history_holds_answers_and_thoughts_and_the_template_drops_old_thoughts(
 
 
 def test_a_second_turn_prefills_only_what_is_new(new_model) -> None:
-    model = new_model("<think>\nhi\n</think>\n\none", "two")
-    chat = model.chat(system="on")
+    model = new_model("<think>\nhi\n</think>\n\none", "two", prefix_cache_bytes=0)
+    chat = model.chat(system="on", settle=False)
     first = chat.send("hi", sampling=GREEDY)
     second = chat.send("again", sampling=GREEDY)
     assert second.cached_tokens == first.prompt_tokens
