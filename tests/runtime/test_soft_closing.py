@@ -57,19 +57,19 @@ def test_progress_stays_within_0_and_1_and_never_falls(tokens, soft_from, budget
     assert 0 <= progress(tokens, soft_from, budget) <= progress(tokens + 1, soft_from, budget) <= 1
 
 
-@given(st.lists(st.floats(-20, 20, width=32), min_size=2, max_size=20), st.floats(0, 1))
-def test_a_raised_logit_rises_by_its_share_and_no_other_moves(values, share) -> None:
+@given(st.lists(st.floats(-20, 20, width=32), min_size=2, max_size=20), st.floats(0, 1), st.floats(0.1, 60))
+def test_a_raised_logit_rises_by_its_share_and_no_other_moves(values, share, most) -> None:
     logits = np.array(values, np.float32)
     before = logits.copy()
-    was_behind = raise_logit(logits, 0, share)
+    was_behind = raise_logit(logits, 0, share, most)
     assert np.array_equal(logits[1:], before[1:])
     assert was_behind == (before[0] < before.max())
-    assert logits[0] == pytest.approx(before[0] + share * (before.max() - before[0] + LEAD), abs=1e-3)
+    assert logits[0] == pytest.approx(before[0] + share * min(before.max() - before[0] + LEAD, most), abs=1e-3)
 
 
 def test_of_two_places_the_one_where_the_model_itself_would_end_comes_first() -> None:
     likely, unlikely = np.array([1, 2], np.float32), np.array([-9, 2], np.float32)
     for logits in (likely, unlikely):
-        raise_logit(logits, 0, 0.5)
+        raise_logit(logits, 0, 0.5, 99)
     assert likely[0] > likely[1]
     assert unlikely[0] < unlikely[1]

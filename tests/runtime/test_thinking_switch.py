@@ -172,6 +172,7 @@ def test_greedy_thinking_warns_once_a_model_with_the_reason(new_model) -> None:
         ({"budget": -1}, "budget is -1, expected 0 tokens or more"),
         ({"soft_from": 1.0}, "soft_from is 1.0"),
         ({"soft_from": -0.1}, "soft_from is -0.1"),
+        ({"soft_lift": 0.0}, "soft_lift is 0.0"),
         ({"answer_reserve": 0}, "answer_reserve is 0"),
         ({"enabled": "sometimes"}, "'sometimes', expected on, off or auto"),
     ],

@@ -96,7 +96,7 @@ def test_what_the_answer_needs_is_kept_of_every_limit(new_model, limit) -> None:
     end = model.generate("hi", sampling=GREEDY, thinking=Thinking(answer_reserve=50, budget=1000), **call)
     room = limit.get("max_tokens") or 300 - end.prompt_tokens
     assert (end.thinking_end, end.answer, end.answer_end) == (ThinkingEnd.RESERVE, "on", Finish.STOP)
-    assert end.thought_tokens + end.forced_tokens == room - 50, "the marker that the model wrote is the one token more"
+    assert end.thought_tokens + end.forced_tokens + 1 == room - 50, "and the marker that the model wrote"
 
 
 def test_a_limit_too_small_for_the_message_closes_the_thought_without_it(new_model) -> None:
@@ -114,7 +114,7 @@ def test_no_limit_is_ever_passed(new_model, max_tokens, budget, reserve) -> None
     end = model.generate("hi", sampling=GREEDY, thinking=thinking, max_tokens=max_tokens, engine=engine)
     assert len(engine.ids) - end.prompt_tokens <= max_tokens
     assert end.thought_tokens <= min(max_tokens, max_tokens if budget is None else budget)
-    if max_tokens >= 16:
+    if max_tokens >= 16 and reserve >= 3:
         assert end.answer == "on"
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from thinkport.runtime.cli import Artifact, MaxTokens, Provider, Temperature, Threads, TopK, TopP
+from thinkport.runtime.thinking import Thinking
 
 
 def register(app: typer.Typer) -> None:
@@ -57,6 +58,9 @@ def eval_command(
     soft_from: Annotated[
         str | None, typer.Option(metavar="0.7", help="Measure each budget softly too, from this share of it on.")
     ] = None,
+    soft_lift: Annotated[
+        float, typer.Option(help="Most logits that closing a thought is raised by with --soft-from.")
+    ] = Thinking.soft_lift,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
     top_p: TopP = None,
@@ -83,6 +87,7 @@ def eval_command(
         seeds=seeds,
         budgets=budgets,
         soft_from=soft_from,
+        soft_lift=soft_lift,
         max_tokens=max_tokens,
         sampling=given(temperature=temperature, top_p=top_p, top_k=top_k),
         threads=threads,

@@ -36,13 +36,13 @@ def progress(tokens: int, soft_from: float, budget: int) -> float:
     return min(1.0, max(0.0, (tokens - begin) / (budget - begin))) if budget > begin else 1.0
 
 
-def raise_logit(logits: Row, id: int, share: float) -> bool:  # noqa: A002 - the domain's word
-    """Lift the logit of `id` in place by a share of what it lacks to be the likeliest and LEAD above.
+def raise_logit(logits: Row, id: int, share: float, most: float) -> bool:  # noqa: A002 - the domain's word
+    """Lift the logit of `id` in place by a share of what it lacks to be LEAD above the likeliest, or of `most` if less.
 
     What it lacks is the model's own opinion: where closing is nearly as likely as going on, it comes first. Returns
     whether the id was not the likeliest before.
     """
     best = float(np.max(logits))
     behind = best - float(logits[id])
-    logits[id] += np.float32(share * (behind + LEAD))
+    logits[id] += np.float32(share * min(behind + LEAD, most))
     return behind > 0

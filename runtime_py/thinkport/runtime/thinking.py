@@ -63,14 +63,16 @@ class Thinking:
     enabled: on, off or auto; None takes what the chat, then the model, then the manifest says. budget: the most
     tokens that the model may think, None for no limit of its own, 0 for an empty thought. soft_from: the share of the
     budget from which closing the thought is made likelier at the ends of sentences and lines, more and more; None
-    leaves the cut at the budget alone. message: what is written before `</think>` where a thought is closed for the
-    model. answer_reserve: tokens of `max_tokens` and of the context that are the answer's, at most half of either.
-    stop_loops: close a thought that repeats itself.
+    leaves the cut at the budget alone. soft_lift: the most that its logit is raised by for that; a small lift closes
+    a thought only where the model nearly would, a large one nearly always. message: what is written before
+    `</think>` where a thought is closed for the model. answer_reserve: tokens of `max_tokens` and of the context that
+    are the answer's, at most half of either. stop_loops: close a thought that repeats itself.
     """
 
     enabled: Switch | bool | None = None
     budget: int | None = None
     soft_from: float | None = None
+    soft_lift: float = 12.0
     message: str = QWEN_MESSAGE
     answer_reserve: int = 256
     stop_loops: bool = True
@@ -83,6 +85,8 @@ class Thinking:
             raise InputError(
                 f"soft_from is {self.soft_from}, expected a share of the budget from 0 to below 1, or None"
             )
+        if not self.soft_lift > 0:
+            raise InputError(f"soft_lift is {self.soft_lift}, expected logits above 0")
         if self.answer_reserve < 1:
             raise InputError(f"answer_reserve is {self.answer_reserve}, expected 1 token or more")
 

@@ -49,7 +49,7 @@ class ThoughtLimit:
 
 
 def limit_thought(thinking: Thinking, closing: Closing, limit: int) -> ThoughtLimit:
-    """The limit of a thought in a reply of at most `limit` tokens, of which some stay the answer's.
+    """The limit of a thought in a reply that has `limit` tokens beside the opening marker; some stay the answer's.
 
     The message is left out where it would take what the thought or the answer needs.
     """

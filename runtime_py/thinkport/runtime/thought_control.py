@@ -48,7 +48,8 @@ class ThoughtControl:
         self._ids, self._settings, self._boundaries = ids, settings, boundaries
         self._stop_ids = np.array(sorted(set(stop_ids) - {ids.end}), np.int64)
         self._closing = Closing.of(ids, tokenizer, settings.message)
-        self._limit = limit_thought(settings, self._closing, limit)
+        marker = begin is not Opening.THINKING  # the one that opens the thought is the reply's
+        self._limit = limit_thought(settings, self._closing, limit - marker)
         self._forced, self._separate = forced, separate
         self._opened_by_prompt = begin is Opening.THINKING
         self._part: Part | None = {Opening.THINKING: Part.THOUGHT, Opening.ANSWERING: Part.ANSWER}.get(begin)
@@ -147,4 +148,4 @@ class ThoughtControl:
         if self._settings.soft_from is None or self.end is not None:
             return False
         share = progress(self.tokens, self._settings.soft_from, self._limit.tokens)
-        return share > 0 and raise_logit(logits, self._ids.end, share)
+        return share > 0 and raise_logit(logits, self._ids.end, share, self._settings.soft_lift)

@@ -20,6 +20,7 @@ ROW = {
     "thinking",
     "budget",
     "soft_from",
+    "soft_lift",
     "n",
     "correct",
     "accuracy",

@@ -39,6 +39,7 @@ def run_eval(
     seeds: str,
     budgets: str | None,
     soft_from: str | None,
+    soft_lift: float,
     max_tokens: int | None,
     sampling: Mapping[str, Any],
     threads: int | None,
@@ -54,7 +55,7 @@ def run_eval(
         suffix=suffix,
     )
     asked = _adjusted(asked, n, max_tokens, None if budgets is None else listed("budgets", budgets, int))
-    ways = plans(asked.budgets, listed("soft-from", soft_from or "", float))
+    ways = plans(asked.budgets, listed("soft-from", soft_from or "", float), soft_lift=soft_lift)
     chosen = listed("seeds", seeds, int)
     check_seeds(chosen)
     _need_packages(asked)

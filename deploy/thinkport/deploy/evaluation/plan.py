@@ -6,7 +6,9 @@ from thinkport.runtime.errors import InputError
 from thinkport.runtime.thinking import Switch, Thinking
 
 
-def plans(budgets: Sequence[int], soft_from: Sequence[float] = ()) -> tuple[Thinking, ...]:
+def plans(
+    budgets: Sequence[int], soft_from: Sequence[float] = (), *, soft_lift: float = Thinking.soft_lift
+) -> tuple[Thinking, ...]:
     """Thinking off, on without a budget, and each budget: cut hard, then once for each share in `soft_from`.
 
     Raises:
@@ -20,7 +22,7 @@ def plans(budgets: Sequence[int], soft_from: Sequence[float] = ()) -> tuple[Thin
         Thinking(enabled=Switch.OFF, soft_from=None),
         Thinking(enabled=Switch.ON, soft_from=None),
         *(
-            Thinking(enabled=Switch.ON, budget=budget, soft_from=share)
+            Thinking(enabled=Switch.ON, budget=budget, soft_from=share, soft_lift=soft_lift)
             for budget in sorted(budgets)
             for share in shares
         ),

@@ -109,6 +109,7 @@ class Row:
             "thinking": str(self.thinking.enabled),
             "budget": self.thinking.budget,
             "soft_from": self.thinking.soft_from,
+            "soft_lift": None if self.thinking.soft_from is None else self.thinking.soft_lift,
             **self.total.as_json(),
             "interval_95": list(self.total.interval),
             "thought_tokens": self.thought_tokens,
