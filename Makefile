@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 CHECKPOINT := artifacts/checkpoints/nano-qwen3
 DEMO := artifacts/nano-int4
 QUESTION ?= What is 86*57?
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n auto
 
 .PHONY: demo test format clean
 
