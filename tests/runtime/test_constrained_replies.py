@@ -140,7 +140,9 @@ def test_the_noise_ends_thoughts_and_answers_in_every_way(noisy) -> None:
             compute_noise(noisy, seed, closes=0 if how == "reserve" else 9)
             end = noisy.generate("hi", thinking=thinking, sampling=GREEDY, max_tokens=LIMIT, response_format=FORMATS[0])
             assert bool(end.thought) is (end.thought_tokens > 0)
-            assert bool(end.thought) is (end.thinking_end not in (ThinkingEnd.OFF, ThinkingEnd.NONE) and how != "none of it")
+            assert bool(end.thought) is (
+                end.thinking_end not in (ThinkingEnd.OFF, ThinkingEnd.NONE) and how != "none of it"
+            )
             ends.add((end.thinking_end, end.answer_end))
     assert {why for why, _ in ends} >= {
         ThinkingEnd.NATURAL,

@@ -90,7 +90,7 @@ class Chat:
         """Events of the reply to what the tools gave: texts by call id, or in the order of the calls.
 
         Raises:
-            InputError: the last message calls no tools, or the results are not those of its calls.
+            InputError: the last message calls no tools, or the results are not those of its calls, or are no texts.
         """
         calls = self.messages[-1].get("tool_calls") if self.messages else None
         if not calls:
@@ -226,4 +226,7 @@ def _results(calls: Sequence[Mapping[str, Any]], results: Mapping[str, str] | Se
         raise InputError(
             f"{len(results)} results for the calls {', '.join(ids)}, expected one for each: answer every call"
         )
+    for call, result in given.items():
+        if not isinstance(result, str):  # templates drop what is no text without a word
+            raise InputError(f"the result of {call} is {type(result).__name__}, expected a text: write it as JSON")
     return [{"role": "tool", "tool_call_id": call, "content": given[call]} for call in ids]

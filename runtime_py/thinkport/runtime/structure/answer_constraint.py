@@ -59,7 +59,7 @@ class AnswerConstraint:
         required = self._choice.use is ToolUse.REQUIRED
         if required and not (self._tags and toolbox):
             raise InputError("a tool call is required, expected tools and a model that has <tool_call> in its tokens")
-        self._toolbox = toolbox if self._tags and self._choice.use is not ToolUse.NONE else None
+        self._toolbox = toolbox if toolbox and self._tags and self._choice.use is not ToolUse.NONE else None
         self._format = grammars.answer(response_format) if response_format and not required else None
         self._call = self._new_call() if required else None
         self._place = _Place.FIRST if required or self._format else _Place.FREE
