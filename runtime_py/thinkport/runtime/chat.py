@@ -1,7 +1,7 @@
 """A conversation: keeps the messages and one engine, whose KV cache is reused from turn to turn."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Unpack
@@ -11,10 +11,12 @@ from thinkport.runtime.conversation_file import SavedConversation, read_conversa
 from thinkport.runtime.engine import Engine
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.events import End
+from thinkport.runtime.messages import checked
 from thinkport.runtime.prompt import Tools
 from thinkport.runtime.reply import Reply, ReplyRun
 from thinkport.runtime.reply_request import ReplyRequest, Sampling
 from thinkport.runtime.response_format import ResponseFormat
+from thinkport.runtime.sampling import SamplingSettings
 from thinkport.runtime.settler import Settler
 from thinkport.runtime.thinking import Switch, Thinking
 from thinkport.runtime.tool_calls import message_calls
@@ -41,7 +43,10 @@ class TurnOptions(TypedDict):
 
 
 class Chat:
-    """A conversation with a model. `messages` is its history, which may be edited between turns."""
+    """A conversation with a model. `messages` is its history, which may be edited between turns.
+
+    One turn at a time: a turn that begins while another is read ends that one with an `InputError`.
+    """
 
     def __init__(
         self,
@@ -70,6 +75,8 @@ class Chat:
 
     @system.setter
     def system(self, text: str | None) -> None:
+        if text is not None and not isinstance(text, str):
+            raise InputError(f"the system message is {type(text).__name__}, expected a text, or None for none")
         self.messages[: self._has_system()] = [] if text is None else [{"role": "system", "content": text}]
 
     def stream(self, text: str, **options: Unpack[TurnOptions]) -> Reply:
@@ -178,9 +185,10 @@ class Chat:
 
     def _begin(self, keep: int, asked: list[dict[str, Any]], options: TurnOptions) -> Reply:
         """The reply to the first `keep` messages and what is asked now."""
+        _check_names(options)
         said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         request = ReplyRequest(
-            messages=[*self.messages[:keep], *asked],
+            messages=checked([*self.messages[:keep], *asked]),
             tools=self.tools,
             call=self._model.thinking_of(said.pop("thinking", None), self.thinking),
             chat=self.thinking,
@@ -230,3 +238,12 @@ def _results(calls: Sequence[Mapping[str, Any]], results: Mapping[str, str] | Se
         if not isinstance(result, str):  # templates drop what is no text without a word
             raise InputError(f"the result of {call} is {type(result).__name__}, expected a text: write it as JSON")
     return [{"role": "tool", "tool_call_id": call, "content": given[call]} for call in ids]
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    """Raise `TypeError` for an option that no turn has, as Python does for a keyword."""
+    for name in options:
+        if name in (field.name for field in fields(SamplingSettings)):
+            raise TypeError(f"a turn has no option {name!r}: did you mean sampling={{{name!r}: ...}}?")
+        if name not in TurnOptions.__annotations__:
+            raise TypeError(f"a turn has no option {name!r}, expected one of: {', '.join(TurnOptions.__annotations__)}")

@@ -14,6 +14,7 @@ from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.held_sequence import common_prefix
 from thinkport.runtime.manifest import Graph, Manifest, check_files, fingerprint, read_manifest
+from thinkport.runtime.messages import checked
 from thinkport.runtime.ort import AUTO, choose_graph, import_onnxruntime
 from thinkport.runtime.prefix_cache import PrefixCache
 from thinkport.runtime.prompt import Tools, encode_messages
@@ -163,11 +164,14 @@ class Model:
         """The prompt's ids, generation prompt included; added tokens spelled by a message are plain text.
 
         Replies that this model gave keep the ids they were sampled with.
+
+        Raises:
+            InputError: a message that templates would leave out, or one that this template refuses.
         """
         return encode_messages(
             self.tokenizer,
             self.template,
-            messages,
+            checked(messages),
             tools=tools,
             enable_thinking=enable_thinking,
             replies=self.replies,
@@ -292,7 +296,7 @@ class Model:
 
 def _messages(prompt: str | Sequence[Message], system: str | None) -> list[Message]:
     lead: list[Message] = [] if system is None else [{"role": "system", "content": system}]
-    return lead + ([{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt))
+    return lead + checked([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt)
 
 
 def _graphs_named(graphs: list[Graph], name: str | None) -> list[Graph]:

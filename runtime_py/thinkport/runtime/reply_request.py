@@ -130,6 +130,9 @@ def _control(
 
 
 def _constraint(model: "Model", request: ReplyRequest, toolbox: ToolBox) -> AnswerConstraint:
+    if not isinstance(request.response_format, ResponseFormat | None):
+        kind = type(request.response_format).__name__
+        raise InputError(f"response_format is {kind}, expected JsonSchema(...), Regex(...) or Choice(...)")
     choice = ToolChoice.of(request.tool_choice, toolbox.names)
     return AnswerConstraint(model.grammars, response_format=request.response_format, toolbox=toolbox, choice=choice)
 

@@ -31,8 +31,8 @@ def check_prompt(ids: Sequence[int], session: LaneSource) -> Ids:
 
 def check_limit(max_tokens: int | None) -> None:
     """Raise `InputError` for a limit below one token; None is no limit but the context."""
-    if max_tokens is not None and max_tokens < 1:
-        raise InputError(f"max_tokens is {max_tokens}, expected 1 or more, or nothing for no limit but the context")
+    if max_tokens is not None and (type(max_tokens) is not int or max_tokens < 1):
+        raise InputError(f"max_tokens is {max_tokens!r}, expected 1 or more, or nothing for no limit but the context")
 
 
 def check_keep(keep: int, lengths: Ids) -> None:

@@ -79,6 +79,7 @@ class Thinking:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "enabled", _switch(self.enabled))
+        _check_kinds(self)
         if self.budget is not None and self.budget < 0:
             raise InputError(f"the thinking budget is {self.budget}, expected 0 tokens or more, or None for no limit")
         if self.soft_from is not None and not 0 <= self.soft_from < 1:
@@ -101,4 +102,22 @@ def _switch(enabled: Switch | bool | str | None) -> Switch | None:
     try:
         return None if enabled is None else Switch(enabled)
     except ValueError:
-        raise InputError(f"thinking is {enabled!r}, expected on, off or auto") from None
+        raise InputError(
+            f"thinking is {enabled!r}, expected True, False, on, off or auto, or for a budget Thinking(budget=...)"
+        ) from None
+
+
+def _check_kinds(thinking: Thinking) -> None:
+    kinds: dict[str, tuple[type, ...]] = {
+        "budget": (int, type(None)),
+        "soft_from": (int, float, type(None)),
+        "soft_lift": (int, float),
+        "message": (str,),
+        "answer_reserve": (int,),
+        "stop_loops": (bool,),
+    }
+    for name, allowed in kinds.items():
+        value = getattr(thinking, name)
+        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+            words = " or ".join("None" if kind is type(None) else kind.__name__ for kind in allowed)
+            raise InputError(f"{name} is {value!r}, expected {words}")
