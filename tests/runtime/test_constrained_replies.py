@@ -15,13 +15,11 @@ from hypothesis import strategies as st
 from thinkport.runtime import (
     AnswerPiece,
     Choice,
-    End,
     Finish,
     InputError,
     JsonSchema,
     Model,
     Regex,
-    Reply,
     ResponseFormat,
     SamplingSettings,
     Switch,
@@ -67,7 +65,7 @@ def noisy(new_model) -> Model:
     return new_model()
 
 
-def compute_noise(model: Model, seed: int, *, closes: int = 9) -> None:
+def compute_noise(model, seed, *, closes=9):
     """Have the model say anything, and close its thought in one of `closes` places; 0: never of its own will."""
     markers, stop = model.manifest.thinking, model.manifest.stop_ids[0]
     first, letters = model.tokenizer.encode("h")[0], 256
@@ -96,7 +94,7 @@ def assert_keeps_to(response_format: ResponseFormat, answer: str) -> None:
             assert answer in options
 
 
-def assert_whole(reply: Reply) -> End:
+def assert_whole(reply):
     """Pieces are the parts, a thought comes before the answer, and no marker is shown."""
     *pieces, end = reply
     assert [piece for piece in pieces if isinstance(piece, ThoughtPiece)] == pieces[: _thoughts(pieces)]
@@ -162,7 +160,8 @@ def test_a_soft_switch_leaves_the_answer_to_its_format(noisy, response_format, s
         reply = noisy.stream(f"hi {switch}", response_format=response_format, sampling=GREEDY, max_tokens=LIMIT)
         end = assert_whole(reply)
         assert bool(end.thought) is thinks
-        assert end.answer_end is not Finish.STOP or assert_keeps_to(response_format, end.answer) is None
+        if end.answer_end is Finish.STOP:
+            assert_keeps_to(response_format, end.answer)
 
 
 @pytest.mark.parametrize("response_format", FORMATS, ids=lambda each: type(each).__name__)
@@ -176,7 +175,8 @@ def test_a_thought_that_the_user_stops_is_followed_by_the_format(noisy, response
         *_, end = reply
         assert end.thinking_end is ThinkingEnd.USER
         assert end.thought.startswith(first.text)
-        assert end.answer_end is not Finish.STOP or assert_keeps_to(response_format, end.answer) is None
+        if end.answer_end is Finish.STOP:
+            assert_keeps_to(response_format, end.answer)
 
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 4, 8, 16, 32])
@@ -213,6 +213,14 @@ def test_what_a_model_wants_to_say_is_kept_where_the_format_has_it(new_model, re
     assert (end.thought, end.thinking_end) == ("hi on" if "hi on" in reply else "", ends)
     assert end.answer in (("yes",) if reply.endswith("yes") else choice.options)
     assert end.answer_end is Finish.STOP
+
+
+@pytest.mark.parametrize("thinking", [Thinking(enabled=True), Thinking(enabled=True, budget=1, message=".\n")])
+def test_between_thought_and_format_stands_the_blank_line_that_the_model_knows(new_model, thinking) -> None:
+    model = new_model(THOUGHTFUL + "yes")
+    engine = model.engine()
+    end = model.generate("hi", thinking=thinking, response_format=Choice(("yes",)), sampling=GREEDY, engine=engine)
+    assert model.tokenizer.decode(engine.ids[end.prompt_tokens :]).endswith("\n</think>\n\nyes")
 
 
 def test_a_prompt_that_opens_the_thought_leaves_it_free(new_model) -> None:
@@ -278,7 +286,7 @@ def test_the_trained_model_is_right_in_every_format(nano) -> None:
         return str(nano.generate("What is 25282+54955?", **asked).answer)
 
     right = str(25282 + 54955)
-    formats = [Regex("[0-9]+"), Choice(("80137", right)), JsonSchema({"type": "integer"})]
+    formats: list[ResponseFormat] = [Regex("[0-9]+"), Choice(("80137", right)), JsonSchema({"type": "integer"})]
     assert [answer(response_format) for response_format in formats] == [right] * 3
 
 
@@ -301,7 +309,10 @@ def written(tmp_path: Path) -> Callable[[str], str]:
 @pytest.mark.parametrize("think", ["--think", "--no-think"])
 def test_the_command_line_holds_the_answer_to_a_form(nano_artifact, written, think) -> None:
     schema = written(json.dumps(POINT))
-    forms = [(["--regex", "[0-9]{2}"], Regex("[0-9]{2}")), (["--schema", schema], JsonSchema(POINT))]
+    forms: list[tuple[list[str], ResponseFormat]] = [
+        (["--regex", "[0-9]{2}"], Regex("[0-9]{2}")),
+        (["--schema", schema], JsonSchema(POINT)),
+    ]
     forms.append((["--choice", "forty", "--choice", "fifty"], Choice(("forty", "fifty"))))
     for options, response_format in forms:
         ended = generate(nano_artifact, think, "--json", "--max-tokens", "300", *options)

@@ -10,7 +10,6 @@ from thinkport.runtime import (
     Finish,
     InputError,
     JsonSchema,
-    Model,
     SamplingSettings,
     Thinking,
     ThinkingEnd,
@@ -172,7 +171,7 @@ def test_the_choice_of_tools_holds_with_and_without_a_thought(new_model, thinkin
             assert [made.problem for made in end.tool_calls] == [None] * len(names)
 
 
-def noisy(model: Model, seed: int) -> Model:
+def noisy(model, seed):
     """Have the model say anything: a thought of some tokens, then calls, text and stops at random."""
     markers, stop = model.manifest.thinking, model.manifest.stop_ids[0]
     opens = model.tokenizer.added["<tool_call>"]
