@@ -174,7 +174,7 @@ def test_greedy_thinking_warns_once_a_model_with_the_reason(new_model) -> None:
         ({"soft_from": -0.1}, "soft_from is -0.1"),
         ({"soft_lift": 0.0}, "soft_lift is 0.0"),
         ({"answer_reserve": 0}, "answer_reserve is 0"),
-        ({"enabled": "sometimes"}, "'sometimes', expected on, off or auto"),
+        ({"enabled": "sometimes"}, "'sometimes', expected True, False, on, off or auto"),
     ],
 )
 def test_settings_that_contradict_themselves_are_refused(values, says) -> None:

@@ -199,5 +199,5 @@ def _damage_explained(path: Path, ignore_kv: bool) -> Iterator[None]:
     except OSError as error:
         raise ArtifactError(f"{path} can't be read ({error}): check its permissions and its disk") from error
     except Exception as error:  # zipfile, json and numpy raise a dozen kinds over damaged bytes
-        rest = "take a copy of it" if ignore_kv else f"take a copy of it, or {_MESSAGES_ONLY}"
+        rest = "pick another file, or a sound copy" + ("" if ignore_kv else f", or {_MESSAGES_ONLY}")
         raise ArtifactError(f"{path} is damaged, cut short or no saved conversation ({error!r}): {rest}") from error

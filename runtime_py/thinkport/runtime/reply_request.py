@@ -16,6 +16,7 @@ from thinkport.runtime.events import End
 from thinkport.runtime.prompt import Tools
 from thinkport.runtime.reply import Reply, ReplyRun
 from thinkport.runtime.reply_splitter import Opening, ReplySplitter, opening, switched
+from thinkport.runtime.requests import check_limit
 from thinkport.runtime.response_format import ResponseFormat
 from thinkport.runtime.sampling import Sampler, SamplingSettings, Shaper
 from thinkport.runtime.structure import AnswerConstraint
@@ -57,6 +58,7 @@ def begin_reply(model: "Model", request: ReplyRequest, engine: Engine, on_end: O
     Raises:
         InputError: a request that can't be run.
     """
+    check_limit(request.max_tokens)
     decision = decide_thinking(model, request)
     thinking = request.call or request.chat or model.thinking
     prompt = model.encode(request.messages, request.tools, decision.hard)
@@ -130,8 +132,9 @@ def _control(
 
 
 def _constraint(model: "Model", request: ReplyRequest, toolbox: ToolBox) -> AnswerConstraint:
-    if not isinstance(request.response_format, ResponseFormat | None):
-        kind = type(request.response_format).__name__
+    form: object = request.response_format  # a caller without a type checker may give anything
+    if not isinstance(form, ResponseFormat | None):
+        kind = form.__name__ if isinstance(form, type) else type(form).__name__
         raise InputError(f"response_format is {kind}, expected JsonSchema(...), Regex(...) or Choice(...)")
     choice = ToolChoice.of(request.tool_choice, toolbox.names)
     return AnswerConstraint(model.grammars, response_format=request.response_format, toolbox=toolbox, choice=choice)

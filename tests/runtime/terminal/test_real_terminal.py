@@ -33,7 +33,7 @@ except KeyboardInterrupt:
 """
 
 
-class Screen(pyte.HistoryScreen):
+class Screen(pyte.HistoryScreen):  # type: ignore[misc]
     """A screen that answers where its cursor is, as terminals do."""
 
     def __init__(self, columns: int, lines: int, answer: Callable[[str], None]):
