@@ -228,7 +228,7 @@ def _said(end: End) -> dict[str, Any]:
 
 
 def _results(calls: Sequence[Mapping[str, Any]], results: Mapping[str, str] | Sequence[str]) -> list[dict[str, Any]]:
-    ids = [str(call["id"]) for call in calls]
+    ids = [str(call.get("id", f"call_{at}")) for at, call in enumerate(calls)]  # an edited history may have none
     given = dict(results) if isinstance(results, Mapping) else dict(zip(ids, results, strict=False))
     if isinstance(results, str) or len(results) != len(ids) or set(given) != set(ids):
         raise InputError(

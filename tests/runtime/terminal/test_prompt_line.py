@@ -33,6 +33,8 @@ def typed(keys: str, *, history: Path | None = None, edit: str = "", reads: int 
         (f"wrong{CTRL_C}right{ENTER}", "right"),
         (f"{ENTER}  {ENTER}hi{ENTER}", "  hi"),
         (CTRL_D, None),
+        (CTRL_C + CTRL_C, None),
+        (f"{CTRL_C}on{CTRL_C}{CTRL_C}hi{ENTER}", "hi"),
     ],
 )
 def test_keys_make_a_text(keys: str, text: str | None) -> None:

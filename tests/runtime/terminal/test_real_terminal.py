@@ -170,12 +170,13 @@ def test_ctrl_c_ends_the_thought_then_the_turn_and_the_prompt_comes_back(tmp_pat
 
 
 def test_ctrl_c_three_times_leaves_and_the_terminal_is_as_before(tmp_path: Path) -> None:
-    with terminal(SLOW_FAKE, state=tmp_path) as opened:
+    slower = SLOW_FAKE.replace("per_second=50", "per_second=1")
+    with terminal(slower, state=tmp_path) as opened:
         opened.wait_for(lambda text: "slow fake" in text)
         opened.type(f"What?{ENTER}")
         opened.wait_for(lambda text: "tok/s" in text)
-        for _ in range(3):
+        for _ in range(3):  # all within a token, since the turn's end takes the third
             opened.type(CTRL_C)
-            time.sleep(0.005)  # a second signal of a kind that waits already is dropped
+            time.sleep(0.1)  # a second signal of a kind that waits already is dropped
         assert opened.ended() == 130, opened.text()
         assert not opened._screen.cursor.hidden

@@ -38,11 +38,12 @@ class PromptLine:
     ):
         """`history` is a file, None for this run only; `toolbar` gives the line below for a width in cells."""
         self._toolbar = toolbar
+        self._leaving = False  # Ctrl-C was pressed on an empty line: once more leaves
         self._session: PromptSession[str] = PromptSession(
             "> ",
             multiline=True,
             prompt_continuation=_NEXT,
-            key_bindings=_bindings(),
+            key_bindings=self._bindings(),
             completer=CommandCompleter(),
             complete_while_typing=Condition(lambda: get_app().current_buffer.text.startswith("/")),
             history=InMemoryHistory() if history is None else KeptHistory(history),
@@ -52,12 +53,14 @@ class PromptLine:
             input=input,
             output=output,
         )
+        self._session.default_buffer.on_text_changed += lambda _: self._stay()
         for window in self._session.layout.find_all_windows():
             if window.content is self._session.layout.current_control:
                 window.dont_extend_height = to_filter(True)  # so that the toolbar stands right below the text
 
     def read(self, edit: str = "") -> str | None:
-        """What was typed, None for Ctrl-D; `edit` stands there to begin with."""
+        """What was typed, None for Ctrl-D or a second Ctrl-C on an empty line; `edit` stands there to begin with."""
+        self._stay()
         try:
             with patch_stdout(raw=True):  # a warning from another thread goes above the prompt
                 text = self._session.prompt(default=edit)
@@ -67,7 +70,25 @@ class PromptLine:
 
     def _below(self) -> str:
         output = self._session.app.output
-        return in_encoding(self._toolbar(output.get_size().columns), output.encoding())
+        text = "Ctrl-C again leaves" if self._leaving else self._toolbar(output.get_size().columns)
+        return in_encoding(text, output.encoding())
+
+    def _stay(self) -> None:
+        self._leaving = False
+
+    def _bindings(self) -> KeyBindings:
+        bindings = _bindings()
+
+        @bindings.add("c-c")
+        def clear_or_leave(event: KeyPressEvent) -> None:
+            if event.current_buffer.text:
+                event.current_buffer.reset()
+            elif self._leaving:
+                event.app.exit(exception=EOFError())
+            else:
+                self._leaving = True
+
+        return bindings
 
 
 class CommandCompleter(Completer):
@@ -127,9 +148,5 @@ def _bindings() -> KeyBindings:
     @bindings.add("escape", "enter")
     def another_line(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
-
-    @bindings.add("c-c")
-    def clear(event: KeyPressEvent) -> None:
-        event.current_buffer.reset()
 
     return bindings
