@@ -99,9 +99,7 @@ class Checkpoint:
         done = torch.zeros(len(prompts), dtype=torch.bool)
         produced: list[Tensor] = []
         while len(produced) < LONGEST_REPLY and not bool(done.all()):
-            logits = self.model(
-                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, logits_to_keep=1
-            ).logits[:, -1]
+            logits = self.model(ids, mask, positions, cache, logits_to_keep=1).logits[:, -1]
             chosen = torch.where(done, self.ends[0], sample(logits, preset, generator))
             produced.append(chosen)
             done |= torch.isin(chosen, self.ends)

@@ -25,7 +25,7 @@ class Reference:
     def logits(self, ids: NDArray[np.int64], keep: int = 0, cache: Cache | None = None) -> NDArray[np.float32]:
         """Logits (batch, keep or sequence, vocabulary) of ids without padding, over an empty `cache` of any kind."""
         with torch.no_grad():
-            return self.model(torch.from_numpy(ids), logits_to_keep=keep, past_key_values=cache).logits.numpy()
+            return self.model(torch.from_numpy(ids), None, None, cache, logits_to_keep=keep).logits.numpy()
 
 
 def fresh_ids(vocabulary: int, *shape: int) -> NDArray[np.int64]:

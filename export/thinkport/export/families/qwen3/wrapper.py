@@ -44,14 +44,11 @@ class CachedDecoder(torch.nn.Module):
         query = torch.arange(input_ids.shape[1], device=input_ids.device)[:, None] + seen
         key = torch.arange(attention_mask.shape[1], device=input_ids.device)[None, :]
         visible = (key <= query)[None, None] & (attention_mask[:, None, None, :] > 0)
-        output = self.model(
-            input_ids=input_ids,
-            attention_mask=visible,
-            position_ids=(attention_mask.cumsum(1) - 1)[:, seen:],
-            past_key_values=DynamicCache(past),
-            use_cache=True,
-        )
-        return output.logits, [(layer.keys, layer.values) for layer in output.past_key_values.layers]
+        positions = (attention_mask.cumsum(1) - 1)[:, seen:]
+        cache = DynamicCache(past)
+        # By place: transformers 5.24 calls the fourth argument `cache`, versions before it `past_key_values`.
+        output = self.model(input_ids, visible, positions, cache, use_cache=True)
+        return output.logits, [(layer.keys, layer.values) for layer in cache.layers]
 
 
 def build_model(config: Mapping[str, Any], layers: int) -> torch.nn.Module:
