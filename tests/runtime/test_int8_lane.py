@@ -1,6 +1,7 @@
-"""Lanes over an int8 KV cache: however the tokens come, the logits are those of one step over all of them.
+"""Lanes over an int8 KV cache: however the tokens come, cache and logits are those of one step over all of them.
 
-An int8 code depends on its key or value alone, so no way of feeding costs anything that another does not.
+Not to the last bit: a key that lies between two codes may be rounded either way by kernels that add in another order,
+and a flipped code moves what comes after it. That lanes count right to the last bit is shown on float32 graphs.
 """
 
 from collections.abc import Iterator
@@ -13,11 +14,14 @@ from numpy.typing import NDArray
 from thinkport.runtime import Model
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.kv_cache import STEP
+from thinkport.runtime.kv_snapshot import KvSnapshot
 from thinkport.runtime.manifest import read_manifest
 from thinkport.runtime.ort import choose_graph
-from thinkport.runtime.session import Session
+from thinkport.runtime.session import OrtLane, Session
 
-SAME = 1e-4  # of logits around 10; another code, or another token, shows in the first decimal
+CLOSE = 0.5  # of logits around 10; measured: flipped codes cost up to 0.07, other tokens 0.55 and more
+CODES = 4  # steps that a code may be off; measured: 2, and 5 to 100 where a token is not the same
+FLIPPED = 0.03  # share of the codes that are off at all; measured: up to 0.003
 GROWN = 2 * STEP + 100  # tokens that don't fit without growing twice
 
 
@@ -33,29 +37,40 @@ def some_ids(session: Session, *shape: int) -> NDArray[np.int64]:
     return np.random.default_rng().integers(0, session.vocab_size, shape)
 
 
-def last_row(session: Session, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Logits after one sequence, fed at once."""
-    return session.open_lane().step(ids)[0, -1].copy()
+def fed_at_once(session: Session, ids: NDArray[np.int64]) -> tuple[NDArray[np.float32], KvSnapshot]:
+    """Last logits and cache after one sequence in one step."""
+    lane = session.open_lane()
+    return lane.step(ids)[0, -1].copy(), lane.read(ids.shape[1])
 
 
-def check(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> None:
-    assert np.abs(found - wanted).max() < SAME
+def check_logits(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> None:
+    assert np.abs(found - wanted).max() < CLOSE
     assert np.abs(wanted).max() > 1
 
 
-def test_chunks_over_a_cache_that_grows_give_the_same_logits(session: Session) -> None:
+def check(session: Session, lane: OrtLane, found: NDArray[np.float32], ids: NDArray[np.int64]) -> None:
+    """Hold a lane that was fed `ids` in its own way against one that took them at once."""
+    logits, cache = fed_at_once(session, ids)
+    check_logits(found, logits)
+    for ours, theirs in zip(lane.read(ids.shape[1]).parts, cache.parts, strict=True):
+        steps = np.abs(ours.astype(np.int16) - theirs)
+        assert steps.max() <= CODES
+        assert (steps > 0).mean() < FLIPPED
+
+
+def test_chunks_over_a_cache_that_grows_give_the_same_cache(session: Session) -> None:
     ids, lane = some_ids(session, 1, GROWN), session.open_lane()
     for at in range(0, GROWN, 96):
-        found = lane.step(ids[:, at : at + 96])
-    check(found[0, -1], last_row(session, ids))
+        found = lane.step(ids[:, at : at + 96])[0, -1].copy()
+    check(session, lane, found, ids)
 
 
-def test_single_tokens_across_a_growth_give_the_same_logits(session: Session) -> None:
+def test_single_tokens_across_a_growth_give_the_same_cache(session: Session) -> None:
     ids, lane = some_ids(session, 1, STEP + 20), session.open_lane()
     lane.step(ids[:, : STEP - 20])
     for at in range(STEP - 20, STEP + 20):
-        found = lane.step(ids[:, at : at + 1])
-    check(found[0, -1], last_row(session, ids))
+        found = lane.step(ids[:, at : at + 1])[0, -1].copy()
+    check(session, lane, found, ids)
 
 
 def test_a_lane_that_was_trimmed_forgets_what_it_held(session: Session) -> None:
@@ -64,7 +79,8 @@ def test_a_lane_that_was_trimmed_forgets_what_it_held(session: Session) -> None:
     lane.trim(0)
     lane.step(ids)
     lane.trim(STEP - 1)
-    check(lane.step(ids[:, STEP - 1 :])[0, -1], last_row(session, ids))
+    found = lane.step(ids[:, STEP - 1 :])[0, -1].copy()
+    check(session, lane, found, ids)
 
 
 def test_rows_of_a_padded_batch_are_as_if_alone(session: Session) -> None:
@@ -74,7 +90,7 @@ def test_rows_of_a_padded_batch_are_as_if_alone(session: Session) -> None:
     for step in range(20):
         found = lane.step(ids[np.arange(3), lengths + step][:, None])
     for row, length in enumerate(lengths):
-        check(found[row, -1], last_row(session, ids[row : row + 1, : length + 20]))
+        check_logits(found[row, -1], fed_at_once(session, ids[row : row + 1, : length + 20])[0])
 
 
 def test_an_older_onnx_runtime_is_refused_with_the_reason(nano_artifact: Path) -> None:
