@@ -147,15 +147,51 @@ class Presets(_Record):
     answering: SamplingPreset
 
 
+class GoldenScore(_Record):
+    """How a graph's logits agree with the goldens over `rows` positions; each is a mean.
+
+    `correlation` is Pearson's, of the sampled logits; `kl`, in nats, counts the likeliest tokens and all others as one;
+    `top1` is the share of positions with the same likeliest token.
+    """
+
+    rows: int
+    correlation: float
+    kl: float
+    top1: float
+
+
+class Perplexity(_Record):
+    """Perplexity of one text of `tokens` under the checkpoint in float32 and under a graph."""
+
+    tokens: int
+    checkpoint: float
+    graph: float
+
+
 class Figure(_Record):
-    """Divergence of one graph from the checkpoint in fp32 over the goldens, in nats, as shares and relative error."""
+    """One graph, as it ran on the CPU at export, against the checkpoint in float32 over the goldens' positions.
+
+    KL divergences are in nats, agreements are shares, `correlation` is Pearson's over the whole vocabulary, a mean over
+    positions. `greedy_tokens` counts the tokens that graph and checkpoint have in common when both continue the prompts
+    greedily, out of `greedy_asked`; None where that was not run. `changed` says what had to be written otherwise
+    for the CPU to run the graph at all. `score` and `quick_score` are what `thinkport verify` and a first load compare with.
+    """
 
     graph: str
     tokens: int
     kl_mean: float
     kl_p95: float
+    kl_max: float
     top1_agreement: float
+    top5_agreement: float
+    correlation: float
     max_relative_error: float
+    perplexity: Perplexity | None = None
+    greedy_tokens: int | None = None
+    greedy_asked: int | None = None
+    changed: str | None = None
+    score: GoldenScore
+    quick_score: GoldenScore
 
 
 class Certificate(_Record):
