@@ -38,6 +38,13 @@ def export_command(
         bool,
         typer.Option("--certificate/--no-certificate", help="Hold the artifact against its checkpoint when written."),
     ] = True,
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R",
+            help="Fail if a graph's logits correlate less with the checkpoint's, on average; 0.5 if not given.",
+        ),
+    ] = None,
     think: Annotated[
         bool | None,
         typer.Option("--think/--no-think", help="What replies do by default; the chat template's choice if not given."),
@@ -50,6 +57,7 @@ def export_command(
 
     require("export", *_PACKAGES)
     from thinkport.export.cli_export import run_export
+    from thinkport.export.settings import MIN_AGREEMENT
 
     run_export(
         quiet=quiet,
@@ -61,6 +69,7 @@ def export_command(
         kv=kv,
         fuse=fuse,
         certificate=certificate,
+        min_agreement=MIN_AGREEMENT if min_agreement is None else min_agreement,
         enable_thinking=think,
         force=force,
     )

@@ -145,7 +145,15 @@ def _write(job: _Job, model: ir.Model, records: list[PassRecord], layout: Layout
     certificate = None
     if job.settings.certificate:
         with job.stages.stage("certify", streamed_bytes(job.checkpoint, job.shape)) as advance:
-            certificate = certify(folder, graph, shape, job.checkpoint, job.shape, advance=advance)
+            certificate = certify(
+                folder,
+                [graph],
+                shape,
+                job.checkpoint,
+                job.shape,
+                min_agreement=job.settings.min_agreement,
+                advance=advance,
+            )
     with job.stages.stage("manifest"):
         manifest = manifest_record(
             job.checkpoint,

@@ -14,6 +14,8 @@ from thinkport.runtime.errors import InputError
 Precision = Literal["int4", "fp32"]
 Kv = Literal["fp32", "fp16", "int8"]
 
+MIN_AGREEMENT = 0.5  # a graph that computes something else is near 0, int4 of noise above 0.9
+
 _KV_DTYPES: Mapping[Kv, KvDtype] = MappingProxyType({"fp32": "float32", "fp16": "float16", "int8": "int8"})
 
 
@@ -30,6 +32,7 @@ class ExportSettings:
         kv: the KV cache's numbers; None is the target's best, and fp32 for a yardstick (precision fp32, or not fused).
         fuse: False stops before fusing: the graph as traced, a yardstick.
         certificate: whether to hold the artifact against its checkpoint when it is written.
+        min_agreement: the least mean correlation of a graph's logits with the checkpoint's, -1 to 1.
         enable_thinking: what the artifact's replies do if nobody says otherwise; None leaves it to the chat template.
         force: replace an artifact at `output`.
         workers: threads that quantize; None is one a core.
@@ -48,6 +51,7 @@ class ExportSettings:
     kv: Kv | None = None
     fuse: bool = True
     certificate: bool = True
+    min_agreement: float = MIN_AGREEMENT
     enable_thinking: bool | None = None
     force: bool = False
     workers: int | None = None
@@ -56,6 +60,8 @@ class ExportSettings:
         target(self.target)
         if self.precision not in get_args(Precision):
             raise InputError(f"unknown precision {self.precision!r}, expected one of: {', '.join(get_args(Precision))}")
+        if not -1 <= self.min_agreement <= 1:
+            raise InputError(f"min_agreement is {self.min_agreement}, expected a correlation from -1 to 1")
         if self.workers is not None and self.workers < 1:
             raise InputError(f"workers is {self.workers}, expected 1 or more, or None for one a core")
         if self.precision == "fp32" and self.recipe is not None:

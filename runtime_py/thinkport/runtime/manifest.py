@@ -174,7 +174,8 @@ class Figure(_Record):
     KL divergences are in nats, agreements are shares, `correlation` is Pearson's over the whole vocabulary, a mean over
     positions. `greedy_tokens` counts the tokens that graph and checkpoint have in common when both continue the prompts
     greedily, out of `greedy_asked`; None where that was not run. `changed` says what had to be written otherwise
-    for the CPU to run the graph at all. `score` and `quick_score` are what `thinkport verify` and a first load compare with.
+    for the CPU to run the graph at all. `score` and `quick_score` are what a check elsewhere
+    compares with.
     """
 
     graph: str
