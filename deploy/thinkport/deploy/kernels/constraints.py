@@ -24,37 +24,40 @@ class Condition(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
+Places = tuple[tuple[int, str], ...]  # of inputs or outputs, each with the schema's name
+
+
+@dataclass(frozen=True)
 class Given:
-    """An input is there; `name` is the schema's."""
+    """All of these inputs are there."""
 
-    index: int
-    name: str
+    inputs: Places
 
     def __call__(self, node: Node, dtypes: Mapping[str, str]) -> str | None:
-        return None if node.has_input(self.index) else f"it has no {self.name} (input {self.index})"
+        """See `Condition`."""
+        return _listed("it has no", "input", [place for place in self.inputs if not node.has_input(place[0])])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Absent:
-    """An input is not there; `name` is the schema's."""
+    """None of these inputs is there."""
 
-    index: int
-    name: str
+    inputs: Places
 
     def __call__(self, node: Node, dtypes: Mapping[str, str]) -> str | None:
-        return f"it has {self.name} (input {self.index})" if node.has_input(self.index) else None
+        """See `Condition`."""
+        return _listed("it has", "input", [place for place in self.inputs if node.has_input(place[0])])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class OutputAbsent:
-    """An output is not asked for."""
+    """None of these outputs is asked for."""
 
-    index: int
-    name: str
+    outputs: Places
 
     def __call__(self, node: Node, dtypes: Mapping[str, str]) -> str | None:
-        return f"it gives {self.name} (output {self.index})" if node.has_output(self.index) else None
+        """See `Condition`."""
+        return _listed("it gives", "output", [place for place in self.outputs if node.has_output(place[0])])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,7 @@ class OneOf:
     default: Attribute
 
     def __call__(self, node: Node, dtypes: Mapping[str, str]) -> str | None:
+        """See `Condition`."""
         found = node.attributes.get(self.attribute, self.default)
         return None if found in self.values else f"{self.attribute} is {found}"
 
@@ -79,6 +83,7 @@ class DtypeOneOf:
     dtypes: tuple[str, ...]
 
     def __call__(self, node: Node, dtypes: Mapping[str, str]) -> str | None:
+        """See `Condition`."""
         found = dtypes.get(node.inputs[self.index]) if node.has_input(self.index) else None
         return f"its {self.name} is {found}" if found and found not in self.dtypes else None
 
@@ -91,6 +96,7 @@ class Divides:
     of: str
 
     def __call__(self, node: Node, dtypes: Mapping[str, str]) -> str | None:
+        """See `Condition`."""
         divisor, of = node.attributes.get(self.divisor), node.attributes.get(self.of)
         if isinstance(divisor, int) and isinstance(of, int) and divisor > 0 and of % divisor == 0:
             return None
@@ -118,3 +124,8 @@ class Requirement:
         """Whether it is asked of that node there."""
         newer = self.until is not None and version_key(version) >= version_key(self.until)
         return (self.target, self.domain, self.op) == (target, node.domain, node.op) and not newer
+
+
+def _listed(verb: str, kind: str, places: list[tuple[int, str]]) -> str | None:
+    names = " and ".join(f"{name} ({kind} {index})" for index, name in places)
+    return f"{verb} {names}" if names else None

@@ -32,10 +32,16 @@ def _body(report: KernelReport, console: Console) -> RenderableType:
     table.add_column("op", overflow="fold")
     table.add_column("nodes", justify="right", no_wrap=True)
     table.add_column("where", no_wrap=True)
-    table.add_column("why", overflow="fold")
     for row in report.rows:
-        table.add_row(row.op, str(row.count), _WHERE[row.place], Text(_why(row)))
-    return Group(table, "", Text(summary(report)), Text(f"kernels: {report.source}", style="dim"))
+        table.add_row(row.op, str(row.count), _WHERE[row.place])
+    explained = [_why(row) for row in report.rows if row.reasons]
+    return Group(table, "", *explained, Text(summary(report)), Text(f"kernels: {report.source}", style="dim"))
+
+
+def _why(row: Row) -> RenderableType:
+    first = f", first {row.example}" if row.place in ("refused", "leaves") else ""
+    reasons = [Padding(Text(f"- {reason}"), (0, 0, 0, 2)) for reason in row.reasons]
+    return Group(Text(f"{row.op}, {_WHERE[row.place]}{first}:"), *reasons, "")
 
 
 def summary(report: KernelReport) -> str:
@@ -46,11 +52,3 @@ def summary(report: KernelReport) -> str:
     beside = sum(verdict.place in ("allowed", "kept") for verdict in report.verdicts)
     rest = f", {beside} of them beside it on the CPU" if beside else ""
     return f"all {count} nodes run where they should{rest}"
-
-
-def _why(row: Row) -> str:
-    return (
-        "\n".join((*row.reasons, f"first: {row.example}"))
-        if row.place in ("refused", "leaves")
-        else "\n".join(row.reasons)
-    )
