@@ -12,7 +12,7 @@ from typing import Literal
 from thinkport.runtime.errors import InputError
 
 Activations = Literal["float32", "float16", "bfloat16"]
-KvDtype = Literal["float32", "float16", "bfloat16", "int8"]
+KvDtype = Literal["float32", "float16", "int8"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +83,8 @@ class Target:
             raise ValueError(f"target {self.name!r} has no provider")
         if not self.kv:
             raise ValueError(f"target {self.name!r} has no type for its KV cache")
-        if not set(self.activations) <= set(self.kv_dtypes):
-            raise ValueError(f"target {self.name!r} computes in a type that its KV cache can't have")
+        if "int8" not in self.kv_dtypes and not set(self.activations) <= set(self.kv_dtypes):
+            raise ValueError(f"target {self.name!r} computes in a type for which it has no KV cache")
         if self.continuation_batch is not None and self.continuation_batch < 1:
             raise ValueError("continuation_batch is a batch size: use None where one token at a time is the limit")
         if self.continuation_batch is None and self.prefill_chunk is not None:
@@ -98,6 +98,10 @@ class Target:
     def kv_form(self, dtype: KvDtype) -> KvForm:
         """The cache of that type; it must be one of `kv_dtypes`."""
         return next(form for form in self.kv if form.dtype == dtype)
+
+    def kv_beside(self, activations: Activations) -> KvForm:
+        """The cache of what is computed in `activations`: of that type, or an int8 one where none is."""
+        return next((form for form in self.kv if form.dtype == activations), None) or self.kv_form("int8")
 
     @property
     def several_tokens_over_past(self) -> bool:
@@ -133,8 +137,8 @@ CPU = Target(
     fused_norms_unsafe=False,
 )
 
-# "DML" files lie in core/providers/dml/DmlExecutionProvider/src. Measured: on onnxruntime-directml 1.24.4's own DirectML
-# over a software Direct3D 12, against the CPU provider; what it accepts and computes, not how fast a device is.
+# "DML" files lie in core/providers/dml/DmlExecutionProvider/src. Measured: on onnxruntime-directml 1.24.4's own
+# DirectML over a software Direct3D 12, against the CPU provider; what it accepts and computes, not how fast it is.
 DIRECTML = Target(
     name="dml",
     extra="dml",
@@ -142,9 +146,9 @@ DIRECTML = Target(
     providers=("DmlExecutionProvider", "CPUExecutionProvider"),  # no third one may be registered
     opset_ceiling=21,  # kernels match the exact since-version (core/framework/kernel_registry.cc); DML has none newer
     activations=("float16", "float32"),  # DML Operators/OperatorRegistration.cpp: bfloat16 nowhere
-    memory_pattern=False,  # the provider refuses a session with it, or with parallel execution (onnxruntime.ai, DirectML)
+    memory_pattern=False,  # the provider refuses a session with it (its page on onnxruntime.ai)
     graph_capture=True,  # ep.dml.enable_graph_capture; DML ExecutionProvider.cpp
-    rotary_in_attention=False,  # measured: do_rotary is ignored, bit-identical; as softcap, a window, smooth softmax are
+    rotary_in_attention=False,  # measured: do_rotary is ignored, bit-identical; so are softcap and windows
     packed_qkv=False,  # measured: refused, 80070057
     qk_norm_in_attention=False,  # DML Operators/DmlOperatorGroupQueryAttention.cpp reads Q, K, V, past and seqlens_k
     kv_in_place=True,  # measured: two buffers, or buffers of the CPU's memory, are silently wrong
@@ -154,7 +158,7 @@ DIRECTML = Target(
     weight_bits=(4, 8),  # measured; 2 bits are unsupported
     group_sizes=(32, 64, 128, 256),  # measured, 16 too
     accuracy_level=None,  # DML Operators/DmlOperatorMatMulNBits.cpp does not read it
-    # Symmetric weights need none: left out means 2^(bits-1), measured bit-identical. Of float16 they are silently wrong.
+    # Symmetric weights need none: left out means 2^(bits-1), measured bit-identical. float16 ones are silently wrong.
     zero_points=False,
     matmul_bias=False,  # measured: refused
     quantized_embedding=False,  # measured: goes to the CPU, which a captured graph may not
@@ -174,13 +178,11 @@ CUDA = Target(
     graph_capture=True,  # enable_cuda_graph; shapes may be computed on the CPU (core/session/inference_session.cc)
     rotary_in_attention=True,
     packed_qkv=True,
-    qk_norm_in_attention=True,  # inputs 14 and 15, of the activations' type; in 1.31.1's library, from 1.28 in the schema
+    qk_norm_in_attention=True,  # inputs 14 and 15, of the activations' type; in 1.31.1's library, in 1.28's schema
     kv_in_place=True,
-    kv=(
-        KvForm(dtype="float16", onnxruntime_floor="1.31"),
-        KvForm(dtype="bfloat16", onnxruntime_floor="1.31"),
-        KvForm(dtype="int8", onnxruntime_floor="1.31"),
-    ),
+    # The same file registers int8 beside both types of activations. A bfloat16 cache is left out: numpy has no such
+    # type, so that no program in Python could fill, trim or keep it.
+    kv=(KvForm(dtype="float16", onnxruntime_floor="1.31"), KvForm(dtype="int8", onnxruntime_floor="1.31")),
     continuation_batch=1,  # contrib_ops/cpu/bert/group_query_attention_helper.h, which both share, refuses more
     prefill_chunk=2048,  # bounds what a long prompt takes beside the cache
     weight_bits=(4, 8),  # quantization/matmul_nbits.cc

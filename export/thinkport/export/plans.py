@@ -23,7 +23,7 @@ class GraphPlan:
         file: the graph's file.
         target: where it is to run.
         kv: its KV cache.
-        activations: the type that it computes in, which is that of a cache that is not rounded further.
+        activations: the type that it computes in, which is that of a cache that is not rounded to int8.
         fuse: False leaves it as traced.
         plain_norms: True spells out the norms, for devices where the fused ones are wrong.
     """
@@ -46,7 +46,7 @@ def fitted(plan: GraphPlan, largest: float) -> GraphPlan:
     fits = [kind for kind in plan.target.activations if largest * HEADROOM < LARGEST[kind]]
     if not fits or plan.activations in fits:
         return plan
-    kv = plan.kv if plan.kv.dtype != plan.activations else plan.target.kv_form(fits[0])
+    kv = plan.kv if plan.kv.dtype != plan.activations else plan.target.kv_beside(fits[0])
     return replace(plan, activations=fits[0], kv=kv)
 
 

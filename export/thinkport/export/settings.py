@@ -87,7 +87,7 @@ class ExportSettings:
         """The type of a target's KV cache, as ONNX Runtime calls it."""
         if self.kv is not None and _KV_DTYPES[self.kv] in self.caches(entry):
             return _KV_DTYPES[self.kv]
-        return _YARDSTICK if self.yardstick else entry.kv_dtypes[0]
+        return "float32" if self.yardstick else entry.kv_dtypes[0]
 
     def caches(self, entry: Target) -> set[KvDtype]:
         """The types that a target's KV cache can have: those that are rounded, and the one that it computes in."""

@@ -16,6 +16,7 @@ from thinkport.runtime.errors import ArtifactError
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "thinkport.json"
 MODEL_CARD = "README.md"
+KV_ITEM_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 _HASH_BLOCK = 1 << 20
 
 
@@ -103,8 +104,13 @@ class KvLayout(_Record):
     tokens seen and present is past with the new ones added.
     """
 
-    dtype: Literal["float32", "float16", "bfloat16", "int8"]
+    dtype: Literal["float32", "float16", "int8"]
     in_place: bool
+
+
+def kv_bytes(model: ModelShape, kv: KvLayout) -> int:
+    """Bytes of the KV cache that one token takes."""
+    return 2 * model.layers * model.kv_heads * model.head_dim * KV_ITEM_BYTES[kv.dtype]
 
 
 class Graph(_Record):
@@ -112,8 +118,8 @@ class Graph(_Record):
 
     `activations` is the type that it computes in; logits are float32 in every graph. `several_tokens_over_past`: a step
     of more than one token may follow others; without it, only an empty cache takes several. `memory_pattern`: False
-    where the provider refuses sessions that plan memory ahead. `plain_norms`: a variant whose norms are spelled out, for
-    devices where the fused ones are wrong; asked for by its name.
+    where the provider refuses sessions that plan memory ahead. `plain_norms`: a variant whose norms are spelled out,
+    for devices where the fused ones are wrong; asked for by its name.
     """
 
     file: str

@@ -36,11 +36,8 @@ def cpu_form(folder: Path, graph: Graph, model: ModelShape) -> Iterator[tuple[Gr
     for graph_pass in passes.values():
         graph_pass.run(loaded, model.layers)
     ir.save(loaded, folder / _FORM)
-    changes: dict[str, object] = {"file": _FORM}
-    if graph.kv.dtype == "bfloat16":
-        changes["kv"] = graph.kv.model_copy(update={"dtype": "float32"})
     try:
-        yield here.model_copy(update=changes), " and ".join(passes)
+        yield here.model_copy(update={"file": _FORM}), " and ".join(passes)
     finally:
         (folder / _FORM).unlink()
 

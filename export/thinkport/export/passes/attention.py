@@ -89,7 +89,7 @@ class Attention(GraphPass):
         attention = ir.node(
             "GroupQueryAttention",
             [*operands, site.past_key, site.past_value, *lengths, *(tables if inside else ())],
-            {"num_heads": self.heads, "kv_num_heads": self.kv_heads, "scale": site.scale} | inside,
+            {"num_heads": self.heads, "kv_num_heads": self.kv_heads, "scale": site.scale, **inside},
             domain=MICROSOFT,
             num_outputs=3,
             name=f"{_module(site)}.GroupQueryAttention",

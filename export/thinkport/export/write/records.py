@@ -60,7 +60,7 @@ def graph_record(model: ir.Model, plan: GraphPlan) -> Graph:
     )
 
 
-def _kv_dtype(graph: ir.Graph) -> Literal["float32", "float16", "bfloat16", "int8"]:
+def _kv_dtype(graph: ir.Graph) -> Literal["float32", "float16", "int8"]:
     """The type of the cache as the finished graph takes it."""
     past = next(value for value in graph.inputs if value.name == past_name(0, "key"))
     return _spec(past).dtype  # type: ignore[return-value]  # KvLayout checks it
