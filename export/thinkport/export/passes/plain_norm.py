@@ -45,7 +45,7 @@ class PlainNorm(GraphPass):
             op_type: str, *inputs: ir.Value | None, dtype: ir.DataType = ir.DataType.FLOAT, **attributes: int
         ) -> ir.Value:
             made = ir.node(op_type, inputs, attributes, name=f"{name}.{op_type}_{len(new)}")
-            made.outputs[0].type, made.outputs[0].shape = ir.TensorType(dtype), x.shape
+            made.outputs[0].type = ir.TensorType(dtype)
             new.append(made)
             return made.outputs[0]
 
@@ -55,6 +55,7 @@ class PlainNorm(GraphPass):
         unit = node("Div", wide, root)
         narrow = node("Cast", unit, to=self.activations.value, dtype=self.activations)
         scaled = node("Mul", narrow, weight, dtype=self.activations)
+        scaled.shape = x.shape
         ir.convenience.replace_nodes_and_values(graph, norm, [norm], new, norm.outputs, [scaled])
         return new[-1].name or ""
 
