@@ -105,6 +105,7 @@ class Session:
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = threads or physical_cores() or 0
+        options.enable_mem_pattern = graph.memory_pattern
         try:
             self.inner = ort.InferenceSession(str(folder / graph.file), options, providers=graph.providers)
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
@@ -140,6 +141,10 @@ class Session:
 
     def open_lane(self, batch: int = 1) -> "OrtLane":
         return OrtLane(self, batch)
+
+    def close(self) -> None:
+        """Let go of the graph and its files, whose lanes must be gone; ONNX Runtime frees them with its own object."""
+        self.inner = None
 
 
 class OrtLane:

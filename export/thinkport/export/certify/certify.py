@@ -10,11 +10,11 @@ from itertools import chain
 from pathlib import Path
 
 from thinkport.export.certify import greedy
+from thinkport.export.certify.cpu_form import on_cpu
 from thinkport.export.certify.decoder import DECODERS, Decoder
 from thinkport.export.certify.figures import Divergence
 from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
 from thinkport.export.certify.graph_file import is_exact
-from thinkport.export.certify.graph_session import open_session
 from thinkport.export.certify.prompts import GREEDY, Prompt, golden_prompts
 from thinkport.export.certify.reference import Ids, Logits, reference_logits
 from thinkport.export.certify.streamed_weights import StreamedWeights
@@ -77,8 +77,8 @@ def streamed_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
 
 def _said(folder: Path, graph: Graph, model: ModelShape, prompts: Sequence[Prompt]) -> list[Ids]:
     """The prompts that are continued, as the graph continues them."""
-    session = open_session(folder, graph, model)
-    return [greedy.continued(session, prompt.ids) for prompt in prompts if prompt.name[3:] in GREEDY]
+    with on_cpu(folder, graph, model) as (session, _):
+        return [greedy.continued(session, prompt.ids) for prompt in prompts if prompt.name[3:] in GREEDY]
 
 
 def _reference(
@@ -101,17 +101,17 @@ def _figure(
     expected: Sequence[Logits],
     goldens: Sequence[Golden],
 ) -> Figure:
-    session = open_session(folder, graph, model)
     divergence, scorer, quick_scorer = Divergence(), Scorer(), Scorer()
     quick_names = {entry.name for entry in quick(goldens)}
-    for prompt, rows, entry in zip(prompts, expected, goldens, strict=True):
-        for at, found in enumerate(golden_rows(session, prompt.ids, prompt.rows)):
-            check_finite(graph, prompt.name, found)
-            divergence.add(rows[at], found, _following(prompt, at))
-            scorer.add(entry, at, found)
-            if entry.name in quick_names:
-                quick_scorer.add(entry, at, found)
-    return divergence.figure(graph.file, score=scorer.score, quick_score=quick_scorer.score)
+    with on_cpu(folder, graph, model) as (session, changed):
+        for prompt, rows, entry in zip(prompts, expected, goldens, strict=True):
+            for at, found in enumerate(golden_rows(session, prompt.ids, prompt.rows)):
+                check_finite(graph, prompt.name, found)
+                divergence.add(rows[at], found, _following(prompt, at))
+                scorer.add(entry, at, found)
+                if entry.name in quick_names:
+                    quick_scorer.add(entry, at, found)
+    return divergence.figure(graph.file, changed, score=scorer.score, quick_score=quick_scorer.score)
 
 
 def _following(prompt: Prompt, at: int) -> int | None:
