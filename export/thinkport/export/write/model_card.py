@@ -157,7 +157,7 @@ while not generator.is_done():
 print(tokenizer.decode(generator.get_sequence(0)))
 ```
 
-{_overlays(manifest)}With plain ONNX Runtime, the graph is `{graph.file}`; `thinkport.json` describes its inputs, outputs and KV cache:
+{_overlays(manifest)}With plain ONNX Runtime, the graph is `{graph.file}`; `thinkport.json` describes what it takes:
 
 ```python
 import onnxruntime
@@ -178,8 +178,8 @@ def _overlays(manifest: Manifest) -> str:
         f"{', '.join(f'`{file}`' for file in once)}: begin a new generator for every turn. There, more than one token "
         "appended to a sequence that has begun gives wrong text without an error.\n\n"
     )
-    return f"""Another graph of this folder opens with its overlay, which names file, inputs and provider together; one without
-the others may run and give wrong text:
+    return f"""Another graph of this folder opens with its overlay, which names file, inputs and provider together. One
+without the others may run and give wrong text:
 
 ```python
 config = og.Config(".")
