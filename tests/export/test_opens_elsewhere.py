@@ -23,7 +23,9 @@ CACHES = {"tensor(float)": np.float32, "tensor(int8)": np.int8}
 GENAI = """
 import json, sys
 import onnxruntime_genai as og
-model = og.Model(sys.argv[1])
+config = og.Config(sys.argv[1])
+config.overlay(sys.argv[3])
+model = og.Model(config)
 tokenizer = og.Tokenizer(model)
 prompt = tokenizer.apply_chat_template(sys.argv[2], add_generation_prompt=True)
 ids = tokenizer.encode(prompt)
@@ -37,10 +39,10 @@ print(json.dumps({"prompt": prompt, "ids": [int(i) for i in generator.get_sequen
 """
 
 
-def ask_genai(artifact: Path) -> dict:
-    """Greedy tokens of onnxruntime-genai, in a process of its own."""
+def ask_genai(artifact: Path, overlay: dict | None = None) -> dict:
+    """Greedy tokens of onnxruntime-genai, in a process of its own, with an overlay on its configuration."""
     pytest.importorskip("onnxruntime_genai", reason="onnxruntime-genai is not installed")
-    command = [sys.executable, "-c", GENAI, str(artifact), json.dumps(QUESTION)]
+    command = [sys.executable, "-c", GENAI, str(artifact), json.dumps(QUESTION), json.dumps(overlay or {})]
     environment = os.environ | {"ORT_DISABLE_TELEMETRY": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -79,3 +81,12 @@ def test_genai_renders_the_prompt_and_generates_what_plain_onnxruntime_does(arti
     length = len(found["ids"])
     assert length == len(expected) or found["ids"][-1] in stops
     assert found["ids"] == expected[:length]
+
+
+@pytest.mark.parametrize("stem", ["cpu-float32-kv", "dml", "dml-plain"])
+def test_genai_opens_another_graph_of_the_folder_through_its_overlay(nano_artifact: Path, stem: str) -> None:
+    overlay = json.loads((nano_artifact / f"genai_overlay.{stem}.json").read_text(encoding="utf-8"))
+    overlay["model"]["decoder"]["session_options"]["provider_options"] = []  # on the CPU, where this runs
+    found, usual = ask_genai(nano_artifact, overlay), ask_genai(nano_artifact)
+    assert found["given"] == usual["given"] < len(found["ids"])
+    assert found["ids"][: found["given"] + 1] == usual["ids"][: usual["given"] + 1]

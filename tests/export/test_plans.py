@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from thinkport.deploy.targets import target
-from thinkport.export.plans import plan_graphs
+from thinkport.export.plans import fitted, plan_graphs
 from thinkport.export.settings import ExportSettings
 from thinkport.runtime.errors import InputError
 
@@ -38,3 +38,40 @@ def test_an_unknown_target_is_refused_with_the_known_ones() -> None:
 def test_a_target_named_twice_gets_its_graphs_once() -> None:
     assert planned(targets=("cpu", "cpu")) == planned(targets=("cpu",))
     assert target("cpu").kv_dtypes[0] == planned(targets=("cpu",))["cpu.onnx"]
+
+
+def test_by_default_every_target_gets_the_graphs_that_it_needs() -> None:
+    assert planned() == {
+        "cpu.onnx": "int8",
+        "cpu-float32-kv.onnx": "float32",
+        "dml.onnx": "float16",
+        "dml-plain.onnx": "float16",
+        "cuda.onnx": "float16",
+    }
+
+
+def test_a_cache_goes_to_the_targets_that_take_it_and_others_keep_their_own() -> None:
+    assert planned(kv="fp16", targets=("cpu", "dml")) == {
+        "cpu.onnx": "int8",
+        "cpu-float32-kv.onnx": "float32",
+        "dml.onnx": "float16",
+        "dml-plain.onnx": "float16",
+    }
+    with pytest.raises(InputError, match="target dml is not given a int8 KV cache"):
+        planned(kv="int8", targets=("dml",))
+
+
+@pytest.mark.parametrize("options", [{"precision": "fp32"}, {"fuse": False}], ids=str)
+def test_a_yardstick_is_made_where_float32_is_what_a_target_computes_in(options: dict[str, Any]) -> None:
+    assert planned(**options) == {"cpu.onnx": "float32"}
+    with pytest.raises(InputError, match="target cuda computes in float16"):
+        planned(targets=("cuda",), **options)
+
+
+def test_activations_beyond_a_half_get_a_wider_type_and_a_cache_that_goes_with_it() -> None:
+    plans = plan_graphs(ExportSettings(checkpoint="x", output=Path("y")))
+    for largest, expected in ((1e3, ("float16", "float16")), (3e4, ("bfloat16", "float32"))):
+        found = {plan.file: fitted(plan, largest) for plan in plans}
+        assert (found["cuda.onnx"].activations, found["dml.onnx"].activations) == expected
+        assert found["cpu.onnx"] == plans[0]
+    assert (found["cuda.onnx"].kv.dtype, found["dml.onnx"].kv.dtype) == ("int8", "float32")

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.held_sequence import HeldSequence
 from thinkport.runtime.kv_snapshot import KvSnapshot
+from thinkport.runtime.pace import Pace
 from thinkport.runtime.prefix_cache import PrefixCache
 from thinkport.runtime.requests import check_batch, check_keep, check_lengths, check_limit, check_prompt
 from thinkport.runtime.sampling import Sampler
@@ -61,11 +62,14 @@ class Engine:
     whatever thread, ends it at its next step: a reply raises `InputError`, a prefill returns False.
     """
 
-    def __init__(self, session: LaneSource, prefixes: PrefixCache | None = None):
-        """`prefixes` gives and takes starts of prompts; engines of the same graph may have it in common."""
+    def __init__(self, session: LaneSource, prefixes: PrefixCache | None = None, pace: Pace | None = None):
+        """`prefixes` gives and takes starts of prompts, `pace` knows how long steps take on this machine.
+
+        Engines of the same graph may have both in common.
+        """
         self._session: LaneSource | None = session
         self.reused = 0  # tokens of the last prompt that were not run, since this or the prefix cache had them
-        self._held = HeldSequence(session, prefixes)
+        self._held = HeldSequence(session, prefixes, pace)
         self._cancelled = Event()
         self._lock = RLock()  # held for a step, a rewind or a close; a signal handler may close within a step
         self._uses = counting(1)

@@ -4,27 +4,30 @@ Knows ids, a lane and prefixes. Must not know sampling, replies or threads: its 
 """
 
 from collections.abc import Iterator, Sequence
+from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
 
 from thinkport.runtime.kv_snapshot import KvSnapshot
+from thinkport.runtime.pace import Pace
 from thinkport.runtime.prefix_cache import PrefixCache
 from thinkport.runtime.session import Ids, Lane, LaneSource, Logits
 
-_FEW = 16  # tokens worth feeding one by one to a graph that takes several only over an empty cache
 _WORTH = 16  # tokens that are worth copying a snapshot rather than running them
 
 
 class HeldSequence:
     """One sequence (or batch) and its KV cache."""
 
-    def __init__(self, session: LaneSource, prefixes: PrefixCache | None = None):
+    def __init__(self, session: LaneSource, prefixes: PrefixCache | None = None, pace: Pace | None = None):
+        """`pace` matters to graphs that take several tokens over an empty cache only."""
         self.ids: list[int] = []  # what the KV cache holds of one sequence; empty where it holds a batch
         self.lane: Lane | None = None
         self._session: LaneSource | None = session
         self._several, self._chunk = session.several_tokens_over_past, session.prefill_chunk
         self._prefixes = prefixes if prefixes and prefixes.limit_bytes and self._several else None
+        self._pace = pace or Pace()
         self._boundary = 0  # where the start that is to be shared ends; 0 where none is
 
     def open(self, batch: int) -> Lane:
@@ -49,7 +52,7 @@ class HeldSequence:
         The first `shareable` tokens go to the prefix cache when `pieces` runs them.
         """
         shared = common_prefix(self.ids, wanted[:most])
-        if not self._in_few_steps(len(wanted) - shared):
+        if not self._worth_keeping(shared, len(wanted)):
             shared = 0
         stored = self._stored(wanted[:most])
         if stored and stored.length >= shared + _WORTH:
@@ -62,7 +65,7 @@ class HeldSequence:
 
     def in_reach(self, wanted: list[int]) -> bool:
         """Whether `wanted` can be run over what the KV cache shares with it."""
-        return self._in_few_steps(len(wanted) - common_prefix(self.ids, wanted))
+        return self._worth_keeping(common_prefix(self.ids, wanted), len(wanted))
 
     def pieces(self, pending: Sequence[int]) -> Iterator[Sequence[int]]:
         """What the next steps take of `pending`; each piece has to be `run` before the next one is asked for."""
@@ -75,7 +78,9 @@ class HeldSequence:
     def run(self, piece: Sequence[int]) -> npt.NDArray[np.float32]:
         """Run a piece in one step; the logits (vocabulary,) after its last token, valid until the next step."""
         lane = self.open(1)
+        started = perf_counter()
         logits: npt.NDArray[np.float32] = lane.step(np.array([piece], np.int64))[0, -1]
+        self._pace.add(len(piece), perf_counter() - started, over_past=bool(self.ids))
         self.ids += piece
         if self._prefixes and len(self.ids) == self._boundary:
             self._prefixes.put(self.ids, lane.read(self._boundary))
@@ -116,8 +121,9 @@ class HeldSequence:
         left = self._boundary - len(self.ids)
         return min(left, self._chunk) if left > 0 else self._chunk
 
-    def _in_few_steps(self, tokens: int) -> bool:
-        return self._several or tokens <= _FEW
+    def _worth_keeping(self, shared: int, total: int) -> bool:
+        """Whether the rest of `total` tokens is best run over the `shared` ones that are held."""
+        return self._several or self._pace.one_by_one(total - shared, total)
 
     def _stored(self, wanted: list[int]) -> KvSnapshot | None:
         return self._prefixes.longest(wanted) if self._prefixes else None

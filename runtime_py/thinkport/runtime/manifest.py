@@ -119,7 +119,8 @@ class Graph(_Record):
     `activations` is the type that it computes in; logits are float32 in every graph. `several_tokens_over_past`: a step
     of more than one token may follow others; without it, only an empty cache takes several. `memory_pattern`: False
     where the provider refuses sessions that plan memory ahead. `plain_norms`: a variant whose norms are spelled out,
-    for devices where the fused ones are wrong; asked for by its name.
+    for devices where the fused ones are wrong; asked for by its name. `graph_capture`: every node that computes on
+    tensors runs on the first provider, so that a runtime of fixed shapes may capture the graph and replay it.
     """
 
     file: str
@@ -136,6 +137,7 @@ class Graph(_Record):
     activations: Literal["float32", "float16", "bfloat16"] = "float32"
     memory_pattern: bool = True
     plain_norms: bool = False
+    graph_capture: bool = False
 
 
 class ThinkingIds(_Record):

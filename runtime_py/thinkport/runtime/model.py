@@ -16,6 +16,7 @@ from thinkport.runtime.held_sequence import common_prefix
 from thinkport.runtime.manifest import Graph, Manifest, check_files, fingerprint, read_manifest
 from thinkport.runtime.messages import checked
 from thinkport.runtime.ort import AUTO, choose_graph, import_onnxruntime
+from thinkport.runtime.pace import Pace
 from thinkport.runtime.prefix_cache import PrefixCache
 from thinkport.runtime.prompt import Tools, encode_messages
 from thinkport.runtime.reply import Reply, ReplyRun
@@ -58,6 +59,7 @@ class Model:
         self.grammars = Grammars(tokenizer, vocab_size=session.vocab_size, stop_ids=manifest.stop_ids)
         self.kv_source = KvSource(artifact=artifact, graph=graph, layout=session.kv_layout)
         self._prefixes = PrefixCache(prefix_cache_bytes)
+        self._pace = Pace()
         self.thinking = self.thinking_of(thinking, Thinking()) or Thinking()
         self.replies, self.boundaries = ReplyMemory(), Boundaries(tokenizer)
         self._told: set[str] = set()
@@ -123,7 +125,7 @@ class Model:
 
     def engine(self) -> Engine:
         """A token loop of its own, with a KV cache of its own."""
-        engine = Engine(self.session, self._prefixes)
+        engine = Engine(self.session, self._prefixes, self._pace)
         self._engines.add(engine)
         return engine
 

@@ -100,7 +100,7 @@ def test_keys_that_overflow_are_told_with_their_layer(checkpoint: Checkpoint, tm
 
 
 def test_a_family_without_a_reference_is_told_how_to_go_on(checkpoint: Checkpoint) -> None:
-    with pytest.raises(UnsupportedModelError, match="only qwen3: export with --kv fp32"):
+    with pytest.raises(UnsupportedModelError, match="only qwen3: export with --target cpu --kv fp32"):
         calibrate(checkpoint, "other", shape_of(checkpoint), advance=lambda _: None)
 
 

@@ -17,7 +17,9 @@ from thinkport.export.certify.reference import reference_logits
 from thinkport.export.certify.streamed_weights import StreamedWeights
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.errors import CertificateError
+from thinkport.export.exporter import export
 from thinkport.export.families import DecoderShape, family_of
+from thinkport.export.settings import ExportSettings
 from thinkport.runtime.goldens import read_goldens
 from thinkport.runtime.manifest import Certificate, Figure, Graph, ModelShape, read_manifest
 
@@ -134,6 +136,23 @@ def test_goldens_hold_the_checkpoints_own_likeliest_tokens(
     assert sum(len(golden.rows) for golden in goldens) == certificate.figures[0].tokens
     assert all(golden.top_ids.shape == (len(golden.rows), 16) for golden in goldens)
     assert all((np.diff(golden.top_logprobs) <= 0).all() and golden.top_logprobs.max() < 0 for golden in goldens)
+
+
+def test_a_graph_in_bfloat16_is_measured_with_its_numbers_widened(
+    checkpoint: Checkpoint, exported: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("thinkport.export.plans.HEADROOM", 1e6)  # as if activations left float16's range
+    folder = tmp_path / "wide"
+    settings = ExportSettings(checkpoint=str(checkpoint.folder), output=folder, targets=("dml", "cuda"))
+    manifest = export(settings).manifest
+    graphs = {graph.file: (graph.activations, graph.kv.dtype) for graph in manifest.graphs}
+    assert graphs["cuda.onnx"] == ("bfloat16", "int8")
+    assert graphs["dml.onnx"] == ("float32", "float32")
+    assert manifest.certificate is not None
+    figures = {figure.graph: figure for figure in manifest.certificate.figures}
+    assert figures["cuda.onnx"].changed == "Q/K norms taken out of attention and bfloat16 computed in float32"
+    assert figures["cuda.onnx"].kl_mean < 2 * figures["dml.onnx"].kl_mean + 0.02
+    assert not list(folder.glob("on-cpu*"))
 
 
 @pytest.mark.parametrize("tied", [True, False])

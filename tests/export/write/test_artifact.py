@@ -1,5 +1,6 @@
 """The bytes of an artifact: where each weight lies, and that the manifest speaks of every file."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -134,8 +135,11 @@ def test_the_manifest_is_written_last(nano_artifact: Path) -> None:
     assert written[MANIFEST_NAME] == max(written.values())
 
 
-def test_the_file_holds_the_weights_and_no_padding_at_its_end(nano_artifact: Path, quantized: ir.Model) -> None:
-    assert (nano_artifact / "weights.bin").stat().st_size == plan_blobs([quantized.graph], rows_of).nbytes
+def test_the_file_holds_the_weights_and_no_padding_at_its_end(
+    nano_checkpoint: Path, exported: Callable[..., Path], quantized: ir.Model
+) -> None:
+    artifact = exported(nano_checkpoint, targets=("cpu",), kv="fp32")
+    assert (artifact / "weights.bin").stat().st_size == plan_blobs([quantized.graph], rows_of).nbytes
 
 
 def test_bits_per_weight_are_those_of_the_bytes(nano_artifact: Path) -> None:

@@ -23,7 +23,9 @@ class LastRows(GraphPass):
     """`logits_to_keep`, int64 (1,), is an input with a default of 1: a prefill computes one row of logits.
 
     A graph input that also has an initializer is optional, so callers that don't know it (onnxruntime-genai) work
-    unchanged (ONNX IR specification, "Graphs": overridable initializers).
+    unchanged (ONNX IR specification, "Graphs": overridable initializers). Where the cut begins is counted from a shape:
+    ONNX Runtime keeps that on the CPU, where Slice reads it, on every provider. A negative start would be computed on a
+    GPU and copied back, a wait a token that also forbids capturing the graph.
     """
 
     name: ClassVar[str] = "last_rows"
@@ -40,12 +42,16 @@ class LastRows(GraphPass):
             return []
         keep = integers(graph, names.LOGITS_TO_KEEP, [1])
         graph.inputs.append(keep)
-        start = ir.node("Neg", [keep], name="lm_head.Neg")
+        rows = ir.node("Shape", [hidden], {"start": 1, "end": 2}, name="lm_head.Shape")
+        left = ir.node("Sub", [rows.outputs[0], keep], name="lm_head.Sub")
+        start = ir.node("Max", [left.outputs[0], integers(graph, "rows_first", [0])], name="lm_head.Max")
+        for value in (*rows.outputs, *left.outputs, *start.outputs):
+            value.type, value.shape = ir.TensorType(ir.DataType.INT64), ir.Shape([1])
         end, axis = integers(graph, "rows_end", [_TO_THE_END]), integers(graph, "rows_axis", [1])
         cut = ir.node("Slice", [hidden, start.outputs[0], end, axis], name="lm_head.Slice_last_rows")
         cut.outputs[0].type = hidden.type
         head.replace_input_with(0, cut.outputs[0])
-        graph.insert_before(head, [start, cut])
+        graph.insert_before(head, [rows, left, start, cut])
         if logits.shape is not None:
             # Declared as it is by default: onnxruntime-genai asks this very dimension whether to expect one row or all.
             # More rows may be computed all the same, into a buffer that ONNX Runtime allocates.

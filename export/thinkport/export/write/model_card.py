@@ -5,6 +5,7 @@ States what was measured or that nothing was; repeats no figure of the checkpoin
 
 import json
 
+from thinkport.export.write.genai_config import overlay_name
 from thinkport.runtime.manifest import MODEL_CARD, Certificate, Graph, Manifest
 
 CARD_NAME = MODEL_CARD  # not listed in itself: its size is known only when it is written
@@ -172,7 +173,7 @@ while not generator.is_done():
 print(tokenizer.decode(generator.get_sequence(0)))
 ```
 
-With plain ONNX Runtime, the graph is `{graph.file}`; `thinkport.json` describes its inputs, outputs and KV cache:
+{_overlays(manifest)}With plain ONNX Runtime, the graph is `{graph.file}`; `thinkport.json` describes what it takes:
 
 ```python
 import onnxruntime
@@ -180,6 +181,31 @@ import onnxruntime
 session = onnxruntime.InferenceSession("{graph.file}", providers={graph.providers})
 print([(tensor.name, tensor.type, tensor.shape) for tensor in session.get_inputs()])
 ```"""
+
+
+def _overlays(manifest: Manifest) -> str:
+    """How onnxruntime-genai is given another graph, and what it must not do with one."""
+    overlays = {graph.file: name for graph in manifest.graphs if (name := overlay_name(graph)) in manifest.files}
+    if not overlays:
+        return ""
+    table = _table(["graph", "overlay"], [[f"`{file}`", f"`{name}`"] for file, name in overlays.items()])
+    once = [graph.file for graph in manifest.graphs if graph.file in overlays and not graph.several_tokens_over_past]
+    warning = (
+        f"{', '.join(f'`{file}`' for file in once)}: begin a new generator for every turn. There, more than one token "
+        "appended to a sequence that has begun gives wrong text without an error.\n\n"
+    )
+    return f"""Another graph of this folder opens with its overlay, which names file, inputs and provider together. One
+without the others may run and give wrong text:
+
+```python
+config = og.Config(".")
+config.overlay(open("{next(iter(overlays.values()))}", encoding="utf-8").read())
+model = og.Model(config)
+```
+
+{table}
+
+{warning if once else ""}"""
 
 
 def _licence(license_id: str | None, names: list[str]) -> str:

@@ -57,6 +57,7 @@ def graph_record(model: ir.Model, plan: GraphPlan) -> Graph:
         activations=plan.activations,
         memory_pattern=target.memory_pattern,
         plain_norms=plan.plain_norms,
+        graph_capture=plan.fuse and target.graph_capture,
     )
 
 

@@ -1,0 +1,29 @@
+"""How fast steps are on this machine, and which of two ways to the same KV cache is therefore the shorter one.
+
+For graphs that take several tokens over an empty cache only: what is missing is fed one by one, or all is run again.
+Knows seconds and counts; must not know tokens.
+"""
+
+_FEW = 16  # tokens worth feeding one by one as long as nothing is measured
+
+
+class Pace:
+    """The shortest times seen of a step and of a token of a prefill: a session's first steps also warm it up."""
+
+    def __init__(self) -> None:
+        self._step: float | None = None
+        self._prefilled: float | None = None
+
+    def add(self, tokens: int, seconds: float, *, over_past: bool) -> None:
+        """Take a step that is done: of one token over a past, or of several over none; others say nothing."""
+        if over_past and tokens == 1:
+            self._step = seconds if self._step is None else min(seconds, self._step)
+        elif not over_past and tokens > 1:
+            each = seconds / tokens
+            self._prefilled = each if self._prefilled is None else min(each, self._prefilled)
+
+    def one_by_one(self, missing: int, total: int) -> bool:
+        """Whether feeding `missing` tokens one by one takes no longer than all `total` at once over an empty cache."""
+        if self._step is None or self._prefilled is None:
+            return missing <= _FEW
+        return missing * self._step <= total * self._prefilled
