@@ -20,7 +20,7 @@ from thinkport.runtime.cache_record import RECORD_NAME, CacheKey, CacheRecord
 from thinkport.runtime.errors import CacheWarning
 from thinkport.runtime.file_lock import FileLock
 
-CACHE_BYTES = 8 << 30  # most bytes of all entries; an 0.6B's packed weights take 0.8 GB
+CACHE_BYTES = 12 << 30  # most bytes of all entries; packed weights take 0.8 GB at 0.6B and 10 at 8B
 FREE_BYTES = 2 << 30  # of the disk, that making an entry leaves free
 _LOCK, _MAKING = ".lock", ".making"
 
