@@ -34,7 +34,7 @@ def fast_cpus(root: Path, cpus: Collection[int]) -> set[int]:
 
 
 def cpu_quota(root: Path) -> float | None:
-    """How many CPUs' time the process's control group allows, or one around it if less; None where nothing limits it."""
+    """How many CPUs' time the process may use by its control group and those around it; None for no limit."""
     quotas: list[float] = []
     for line in _text(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
