@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 RECORD_NAME = "entry.json"
 _BLOCK = 1 << 20
@@ -90,23 +89,17 @@ class CacheRecord:
 
 
 def checksum(path: Path) -> str:
-    """A digest of the sums of each MiB's 64-bit words, about as fast as memory is read (measured: 15 GB/s and more).
+    """A digest of the sums of each MiB's 64-bit words, about as fast as a file is read.
 
-    It differs after any flipped bit and any lost or foreign page, which a plain digest would take 0.5 s a GB to tell.
+    It differs after any flipped bit and any lost or foreign page, which a plain digest would take 0.6 s a GB to tell.
     It is the same after words of one MiB change places, and after what somebody changes on purpose.
     """
     digest = sha256()
-    content = _mapped(path)
-    whole = len(content) // _BLOCK * _BLOCK
-    for at in range(0, whole, _BLOCK):
-        words: npt.NDArray[np.uint64] = content[at : at + _BLOCK].view(np.uint64)
-        digest.update(np.sum(words, dtype=np.uint64).tobytes())
-    digest.update(content[whole:].tobytes())
+    block = np.empty(_BLOCK // 8, np.uint64)  # small enough for a core's cache, and no mapping to fault in
+    with path.open("rb", buffering=0) as file:
+        while read := file.readinto(memoryview(block)):
+            whole = block if read == _BLOCK else block[:0]
+            digest.update(np.sum(whole, dtype=np.uint64).tobytes())
+            if read < _BLOCK:
+                digest.update(block.view(np.uint8)[:read].tobytes())
     return digest.hexdigest()
-
-
-def _mapped(path: Path) -> npt.NDArray[np.uint8]:
-    """A file's bytes; an empty file can't be mapped."""
-    if not path.stat().st_size:
-        return np.zeros(0, np.uint8)
-    return np.asarray(np.memmap(path, np.uint8, mode="r"))

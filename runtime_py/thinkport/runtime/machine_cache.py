@@ -69,23 +69,7 @@ class MachineCache:
 
     def find(self, key: CacheKey) -> Lease | None:
         """The entry of `key`, held against its record first; None where there is none that is whole."""
-        folder = self.folder / key.name
-        try:
-            if not (folder / RECORD_NAME).is_file():
-                return None
-            lock = FileLock.try_take(self._lock_of(key.name), alone=False)
-            if lock is None:  # somebody is about to take it away
-                return None
-            self._lock_of(key.name).touch()
-        except OSError as error:
-            self._warn(error)
-            return None
-        record = _read_record(folder)
-        if record is None or record.key != key or not record.is_true_of(folder):
-            lock.close()
-            self.discard(key)
-            return None
-        return Lease(folder, record, lock)
+        return self._take(key, check=True)
 
     def make(self, key: CacheKey, write: Callable[[Path], object], *, expected_bytes: int) -> Lease | None:
         """The entry of `key`, which `write` fills in the folder that it is given.
@@ -104,7 +88,7 @@ class MachineCache:
         except OSError as error:
             self._warn(error)
             return None
-        return self.find(key) if made else None
+        return self._take(key, check=False) if made else None
 
     def discard(self, key: CacheKey) -> None:
         """Take the entry of `key` away, if nobody uses it."""
@@ -117,6 +101,25 @@ class MachineCache:
     def clear(self) -> int:
         """Take every entry away that nobody uses; returns how many bytes that were."""
         return sum(entry.bytes for entry in self.entries() if self._remove(entry.name))
+
+    def _take(self, key: CacheKey, *, check: bool) -> Lease | None:
+        folder = self.folder / key.name
+        try:
+            if not (folder / RECORD_NAME).is_file():
+                return None
+            lock = FileLock.try_take(self._lock_of(key.name), alone=False)
+            if lock is None:  # somebody is about to take it away
+                return None
+            self._lock_of(key.name).touch()
+        except OSError as error:
+            self._warn(error)
+            return None
+        record = _read_record(folder)
+        if record is None or record.key != key or (check and not record.is_true_of(folder)):
+            lock.close()
+            self.discard(key)
+            return None
+        return Lease(folder, record, lock)
 
     def _entries(self) -> Iterator[CacheEntry]:
         for path in self.folder.glob(f"*/{RECORD_NAME}") if self.folder.is_dir() else ():
