@@ -97,7 +97,7 @@ def checksum(path: Path) -> str:
     digest = sha256()
     block = np.empty(_BLOCK // 8, np.uint64)  # small enough for a core's cache, and no mapping to fault in
     with path.open("rb", buffering=0) as file:
-        while read := file.readinto(memoryview(block)):
+        while read := file.readinto(block.data):
             whole = block if read == _BLOCK else block[:0]
             digest.update(np.sum(whole, dtype=np.uint64).tobytes())
             if read < _BLOCK:
