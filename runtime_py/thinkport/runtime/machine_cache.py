@@ -14,8 +14,6 @@ from secrets import token_hex
 from types import TracebackType
 from typing import Self
 
-from platformdirs import user_cache_path
-
 from thinkport.runtime.cache_record import RECORD_NAME, CacheKey, CacheRecord
 from thinkport.runtime.errors import CacheWarning
 from thinkport.runtime.file_lock import FileLock
@@ -27,6 +25,8 @@ _LOCK, _MAKING = ".lock", ".making"
 
 def user_cache_folder() -> Path:
     """Where the cache is if nothing else is said: thinkport's place in the user's cache folder."""
+    from platformdirs import user_cache_path
+
     return user_cache_path("thinkport", appauthor=False)
 
 
