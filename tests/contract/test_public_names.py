@@ -33,6 +33,7 @@ NAMES = {
     "thinkport.runtime": [
         "AnswerPiece",
         "ArtifactError",
+        "CacheWarning",
         "Chat",
         "Choice",
         "DecidedBy",

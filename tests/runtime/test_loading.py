@@ -1,4 +1,4 @@
-"""From an artifact to a session: which graph, how many threads, how the KV cache grows."""
+"""From an artifact to a session: which graph, how the KV cache grows."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,6 @@ from thinkport.runtime.kv_cache import LINEAR, STEP, AppendedCache, InPlaceCache
 from thinkport.runtime.manifest import Graph, KvLayout, Manifest, check_files, read_manifest
 from thinkport.runtime.model import Model
 from thinkport.runtime.ort import choose_graph
-from thinkport.runtime.threads import physical_cores
 
 SAMPLE = Path(__file__).resolve().parents[1] / "contract" / "manifest.json"
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -60,18 +59,6 @@ def test_an_artifact_that_cannot_run_says_what_it_needs(provider, available, ver
 def test_a_folder_that_is_no_artifact_is_refused_before_anything_is_imported(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="not an artifact"):
         Model.load(tmp_path)
-
-
-def test_physical_cores_count_a_core_once(tmp_path: Path) -> None:
-    for cpu in range(256):
-        (tmp_path / f"cpu{cpu}" / "topology").mkdir(parents=True)
-        (tmp_path / f"cpu{cpu}" / "topology" / "thread_siblings_list").write_text("0-255\n", encoding="ascii")
-    assert physical_cores(tmp_path) in (1, None)
-
-
-def test_where_the_topology_is_unknown_every_hardware_thread_counts(tmp_path: Path) -> None:
-    cores = physical_cores(tmp_path)
-    assert cores is None or cores >= 1
 
 
 @given(st.integers(1, 100_000), st.integers(1, 100_000))

@@ -4,6 +4,7 @@ from thinkport.runtime.chat import Chat
 from thinkport.runtime.engine import Engine, Finish, Origin, Token
 from thinkport.runtime.errors import (
     ArtifactError,
+    CacheWarning,
     GreedyThinkingWarning,
     InputError,
     MissingExtraError,
@@ -21,6 +22,7 @@ from thinkport.runtime.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
 __all__ = [
     "AnswerPiece",
     "ArtifactError",
+    "CacheWarning",
     "Chat",
     "Choice",
     "DecidedBy",

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from thinkport.runtime.terminal.option_values import OFF, given, response_format_of, thinking_of, tools_of
+from thinkport.runtime.ort import AUTO
+from thinkport.runtime.terminal.option_values import OFF, cache_dir_of, given, response_format_of, thinking_of, tools_of
 from thinkport.runtime.thinking import Thinking
 
 _DEFAULTS = Thinking()
@@ -66,6 +67,17 @@ Threads = Annotated[
 Provider = Annotated[
     str, typer.Option(help="auto, a target of the artifact, or an ONNX Runtime provider.", rich_help_panel=_RUNNING)
 ]
+CacheDir = Annotated[
+    str,
+    typer.Option(
+        "--cache-dir",
+        metavar=f"DIR|{OFF}",
+        envvar="THINKPORT_CACHE_DIR",
+        help="Where this machine keeps weights as its CPU wants them.",
+        show_default="the user's cache folder",
+        rich_help_panel=_RUNNING,
+    ),
+]
 Schema = Annotated[
     Path | None,
     typer.Option(
@@ -95,6 +107,7 @@ def register(app: typer.Typer) -> None:
     """Add this part's verbs to the console command."""
     app.command("generate")(generate)
     app.command("chat")(chat)
+    app.command("cache")(cache)
 
 
 def generate(
@@ -119,6 +132,7 @@ def generate(
     repetition_penalty: RepetitionPenalty = None,
     threads: Threads = None,
     provider: Provider = "auto",
+    cache_dir: CacheDir = AUTO,
 ) -> None:
     """Answer one prompt: the reply on stdout as it comes, the figures on stderr."""
     from thinkport.runtime.terminal.generate_program import run_generate
@@ -128,6 +142,7 @@ def generate(
         prompt,
         provider=provider,
         threads=threads,
+        cache_dir=cache_dir_of(cache_dir),
         system=system,
         thinking=thinking_of(think, think_budget, soft_from),
         tools=tools_of(tools),
@@ -169,6 +184,7 @@ def chat(
     repetition_penalty: RepetitionPenalty = None,
     threads: Threads = None,
     provider: Provider = "auto",
+    cache_dir: CacheDir = AUTO,
 ) -> None:
     """Talk to a model, from a terminal or, a line a turn, from a pipe.
 
@@ -181,6 +197,7 @@ def chat(
         artifact,
         provider=provider,
         threads=threads,
+        cache_dir=cache_dir_of(cache_dir),
         system=system,
         thinking=thinking_of(think, think_budget, soft_from),
         unfolded=show_thought,
@@ -197,3 +214,13 @@ def chat(
             repetition_penalty=repetition_penalty,
         ),
     )
+
+
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Take away every entry that no process uses.")] = False,
+    cache_dir: CacheDir = AUTO,
+) -> None:
+    """Show what this machine keeps so that artifacts load faster and take less memory; it is made again when needed."""
+    from thinkport.runtime.terminal.cache_program import run_cache
+
+    run_cache(cache_dir_of(cache_dir), clear=clear)

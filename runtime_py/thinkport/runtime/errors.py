@@ -35,3 +35,7 @@ class ThinkportWarning(UserWarning):
 
 class GreedyThinkingWarning(ThinkportWarning):
     """A reply thinks with a temperature of 0, which Qwen3 advises against; given once a model."""
+
+
+class CacheWarning(ThinkportWarning):
+    """The cache of what this machine derived can't be read or written; everything works without it."""

@@ -1,6 +1,7 @@
 """An artifact, loaded: the one object that embedders hold. Everything it does is done elsewhere."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -13,10 +14,12 @@ from thinkport.runtime.engine import Engine
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.held_sequence import common_prefix
+from thinkport.runtime.machine_cache import MachineCache, user_cache_folder
 from thinkport.runtime.manifest import Graph, Manifest, check_files, fingerprint, read_manifest
 from thinkport.runtime.messages import checked
 from thinkport.runtime.ort import AUTO, choose_graph, import_onnxruntime
 from thinkport.runtime.pace import Pace
+from thinkport.runtime.packed_weights import PackedWeights
 from thinkport.runtime.prefix_cache import PrefixCache
 from thinkport.runtime.prompt import Tools, encode_messages
 from thinkport.runtime.reply import Reply, ReplyRun
@@ -77,6 +80,7 @@ class Model:
         graph: str | None = None,
         thinking: Thinking | Switch | bool | None = None,
         prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
+        cache_dir: str | Path | None = AUTO,
     ) -> Self:
         """Load an artifact folder.
 
@@ -84,6 +88,8 @@ class Model:
         instead of the preferred one. `threads` defaults to the physical cores that the process may use. `verify`
         computes every file's sha256 first; sizes are always compared. `thinking` is the default of every reply.
         `prefix_cache_bytes` limits what is kept of system prompts and tools for other conversations; 0 keeps nothing.
+        `cache_dir` is where this machine keeps weights as its CPU wants them, so that later loads take less time and
+        memory; `auto` is the user's cache folder, None keeps nothing.
 
         Raises:
             ArtifactError: the folder is not a whole artifact, or nothing in it runs with the installed ONNX Runtime.
@@ -98,9 +104,13 @@ class Model:
         graphs = _graphs_named(manifest.graphs, graph)
         ort = import_onnxruntime("cpu" if provider == AUTO else graphs[0].target)
         chosen = choose_graph(graphs, provider, ort.get_available_providers(), ort.__version__)
-        tokenizer = Tokenizer.from_file(folder / manifest.tokenizer)
-        template = ChatTemplate.from_file(folder / manifest.chat_template, manifest.special_tokens)
-        session = Session(ort, folder, chosen, manifest.model, threads)
+        artifact = fingerprint(folder)
+        packed = _packed_weights(cache_dir, artifact, manifest)
+        with ThreadPoolExecutor(1) as beside:  # ONNX Runtime loads outside of Python's lock, the tokenizer inside
+            loading = beside.submit(Session, ort, folder, chosen, manifest.model, threads, packed)
+            tokenizer = Tokenizer.from_file(folder / manifest.tokenizer)
+            template = ChatTemplate.from_file(folder / manifest.chat_template, manifest.special_tokens)
+            session = loading.result()
         return cls(
             manifest,
             tokenizer,
@@ -108,7 +118,7 @@ class Model:
             session,
             thinking=thinking,
             prefix_cache_bytes=prefix_cache_bytes,
-            artifact=fingerprint(folder),
+            artifact=artifact,
             graph=chosen.file,
         )
 
@@ -299,6 +309,14 @@ class Model:
 def _messages(prompt: str | Sequence[Message], system: str | None) -> list[Message]:
     lead: list[Message] = [] if system is None else [{"role": "system", "content": system}]
     return lead + checked([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt)
+
+
+def _packed_weights(cache_dir: str | Path | None, artifact: str, manifest: Manifest) -> PackedWeights | None:
+    if cache_dir is None:
+        return None
+    folder = user_cache_folder() if cache_dir == AUTO else Path(cache_dir)
+    size = sum(file.bytes for file in manifest.files.values())
+    return PackedWeights(cache=MachineCache(folder), artifact=artifact, bytes=size)
 
 
 def _graphs_named(graphs: list[Graph], name: str | None) -> list[Graph]:

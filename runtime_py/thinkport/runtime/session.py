@@ -16,6 +16,7 @@ from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.kv_cache import AppendedCache, InPlaceCache, KvCache
 from thinkport.runtime.kv_snapshot import KvSnapshot, layout_of
 from thinkport.runtime.manifest import Graph, ModelShape
+from thinkport.runtime.packed_weights import PackedWeights, open_graph
 from thinkport.runtime.threads import physical_cores
 
 Ids = npt.NDArray[np.int64]
@@ -95,21 +96,36 @@ class Session:
     `session.force_spinning_stop` would end it after every token instead of every turn, and run options ignore it.
     """
 
-    def __init__(self, ort: ModuleType, folder: Path, graph: Graph, model: ModelShape, threads: int | None = None):
+    def __init__(
+        self,
+        ort: ModuleType,
+        folder: Path,
+        graph: Graph,
+        model: ModelShape,
+        threads: int | None = None,
+        packed: PackedWeights | None = None,
+    ):
         """Load `graph`; `threads` defaults to the physical cores that the process may use.
+
+        `packed` is where this machine keeps the weights as its CPU wants them; None loads them anew.
 
         Raises:
             ArtifactError: ONNX Runtime refuses the graph.
         """
         self.graph, self.model, self.ort = graph, model, ort
-        options = ort.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
-        options.intra_op_num_threads = threads or physical_cores() or 0
-        options.enable_mem_pattern = graph.memory_pattern
+
+        def options() -> Any:
+            settings = ort.SessionOptions()
+            settings.log_severity_level = _ERRORS_ONLY
+            settings.intra_op_num_threads = threads or physical_cores() or 0
+            settings.enable_mem_pattern = graph.memory_pattern
+            return settings
+
         try:
-            self.inner = ort.InferenceSession(str(folder / graph.file), options, providers=graph.providers)
+            self._opened = open_graph(ort, folder / graph.file, graph.providers, options, packed)
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
             raise ArtifactError(f"{folder / graph.file} can't be loaded by ONNX Runtime: {error}") from error
+        self.inner = self._opened.inner
         self.device = self.inner.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.inputs = {value.name for value in self.inner.get_inputs()}
         self.takes_keep = "logits_to_keep" in {value.name for value in self.inner.get_overridable_initializers()}
@@ -145,6 +161,7 @@ class Session:
     def close(self) -> None:
         """Let go of the graph and its files, whose lanes must be gone; ONNX Runtime frees them with its own object."""
         self.inner = None
+        del self._opened
 
 
 class OrtLane:

@@ -1,0 +1,134 @@
+"""How long a fresh process takes from its start to a first token, and how much memory that and a context take.
+
+`cold_start` starts the process, which is this module run as a program; it measures itself step by step.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from thinkport.deploy.process_memory import ProcessMemory, process_memory
+from thinkport.runtime.errors import ThinkportError
+from thinkport.runtime.kv_cache import capacity_for
+from thinkport.runtime.session import LaneSource, Session
+
+PROMPT_TOKENS = 16
+_TEXT = "the quick brown fox "
+_IDLE = 2.0  # seconds that the process waits after its last step, to see whether its threads rest
+
+
+class ColdStartError(ThinkportError):
+    """The measured process failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColdStart:
+    """Seconds since the process was started, bytes, and CPU seconds.
+
+    `imported` is when Python had the runtime, `loaded` when tokenizer and session were ready, `first_token` when a
+    prompt of 16 tokens had its first token; `load_seconds` is `loaded` less `imported`. KV bytes are the buffers of
+    that prompt and of the context, and are in the memory figures. `at_context` is after a prefill to `context` tokens
+    (None if not asked for), `idle_cpu` what two idle seconds after it cost.
+    """
+
+    imported: float
+    loaded: float
+    first_token: float
+    load_seconds: float
+    memory_loaded: ProcessMemory | None
+    memory_first_token: ProcessMemory | None
+    kv_bytes_first_token: int
+    context: int | None
+    at_context: ProcessMemory | None
+    kv_bytes_context: int
+    idle_cpu: float
+
+
+def cold_start(
+    artifact: Path, *, cache_dir: Path | None = None, context: int | None = None, threads: int | None = None
+) -> ColdStart:
+    """Measure an artifact in a fresh process.
+
+    `cache_dir` is where packed weights are kept (None: nowhere), so that of two calls the second one is a warm load.
+
+    Raises:
+        ColdStartError: the process fails; the message carries what it said.
+    """
+    settings = {
+        "artifact": str(artifact),
+        "cache_dir": None if cache_dir is None else str(cache_dir),
+        "context": context,
+        "threads": threads,
+        "born": time.monotonic(),
+    }
+    command = [sys.executable, "-m", "thinkport.deploy.cold_start", json.dumps(settings)]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    if done.returncode:
+        raise ColdStartError(f"a fresh process could not run {artifact}: {done.stderr.strip()}")
+    raw = json.loads(done.stdout)
+    for name in ("memory_loaded", "memory_first_token", "at_context"):
+        raw[name] = raw[name] and ProcessMemory(**raw[name])
+    return ColdStart(**raw)
+
+
+@contextmanager
+def _cpu_seconds() -> Iterator[list[float]]:
+    used: list[float] = []
+    before = time.process_time()
+    yield used
+    used.append(time.process_time() - before)
+
+
+def _measure(
+    *, artifact: str, cache_dir: str | None, context: int | None, threads: int | None, born: float
+) -> ColdStart:
+    from thinkport.runtime import Model, Sampler, SamplingSettings
+
+    imported = time.monotonic() - born
+    with Model.load(artifact, cache_dir=cache_dir, threads=threads) as model:
+        loaded = time.monotonic() - born
+        memory_loaded = process_memory()
+        engine = model.engine()
+        ids = model.tokenizer.encode(_TEXT * PROMPT_TOKENS)[:PROMPT_TOKENS]
+        next(engine.generate(ids, Sampler(SamplingSettings(temperature=0)), max_tokens=1))
+        first_token = time.monotonic() - born
+        memory_first_token = process_memory()
+        if context:
+            engine.prefill(model.tokenizer.encode(_TEXT * context)[:context])
+        at_context = process_memory() if context else None
+        time.sleep(0.1)
+        with _cpu_seconds() as idle:
+            time.sleep(_IDLE)
+        return ColdStart(
+            imported=imported,
+            loaded=loaded,
+            first_token=first_token,
+            load_seconds=loaded - imported,
+            memory_loaded=memory_loaded,
+            memory_first_token=memory_first_token,
+            kv_bytes_first_token=_kv_bytes(model.session, PROMPT_TOKENS),
+            context=context,
+            at_context=at_context,
+            kv_bytes_context=_kv_bytes(model.session, context) if context else 0,
+            idle_cpu=idle[0],
+        )
+
+
+def _kv_bytes(session: LaneSource, tokens: int) -> int:
+    """Of the buffers of one sequence of `tokens`, which grow in steps."""
+    if not isinstance(session, Session):
+        return 0
+    model, layout = session.model, session.graph.kv
+    room = capacity_for(tokens, model.context_length) if layout.in_place else tokens
+    return 2 * model.layers * model.kv_heads * model.head_dim * room * np.dtype(layout.dtype).itemsize
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(asdict(_measure(**json.loads(sys.argv[1])))) + "\n")

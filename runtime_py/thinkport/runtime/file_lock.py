@@ -1,0 +1,84 @@
+"""Locks between processes on a file: several may share it or one may have it alone; a process that dies lets go.
+
+Knows the operating system's locks; must not know what is locked.
+"""
+
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+if sys.platform == "win32":
+    import ctypes
+    import msvcrt
+    from ctypes import wintypes
+
+    _FAIL_IMMEDIATELY, _EXCLUSIVE = 1, 2  # LockFileEx, minwinbase.h
+
+    class _Overlapped(ctypes.Structure):
+        _fields_ = (
+            ("internal", ctypes.c_void_p),
+            ("internal_high", ctypes.c_void_p),
+            ("offset", wintypes.DWORD),
+            ("offset_high", wintypes.DWORD),
+            ("event", wintypes.HANDLE),
+        )
+
+    def _try_lock(descriptor: int, *, alone: bool) -> bool:
+        handle = wintypes.HANDLE(msvcrt.get_osfhandle(descriptor))
+        flags = _FAIL_IMMEDIATELY | (_EXCLUSIVE if alone else 0)
+        lock = ctypes.WinDLL("kernel32", use_last_error=True).LockFileEx
+        return bool(lock(handle, flags, 0, 1, 0, ctypes.byref(_Overlapped())))
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int, *, alone: bool) -> bool:
+        """`flock`, which belongs to the open file: two locks of one process exclude each other as any two do."""
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+class FileLock:
+    """A held lock. Close it, or use it as a context manager, to let go."""
+
+    def __init__(self, descriptor: int):
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def try_take(cls, path: Path, *, alone: bool) -> Self | None:
+        """A lock on `path`, which is made if need be; None where somebody else's lock is in the way.
+
+        Raises:
+            OSError: the file can't be opened, or its file system has no locks.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            taken = _try_lock(descriptor, alone=alone)
+        except OSError:
+            os.close(descriptor)
+            raise
+        if not taken:
+            os.close(descriptor)
+            return None
+        return cls(descriptor)
+
+    def close(self) -> None:
+        """Let go; a second time does nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
