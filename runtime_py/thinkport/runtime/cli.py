@@ -63,6 +63,14 @@ RepetitionPenalty = Annotated[float | None, _sampling("Divides the logits of wha
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads.", show_default="all physical cores", rich_help_panel=_RUNNING)
 ]
+Drafts = Annotated[
+    bool,
+    typer.Option(
+        "--drafts/--no-drafts",
+        help="Guess ahead what repeats the prompt or the reply; the same distribution in less time.",
+        rich_help_panel=_RUNNING,
+    ),
+]
 Provider = Annotated[
     str, typer.Option(help="auto, a target of the artifact, or an ONNX Runtime provider.", rich_help_panel=_RUNNING)
 ]
@@ -119,6 +127,7 @@ def generate(
     repetition_penalty: RepetitionPenalty = None,
     threads: Threads = None,
     provider: Provider = "auto",
+    drafts: Drafts = True,
 ) -> None:
     """Answer one prompt: the reply on stdout as it comes, the figures on stderr."""
     from thinkport.runtime.terminal.generate_program import run_generate
@@ -128,6 +137,7 @@ def generate(
         prompt,
         provider=provider,
         threads=threads,
+        drafts=drafts,
         system=system,
         thinking=thinking_of(think, think_budget, soft_from),
         tools=tools_of(tools),
@@ -169,6 +179,7 @@ def chat(
     repetition_penalty: RepetitionPenalty = None,
     threads: Threads = None,
     provider: Provider = "auto",
+    drafts: Drafts = True,
 ) -> None:
     """Talk to a model, from a terminal or, a line a turn, from a pipe.
 
@@ -181,6 +192,7 @@ def chat(
         artifact,
         provider=provider,
         threads=threads,
+        drafts=drafts,
         system=system,
         thinking=thinking_of(think, think_budget, soft_from),
         unfolded=show_thought,

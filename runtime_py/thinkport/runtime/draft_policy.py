@@ -3,8 +3,11 @@
 Knows numbers only; has no clock: it is told what steps took.
 """
 
+from collections.abc import Iterator
+
 _SIZES = (2, 4, 8, 16)  # tokens of a step with guesses, the known one included; MLAS works in pairs of rows
-_COSTS = {2: 1.3, 4: 2.1, 8: 3.8, 16: 7.2}  # in steps of one token, until measured: int4 on AVX2, the worst that was seen
+_COST = 1.3  # of a step of two tokens, in steps of one, until it is measured
+_FORGET = 256  # plain steps until costs are measured again
 _RATES = (0.0, 0.1, 0.4, 0.6, 0.75, 0.9, 0.97)  # of guesses that were right, by the bits of the match's length
 _WORTH = 1.05  # least gain that is expected of a guess
 _START, _INCOME, _MOST = 0.5, 0.015, 8.0  # of what may be lost, in steps of one token
@@ -22,7 +25,8 @@ class DraftPolicy:
     def __init__(self) -> None:
         self._rates = list(_RATES)
         self._step: float | None = None  # seconds of a step of one token
-        self._costs = dict(_COSTS)
+        self._plain_steps = 0
+        self._costs: dict[int, float] = {}  # of steps by their tokens, in steps of one token
         self._purse = _START
 
     def drafts(self, matched: int, most: int) -> int:
@@ -31,8 +35,9 @@ class DraftPolicy:
             return 0
         best, worth = 1, _WORTH
         for size, tokens in self._expected(matched, most):
-            if tokens > worth * self._costs[size] and self._costs[size] - 1 <= self._purse:
-                best, worth = size, tokens / self._costs[size]
+            cost = self._cost(size)
+            if tokens > worth * cost and cost - 1 <= self._purse:
+                best, worth = size, tokens / cost
         return best - 1
 
     def guessed(self, matched: int, right: bool) -> None:
@@ -42,28 +47,39 @@ class DraftPolicy:
 
     def ran(self, drafted: int, accepted: int, seconds: float) -> None:
         """A step of one known token and `drafted` guesses, of which `accepted` came, took so many seconds."""
-        size = drafted + 1
-        if size == 1:
+        if not drafted:
             self._plain(seconds)
         elif self._step:
-            cost = min(seconds / self._step, 2 * self._costs[size])  # another program's burst is not the step's cost
-            self._costs[size] += (cost - self._costs[size]) / 4
+            size = drafted + 1
+            usual = self._cost(size)
+            cost = min(seconds / self._step, 2 * usual)  # another program's burst is not the step's cost
+            self._costs[size] = usual + (cost - usual) / 4
             self._purse = min(_MOST, self._purse + 1 + accepted - cost)
 
     def _plain(self, seconds: float) -> None:
         step = self._step or seconds
         self._step = step + (min(seconds, 2 * step) - step) / 8
         self._purse = min(_MOST, self._purse + _INCOME)
-        for size, usual in _COSTS.items():  # what was measured is forgotten slowly: the burst may be over
-            self._costs[size] += (usual - self._costs[size]) / 256
+        self._plain_steps += 1
+        if self._plain_steps % _FORGET == 0:  # a burst of other work may have been measured; guesses would never return
+            self._costs.clear()
 
-    def _expected(self, matched: int, most: int):
-        """Steps' sizes and how many tokens each is expected to give."""
+    def _cost(self, size: int) -> float:
+        """A step's cost as measured, or as the next smaller one's lets expect."""
+        if size in self._costs:
+            return self._costs[size]
+        if size == _SIZES[0]:
+            return _COST
+        smaller = size // 2
+        return 1 + (size - 1) * (self._cost(smaller) - 1) / (smaller - 1)
+
+    def _expected(self, matched: int, most: int) -> Iterator[tuple[int, float]]:
+        """Sizes of steps and how many tokens each is expected to give."""
         tokens, chance = 1.0, 1.0
         for size in range(2, min(most + 1, _SIZES[-1]) + 1):
             chance *= self._rates[_kind(matched + size - 2)]
             tokens += chance
-            if size in self._costs:
+            if size in _SIZES:
                 yield size, tokens
 
 

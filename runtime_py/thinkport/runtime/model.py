@@ -47,6 +47,7 @@ class Model:
         *,
         thinking: Thinking | Switch | bool | None = None,
         prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
+        drafts: bool = True,
         artifact: str = "",
         graph: str = "",
     ):
@@ -59,6 +60,7 @@ class Model:
         self.kv_source = KvSource(artifact=artifact, graph=graph, layout=session.kv_layout)
         self._prefixes = PrefixCache(prefix_cache_bytes)
         self.thinking = self.thinking_of(thinking, Thinking()) or Thinking()
+        self.drafts = drafts
         self.replies, self.boundaries = ReplyMemory(), Boundaries(tokenizer)
         self._told: set[str] = set()
         self._session: LaneSource | None = session
@@ -75,6 +77,7 @@ class Model:
         graph: str | None = None,
         thinking: Thinking | Switch | bool | None = None,
         prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
+        drafts: bool = True,
     ) -> Self:
         """Load an artifact folder.
 
@@ -82,6 +85,8 @@ class Model:
         instead of the preferred one. `threads` defaults to the physical cores that the process may use. `verify`
         computes every file's sha256 first; sizes are always compared. `thinking` is the default of every reply.
         `prefix_cache_bytes` limits what is kept of system prompts and tools for other conversations; 0 keeps nothing.
+        `drafts` guesses ahead what repeats the prompt or the reply, in every reply that does not say otherwise: the
+        same distribution in less time; see `Engine.generate`.
 
         Raises:
             ArtifactError: the folder is not a whole artifact, or nothing in it runs with the installed ONNX Runtime.
@@ -106,6 +111,7 @@ class Model:
             session,
             thinking=thinking,
             prefix_cache_bytes=prefix_cache_bytes,
+            drafts=drafts,
             artifact=fingerprint(folder),
             graph=chosen.file,
         )
@@ -217,14 +223,15 @@ class Model:
         max_tokens: int | None = None,
         sampling: Sampling | None = None,
         seed: int | None = None,
+        drafts: bool | None = None,
         engine: Engine | None = None,
     ) -> Reply:
         """Events of one reply to a user's text or to messages; closing it ends it.
 
         `thinking` says how it may think; None takes the model's default. `tools` may be called as `tool_choice` has it
         (auto, none, required, or a tool's name), and `response_format` holds the answer to a form. `sampling` replaces
-        the mode's preset, or single values of it if it is a mapping. `engine` brings a KV cache to go on from. Checks
-        are made on the call, before the first event.
+        the mode's preset, or single values of it if it is a mapping. `engine` brings a KV cache to go on from. `drafts`
+        False guesses nothing ahead. Checks are made on the call, before the first event.
 
         Raises:
             InputError: a request that can't be run.
@@ -238,6 +245,7 @@ class Model:
             max_tokens=max_tokens,
             sampling=sampling,
             seed=seed,
+            drafts=drafts,
         )
         return self.begin(request, engine or self.engine())
 

@@ -38,6 +38,7 @@ def run_chat(
     *,
     provider: str,
     threads: int | None,
+    drafts: bool,
     system: str | None,
     thinking: Thinking,
     unfolded: bool,
@@ -47,7 +48,7 @@ def run_chat(
 ) -> None:
     """Load an artifact and talk; `options` go to every reply."""
     use_lookalikes()
-    with tidy_warnings(), Model.load(artifact, provider=provider, threads=threads) as model:
+    with tidy_warnings(), Model.load(artifact, provider=provider, threads=threads, drafts=drafts) as model:
         conversation = Conversation(
             model=model,
             chat=model.chat(system=system, thinking=thinking),

@@ -25,6 +25,7 @@ def run_generate(
     *,
     provider: str,
     threads: int | None,
+    drafts: bool,
     system: str | None,
     thinking: Thinking,
     tools: list[dict[str, Any]] | None,
@@ -33,7 +34,7 @@ def run_generate(
 ) -> None:
     """Load, answer, and write the reply; Ctrl-C ends it and keeps what came. `options` go to the reply."""
     use_lookalikes()
-    with tidy_warnings(), Model.load(artifact, provider=provider, threads=threads) as model:
+    with tidy_warnings(), Model.load(artifact, provider=provider, threads=threads, drafts=drafts) as model:
         chat = model.chat(system=system, thinking=thinking, tools=tools, settle=False)
         events = chat.stream(prompt, **options)
         with interrupting(chat.cancel):
