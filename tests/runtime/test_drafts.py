@@ -25,6 +25,9 @@ class Always(DraftPolicy):
     def drafts(self, matched, most):
         return min(self.size, most) if matched else 0
 
+    def ran(self, drafted, accepted, seconds):
+        """Nothing is learned."""
+
 
 def repeating(ids):
     """Counts to PERIOD over and over, and leaves the row at each third round."""
