@@ -227,7 +227,8 @@ def _reach(logits: Row, ids: Indices, k: int | None) -> Indices:
     if k is None or len(ids) <= k:
         return ids
     kept = logits[ids]
-    return ids[kept >= np.partition(kept, -k)[-k]]
+    reach: Indices = ids[kept >= np.partition(kept, -k)[-k]]
+    return reach
 
 
 def top_p(probabilities: npt.NDArray[np.float64], p: float) -> int:
