@@ -93,7 +93,7 @@ def test_no_more_is_guessed_than_the_reply_may_have(new_session) -> None:
 
 def test_forced_ids_in_the_middle_of_a_guess_take_its_place(new_session) -> None:
     def run(drafts):
-        engine, forced, came = Engine(new_session(repeating), policy=Always(6)), deque(), []
+        engine, forced, came = Engine(new_session(repeating), policy=Always(6)), deque[int](), []
         sampler = Sampler(SamplingSettings(temperature=0))
         prompt = [at % PERIOD for at in range(30)]
         for token in engine.generate(prompt, sampler, drafts=drafts, forced=forced, max_tokens=40):
@@ -128,7 +128,7 @@ def test_the_distribution_is_that_of_plain_sampling(new_session) -> None:
     """Chi-squared over pairs of tokens, where guesses are right about half of the time; fresh draws each run."""
 
     def pairs(drafts):
-        found = Counter()
+        found = Counter[tuple[int, int]]()
         engine = Engine(blurred(new_session(lambda ids: ids[-1] % 2), 3), policy=Always(3))
         for _ in range(60):
             sampler = Sampler(SamplingSettings(temperature=0.7))
