@@ -80,6 +80,16 @@ def test_the_likeliest_of_a_large_vocabulary_are_found_all_and_no_others(k) -> N
     assert set(top_k(logits, k)) == set(np.argsort(-logits)[:k])
 
 
+@given(st.integers(64, 700), st.integers(1, 12), st.integers(0, 2**32))
+def test_the_likeliest_are_those_of_a_whole_sort_whatever_the_groups(size, k, seed) -> None:
+    random = np.random.default_rng(seed)
+    logits = random.integers(-3, 9, size).astype(np.float32)
+    logits[random.random(size) < 0.5] = -np.inf
+    logits[random.integers(size)] = 9
+    kth = max(np.sort(logits)[-k], np.finfo(np.float32).min)
+    assert top_k(logits, k).tolist() == np.flatnonzero(logits >= kth).tolist()
+
+
 def test_equal_logits_at_the_kth_place_are_all_kept_and_impossible_ones_never() -> None:
     assert top_k(np.array([1, 2, 1, 0], np.float32), 2).tolist() == [0, 1, 2]
     assert top_k(np.array([-np.inf, 2, -np.inf], np.float32), 2).tolist() == [1]
@@ -100,13 +110,23 @@ def test_the_repetition_penalty_is_that_of_transformers(logits, ids, penalty) ->
     expected = process.RepetitionPenaltyLogitsProcessor(penalty)(
         torch.tensor([ids]), torch.from_numpy(logits.copy())[None]
     )
-    assert np.allclose(repetition_penalty(logits, np.unique(ids), penalty), expected[0].numpy())
+    repetition_penalty(logits, np.unique(ids), penalty)
+    assert np.allclose(logits, expected[0].numpy())
 
 
-def test_the_presence_penalty_counts_once_and_leaves_the_logits_alone() -> None:
+def test_the_presence_penalty_counts_once() -> None:
     logits = np.zeros(4, np.float32)
-    assert presence_penalty(logits, np.array([1, 3]), 1.5).tolist() == [0, -1.5, 0, -1.5]
-    assert logits.tolist() == [0, 0, 0, 0]
+    presence_penalty(logits, np.array([1, 3]), 1.5)
+    assert logits.tolist() == [0, -1.5, 0, -1.5]
+
+
+def test_a_draw_leaves_the_logits_alone() -> None:
+    logits = np.arange(4, dtype=np.float32)
+    sampler = Sampler(SamplingSettings(presence_penalty=1, repetition_penalty=2), banned=[3])
+    sampler.start([0, 1, 2])
+    sampler.accept(1)
+    sampler.draw(logits)
+    assert logits.tolist() == [0, 1, 2, 3]
 
 
 def test_draws_follow_the_probabilities() -> None:

@@ -31,7 +31,7 @@ class TurnOptions(TypedDict):
 
     thinking: a `Thinking`, or a switch alone. max_tokens: of the reply, thought included. sampling: settings, or
     single values over the mode's preset. seed: draws the same tokens again. response_format: what the answer is held
-    to. tool_choice: auto, none, required, or the name of the tool to call.
+    to. tool_choice: auto, none, required, or the name of the tool to call. drafts: whether tokens are guessed ahead.
     """
 
     thinking: NotRequired[Thinking | Switch | bool | None]
@@ -40,6 +40,7 @@ class TurnOptions(TypedDict):
     seed: NotRequired[int | None]
     response_format: NotRequired[ResponseFormat | None]
     tool_choice: NotRequired[str | Mapping[str, Any] | ToolChoice]
+    drafts: NotRequired[bool | None]
 
 
 class Chat:

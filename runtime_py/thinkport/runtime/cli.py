@@ -64,6 +64,14 @@ RepetitionPenalty = Annotated[float | None, _sampling("Divides the logits of wha
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads.", show_default="all physical cores", rich_help_panel=_RUNNING)
 ]
+Drafts = Annotated[
+    bool,
+    typer.Option(
+        "--drafts/--no-drafts",
+        help="Guess ahead what repeats the prompt or the reply; the same distribution in less time.",
+        rich_help_panel=_RUNNING,
+    ),
+]
 Provider = Annotated[
     str, typer.Option(help="auto, a target of the artifact, or an ONNX Runtime provider.", rich_help_panel=_RUNNING)
 ]
@@ -133,6 +141,7 @@ def generate(
     threads: Threads = None,
     provider: Provider = "auto",
     cache_dir: CacheDir = AUTO,
+    drafts: Drafts = True,
 ) -> None:
     """Answer one prompt: the reply on stdout as it comes, the figures on stderr."""
     from thinkport.runtime.terminal.generate_program import run_generate
@@ -143,6 +152,7 @@ def generate(
         provider=provider,
         threads=threads,
         cache_dir=cache_dir_of(cache_dir),
+        drafts=drafts,
         system=system,
         thinking=thinking_of(think, think_budget, soft_from),
         tools=tools_of(tools),
@@ -185,6 +195,7 @@ def chat(
     threads: Threads = None,
     provider: Provider = "auto",
     cache_dir: CacheDir = AUTO,
+    drafts: Drafts = True,
 ) -> None:
     """Talk to a model, from a terminal or, a line a turn, from a pipe.
 
@@ -198,6 +209,7 @@ def chat(
         provider=provider,
         threads=threads,
         cache_dir=cache_dir_of(cache_dir),
+        drafts=drafts,
         system=system,
         thinking=thinking_of(think, think_budget, soft_from),
         unfolded=show_thought,

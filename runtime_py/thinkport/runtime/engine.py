@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from enum import StrEnum
 from itertools import count as counting
 from threading import Event, RLock
+from time import perf_counter
 from typing import NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
+from thinkport.runtime.draft_policy import DraftPolicy
+from thinkport.runtime.drafter import Drafter
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.held_sequence import HeldSequence
 from thinkport.runtime.kv_snapshot import KvSnapshot
@@ -62,13 +64,21 @@ class Engine:
     whatever thread, ends it at its next step: a reply raises `InputError`, a prefill returns False.
     """
 
-    def __init__(self, session: LaneSource, prefixes: PrefixCache | None = None, pace: Pace | None = None):
+    def __init__(
+        self,
+        session: LaneSource,
+        prefixes: PrefixCache | None = None,
+        pace: Pace | None = None,
+        policy: DraftPolicy | None = None,
+    ):
         """`prefixes` gives and takes starts of prompts, `pace` knows how long steps take on this machine.
 
-        Engines of the same graph may have both in common.
+        Engines of the same graph may have both in common. `policy` says how many tokens a reply with drafts guesses.
         """
         self._session: LaneSource | None = session
         self.reused = 0  # tokens of the last prompt that were not run, since this or the prefix cache had them
+        self.drafted = self.accepted = 0  # tokens of the last reply that were guessed ahead, and those that came
+        self._policy = policy or DraftPolicy()
         self._held = HeldSequence(session, prefixes, pace)
         self._cancelled = Event()
         self._lock = RLock()  # held for a step, a rewind or a close; a signal handler may close within a step
@@ -100,6 +110,7 @@ class Engine:
         max_tokens: int | None = None,
         forced: deque[int] | None = None,
         shareable: int = 0,
+        drafts: bool = False,
     ) -> Iterator[Token]:
         """Yield the reply's tokens, the last with the reason why it is the last.
 
@@ -107,6 +118,13 @@ class Engine:
         into `forced` between two tokens come next, in place of sampled ones; they count as tokens but never stop.
         Other conversations are likely to begin with the first `shareable` ids: they are run as pieces of their own
         and go to the prefix cache. Any later use of the engine ends this reply: to go on with it is an `InputError`.
+
+        With `drafts`, what came before is guessed to come again: a step runs a token and a few guessed ones, and each
+        next token is drawn from its own logits as ever, by the same sampler in the same state, for as long as the draws
+        agree with the guess. So the distribution is exactly that without drafts, and the ids are the same wherever
+        steps of one and of several tokens compute the same logits. They do in float32 up to its rounding; kernels that
+        round activations to int8 may differ in the last bits, which flips near-ties. Graphs that can't take several
+        tokens over others do without.
 
         Raises:
             InputError: on the call, before any token, if the prompt is empty, too long or not of this vocabulary,
@@ -119,7 +137,9 @@ class Engine:
         last = Finish.LENGTH if limit == max_tokens else Finish.CONTEXT
         self._cancelled.clear()
         queue = deque() if forced is None else forced
-        return self._loop(prompt_ids, shareable, sampler, frozenset(stop_ids), limit, last, queue, self._begin())
+        drafter = Drafter(prompt_ids, self._policy if drafts and self.session.several_tokens_over_past else None)
+        use = self._begin()
+        return self._loop(prompt_ids, shareable, sampler, frozenset(stop_ids), limit, last, queue, drafter, use)
 
     def _loop(
         self,
@@ -130,25 +150,35 @@ class Engine:
         limit: int,
         last: Finish,
         forced: deque[int],
+        drafter: Drafter,
         use: int,
     ) -> Iterator[Token]:
         self._check_current(use)
+        self.drafted = self.accepted = 0
         sampler.start(prompt)
         pending = self._rewind(prompt, shareable, use)
+        rows = None  # of logits: after what was pending, and after each guess
         for count in range(1, limit + 1):
             if forced:
                 token, origin = forced.popleft(), Origin.FORCED
             else:
-                logits = self._feed(pending, use)
-                if logits is None:
+                if pending:
+                    rows = self._feed(pending, drafter, limit - count, use)
+                    pending = []
+                if rows is None or self._cancelled.is_set():
+                    self._drop_guess(drafter, use)
                     yield Token(None, Origin.SAMPLED, Finish.CANCELLED)
                     return
-                token, origin, pending = sampler.draw(logits), Origin.SAMPLED, []
+                token, origin = sampler.draw(rows[drafter.right]), Origin.SAMPLED
                 self._check_current(use)  # or a later step may have overwritten the logits
             sampler.accept(token)
-            pending.append(token)
             finish = Finish.STOP if origin is Origin.SAMPLED and token in stop_ids else None
             finish = finish or (last if count == limit else None)
+            came = drafter.accept(token)
+            if not came or finish:
+                self._drop_guess(drafter, use)
+            if not came:
+                pending.append(token)
             yield Token(token, origin, finish)
             self._check_current(use)
             if finish:
@@ -274,12 +304,27 @@ class Engine:
             self.reused = held.rewind(prompt, len(prompt) - 1, shareable)
         return prompt[self.reused :]
 
-    def _feed(self, pending: list[int], use: int) -> npt.NDArray[np.float32] | None:
-        """Run `pending` in pieces; the logits (vocabulary,) after its last token, or None once cancelled."""
+    def _feed(self, pending: list[int], drafter: Drafter, most: int, use: int) -> Logits | None:
+        """Run `pending` in pieces, a single token with a guess of at most `most` tokens; None once cancelled.
+
+        The logits (1 + guessed, vocabulary) are those after the last pending token and after each guessed one.
+        """
         logits = None
         for piece in self._held.pieces(pending):
             if self._cancelled.is_set():
                 return None
+            guess = drafter.draft(most) if len(pending) == 1 else []
+            began = perf_counter()
             with self._alone(use) as held:
-                logits = held.run(piece)
-        return None if self._cancelled.is_set() else logits
+                logits = held.run(piece, guess)
+            if len(pending) == 1:
+                drafter.ran(perf_counter() - began)
+        return logits
+
+    def _drop_guess(self, drafter: Drafter, use: int) -> None:
+        """Take out of the KV cache what was guessed and did not come."""
+        if drafter.left:
+            with self._alone(use) as held:
+                held.drop(drafter.left)
+        drafter.settle()
+        self.drafted, self.accepted = drafter.drafted, drafter.accepted

@@ -66,7 +66,8 @@ class End:
     `thought` and `answer` are the sums of the pieces. `enabled` is how thinking was switched for this reply and
     `decided_by` who switched it. Think markers, tool calls' tags and stop tokens count in neither part's tokens, nor
     does what the runtime wrote, whose tokens are `forced_tokens`. `cached_tokens` of the `prompt_tokens` were in the
-    KV cache; `prefill` counts the others, up to the first token.
+    KV cache; `prefill` counts the others, up to the first token. `drafted_tokens` were guessed ahead, and
+    `accepted_tokens` of them came, at a part of a step's time each.
     """
 
     thought: str
@@ -79,6 +80,8 @@ class End:
     prompt_tokens: int
     cached_tokens: int
     forced_tokens: int
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
     prefill: Speed
     thinking: Speed
     answering: Speed

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from time import perf_counter
 
 import numpy as np
-import numpy.typing as npt
 
 from thinkport.runtime.kv_snapshot import KvSnapshot
 from thinkport.runtime.pace import Pace
@@ -75,16 +74,25 @@ class HeldSequence:
             yield piece
             at += len(piece)
 
-    def run(self, piece: Sequence[int]) -> npt.NDArray[np.float32]:
-        """Run a piece in one step; the logits (vocabulary,) after its last token, valid until the next step."""
+    def run(self, piece: Sequence[int], guess: Sequence[int] = ()) -> Logits:
+        """Run a piece, and a guess of what follows it, in one step.
+
+        Returns the logits after the piece and after each guessed token, float32 (1 + guessed, vocabulary), valid until
+        the next step.
+        """
         lane = self.open(1)
         started = perf_counter()
-        logits: npt.NDArray[np.float32] = lane.step(np.array([piece], np.int64))[0, -1]
-        self._pace.add(len(piece), perf_counter() - started, over_past=bool(self.ids))
-        self.ids += piece
-        if self._prefixes and len(self.ids) == self._boundary:
-            self._prefixes.put(self.ids, lane.read(self._boundary))
+        logits: Logits = lane.step(np.array([[*piece, *guess]], np.int64), keep=1 + len(guess))[0]
+        self._pace.add(len(piece) + len(guess), perf_counter() - started, over_past=bool(self.ids))
+        self.ids += [*piece, *guess]
+        if self._prefixes and len(self.ids) - len(guess) == self._boundary:
+            self._prefixes.put(self.ids[: self._boundary], lane.read(self._boundary))
         return logits
+
+    def drop(self, tokens: int) -> None:
+        """Forget the last `tokens`, which were guessed wrong."""
+        del self.ids[len(self.ids) - tokens :]
+        self.open(1).trim(len(self.ids))
 
     def run_batch(self, ids: Ids, lengths: Ids, keep: int) -> Logits:
         """Run checked ids (batch, sequence) over what the lane holds, which is then no sequence of known ids.

@@ -135,6 +135,8 @@ class ReplyRun:
             prompt_tokens=len(self.prompt),
             cached_tokens=reused,
             forced_tokens=self._forced,
+            drafted_tokens=self._engine.drafted,
+            accepted_tokens=self._engine.accepted,
             prefill=Speed(tokens=len(self.prompt) - reused, seconds=self._prefill),
             thinking=Speed(tokens=counts[Part.THOUGHT], seconds=self._seconds[Part.THOUGHT]),
             answering=Speed(tokens=counts[Part.ANSWER], seconds=self._seconds[Part.ANSWER]),

@@ -38,7 +38,8 @@ OnEnd = Callable[[ReplyRun, End], None]
 class ReplyRequest:
     """One reply to `messages`. `call` and `chat` are how the call and the chat want it to think.
 
-    `tool_choice` is auto, none, required, or the tool that must be called; see `ToolChoice.of`.
+    `tool_choice` is auto, none, required, or the tool that must be called; see `ToolChoice.of`. `drafts` says whether
+    tokens are guessed ahead; None leaves it to the model.
     """
 
     messages: Sequence[Message]
@@ -50,6 +51,7 @@ class ReplyRequest:
     max_tokens: int | None = None
     sampling: Sampling | None = None
     seed: int | None = None
+    drafts: bool | None = None
 
 
 def begin_reply(model: "Model", request: ReplyRequest, engine: Engine, on_end: OnEnd) -> Reply:
@@ -77,6 +79,7 @@ def begin_reply(model: "Model", request: ReplyRequest, engine: Engine, on_end: O
         max_tokens=request.max_tokens,
         forced=forced,
         shareable=model.shareable(request, prompt) if not engine.ids else 0,
+        drafts=model.drafts if request.drafts is None else request.drafts,
     )
     splitter = ReplySplitter(model.tokenizer, model.manifest.thinking, begin, toolbox)
     run = ReplyRun(engine, prompt, decision, splitter, control, guard)

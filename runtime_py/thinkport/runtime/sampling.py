@@ -107,6 +107,7 @@ class Sampler:
         self._random = np.random.default_rng(seed)
         self._banned = np.array(sorted(banned), np.int64)
         self._shapers = tuple(shapers)
+        self._scratch = np.empty(0, np.float32)  # a fresh one each time would cost its page faults
         self._prompt: set[int] = set()
         self._generated: set[int] = set()
 
@@ -121,43 +122,39 @@ class Sampler:
 
     def draw(self, logits: Row) -> int:
         """The next id from logits (vocabulary,), which are left as they are."""
-        return draw(self._shaped(self._penalized(logits)), self.settings, self._random)
-
-    def _penalized(self, logits: Row) -> Row:
         settings = self.settings
-        if settings.repetition_penalty != 1:
-            logits = repetition_penalty(logits, _ids(self._prompt | self._generated), settings.repetition_penalty)
-        if settings.presence_penalty != 0:
-            logits = presence_penalty(logits, _ids(self._generated), settings.presence_penalty)
-        return logits
+        if self._shapers or self._banned.size or settings.repetition_penalty != 1 or settings.presence_penalty != 0:
+            logits = self._changed(logits)
+        return draw(logits, settings, self._random)
 
-    def _shaped(self, logits: Row) -> Row:
-        if not self._shapers and not self._banned.size:
-            return logits
-        logits = logits.copy()
+    def _changed(self, logits: Row) -> Row:
+        if self._scratch.shape != logits.shape:
+            self._scratch = np.empty_like(logits)
+        row, settings = self._scratch, self.settings
+        np.copyto(row, logits)
+        if settings.repetition_penalty != 1:
+            repetition_penalty(row, _ids(self._prompt | self._generated), settings.repetition_penalty)
+        if settings.presence_penalty != 0:
+            presence_penalty(row, _ids(self._generated), settings.presence_penalty)
         for shape in self._shapers:
-            shape(logits)
-        logits[self._banned] = -np.inf
-        return logits
+            shape(row)
+        row[self._banned] = -np.inf
+        return row
 
 
 def _ids(ids: set[int]) -> Indices:
     return np.fromiter(ids, np.int64, len(ids))
 
 
-def repetition_penalty(logits: Row, ids: Indices, penalty: float) -> Row:
-    """A copy where the logits of `ids` are divided by the penalty if positive, else multiplied by it."""
-    logits = logits.copy()
+def repetition_penalty(logits: Row, ids: Indices, penalty: float) -> None:
+    """Divide the logits of `ids` by the penalty if positive, else multiply them, in place."""
     seen = logits[ids]
     logits[ids] = np.where(seen < 0, seen * penalty, seen / penalty)
-    return logits
 
 
-def presence_penalty(logits: Row, ids: Indices, penalty: float) -> Row:
-    """A copy with the penalty subtracted once from the logits of the distinct `ids`."""
-    logits = logits.copy()
+def presence_penalty(logits: Row, ids: Indices, penalty: float) -> None:
+    """Subtract the penalty once from the logits of the distinct `ids`, in place."""
     logits[ids] -= penalty
-    return logits
 
 
 def draw(logits: Row, settings: SamplingSettings, random: np.random.Generator) -> int:
@@ -166,13 +163,9 @@ def draw(logits: Row, settings: SamplingSettings, random: np.random.Generator) -
     Raises:
         ArtifactError: the logits are not numbers to draw by, which only a broken model computes.
     """
-    best = int(np.argmax(logits))  # the first NaN, if there is one
-    if not np.isfinite(logits[best]):
-        raise ArtifactError(
-            f"the model's logits hold {logits[best]}, expected finite numbers: its weights are damaged or the provider "
-            "computes wrongly; run another provider or graph, or export the artifact again"
-        )
     if settings.temperature == 0:
+        best = int(np.argmax(logits))  # the first NaN, if there is one
+        _check_finite(float(logits[best]))
         return best
     ids, probabilities = candidates(logits, settings)
     cumulative = np.cumsum(probabilities)
@@ -180,35 +173,62 @@ def draw(logits: Row, settings: SamplingSettings, random: np.random.Generator) -
     return int(ids[min(place, len(ids) - 1)])
 
 
+def _check_finite(best: float) -> None:
+    if not math.isfinite(best):
+        raise ArtifactError(
+            f"the model's logits hold {best}, expected finite numbers: its weights are damaged or the provider "
+            "computes wrongly; run another provider or graph, or export the artifact again"
+        )
+
+
 def candidates(logits: Row, settings: SamplingSettings) -> tuple[Indices, npt.NDArray[np.float64]]:
     """Ids that may be drawn, likeliest first, and their probabilities; needs a temperature above 0.
 
     top_k comes first and cheap, so that the rest works on k values instead of the vocabulary. Of equal logits at the
     k-th place all are kept.
+
+    Raises:
+        ArtifactError: the largest is not finite.
     """
     ids = top_k(logits, settings.top_k)
-    ids = ids[np.argsort(-logits[ids])]
-    probabilities = softmax(logits[ids] / np.float32(settings.temperature))
+    chosen = logits[ids]
+    order = np.argsort(-chosen)
+    ids, chosen = ids[order], chosen[order]
+    probabilities = softmax(chosen / np.float32(settings.temperature))
     kept = min(top_p(probabilities, settings.top_p), min_p(probabilities, settings.min_p))
     return ids[:kept], probabilities[:kept] / probabilities[:kept].sum()
 
 
 def top_k(logits: Row, k: int | None) -> Indices:
-    """Ids whose logits are at least the k-th largest, in the order of ids; those at minus infinity never count."""
-    if k is None or k >= len(logits):
-        return np.flatnonzero(logits > -np.inf)
-    # A mask leaves few logits and a floor of minus infinity, which the whole vocabulary would reach.
-    ids = np.flatnonzero(logits >= max(_floor(logits, k), _LOWEST))
+    """Ids whose logits are at least the k-th largest, in the order of ids; those at minus infinity never count.
+
+    Large rows are read once, for the largest of each group of them. The k-th largest of these is reached by at least k
+    logits, all of which are in groups that reach it.
+
+    Raises:
+        ArtifactError: the largest logit is not finite.
+    """
+    if k is None or len(logits) < k * _GROUP:
+        _check_finite(float(logits.max(initial=-np.inf)))
+        return _reach(logits, np.flatnonzero(logits > -np.inf), k)
+    width = len(logits) // _GROUP
+    groups = logits[: width * _GROUP].reshape(_GROUP, width)
+    maxima = groups.max(axis=0)
+    rest = np.arange(width * _GROUP, len(logits))
+    _check_finite(float(np.maximum(maxima.max(), logits[rest].max(initial=-np.inf))))
+    floor = max(np.partition(maxima, -k)[-k], _LOWEST)  # a mask may leave fewer than k
+    ids = (np.flatnonzero(maxima >= floor) + width * np.arange(_GROUP)[:, None]).ravel()
+    ids = np.concatenate((ids, rest))
+    return _reach(logits, ids[logits[ids] >= floor], k)
+
+
+def _reach(logits: Row, ids: Indices, k: int | None) -> Indices:
+    """Those of the ids whose logits are at least the k-th largest of theirs."""
+    if k is None or len(ids) <= k:
+        return ids
     kept = logits[ids]
-    return ids if len(ids) <= k else ids[kept >= np.partition(kept, -k)[-k]]
-
-
-def _floor(logits: Row, k: int) -> float:
-    """A value that at least k logits reach: the k-th largest of groups' maxima, far quicker to find than theirs."""
-    if len(logits) < k * _GROUP:
-        return float(logits.min())
-    maxima = logits[: len(logits) // _GROUP * _GROUP].reshape(_GROUP, -1).max(axis=0)
-    return float(np.partition(maxima, -k)[-k])
+    reach: Indices = ids[kept >= np.partition(kept, -k)[-k]]
+    return reach
 
 
 def top_p(probabilities: npt.NDArray[np.float64], p: float) -> int:

@@ -39,6 +39,7 @@ def run_chat(
     provider: str,
     threads: int | None,
     cache_dir: str | None,
+    drafts: bool,
     system: str | None,
     thinking: Thinking,
     unfolded: bool,
@@ -48,7 +49,10 @@ def run_chat(
 ) -> None:
     """Load an artifact and talk; `options` go to every reply."""
     use_lookalikes()
-    with tidy_warnings(), Model.load(artifact, provider=provider, threads=threads, cache_dir=cache_dir) as model:
+    with (
+        tidy_warnings(),
+        Model.load(artifact, provider=provider, threads=threads, cache_dir=cache_dir, drafts=drafts) as model,
+    ):
         conversation = Conversation(
             model=model,
             chat=model.chat(system=system, thinking=thinking),

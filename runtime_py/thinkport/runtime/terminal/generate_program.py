@@ -26,6 +26,7 @@ def run_generate(
     provider: str,
     threads: int | None,
     cache_dir: str | None,
+    drafts: bool,
     system: str | None,
     thinking: Thinking,
     tools: list[dict[str, Any]] | None,
@@ -34,7 +35,10 @@ def run_generate(
 ) -> None:
     """Load, answer, and write the reply; Ctrl-C ends it and keeps what came. `options` go to the reply."""
     use_lookalikes()
-    with tidy_warnings(), Model.load(artifact, provider=provider, threads=threads, cache_dir=cache_dir) as model:
+    with (
+        tidy_warnings(),
+        Model.load(artifact, provider=provider, threads=threads, cache_dir=cache_dir, drafts=drafts) as model,
+    ):
         chat = model.chat(system=system, thinking=thinking, tools=tools, settle=False)
         events = chat.stream(prompt, **options)
         with interrupting(chat.cancel):

@@ -18,6 +18,8 @@ def to_json(end: End) -> dict[str, Any]:
         "thought_tokens": end.thought_tokens,
         "answer_tokens": end.answer_tokens,
         "forced_tokens": end.forced_tokens,
+        "drafted_tokens": end.drafted_tokens,
+        "accepted_tokens": end.accepted_tokens,
         "enabled": end.enabled.value,
         "decided_by": end.decided_by.value,
         "thinking_end": end.thinking_end.value,

@@ -1,0 +1,87 @@
+"""Whether a guess is worth its step: what guesses have been worth so far, against what steps have taken.
+
+Knows numbers only; has no clock: it is told what steps took.
+"""
+
+from collections.abc import Iterator
+
+_SIZES = (2, 4, 8, 16)  # tokens of a step with guesses, the known one included; MLAS works in pairs of rows
+_COST = 1.3  # of a step of two tokens, in steps of one, until it is measured
+_FORGET = 256  # plain steps until costs are measured again
+_RATES = (0.0, 0.1, 0.4, 0.6, 0.75, 0.9, 0.97)  # of guesses that were right, by the bits of the match's length
+_WORTH = 1.05  # least gain that is expected of a guess
+_START, _INCOME, _MOST = 0.5, 0.015, 8.0  # of what may be lost, in steps of one token
+
+
+class DraftPolicy:
+    """Says how many tokens to guess. Counts in steps of one token, so that it does not matter how fast the machine is.
+
+    Two rules. A guess has to be worth more than its step is expected to cost: rates of right guesses are learned for
+    each length of match, from all tokens, also where nothing was drafted. And no more is risked than what earlier
+    guesses won, half a step to begin with and 1.5 % of the plain steps, so that text that never repeats itself loses
+    no more than that however wrong the expectations are.
+    """
+
+    def __init__(self) -> None:
+        self._rates = list(_RATES)
+        self._step: float | None = None  # seconds of a step of one token
+        self._plain_steps = 0
+        self._costs: dict[int, float] = {}  # of steps by their tokens, in steps of one token
+        self._purse = _START
+
+    def drafts(self, matched: int, most: int) -> int:
+        """How many tokens to guess after a match of `matched` tokens, at most `most`; 0 is a plain step."""
+        if not matched or self._step is None:
+            return 0
+        best, worth = 1, _WORTH
+        for size, tokens in self._expected(matched, most):
+            cost = self._cost(size)
+            if tokens > worth * cost and cost - 1 <= self._purse:
+                best, worth = size, tokens / cost
+        return best - 1
+
+    def guessed(self, matched: int, right: bool) -> None:
+        """A token came after a match of `matched` tokens; was it the one that the match said?"""
+        kind = _kind(matched)
+        self._rates[kind] += (right - self._rates[kind]) / 32
+
+    def ran(self, drafted: int, accepted: int, seconds: float) -> None:
+        """A step of one known token and `drafted` guesses, of which `accepted` came, took so many seconds."""
+        if not drafted:
+            self._plain(seconds)
+        elif self._step:
+            size = drafted + 1
+            usual = self._cost(size)
+            cost = min(seconds / self._step, 2 * usual)  # another program's burst is not the step's cost
+            self._costs[size] = usual + (cost - usual) / 4
+            self._purse = min(_MOST, self._purse + 1 + accepted - cost)
+
+    def _plain(self, seconds: float) -> None:
+        step = self._step or seconds
+        self._step = step + (min(seconds, 2 * step) - step) / 8
+        self._purse = min(_MOST, self._purse + _INCOME)
+        self._plain_steps += 1
+        if self._plain_steps % _FORGET == 0:  # a burst of other work may have been measured; guesses would never return
+            self._costs.clear()
+
+    def _cost(self, size: int) -> float:
+        """A step's cost as measured, or as the next smaller one's lets expect."""
+        if size in self._costs:
+            return self._costs[size]
+        if size == _SIZES[0]:
+            return _COST
+        smaller = size // 2
+        return 1 + (size - 1) * (self._cost(smaller) - 1) / (smaller - 1)
+
+    def _expected(self, matched: int, most: int) -> Iterator[tuple[int, float]]:
+        """Sizes of steps and how many tokens each is expected to give."""
+        tokens, chance = 1.0, 1.0
+        for size in range(2, min(most + 1, _SIZES[-1]) + 1):
+            chance *= self._rates[_kind(matched + size - 2)]
+            tokens += chance
+            if size in _SIZES:
+                yield size, tokens
+
+
+def _kind(matched: int) -> int:
+    return min(matched.bit_length(), len(_RATES) - 1)
