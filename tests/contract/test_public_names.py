@@ -33,6 +33,7 @@ NAMES = {
     "thinkport.runtime": [
         "AnswerPiece",
         "ArtifactError",
+        "Attempt",
         "Chat",
         "Choice",
         "DecidedBy",
@@ -47,6 +48,9 @@ NAMES = {
         "MissingExtraError",
         "Model",
         "Origin",
+        "Outcome",
+        "ProviderReport",
+        "ProviderWarning",
         "Regex",
         "Reply",
         "ResponseFormat",

@@ -35,3 +35,7 @@ class ThinkportWarning(UserWarning):
 
 class GreedyThinkingWarning(ThinkportWarning):
     """A reply thinks with a temperature of 0, which Qwen3 advises against; given once a model."""
+
+
+class ProviderWarning(ThinkportWarning):
+    """A model runs on another provider or graph than the machine's best, or on one that could not be checked."""

@@ -99,16 +99,20 @@ class Session:
         """Load `graph`; `threads` defaults to the physical cores that the process may use.
 
         Raises:
-            ArtifactError: ONNX Runtime refuses the graph.
+            ArtifactError: ONNX Runtime refuses the graph, or could not start its first provider.
         """
         self.graph, self.model, self.ort = graph, model, ort
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = threads or physical_cores() or 0
         try:
-            self.inner = ort.InferenceSession(str(folder / graph.file), options, providers=graph.providers)
+            # Without its fallback, which prints, runs on the CPU instead and tells nobody.
+            self.inner = ort.InferenceSession(
+                str(folder / graph.file), options, providers=graph.providers, enable_fallback=False
+            )
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
             raise ArtifactError(f"{folder / graph.file} can't be loaded by ONNX Runtime: {error}") from error
+        _check_started(graph, self.inner.get_providers())
         self.device = self.inner.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.inputs = {value.name for value in self.inner.get_inputs()}
         self.takes_keep = "logits_to_keep" in {value.name for value in self.inner.get_overridable_initializers()}
@@ -140,6 +144,15 @@ class Session:
 
     def open_lane(self, batch: int = 1) -> "OrtLane":
         return OrtLane(self, batch)
+
+
+def _check_started(graph: Graph, started: list[str]) -> None:
+    """Refuse a session without the graph's first provider: where it can't start, ONNX Runtime goes on without it."""
+    if graph.providers[0] not in started:
+        raise ArtifactError(
+            f"ONNX Runtime could not start {graph.providers[0]} for {graph.file}: there is no such device, or its "
+            "driver or libraries are missing"
+        )
 
 
 class OrtLane:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from thinkport.deploy.goldens import read_goldens
+
 from thinkport.export.certify import certify, streamed_bytes
 from thinkport.export.certify.decoder import Qwen3Decoder
 from thinkport.export.certify.prompts import golden_prompts

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors import safe_open
-
 from thinkport.deploy.goldens import FORMAT, read_goldens
+
 from thinkport.export.certify.goldens import TOP, golden, write_goldens
 from thinkport.export.certify.reference import Logits
 from thinkport.runtime.errors import ArtifactError

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
-
 from thinkport.deploy.goldens import FORMAT, Golden
+
 from thinkport.export.certify.figures import log_probabilities
 from thinkport.export.certify.reference import Ids, Logits
 
