@@ -3,12 +3,15 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thinkport.runtime.cli import Artifact, MaxTokens, Provider, Temperature, Threads, TopK, TopP
 from thinkport.runtime.thinking import Thinking
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def register(app: typer.Typer) -> None:
@@ -20,19 +23,47 @@ def register(app: typer.Typer) -> None:
 def inspect(
     artifact: Annotated[Path, typer.Argument(help="Folder that `thinkport export` wrote.")],
     verify: Annotated[bool, typer.Option("--verify", help="Hash every file instead of comparing sizes.")] = False,
+    target: Annotated[
+        str | None, typer.Option(metavar="cpu|dml|cuda", help="Tell which nodes would not run there, and why.")
+    ] = None,
+    graph: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The graph to hold against --target; the target's if not given.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
-    """Show what is inside an artifact: model, graphs, passes, bits, sizes, KV memory, certificate."""
+    """Show what is inside an artifact: model, graphs, passes, bits, sizes, KV memory, certificate.
+
+    With --target, show instead where each node of a graph would run, and exit with 1 if any would leave.
+    """
     from rich.console import Console
 
     from thinkport.deploy.contents import look_inside
     from thinkport.deploy.contents_view import show
+    from thinkport.runtime.errors import InputError
 
+    if graph is not None and target is None:
+        raise InputError("--graph names what to hold against a target: give --target too")
     contents = look_inside(artifact, verify=verify)
-    if as_json:
+    console = Console(highlight=False, markup=False)
+    if target is not None:
+        _inspect_kernels(console, artifact, target, graph, as_json=as_json)
+    elif as_json:
         sys.stdout.write(json.dumps(contents.as_json(), indent=2) + "\n")
     else:
-        show(Console(highlight=False, markup=False), contents)
+        show(console, contents)
+
+
+def _inspect_kernels(console: "Console", artifact: Path, target: str, graph: str | None, *, as_json: bool) -> None:
+    from thinkport.deploy.graph_check import check_graphs
+    from thinkport.deploy.kernels.report_view import show_kernels
+
+    reports = check_graphs(artifact, target, graph=graph)
+    if as_json:
+        sys.stdout.write(json.dumps({name: report.as_json() for name, report in reports.items()}, indent=2) + "\n")
+    else:
+        show_kernels(console, reports)
+    if any(report.leaving for report in reports.values()):
+        raise typer.Exit(1)
 
 
 def eval_command(

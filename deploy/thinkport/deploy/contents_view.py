@@ -147,8 +147,20 @@ def _files(contents: Contents, console: Console) -> Table:
 def _certificate(certificate: Certificate | None, console: Console) -> RenderableType:
     if certificate is None:
         return Text("not measured: the artifact was exported without a certificate")
-    table = _table(console, "graph", "tokens", "mean KL", "95 % KL", "top-1", "largest error", numbers=5)
+    table = _table(console, "graph", "mean KL", "95 %", "largest", "top-1", "top-5", "correlation", "greedy", numbers=7)
     for figure in certificate.figures:
-        row = (f"{figure.tokens:,}", f"{figure.kl_mean:.4g}", f"{figure.kl_p95:.4g}", f"{figure.top1_agreement:.1%}")
-        table.add_row(figure.graph, *row, f"{figure.max_relative_error:.2g}")
-    return table
+        kl = (f"{value:.2g}" for value in (figure.kl_mean, figure.kl_p95, figure.kl_max))
+        agreement = (f"{value:.1%}" for value in (figure.top1_agreement, figure.top5_agreement))
+        greedy = "-" if figure.greedy_tokens is None else f"{figure.greedy_tokens} of {figure.greedy_asked}"
+        table.add_row(figure.graph, *kl, *agreement, f"{figure.correlation:.3f}", greedy)
+    return Group(table, *_perplexities(certificate))
+
+
+def _perplexities(certificate: Certificate) -> list[Text]:
+    """What the fixed texts cost checkpoint and graphs; the checkpoint's is the same beside each graph."""
+    found = [(figure.graph, figure.perplexity) for figure in certificate.figures if figure.perplexity]
+    if not found:
+        return []
+    _, first = found[0]
+    graphs = ", ".join(f"{perplexity.graph:.4g} {graph}" for graph, perplexity in found)
+    return [Text(f"Perplexity of {first.tokens} tokens of text: {first.checkpoint:.4g} the checkpoint, {graphs}")]

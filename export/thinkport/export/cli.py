@@ -20,7 +20,9 @@ def export_command(
         typer.Argument(metavar="CHECKPOINT", help="A local folder, or a Hub id: owner/name or owner/name@revision."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The artifact's folder.")],
-    target: Annotated[str, typer.Option(help="Where the graph is to run: cpu.")] = "cpu",
+    target: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Where it is to run: cpu. Everywhere if not given.")
+    ] = None,
     precision: Annotated[str, typer.Option(help="int4, or fp32 to stop before quantizing.")] = "int4",
     recipe: Annotated[
         str | None, typer.Option(metavar="NAME", help="How to quantize; `thinkport recipes` lists them.")
@@ -38,6 +40,13 @@ def export_command(
         bool,
         typer.Option("--certificate/--no-certificate", help="Hold the artifact against its checkpoint when written."),
     ] = True,
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R",
+            help="Fail if a graph's logits correlate less with the checkpoint's, on average; 0.5 if not given.",
+        ),
+    ] = None,
     think: Annotated[
         bool | None,
         typer.Option("--think/--no-think", help="What replies do by default; the chat template's choice if not given."),
@@ -50,6 +59,7 @@ def export_command(
 
     require("export", *_PACKAGES)
     from thinkport.export.cli_export import run_export
+    from thinkport.export.settings import MIN_AGREEMENT
 
     run_export(
         quiet=quiet,
@@ -61,6 +71,7 @@ def export_command(
         kv=kv,
         fuse=fuse,
         certificate=certificate,
+        min_agreement=MIN_AGREEMENT if min_agreement is None else min_agreement,
         enable_thinking=think,
         force=force,
     )

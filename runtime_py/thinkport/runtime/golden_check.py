@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from thinkport.runtime.goldens import Golden
 from thinkport.runtime.manifest import GoldenScore
-from thinkport.runtime.session import LaneSource, Logits
+from thinkport.runtime.session import Ids, LaneSource, Logits
 
 CHUNK = 16  # tokens a step, so that a short prompt too is prefilled over a past
 DECODED = 4  # tokens at a prompt's end that go one at a time
@@ -23,6 +23,8 @@ QUICK_PROMPTS = 4
 # more. Measured on int4 graphs: the recorded score is met within a tenth of these.
 _SLACK = 0.02
 _SHARE = 0.5
+_FLAT = 1e-6  # of the largest logit: nothing but rounding is left
+_NOT_NUMBERS = 1e9  # nats; infinity has no place in JSON
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +63,48 @@ def score(session: LaneSource, goldens: Sequence[Golden]) -> GoldenScore:
     Raises:
         ArtifactError: the graph fails.
     """
-    rows = [_compare(golden, at, row) for golden in goldens for at, row in enumerate(_rows(session, golden))]
-    if not all(np.isfinite(row).all() for row in rows):
-        return GoldenScore(rows=len(rows), correlation=float("-1"), kl=float("1e9"), top1=0.0)
-    correlation, kl, top1 = np.mean(np.array(rows), axis=0).tolist()
-    return GoldenScore(rows=len(rows), correlation=correlation, kl=kl, top1=top1)
+    scorer = Scorer()
+    for golden in goldens:
+        for at, row in enumerate(golden_rows(session, golden.ids, golden.rows)):
+            scorer.add(golden, at, row)
+    return scorer.score
+
+
+class Scorer:
+    """Gathers how a graph's logits agree with goldens, row by row."""
+
+    def __init__(self) -> None:
+        self._rows: list[NDArray[np.float64]] = []
+
+    def add(self, golden: Golden, at: int, found: Logits) -> None:
+        """Take a graph's logits (vocabulary,) at a golden's row number `at`."""
+        self._rows.append(_compare(golden, at, found))
+
+    @property
+    def score(self) -> GoldenScore:
+        """The means over what was added, at least one row; logits that are not numbers make the worst score."""
+        rows = np.array(self._rows)
+        if not np.isfinite(rows).all():
+            return GoldenScore(rows=len(rows), correlation=-1.0, kl=_NOT_NUMBERS, top1=0.0)
+        correlation, kl, top1 = rows.mean(axis=0).tolist()
+        return GoldenScore(rows=len(rows), correlation=correlation, kl=kl, top1=top1)
+
+
+def golden_rows(session: LaneSource, ids: Ids, rows: Ids) -> Iterator[Logits]:
+    """A graph's logits (vocabulary,) after the positions `rows` of a prompt, in order; each valid until the next.
+
+    The prompt goes the ways that the runtime has: prefill in chunks over a past, where the graph takes that, then
+    single tokens.
+
+    Raises:
+        ArtifactError: the graph fails.
+    """
+    lane = session.open_lane()
+    chunk = min(CHUNK, session.prefill_chunk) if session.several_tokens_over_past else len(ids)
+    for start, stop in steps(len(ids), chunk):
+        kept = [at for at in rows.tolist() if start <= at < stop]
+        logits = lane.step(ids[None, start:stop], keep=stop - kept[0] if kept else 1)[0]
+        yield from (logits[at - stop] for at in kept)
 
 
 def fault_of(found: GoldenScore, recorded: GoldenScore | None) -> str | None:
@@ -99,28 +138,18 @@ def steps(tokens: int, chunk: int) -> Iterator[tuple[int, int]]:
 
 
 def correlation(expected: Logits, found: Logits) -> float:
-    """Pearson's correlation of two vectors of logits; 1 where both are flat, 0 where one is."""
-    ours, theirs = (row.astype(np.float64) - row.mean(dtype=np.float64) for row in (expected, found))
-    lengths = np.linalg.norm(ours), np.linalg.norm(theirs)
-    flat = [
-        bool(length <= 1e-6 * max(1.0, float(np.abs(row).max())))
-        for length, row in zip(lengths, (expected, found), strict=True)
-    ]
-    if any(flat):
-        return float(all(flat))
-    return float(ours @ theirs / (lengths[0] * lengths[1]))
+    """Pearson's correlation of two vectors of logits; 1 where both are flat, 0 where only one is."""
+    ours, theirs = _centred(expected), _centred(found)
+    if ours is None or theirs is None:
+        return float(ours is theirs)
+    return float(ours @ theirs)
 
 
-def _rows(session: LaneSource, golden: Golden) -> Iterator[Logits]:
-    """The graph's logits (vocabulary,) at the golden's rows, each valid until the next."""
-    lane = session.open_lane()
-    wanted = set(golden.rows.tolist())
-    chunk = CHUNK if session.several_tokens_over_past else len(golden.ids)
-    for start, stop in steps(len(golden.ids), chunk):
-        kept = [at for at in range(start, stop) if at in wanted]
-        keep = stop - kept[0] if kept else 1
-        logits = lane.step(golden.ids[None, start:stop], keep=keep)[0]
-        yield from (logits[at - stop] for at in kept)
+def _centred(row: Logits) -> NDArray[np.float64] | None:
+    """A vector without its mean, of length 1; None if all of it is mean."""
+    centred = row.astype(np.float64) - row.mean(dtype=np.float64)
+    length = float(np.linalg.norm(centred))
+    return None if length <= _FLAT * float(np.abs(row).max(initial=0)) else centred / length
 
 
 def _compare(golden: Golden, at: int, found: Logits) -> NDArray[np.float64]:

@@ -84,10 +84,11 @@ class Model:
     ) -> Self:
         """Load an artifact folder.
 
-        `provider` is `auto`, a target of the artifact (`cpu`) or an ONNX Runtime provider; `auto` takes the best that is
-        installed, present and right: held against the artifact's goldens on its first use on this machine, of which
-        `provider_report` tells. `graph` names a graph file instead of the preferred one. `threads` defaults to the physical cores that the process may use. `verify`
-        computes every file's sha256 first; sizes are always compared. `thinking` is the default of every reply.
+        `provider` is `auto`, a target of the artifact (`cpu`), an ONNX Runtime provider, or a graph without its suffix
+        (`dml-plain`). `auto` takes the best that is installed, present and right, which is held against the artifact's
+        goldens on its first use on this machine; `provider_report` tells. `graph` names a graph file instead of the
+        preferred one. `threads` defaults to the physical cores that the process may use. `verify` computes every file's
+        sha256 first; sizes are always compared. `thinking` is the default of every reply.
         `prefix_cache_bytes` limits what is kept of system prompts and tools for other conversations; 0 keeps nothing.
 
         Raises:

@@ -57,8 +57,9 @@ def load_libraries(ort: ModuleType) -> str:
 def candidates(graphs: Sequence[Graph], provider: str, available: Sequence[str], version: str) -> list[Candidate]:
     """The graphs that `provider` names, the best first: those that run before those that can't.
 
-    `provider` is `auto`, a target as the manifest names it (`cpu`) or a provider's own name. Graphs are in ONNX
-    Runtime's own order of providers, which has accelerators before the CPU, then the manifest's.
+    `provider` is `auto`, a target as the manifest names it (`cpu`), a provider's own name, or a graph's file without
+    its suffix (`dml-plain`). Graphs are in ONNX Runtime's own order of providers, which has accelerators before the
+    CPU, then the manifest's: the best graph of a target stands first.
 
     Raises:
         InputError: `provider` names nothing in this artifact.
@@ -98,7 +99,8 @@ def refusal(
 
 
 def _is_named(graph: Graph, provider: str) -> bool:
-    return provider.casefold() in {graph.target.casefold(), graph.providers[0].casefold()}
+    names = (graph.target, graph.providers[0], graph.file.removesuffix(".onnx"))
+    return provider.casefold() in {name.casefold() for name in names}
 
 
 def _obstacle(graph: Graph, available: Sequence[str], version: str) -> str | None:

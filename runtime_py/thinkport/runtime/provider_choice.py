@@ -175,7 +175,7 @@ def _unneeded(candidate: Candidate) -> Attempt:
 
 
 def _warn_of(report: ProviderReport) -> None:
-    """Tell the user once a load where it is not what the machine should do best, or nobody knows whether it is right."""
+    """Tell the user where it is not the machine's best, or nobody knows whether it is right."""
     chosen = report.chosen
     unsure = chosen and chosen.outcome is Outcome.UNCHECKED and chosen.provider != CERTIFIED_ON
     if report.passed_over or unsure:

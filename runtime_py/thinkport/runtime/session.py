@@ -105,6 +105,7 @@ class Session:
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = threads or physical_cores() or 0
+        options.enable_mem_pattern = graph.memory_pattern
         try:
             # Without its fallback, which prints, runs on the CPU instead and tells nobody.
             self.inner = ort.InferenceSession(
@@ -144,6 +145,10 @@ class Session:
 
     def open_lane(self, batch: int = 1) -> "OrtLane":
         return OrtLane(self, batch)
+
+    def close(self) -> None:
+        """Let go of the graph and its files, whose lanes must be gone; ONNX Runtime frees them with its own object."""
+        self.inner = None
 
 
 def _check_started(graph: Graph, started: list[str]) -> None:

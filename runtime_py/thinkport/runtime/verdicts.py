@@ -6,7 +6,6 @@ run: a folder that can't be read or written remembers nothing.
 """
 
 import json
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -100,7 +99,7 @@ class Verdicts:
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             half.write_text(json.dumps({"key": asdict(key), "verdict": asdict(verdict)}, indent=1), encoding="utf-8")
-            os.replace(half, path)
+            half.replace(path)
 
     def forget(self, key: VerdictKey) -> None:
         """Take a verdict back, so that the graph is tried anew."""

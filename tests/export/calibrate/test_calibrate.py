@@ -37,7 +37,7 @@ def shape_of(checkpoint: Checkpoint) -> DecoderShape:
 
 
 def scales_of(checkpoint: Checkpoint) -> KvScales:
-    return calibrate(checkpoint, "qwen3", shape_of(checkpoint), advance=lambda _: None)
+    return calibrate(checkpoint, "qwen3", shape_of(checkpoint), advance=lambda _: None).kv_scales
 
 
 def changed(checkpoint: Checkpoint, folder: Path, change: Callable[[str, NDArray[Any]], NDArray[Any]]) -> Checkpoint:
@@ -119,7 +119,7 @@ def test_texts_are_few_tokens_the_same_each_time_and_not_the_certificates(checkp
         np.testing.assert_array_equal(first, second)
     assert sum(map(len, texts)) <= 5 * MOST_TOKENS + CHAT_TOKENS + RANDOM_TOKENS <= 512
     assert all(ids.min() >= 0 and ids.max() < VOCABULARY for ids in texts)
-    golden = {tuple(ids.tolist()) for ids in golden_prompts(checkpoint, VOCABULARY)}
+    golden = {tuple(prompt.ids.tolist()) for prompt in golden_prompts(checkpoint, VOCABULARY, 2048)}
     assert not golden & {tuple(ids.tolist()) for ids in texts}
 
 

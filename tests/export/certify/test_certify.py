@@ -1,4 +1,4 @@
-"""Certifying, the whole way: right graphs get their figures, a wrong one is told, an int4 one is only measured."""
+"""Certifying, the whole way: right graphs get their figures, wrong ones are refused."""
 
 import shutil
 from collections.abc import Callable
@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from thinkport.deploy.goldens import read_goldens
+import torch
+from safetensors.torch import load_file, save_file
 
 from thinkport.export.certify import certify, streamed_bytes
 from thinkport.export.certify.decoder import Qwen3Decoder
@@ -17,6 +18,7 @@ from thinkport.export.certify.streamed_weights import StreamedWeights
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.errors import CertificateError
 from thinkport.export.families import DecoderShape, family_of
+from thinkport.runtime.goldens import read_goldens
 from thinkport.runtime.manifest import Certificate, Figure, Graph, ModelShape, read_manifest
 
 
@@ -42,7 +44,7 @@ def parts(checkpoint: Checkpoint, folder: Path) -> tuple[Graph, ModelShape, Deco
 
 def certificate_of(checkpoint: Checkpoint, folder: Path) -> Certificate:
     graph, model, shape = parts(checkpoint, folder)
-    return certify(folder, graph, model, checkpoint, shape, advance=lambda _: None)
+    return certify(folder, [graph], model, checkpoint, shape, min_agreement=0.5, advance=lambda _: None)
 
 
 def figure_of(checkpoint: Checkpoint, folder: Path) -> Figure:
@@ -56,15 +58,44 @@ def test_a_float32_graph_says_what_the_checkpoint_says(
 ) -> None:
     figure = figure_of(checkpoint, artifact(precision="fp32", fuse=fuse))
     assert (figure.graph, figure.top1_agreement) == ("cpu.onnx", 1)
-    assert figure.tokens == sum(len(ids) for ids in golden_prompts(checkpoint, 320))
+    assert figure.tokens == sum(len(prompt.rows) for prompt in golden_prompts(checkpoint, 320, 256))
     assert figure.max_relative_error < 1e-5
-    assert figure.kl_mean < 1e-8
+    assert figure.kl_max < 1e-8
+    assert figure.correlation > 0.99999
+    assert figure.greedy_tokens == figure.greedy_asked == 48
+    assert figure.perplexity is not None
+    assert figure.perplexity.graph == pytest.approx(figure.perplexity.checkpoint, rel=1e-4)
 
 
-def test_an_int4_graph_is_measured_and_not_judged(checkpoint: Checkpoint, artifact: Callable[..., Path]) -> None:
+def test_an_int4_graph_has_figures_of_its_own(checkpoint: Checkpoint, artifact: Callable[..., Path]) -> None:
     figure = figure_of(checkpoint, artifact())
     assert figure.max_relative_error > 1e-3
-    assert 0 < figure.kl_mean <= figure.kl_p95
+    assert 0 < figure.kl_mean <= figure.kl_p95 <= figure.kl_max
+    assert 0.9 < figure.correlation < 1
+    assert figure.top1_agreement <= figure.top5_agreement
+    assert figure.quick_score.rows < figure.score.rows == figure.tokens
+
+
+def test_an_int4_graph_of_other_weights_is_refused(
+    make_checkpoint: Callable[..., Path], artifact: Callable[..., Path]
+) -> None:
+    other = make_checkpoint()
+    tensors = load_file(other / "model.safetensors")
+    shuffled = {name: t[torch.randperm(len(t))] for name, t in tensors.items()}
+    save_file(shuffled, other / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CertificateError, match=r"agrees with the checkpoint by .* expected at least 0.5"):
+        certificate_of(open_checkpoint(other), artifact())
+
+
+def test_a_checkpoint_of_zeros_passes(make_checkpoint: Callable[..., Path], exported: Callable[..., Path]) -> None:
+    folder = make_checkpoint()
+    tensors = load_file(folder / "model.safetensors")
+    save_file(
+        {name: torch.zeros_like(t) for name, t in tensors.items()}, folder / "model.safetensors", {"format": "pt"}
+    )
+    certificate = read_manifest(exported(folder, certificate=True)).certificate
+    assert certificate is not None
+    assert certificate.figures[0].correlation == 1
 
 
 def test_a_float32_graph_with_another_weight_is_refused(checkpoint: Checkpoint, artifact: Callable[..., Path]) -> None:
@@ -91,7 +122,7 @@ def test_a_family_without_a_reference_is_told_how_to_go_on(
     graph, model, shape = parts(checkpoint, folder)
     other = model.model_copy(update={"family": "other"})
     with pytest.raises(CertificateError, match="only qwen3: export with --no-certificate"):
-        certify(folder, graph, other, checkpoint, shape, advance=lambda _: None)
+        certify(folder, [graph], other, checkpoint, shape, min_agreement=0.5, advance=lambda _: None)
 
 
 def test_goldens_hold_the_checkpoints_own_likeliest_tokens(
@@ -100,8 +131,8 @@ def test_goldens_hold_the_checkpoints_own_likeliest_tokens(
     folder = artifact(precision="fp32")
     certificate = certificate_of(checkpoint, folder)
     goldens = read_goldens(folder / certificate.goldens)
-    assert sum(len(golden.ids) for golden in goldens) == certificate.figures[0].tokens
-    assert all(golden.top_ids.shape == (len(golden.ids), 16) for golden in goldens)
+    assert sum(len(golden.rows) for golden in goldens) == certificate.figures[0].tokens
+    assert all(golden.top_ids.shape == (len(golden.rows), 16) for golden in goldens)
     assert all((np.diff(golden.top_logprobs) <= 0).all() and golden.top_logprobs.max() < 0 for golden in goldens)
 
 
@@ -111,5 +142,6 @@ def test_progress_ends_where_it_was_said_to(make_checkpoint: Callable[..., Path]
     shape = family_of(checkpoint.config).shape(checkpoint.config)
     seen: list[int] = []
     decoder = Qwen3Decoder(StreamedWeights(checkpoint=checkpoint, advance=seen.append), shape)
-    reference_logits(decoder, shape.layers, golden_prompts(checkpoint, shape.vocab_size))
+    prompts = golden_prompts(checkpoint, shape.vocab_size, shape.context_length)
+    reference_logits(decoder, shape.layers, [prompt.ids for prompt in prompts])
     assert sum(seen) == streamed_bytes(checkpoint, shape)

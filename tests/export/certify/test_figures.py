@@ -5,17 +5,21 @@ import pytest
 
 from thinkport.export.certify.figures import Divergence, kl_divergence
 from thinkport.export.certify.reference import Logits
-from thinkport.runtime.manifest import Figure
+from thinkport.runtime.manifest import Figure, GoldenScore
 
 
 def rows(*values: list[float]) -> Logits:
     return np.array(values, np.float32)
 
 
-def figure_of(expected: Logits, found: Logits) -> Figure:
+SCORE = GoldenScore(rows=1, correlation=1.0, kl=0.0, top1=1.0)
+
+
+def figure_of(expected: Logits, found: Logits, following: list[int] | None = None) -> Figure:
     divergence = Divergence()
-    divergence.add(expected, found)
-    return divergence.figure("cpu.onnx")
+    for at, (row, other) in enumerate(zip(expected, found, strict=True)):
+        divergence.add(row, other, None if following is None else following[at])
+    return divergence.figure("cpu.onnx", score=SCORE, quick_score=SCORE)
 
 
 def test_the_same_logits_diverge_by_nothing() -> None:
@@ -50,13 +54,31 @@ def test_agreement_is_the_share_of_tokens_with_the_same_likeliest_id() -> None:
     assert figure.top1_agreement == 0.75
 
 
-def test_what_is_added_in_pieces_counts_as_one() -> None:
-    rng = np.random.default_rng(0)
-    expected, found = rng.standard_normal((2, 6, 30)).astype(np.float32)
-    pieces = Divergence()
-    pieces.add(expected[:4], found[:4])
-    pieces.add(expected[4:], found[4:])
-    assert pieces.figure("cpu.onnx") == figure_of(expected, found)
+def test_top5_agreement_asks_whether_the_likeliest_id_is_among_five() -> None:
+    expected = rows([9, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 9])
+    found = rows([3, 7, 6, 5, 4, 0, 0], [7, 6, 5, 4, 3, 2, 1])
+    assert figure_of(expected, found).top5_agreement == 0.5
+
+
+def test_the_largest_divergence_is_that_of_the_worst_token() -> None:
+    figure = figure_of(rows([0, 0], [2000, 0]), rows([0, 0], [0, 2000]))
+    assert figure.kl_max == pytest.approx(2000)
+    assert figure.kl_mean == pytest.approx(1000)
+
+
+def test_perplexity_is_that_of_the_tokens_that_followed() -> None:
+    expected, found = np.log([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]]), np.log([[0.25, 0.25, 0.5], [0.25, 0.25, 0.5]])
+    perplexity = figure_of(expected.astype(np.float32), found.astype(np.float32), [0, 1]).perplexity
+    assert perplexity is not None
+    assert perplexity.tokens == 2
+    assert perplexity.checkpoint == pytest.approx(2)
+    assert perplexity.graph == pytest.approx(4)
+    assert figure_of(rows([1, 0]), rows([1, 0])).perplexity is None
+
+
+def test_correlation_is_the_mean_over_tokens() -> None:
+    figure = figure_of(rows([1, 2, 3], [1, 2, 3]), rows([2, 4, 6], [3, 2, 1]))
+    assert figure.correlation == pytest.approx(0)
 
 
 def test_logits_that_are_all_zero_have_no_largest_one_and_no_error() -> None:

@@ -1,63 +1,71 @@
-"""Certifying: an artifact's graph against its checkpoint, on prompts that travel with the artifact.
+"""Certifying: an artifact's graphs against its checkpoint, on prompts that travel with the artifact.
 
-Knows the order of the steps. The checkpoint is computed and let go of before the graph is loaded.
+Knows the order of the steps. Graphs are asked what they would say, one at a time; then the checkpoint is computed once
+over all of it and let go of; then each graph is loaded again and measured.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 
-import numpy as np
-
+from thinkport.export.certify import greedy
+from thinkport.export.certify.cpu_form import on_cpu
 from thinkport.export.certify.decoder import DECODERS, Decoder
 from thinkport.export.certify.figures import Divergence
-from thinkport.export.certify.goldens import GOLDENS, golden, write_goldens
+from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
 from thinkport.export.certify.graph_file import is_exact
-from thinkport.export.certify.graph_logits import graph_logits, open_session
-from thinkport.export.certify.prompts import golden_prompts
-from thinkport.export.certify.reference import reference_logits
+from thinkport.export.certify.prompts import GREEDY, Prompt, golden_prompts
+from thinkport.export.certify.reference import Ids, Logits, reference_logits
 from thinkport.export.certify.streamed_weights import StreamedWeights
+from thinkport.export.certify.verdict import check_agreement, check_exact, check_finite
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import CertificateError
 from thinkport.export.families import DecoderShape
+from thinkport.runtime.golden_check import Scorer, golden_rows, quick
+from thinkport.runtime.goldens import Golden
 from thinkport.runtime.manifest import Certificate, Figure, Graph, ModelShape
-
-EXACT = 1e-3  # of the largest logit: ten times what a right float32 graph needs, far below what a wrong one shows
 
 
 def certify(
     folder: Path,
-    graph: Graph,
+    graphs: Sequence[Graph],
     model: ModelShape,
     checkpoint: Checkpoint,
     shape: DecoderShape,
     *,
+    min_agreement: float,
     advance: Callable[[int], None],
 ) -> Certificate:
-    """Measure `folder`'s graph against the checkpoint in float32, and write `goldens.safetensors` beside it.
+    """Measure `folder`'s graphs against the checkpoint in float32, and write `goldens.safetensors` beside them.
 
-    A quantized graph is measured and not judged. `advance` is told the bytes of weights done, `streamed_bytes` in all.
+    `advance` is told the bytes of weights done, `streamed_bytes` in all.
 
     Raises:
-        CertificateError: a graph of plain float32 weights computes something else than the checkpoint, a graph gives
-            NaN or infinity, the family has no reference, or the graph would not fit into memory.
+        CertificateError: a graph of plain float32 weights computes something else than the checkpoint, a rounded one
+            agrees less than `min_agreement` (mean correlation of logits), a graph gives NaN or infinity, or the family
+            has no reference.
         CheckpointError: the checkpoint can't be read.
-        ArtifactError: the installed ONNX Runtime can't run the graph.
+        ArtifactError: the installed ONNX Runtime can't run a graph.
     """
     decoder = _decoder(model.family, StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
-    prompts = golden_prompts(checkpoint, shape.vocab_size)
-    expected = reference_logits(decoder, shape.layers, prompts)
-    session = open_session(folder, graph, model)
-    divergence = Divergence()
-    for ids, rows in zip(prompts, expected, strict=True):
-        for start, found in graph_logits(session, ids):
-            _check_finite(graph, start, found)
-            divergence.add(rows[start : start + len(found)], found)
-    figure = divergence.figure(graph.file)
-    if is_exact(folder, graph):
-        _check_exact(figure)
-    write_goldens(folder / GOLDENS, [golden(ids, rows) for ids, rows in zip(prompts, expected, strict=True)])
-    return Certificate(goldens=GOLDENS, figures=[figure])
+    prompts = golden_prompts(checkpoint, shape.vocab_size, shape.context_length)
+    said = [_said(folder, graph, model, prompts) for graph in graphs]
+    expected, chosen = _reference(decoder, shape.layers, prompts, said)
+    sample = sample_ids(shape.vocab_size)
+    goldens = [golden(prompt, rows, sample) for prompt, rows in zip(prompts, expected, strict=True)]
+    figures = []
+    for graph, texts, rows in zip(graphs, said, chosen, strict=True):
+        common = sum(greedy.in_common(text, row) for text, row in zip(texts, rows, strict=True))
+        figure = _figure(folder, graph, model, prompts, expected, goldens).model_copy(
+            update={"greedy_tokens": common, "greedy_asked": greedy.TOKENS * len(texts)}
+        )
+        if is_exact(folder, graph):
+            check_exact(figure)
+        check_agreement(figure, min_agreement)
+        figures.append(figure)
+    write_goldens(folder / GOLDENS, goldens)
+    return Certificate(goldens=GOLDENS, figures=figures)
 
 
 def streamed_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
@@ -67,6 +75,51 @@ def streamed_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
     return 4 * (math.prod(table) + sum(math.prod(entry.shape) for entry in matrices))
 
 
+def _said(folder: Path, graph: Graph, model: ModelShape, prompts: Sequence[Prompt]) -> list[Ids]:
+    """The prompts that are continued, as the graph continues them."""
+    with on_cpu(folder, graph, model) as (session, _):
+        return [greedy.continued(session, prompt.ids) for prompt in prompts if prompt.name[3:] in GREEDY]
+
+
+def _reference(
+    decoder: Decoder, layers: int, prompts: Sequence[Prompt], said: Sequence[Sequence[Ids]]
+) -> tuple[list[Logits], list[Sequence[Logits]]]:
+    """The checkpoint's logits at the prompts' rows, and for each graph before every token that it said."""
+    texts = list(chain.from_iterable(said))
+    ids = [prompt.ids for prompt in prompts] + texts
+    rows = [prompt.rows for prompt in prompts] + [greedy.rows_before(text) for text in texts]
+    logits = reference_logits(decoder, layers, ids, rows)
+    asked, answered = logits[: len(prompts)], iter(logits[len(prompts) :])
+    return asked, [[next(answered) for _ in texts_of_one] for texts_of_one in said]
+
+
+def _figure(
+    folder: Path,
+    graph: Graph,
+    model: ModelShape,
+    prompts: Sequence[Prompt],
+    expected: Sequence[Logits],
+    goldens: Sequence[Golden],
+) -> Figure:
+    divergence, scorer, quick_scorer = Divergence(), Scorer(), Scorer()
+    quick_names = {entry.name for entry in quick(goldens)}
+    with on_cpu(folder, graph, model) as (session, changed):
+        for prompt, rows, entry in zip(prompts, expected, goldens, strict=True):
+            for at, found in enumerate(golden_rows(session, prompt.ids, prompt.rows)):
+                check_finite(graph, prompt.name, found)
+                divergence.add(rows[at], found, _following(prompt, at))
+                scorer.add(entry, at, found)
+                if entry.name in quick_names:
+                    quick_scorer.add(entry, at, found)
+    return divergence.figure(graph.file, changed, score=scorer.score, quick_score=quick_scorer.score)
+
+
+def _following(prompt: Prompt, at: int) -> int | None:
+    """The token after a row of a text: what perplexity is of."""
+    position = int(prompt.rows[at]) + 1
+    return int(prompt.ids[position]) if prompt.is_text and position < len(prompt.ids) else None
+
+
 def _decoder(family: str, weights: StreamedWeights, shape: DecoderShape) -> Decoder:
     if family not in DECODERS:
         raise CertificateError(
@@ -74,19 +127,3 @@ def _decoder(family: str, weights: StreamedWeights, shape: DecoderShape) -> Deco
             "export with --no-certificate"
         )
     return DECODERS[family](weights, shape)
-
-
-def _check_finite(graph: Graph, start: int, found: np.ndarray) -> None:
-    if not np.isfinite(found).all():
-        raise CertificateError(
-            f"{graph.file} gives logits that are not numbers, after token {start} of a prompt or soon after: "
-            "the graph is wrong; report it with the checkpoint's name"
-        )
-
-
-def _check_exact(figure: Figure) -> None:
-    if figure.max_relative_error > EXACT:
-        raise CertificateError(
-            f"{figure.graph} is off by {figure.max_relative_error:.1e} of the largest logit, expected at most "
-            f"{EXACT:.0e} of float32 weights: the graph is wrong; report it with the checkpoint's name"
-        )

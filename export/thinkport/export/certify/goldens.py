@@ -1,4 +1,4 @@
-"""Writes `goldens.safetensors`: the checkpoint's likeliest next tokens over the prompts. thinkport.deploy reads it."""
+"""Writes `goldens.safetensors`: the checkpoint's likeliest next tokens over the prompts. The runtime reads it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,20 +6,35 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
-from thinkport.deploy.goldens import FORMAT, Golden
 
 from thinkport.export.certify.figures import log_probabilities
+from thinkport.export.certify.prompts import Prompt
 from thinkport.export.certify.reference import Ids, Logits
+from thinkport.runtime.goldens import FORMAT, SAMPLE, Golden
 
 GOLDENS = "goldens.safetensors"
 TOP = 16
+SAMPLED = 64
 _METADATA = {"format": FORMAT}  # one key: safetensors writes several in any order, and a file should not depend on it
 
 
-def golden(ids: Ids, logits: Logits) -> Golden:
-    """The likeliest next tokens over a prompt; logits (tokens, vocabulary)."""
+def sample_ids(vocab_size: int) -> Ids:
+    """The ids whose logits goldens keep: the same for every prompt, spread over the vocabulary."""
+    return np.sort(np.random.default_rng(0).permutation(vocab_size)[:SAMPLED]).astype(np.int64)
+
+
+def golden(prompt: Prompt, logits: Logits, sample: Ids) -> Golden:
+    """What a checkpoint says after the prompt's rows; logits (rows, vocabulary)."""
     top = [_top(row) for row in logits]
-    return Golden(ids=ids, top_ids=np.stack([t[0] for t in top]), top_logprobs=np.stack([t[1] for t in top]))
+    return Golden(
+        name=prompt.name,
+        ids=prompt.ids,
+        rows=prompt.rows,
+        top_ids=np.stack([ids for ids, _ in top]),
+        top_logprobs=np.stack([logprobs for _, logprobs in top]),
+        sample_ids=sample,
+        sample_logits=logits[:, sample],
+    )
 
 
 def write_goldens(path: Path, goldens: Sequence[Golden]) -> None:
@@ -28,11 +43,10 @@ def write_goldens(path: Path, goldens: Sequence[Golden]) -> None:
     Raises:
         OSError: it can't be written.
     """
-    tensors: dict[str, NDArray[np.generic]] = {}
-    for number, entry in enumerate(goldens):
-        tensors[f"{number}.ids"] = entry.ids
-        tensors[f"{number}.top_ids"] = entry.top_ids
-        tensors[f"{number}.top_logprobs"] = entry.top_logprobs
+    tensors: dict[str, NDArray[np.generic]] = {SAMPLE: goldens[0].sample_ids}
+    for entry in goldens:
+        for part in ("ids", "rows", "top_ids", "top_logprobs", "sample_logits"):
+            tensors[f"{entry.name}.{part}"] = np.ascontiguousarray(getattr(entry, part))
     path.write_bytes(save(tensors, _METADATA))  # save_file would keep it from everyone but its owner
 
 

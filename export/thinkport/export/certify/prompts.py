@@ -1,7 +1,11 @@
-"""What an artifact is asked when it is certified: short chats in the checkpoint's own words, and ids at random.
+"""What an artifact is asked when it is certified: texts in several languages, code, mathematics, chats of both thinking
+modes, a long context, and ids at random.
 
-Made without a network and the same each time. Few tokens, since logits of all of them are held at once.
+Made without a network and the same each time; other texts than the ones that the KV cache and the rounding are
+calibrated on. Few tokens, since logits of all rows are held at once.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,12 +14,30 @@ from thinkport.export.certify.reference import Ids
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.runtime.template import Message
 
-MOST_TOKENS = 48  # of one prompt: four of them times 151,936 logits are 117 MB
+MOST_TOKENS = 40  # of a prompt, the long one aside
+LONG_TOKENS = 400
+LONG_ROWS = 24  # at the end of the long one
+GREEDY = ("chat-thinking", "chat-answering")  # the prompts that are continued, as a user's would be
 
-_CHATS: tuple[tuple[bool, list[Message]], ...] = (
-    (True, [{"role": "user", "content": "How many letters r are in the word strawberry?"}]),
-    (False, [{"role": "user", "content": "What is 4817 + 2596?"}]),
-    (
+_TEXTS = {
+    "english": "The baker opened her shop before sunrise, swept the step, and set the first loaves in the window to "
+    "cool while the street was still empty and the lamps were going out one after another.",
+    "german": "Als der Zug endlich hielt, stiegen nur drei Leute aus: ein Junge mit einem Koffer, eine Lehrerin und "
+    "ein alter Mann, der niemanden erwartete und doch lange am Gleis stehen blieb.",
+    "spanish": "Cada domingo mi abuela preparaba chocolate, y los vecinos subían con una silla propia porque en la "
+    "cocina nunca había sitio para todos.",
+    "chinese": "雨停以后，孩子们跑到河边放纸船。最小的那只走得最远，一直漂到桥下，谁也追不上它。",
+    "arabic": "في المساء جلس الجيران أمام البيت وتحدثوا عن الحصاد والمطر حتى نام الأطفال.",
+    "russian": "Зимой почтальон ходил на лыжах, и собаки узнавали его ещё за рекой по скрипу снега.",
+    "code": "class Queue:\n    def __init__(self, size: int) -> None:\n        self._items: list[int] = []\n"
+    "        self._size = size\n\n    def push(self, item: int) -> bool:\n        if len(self._items) == self._size:\n",
+    "mathematics": "The sum of the first n odd numbers is n^2: 1 + 3 + 5 + 7 = 16 = 4^2. For n = 12 it is 144. "
+    "If \\int_0^a x^2 dx = 9, then a^3 = 27 and a = 3.",
+}
+_CHATS: dict[str, tuple[bool, list[Message]]] = {
+    "chat-thinking": (True, [{"role": "user", "content": "How many letters r are in the word strawberry?"}]),
+    "chat-answering": (False, [{"role": "user", "content": "What is 4817 + 2596?"}]),
+    "chat-turns": (
         False,
         [
             {"role": "user", "content": "Name a city by the sea."},
@@ -23,16 +45,47 @@ _CHATS: tuple[tuple[bool, list[Message]], ...] = (
             {"role": "user", "content": "In which country is it?"},
         ],
     ),
-)
+}
 
 
-def golden_prompts(checkpoint: Checkpoint, vocab_size: int) -> list[Ids]:
-    """Ids of the prompts, each at most `MOST_TOKENS` long.
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """A prompt's ids (tokens,) and the positions (rows,) at which it is compared; `is_text`: its tokens follow."""
+
+    name: str
+    ids: Ids
+    rows: Ids
+    is_text: bool = False
+
+
+def golden_prompts(checkpoint: Checkpoint, vocab_size: int, context_length: int) -> list[Prompt]:
+    """The prompts, short chats first: they are what a quick check takes.
 
     Raises:
         ThinkportError: the tokenizer or the chat template can't be used, or they don't fit the model.
     """
     encoder = Encoder(checkpoint, vocab_size)
-    chats = [encoder.chat(messages, thinking=thinking) for thinking, messages in _CHATS]
-    random_ids = np.random.default_rng(0).integers(0, vocab_size, MOST_TOKENS)
-    return [*(ids[:MOST_TOKENS] for ids in chats), random_ids]
+    prompts = [
+        (name, encoder.chat(messages, thinking=thinking), MOST_TOKENS, MOST_TOKENS)
+        for name, (thinking, messages) in _CHATS.items()
+    ]
+    prompts.append(("random", np.random.default_rng(0).integers(0, vocab_size, MOST_TOKENS), MOST_TOKENS, MOST_TOKENS))
+    prompts += [(name, encoder.text(text), MOST_TOKENS, MOST_TOKENS) for name, text in _TEXTS.items()]
+    prompts.append(("long", encoder.text(_diary()), min(LONG_TOKENS, context_length // 2), LONG_ROWS))
+    return [
+        _prompt(f"{number:02}-{name}", ids[:most], kept, is_text=name in _TEXTS)
+        for number, (name, ids, most, kept) in enumerate(prompts)
+    ]
+
+
+def _prompt(name: str, ids: Ids, kept: int, *, is_text: bool) -> Prompt:
+    return Prompt(name=name, ids=ids, rows=np.arange(max(0, len(ids) - kept), len(ids)), is_text=is_text)
+
+
+def _diary() -> str:
+    """A text longer than any tokenizer makes `LONG_TOKENS` of, whose end can be told from its beginning."""
+    days = (
+        f"Day {day}: the station measured {day * 37 % 23} millimetres of rain and a wind of {day * 53 % 31} knots. "
+        for day in range(1, LONG_TOKENS // 10)
+    )
+    return "".join(days)

@@ -1,0 +1,42 @@
+"""Holds an artifact's graphs against a target's kernels. Knows the manifest; what a kernel is lies in `kernels`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from thinkport.deploy.kernels import KernelReport, check
+from thinkport.deploy.kernels.kernel_list import kernel_list
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.manifest import Graph, Manifest, read_manifest
+
+
+def check_graphs(folder: Path, target: str, *, graph: str | None = None) -> Mapping[str, KernelReport]:
+    """What each graph's nodes would do on a target, by file name.
+
+    Without `graph`, the artifact's graphs for that target, or all of them where it has none. A graph for the target is
+    held against the oldest ONNX Runtime that the artifact says it runs on, another one against the target's oldest.
+
+    Raises:
+        ArtifactError: no artifact, or no graph there.
+        InputError: a target without a kernel list, or a graph that the artifact does not list.
+    """
+    kernel_list(target)
+    manifest = read_manifest(folder)
+    chosen = [_named(manifest, graph)] if graph is not None else _for_target(manifest, target)
+    return {
+        entry.file: check(
+            folder / entry.file, target, version=entry.onnxruntime_floor if entry.target == target else None
+        )
+        for entry in chosen
+    }
+
+
+def _for_target(manifest: Manifest, target: str) -> list[Graph]:
+    return [entry for entry in manifest.graphs if entry.target == target] or list(manifest.graphs)
+
+
+def _named(manifest: Manifest, file: str) -> Graph:
+    for entry in manifest.graphs:
+        if entry.file == file:
+            return entry
+    listed = ", ".join(entry.file for entry in manifest.graphs)
+    raise InputError(f"the artifact lists no graph {file!r}, expected one of: {listed}")

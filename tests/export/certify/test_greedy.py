@@ -1,0 +1,51 @@
+"""Greedy continuations, and how long two models agree on them."""
+
+import numpy as np
+import pytest
+
+from thinkport.export.certify.greedy import continued, in_common, rows_before
+from thinkport.runtime.kv_snapshot import KvSnapshot
+from thinkport.runtime.session import Ids, Logits
+
+
+class NextOne:
+    """After a token comes the one above it."""
+
+    vocab_size, context_length, prefill_chunk, ragged_batches, kv_layout = 100, 1000, 128, True, "none"
+    batch, length = 1, 0
+
+    def __init__(self, *, several_tokens_over_past: bool = True) -> None:
+        self.several_tokens_over_past = several_tokens_over_past
+        self.taken: list[int] = []
+
+    def open_lane(self, batch: int = 1) -> "NextOne":
+        return self
+
+    def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
+        self.taken.append(ids.shape[1])
+        return np.eye(self.vocab_size, dtype=np.float32)[(ids + 1) % self.vocab_size][:, -keep:]
+
+    def trim(self, length: int) -> None:
+        raise AssertionError("nothing is to be forgotten")
+
+    def read(self, length: int) -> KvSnapshot:
+        raise AssertionError("nothing is to be copied")
+
+    def write(self, snapshot: KvSnapshot) -> None:
+        raise AssertionError("nothing is to be copied")
+
+
+@pytest.mark.parametrize(("several", "taken"), [(True, [16, 4, 1, 1]), (False, [20, 1, 1])])
+def test_a_prompt_is_continued_by_the_likeliest_tokens(several: bool, taken: list[int]) -> None:
+    session = NextOne(several_tokens_over_past=several)
+    assert continued(session, np.arange(20), 3).tolist() == [*range(20), 20, 21, 22]
+    assert session.taken == taken
+
+
+def test_rows_before_are_those_that_the_tokens_were_chosen_after() -> None:
+    assert rows_before(np.arange(10), 3).tolist() == [6, 7, 8]
+
+
+@pytest.mark.parametrize(("chosen", "common"), [([7, 8, 9], 3), ([7, 8, 0], 2), ([0, 8, 9], 0), ([7, 0, 9], 1)])
+def test_tokens_are_in_common_up_to_the_first_difference(chosen: list[int], common: int) -> None:
+    assert in_common(np.arange(10), np.eye(10, dtype=np.float32)[chosen]) == common
