@@ -3,6 +3,7 @@
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,8 @@ def write_goldens(path: Path) -> np.ndarray:
         "00.top_logprobs": np.stack([logprobs[top]] * 2),
         "00.sample_logits": np.stack([logits[ids]] * 2),
     }
-    header, blob = {"__metadata__": {"format": FORMAT}}, b""
+    header: dict[str, Any] = {"__metadata__": {"format": FORMAT}}
+    blob = b""
     for name, value in tensors.items():
         raw = value.tobytes()
         kind = "F32" if value.dtype == np.float32 else "I64"
@@ -85,7 +87,10 @@ class Bench:
     def __init__(self, folder: Path, build: OrtBuild = DIRECTML, *, certified: bool = True):
         self.folder = folder
         self.right = write_goldens(folder / "goldens.safetensors")
-        self.rows, self.load_faults, self.step_faults, self.opened = {}, {}, {}, []
+        self.rows: dict[str, np.ndarray] = {}
+        self.load_faults: dict[str, Exception] = {}
+        self.step_faults: dict[str, BaseException] = {}
+        self.opened: list[str] = []
         sample = Manifest.model_validate_json(SAMPLE.read_text(encoding="utf-8"))
         certificate = Certificate(goldens="goldens.safetensors", figures=[]) if certified else None
         self.manifest = sample.model_copy(update={"graphs": GRAPHS, "certificate": certificate})
@@ -93,7 +98,7 @@ class Bench:
         self.verdicts = Verdicts(folder / "verdicts")
         self.machine = Machine(build=build, devices=[GPU], verdicts=self.verdicts)
 
-    def open(self, one: Graph) -> MadeUpSession:
+    def open(self, one: Graph) -> Any:
         self.opened.append(one.file)
         if one.file in self.load_faults:
             raise self.load_faults[one.file]
@@ -179,7 +184,7 @@ def test_a_check_that_ends_the_process_is_known_of_at_the_next_start(bench: Benc
 
 
 def test_a_user_who_stops_a_check_leaves_no_verdict(bench: Bench) -> None:
-    bench.step_faults = {"dml.onnx": KeyboardInterrupt()}  # type: ignore[dict-item]
+    bench.step_faults = {"dml.onnx": KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
         bench.report()
     assert bench.verdicts.read(bench.choice.key(GRAPHS[2])) == Verdict()
