@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add this part's verbs to the console command."""
     app.command("inspect")(inspect)
+    app.command("doctor")(doctor)
     app.command("eval")(eval_command)
 
 
@@ -64,6 +65,29 @@ def _inspect_kernels(console: "Console", artifact: Path, target: str, graph: str
         show_kernels(console, reports)
     if any(report.leaving for report in reports.values()):
         raise typer.Exit(1)
+
+
+def doctor(
+    artifact: Annotated[
+        Path | None, typer.Argument(help="An artifact whose graphs are tried on this machine.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+) -> None:
+    """Examine this machine, and an artifact on it: what runs, what is right, how fast, and what to do.
+
+    Ends with 0 where nothing has to be done, 1 after a warning, 2 after an error.
+    """
+    from rich.console import Console
+
+    from thinkport.deploy.doctor import examine
+    from thinkport.deploy.doctor.view import show
+
+    found = examine(artifact)
+    if as_json:
+        sys.stdout.write(json.dumps(found.as_json(), indent=2) + "\n")
+    else:
+        show(Console(highlight=False, markup=False), found)
+    raise typer.Exit(found.exit_code)
 
 
 def eval_command(

@@ -8,12 +8,14 @@ from thinkport.runtime.errors import (
     GreedyThinkingWarning,
     InputError,
     MissingExtraError,
+    ProviderWarning,
     ThinkportError,
     ThinkportWarning,
 )
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
 from thinkport.runtime.manifest import Manifest
 from thinkport.runtime.model import Model
+from thinkport.runtime.provider_report import Attempt, Outcome, ProviderReport
 from thinkport.runtime.reply import Reply
 from thinkport.runtime.response_format import Choice, JsonSchema, Regex, ResponseFormat
 from thinkport.runtime.sampling import Sampler, SamplingSettings
@@ -22,6 +24,7 @@ from thinkport.runtime.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
 __all__ = [
     "AnswerPiece",
     "ArtifactError",
+    "Attempt",
     "CacheWarning",
     "Chat",
     "Choice",
@@ -37,6 +40,9 @@ __all__ = [
     "MissingExtraError",
     "Model",
     "Origin",
+    "Outcome",
+    "ProviderReport",
+    "ProviderWarning",
     "Regex",
     "Reply",
     "ResponseFormat",

@@ -39,3 +39,7 @@ class GreedyThinkingWarning(ThinkportWarning):
 
 class CacheWarning(ThinkportWarning):
     """The cache of what this machine derived can't be read or written; everything works without it."""
+
+
+class ProviderWarning(ThinkportWarning):
+    """A model runs on another provider or graph than the machine's best, or on one that could not be checked."""

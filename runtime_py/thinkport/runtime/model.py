@@ -17,11 +17,14 @@ from thinkport.runtime.held_sequence import common_prefix
 from thinkport.runtime.machine_cache import MachineCache, user_cache_folder
 from thinkport.runtime.manifest import Graph, Manifest, check_files, fingerprint, read_manifest
 from thinkport.runtime.messages import checked
-from thinkport.runtime.ort import AUTO, choose_graph, import_onnxruntime
+from thinkport.runtime.ort import AUTO, import_onnxruntime, load_libraries
+from thinkport.runtime.ort_build import build_of
 from thinkport.runtime.pace import Pace
 from thinkport.runtime.packed_weights import PackedWeights
 from thinkport.runtime.prefix_cache import PrefixCache
 from thinkport.runtime.prompt import Tools, encode_messages
+from thinkport.runtime.provider_choice import Machine, ProviderChoice
+from thinkport.runtime.provider_report import ProviderReport
 from thinkport.runtime.reply import Reply, ReplyRun
 from thinkport.runtime.reply_memory import KnownReply, ReplyMemory
 from thinkport.runtime.reply_request import OnEnd, ReplyRequest, Sampling, begin_reply
@@ -54,11 +57,14 @@ class Model:
         drafts: bool = True,
         artifact: str = "",
         graph: str = "",
+        provider_report: ProviderReport | None = None,
     ):
         """Put a model together from its parts; `Model.load` is the way from an artifact.
 
         `artifact` and `graph` are the artifact's fingerprint and the graph's file, which saved KV caches belong to.
+        `provider_report` says on which provider it runs and why.
         """
+        self.provider_report = provider_report or ProviderReport(asked=AUTO, build="none")
         self.manifest, self.tokenizer, self.template = manifest, tokenizer, template
         self.grammars = Grammars(tokenizer, vocab_size=session.vocab_size, stop_ids=manifest.stop_ids)
         self.kv_source = KvSource(artifact=artifact, graph=graph, layout=session.kv_layout)
@@ -87,9 +93,11 @@ class Model:
     ) -> Self:
         """Load an artifact folder.
 
-        `provider` is `auto`, a target of the artifact (`cpu`) or an ONNX Runtime provider; `graph` names a graph file
-        instead of the preferred one. `threads` defaults to the physical cores that the process may use. `verify`
-        computes every file's sha256 first; sizes are always compared. `thinking` is the default of every reply.
+        `provider` is `auto`, a target of the artifact (`cpu`), an ONNX Runtime provider, or a graph without its suffix
+        (`dml-plain`). `auto` takes the best that is installed, present and right, which is held against the artifact's
+        goldens on its first use on this machine; `provider_report` tells. `graph` names a graph file instead of the
+        preferred one. `threads` defaults to the physical cores that the process may use. `verify` computes every file's
+        sha256 first; sizes are always compared. `thinking` is the default of every reply.
         `prefix_cache_bytes` limits what is kept of system prompts and tools for other conversations; 0 keeps nothing.
         `cache_dir` is where this machine keeps weights as its CPU wants them, so that later loads take less time and
         memory; `auto` is the user's cache folder, None keeps nothing.
@@ -99,7 +107,7 @@ class Model:
         Raises:
             ArtifactError: the folder is not a whole artifact, or nothing in it runs with the installed ONNX Runtime.
             MissingExtraError: no ONNX Runtime is installed.
-            InputError: an unknown provider, graph or number of threads.
+            InputError: an unknown graph or number of threads, or a provider that can't be had, with the reason.
         """
         folder = Path(path)
         manifest = read_manifest(folder)
@@ -108,24 +116,28 @@ class Model:
             raise InputError(f"threads is {threads}, expected 1 or more, or nothing for all physical cores")
         graphs = _graphs_named(manifest.graphs, graph)
         ort = import_onnxruntime("cpu" if provider == AUTO else graphs[0].target)
-        chosen = choose_graph(graphs, provider, ort.get_available_providers(), ort.__version__)
         artifact = fingerprint(folder)
         packed = _packed_weights(cache_dir, artifact, manifest)
+        machine = Machine.here(build_of(ort), missing=load_libraries(ort))
+        choice = ProviderChoice(
+            folder, manifest, machine, lambda one: Session(ort, folder, one, manifest.model, threads, packed)
+        )
         with ThreadPoolExecutor(1) as beside:  # ONNX Runtime loads outside of Python's lock, the tokenizer inside
-            loading = beside.submit(Session, ort, folder, chosen, manifest.model, threads, packed)
+            choosing = beside.submit(choice.choose, graphs, provider)
             tokenizer = Tokenizer.from_file(folder / manifest.tokenizer)
             template = ChatTemplate.from_file(folder / manifest.chat_template, manifest.special_tokens)
-            session = loading.result()
+            chosen = choosing.result()
         return cls(
             manifest,
             tokenizer,
             template,
-            session,
+            chosen.session,
             thinking=thinking,
             prefix_cache_bytes=prefix_cache_bytes,
             drafts=drafts,
             artifact=artifact,
-            graph=chosen.file,
+            graph=chosen.graph.file,
+            provider_report=chosen.report,
         )
 
     @property

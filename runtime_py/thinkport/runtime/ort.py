@@ -1,17 +1,29 @@
-"""The door to ONNX Runtime: imports it, and picks the graph of an artifact that the installed build can run.
+"""The door to ONNX Runtime: imports it, and ranks an artifact's graphs by what the installed build can run.
 
 Knows the manifest's graphs and what the installed ONNX Runtime offers; holds no table of targets.
 """
 
+import io
 import os
 import re
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
-from thinkport.runtime.errors import ArtifactError, InputError, MissingExtraError
+from thinkport.runtime.errors import ArtifactError, InputError, MissingExtraError, ThinkportError
 from thinkport.runtime.manifest import Graph
 
 AUTO = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A graph that may be asked for; `obstacle` says why the installed build can't run it, None where it can."""
+
+    graph: Graph
+    obstacle: str | None
 
 
 def import_onnxruntime(extra: str = "cpu") -> ModuleType:
@@ -29,30 +41,60 @@ def import_onnxruntime(extra: str = "cpu") -> ModuleType:
         ) from error
 
 
-def choose_graph(graphs: list[Graph], provider: str, available: list[str], version: str) -> Graph:
-    """The graph to run: its first provider must be `available` and its floor at most `version`.
+def load_libraries(ort: ModuleType) -> str:
+    """Load what a build's accelerators need of the libraries that pip installed; returns what was missing, in a line.
+
+    A build finds CUDA's libraries of the system by itself; those that came as packages it has to be told to load.
+    """
+    if not getattr(ort, "cuda_version", ""):
+        return ""
+    told = io.StringIO()
+    with redirect_stdout(told):
+        ort.preload_dlls()
+    return "; ".join(line.strip() for line in told.getvalue().splitlines() if "Failed to load" in line)
+
+
+def candidates(graphs: Sequence[Graph], provider: str, available: Sequence[str], version: str) -> list[Candidate]:
+    """The graphs that `provider` names, the best first: those that run before those that can't.
 
     `provider` is `auto`, a target as the manifest names it (`cpu`), a provider's own name, or a graph's file without
-    its suffix (`dml-plain`). With `auto` the order is ONNX Runtime's own, which lists accelerators before the CPU, then
-    the manifest's: the best graph of a target stands first.
+    its suffix (`dml-plain`). Graphs are in ONNX Runtime's own order of providers, which has accelerators before the
+    CPU, then the manifest's: the best graph of a target stands first.
 
     Raises:
-        InputError: `provider` names nothing in this artifact, or its provider is not in the installed build.
-        ArtifactError: no graph of the artifact runs with the installed ONNX Runtime.
+        InputError: `provider` names nothing in this artifact.
     """
     wanted = [graph for graph in graphs if provider == AUTO or _is_named(graph, provider)]
     if not wanted:
         names = ", ".join([AUTO, *dict.fromkeys(graph.target for graph in graphs)])
         raise InputError(f"no graph for provider {provider!r} in this artifact, expected one of: {names}")
-    usable = [graph for graph in wanted if not _obstacle(graph, available, version)]
-    if usable:
-        return min(usable, key=lambda graph: available.index(graph.providers[0]))
-    obstacles = "; ".join(f"{graph.file} {_obstacle(graph, available, version)}" for graph in wanted)
-    extra = wanted[0].target
+    found = [Candidate(graph=graph, obstacle=_obstacle(graph, available, version)) for graph in wanted]
+    return sorted(found, key=lambda one: len(available) if one.obstacle else available.index(one.graph.providers[0]))
+
+
+def choose_graph(graphs: Sequence[Graph], provider: str, available: Sequence[str], version: str) -> Graph:
+    """The best graph that the installed build can run; see `candidates`.
+
+    Raises:
+        InputError: `provider` names nothing in this artifact, or its provider is not in the installed build.
+        ArtifactError: no graph of the artifact runs with the installed ONNX Runtime.
+    """
+    found = candidates(graphs, provider, available, version)
+    if found[0].obstacle:
+        raise refusal(found, provider, available, version)
+    return found[0].graph
+
+
+def refusal(
+    found: Sequence[Candidate], provider: str, available: Sequence[str], version: str, clash: str = ""
+) -> ThinkportError:
+    """The error for candidates that all have an obstacle; `clash` says what is wrong with the installed builds."""
+    obstacles = "; ".join(f"{one.graph.file} {one.obstacle}" for one in found)
     kind = ArtifactError if provider == AUTO else InputError
-    raise kind(
-        f"ONNX Runtime {version} with {', '.join(available)} runs none of the graphs: {obstacles}. Only one build of "
-        f'ONNX Runtime can be installed: uninstall this one, then pip install "thinkport[{extra}]"'
+    cure = clash or "Only one build of ONNX Runtime can be installed: uninstall this one"
+    return kind(
+        f"ONNX Runtime {version} with {', '.join(available)} runs none of the graphs: {obstacles}. {cure}, "
+        f'then pip install "thinkport[{found[0].graph.target}]"'
     )
 
 
@@ -61,7 +103,7 @@ def _is_named(graph: Graph, provider: str) -> bool:
     return provider.casefold() in {name.casefold() for name in names}
 
 
-def _obstacle(graph: Graph, available: list[str], version: str) -> str | None:
+def _obstacle(graph: Graph, available: Sequence[str], version: str) -> str | None:
     if graph.providers[0] not in available:
         return f"needs {graph.providers[0]}"
     if _release(version) < _release(graph.onnxruntime_floor):

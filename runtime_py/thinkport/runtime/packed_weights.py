@@ -64,7 +64,7 @@ def open_graph(
     ONNX Runtime's exceptions come through as they are.
     """
     if packed is None or packed.bytes < packed.worth_it or providers[0] != _PACKS:
-        return OpenGraph(ort.InferenceSession(str(path), options(), providers=providers))
+        return OpenGraph(ort.InferenceSession(str(path), options(), providers=providers, enable_fallback=False))
     opened = _open_kept(ort, path, providers, options, packed)
     return opened or _open_and_keep(ort, path, providers, options, packed)
 
@@ -79,7 +79,10 @@ def _open_kept(
     settings = options()
     settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # done before it was written
     try:
-        return OpenGraph(ort.InferenceSession(str(lease.folder / _GRAPH), settings, providers=providers), lease)
+        return OpenGraph(
+            ort.InferenceSession(str(lease.folder / _GRAPH), settings, providers=providers, enable_fallback=False),
+            lease,
+        )
     except Exception:  # ONNX Runtime's exceptions share no base below Exception
         lease.close()
         packed.cache.discard(key)
@@ -94,7 +97,13 @@ def _open_and_keep(
 
     def write(folder: Path) -> None:
         try:
-            opened.append(OpenGraph(ort.InferenceSession(str(path), _keeping(options(), folder), providers=providers)))
+            opened.append(
+                OpenGraph(
+                    ort.InferenceSession(
+                        str(path), _keeping(options(), folder), providers=providers, enable_fallback=False
+                    )
+                )
+            )
         except Exception as error:  # as above
             raise _NotWrittenError(str(error)) from error
 
@@ -106,7 +115,7 @@ def _open_and_keep(
     except _NotWrittenError as error:
         failed = error
     if not opened:
-        opened.append(OpenGraph(ort.InferenceSession(str(path), options(), providers=providers)))
+        opened.append(OpenGraph(ort.InferenceSession(str(path), options(), providers=providers, enable_fallback=False)))
     if failed:
         warnings.warn(f"ONNX Runtime could not keep packed weights: {failed}", CacheWarning, stacklevel=2)
     return opened[0]

@@ -110,7 +110,7 @@ class Session:
         `packed` is where this machine keeps the weights as its CPU wants them; None loads them anew.
 
         Raises:
-            ArtifactError: ONNX Runtime refuses the graph.
+            ArtifactError: ONNX Runtime refuses the graph, or could not start its first provider.
         """
         self.graph, self.model, self.ort = graph, model, ort
 
@@ -126,6 +126,7 @@ class Session:
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
             raise ArtifactError(f"{folder / graph.file} can't be loaded by ONNX Runtime: {error}") from error
         self.inner = self._opened.inner
+        _check_started(graph, self.inner.get_providers())
         self.device = self.inner.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.inputs = {value.name for value in self.inner.get_inputs()}
         self.takes_keep = "logits_to_keep" in {value.name for value in self.inner.get_overridable_initializers()}
@@ -162,6 +163,15 @@ class Session:
         """Let go of the graph and its files, whose lanes must be gone; ONNX Runtime frees them with its own object."""
         self.inner = None
         del self._opened
+
+
+def _check_started(graph: Graph, started: list[str]) -> None:
+    """Refuse a session without the graph's first provider: where it can't start, ONNX Runtime goes on without it."""
+    if graph.providers[0] not in started:
+        raise ArtifactError(
+            f"ONNX Runtime could not start {graph.providers[0]} for {graph.file}: there is no such device, or its "
+            "driver or libraries are missing"
+        )
 
 
 class OrtLane:

@@ -1,0 +1,212 @@
+"""What the doctor knows of machine and artifact: the facts, each graph's trial, and the findings. Prints nothing."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from thinkport.deploy.doctor.finding import Finding, Severity
+from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
+from thinkport.deploy.extras import install_line
+from thinkport.deploy.targets import TARGETS
+from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.golden_check import quick
+from thinkport.runtime.goldens import read_goldens
+from thinkport.runtime.manifest import Graph, Manifest, check_files, read_manifest
+from thinkport.runtime.ort import AUTO, candidates, import_onnxruntime
+from thinkport.runtime.ort_build import clash_of
+from thinkport.runtime.provider_choice import Machine, ProviderChoice
+from thinkport.runtime.provider_report import Attempt, Outcome
+from thinkport.runtime.session import LaneSource, Session
+from thinkport.runtime.verdicts import Verdicts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One graph on its provider: what became of it, its speed over the goldens, and its nodes by provider."""
+
+    attempt: Attempt
+    tokens_per_second: float | None = None
+    nodes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """All of it; `runs` is the graph that a load would take now, None where none can be."""
+
+    facts: MachineFacts
+    artifact: str | None
+    trials: tuple[Trial, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def runs(self) -> Attempt | None:
+        """The first graph that was right, in the order in which a load tries them."""
+        used = (Outcome.CHECKED, Outcome.UNCHECKED)
+        return next((trial.attempt for trial in self.trials if trial.attempt.outcome in used), None)
+
+    @property
+    def exit_code(self) -> int:
+        """0 where nothing has to be done, 1 with a warning, 2 with an error."""
+        worst = {finding.severity for finding in self.findings}
+        return 2 if Severity.ERROR in worst else int(Severity.WARNING in worst)
+
+    def as_json(self) -> dict[str, Any]:
+        """The examination for programs."""
+        return {**asdict(self), "runs": self.runs and asdict(self.runs), "exit_code": self.exit_code}
+
+
+def examine(artifact: Path | None, facts: MachineFacts | None = None, verdicts: Verdicts | None = None) -> Examination:
+    """Look at this machine and, with an artifact, try every graph of it that can run, whatever is remembered.
+
+    Raises:
+        ArtifactError: no artifact there, or one that is not whole.
+    """
+    facts = facts or machine_facts()
+    trials: tuple[Trial, ...] = ()
+    if artifact is not None:
+        manifest = read_manifest(artifact)
+        check_files(artifact, manifest)
+        trials = tuple(_trials(artifact, manifest, facts, verdicts or Verdicts()))
+    findings = (*_machine_findings(facts), *_artifact_findings(trials))
+    return Examination(
+        facts=facts, artifact=None if artifact is None else str(artifact), trials=trials, findings=findings
+    )
+
+
+def _trials(folder: Path, manifest: Manifest, facts: MachineFacts, verdicts: Verdicts) -> Iterator[Trial]:
+    if facts.build is None:
+        return
+    ort = import_onnxruntime()
+
+    def open_graph(graph: Graph) -> Session:
+        return Session(ort, folder, graph, manifest.model)
+
+    machine = Machine(build=facts.build, devices=facts.devices, verdicts=verdicts, missing=facts.missing)
+    choice = ProviderChoice(folder, manifest, machine, open_graph)
+    goldens = quick(read_goldens(folder / manifest.certificate.goldens)) if manifest.certificate else []
+    tokens = sum(len(golden.ids) for golden in goldens)
+    for candidate in candidates(manifest.graphs, AUTO, facts.build.providers, facts.build.version):
+        graph = candidate.graph
+        if candidate.obstacle:
+            yield Trial(attempt=_attempt(graph, Outcome.IMPOSSIBLE, candidate.obstacle))
+        elif goldens:
+            session, attempt = choice.check(graph, goldens)
+            yield Trial(
+                attempt=attempt,
+                tokens_per_second=tokens / attempt.seconds if attempt.seconds else None,
+                nodes=nodes_by_provider(ort, folder, graph) if session else {},
+            )
+        else:
+            yield _loaded(open_graph, graph, nodes_by_provider(ort, folder, graph))
+
+
+def _loaded(open_graph: Any, graph: Graph, nodes: Mapping[str, int]) -> Trial:
+    try:
+        session: LaneSource | None = open_graph(graph)
+    except ArtifactError as error:
+        return Trial(attempt=_attempt(graph, Outcome.FAILED, str(error)))
+    del session
+    reason = "loads; not checked, since the artifact has no goldens"
+    return Trial(attempt=_attempt(graph, Outcome.UNCHECKED, reason), nodes=nodes)
+
+
+def nodes_by_provider(ort: Any, folder: Path, graph: Graph) -> dict[str, int]:
+    """How many nodes ONNX Runtime gives to each provider, by its own record; empty before 1.24."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.enable_mem_pattern = graph.memory_pattern
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    try:
+        session = ort.InferenceSession(
+            str(folder / graph.file), options, providers=graph.providers, enable_fallback=False
+        )
+        assigned = session.get_provider_graph_assignment_info()
+    except Exception:  # ONNX Runtime's exceptions share no base below Exception; an older one has no such method
+        return {}
+    counts: Counter[str] = Counter()
+    for part in assigned:
+        counts[part.ep_name] += len(part.get_nodes())
+    return dict(counts)
+
+
+def _attempt(graph: Graph, outcome: Outcome, reason: str) -> Attempt:
+    return Attempt(graph=graph.file, provider=graph.providers[0], outcome=outcome, reason=reason)
+
+
+def _machine_findings(facts: MachineFacts) -> Iterator[Finding]:
+    clash = clash_of(facts.builds)
+    if clash:
+        yield Finding(
+            code="clashing-builds",
+            severity=Severity.ERROR,
+            sentence=f"{clash.partition(': ')[0]}. What is imported is {facts.build or 'broken'}.",
+            todo=f"{clash.partition(': ')[2]}, then install one: {install_line(_extra_of(facts.builds))}",
+        )
+    if facts.build is None:
+        yield Finding(
+            code="no-onnxruntime",
+            severity=Severity.ERROR,
+            sentence=facts.import_error or "no ONNX Runtime is installed",
+            todo=install_line("cpu"),
+        )
+    if facts.missing:
+        yield Finding(
+            code="missing-libraries",
+            severity=Severity.WARNING,
+            sentence=f"{facts.build} lacks libraries for its accelerators: {facts.missing}",
+            todo=f"install the device's driver and {install_line(_extra_of(facts.builds))}",
+        )
+    accelerated = facts.build and any(_accelerates(name) for name in facts.build.providers)
+    if facts.devices and facts.build and not accelerated:
+        yield Finding(
+            code="unused-device",
+            severity=Severity.NOTE,
+            sentence=f"{', '.join(map(str, facts.devices))} is there, and {facts.build} uses the CPU only",
+            todo="see the extras dml and cuda: uninstall this build first",
+        )
+    if facts.memory_free is not None and facts.memory_free < 1 << 30:
+        yield Finding(
+            code="little-memory",
+            severity=Severity.WARNING,
+            sentence=f"{facts.memory_free / 2**30:.1f} GiB of memory are free",
+            todo="close other programs, or use a smaller model",
+        )
+
+
+def _artifact_findings(trials: Sequence[Trial]) -> Iterator[Finding]:
+    for trial in trials:
+        one = trial.attempt
+        if one.outcome is Outcome.WRONG:
+            yield Finding(
+                code="wrong-logits",
+                severity=Severity.ERROR if "CPU" in one.provider else Severity.WARNING,
+                sentence=str(one),
+                todo="a load takes the next graph; update the driver or ONNX Runtime and ask the doctor again",
+            )
+        elif one.outcome is Outcome.FAILED:
+            todo = "install the driver and libraries of the provider, or copy the artifact again"
+            yield Finding(code="graph-failed", severity=Severity.WARNING, sentence=str(one), todo=todo)
+        elif one.outcome is Outcome.UNCHECKED:
+            yield Finding(
+                code="no-goldens", severity=Severity.NOTE, sentence=str(one), todo="export with its certificate"
+            )
+    if trials and all(one.attempt.outcome in (Outcome.IMPOSSIBLE, Outcome.FAILED, Outcome.WRONG) for one in trials):
+        yield Finding(
+            code="nothing-runs",
+            severity=Severity.ERROR,
+            sentence="no graph of the artifact can be used here",
+            todo=f"upgrade ONNX Runtime: {install_line('cpu')}",
+        )
+
+
+def _accelerates(provider: str) -> bool:
+    cpu = {name for entry in TARGETS.values() if len(entry.providers) == 1 for name in entry.providers}
+    return any(provider in entry.providers for entry in TARGETS.values()) and provider not in cpu
+
+
+def _extra_of(builds: Mapping[str, str]) -> str:
+    """The extra of the most capable of the installed builds: that of the last target in the table that names one."""
+    found = [entry.extra for entry in TARGETS.values() if set(entry.packages) & set(builds)]
+    return found[-1] if found else "cpu"

@@ -1,0 +1,74 @@
+"""How an examination looks in a terminal: facts, graphs, findings; holds at 80 columns."""
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from thinkport.deploy.contents_view import size
+from thinkport.deploy.doctor.examination import Examination, Trial
+from thinkport.deploy.doctor.finding import Severity
+from thinkport.deploy.doctor.machine_facts import MachineFacts
+
+_STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan", Severity.FINE: "green"}
+
+
+def show(console: Console, found: Examination) -> None:
+    """Write the whole view."""
+    _section(console, "Machine", _facts(found.facts))
+    if found.artifact is not None:
+        _section(console, f"Graphs of {found.artifact}", _graphs(found))
+        runs = found.runs
+        why = "the first of these that is right" if runs else "none of these"
+        console.print(Text(f"A load takes {runs.graph if runs else 'nothing'}: {why}.\n"))
+    console.print(Text("Findings", style="bold"))
+    for finding in found.findings:
+        console.print(Padding(Text(f"{finding.severity}: {finding.sentence}", _STYLES[finding.severity]), (0, 0, 0, 2)))
+        if finding.todo:
+            console.print(Padding(Text(f"do: {finding.todo}"), (0, 0, 0, 4)))
+    if not found.findings:
+        console.print(Padding(Text("nothing to do", _STYLES[Severity.FINE]), (0, 0, 0, 2)))
+
+
+def _section(console: Console, title: str, body: Table) -> None:
+    console.print(Text(title, style="bold"))
+    console.print(Padding(body, (0, 0, 1, 2), expand=False))
+
+
+def _grid(rows: list[tuple[str, str]]) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(name, Text(value))
+    return grid
+
+
+def _facts(facts: MachineFacts) -> Table:
+    free = f", {size(facts.memory_free)} free" if facts.memory_free is not None else ""
+    features = f": {', '.join(facts.cpu_features)}" if facts.cpu_features else ""
+    providers = f" with {', '.join(facts.build.providers)}" if facts.build else ""
+    return _grid(
+        [
+            ("python", facts.python),
+            ("system", facts.platform),
+            ("packages", ", ".join(f"{name} {version}" for name, version in facts.packages.items())),
+            ("ONNX Runtime", f"{facts.build or 'none'}{providers}"),
+            ("installed", ", ".join(f"{name} {version}" for name, version in facts.builds.items()) or "none"),
+            ("devices", ", ".join(map(str, facts.devices)) or "no graphics device known"),
+            ("CPU", f"{facts.cpu}, {facts.cores or '?'} cores{features}"),
+            ("memory", f"{size(facts.memory)}{free}" if facts.memory else "unknown"),
+        ]
+    )
+
+
+def _graphs(found: Examination) -> Table:
+    return _grid([(trial.attempt.graph, _told(trial)) for trial in found.trials])
+
+
+def _told(trial: Trial) -> str:
+    one = trial.attempt
+    speed = f", {trial.tokens_per_second:.0f} tokens/s" if trial.tokens_per_second else ""
+    where = ", ".join(f"{count} on {name.removesuffix('ExecutionProvider')}" for name, count in trial.nodes.items())
+    nodes = f"; nodes: {where}" if where else ""
+    return f"{one.outcome}: {one.reason}{speed}{nodes}"

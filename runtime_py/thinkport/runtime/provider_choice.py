@@ -1,0 +1,182 @@
+"""From an artifact's graphs to the one that runs here: installed, present and right.
+
+The best graph that the installed ONNX Runtime can run is loaded and, on its first use on a machine, held against the
+artifact's goldens. One that is wrong or fails makes room for the next: another variant for the same provider, then the
+CPU's. Knows manifest, sessions, the check and the verdicts; holds no table of targets.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from thinkport.runtime.devices import Device, graphics_devices
+from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
+from thinkport.runtime.golden_check import check_goldens, quick
+from thinkport.runtime.goldens import Golden, read_goldens
+from thinkport.runtime.manifest import GoldenScore, Graph, Manifest, fingerprint
+from thinkport.runtime.ort import AUTO, Candidate, candidates, refusal
+from thinkport.runtime.ort_build import OrtBuild, clash_of, installed_builds
+from thinkport.runtime.provider_report import Attempt, Outcome, ProviderReport
+from thinkport.runtime.session import LaneSource
+from thinkport.runtime.verdicts import VerdictKey, Verdicts
+
+CERTIFIED_ON = "CPUExecutionProvider"  # goldens were held against every graph there when the artifact was made
+
+OpenGraph = Callable[[Graph], LaneSource]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What a choice depends on beside the artifact: ONNX Runtime's build, the devices, and what is remembered.
+
+    `missing` are libraries that the build looked for in vain, in words.
+    """
+
+    build: OrtBuild
+    devices: Sequence[Device]
+    verdicts: Verdicts
+    missing: str = ""
+
+    @classmethod
+    def here(cls, build: OrtBuild, missing: str = "") -> "Machine":
+        """This machine, with the verdicts of the user's cache."""
+        return cls(build=build, devices=graphics_devices(), verdicts=Verdicts(), missing=missing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The session that runs and why it does."""
+
+    session: LaneSource
+    graph: Graph
+    report: ProviderReport
+
+
+class ProviderChoice:
+    """The choice for one artifact on one machine; `open_graph` loads a graph."""
+
+    def __init__(self, folder: Path, manifest: Manifest, machine: Machine, open_graph: OpenGraph):
+        self._folder, self._manifest, self._machine, self._open = folder, manifest, machine, open_graph
+        self._artifact = fingerprint(folder)
+
+    def choose(self, graphs: Sequence[Graph], provider: str) -> Choice:
+        """The first graph that is right; a `ProviderWarning` says what was passed over or could not be checked.
+
+        Raises:
+            InputError: `provider` is not in the artifact or can't be had here; the message says why.
+            ArtifactError: no graph runs with the installed ONNX Runtime.
+        """
+        build = self._machine.build
+        found = candidates(graphs, provider, build.providers, build.version)
+        if found[0].obstacle:
+            raise refusal(found, provider, build.providers, build.version, clash_of(installed_builds()))
+        attempts: list[Attempt] = []
+        for at, candidate in enumerate(found):
+            session, attempt = self._attempt(candidate)
+            attempts.append(attempt)
+            if session is not None:
+                attempts += [_unneeded(other) for other in found[at + 1 :]]
+                report = ProviderReport(asked=provider, build=str(build), attempts=tuple(attempts))
+                _warn_of(report)
+                return Choice(session=session, graph=candidate.graph, report=report)
+        raise self._nothing_right(provider, attempts)
+
+    def key(self, graph: Graph) -> VerdictKey:
+        """What a verdict on this graph holds for."""
+        machine = self._machine
+        return VerdictKey(
+            artifact=self._artifact,
+            graph=graph.file,
+            provider=graph.providers[0],
+            package=str(machine.build),
+            devices=tuple(sorted(map(str, machine.devices))),
+            thinkport=version("thinkport"),
+        )
+
+    def check(self, graph: Graph, goldens: Sequence[Golden]) -> tuple[LaneSource | None, Attempt]:
+        """Load a graph and hold it against goldens, whatever is remembered, and remember the verdict."""
+        verdicts, key = self._machine.verdicts, self.key(graph)
+        trial = verdicts.read(key).begun()
+        verdicts.write(key, trial)  # before loading: a driver may end the process
+        try:
+            session = self._open(graph)
+        except ArtifactError as error:
+            verdicts.forget(key)  # what is missing can be installed
+            return None, _attempt(graph, Outcome.FAILED, self._with_missing(str(error)))
+        except BaseException:
+            verdicts.forget(key)  # the user stopped it
+            raise
+        try:
+            result = check_goldens(session, goldens, _recorded(self._manifest, graph))
+        except ArtifactError as error:
+            verdicts.write(key, trial.failed(str(error)))
+            return None, _attempt(graph, Outcome.FAILED, str(error))
+        except BaseException:
+            verdicts.forget(key)
+            raise
+        verdicts.write(key, trial.ended(result.fault))
+        if result.fault is not None:
+            return None, _attempt(graph, Outcome.WRONG, result.fault, result.seconds)
+        agreement = f"agrees with the checkpoint over {result.score.rows} positions"
+        return session, _attempt(graph, Outcome.CHECKED, agreement, result.seconds)
+
+    def _attempt(self, candidate: Candidate) -> tuple[LaneSource | None, Attempt]:
+        graph = candidate.graph
+        if candidate.obstacle:
+            return None, _attempt(graph, Outcome.IMPOSSIBLE, candidate.obstacle)
+        known = self._machine.verdicts.read(self.key(graph))
+        if known.wrong is not None:
+            again = "`thinkport doctor ARTIFACT` checks it again"
+            return None, _attempt(graph, Outcome.WRONG, f"as found before on this machine, {known.wrong}; {again}")
+        if known.right:
+            return self._opened(graph, Outcome.REMEMBERED, "agreed with the checkpoint before, on this machine")
+        if graph.providers[0] == CERTIFIED_ON:
+            return self._opened(graph, Outcome.UNCHECKED, "the provider on which it was certified")
+        if self._manifest.certificate is None:
+            why = "not checked, since the artifact was exported with --no-certificate and has no goldens"
+            return self._opened(graph, Outcome.UNCHECKED, why)
+        return self.check(graph, quick(read_goldens(self._folder / self._manifest.certificate.goldens)))
+
+    def _opened(self, graph: Graph, outcome: Outcome, reason: str) -> tuple[LaneSource | None, Attempt]:
+        try:
+            return self._open(graph), _attempt(graph, outcome, reason)
+        except ArtifactError as error:
+            return None, _attempt(graph, Outcome.FAILED, self._with_missing(str(error)))
+
+    def _with_missing(self, why: str) -> str:
+        return f"{why} ({self._machine.missing})" if self._machine.missing else why
+
+    def _nothing_right(self, provider: str, attempts: Sequence[Attempt]) -> ArtifactError | InputError:
+        tried = ". ".join(map(str, attempts))
+        if provider == AUTO:
+            return ArtifactError(f"none of the artifact's graphs can be used here. {tried}")
+        extra = next(one.target for one in self._manifest.graphs if one.file == attempts[0].graph)
+        return InputError(
+            f"provider {provider!r} can't be used here. {tried}. Install its driver and "
+            f'pip install "thinkport[{extra}]", or leave the provider out'
+        )
+
+
+def _recorded(manifest: Manifest, graph: Graph) -> GoldenScore | None:
+    figures = manifest.certificate.figures if manifest.certificate else []
+    return next((figure.quick_score for figure in figures if figure.graph == graph.file), None)
+
+
+def _attempt(graph: Graph, outcome: Outcome, reason: str, seconds: float | None = None) -> Attempt:
+    return Attempt(graph=graph.file, provider=graph.providers[0], outcome=outcome, reason=reason, seconds=seconds)
+
+
+def _unneeded(candidate: Candidate) -> Attempt:
+    if candidate.obstacle:
+        return _attempt(candidate.graph, Outcome.IMPOSSIBLE, candidate.obstacle)
+    return _attempt(candidate.graph, Outcome.UNNEEDED, "a better one is used")
+
+
+def _warn_of(report: ProviderReport) -> None:
+    """Tell the user where it is not the machine's best, or nobody knows whether it is right."""
+    chosen = report.chosen
+    unsure = chosen and chosen.outcome is Outcome.UNCHECKED and chosen.provider != CERTIFIED_ON
+    if report.passed_over or unsure:
+        warnings.warn(report.reason, ProviderWarning, stacklevel=4)

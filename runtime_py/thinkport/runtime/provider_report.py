@@ -1,0 +1,62 @@
+"""Which provider a model runs on and why: every graph that was considered, and what became of it."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Outcome(StrEnum):
+    """What became of a graph."""
+
+    CHECKED = "checked"  # used: its logits were just held against the goldens
+    REMEMBERED = "remembered"  # used: they were before, on this machine
+    UNCHECKED = "unchecked"  # used without a check, for the reason that is given
+    WRONG = "wrong"  # its logits are not the checkpoint's
+    FAILED = "failed"  # it could not be loaded or run
+    IMPOSSIBLE = "impossible"  # the installed ONNX Runtime can't run it
+    UNNEEDED = "unneeded"  # a better one is used
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One graph with its provider; `seconds` are those of the check, None where there was none."""
+
+    graph: str
+    provider: str
+    outcome: Outcome
+    reason: str
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.graph} on {self.provider.removesuffix('ExecutionProvider')}: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderReport:
+    """What was asked for, with which build of ONNX Runtime, and all attempts in order; the last used one runs."""
+
+    asked: str
+    build: str
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def chosen(self) -> Attempt | None:
+        """The graph that runs; None in a model that was put together without an artifact."""
+        used = (Outcome.CHECKED, Outcome.REMEMBERED, Outcome.UNCHECKED)
+        return next((one for one in self.attempts if one.outcome in used), None)
+
+    @property
+    def passed_over(self) -> tuple[Attempt, ...]:
+        """What this machine should have run and could not: graphs that were wrong or failed."""
+        return tuple(one for one in self.attempts if one.outcome in (Outcome.WRONG, Outcome.FAILED))
+
+    @property
+    def reason(self) -> str:
+        """The choice in a sentence or two."""
+        if self.chosen is None:
+            return "no graph was loaded"
+        return ". ".join([str(self.chosen), *(f"Passed over {one}" for one in self.passed_over)])
+
+    def as_json(self) -> dict[str, Any]:
+        """The report for programs, as a server's health page shows it."""
+        return {**asdict(self), "chosen": self.chosen and asdict(self.chosen), "reason": self.reason}

@@ -1,0 +1,107 @@
+"""What this machine found out about its providers: whether a graph on one of them says what the checkpoint says.
+
+A file a verdict, named by its key, written whole. A trial that has begun is written down before it runs, so that one
+which takes the process with it, as a graphics driver can, is known of at the next start. Nothing here is needed to
+run: a folder that can't be read or written remembers nothing.
+"""
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from secrets import token_hex
+from typing import Self
+
+from platformdirs import user_cache_path
+
+MOST_TRIALS = 2  # of one that fails or ends the process; once may be chance, a full memory or a user's kill
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerdictKey:
+    """What a verdict holds for; see `Manifest`, `OrtBuild` and `Device` for the values.
+
+    `artifact` is the artifact's fingerprint, `package` ONNX Runtime's build with its version, `devices` the machine's
+    with their drivers, `thinkport` the version whose session options and check it was.
+    """
+
+    artifact: str
+    graph: str
+    provider: str
+    package: str
+    devices: tuple[str, ...]
+    thinkport: str
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:32] + ".json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The state of a key's trials.
+
+    `trials` counts those that were begun; `whole` says that the last one went through; `fault` is what was wrong.
+    """
+
+    trials: int = 0
+    whole: bool = False
+    fault: str | None = None
+
+    @property
+    def right(self) -> bool:
+        """Whether the graph was tried and is right."""
+        return self.whole and self.fault is None
+
+    @property
+    def wrong(self) -> str | None:
+        """Why the graph must not be used, in words; None where it may be, or may be tried."""
+        if self.whole:
+            return self.fault
+        if self.trials < MOST_TRIALS:
+            return None
+        return f"{self.fault or 'the check ended the process'}, {self.trials} times"
+
+    def begun(self) -> Self:
+        """The state while another trial runs."""
+        return replace(self, trials=self.trials + 1, whole=False)
+
+    def ended(self, fault: str | None) -> Self:
+        """The state after a trial that went through."""
+        return replace(self, whole=True, fault=fault)
+
+    def failed(self, why: str) -> Self:
+        """The state after a trial in which the graph could not be run."""
+        return replace(self, whole=False, fault=why)
+
+
+class Verdicts:
+    """The verdicts in one folder."""
+
+    def __init__(self, folder: Path | None = None):
+        """`folder` is thinkport's in the user's cache if not given."""
+        self.folder = folder or user_cache_path("thinkport", appauthor=False) / "verdicts"
+
+    def read(self, key: VerdictKey) -> Verdict:
+        """The verdict on a key; a new one where nothing is known."""
+        try:
+            raw = json.loads((self.folder / key.name).read_text(encoding="utf-8"))
+            return Verdict(**raw["verdict"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return Verdict()
+
+    def write(self, key: VerdictKey, verdict: Verdict) -> None:
+        """Remember a verdict, if the folder can be written."""
+        path = self.folder / key.name
+        half = path.with_suffix(f".{token_hex(4)}")
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            half.write_text(json.dumps({"key": asdict(key), "verdict": asdict(verdict)}, indent=1), encoding="utf-8")
+            half.replace(path)
+
+    def forget(self, key: VerdictKey) -> None:
+        """Take a verdict back, so that the graph is tried anew."""
+        with suppress(OSError):
+            (self.folder / key.name).unlink(missing_ok=True)

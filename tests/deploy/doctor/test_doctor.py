@@ -1,0 +1,109 @@
+"""The doctor on made-up machines, and on this one with the reference artifact."""
+
+import io
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from thinkport.deploy.doctor import Examination, Severity, Trial, examine
+from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
+from thinkport.deploy.doctor.view import show
+from thinkport.runtime.devices import Device
+from thinkport.runtime.main import main
+from thinkport.runtime.ort_build import OrtBuild
+from thinkport.runtime.provider_report import Attempt, Outcome
+from thinkport.runtime.verdicts import Verdicts
+
+CPU = "CPUExecutionProvider"
+FACTS = MachineFacts(
+    python="CPython 3.13.1 at python",
+    platform="Windows-11",
+    packages={"thinkport": "0.1.0"},
+    build=OrtBuild(package="onnxruntime", version="1.32.0", providers=(CPU,)),
+    import_error="",
+    builds={"onnxruntime": "1.32.0"},
+    missing="",
+    devices=(),
+    cores=4,
+    cpu="A CPU",
+    cpu_features=("avx2",),
+    memory=16 << 30,
+    memory_free=8 << 30,
+)
+
+
+def codes(facts: MachineFacts) -> dict[str, Severity]:
+    return {finding.code: finding.severity for finding in examine(None, facts).findings}
+
+
+def drawn(found: Examination, width: int) -> str:
+    text = io.StringIO()
+    show(Console(file=text, width=width, color_system=None, markup=False), found)
+    return text.getvalue()
+
+
+def test_a_machine_in_order_has_no_finding_and_ends_in_0() -> None:
+    found = examine(None, FACTS)
+    assert (found.findings, found.exit_code) == ((), 0)
+    assert "nothing to do" in drawn(found, 80)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "severity", "ends"),
+    [
+        ({"builds": {"onnxruntime": "1.32.0", "onnxruntime-directml": "1.24.4"}}, "clashing-builds", "error", 2),
+        ({"build": None, "import_error": "none is installed"}, "no-onnxruntime", "error", 2),
+        ({"missing": "Failed to load libcublas.so.13"}, "missing-libraries", "warning", 1),
+        ({"devices": (Device(name="GPU", driver="1"),)}, "unused-device", "note", 0),
+        ({"memory_free": 100 << 20}, "little-memory", "warning", 1),
+    ],
+)
+def test_each_thing_that_is_wrong_with_a_machine_is_a_finding_with_what_to_do(changes, code, severity, ends) -> None:
+    found = examine(None, replace(FACTS, **changes))
+    assert codes(replace(FACTS, **changes)) == {code: severity}
+    assert found.exit_code == ends
+    assert all(finding.todo for finding in found.findings)
+
+
+def test_clashing_builds_are_undone_by_removing_both_and_installing_one() -> None:
+    (finding,) = examine(None, replace(FACTS, builds={"onnxruntime": "1", "onnxruntime-directml": "2"})).findings
+    assert finding.todo == (
+        'pip uninstall onnxruntime onnxruntime-directml, then install one: pip install "thinkport[dml]"'
+    )
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_view_fits_the_width_and_cuts_nothing(width: int) -> None:
+    trial = Trial(
+        attempt=Attempt(graph="dml.onnx", provider="DmlExecutionProvider", outcome=Outcome.WRONG, reason="its " * 40),
+        nodes={"DmlExecutionProvider": 400, CPU: 3},
+    )
+    text = drawn(replace(examine(None, FACTS), artifact="somewhere", trials=(trial,)), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    assert "400 on Dml, 3 on CPU" in " ".join(text.split())
+    assert "A load takes nothing" in text
+
+
+def test_the_reference_artifact_is_right_on_this_machine(nano_artifact: Path, tmp_path: Path) -> None:
+    found = examine(nano_artifact, machine_facts(), Verdicts(tmp_path))
+    assert found.runs is not None
+    assert (found.runs.graph, found.runs.outcome) == ("cpu.onnx", Outcome.CHECKED)
+    assert found.trials[0].nodes.keys() == {CPU}
+    assert not {"wrong-logits", "graph-failed", "nothing-runs"} & {finding.code for finding in found.findings}
+    assert list(tmp_path.iterdir())  # what was found is remembered for the next load
+
+
+def test_the_command_writes_one_json_object_and_ends_with_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["thinkport", "doctor", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = json.loads(capsys.readouterr().out)
+    assert told["facts"]["build"]["version"]
+    assert told["exit_code"] == int(ended.value.code or 0)

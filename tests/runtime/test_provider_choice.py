@@ -1,0 +1,267 @@
+"""The choice of a provider: installed, present and right; every branch with made-up providers."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from thinkport.runtime.devices import Device, graphics_devices
+from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
+from thinkport.runtime.goldens import FORMAT
+from thinkport.runtime.manifest import Certificate, Graph, Manifest
+from thinkport.runtime.ort_build import OrtBuild, clash_of
+from thinkport.runtime.provider_choice import Machine, ProviderChoice
+from thinkport.runtime.provider_report import Outcome, ProviderReport
+from thinkport.runtime.verdicts import MOST_TRIALS, Verdict, Verdicts
+
+SAMPLE = Path(__file__).resolve().parents[1] / "contract" / "manifest.json"
+CPU, DML = "CPUExecutionProvider", "DmlExecutionProvider"
+DIRECTML = OrtBuild(package="onnxruntime-directml", version="1.24.4", providers=(DML, CPU))
+PLAIN = OrtBuild(package="onnxruntime", version="1.32.0", providers=("AzureExecutionProvider", CPU))
+GPU = Device(name="Made-up GPU", driver="1.2")
+VOCABULARY = 50
+
+
+def graph(file: str, target: str, providers: list[str], floor: str = "1.24") -> Graph:
+    changes = {"file": file, "target": target, "providers": providers, "onnxruntime_floor": floor}
+    return Manifest.model_validate_json(SAMPLE.read_text(encoding="utf-8")).graphs[0].model_copy(update=changes)
+
+
+GRAPHS = [
+    graph("cpu.onnx", "cpu", [CPU], "1.27"),
+    graph("cpu-float32-kv.onnx", "cpu", [CPU]),
+    graph("dml.onnx", "dml", [DML, CPU]),
+    graph("dml-plain.onnx", "dml", [DML, CPU]),
+]
+
+
+def write_goldens(path: Path) -> np.ndarray:
+    """Goldens of a model that always says the same row of logits, which is returned."""
+    logits = np.random.default_rng().normal(size=VOCABULARY).astype(np.float32) * 3
+    logprobs = logits - np.log(np.exp(logits).sum())
+    top = np.argsort(-logits)[:5]
+    ids = np.arange(9, dtype=np.int64)
+    tensors = {
+        "sample_ids": ids,
+        "00.ids": ids,
+        "00.rows": np.array([3, 8]),
+        "00.top_ids": np.stack([top, top]),
+        "00.top_logprobs": np.stack([logprobs[top]] * 2),
+        "00.sample_logits": np.stack([logits[ids]] * 2),
+    }
+    header: dict[str, Any] = {"__metadata__": {"format": FORMAT}}
+    blob = b""
+    for name, value in tensors.items():
+        raw = value.tobytes()
+        kind = "F32" if value.dtype == np.float32 else "I64"
+        header[name] = {"dtype": kind, "shape": list(value.shape), "data_offsets": [len(blob), len(blob) + len(raw)]}
+        blob += raw
+    head = json.dumps(header).encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head + blob)
+    return logits
+
+
+class MadeUpSession:
+    """A session whose every row of logits is `row`; a `fault` is raised by its steps."""
+
+    several_tokens_over_past, ragged_batches, vocab_size, context_length, prefill_chunk = True, True, VOCABULARY, 99, 8
+
+    def __init__(self, row, fault=None):
+        self.row, self.fault = row, fault
+
+    def open_lane(self, batch=1):
+        return self
+
+    def step(self, ids, lengths=None, keep=1):
+        if self.fault:
+            raise self.fault
+        return np.tile(self.row, (1, keep, 1))
+
+
+class Bench:
+    """An artifact on a machine: what each graph does is told by `rows` (right if not) and `faults`."""
+
+    def __init__(self, folder: Path, build: OrtBuild = DIRECTML, *, certified: bool = True):
+        self.folder = folder
+        self.right = write_goldens(folder / "goldens.safetensors")
+        self.rows: dict[str, np.ndarray] = {}
+        self.load_faults: dict[str, Exception] = {}
+        self.step_faults: dict[str, BaseException] = {}
+        self.opened: list[str] = []
+        sample = Manifest.model_validate_json(SAMPLE.read_text(encoding="utf-8"))
+        certificate = Certificate(goldens="goldens.safetensors", figures=[]) if certified else None
+        self.manifest = sample.model_copy(update={"graphs": GRAPHS, "certificate": certificate})
+        (folder / "thinkport.json").write_text("{}")
+        self.verdicts = Verdicts(folder / "verdicts")
+        self.machine = Machine(build=build, devices=[GPU], verdicts=self.verdicts)
+
+    def open(self, one: Graph) -> Any:
+        self.opened.append(one.file)
+        if one.file in self.load_faults:
+            raise self.load_faults[one.file]
+        return MadeUpSession(self.rows.get(one.file, self.right), self.step_faults.get(one.file))
+
+    @property
+    def choice(self) -> ProviderChoice:
+        return ProviderChoice(self.folder, self.manifest, self.machine, self.open)
+
+    def outcomes(self, provider: str = "auto") -> dict[str, Outcome]:
+        return {one.graph: one.outcome for one in self.report(provider).attempts}
+
+    def report(self, provider: str = "auto") -> ProviderReport:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ProviderWarning)
+            return self.choice.choose(GRAPHS, provider).report
+
+    def makes_wrong(self, *files: str) -> None:
+        for file in files:
+            self.rows[file] = -self.right
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_the_accelerator_is_checked_on_its_first_use_and_remembered(bench: Bench) -> None:
+    assert bench.outcomes() == {
+        "dml.onnx": Outcome.CHECKED,
+        "dml-plain.onnx": Outcome.UNNEEDED,
+        "cpu-float32-kv.onnx": Outcome.UNNEEDED,
+        "cpu.onnx": Outcome.IMPOSSIBLE,
+    }
+    assert bench.outcomes()["dml.onnx"] is Outcome.REMEMBERED
+    assert bench.opened == ["dml.onnx"] * 2
+
+
+def test_wrong_logits_make_room_for_the_next_variant_with_a_warning(bench: Bench) -> None:
+    bench.makes_wrong("dml.onnx")
+    with pytest.warns(
+        ProviderWarning, match=r"^dml-plain.onnx on Dml: agrees.* Passed over dml.onnx on Dml: its logits"
+    ):
+        assert bench.choice.choose(GRAPHS, "auto").graph.file == "dml-plain.onnx"
+    bench.opened.clear()
+    report = bench.report()
+    assert report.chosen
+    assert report.chosen.outcome is Outcome.REMEMBERED
+    assert bench.opened == ["dml-plain.onnx"]
+    assert "found before" in report.passed_over[0].reason
+
+
+def test_where_every_variant_is_wrong_the_cpu_runs(bench: Bench) -> None:
+    bench.makes_wrong("dml.onnx", "dml-plain.onnx")
+    assert bench.outcomes() == {
+        "dml.onnx": Outcome.WRONG,
+        "dml-plain.onnx": Outcome.WRONG,
+        "cpu-float32-kv.onnx": Outcome.UNCHECKED,
+        "cpu.onnx": Outcome.IMPOSSIBLE,
+    }
+
+
+def test_a_provider_that_cannot_start_is_passed_over_and_tried_again_next_time(bench: Bench) -> None:
+    bench.load_faults = {"dml.onnx": ArtifactError("no device"), "dml-plain.onnx": ArtifactError("no device")}
+    assert bench.outcomes()["cpu-float32-kv.onnx"] is Outcome.UNCHECKED
+    bench.load_faults = {}
+    assert bench.outcomes()["dml.onnx"] is Outcome.CHECKED
+
+
+def test_a_graph_that_fails_in_a_step_is_tried_so_often_and_then_left_alone(bench: Bench) -> None:
+    bench.step_faults = {"dml.onnx": ArtifactError("device removed")}
+    for _ in range(MOST_TRIALS):
+        assert bench.outcomes()["dml.onnx"] is Outcome.FAILED
+    bench.opened.clear()
+    assert "device removed, 2 times" in bench.report().passed_over[0].reason
+    assert bench.opened == ["dml-plain.onnx"]
+
+
+def test_a_check_that_ends_the_process_is_known_of_at_the_next_start(bench: Bench) -> None:
+    key = bench.choice.key(GRAPHS[2])
+    bench.verdicts.write(key, Verdict(trials=MOST_TRIALS))
+    assert "the check ended the process" in bench.report().passed_over[0].reason
+
+
+def test_a_user_who_stops_a_check_leaves_no_verdict(bench: Bench) -> None:
+    bench.step_faults = {"dml.onnx": KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        bench.report()
+    assert bench.verdicts.read(bench.choice.key(GRAPHS[2])) == Verdict()
+
+
+def test_another_driver_or_build_is_checked_anew(bench: Bench) -> None:
+    bench.report()
+    other = Device(name=GPU.name, driver="1.3")
+    bench.machine = Machine(build=DIRECTML, devices=[other], verdicts=bench.verdicts)
+    assert bench.outcomes()["dml.onnx"] is Outcome.CHECKED
+
+
+def test_an_explicit_provider_stays_with_its_variants_and_says_why_it_cannot_be_had(bench: Bench) -> None:
+    bench.makes_wrong("dml.onnx")
+    assert set(bench.outcomes("dml")) == {"dml.onnx", "dml-plain.onnx"}
+    bench.makes_wrong("dml-plain.onnx")
+    bench.machine = Machine(build=DIRECTML, devices=[], verdicts=bench.verdicts)
+    with pytest.raises(InputError, match=r'dml-plain.onnx on Dml: its logits.*pip install "thinkport\[dml\]"'):
+        bench.choice.choose(GRAPHS, "dml")
+
+
+def test_an_explicit_provider_that_is_not_installed_says_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r'needs DmlExecutionProvider.*pip install "thinkport\[dml\]"'):
+        Bench(tmp_path, PLAIN).choice.choose(GRAPHS, "dml")
+
+
+def test_on_the_cpu_alone_nothing_is_checked_or_warned_of_and_the_rest_is_reported(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, PLAIN)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = bench.choice.choose(GRAPHS, "auto").report
+    assert report.chosen
+    assert (report.chosen.graph, report.chosen.outcome) == ("cpu.onnx", Outcome.UNCHECKED)
+    assert report.as_json()["attempts"][2]["reason"] == "needs DmlExecutionProvider"
+
+
+def test_a_verdict_that_the_cpu_is_wrong_counts_too(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, PLAIN)
+    bench.verdicts.write(bench.choice.key(GRAPHS[0]), Verdict().begun().ended("its logits are off"))
+    assert bench.report().chosen.graph == "cpu-float32-kv.onnx"  # type: ignore[union-attr]
+
+
+def test_an_accelerator_without_goldens_is_used_with_a_warning(tmp_path: Path) -> None:
+    with pytest.warns(ProviderWarning, match="not checked"):
+        Bench(tmp_path, certified=False).choice.choose(GRAPHS, "auto")
+
+
+def test_nothing_that_runs_is_an_error_that_lists_every_reason(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.load_faults = {one.file: ArtifactError(f"{one.file} is broken") for one in GRAPHS}
+    with pytest.raises(ArtifactError, match=r"dml.onnx is broken.*cpu-float32-kv.onnx is broken"):
+        bench.choice.choose(GRAPHS, "auto")
+
+
+def test_a_folder_that_cannot_be_written_remembers_nothing_and_hurts_nobody(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    (tmp_path / "verdicts").write_text("a file where the folder should be")
+    assert bench.outcomes()["dml.onnx"] is Outcome.CHECKED
+    assert bench.outcomes()["dml.onnx"] is Outcome.CHECKED
+
+
+def test_a_damaged_verdict_counts_as_none(bench: Bench) -> None:
+    bench.report()
+    (file,) = (bench.folder / "verdicts").iterdir()
+    file.write_text("{")
+    assert bench.outcomes()["dml.onnx"] is Outcome.CHECKED
+
+
+def test_builds_over_one_another_are_named() -> None:
+    assert clash_of({"onnxruntime": "1.32.0"}) == ""
+    told = clash_of({"onnxruntime": "1.32.0", "onnxruntime-directml": "1.24.4"})
+    assert told.endswith("pip uninstall onnxruntime onnxruntime-directml")
+
+
+def test_nvidia_devices_are_read_from_the_driver(tmp_path: Path) -> None:
+    assert graphics_devices(tmp_path) == []
+    (tmp_path / "gpus" / "0000:01:00.0").mkdir(parents=True)
+    (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27\n")
+    (tmp_path / "gpus" / "0000:01:00.0" / "information").write_text("Model: \t\t NVIDIA H100\nIRQ: 1\n")
+    assert graphics_devices(tmp_path) == [Device(name="NVIDIA H100", driver="580.65.06")]
