@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add this part's verbs to the console command."""
     app.command("inspect")(inspect)
+    app.command("verify")(verify_command)
     app.command("doctor")(doctor)
     app.command("eval")(eval_command)
 
@@ -65,6 +66,37 @@ def _inspect_kernels(console: "Console", artifact: Path, target: str, graph: str
         show_kernels(console, reports)
     if any(report.leaving for report in reports.values()):
         raise typer.Exit(1)
+
+
+def verify_command(
+    artifact: Artifact,
+    provider: Provider = "auto",
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(metavar="CHECKPOINT", help="Measure the certificate again, against this folder or Hub id."),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Hash every file, and run every prompt on every graph that runs here.")
+    ] = False,
+    threads: Threads = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+) -> None:
+    """Hold an artifact against its manifest, and what it computes here against what its checkpoint says.
+
+    Ends with 0 where all is right, 1 where logits are wrong on this machine, 2 for a wrong request, 3 where a file is
+    missing or damaged, 4 where a package is missing.
+    """
+    from rich.console import Console
+
+    from thinkport.deploy.verification import verify
+    from thinkport.deploy.verification.view import show
+
+    found = verify(artifact, provider=provider, checkpoint=checkpoint, full=full, threads=threads)
+    if as_json:
+        sys.stdout.write(json.dumps(found.as_json(), indent=2) + "\n")
+    else:
+        show(Console(highlight=False, markup=False), found)
+    raise typer.Exit(found.exit_code)
 
 
 def doctor(

@@ -223,10 +223,12 @@ class Certificate(_Record):
 class Manifest(_Record):
     """`thinkport.json`. Unknown keys are an error: a newer writer raises `schema_version`.
 
-    `enable_thinking` is the default of every reply; None leaves it to the chat template.
+    `enable_thinking` is the default of every reply; None leaves it to the chat template. `manifest_sha256` is the
+    file's own, see `manifest_seal`.
     """
 
     schema_version: Literal[1]
+    manifest_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     name: str
     created: str
     tools: dict[str, str]

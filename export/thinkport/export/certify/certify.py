@@ -48,6 +48,31 @@ def certify(
         CheckpointError: the checkpoint can't be read.
         ArtifactError: the installed ONNX Runtime can't run a graph.
     """
+    certificate, goldens = measure(folder, graphs, model, checkpoint, shape, advance=advance)
+    for figure, graph in zip(certificate.figures, graphs, strict=True):
+        if is_exact(folder, graph):
+            check_exact(figure)
+        check_agreement(figure, min_agreement)
+    write_goldens(folder / GOLDENS, goldens)
+    return certificate
+
+
+def measure(
+    folder: Path,
+    graphs: Sequence[Graph],
+    model: ModelShape,
+    checkpoint: Checkpoint,
+    shape: DecoderShape,
+    *,
+    advance: Callable[[int], None],
+) -> tuple[Certificate, list[Golden]]:
+    """The figures of `certify`, not judged, and the goldens, not written.
+
+    Raises:
+        CertificateError: a graph gives NaN or infinity, or the family has no reference.
+        CheckpointError: the checkpoint can't be read.
+        ArtifactError: the installed ONNX Runtime can't run a graph.
+    """
     decoder = _decoder(model.family, StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
     prompts = golden_prompts(checkpoint, shape.vocab_size, shape.context_length)
     said = [_said(folder, graph, model, prompts) for graph in graphs]
@@ -57,15 +82,10 @@ def certify(
     figures = []
     for graph, texts, rows in zip(graphs, said, chosen, strict=True):
         common = sum(greedy.in_common(text, row) for text, row in zip(texts, rows, strict=True))
-        figure = _figure(folder, graph, model, prompts, expected, goldens).model_copy(
-            update={"greedy_tokens": common, "greedy_asked": greedy.TOKENS * len(texts)}
-        )
-        if is_exact(folder, graph):
-            check_exact(figure)
-        check_agreement(figure, min_agreement)
-        figures.append(figure)
-    write_goldens(folder / GOLDENS, goldens)
-    return Certificate(goldens=GOLDENS, figures=figures)
+        figure = _figure(folder, graph, model, prompts, expected, goldens)
+        asked = greedy.TOKENS * len(texts)
+        figures.append(figure.model_copy(update={"greedy_tokens": common, "greedy_asked": asked}))
+    return Certificate(goldens=GOLDENS, figures=figures), goldens
 
 
 def streamed_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:

@@ -11,7 +11,8 @@ from typing import Any
 
 from thinkport.export.write.genai_config import genai_config, genai_overlay, overlay_name
 from thinkport.export.write.model_card import CARD_NAME, model_card
-from thinkport.runtime.manifest import MANIFEST_NAME, FileRecord, Manifest, hash_file
+from thinkport.runtime.manifest import MANIFEST_NAME, FileRecord, Manifest, hash_file, read_manifest
+from thinkport.runtime.manifest_seal import OPEN, sealed
 
 GENAI_CONFIG = "genai_config.json"
 
@@ -46,9 +47,10 @@ def finish_artifact(
     manifest = manifest.model_copy(update={"files": _records(folder, manifest.files)})
     for path in folder.iterdir():
         _sync(path)
-    _write_json(folder / MANIFEST_NAME, manifest.model_dump(mode="json"))
+    manifest = manifest.model_copy(update={"manifest_sha256": OPEN})
+    (folder / MANIFEST_NAME).write_bytes(sealed(_json(manifest.model_dump(mode="json")).encode()))
     _sync(folder / MANIFEST_NAME)
-    return manifest
+    return read_manifest(folder)
 
 
 def _records(folder: Path, known: Mapping[str, FileRecord]) -> dict[str, FileRecord]:
@@ -59,7 +61,11 @@ def _records(folder: Path, known: Mapping[str, FileRecord]) -> dict[str, FileRec
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+    path.write_text(_json(content), encoding="utf-8", newline="\n")
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def _sync(path: Path) -> None:

@@ -1,0 +1,40 @@
+"""What a verification found: one record a check. Knows nothing of how it was found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+DAMAGED, WRONG, RIGHT = 3, 1, 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was held against what it should be; `exit_code` is what a failure of it ends with."""
+
+    name: str
+    passed: bool
+    detail: str
+    exit_code: int = DAMAGED
+    figures: dict[str, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """All checks of an artifact, in the order in which they were made."""
+
+    folder: str
+    checks: Sequence[Check]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def exit_code(self) -> int:
+        """0 right, 1 wrong on this machine, 3 damaged; damage comes before wrongness."""
+        return max((check.exit_code for check in self.checks if not check.passed), default=RIGHT)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {"folder": self.folder, "passed": self.passed, "checks": [vars(check) for check in self.checks]}

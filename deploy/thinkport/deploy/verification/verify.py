@@ -1,0 +1,122 @@
+"""Verifies an artifact: files, seal, structure, and its goldens on this machine.
+
+Knows the order of the checks. A damaged artifact is not run. Needs neither torch nor the checkpoint; to hold the graphs
+against the checkpoint again, the export part registers itself under `thinkport.certifiers`.
+"""
+
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from thinkport.deploy.extras import require
+from thinkport.deploy.verification.check import WRONG, Check, Verification
+from thinkport.deploy.verification.structure import structure_checks
+from thinkport.runtime.errors import ThinkportError
+from thinkport.runtime.golden_check import check_goldens, quick
+from thinkport.runtime.goldens import read_goldens
+from thinkport.runtime.manifest import Certificate, Figure, Manifest, check_files, read_manifest
+from thinkport.runtime.manifest_seal import check_seal
+from thinkport.runtime.ort import AUTO, candidates, import_onnxruntime
+from thinkport.runtime.session import Session
+
+CERTIFIERS = "thinkport.certifiers"
+_SAME = 0.1  # of a mean KL divergence: another machine's kernels round otherwise
+
+Certify = Callable[[Path, str], Certificate]
+
+
+def verify(
+    folder: Path, *, provider: str = AUTO, checkpoint: str | None = None, full: bool = False, threads: int | None = None
+) -> Verification:
+    """Hold an artifact against its manifest, and its graphs against its goldens.
+
+    `full` hashes every file and runs every prompt on every graph that the installed ONNX Runtime can run; otherwise
+    sizes are compared and a few short prompts run on the graph that would be chosen. With a `checkpoint` (a folder or a
+    Hub id) the certificate is measured again.
+
+    Raises:
+        InputError: `provider` is not in the artifact or not installed.
+        MissingExtraError: no ONNX Runtime is installed, or with a checkpoint no thinkport[export].
+    """
+    checks = list(_files(folder, full=full))
+    if all(check.passed for check in checks):
+        manifest = read_manifest(folder)
+        checks += structure_checks(folder, manifest)
+        if all(check.passed for check in checks):
+            checks += _goldens(folder, manifest, provider, threads, full=full)
+            if checkpoint is not None:
+                checks += _certificate(folder, manifest, checkpoint)
+    return Verification(folder=str(folder), checks=checks)
+
+
+def _files(folder: Path, *, full: bool) -> Iterator[Check]:
+    try:
+        manifest = read_manifest(folder)
+        sealed = check_seal(folder)
+    except ThinkportError as error:
+        yield Check(name="manifest", passed=False, detail=str(error))
+        return
+    yield Check(name="manifest", passed=True, detail="as it was written" if sealed else "read; written without a seal")
+    how = "sha256" if full else "size"
+    try:
+        check_files(folder, manifest, verify=full)
+    except ThinkportError as error:
+        yield Check(name="files", passed=False, detail=str(error))
+        return
+    yield Check(name="files", passed=True, detail=f"{len(manifest.files)} files of the recorded {how}")
+
+
+def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | None, *, full: bool) -> Iterator[Check]:
+    if manifest.certificate is None:
+        yield Check(name="goldens", passed=True, detail="none: exported with --no-certificate, nothing to compare with")
+        return
+    goldens = read_goldens(folder / manifest.certificate.goldens)
+    ort = import_onnxruntime("cpu" if provider == AUTO else manifest.graphs[0].target)
+    found = candidates(manifest.graphs, provider, ort.get_available_providers(), ort.__version__)
+    runnable = [one.graph for one in found if not one.obstacle]
+    for one in found:
+        if one.obstacle and full:
+            yield Check(name=f"goldens on {one.graph.file}", passed=True, detail=f"not run here: it {one.obstacle}")
+    if not runnable:
+        why = "; ".join(f"{one.graph.file} {one.obstacle}" for one in found)
+        yield Check(name="goldens", passed=False, detail=f"no graph runs here: {why}", exit_code=WRONG)
+    figures = {figure.graph: figure for figure in manifest.certificate.figures}
+    asked = goldens if full else quick(goldens)
+    for graph in runnable if full else runnable[:1]:
+        figure = figures.get(graph.file)
+        recorded = None if figure is None else figure.score if full else figure.quick_score
+        name = f"goldens on {graph.file}"
+        try:
+            session = Session(ort, folder, graph, manifest.model, threads)
+            result = check_goldens(session, asked, recorded)
+        except ThinkportError as error:
+            yield Check(name=name, passed=False, detail=str(error), exit_code=WRONG)
+            continue
+        score = result.score
+        detail = result.fault or (
+            f"logits correlate {score.correlation:.3f} over {score.rows} positions"
+            + (f" ({recorded.correlation:.3f} at export)" if recorded else "")
+        )
+        shown = {"correlation": score.correlation, "kl": score.kl, "top1": score.top1, "seconds": result.seconds}
+        yield Check(name=name, passed=result.right, detail=detail, exit_code=WRONG, figures=shown)
+
+
+def _certificate(folder: Path, manifest: Manifest, checkpoint: str) -> Iterator[Check]:
+    """The certificate, measured again from the checkpoint."""
+    require("export", "torch", "transformers", "onnx_ir")
+    certify: Certify = next(iter(entry_points(group=CERTIFIERS))).load()
+    recorded = {figure.graph: figure for figure in manifest.certificate.figures} if manifest.certificate else {}
+    for figure in certify(folder, checkpoint).figures:
+        yield _compared(figure, recorded.get(figure.graph))
+
+
+def _compared(figure: Figure, recorded: Figure | None) -> Check:
+    detail = f"mean KL divergence {figure.kl_mean:.3g} nats, logits correlate {figure.correlation:.3f}"
+    passed = True
+    if recorded is not None:
+        detail += f" ({recorded.kl_mean:.3g} and {recorded.correlation:.3f} at export)"
+        passed = abs(figure.kl_mean - recorded.kl_mean) <= _SAME * max(recorded.kl_mean, _SAME)
+    shown = {"kl_mean": figure.kl_mean, "kl_p95": figure.kl_p95, "correlation": figure.correlation}
+    return Check(
+        name=f"{figure.graph} against the checkpoint", passed=passed, detail=detail, exit_code=WRONG, figures=shown
+    )

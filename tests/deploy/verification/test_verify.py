@@ -1,0 +1,125 @@
+"""An artifact is whole, consistent and right, or not: damage anywhere is found, and wrong logits are told from it."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from thinkport.deploy.verification import verify
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.main import build_app
+from thinkport.runtime.manifest import MANIFEST_NAME, FileRecord, hash_file, read_manifest
+from thinkport.runtime.manifest_seal import OPEN, check_seal, sealed
+
+EVERY = 997  # bytes between two that are flipped
+
+
+@pytest.fixture
+def artifact(nano_artifact: Path, tmp_path: Path) -> Path:
+    """A copy of its own, to be damaged."""
+    return shutil.copytree(nano_artifact, tmp_path / "artifact")
+
+
+def rewritten(folder: Path, name: str) -> None:
+    """Make the manifest say what a changed file is now, as whoever forges one would."""
+    manifest = read_manifest(folder)
+    path = folder / name
+    record = FileRecord(bytes=path.stat().st_size, sha256=hash_file(path))
+    changed = manifest.model_copy(update={"files": {**manifest.files, name: record}, "manifest_sha256": OPEN})
+    (folder / MANIFEST_NAME).write_bytes(sealed(json.dumps(changed.model_dump(mode="json"), indent=2).encode()))
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_fresh_artifact_is_right(nano_artifact: Path, full: bool) -> None:
+    found = verify(nano_artifact, full=full)
+    assert found.exit_code == 0, [check for check in found.checks if not check.passed]
+    ran = [check for check in found.checks if check.figures]
+    assert ran
+    assert all(check.figures and check.figures["correlation"] > 0.9 for check in ran)
+
+
+def test_a_byte_flipped_anywhere_is_found(artifact: Path) -> None:
+    missed = []
+    for path in sorted(artifact.iterdir()):
+        whole = path.read_bytes()
+        for at in flips(path.name, len(whole)):
+            damaged = bytearray(whole)
+            damaged[at] ^= np.random.default_rng().integers(1, 256)
+            path.write_bytes(damaged)
+            if verify(artifact, full=True).exit_code != 3:
+                missed.append((path.name, at))
+        path.write_bytes(whole)
+    assert not missed
+    assert verify(artifact).passed
+
+
+def flips(name: str, size: int) -> list[int]:
+    """Every 997th byte, and every 17th of the manifest; of the weights a hundred, each of which is 8 MB to hash."""
+    if name == MANIFEST_NAME:
+        return list(range(0, size, 17))
+    every = list(range(0, size, EVERY))
+    return every if len(every) <= 100 or os.environ.get("THINKPORT_EVERY_BYTE") else every[:: len(every) // 100]
+
+
+def test_a_missing_file_is_damage(artifact: Path) -> None:
+    (artifact / "weights.bin").unlink()
+    assert verify(artifact).exit_code == 3
+
+
+def test_weights_that_the_manifest_vouches_for_and_are_wrong_are_told_by_the_goldens(artifact: Path) -> None:
+    path = artifact / "weights.bin"
+    weights = np.fromfile(path, np.uint8)
+    half = len(weights) // 2
+    weights[half:] = np.roll(weights[half:], 4096)
+    weights.tofile(path)
+    rewritten(artifact, "weights.bin")
+    found = verify(artifact)
+    assert found.exit_code == 1
+    assert [check.name for check in found.checks if not check.passed] == ["goldens on cpu.onnx"]
+
+
+def test_a_graph_of_another_artifact_does_not_fit_the_manifest(artifact: Path) -> None:
+    shutil.copy(artifact / "dml-plain.onnx", artifact / "cpu.onnx")
+    rewritten(artifact, "cpu.onnx")
+    assert "structure of cpu.onnx" in [check.name for check in verify(artifact).checks if not check.passed]
+
+
+def test_a_manifest_edited_by_hand_is_not_what_was_written(artifact: Path) -> None:
+    path = artifact / MANIFEST_NAME
+    path.write_bytes(path.read_bytes().replace(b'"kl_mean": 0', b'"kl_mean": 1', 1))
+    found = verify(artifact)
+    assert found.exit_code == 3
+    assert "changed or damaged" in found.checks[0].detail
+
+
+def test_a_manifest_without_a_seal_is_read_and_says_so(artifact: Path) -> None:
+    path = artifact / MANIFEST_NAME
+    raw = json.loads(path.read_bytes()) | {"manifest_sha256": None}
+    path.write_text(json.dumps(raw))
+    assert not check_seal(artifact)
+    assert "without a seal" in verify(artifact).checks[0].detail
+
+
+def test_a_provider_that_is_not_here_is_a_wrong_request(nano_artifact: Path) -> None:
+    with pytest.raises(InputError, match="tpu"):
+        verify(nano_artifact, provider="tpu")
+
+
+def test_the_command_prints_a_line_a_check_and_ends_with_the_code(artifact: Path) -> None:
+    result = CliRunner().invoke(build_app(), ["verify", str(artifact)])
+    assert result.exit_code == 0
+    assert "goldens on cpu.onnx" in result.output
+    (artifact / "config.json").unlink()
+    result = CliRunner().invoke(build_app(), ["verify", str(artifact), "--json"])
+    assert result.exit_code == 3
+    assert json.loads(result.output)["passed"] is False
+
+
+def test_the_certificate_is_measured_again_from_the_checkpoint(nano_artifact: Path, nano_checkpoint: Path) -> None:
+    found = verify(nano_artifact, checkpoint=str(nano_checkpoint))
+    assert found.passed
+    assert [check.name for check in found.checks][-1].endswith("against the checkpoint")
