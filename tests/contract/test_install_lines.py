@@ -37,8 +37,12 @@ def requirements(extra: str, system: str, python: str) -> list[str]:
 )
 def test_an_install_line_resolves(extra: str, system: tuple[str, str], python: str, tmp_path: Path) -> None:
     name, tag = system
-    tags = [tag, "manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_27_x86_64"] if name == "linux" else [tag]
-    tags += ["macosx_11_0_arm64", "macosx_10_13_universal2"] if name == "darwin" else []
+    tags = [tag]
+    if name == "linux":  # pip takes exactly the tags that it is given; Debian 12 and Ubuntu 22.04 have glibc 2.35
+        tags = ["manylinux2014_x86_64", *(f"manylinux_2_{minor}_x86_64" for minor in range(17, 36))]
+    if name == "darwin":
+        tags = [f"macosx_{major}_0_{kind}" for major in range(11, 15) for kind in ("arm64", "universal2")]
+        tags.append("macosx_10_13_universal2")
     pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-input", "--target", str(tmp_path)]
     platform = ["--only-binary", ":all:", "--python-version", python, *(f"--platform={one}" for one in tags)]
     asked = requirements(extra, name, python)
