@@ -12,9 +12,10 @@ from pathlib import Path
 import onnx_ir as ir
 
 from thinkport.deploy.targets import Target, target
-from thinkport.export.calibrate import calibrate, calibrated_bytes
+from thinkport.export.calibrate import LayerInputs, calibrate, calibrated_bytes
 from thinkport.export.certify import certify, streamed_bytes
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
+from thinkport.export.checkpoint.equalized import equalized, reader_bytes
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
 from thinkport.export.pipeline import build_pipeline, run_passes
 from thinkport.export.preflight import check_export
@@ -75,7 +76,8 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
         job = _open(settings, stages)
     with stages.stage("trace"):
         model = trace(job.family, job.checkpoint.config, job.shape)
-    kv_scales = _kv_scales(job)
+    weights = _equalized(job)
+    kv_scales = _kv_scales(job, weights)
     with stages.stage("fuse"):
         passes = build_pipeline(
             job.family,
@@ -88,7 +90,7 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
         records = run_passes(model, passes, job.shape.layers)
     layout = plan_blobs(model.graph)
     with staged(settings.output, force=settings.force) as folder:
-        manifest = _write(job, model, records, layout, folder)
+        manifest = _write(job, weights, model, records, layout, folder)
     return ExportReport(folder=settings.output, manifest=manifest, seconds=stages.seconds, peak_memory=peak_memory())
 
 
@@ -109,12 +111,28 @@ def _open(settings: ExportSettings, stages: Stages) -> _Job:
     )
 
 
-def _kv_scales(job: _Job) -> KvScales | None:
+def _equalized(job: _Job) -> Checkpoint:
+    """What is quantized: the checkpoint, its channels scaled where the recipe wants it."""
+    recipe = job.settings.quantization
+    if recipe is None or not recipe.equalize:
+        return job.checkpoint
+
+    def group_size(name: str) -> int:
+        how = recipe.for_role(job.family.role(name), tied=job.shape.tied)
+        assert how is not None
+        return how.group_size
+
+    sites = job.family.sites(job.shape)
+    with job.stages.stage("equalize", reader_bytes(job.checkpoint, sites)) as advance:
+        return equalized(job.checkpoint, sites, group_size, advance=advance)
+
+
+def _kv_scales(job: _Job, weights: Checkpoint) -> KvScales | None:
     """What an int8 cache's codes are worth; another cache needs no such thing, and no stage."""
     if job.settings.kv_dtype != "int8":
         return None
     with job.stages.stage("calibrate", calibrated_bytes(job.checkpoint, job.shape)) as advance:
-        return calibrate(job.checkpoint, job.family.model_type, job.shape, advance=advance)
+        return calibrate(weights, job.family.model_type, job.shape, advance=advance)
 
 
 def _fetching(listener: Listener) -> Callable[[Progress], None]:
@@ -130,17 +148,19 @@ def _fetching(listener: Listener) -> Callable[[Progress], None]:
     return report
 
 
-def _write(job: _Job, model: ir.Model, records: list[PassRecord], layout: Layout, folder: Path) -> Manifest:
+def _write(
+    job: _Job, source: Checkpoint, model: ir.Model, records: list[PassRecord], layout: Layout, folder: Path
+) -> Manifest:
     """Fill the staging folder: weights, graph, certificate, and the manifest last."""
     graph = graph_record(model, job.target, fused=job.settings.fuse)
     shape = model_record(job.family.model_type, job.shape)
     with job.stages.stage("weights", layout.nbytes) as advance:
-        weights = _weights_file(job, layout, folder / WEIGHTS, advance)
+        weights = _weights_file(job, source, layout, folder / WEIGHTS, advance)
         weights_record = weights.write()
     recipe = recipe_record(model.graph, job.settings.quantization, job.family.role, weights.errors, tied=job.shape.tied)
     with job.stages.stage("graph"):
         frequencies = {job.family.frequencies_name: inv_freq_and_scaling(job.shape)[0]}
-        write_graph(model, folder / graph.file, layout, WEIGHTS, job.checkpoint.read, frequencies)
+        write_graph(model, folder / graph.file, layout, WEIGHTS, source.read, frequencies)
         files.copy_tokenizer_files(job.checkpoint, folder)
     certificate = None
     if job.settings.certificate:
@@ -167,12 +187,17 @@ def _write(job: _Job, model: ir.Model, records: list[PassRecord], layout: Layout
         )
 
 
-def _weights_file(job: _Job, layout: Layout, path: Path, advance: Advance) -> WeightsFile:
+def _weights_file(job: _Job, source: Checkpoint, layout: Layout, path: Path, advance: Advance) -> WeightsFile:
+    recipe = job.settings.quantization
+    inputs = None
+    if recipe is not None and recipe.compensate:
+        inputs = LayerInputs(source, job.family.model_type, job.shape)
     return WeightsFile(
         path=path,
         layout=layout,
-        checkpoint=job.checkpoint,
-        recipe=job.settings.quantization,
+        checkpoint=source,
+        recipe=recipe,
+        inputs=inputs,
         tied=job.shape.tied,
         workers=job.settings.workers or physical_cores() or os.cpu_count() or 1,
         advance=advance,

@@ -71,6 +71,8 @@ class Recipe:
         mlp: the gate, up and down projections.
         lm_head: the output projection; and the embedding too where the two are tied, since they share one blob.
         embedding: an embedding of its own.
+        equalize: scale loud channels before rounding, where that pays.
+        compensate: round a column after the other, so that later ones make up for earlier ones' errors on a short text.
     """
 
     name: str
@@ -79,6 +81,8 @@ class Recipe:
     mlp: RoleRecipe = field(default_factory=RoleRecipe)
     lm_head: RoleRecipe = field(default_factory=RoleRecipe)
     embedding: RoleRecipe = field(default_factory=RoleRecipe)
+    equalize: bool = False
+    compensate: bool = False
 
     def for_role(self, role: Role, *, tied: bool) -> RoleRecipe | None:
         """The role's recipe; None for a norm, which isn't quantized."""
@@ -117,6 +121,39 @@ _TABLE = (
         "int4-g64-exact",
         "int4-g64 with float32 activations: slow, to tell the weights' error from the activations'",
         RoleRecipe(accuracy_level=0),
+    ),
+)
+
+_TABLE += (
+    Recipe(
+        name="fast",
+        summary="calibrated, 4 bits in groups of 128: the fastest",
+        attention=_G128,
+        mlp=_G128,
+        lm_head=_G128,
+        embedding=_G128,
+        equalize=True,
+        compensate=True,
+    ),
+    Recipe(
+        name="balanced",
+        summary="calibrated, 4 bits, attention in groups of 32, the rest in 128",
+        attention=_G32,
+        mlp=_G128,
+        lm_head=_G128,
+        embedding=_G128,
+        equalize=True,
+        compensate=True,
+    ),
+    Recipe(
+        name="accurate",
+        summary="calibrated, 4 bits in groups of 32",
+        attention=_G32,
+        mlp=_G32,
+        lm_head=_G32,
+        embedding=_G32,
+        equalize=True,
+        compensate=True,
     ),
 )
 

@@ -69,9 +69,14 @@ def nbytes_of(value: ir.Value) -> int:
     return int(count * value.dtype.itemsize)  # itemsize is a float: there are types of half a byte
 
 
-def _codes_then_scales(item: tuple[str, ir.Value]) -> tuple[str, str]:
-    """Codes directly before their scales, so that both are written from one pass over the weights."""
+def _codes_then_scales(item: tuple[str, ir.Value]) -> tuple[tuple[tuple[int, str], ...], str]:
+    """Codes directly before their scales, so that both are written from one pass over the weights; layers in order."""
     source = source_of(item[1])
     if source is None:
-        return ("", item[0])
-    return ("/".join(source.tensors), source.part)
+        return ((), item[0])
+    return (_natural("/".join(source.tensors)), source.part)
+
+
+def _natural(name: str) -> tuple[tuple[int, str], ...]:
+    """Layer 2 before layer 10: layers are written in the order in which a model computes them."""
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in name.split("."))
