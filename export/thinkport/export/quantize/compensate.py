@@ -12,7 +12,7 @@ believing it all costs more than plain rounding (KL 0.093 instead of 0.079 on ma
 """
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,11 +46,11 @@ def believed_share(inputs: Floats, lengths: Sequence[int]) -> float:
     """How much of the correlations of columns is common to the texts, 0 to 1.
 
     The product of two texts' correlations estimates what they share without bias; that of all texts with themselves
-    also holds what is only one text's. Their ratio is the share, as shrinkage of a covariance wants it (Ledoit and Wolf,
-    2004). Both come from products of tokens, so that no second matrix of moments is made.
+    also holds what is only one text's. Their ratio is the share, as shrinkage of a covariance wants it (Ledoit and
+    Wolf, 2004). Both come from products of tokens, so that no second matrix of moments is made.
     """
     starts = [0, *accumulate(lengths)]
-    parts = [inputs[start:stop] for start, stop in zip(starts, starts[1:], strict=False)]
+    parts = [inputs[start:stop] for start, stop in pairwise(starts)]
     squares = [np.square(part, dtype=np.float64).sum(0) for part in parts]
     common = total = 0.0
     pairs = 0

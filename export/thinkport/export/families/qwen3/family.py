@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.families.qwen3 import weights
 from thinkport.export.families.qwen3.sampling import presets
-from thinkport.export.families.qwen3.sites import sites
 from thinkport.export.families.qwen3.shape import Qwen3Shape
+from thinkport.export.families.qwen3.sites import sites
 from thinkport.export.families.shape import DecoderShape
 from thinkport.export.quantize import Role
 from thinkport.export.quantize.equalize import Site
