@@ -18,7 +18,7 @@ from thinkport.export.quantize.rounding import quantize_rows
 
 Floats = NDArray[np.float32]
 
-# Share of the rounding error that is left: about 0.65 on made-up weights with a few loud columns, 0.74 to 1.0 on trained
+# Share of the rounding error that is left: about 0.65 on made-up weights with a few loud columns, 0.74 to 1 on trained
 # ones that differ smoothly. Those are better off alone: made all alike, their divergence grew from 0.021 to 0.038.
 WORTH = 0.7
 _QUIETEST = 1e-4  # of the mean energy of a column: a dead column has nothing to be made louder
