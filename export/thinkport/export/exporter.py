@@ -11,9 +11,10 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from thinkport.export.calibrate import Calibration, calibrate, calibrated_bytes
+from thinkport.export.calibrate import Calibration, LayerInputs, calibrate, calibrated_bytes
 from thinkport.export.certify import certify, streamed_bytes
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
+from thinkport.export.checkpoint.equalized import equalized, reader_bytes
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
 from thinkport.export.graph_kernels import check_kernels
 from thinkport.export.graphs import MadeGraph, make_graphs
@@ -75,13 +76,14 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
         job = _open(settings, stages)
     with stages.stage("trace"):
         traced = trace(job.family, job.checkpoint.config, job.shape)
-    calibration = _calibrated(job)
+    weights = _equalized(job)
+    calibration = _calibrated(job, weights)
     with stages.stage("fuse"):
         graphs = _fused(job, traced, calibration)
     sizes = job.family.expected_tensors(job.shape)
     layout = plan_blobs([graph.model.graph for graph in graphs], lambda name: sizes[name][0])
     with staged(settings.output, force=settings.force) as folder:
-        manifest = _write(job, graphs, layout, folder)
+        manifest = _write(job, weights, graphs, layout, folder)
     return ExportReport(folder=settings.output, manifest=manifest, seconds=stages.seconds, peak_memory=peak_memory())
 
 
@@ -102,12 +104,28 @@ def _open(settings: ExportSettings, stages: Stages) -> _Job:
     )
 
 
-def _calibrated(job: _Job) -> Calibration | None:
+def _equalized(job: _Job) -> Checkpoint:
+    """What is quantized: the checkpoint, its channels scaled where the recipe wants it."""
+    recipe = job.settings.quantization
+    if recipe is None or not recipe.equalize:
+        return job.checkpoint
+
+    def group_size(name: str) -> int:
+        how = recipe.for_role(job.family.role(name), tied=job.shape.tied)
+        assert how is not None
+        return how.group_size
+
+    sites = job.family.sites(job.shape)
+    with job.stages.stage("equalize", reader_bytes(job.checkpoint, sites)) as advance:
+        return equalized(job.checkpoint, sites, group_size, advance=advance)
+
+
+def _calibrated(job: _Job, weights: Checkpoint) -> Calibration | None:
     """What a narrow cache or narrow activations have to hold; float32 holds anything, and needs no such stage."""
     if all((plan.kv.dtype, plan.activations) == ("float32", "float32") for plan in job.plans):
         return None
     with job.stages.stage("calibrate", calibrated_bytes(job.checkpoint, job.shape)) as advance:
-        return calibrate(job.checkpoint, job.family.model_type, job.shape, advance=advance)
+        return calibrate(weights, job.family.model_type, job.shape, advance=advance)
 
 
 def _fused(job: _Job, traced: ir.Model, calibration: Calibration | None) -> list[MadeGraph]:
@@ -131,12 +149,12 @@ def _fetching(listener: Listener) -> Callable[[Progress], None]:
     return report
 
 
-def _write(job: _Job, graphs: list[MadeGraph], layout: Layout, folder: Path) -> Manifest:
+def _write(job: _Job, source: Checkpoint, graphs: list[MadeGraph], layout: Layout, folder: Path) -> Manifest:
     """Fill the staging folder: weights, graphs, certificate, and the manifest last."""
     records = [graph_record(made.model, made.plan) for made in graphs]
     shape = model_record(job.family.model_type, job.shape)
     with job.stages.stage("weights", layout.nbytes) as advance:
-        weights = _weights_file(job, layout, folder / WEIGHTS, advance)
+        weights = _weights_file(job, source, layout, folder / WEIGHTS, advance)
         weights_record = weights.write()
     first = graphs[0]
     recipe = recipe_record(
@@ -145,7 +163,7 @@ def _write(job: _Job, graphs: list[MadeGraph], layout: Layout, folder: Path) -> 
     with job.stages.stage("graph"):
         frequencies = {job.family.frequencies_name: inv_freq_and_scaling(job.shape)[0]}
         for made in graphs:
-            write_graph(made.model, folder / made.plan.file, layout, WEIGHTS, job.checkpoint.read, frequencies)
+            write_graph(made.model, folder / made.plan.file, layout, WEIGHTS, source.read, frequencies)
         for graph in records:
             check_kernels(folder, graph)
         files.copy_tokenizer_files(job.checkpoint, folder)
@@ -182,12 +200,17 @@ def _write(job: _Job, graphs: list[MadeGraph], layout: Layout, folder: Path) -> 
         )
 
 
-def _weights_file(job: _Job, layout: Layout, path: Path, advance: Advance) -> WeightsFile:
+def _weights_file(job: _Job, source: Checkpoint, layout: Layout, path: Path, advance: Advance) -> WeightsFile:
+    recipe = job.settings.quantization
+    inputs = None
+    if recipe is not None and recipe.compensate:
+        inputs = LayerInputs(source, job.family.model_type, job.shape)
     return WeightsFile(
         path=path,
         layout=layout,
-        checkpoint=job.checkpoint,
-        recipe=job.settings.quantization,
+        checkpoint=source,
+        recipe=recipe,
+        inputs=inputs,
         tied=job.shape.tied,
         workers=job.settings.workers or physical_cores() or os.cpu_count() or 1,
         advance=advance,

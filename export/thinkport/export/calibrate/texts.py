@@ -14,6 +14,9 @@ from thinkport.runtime.template import Message
 MOST_TOKENS = 40  # of one text
 CHAT_TOKENS = 96
 RANDOM_TOKENS = 24  # rare tokens are louder than those of any text
+RANDOM_TEXTS = 4  # more texts of such ids for correlations of channels, which few tokens don't show
+LONGER = 64
+_SEED = 4711  # another than the certificate's, whose random prompt would otherwise begin alike
 
 _TEXTS = (
     "The keeper of the lighthouse wrote down the weather every evening. Der Himmel lügt nie, sagte sein Vater. "
@@ -46,5 +49,15 @@ def calibration_texts(checkpoint: Checkpoint, vocab_size: int) -> list[Ids]:
     encoder = Encoder(checkpoint, vocab_size)
     texts = [encoder.text(text)[:MOST_TOKENS] for text in _TEXTS]
     chat = encoder.chat(_CHAT, thinking=True, to_be_answered=False)[:CHAT_TOKENS]
-    random_ids = np.random.default_rng(0).integers(0, vocab_size, RANDOM_TOKENS)
+    random_ids = np.random.default_rng(_SEED).integers(0, vocab_size, RANDOM_TOKENS)
     return [*texts, chat, random_ids]
+
+
+def compensation_texts(checkpoint: Checkpoint, vocab_size: int) -> list[Ids]:
+    """The same texts, with more ids at random.
+
+    Raises:
+        ThinkportError: as `calibration_texts`.
+    """
+    ids = np.random.default_rng(_SEED + 1).integers(0, vocab_size, (RANDOM_TEXTS, LONGER))
+    return [*calibration_texts(checkpoint, vocab_size), *ids]

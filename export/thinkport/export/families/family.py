@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.families.shape import DecoderShape
 from thinkport.export.quantize import Role
+from thinkport.export.quantize.equalize import Site
 from thinkport.runtime.manifest import Presets
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class Family(Protocol):
         Raises:
             KeyError: not a weight of this family.
         """
+
+    def sites(self, shape: DecoderShape) -> list[Site]:
+        """Channels that can be scaled where they are made and back where they are read, in any order."""
 
     def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
         """Sampling of the two modes: the checkpoint's own values over the family's published ones.

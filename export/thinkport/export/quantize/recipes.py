@@ -71,6 +71,8 @@ class Recipe:
         mlp: the gate, up and down projections.
         lm_head: the output projection; and the embedding too where the two are tied, since they share one blob.
         embedding: an embedding of its own.
+        equalize: scale loud channels before rounding, where that pays.
+        compensate: round a column after the other, so that later ones make up for earlier ones' errors on a short text.
     """
 
     name: str
@@ -79,6 +81,8 @@ class Recipe:
     mlp: RoleRecipe = field(default_factory=RoleRecipe)
     lm_head: RoleRecipe = field(default_factory=RoleRecipe)
     embedding: RoleRecipe = field(default_factory=RoleRecipe)
+    equalize: bool = False
+    compensate: bool = False
 
     def for_role(self, role: Role, *, tied: bool) -> RoleRecipe | None:
         """The role's recipe; None for a norm, which isn't quantized."""
@@ -103,7 +107,7 @@ def _require(what: str, found: int, allowed: tuple[int, ...]) -> None:
 
 _G32, _G64, _G128 = (RoleRecipe(group_size=size) for size in GROUP_SIZES)
 
-_TABLE = (
+_PLAIN = (
     uniform("int4-g32", "4 bits, groups of 32: the most exact 4-bit one, 5 bits a weight", _G32),
     uniform("int4-g64", "4 bits, groups of 64: 4.5 bits a weight", _G64),
     uniform("int4-g128", "4 bits, groups of 128: the smallest and fastest, 4.25 bits a weight", _G128),
@@ -120,7 +124,40 @@ _TABLE = (
     ),
 )
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in _TABLE})
+_CALIBRATED = (
+    Recipe(
+        name="fast",
+        summary="calibrated, 4 bits in groups of 128: the fastest",
+        attention=_G128,
+        mlp=_G128,
+        lm_head=_G128,
+        embedding=_G128,
+        equalize=True,
+        compensate=True,
+    ),
+    Recipe(
+        name="balanced",
+        summary="calibrated, 4 bits, attention in groups of 32, the rest in 128",
+        attention=_G32,
+        mlp=_G128,
+        lm_head=_G128,
+        embedding=_G128,
+        equalize=True,
+        compensate=True,
+    ),
+    Recipe(
+        name="accurate",
+        summary="calibrated, 4 bits in groups of 32",
+        attention=_G32,
+        mlp=_G32,
+        lm_head=_G32,
+        embedding=_G32,
+        equalize=True,
+        compensate=True,
+    ),
+)
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in (*_PLAIN, *_CALIBRATED)})
 
 # Searched groups of 64 have the error that groups of 32 have with the usual max/7.5 rounding (0.0108), in 4.5 bits
 # instead of 5; groups of 128 decode about as fast as 64 and are a third less exact, which a long thought adds up.

@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkport.export.errors import RecipeError
+from thinkport.export.quantize.compensate import quantize_compensated
 from thinkport.export.quantize.packing import pack, packed_nbytes, scales_nbytes
 from thinkport.export.quantize.recipes import RoleRecipe
 from thinkport.export.quantize.rounding import check_groups, quantize_rows
 
 BLOCK_BYTES = 1 << 20  # of float32: a few milliseconds' work, so that workers end a matrix nearly together
+COMPENSATED_ROWS = 2048  # a column at a time is a few calls to numpy: they have to be worth their overhead
 AHEAD = 2  # blocks in flight for each worker
 
 
@@ -122,6 +124,7 @@ def quantize_tensor(
     pool: ThreadPoolExecutor,
     workers: int = 2,
     block_bytes: int = BLOCK_BYTES,
+    factor: NDArray[np.float32] | None = None,
 ) -> RoundingError:
     """Quantize the named matrices, stacked along their rows, and give every block to `sink` once, in row order.
 
@@ -133,7 +136,9 @@ def quantize_tensor(
         Exception: whatever the source or the sink raises, after the blocks in flight have ended.
     """
     total = RoundingError()
-    for block in quantize_blocks(source, names, recipe, pool=pool, workers=workers, block_bytes=block_bytes):
+    for block in quantize_blocks(
+        source, names, recipe, pool=pool, workers=workers, block_bytes=block_bytes, factor=factor
+    ):
         sink(block)
         total += RoundingError(block.squared_error, block.squared_sum, block.scales.size * recipe.group_size)
     return total
@@ -147,14 +152,16 @@ def quantize_blocks(
     pool: ThreadPoolExecutor,
     workers: int = 2,
     block_bytes: int = BLOCK_BYTES,
+    factor: NDArray[np.float32] | None = None,
 ) -> Iterator[RowBlock]:
     """The blocks that `quantize_tensor` hands to its sink, as an iterator that works ahead of its reader."""
     size = stacked_size(source, names)
     check_groups(size.k, recipe.group_size)
     pending: deque[Future[RowBlock]] = deque()
     try:
-        for task in _row_ranges(source, names, max(1, block_bytes // (4 * size.k))):
-            pending.append(pool.submit(_quantize_range, source, recipe, *task))
+        step = max(1, block_bytes // (4 * size.k)) if factor is None else COMPENSATED_ROWS
+        for task in _row_ranges(source, names, step):
+            pending.append(pool.submit(_quantize_range, source, recipe, factor, *task))
             if len(pending) >= workers * AHEAD:
                 yield pending.popleft().result()
         while pending:
@@ -174,8 +181,20 @@ def _row_ranges(source: RowSource, names: Sequence[str], step: int) -> Iterator[
         base += n
 
 
-def _quantize_range(source: RowSource, recipe: RoleRecipe, name: str, start: int, stop: int, at: int) -> RowBlock:
+def _quantize_range(
+    source: RowSource,
+    recipe: RoleRecipe,
+    factor: NDArray[np.float32] | None,
+    name: str,
+    start: int,
+    stop: int,
+    at: int,
+) -> RowBlock:
     weights = source.rows(name, start, stop)
-    rounded = quantize_rows(weights, bits=recipe.bits, group_size=recipe.group_size, search=recipe.search)
+    bits, group_size, search = recipe.bits, recipe.group_size, recipe.search
+    if factor is None:
+        rounded = quantize_rows(weights, bits=bits, group_size=group_size, search=search)
+    else:
+        rounded = quantize_compensated(weights, factor, bits=bits, group_size=group_size, search=search)
     packed = pack(rounded.codes, bits=recipe.bits, group_size=recipe.group_size)
     return RowBlock(at, packed, rounded.scales, rounded.squared_error, rounded.squared_sum)

@@ -132,9 +132,14 @@ def _blob(value: ir.Value, end: int) -> Blob:
     return Blob(offset=offset, nbytes=nbytes, dtype=value.dtype, source=source_of(value), constant=constant)
 
 
-def _codes_then_scales(key: Key) -> tuple[str, str, str]:
-    """Codes directly before their scales of every type, so that all are written from one pass over the weights."""
+def _codes_then_scales(key: Key) -> tuple[tuple[tuple[int, str], ...], str, str]:
+    """Codes directly before their scales of every type, so that all are written from one pass; layers in order."""
     source, dtype = key
     if isinstance(source, str):
-        return ("", source, dtype.name)
-    return ("/".join(source.tensors), source.part, dtype.name)
+        return ((), source, dtype.name)
+    return (_natural("/".join(source.tensors)), source.part, dtype.name)
+
+
+def _natural(name: str) -> tuple[tuple[int, str], ...]:
+    """Layer 2 before layer 10: layers are written in the order in which a model computes them."""
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in name.split("."))

@@ -14,10 +14,13 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
+from thinkport.export.calibrate import LayerInputs
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import GraphError
+from thinkport.export.quantize.compensate import compensation
 from thinkport.export.quantize.recipes import Recipe, Role
 from thinkport.export.quantize.stream import RoundingError, RowBlock, quantize_tensor
+from thinkport.export.trace.source import Source
 from thinkport.export.write.blobs import Blob, Layout
 from thinkport.runtime.manifest import FileRecord
 
@@ -31,6 +34,7 @@ class WeightsFile:
     """Writes a layout front to back, hashing as it goes.
 
     `errors` holds what rounding cost by role. `advance` is told the bytes of the file that are done.
+    With `inputs`, the matrices of layers are rounded with compensation; tables, which no layer reads, never.
     """
 
     path: Path
@@ -40,6 +44,7 @@ class WeightsFile:
     tied: bool
     workers: int
     advance: Advance
+    inputs: LayerInputs | None = None
     errors: dict[str, RoundingError] = field(default_factory=dict)
 
     def write(self) -> FileRecord:
@@ -88,12 +93,25 @@ class WeightsFile:
             output.put(block.packed)
             kept.append(block.scales)
 
-        error = quantize_tensor(self.checkpoint, source.tensors, how, sink, pool=pool, workers=self.workers)
+        error = quantize_tensor(
+            self.checkpoint,
+            source.tensors,
+            how,
+            sink,
+            pool=pool,
+            workers=self.workers,
+            factor=self._compensation(source),
+        )
         self.errors[source.role] = self.errors.get(source.role, RoundingError()) + error
         for blob in scales:
             output.pad_to(blob.offset)
             for part in kept:
                 output.put(part.astype(blob.dtype.numpy(), copy=False))
+
+    def _compensation(self, source: Source) -> np.ndarray | None:
+        if self.inputs is None or source.role not in ("attention", "mlp"):
+            return None
+        return compensation(self.inputs.of(source.tensors[0]), self.inputs.lengths)
 
 
 def _is_scale_of(codes: Blob, blob: Blob) -> bool:

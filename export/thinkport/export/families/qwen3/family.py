@@ -7,8 +7,10 @@ from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.families.qwen3 import weights
 from thinkport.export.families.qwen3.sampling import presets
 from thinkport.export.families.qwen3.shape import Qwen3Shape
+from thinkport.export.families.qwen3.sites import sites
 from thinkport.export.families.shape import DecoderShape
 from thinkport.export.quantize import Role
+from thinkport.export.quantize.equalize import Site
 from thinkport.runtime.manifest import Presets
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ class Qwen3:
     def role(self, name: str) -> Role:
         """See `weights.role`."""
         return weights.role(name)
+
+    def sites(self, shape: DecoderShape) -> list[Site]:
+        """See `sites.sites`."""
+        return sites(shape)
 
     def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
         """See `sampling.presets`."""

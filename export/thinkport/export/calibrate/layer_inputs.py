@@ -1,0 +1,65 @@
+"""What every matrix of a checkpoint is given over the calibration texts, one layer at a time.
+
+Knows a decoder's layers, in order. Inputs of one layer are held, and the float32 activations between layers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from thinkport.export.calibrate.texts import compensation_texts
+from thinkport.export.certify.decoder import DECODERS, Decoder, Packed
+from thinkport.export.certify.streamed_weights import StreamedWeights
+from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.families import DecoderShape
+from thinkport.export.quantize.kv_scales import Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Listening(StreamedWeights):
+    """Streamed weights that remember what each matrix was multiplied with."""
+
+    heard: dict[str, Floats] = field(default_factory=dict)
+
+    def linear(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
+        """See `StreamedWeights.linear`."""
+        self.heard[name] = inputs.numpy()
+        return super().linear(name, inputs)
+
+
+class LayerInputs:
+    """Inputs by matrix, asked for in the order of the layers.
+
+    Attributes:
+        lengths: tokens of each text.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, family: str, shape: DecoderShape) -> None:
+        """Read the texts and their embeddings.
+
+        Raises:
+            ThinkportError: the tokenizer, the chat template or the checkpoint can't be used.
+        """
+        self._weights = _Listening(checkpoint=checkpoint, advance=lambda _: None)
+        self._decoder: Decoder = DECODERS[family](self._weights, shape)
+        texts = compensation_texts(checkpoint, shape.vocab_size)
+        self.lengths: Sequence[int] = [len(ids) for ids in texts]
+        self._hidden = self._decoder.embed(torch.from_numpy(np.concatenate(texts)))
+        self._layers, self._next = shape.layers, 0
+
+    @torch.inference_mode()
+    def of(self, name: str) -> Floats:
+        """What the matrix `name` of a layer was multiplied with, float32 (tokens, k).
+
+        Raises:
+            CheckpointError: a weight can't be read.
+            KeyError: a matrix of no layer, or of one that has passed.
+        """
+        heard = self._weights.heard
+        while name not in heard and self._next < self._layers:
+            heard.clear()
+            self._hidden = self._decoder.layer(self._next, self._hidden, Packed(tuple(self.lengths)))
+            self._next += 1
+        return heard[name]

@@ -1,0 +1,72 @@
+"""Loud input channels made as loud as the others before rounding, and what they read made as much louder. Pure numpy.
+
+Knows columns and scales; must not know which layer reads which. One loud column sets the step of its whole group.
+Scaled by s, with the inputs divided by s where they are made (a norm's weights, or the rows of the matrix before), the
+product is the same function and the group's step is that of the others (SmoothQuant, arXiv 2211.10438).
+
+It is no gain of its own: the rounding error of a column made quieter grows when it is made loud again. So it is tried
+on a sample of rows, and kept where it pays clearly.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinkport.export.quantize.rounding import quantize_rows
+
+Floats = NDArray[np.float32]
+
+# Share of the rounding error that is left: about 0.65 on made-up weights with a few loud columns, 0.74 to 1 on trained
+# ones that differ smoothly. Those are better off alone: made all alike, their divergence grew from 0.021 to 0.038.
+WORTH = 0.7
+_QUIETEST = 1e-4  # of the mean energy of a column: a dead column has nothing to be made louder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Channels that are written once and read by some matrices.
+
+    Attributes:
+        writer: a norm's weights (k,), or the matrix whose rows make the channels.
+        readers: matrices whose columns take them.
+        head_dim: channels of a KV head where query heads share it; else 1.
+        repeats: query heads that read each KV head; else 1.
+    """
+
+    writer: str
+    readers: tuple[str, ...]
+    head_dim: int = 1
+    repeats: int = 1
+
+    def to_columns(self, channels: Floats) -> Floats:
+        """Values by channel to values by the readers' columns."""
+        heads = channels.reshape(-1, 1, self.head_dim)
+        return np.repeat(heads, self.repeats, axis=1).reshape(-1)
+
+    def to_channels(self, columns: Floats) -> Floats:
+        """Sums over the columns that read a channel."""
+        heads = columns.reshape(-1, self.repeats, self.head_dim)
+        return np.asarray(heads.sum(axis=1).reshape(-1), np.float32)
+
+
+def flattening(energy: Floats) -> Floats:
+    """Scales (k,) that make channels of such squared sums (k,) alike; their geometric mean is 1."""
+    floor = max(float(energy.mean()) * _QUIETEST, float(np.finfo(np.float32).tiny))
+    logs = -0.5 * np.log(np.maximum(energy, floor, dtype=np.float64))
+    return np.asarray(np.exp(logs - logs.mean()), np.float32)
+
+
+def is_worth(samples: Sequence[Floats], columns: Floats, *, group_size: int) -> bool:
+    """Whether rows rounded to 4 bits after scaling their columns lose clearly less, all else the same."""
+    plain = sum(_error(rows, np.ones_like(columns), group_size) for rows in samples)
+    return sum(_error(rows, columns, group_size) for rows in samples) < WORTH * plain
+
+
+def _error(rows: Floats, columns: Floats, group_size: int) -> float:
+    scaled = rows * columns
+    rounded = quantize_rows(scaled, bits=4, group_size=group_size, search=True)
+    values = (rounded.codes.astype(np.float32) - 8).reshape(len(rows), -1, group_size) * rounded.scales[:, :, None]
+    lost = (values.reshape(rows.shape) - scaled) / columns
+    return float(np.vdot(lost, lost)) / max(float(np.vdot(rows, rows)), float(np.finfo(np.float32).tiny))

@@ -1,0 +1,71 @@
+"""An equalized checkpoint computes what the plain one does, and its blocks are those of the whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+from tests.export.trace.checkpoints import narrow_checkpoint
+
+from thinkport.export.certify.decoder import Qwen3Decoder
+from thinkport.export.certify.reference import reference_logits
+from thinkport.export.certify.streamed_weights import StreamedWeights
+from thinkport.export.checkpoint import Checkpoint, open_checkpoint
+from thinkport.export.checkpoint.equalized import EqualizedCheckpoint, equalized, reader_bytes
+from thinkport.export.families import family_of
+
+
+@pytest.fixture(scope="module")
+def loud(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """Matrices with a few loud columns, and norms that differ."""
+    folder = narrow_checkpoint(tmp_path_factory.mktemp("loud") / "checkpoint")
+    rng = np.random.default_rng(0)
+    tensors = load_file(folder / "model.safetensors")
+    for name, weight in tensors.items():
+        if weight.ndim == 2 and "embed" not in name:
+            weight = rng.standard_normal(weight.shape).astype(np.float32) * 0.1
+            weight[:, rng.choice(weight.shape[1], max(1, weight.shape[1] // 64), replace=False)] *= 6
+        tensors[name] = np.ascontiguousarray(weight, np.float32)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return open_checkpoint(folder)
+
+
+def scaled(checkpoint: Checkpoint, seen: list[int] | None = None) -> EqualizedCheckpoint:
+    family = family_of(checkpoint.config)
+    sites = family.sites(family.shape(checkpoint.config))
+    return equalized(checkpoint, sites, lambda _: 32, advance=(seen if seen is not None else []).append)
+
+
+def logits(checkpoint: Checkpoint, ids: np.ndarray) -> np.ndarray:
+    shape = family_of(checkpoint.config).shape(checkpoint.config)
+    decoder = Qwen3Decoder(StreamedWeights(checkpoint=checkpoint, advance=lambda _: None), shape)
+    return reference_logits(decoder, shape.layers, [ids])[0]
+
+
+def test_it_computes_the_same_function(loud: Checkpoint) -> None:
+    torch.manual_seed(0)
+    found = scaled(loud)
+    assert found.columns_by
+    assert {name.split(".")[-2] for name in found.rows_by} >= {"v_proj", "up_proj", "input_layernorm"}
+    ids = np.random.default_rng().integers(0, 512, 40)
+    before, after = logits(loud, ids), logits(found, ids)
+    assert np.abs(before - after).max() <= 1e-4 * np.abs(before).max()
+
+
+def test_a_trained_checkpoint_whose_columns_are_alike_is_left_alone(nano_checkpoint: Path) -> None:
+    assert not scaled(open_checkpoint(nano_checkpoint)).rows_by
+
+
+def test_blocks_are_the_rows_of_the_whole(loud: Checkpoint) -> None:
+    found = scaled(loud)
+    name = next(name for name in found.rows_by if name.endswith("up_proj.weight"))
+    np.testing.assert_array_equal(np.concatenate([block for _, block in found.blocks(name, 3000)]), found.read(name))
+    assert not np.array_equal(found.read(name), loud.read(name))
+
+
+def test_progress_ends_where_it_was_said_to(loud: Checkpoint) -> None:
+    seen: list[int] = []
+    scaled(loud, seen)
+    family = family_of(loud.config)
+    assert sum(seen) == reader_bytes(loud, family.sites(family.shape(loud.config)))

@@ -1,0 +1,107 @@
+"""Compensated rounding: legal codes, honest errors, and outputs that are closer where inputs are correlated."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from thinkport.export.errors import RecipeError
+from thinkport.export.quantize import Rounded, quantize_rows
+from thinkport.export.quantize.compensate import believed_share, compensation, quantize_compensated
+
+Floats = NDArray[np.float32]
+LENGTHS = (40, 24, 64)
+
+
+def restored(rounded: Rounded, bits: int) -> Floats:
+    n, k = rounded.codes.shape
+    signed = rounded.codes.astype(np.float32) - 2 ** (bits - 1)
+    return np.asarray((signed.reshape(n, rounded.scales.shape[1], -1) * rounded.scales[:, :, None]).reshape(n, k))
+
+
+def correlated(seed: int, k: int = 128, rank: int = 8) -> Floats:
+    """(tokens, k) whose columns follow a few directions that all texts share."""
+    rng = np.random.default_rng(seed)
+    common = rng.standard_normal((sum(LENGTHS), rank)) @ rng.standard_normal((rank, k))
+    return (common + 0.3 * rng.standard_normal((sum(LENGTHS), k))).astype(np.float32)
+
+
+def noise(seed: int, n: int, k: int) -> Floats:
+    return np.random.default_rng(seed).standard_normal((n, k), dtype=np.float32)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([4, 8]), st.sampled_from([32, 64, 128]), st.integers(-9, 6))
+def test_codes_are_in_range_and_the_error_told_is_the_error_made(seed: int, bits: int, group: int, power: int) -> None:
+    weights = noise(seed, 5, 128) * np.float32(10.0**power)
+    rounded = quantize_compensated(
+        weights, compensation(correlated(seed), LENGTHS), bits=bits, group_size=group, search=True
+    )
+    assert rounded.codes.max() < 2**bits
+    assert (np.isfinite(rounded.scales) & (rounded.scales != 0)).all()
+    lost = weights.astype(np.float64) - restored(rounded, bits)
+    assert rounded.squared_error == pytest.approx((lost**2).sum(), rel=1e-3)
+    assert rounded.squared_sum == pytest.approx((weights.astype(np.float64) ** 2).sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize("group", [32, 128])
+@pytest.mark.parametrize("seed", range(5))
+def test_outputs_over_correlated_inputs_lose_far_less_than_by_plain_rounding(seed: int, group: int) -> None:
+    weights, inputs = noise(seed, 64, 128), correlated(seed)
+    plain = quantize_rows(weights, bits=4, group_size=group, search=True)
+    made_up = quantize_compensated(weights, compensation(inputs, LENGTHS), bits=4, group_size=group, search=True)
+    lost, kept = (float(np.square(inputs @ (weights - restored(part, 4)).T).sum()) for part in (plain, made_up))
+    assert kept < 0.5 * lost
+
+
+def test_without_correlations_it_is_plain_rounding() -> None:
+    weights = noise(3, 9, 128)
+    plain = quantize_rows(weights, bits=4, group_size=32, search=True)
+    same = quantize_compensated(weights, np.eye(128, dtype=np.float32), bits=4, group_size=32, search=True)
+    np.testing.assert_allclose(same.scales, plain.scales, rtol=1e-6)
+    assert (same.codes != plain.codes).mean() < 0.01  # a weight between two codes may go either way
+
+
+def test_rows_do_not_depend_on_one_another() -> None:
+    weights, factor = noise(4, 40, 128), compensation(correlated(4), LENGTHS)
+    whole, alone = (
+        quantize_compensated(part, factor, bits=4, group_size=32, search=True) for part in (weights, weights[7:20])
+    )
+    # The order of sums may differ with the number of rows, and one code that tips moves those behind it.
+    assert (whole.codes[7:20] != alone.codes).mean() < 0.1
+
+
+def test_the_factor_is_that_of_damped_moments() -> None:
+    inputs = correlated(5, k=32)
+    factor = compensation(inputs, LENGTHS).astype(np.float64)
+    np.testing.assert_array_equal(factor, np.triu(factor))
+    np.testing.assert_allclose(factor.diagonal(), 1)
+    moments = inputs.T.astype(np.float64) @ inputs / len(inputs)
+    diagonal = moments.diagonal().copy()
+    moments *= believed_share(inputs, LENGTHS)
+    np.fill_diagonal(moments, diagonal * 1.0 + 0.1 * diagonal.mean())
+    inverse = np.linalg.inv(factor)
+    apart = inverse @ moments @ inverse.T
+    np.testing.assert_allclose(apart, np.diag(apart.diagonal()), atol=1e-3 * apart.diagonal().max())
+
+
+def test_what_all_texts_share_is_believed_and_what_is_noise_is_not() -> None:
+    assert believed_share(correlated(6), LENGTHS) > 0.9
+    assert believed_share(noise(6, sum(LENGTHS), 128), LENGTHS) < 0.1
+
+
+def test_one_text_alone_can_not_be_believed() -> None:
+    assert believed_share(correlated(7), (sum(LENGTHS),)) == 0.0
+
+
+def test_a_layer_that_gets_zeros_rounds_plainly() -> None:
+    factor = compensation(np.zeros((sum(LENGTHS), 64), np.float32), LENGTHS)
+    np.testing.assert_array_equal(factor, np.eye(64))
+
+
+def test_a_group_size_that_does_not_divide_the_row_is_refused() -> None:
+    with pytest.raises(RecipeError, match="use group size 32"):
+        quantize_compensated(
+            np.zeros((1, 96), np.float32), np.eye(96, dtype=np.float32), bits=4, group_size=64, search=True
+        )
