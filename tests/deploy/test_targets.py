@@ -42,7 +42,7 @@ def test_an_entry_can_not_be_changed() -> None:
     ("change", "reason"),
     [
         ({"providers": ()}, "no provider"),
-        ({"kv_dtypes": ()}, "no type for its KV cache"),
+        ({"kv": ()}, "no type for its KV cache"),
         ({"continuation_batch": 0}, "use None"),
         ({"continuation_batch": None}, "several tokens over a past"),
     ],

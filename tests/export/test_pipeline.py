@@ -6,6 +6,7 @@ from itertools import pairwise
 import onnx_ir as ir
 import pytest
 from tests.export.passes.graphs import names_of, ops
+from tests.export.planned import planned
 from tests.export.trace.traced import nano, node, traced
 
 from thinkport.deploy.targets import target
@@ -22,7 +23,7 @@ BEST_HAND_BUILT = 510
 
 def pipeline(layers: int, recipe: Recipe | None, *, fuse: bool = True) -> list[GraphPass]:
     family, shape = nano(layers)
-    return build_pipeline(family, shape, target("cpu"), recipe, fuse=fuse)
+    return build_pipeline(family, shape, planned(fuse=fuse), recipe)
 
 
 def test_unfused_and_unquantized_only_the_cut_and_the_clean_up_run() -> None:
@@ -114,5 +115,5 @@ def test_a_target_that_no_pass_writes_for_is_refused() -> None:
     family, shape = nano(2)
     elsewhere = dataclasses.replace(target("cpu"), name="elsewhere", rotary_in_attention=False)
     with pytest.raises(GraphError, match="elsewhere takes no rotary inside attention"):
-        build_pipeline(family, shape, elsewhere, None, fuse=True)
-    assert build_pipeline(family, shape, elsewhere, None, fuse=False)
+        build_pipeline(family, shape, dataclasses.replace(planned(), target=elsewhere), None)
+    assert build_pipeline(family, shape, dataclasses.replace(planned(fuse=False), target=elsewhere), None)

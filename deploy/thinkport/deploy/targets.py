@@ -11,7 +11,16 @@ from typing import Literal
 
 from thinkport.runtime.errors import InputError
 
-KvDtype = Literal["float32", "float16", "int8"]
+Activations = Literal["float32", "float16", "bfloat16"]
+KvDtype = Literal["float32", "float16", "bfloat16", "int8"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KvForm:
+    """A type of KV cache, and the oldest ONNX Runtime whose attention takes it."""
+
+    dtype: KvDtype
+    onnxruntime_floor: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +28,12 @@ class Target:
     """One target's capabilities.
 
     `providers` are ONNX Runtime's, in order of preference; `extra` is thinkport's extra and `packages` the ONNX Runtime
-    builds that hold them. `onnxruntime_floor` is the oldest version whose operators take everything this entry allows.
+    builds that hold them.
 
     The attention operator is GroupQueryAttention. `rotary_in_attention`, `packed_qkv` and `qk_norm_in_attention` say
     what it takes beside plain Q, K and V. `continuation_batch` is the largest batch at which several tokens may follow
-    a past, None where only one token at a time may. `kv_dtypes` are the types that its cache may have, best
-    first; an int8 one has a scale a channel.
+    a past, None where only one token at a time may. `kv` are the caches that it may have, best first; an int8 one has
+    a scale a channel.
 
     The matrix operator is MatMulNBits: its `weight_bits`, `group_sizes`, and the `accuracy_level` to ask for.
     """
@@ -33,15 +42,14 @@ class Target:
     extra: str
     packages: tuple[str, ...]
     providers: tuple[str, ...]
-    onnxruntime_floor: str
     opset_ceiling: int
-    activations: str
+    activations: tuple[Activations, ...]
 
     rotary_in_attention: bool
     packed_qkv: bool
     qk_norm_in_attention: bool
     kv_in_place: bool
-    kv_dtypes: tuple[KvDtype, ...]
+    kv: tuple[KvForm, ...]
     continuation_batch: int | None
     prefill_chunk: int | None
 
@@ -58,12 +66,21 @@ class Target:
         """Refuse an entry that contradicts itself."""
         if not self.providers:
             raise ValueError(f"target {self.name!r} has no provider")
-        if not self.kv_dtypes:
+        if not self.kv:
             raise ValueError(f"target {self.name!r} has no type for its KV cache")
         if self.continuation_batch is not None and self.continuation_batch < 1:
             raise ValueError("continuation_batch is a batch size: use None where one token at a time is the limit")
         if self.continuation_batch is None and self.prefill_chunk is not None:
             raise ValueError("prefill in chunks puts several tokens over a past, which this target does not take")
+
+    @property
+    def kv_dtypes(self) -> tuple[KvDtype, ...]:
+        """The types that its KV cache may have, best first."""
+        return tuple(form.dtype for form in self.kv)
+
+    def kv_form(self, dtype: KvDtype) -> KvForm:
+        """The cache of that type; it must be one of `kv_dtypes`."""
+        return next(form for form in self.kv if form.dtype == dtype)
 
     @property
     def several_tokens_over_past(self) -> bool:
@@ -76,19 +93,16 @@ CPU = Target(
     extra="cpu",
     packages=("onnxruntime",),
     providers=("CPUExecutionProvider",),
-    # The version this is tested on. Cached int8 keys and values came in 2026-05 (pull requests 28576 and 28578), after
-    # 1.24; groups as wide as 512 silently gave zeros in 1.26 (issue 28551).
-    onnxruntime_floor="1.32",
     opset_ceiling=28,  # measured: the newest that 1.32 loads without a word
-    activations="float32",  # there is no half-precision Sigmoid on the CPU
+    activations=("float32",),  # there is no half-precision Sigmoid on the CPU
     rotary_in_attention=True,  # docs/contrib_ops/cpu/gqa.md
     packed_qkv=True,  # the same page
     qk_norm_in_attention=False,  # inputs 14 and 15 are rejected: split after the packed projection, normalize, attend
     kv_in_place=True,  # with two buffers each step clears present and copies the past into it
-    # int8: 1.24 refuses it, 1.25 and 1.26 fail in the first step, 1.27 runs it; measured 1.9 times as fast as float32
-    # at 4,096 tokens with AVX2, more with AVX-512. float16 runs too, but each step widens the whole buffer: measured 4
-    # to 9 times slower than float32 in one of 4,096 tokens.
-    kv_dtypes=("int8", "float32"),
+    # int8 came in 2026-05 (pull requests 28576 and 28578): 1.24 refuses it, 1.25 and 1.26 fail in the first step, 1.27
+    # runs it; measured 1.9 times as fast as float32 at 4,096 tokens with AVX2, more with AVX-512. float16 runs too, but
+    # each step widens the whole buffer: measured 4 to 9 times slower than float32 in one of 4,096 tokens.
+    kv=(KvForm(dtype="int8", onnxruntime_floor="1.27"), KvForm(dtype="float32", onnxruntime_floor="1.24")),
     continuation_batch=1,  # the operator refuses a larger batch
     prefill_chunk=128,  # measured: chunks of 64 to 128 are 10 to 20 % faster than one call over 512 tokens
     weight_bits=(4, 8),

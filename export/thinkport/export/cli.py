@@ -20,7 +20,9 @@ def export_command(
         typer.Argument(metavar="CHECKPOINT", help="A local folder, or a Hub id: owner/name or owner/name@revision."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The artifact's folder.")],
-    target: Annotated[str, typer.Option(help="Where the graph is to run: cpu.")] = "cpu",
+    target: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Where it is to run: cpu. Everywhere if not given.")
+    ] = None,
     precision: Annotated[str, typer.Option(help="int4, or fp32 to stop before quantizing.")] = "int4",
     recipe: Annotated[
         str | None, typer.Option(metavar="NAME", help="How to quantize; `thinkport recipes` lists them.")

@@ -9,9 +9,14 @@ from thinkport.export.report_view import show_report
 from thinkport.export.settings import ExportSettings, Kv, Precision
 
 
-def run_export(*, quiet: bool, precision: str, kv: str | None, **options: Any) -> None:
-    """Export with progress on stderr and the table on stdout."""
-    settings = ExportSettings(precision=cast("Precision", precision), kv=cast("Kv | None", kv), **options)
+def run_export(*, quiet: bool, target: str | None, precision: str, kv: str | None, **options: Any) -> None:
+    """Export with progress on stderr and the table on stdout; `target` is names with commas between."""
+    settings = ExportSettings(
+        targets=None if target is None else tuple(name.strip() for name in target.split(",")),
+        precision=cast("Precision", precision),
+        kv=cast("Kv | None", kv),
+        **options,
+    )
     from thinkport.export.exporter import export  # torch takes seconds to import: settings are checked before
 
     if quiet:

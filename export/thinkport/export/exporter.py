@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import onnx_ir as ir
-
-from thinkport.deploy.targets import Target, target
 from thinkport.export.calibrate import calibrate, calibrated_bytes
 from thinkport.export.certify import certify, streamed_bytes
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
-from thinkport.export.pipeline import build_pipeline, run_passes
+from thinkport.export.graphs import MadeGraph, make_graphs
+from thinkport.export.plans import GraphPlan, plan_graphs
 from thinkport.export.preflight import check_export
 from thinkport.export.progress import Advance, Listener, Silent, Stages, peak_memory
 from thinkport.export.quantize.kv_scales import KvScales
@@ -31,7 +29,7 @@ from thinkport.export.write.manifest_record import manifest_record
 from thinkport.export.write.records import graph_record, model_record, recipe_record
 from thinkport.export.write.staging import check_target, check_writable, clear_leftovers, staged
 from thinkport.export.write.weights_file import WeightsFile
-from thinkport.runtime.manifest import Manifest, PassRecord
+from thinkport.runtime.manifest import Manifest
 from thinkport.runtime.threads import physical_cores
 
 WEIGHTS = "weights.bin"
@@ -52,7 +50,7 @@ class _Job:
     """What the stages share."""
 
     settings: ExportSettings
-    target: Target
+    plans: list[GraphPlan]
     checkpoint: Checkpoint
     family: Family
     shape: DecoderShape
@@ -74,21 +72,14 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     with stages.stage("open"):
         job = _open(settings, stages)
     with stages.stage("trace"):
-        model = trace(job.family, job.checkpoint.config, job.shape)
+        traced = trace(job.family, job.checkpoint.config, job.shape)
     kv_scales = _kv_scales(job)
     with stages.stage("fuse"):
-        passes = build_pipeline(
-            job.family,
-            job.shape,
-            job.target,
-            settings.quantization,
-            fuse=settings.fuse,
-            kv_scales=kv_scales,
-        )
-        records = run_passes(model, passes, job.shape.layers)
-    layout = plan_blobs(model.graph)
+        graphs = make_graphs(traced, job.plans, job.family, job.shape, settings.quantization, kv_scales)
+    sizes = job.family.expected_tensors(job.shape)
+    layout = plan_blobs([graph.model.graph for graph in graphs], lambda name: sizes[name][0])
     with staged(settings.output, force=settings.force) as folder:
-        manifest = _write(job, model, records, layout, folder)
+        manifest = _write(job, graphs, layout, folder)
     return ExportReport(folder=settings.output, manifest=manifest, seconds=stages.seconds, peak_memory=peak_memory())
 
 
@@ -101,7 +92,7 @@ def _open(settings: ExportSettings, stages: Stages) -> _Job:
     family.check_weights(checkpoint.tensors, shape)
     return _Job(
         settings=settings,
-        target=target(settings.target),
+        plans=plan_graphs(settings),
         checkpoint=checkpoint,
         family=family,
         shape=shape,
@@ -110,8 +101,8 @@ def _open(settings: ExportSettings, stages: Stages) -> _Job:
 
 
 def _kv_scales(job: _Job) -> KvScales | None:
-    """What an int8 cache's codes are worth; another cache needs no such thing, and no stage."""
-    if job.settings.kv_dtype != "int8":
+    """What an int8 cache's codes are worth; other caches need no such thing, and no stage."""
+    if all(plan.kv.dtype != "int8" for plan in job.plans):
         return None
     with job.stages.stage("calibrate", calibrated_bytes(job.checkpoint, job.shape)) as advance:
         return calibrate(job.checkpoint, job.family.model_type, job.shape, advance=advance)
@@ -130,30 +121,34 @@ def _fetching(listener: Listener) -> Callable[[Progress], None]:
     return report
 
 
-def _write(job: _Job, model: ir.Model, records: list[PassRecord], layout: Layout, folder: Path) -> Manifest:
-    """Fill the staging folder: weights, graph, certificate, and the manifest last."""
-    graph = graph_record(model, job.target, fused=job.settings.fuse)
+def _write(job: _Job, graphs: list[MadeGraph], layout: Layout, folder: Path) -> Manifest:
+    """Fill the staging folder: weights, graphs, certificate, and the manifest last."""
+    records = [graph_record(made.model, made.plan) for made in graphs]
     shape = model_record(job.family.model_type, job.shape)
     with job.stages.stage("weights", layout.nbytes) as advance:
         weights = _weights_file(job, layout, folder / WEIGHTS, advance)
         weights_record = weights.write()
-    recipe = recipe_record(model.graph, job.settings.quantization, job.family.role, weights.errors, tied=job.shape.tied)
+    first = graphs[0]
+    recipe = recipe_record(
+        first.model.graph, job.settings.quantization, job.family.role, weights.errors, tied=job.shape.tied
+    )
     with job.stages.stage("graph"):
         frequencies = {job.family.frequencies_name: inv_freq_and_scaling(job.shape)[0]}
-        write_graph(model, folder / graph.file, layout, WEIGHTS, job.checkpoint.read, frequencies)
+        for made in graphs:
+            write_graph(made.model, folder / made.plan.file, layout, WEIGHTS, job.checkpoint.read, frequencies)
         files.copy_tokenizer_files(job.checkpoint, folder)
     certificate = None
     if job.settings.certificate:
         with job.stages.stage("certify", streamed_bytes(job.checkpoint, job.shape)) as advance:
-            certificate = certify(folder, graph, shape, job.checkpoint, job.shape, advance=advance)
+            certificate = certify(folder, records, shape, job.checkpoint, job.shape, advance=advance)
     with job.stages.stage("manifest"):
         manifest = manifest_record(
             job.checkpoint,
             job.family,
-            graph=graph,
+            graphs=records,
             model=shape,
             recipe=recipe,
-            passes=records,
+            passes=first.passes,
             certificate=certificate,
             enable_thinking=job.settings.enable_thinking,
         )

@@ -22,6 +22,7 @@ from thinkport.export.passes.packed_qkv import PackedQkv
 from thinkport.export.passes.rms_norm import RmsNorm
 from thinkport.export.passes.silu import Silu
 from thinkport.export.passes.skip_norm import SkipNorm
+from thinkport.export.plans import GraphPlan
 from thinkport.export.quantize.kv_scales import KvScales
 from thinkport.export.quantize.recipes import Recipe
 from thinkport.export.trace.names import OPSET
@@ -34,23 +35,22 @@ _PACKED_PROJECTIONS = 4  # qkv, o, gate_up, down
 def build_pipeline(
     family: Family,
     shape: DecoderShape,
-    target: Target,
+    plan: GraphPlan,
     recipe: Recipe | None,
-    *,
-    fuse: bool,
     kv_scales: KvScales | None = None,
 ) -> list[GraphPass]:
-    """The passes for one target; the target is asked for capabilities, never for its name.
+    """The passes for one graph; its target is asked for capabilities, never for its name.
 
-    With `kv_scales` the KV cache is int8, else float32.
+    `kv_scales` are those of an int8 cache, and needed for one.
     """
     passes: list[GraphPass] = [LastRows()]  # on the traced graph too, so that all graphs have the same inputs
-    if fuse:
-        passes += _fusions(shape, target)
-    if kv_scales is not None:  # behind attention, which it finds by the fused operator
+    if plan.fuse:
+        passes += _fusions(shape, plan.target)
+    if plan.kv.dtype == "int8":  # behind attention, which it finds by the fused operator
+        assert kv_scales is not None
         passes.append(Int8Cache(scales=kv_scales))
     if recipe is not None:  # behind packing: a packed weight is quantized as one
-        projections = _PACKED_PROJECTIONS if fuse else _PROJECTIONS
+        projections = _PACKED_PROJECTIONS if plan.fuse else _PROJECTIONS
         passes.append(MatMulNBits(recipe=recipe, role=family.role, projections=projections, tied=shape.tied))
     return [*passes, CleanUp()]
 

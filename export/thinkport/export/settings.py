@@ -1,12 +1,12 @@
 """What an export is asked to do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from thinkport.deploy.targets import KvDtype, Target, target
+from thinkport.deploy.targets import TARGETS, KvDtype, Target, target
 from thinkport.export.errors import RecipeError
 from thinkport.export.quantize.recipes import DEFAULT_RECIPE, Recipe, recipe_named
 from thinkport.runtime.errors import InputError
@@ -15,6 +15,7 @@ Precision = Literal["int4", "fp32"]
 Kv = Literal["fp32", "fp16", "int8"]
 
 _KV_DTYPES: Mapping[Kv, KvDtype] = MappingProxyType({"fp32": "float32", "fp16": "float16", "int8": "int8"})
+_YARDSTICK = "float32"  # activations of a graph that is not fused, or whose weights are not quantized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +25,11 @@ class ExportSettings:
     Attributes:
         checkpoint: a local folder, or a Hub id `owner/name[@revision]`.
         output: the artifact's folder.
-        target: where the graph is to run.
+        targets: where graphs are to run, by name; None is everywhere that these settings can be had.
         precision: `int4` quantizes by `recipe`; `fp32` stops before quantizing.
         recipe: a recipe's name; None is the default one for int4.
-        kv: the KV cache's numbers; None is the target's best, and fp32 for a yardstick (precision fp32, or not fused).
+        kv: the KV cache's numbers, of those targets that take them; None is each target's best, and fp32 for a
+            yardstick (precision fp32, or not fused).
         fuse: False stops before fusing: the graph as traced, a yardstick.
         certificate: whether to hold the artifact against its checkpoint when it is written.
         enable_thinking: what the artifact's replies do if nobody says otherwise; None leaves it to the chat template.
@@ -36,13 +38,13 @@ class ExportSettings:
 
     Raises:
         RecipeError: a recipe with fp32, or an unknown one.
-        InputError: an unknown target, precision or kv, a kv that the target or an unfused graph can't have, or no
-            worker.
+        InputError: an unknown target, precision or kv, a kv that no target or no unfused graph can have, a yardstick of
+            a target that computes in other numbers, or no worker.
     """
 
     checkpoint: str
     output: Path
-    target: str = "cpu"
+    targets: tuple[str, ...] | None = None
     precision: Precision = "int4"
     recipe: str | None = None
     kv: Kv | None = None
@@ -53,17 +55,16 @@ class ExportSettings:
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        target(self.target)
         if self.precision not in get_args(Precision):
             raise InputError(f"unknown precision {self.precision!r}, expected one of: {', '.join(get_args(Precision))}")
         if self.workers is not None and self.workers < 1:
             raise InputError(f"workers is {self.workers}, expected 1 or more, or None for one a core")
         if self.precision == "fp32" and self.recipe is not None:
             raise RecipeError(f"recipe {self.recipe!r} with precision fp32, which does not quantize: leave one out")
-        if self.quantization is not None:
-            _check_recipe(self.quantization, target(self.target))
+        for entry in self.entries:
+            self._check_target(entry)
         if self.kv is not None:
-            _check_kv(self.kv, target(self.target), fuse=self.fuse)
+            _check_kv(self.kv, self.entries, fuse=self.fuse)
 
     @property
     def quantization(self) -> Recipe | None:
@@ -71,23 +72,43 @@ class ExportSettings:
         return None if self.precision == "fp32" else recipe_named(self.recipe or DEFAULT_RECIPE)
 
     @property
-    def kv_dtype(self) -> KvDtype:
-        """The type of the KV cache, as ONNX Runtime calls it."""
-        if self.kv is not None:
+    def yardstick(self) -> bool:
+        """Whether the artifact is one to measure others by: not quantized, or not fused."""
+        return self.precision == "fp32" or not self.fuse
+
+    @property
+    def entries(self) -> tuple[Target, ...]:
+        """The targets, in the order they are given."""
+        if self.targets is not None:
+            return tuple(target(name) for name in dict.fromkeys(self.targets))
+        return tuple(entry for entry in TARGETS.values() if not self.yardstick or _YARDSTICK in entry.activations)
+
+    def kv_dtype(self, entry: Target) -> KvDtype:
+        """The type of a target's KV cache, as ONNX Runtime calls it."""
+        if self.kv is not None and _KV_DTYPES[self.kv] in entry.kv_dtypes:
             return _KV_DTYPES[self.kv]
-        yardstick = self.precision == "fp32" or not self.fuse
-        return "float32" if yardstick else target(self.target).kv_dtypes[0]
+        return "float32" if self.yardstick else entry.kv_dtypes[0]
+
+    def _check_target(self, entry: Target) -> None:
+        if self.yardstick and _YARDSTICK not in entry.activations:
+            raise InputError(
+                f"target {entry.name} computes in {entry.activations[0]}, and --precision fp32 or --no-fuse makes a "
+                "graph in float32: leave the option out, or export for another target"
+            )
+        if self.quantization is not None:
+            _check_recipe(self.quantization, entry)
 
 
-def _check_kv(kv: Kv, where: Target, *, fuse: bool) -> None:
-    """Refuse a cache that the target's attention operator, or a graph without that operator, doesn't take."""
+def _check_kv(kv: Kv, entries: Sequence[Target], *, fuse: bool) -> None:
+    """Refuse a cache that no target's attention operator, or a graph without that operator, takes."""
     if kv not in _KV_DTYPES:
         raise InputError(f"unknown kv {kv!r}, expected one of: {', '.join(_KV_DTYPES)}")
-    if _KV_DTYPES[kv] not in where.kv_dtypes:
-        allowed = ", ".join(name for name, dtype in _KV_DTYPES.items() if dtype in where.kv_dtypes)
+    if not any(_KV_DTYPES[kv] in entry.kv_dtypes for entry in entries):
+        taken = {dtype for entry in entries for dtype in entry.kv_dtypes}
+        names = " and ".join(entry.name for entry in entries)
         raise InputError(
-            f"target {where.name} is not given a {kv} KV cache, which its attention doesn't take or is slow with; "
-            f"expected one of: {allowed}"
+            f"target {names} is not given a {kv} KV cache, which its attention doesn't take or is slow with; "
+            f"expected one of: {', '.join(name for name, dtype in _KV_DTYPES.items() if dtype in taken)}"
         )
     if not fuse and kv != "fp32":
         raise InputError(

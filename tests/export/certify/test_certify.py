@@ -42,7 +42,7 @@ def parts(checkpoint: Checkpoint, folder: Path) -> tuple[Graph, ModelShape, Deco
 
 def certificate_of(checkpoint: Checkpoint, folder: Path) -> Certificate:
     graph, model, shape = parts(checkpoint, folder)
-    return certify(folder, graph, model, checkpoint, shape, advance=lambda _: None)
+    return certify(folder, [graph], model, checkpoint, shape, advance=lambda _: None)
 
 
 def figure_of(checkpoint: Checkpoint, folder: Path) -> Figure:
@@ -91,7 +91,7 @@ def test_a_family_without_a_reference_is_told_how_to_go_on(
     graph, model, shape = parts(checkpoint, folder)
     other = model.model_copy(update={"family": "other"})
     with pytest.raises(CertificateError, match="only qwen3: export with --no-certificate"):
-        certify(folder, graph, other, checkpoint, shape, advance=lambda _: None)
+        certify(folder, [graph], other, checkpoint, shape, advance=lambda _: None)
 
 
 def test_goldens_hold_the_checkpoints_own_likeliest_tokens(

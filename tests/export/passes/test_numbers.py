@@ -8,9 +8,9 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 from tests.export.passes.graphs import run
+from tests.export.planned import planned
 from tests.export.trace.traced import nano, random_weights, traced
 
-from thinkport.deploy.targets import target
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.pipeline import build_pipeline
 
@@ -40,7 +40,7 @@ def test_each_pass_keeps_logits_and_cache(past: int) -> None:
     family, shape = nano()
     model, weights, given = traced(), random_weights(), feeds(past)
     wanted = outputs(model, given, weights)
-    for graph_pass in build_pipeline(family, shape, target("cpu"), None, fuse=True):
+    for graph_pass in build_pipeline(family, shape, planned(), None):
         graph_pass.run(model, shape.layers)
         CleanUp().run(model, shape.layers)  # what lost its readers may stand before what it reads
         found = outputs(model, given, weights)

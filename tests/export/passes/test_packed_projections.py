@@ -4,9 +4,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from tests.export.passes.graphs import graph, names_of, normal, ops, run
+from tests.export.planned import planned
 from tests.export.trace.traced import nano, node, traced
 
-from thinkport.deploy.targets import target
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
@@ -53,7 +53,7 @@ def weights_of(model: ir.Model) -> dict[str, np.ndarray]:
 def before(name: str) -> list[GraphPass]:
     """The pipeline's passes in front of one."""
     family, shape = nano()
-    passes = build_pipeline(family, shape, target("cpu"), None, fuse=True)
+    passes = build_pipeline(family, shape, planned(), None)
     return passes[: [p.name for p in passes].index(name)]
 
 

@@ -9,13 +9,13 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 from tests.export.passes.graphs import graph, normal, without_values
+from tests.export.planned import planned
 from tests.export.trace.traced import nano, traced
 
-from thinkport.deploy.targets import target
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.pipeline import build_pipeline, run_passes
 from thinkport.export.quantize import RoleRecipe, pack, quantize_rows, recipe_named
-from thinkport.export.write.blobs import ALIGNMENT, INLINE_BYTES, plan_blobs
+from thinkport.export.write.blobs import INLINE_BYTES, LINE, PAGE, plan_blobs
 from thinkport.runtime.manifest import MANIFEST_NAME, check_files, hash_file, read_manifest
 
 RECIPE = recipe_named("int4-g64")
@@ -30,8 +30,14 @@ def checkpoint(nano_checkpoint: Path) -> Checkpoint:
 def quantized() -> ir.Model:
     family, shape = nano(3)
     model = traced(3)
-    run_passes(model, build_pipeline(family, shape, target("cpu"), RECIPE, fuse=True), 3)
+    run_passes(model, build_pipeline(family, shape, planned(), RECIPE), 3)
     return model
+
+
+def rows_of(name: str) -> int:
+    """Rows of a checkpoint tensor."""
+    family, shape = nano(3)
+    return family.expected_tensors(shape)[name][0]
 
 
 def stored(artifact: Path, name: str) -> NDArray[np.uint8]:
@@ -53,14 +59,14 @@ def rounded(checkpoint: Checkpoint, name: str, how: RoleRecipe) -> tuple[bytes, 
 
 
 def test_blobs_are_aligned_and_do_not_overlap(quantized: ir.Model) -> None:
-    blobs = plan_blobs(quantized.graph).blobs
-    assert all(blob.offset % ALIGNMENT == 0 for blob in blobs)
+    blobs = plan_blobs([quantized.graph], rows_of).blobs
+    assert all(blob.offset % (PAGE if blob.nbytes >= PAGE else LINE) == 0 for blob in blobs)
     for before, after in pairwise(blobs):
-        assert before.offset + before.nbytes <= after.offset < before.offset + before.nbytes + ALIGNMENT
+        assert before.offset + before.nbytes <= after.offset < before.offset + before.nbytes + PAGE
 
 
 def test_codes_are_followed_by_their_own_scales(quantized: ir.Model) -> None:
-    blobs = plan_blobs(quantized.graph).blobs
+    blobs = plan_blobs([quantized.graph], rows_of).blobs
     codes = [(number, blob) for number, blob in enumerate(blobs) if blob.source and blob.source.part == "codes"]
     assert len(codes) == 3 * 4 + 1
     for number, blob in codes:
@@ -70,12 +76,15 @@ def test_codes_are_followed_by_their_own_scales(quantized: ir.Model) -> None:
         assert (following.part, following.tensors) == ("scales", blob.source.tensors)
 
 
-def test_small_weights_stay_in_the_graph_and_large_tables_do_not() -> None:
+def test_only_what_is_tiny_stays_in_the_graph() -> None:
     sizes = {"small": INLINE_BYTES // 4, "large": INLINE_BYTES // 4 + 1}
     text = "g (float[1] x) => (float[N] y) { a = Add(x, small)  b = Add(x, large)  y = Concat<axis=0>(a, b) }"
     model = graph(text, **{name: normal(size) for name, size in sizes.items()})
-    assert list(plan_blobs(model.graph).by_name) == ["large"]
-    assert list(plan_blobs(without_values(model, "small", "large").graph).by_name) == ["large"]
+    for kind in (model, without_values(model.clone(), "small", "large")):
+        layout = plan_blobs([kind.graph], rows_of)
+        assert len(layout.blobs) == 1
+        assert layout.place(kind.graph.initializers["small"]) is None
+        assert layout.place(kind.graph.initializers["large"]) is layout.blobs[0]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +135,7 @@ def test_the_manifest_is_written_last(nano_artifact: Path) -> None:
 
 
 def test_the_file_holds_the_weights_and_no_padding_at_its_end(nano_artifact: Path, quantized: ir.Model) -> None:
-    assert (nano_artifact / "weights.bin").stat().st_size == plan_blobs(quantized.graph).nbytes
+    assert (nano_artifact / "weights.bin").stat().st_size == plan_blobs([quantized.graph], rows_of).nbytes
 
 
 def test_bits_per_weight_are_those_of_the_bytes(nano_artifact: Path) -> None:

@@ -4,7 +4,7 @@ Knows the order of the steps. The checkpoint is computed and let go of before th
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from thinkport.export.certify.goldens import GOLDENS, golden, write_goldens
 from thinkport.export.certify.graph_file import is_exact
 from thinkport.export.certify.graph_logits import graph_logits, open_session
 from thinkport.export.certify.prompts import golden_prompts
-from thinkport.export.certify.reference import reference_logits
+from thinkport.export.certify.reference import Ids, Logits, reference_logits
 from thinkport.export.certify.streamed_weights import StreamedWeights
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import CertificateError
@@ -27,16 +27,17 @@ EXACT = 1e-3  # of the largest logit: ten times what a right float32 graph needs
 
 def certify(
     folder: Path,
-    graph: Graph,
+    graphs: Sequence[Graph],
     model: ModelShape,
     checkpoint: Checkpoint,
     shape: DecoderShape,
     *,
     advance: Callable[[int], None],
 ) -> Certificate:
-    """Measure `folder`'s graph against the checkpoint in float32, and write `goldens.safetensors` beside it.
+    """Measure `folder`'s graphs against the checkpoint in float32, and write `goldens.safetensors` beside them.
 
-    A quantized graph is measured and not judged. `advance` is told the bytes of weights done, `streamed_bytes` in all.
+    The checkpoint is computed once, and the graphs are loaded one after another. A quantized graph is measured and not
+    judged. `advance` is told the bytes of weights done, `streamed_bytes` in all.
 
     Raises:
         CertificateError: a graph of plain float32 weights computes something else than the checkpoint, a graph gives
@@ -47,6 +48,15 @@ def certify(
     decoder = _decoder(model.family, StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
     prompts = golden_prompts(checkpoint, shape.vocab_size)
     expected = reference_logits(decoder, shape.layers, prompts)
+    figures = [_measured(folder, graph, model, prompts, expected) for graph in graphs]
+    write_goldens(folder / GOLDENS, [golden(ids, rows) for ids, rows in zip(prompts, expected, strict=True)])
+    return Certificate(goldens=GOLDENS, figures=figures)
+
+
+def _measured(
+    folder: Path, graph: Graph, model: ModelShape, prompts: Sequence[Ids], expected: Sequence[Logits]
+) -> Figure:
+    """One graph's figure; `expected` are the checkpoint's logits (tokens, vocabulary) of every prompt."""
     session = open_session(folder, graph, model)
     divergence = Divergence()
     for ids, rows in zip(prompts, expected, strict=True):
@@ -56,8 +66,7 @@ def certify(
     figure = divergence.figure(graph.file)
     if is_exact(folder, graph):
         _check_exact(figure)
-    write_goldens(folder / GOLDENS, [golden(ids, rows) for ids, rows in zip(prompts, expected, strict=True)])
-    return Certificate(goldens=GOLDENS, figures=[figure])
+    return figure
 
 
 def streamed_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:

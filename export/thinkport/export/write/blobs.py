@@ -1,18 +1,28 @@
-"""Where every weight's bytes lie in `weights.bin`: planned before the first is read.
+"""Where every weight's bytes lie in `weights.bin`: planned over all graphs before the first byte is read.
 
-Knows offsets and sizes only; must not read a checkpoint or write a file.
+Knows offsets and sizes only; must not read a checkpoint or write a file. A weight has one place, whichever graphs read
+it: the same weight in the same type is one blob, and a weight that another graph packs with others is a range of the
+packed blob's rows.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
 from thinkport.export.trace.source import Source, source_of
 
-ALIGNMENT = 4096  # ONNX Runtime maps external data by pages
-INLINE_BYTES = 64 << 10  # norms and small tables stay in the graph file
+PAGE = 4096  # ONNX Runtime maps external data by pages
+LINE = 64  # bytes of a cache line, to which what is smaller than a page is aligned
+INLINE_BYTES = 1024  # shapes, axes and the like stay in the graph file, where ONNX Runtime can fold them
+
+RowsOf = Callable[[str], int]
+"""Rows of a checkpoint tensor by its name."""
+
+Key = tuple[Source | str, ir.DataType]
+"""What makes two initializers' bytes the same: their source, or the hash of a constant, and their type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,44 +31,43 @@ class Blob:
 
     offset: int
     nbytes: int
+    dtype: ir.DataType
     source: Source | None = None
     constant: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The blobs in file order, and which blob each initializer of a graph reads."""
+    """The blobs in file order, and the byte range that each initializer reads: a blob, or rows of one."""
 
     blobs: tuple[Blob, ...]
-    by_name: Mapping[str, Blob]
+    places: Mapping[Key, Blob]
 
     @property
     def nbytes(self) -> int:
         """Bytes of the whole file."""
         return max((blob.offset + blob.nbytes for blob in self.blobs), default=0)
 
+    def place(self, value: ir.Value) -> Blob | None:
+        """Where an initializer's bytes lie; None where it stays in the graph file."""
+        return None if _stays_inline(value) else self.places[_key(value)]
 
-def plan_blobs(graph: ir.Graph) -> Layout:
-    """Give every large initializer a place; initializers with the same source share one."""
+
+def plan_blobs(graphs: Sequence[ir.Graph], rows_of: RowsOf) -> Layout:
+    """Give every initializer that is not tiny a place; those with the same bytes share one."""
+    values = {_key(v): v for graph in graphs for v in graph.initializers.values() if not _stays_inline(v)}
+    widest = _widest(key for key in values)
     blobs: list[Blob] = []
-    shared: dict[Source, Blob] = {}
-    by_name: dict[str, Blob] = {}
+    places: dict[Key, Blob] = {}
     end = 0
-    for name, value in sorted(graph.initializers.items(), key=_codes_then_scales):
-        source = source_of(value)
-        if nbytes_of(value) <= INLINE_BYTES and (source is None or source.part == "whole"):
-            continue
-        if source is not None and source in shared:
-            by_name[name] = shared[source]
-            continue
-        constant = None if value.const_value is None else value.const_value.numpy()
-        blob = Blob(offset=end, nbytes=nbytes_of(value), source=source, constant=constant)
-        end += -(-blob.nbytes // ALIGNMENT) * ALIGNMENT
+    for key in sorted((key for key in values if key not in widest), key=_codes_then_scales):
+        blob = _blob(values[key], end)
+        end = blob.offset + blob.nbytes
         blobs.append(blob)
-        by_name[name] = blob
-        if source is not None:
-            shared[source] = blob
-    return Layout(blobs=tuple(blobs), by_name=by_name)
+        places[key] = blob
+    for key, packed in widest.items():
+        places[key] = _rows(key, nbytes_of(values[key]), places[packed], rows_of)
+    return Layout(blobs=tuple(blobs), places=places)
 
 
 def nbytes_of(value: ir.Value) -> int:
@@ -69,9 +78,63 @@ def nbytes_of(value: ir.Value) -> int:
     return int(count * value.dtype.itemsize)  # itemsize is a float: there are types of half a byte
 
 
-def _codes_then_scales(item: tuple[str, ir.Value]) -> tuple[str, str]:
-    """Codes directly before their scales, so that both are written from one pass over the weights."""
-    source = source_of(item[1])
-    if source is None:
-        return ("", item[0])
-    return ("/".join(source.tensors), source.part)
+def _stays_inline(value: ir.Value) -> bool:
+    """Codes and scales never do, however few: they come from the pass over the weights that writes the file."""
+    source = source_of(value)
+    return nbytes_of(value) <= INLINE_BYTES and (source is None or source.part == "whole")
+
+
+def _key(value: ir.Value) -> Key:
+    assert value.dtype is not None
+    source = source_of(value)
+    if source is not None:
+        return source, value.dtype
+    assert value.const_value is not None
+    return hashlib.sha256(value.const_value.tobytes()).hexdigest(), value.dtype
+
+
+def _widest(keys: Iterable[Key]) -> dict[Key, Key]:
+    """Of every weight that others are packed with, the packed one that holds it."""
+    found: dict[Key, Key] = {}
+    sources = {key: key[0] for key in keys if isinstance(key[0], Source)}
+    packed = {key: source for key, source in sources.items() if len(source.tensors) > 1}
+    for key, source in sources.items():
+        for wide_key, wide in packed.items():
+            same_kind = key[1] == wide_key[1] and (source.part, source.role) == (wide.part, wide.role)
+            if same_kind and len(source.tensors) < len(wide.tensors) and _first(source, wide) is not None:
+                found[key] = wide_key
+    return found
+
+
+def _first(source: Source, wide: Source) -> int | None:
+    """Which of the packed tensors a weight starts with; None where it is no run of them."""
+    size = len(source.tensors)
+    starts = range(len(wide.tensors) - size + 1)
+    return next((at for at in starts if wide.tensors[at : at + size] == source.tensors), None)
+
+
+def _rows(key: Key, nbytes: int, packed: Blob, rows_of: RowsOf) -> Blob:
+    source = key[0]
+    assert isinstance(source, Source)
+    assert packed.source is not None
+    before = packed.source.tensors[: _first(source, packed.source)]
+    row_bytes = packed.nbytes // sum(rows_of(name) for name in packed.source.tensors)
+    offset = packed.offset + row_bytes * sum(rows_of(name) for name in before)
+    return replace(packed, offset=offset, nbytes=nbytes, source=source)
+
+
+def _blob(value: ir.Value, end: int) -> Blob:
+    assert value.dtype is not None
+    constant = None if value.const_value is None else value.const_value.numpy()
+    nbytes = nbytes_of(value)
+    alignment = PAGE if nbytes >= PAGE else LINE
+    offset = -(-end // alignment) * alignment
+    return Blob(offset=offset, nbytes=nbytes, dtype=value.dtype, source=source_of(value), constant=constant)
+
+
+def _codes_then_scales(key: Key) -> tuple[str, str, str]:
+    """Codes directly before their scales of every type, so that all are written from one pass over the weights."""
+    source, dtype = key
+    if isinstance(source, str):
+        return ("", source, dtype.name)
+    return ("/".join(source.tensors), source.part, dtype.name)

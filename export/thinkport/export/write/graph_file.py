@@ -1,4 +1,4 @@
-"""Writes a graph file whose large initializers lie in `weights.bin`.
+"""Writes a graph file whose initializers lie in `weights.bin`, but for the smallest.
 
 Knows onnx_ir's external tensors. Must not know how a weight is quantized.
 """
@@ -39,16 +39,16 @@ def write_graph(
         derived: buffers that no checkpoint holds (rotary's frequencies), by name.
     """
     for name, value in model.graph.initializers.items():
-        blob = layout.by_name.get(name)
+        assert value.dtype is not None
+        assert value.shape is not None
+        blob = layout.place(value)
         if blob is not None:
-            assert value.dtype is not None
-            assert value.shape is not None
             value.const_value = ir.ExternalTensor(
                 weights, blob.offset, blob.nbytes, value.dtype, shape=value.shape, name=name, base_dir=path.parent
             )
         elif (source := source_of(value)) is not None:
             array = np.concatenate([derived[n] if n in derived else read(n) for n in source.tensors])
-            value.const_value = ir.tensor(array, name=name)
+            value.const_value = ir.tensor(array.astype(value.dtype.numpy()), name=name)
     _forget_the_trace(model.graph)
     model.ir_version = _IR_VERSION
     model.graph.opset_imports.clear()

@@ -25,14 +25,14 @@ def manifest_record(
     checkpoint: Checkpoint,
     family: Family,
     *,
-    graph: Graph,
+    graphs: list[Graph],
     model: ModelShape,
     recipe: Recipe,
     passes: list[PassRecord],
     certificate: Certificate | None,
     enable_thinking: bool | None,
 ) -> Manifest:
-    """The manifest, whose `files` are filled in when they are all written."""
+    """The manifest, whose `files` are filled in when they are all written; `passes` are those of the first graph."""
     return Manifest(
         schema_version=SCHEMA_VERSION,  # type: ignore[arg-type]  # the number that the schema names
         name=f"{checkpoint.id.rpartition('/')[2]}-{recipe.name}",
@@ -42,7 +42,7 @@ def manifest_record(
         model=model,
         recipe=recipe,
         passes=passes,
-        graphs=[graph],
+        graphs=graphs,
         tokenizer=files.TOKENIZER,
         chat_template=files.CHAT_TEMPLATE,
         special_tokens=files.special_tokens(checkpoint),

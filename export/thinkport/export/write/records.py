@@ -9,8 +9,8 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from thinkport.deploy.targets import Target
 from thinkport.export.families import DecoderShape
+from thinkport.export.plans import GraphPlan
 from thinkport.export.quantize import Recipe as QuantizeRecipe
 from thinkport.export.quantize import Role, RoundingError
 from thinkport.export.trace.names import past_name
@@ -38,18 +38,18 @@ def model_record(family: str, shape: DecoderShape) -> ModelShape:
     )
 
 
-def graph_record(model: ir.Model, target: Target, *, fused: bool) -> Graph:
+def graph_record(model: ir.Model, plan: GraphPlan) -> Graph:
     """What a runtime must know of a graph file before opening it."""
-    graph = model.graph
+    graph, target = model.graph, plan.target
     chunk = target.prefill_chunk if target.several_tokens_over_past else None
     return Graph(
-        file=f"{target.name}.onnx",
+        file=plan.file,
         target=target.name,
         providers=list(target.providers),
-        onnxruntime_floor=target.onnxruntime_floor,
-        fused=fused,
+        onnxruntime_floor=plan.kv.onnxruntime_floor,
+        fused=plan.fuse,
         nodes=len(list(graph)),
-        kv=KvLayout(dtype=_kv_dtype(graph), in_place=fused and target.kv_in_place),
+        kv=KvLayout(dtype=_kv_dtype(graph), in_place=plan.fuse and target.kv_in_place),
         inputs=[_spec(value) for value in graph.inputs],
         outputs=[_spec(value) for value in graph.outputs],
         several_tokens_over_past=target.several_tokens_over_past,

@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -55,11 +57,12 @@ class WeightsFile:
                 blob = blobs.pop(0)
                 output.pad_to(blob.offset)
                 if blob.constant is not None:
-                    output.put(np.ascontiguousarray(blob.constant))
+                    output.put(blob.constant)
                 elif blob.source is not None and blob.source.part == "whole":
                     self._copy(blob, output)
                 else:
-                    scales = blobs.pop(0) if blobs else None
+                    scales = list(takewhile(partial(_is_scale_of, blob), blobs))
+                    del blobs[: len(scales)]
                     self._quantize(blob, scales, output, pool)
         return FileRecord(bytes=output.position, sha256=digest.hexdigest())
 
@@ -67,15 +70,15 @@ class WeightsFile:
         assert blob.source is not None
         for name in blob.source.tensors:
             for _, block in self.checkpoint.blocks(name, _BLOCK_BYTES):
-                output.put(block)
+                output.put(block.astype(blob.dtype.numpy(), copy=False))
 
-    def _quantize(self, codes: Blob, scales: Blob | None, output: "_Output", pool: ThreadPoolExecutor) -> None:
+    def _quantize(self, codes: Blob, scales: list[Blob], output: "_Output", pool: ThreadPoolExecutor) -> None:
         """Codes as they come; their scales, a few per cent of them, are kept until the codes are written."""
         source = codes.source
         assert source is not None
         assert source.role is not None
         assert self.recipe is not None
-        if scales is None or scales.source is None or scales.source.tensors != source.tensors:
+        if not scales:
             raise GraphError(f"the codes of {source.tensors[0]} are not followed by their scales in the plan")
         how = self.recipe.for_role(cast("Role", source.role), tied=self.tied)
         assert how is not None
@@ -87,9 +90,15 @@ class WeightsFile:
 
         error = quantize_tensor(self.checkpoint, source.tensors, how, sink, pool=pool, workers=self.workers)
         self.errors[source.role] = self.errors.get(source.role, RoundingError()) + error
-        output.pad_to(scales.offset)
-        for part in kept:
-            output.put(part)
+        for blob in scales:
+            output.pad_to(blob.offset)
+            for part in kept:
+                output.put(part.astype(blob.dtype.numpy(), copy=False))
+
+
+def _is_scale_of(codes: Blob, blob: Blob) -> bool:
+    assert codes.source is not None
+    return blob.source is not None and (blob.source.part, blob.source.tensors) == ("scales", codes.source.tensors)
 
 
 @dataclass
@@ -102,7 +111,7 @@ class _Output:
     position: int = 0
 
     def put(self, array: np.ndarray) -> None:
-        data = array.data.cast("B")
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
         self.file.write(data)
         self.update(data)
         self.position += len(data)
