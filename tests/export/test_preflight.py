@@ -13,6 +13,7 @@ from tests.export.trace.checkpoints import narrow_checkpoint
 from thinkport.export.checkpoint import open_checkpoint
 from thinkport.export.errors import CertificateError, CheckpointError, UnsupportedModelError
 from thinkport.export.families import family_of
+from thinkport.export.plans import plan_graphs
 from thinkport.export.preflight import check_export, weights_bytes
 from thinkport.export.settings import ExportSettings
 from thinkport.runtime.manifest import read_manifest
@@ -28,7 +29,7 @@ def test_the_estimate_is_the_size_of_the_weights_but_for_padding(
     settings = ExportSettings(checkpoint="x", output=Path("y"), **options)
     config = open_checkpoint(nano_checkpoint).config
     family = family_of(config)
-    estimate = weights_bytes(family, family.shape(config), settings.quantization, fuse=settings.fuse)
+    estimate = weights_bytes(family, family.shape(config), settings.quantization, plan_graphs(settings))
     assert estimate == pytest.approx(size, rel=0.02)
 
 

@@ -6,10 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thinkport.runtime.manifest import Graph, Manifest, ModelShape, PassRecord, TensorSpec, check_files, read_manifest
+from thinkport.runtime.manifest import (
+    Graph,
+    Manifest,
+    ModelShape,
+    PassRecord,
+    TensorSpec,
+    check_files,
+    kv_bytes,
+    read_manifest,
+)
 
 KV_CONTEXTS = (1024, 4096, 40960)  # a short chat, a long thought, the whole context of a published Qwen3
-_ITEM_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +100,7 @@ def _ranged(pattern: str, numbers: list[str]) -> str:
 
 
 def _kv_memory(model: ModelShape, graph: Graph) -> Iterator[KvMemory]:
-    token = 2 * model.layers * model.kv_heads * model.head_dim * _ITEM_BYTES[graph.kv.dtype]
+    token = kv_bytes(model, graph.kv)
     for asked in KV_CONTEXTS:
         tokens = min(asked, model.context_length)
         yield KvMemory(graph=graph.file, dtype=graph.kv.dtype, asked=asked, tokens=tokens, bytes=tokens * token)

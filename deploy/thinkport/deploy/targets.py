@@ -12,7 +12,7 @@ from typing import Literal
 from thinkport.runtime.errors import InputError
 
 Activations = Literal["float32", "float16", "bfloat16"]
-KvDtype = Literal["float32", "float16", "bfloat16", "int8"]
+KvDtype = Literal["float32", "float16", "int8"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,15 +27,29 @@ class KvForm:
 class Target:
     """One target's capabilities.
 
-    `providers` are ONNX Runtime's, in order of preference; `extra` is thinkport's extra and `packages` the ONNX Runtime
-    builds that hold them.
-
-    The attention operator is GroupQueryAttention. `rotary_in_attention`, `packed_qkv` and `qk_norm_in_attention` say
-    what it takes beside plain Q, K and V. `continuation_batch` is the largest batch at which several tokens may follow
-    a past, None where only one token at a time may. `kv` are the caches that it may have, best first; an int8 one has
-    a scale a channel.
-
-    The matrix operator is MatMulNBits: its `weight_bits`, `group_sizes`, and the `accuracy_level` to ask for.
+    Attributes:
+        name: what the command line calls it.
+        extra: thinkport's extra that installs it.
+        packages: the ONNX Runtime builds that hold its provider.
+        providers: ONNX Runtime's, in order of preference.
+        opset_ceiling: the newest ONNX opset whose operators it has kernels for.
+        activations: the types that it computes in, best first; another one where a model leaves the first one's range.
+        memory_pattern: whether ONNX Runtime may plan memory by the shapes of earlier steps.
+        graph_capture: whether it can replay a captured graph, all of whose nodes must run there.
+        rotary_in_attention: whether GroupQueryAttention rotates Q and K. The next six speak of it too.
+        packed_qkv: whether it takes Q, K and V as one tensor.
+        qk_norm_in_attention: whether it normalizes the heads of Q and K.
+        kv_in_place: whether past and present are one buffer, where the provider's memory is.
+        kv: the caches that it takes, best first; an int8 one has a scale a channel, others are as the activations are.
+        continuation_batch: the largest batch at which several tokens may follow a past; None where only one token may.
+        prefill_chunk: the most tokens of a prompt for one step; None where the whole prompt has to be one.
+        weight_bits: of MatMulNBits, as the next four.
+        group_sizes: weights that may share a scale.
+        accuracy_level: the attribute to ask for; None where it has no meaning.
+        zero_points: whether weights may have them.
+        matmul_bias: whether it adds one.
+        quantized_embedding: whether GatherBlockQuantized runs there and not on the CPU.
+        fused_norms_unsafe: whether some device computes fused norms wrongly, so that a graph without them is needed.
     """
 
     name: str
@@ -44,6 +58,8 @@ class Target:
     providers: tuple[str, ...]
     opset_ceiling: int
     activations: tuple[Activations, ...]
+    memory_pattern: bool
+    graph_capture: bool
 
     rotary_in_attention: bool
     packed_qkv: bool
@@ -59,8 +75,7 @@ class Target:
     zero_points: bool
     matmul_bias: bool
     quantized_embedding: bool
-    fused_norms: bool
-    graph_capture: bool
+    fused_norms_unsafe: bool
 
     def __post_init__(self) -> None:
         """Refuse an entry that contradicts itself."""
@@ -68,6 +83,8 @@ class Target:
             raise ValueError(f"target {self.name!r} has no provider")
         if not self.kv:
             raise ValueError(f"target {self.name!r} has no type for its KV cache")
+        if "int8" not in self.kv_dtypes and not set(self.activations) <= set(self.kv_dtypes):
+            raise ValueError(f"target {self.name!r} computes in a type for which it has no KV cache")
         if self.continuation_batch is not None and self.continuation_batch < 1:
             raise ValueError("continuation_batch is a batch size: use None where one token at a time is the limit")
         if self.continuation_batch is None and self.prefill_chunk is not None:
@@ -82,6 +99,10 @@ class Target:
         """The cache of that type; it must be one of `kv_dtypes`."""
         return next(form for form in self.kv if form.dtype == dtype)
 
+    def kv_beside(self, activations: Activations) -> KvForm:
+        """The cache of what is computed in `activations`: of that type, or an int8 one where none is."""
+        return next((form for form in self.kv if form.dtype == activations), None) or self.kv_form("int8")
+
     @property
     def several_tokens_over_past(self) -> bool:
         """Whether a conversation can go on with more than one token a step."""
@@ -95,6 +116,8 @@ CPU = Target(
     providers=("CPUExecutionProvider",),
     opset_ceiling=28,  # measured: the newest that 1.32 loads without a word
     activations=("float32",),  # there is no half-precision Sigmoid on the CPU
+    memory_pattern=True,
+    graph_capture=False,
     rotary_in_attention=True,  # docs/contrib_ops/cpu/gqa.md
     packed_qkv=True,  # the same page
     qk_norm_in_attention=False,  # inputs 14 and 15 are rejected: split after the packed projection, normalize, attend
@@ -110,12 +133,68 @@ CPU = Target(
     accuracy_level=4,  # int8 dot products; without it decoding is 2 to 5 times slower
     zero_points=True,  # integer ones; float zero points turn packing off
     matmul_bias=True,
-    quantized_embedding=True,  # GatherBlockQuantized
-    fused_norms=True,
-    graph_capture=False,
+    quantized_embedding=True,
+    fused_norms_unsafe=False,
 )
 
-TARGETS = MappingProxyType({entry.name: entry for entry in (CPU,)})
+# "DML" files lie in core/providers/dml/DmlExecutionProvider/src. Measured: on onnxruntime-directml 1.24.4's own
+# DirectML over a software Direct3D 12, against the CPU provider; what it accepts and computes, not how fast it is.
+DIRECTML = Target(
+    name="dml",
+    extra="dml",
+    packages=("onnxruntime-directml", "onnxruntime-windowsml"),  # the first stops at 1.24.4
+    providers=("DmlExecutionProvider", "CPUExecutionProvider"),  # no third one may be registered
+    opset_ceiling=21,  # kernels match the exact since-version (core/framework/kernel_registry.cc); DML has none newer
+    activations=("float16", "float32"),  # DML Operators/OperatorRegistration.cpp: bfloat16 nowhere
+    memory_pattern=False,  # the provider refuses a session with it (its page on onnxruntime.ai)
+    graph_capture=True,  # ep.dml.enable_graph_capture; DML ExecutionProvider.cpp
+    rotary_in_attention=False,  # measured: do_rotary is ignored, bit-identical; so are softcap and windows
+    packed_qkv=False,  # measured: refused, 80070057
+    qk_norm_in_attention=False,  # DML Operators/DmlOperatorGroupQueryAttention.cpp reads Q, K, V, past and seqlens_k
+    kv_in_place=True,  # measured: two buffers, or buffers of the CPU's memory, are silently wrong
+    kv=(KvForm(dtype="float16", onnxruntime_floor="1.24"), KvForm(dtype="float32", onnxruntime_floor="1.24")),
+    continuation_batch=None,  # measured: with several tokens it takes the past for empty
+    prefill_chunk=None,
+    weight_bits=(4, 8),  # measured; 2 bits are unsupported
+    group_sizes=(32, 64, 128, 256),  # measured, 16 too
+    accuracy_level=None,  # DML Operators/DmlOperatorMatMulNBits.cpp does not read it
+    # Symmetric weights need none: left out means 2^(bits-1), measured bit-identical. float16 ones are silently wrong.
+    zero_points=False,
+    matmul_bias=False,  # measured: refused
+    quantized_embedding=False,  # measured: goes to the CPU, which a captured graph may not
+    fused_norms_unsafe=True,  # issue 29739: wrong logits on one device
+)
+
+# Nothing here was measured: no such device was at hand. Read from ONNX Runtime's source (contrib_ops/cuda) and from the
+# messages in onnxruntime-gpu 1.31.1's libraries.
+CUDA = Target(
+    name="cuda",
+    extra="cuda",
+    packages=("onnxruntime-gpu",),
+    providers=("CUDAExecutionProvider", "CPUExecutionProvider"),
+    opset_ceiling=23,  # docs/OperatorKernels.md, CUDA: the newest that it lists kernels of
+    activations=("float16", "bfloat16"),  # bert/group_query_attention.cc registers these two
+    memory_pattern=True,
+    graph_capture=True,  # enable_cuda_graph; shapes may be computed on the CPU (core/session/inference_session.cc)
+    rotary_in_attention=True,
+    packed_qkv=True,
+    qk_norm_in_attention=True,  # inputs 14 and 15, of the activations' type; in 1.31.1's library, in 1.28's schema
+    kv_in_place=True,
+    # The same file registers int8 beside both types of activations. A bfloat16 cache is left out: numpy has no such
+    # type, so that no program in Python could fill, trim or keep it.
+    kv=(KvForm(dtype="float16", onnxruntime_floor="1.31"), KvForm(dtype="int8", onnxruntime_floor="1.31")),
+    continuation_batch=1,  # contrib_ops/cpu/bert/group_query_attention_helper.h, which both share, refuses more
+    prefill_chunk=2048,  # bounds what a long prompt takes beside the cache
+    weight_bits=(4, 8),  # quantization/matmul_nbits.cc
+    group_sizes=(32, 64, 128, 256),
+    accuracy_level=None,  # read by CPU and WebGPU only
+    zero_points=True,
+    matmul_bias=True,
+    quantized_embedding=True,  # quantization/gather_block_quantized.cc
+    fused_norms_unsafe=False,
+)
+
+TARGETS = MappingProxyType({entry.name: entry for entry in (CPU, DIRECTML, CUDA)})
 
 
 def target(name: str) -> Target:

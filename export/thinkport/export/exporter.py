@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from thinkport.export.calibrate import calibrate, calibrated_bytes
+import onnx_ir as ir
+
+from thinkport.export.calibrate import Calibration, calibrate, calibrated_bytes
 from thinkport.export.certify import certify, streamed_bytes
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
 from thinkport.export.graphs import MadeGraph, make_graphs
-from thinkport.export.plans import GraphPlan, plan_graphs
+from thinkport.export.plans import GraphPlan, fitted, plan_graphs
 from thinkport.export.preflight import check_export
 from thinkport.export.progress import Advance, Listener, Silent, Stages, peak_memory
-from thinkport.export.quantize.kv_scales import KvScales
 from thinkport.export.settings import ExportSettings
 from thinkport.export.trace.trace import trace
 from thinkport.export.write import tokenizer_files as files
@@ -73,9 +74,9 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
         job = _open(settings, stages)
     with stages.stage("trace"):
         traced = trace(job.family, job.checkpoint.config, job.shape)
-    kv_scales = _kv_scales(job)
+    calibration = _calibrated(job)
     with stages.stage("fuse"):
-        graphs = make_graphs(traced, job.plans, job.family, job.shape, settings.quantization, kv_scales)
+        graphs = _fused(job, traced, calibration)
     sizes = job.family.expected_tensors(job.shape)
     layout = plan_blobs([graph.model.graph for graph in graphs], lambda name: sizes[name][0])
     with staged(settings.output, force=settings.force) as folder:
@@ -100,12 +101,20 @@ def _open(settings: ExportSettings, stages: Stages) -> _Job:
     )
 
 
-def _kv_scales(job: _Job) -> KvScales | None:
-    """What an int8 cache's codes are worth; other caches need no such thing, and no stage."""
-    if all(plan.kv.dtype != "int8" for plan in job.plans):
+def _calibrated(job: _Job) -> Calibration | None:
+    """What a narrow cache or narrow activations have to hold; float32 holds anything, and needs no such stage."""
+    if all((plan.kv.dtype, plan.activations) == ("float32", "float32") for plan in job.plans):
         return None
     with job.stages.stage("calibrate", calibrated_bytes(job.checkpoint, job.shape)) as advance:
         return calibrate(job.checkpoint, job.family.model_type, job.shape, advance=advance)
+
+
+def _fused(job: _Job, traced: ir.Model, calibration: Calibration | None) -> list[MadeGraph]:
+    plans, scales = job.plans, None
+    if calibration is not None:
+        plans = [fitted(plan, calibration.largest_activation) for plan in plans]
+        scales = calibration.kv_scales
+    return make_graphs(traced, plans, job.family, job.shape, job.settings.quantization, scales)
 
 
 def _fetching(listener: Listener) -> Callable[[Progress], None]:

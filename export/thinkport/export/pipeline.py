@@ -4,13 +4,14 @@ Adding a pass is one file in `passes/` and one line here. The order carries its 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import onnx_ir as ir
 
-from thinkport.deploy.targets import Target
 from thinkport.export.errors import GraphError
 from thinkport.export.families import DecoderShape, Family, cos_sin_tables
+from thinkport.export.passes.activations import Activations
 from thinkport.export.passes.attention import Attention
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
@@ -19,6 +20,9 @@ from thinkport.export.passes.last_rows import LastRows
 from thinkport.export.passes.matmul_nbits import MatMulNBits
 from thinkport.export.passes.packed_gate_up import PackedGateUp
 from thinkport.export.passes.packed_qkv import PackedQkv
+from thinkport.export.passes.plain_lookup import PlainLookup
+from thinkport.export.passes.plain_norm import PlainNorm
+from thinkport.export.passes.qk_norm import QkNorm
 from thinkport.export.passes.rms_norm import RmsNorm
 from thinkport.export.passes.silu import Silu
 from thinkport.export.passes.skip_norm import SkipNorm
@@ -29,7 +33,9 @@ from thinkport.export.trace.names import OPSET
 from thinkport.runtime.manifest import PassRecord
 
 _PROJECTIONS = 7  # q, k, v, o, gate, up, down
-_PACKED_PROJECTIONS = 4  # qkv, o, gate_up, down
+_DTYPES: Mapping[str, ir.DataType] = MappingProxyType(
+    {"float32": ir.DataType.FLOAT, "float16": ir.DataType.FLOAT16, "bfloat16": ir.DataType.BFLOAT16}
+)
 
 
 def build_pipeline(
@@ -43,42 +49,66 @@ def build_pipeline(
 
     `kv_scales` are those of an int8 cache, and needed for one.
     """
-    passes: list[GraphPass] = [LastRows()]  # on the traced graph too, so that all graphs have the same inputs
+    _require(plan)
+    passes: list[GraphPass] = [LastRows()]  # on the traced graph too, so that all graphs have it as an input
     if plan.fuse:
-        passes += _fusions(shape, plan.target)
+        passes += _fusions(shape, plan)
     if plan.kv.dtype == "int8":  # behind attention, which it finds by the fused operator
         assert kv_scales is not None
         passes.append(Int8Cache(scales=kv_scales))
     if recipe is not None:  # behind packing: a packed weight is quantized as one
-        projections = _PACKED_PROJECTIONS if plan.fuse else _PROJECTIONS
-        passes.append(MatMulNBits(recipe=recipe, role=family.role, projections=projections, tied=shape.tied))
+        passes += _quantization(family, shape, plan, recipe)
+    if plan.activations != "float32":  # behind all that makes float32 values
+        passes.append(Activations(dtype=_DTYPES[plan.activations]))
+    if plan.plain_norms:  # behind the narrowing, in whose midst it computes in float32
+        passes.append(PlainNorm(activations=_DTYPES[plan.activations]))
     return [*passes, CleanUp()]
 
 
-def _fusions(shape: DecoderShape, target: Target) -> list[GraphPass]:
-    _require(target)
+def _fusions(shape: DecoderShape, plan: GraphPlan) -> list[GraphPass]:
+    target = plan.target
     cos, sin = cos_sin_tables(shape)
-    attention = Attention(heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim, cos=cos, sin=sin)
+    attention = Attention(
+        heads=shape.heads,
+        kv_heads=shape.kv_heads,
+        head_dim=shape.head_dim,
+        cos=cos,
+        sin=sin,
+        rotary_inside=target.rotary_in_attention,
+    )
     passes: list[GraphPass] = [
         RmsNorm(),  # before attention, which looks through the norms of its heads
         attention,
         CleanUp(),  # the spelled-out attention would look like more readers of q, k and v
-        PackedQkv(),  # finds its projections by the attention node
-        PackedGateUp(),
-        Silu(),
     ]
-    if target.fused_norms:
+    if target.packed_qkv:
+        passes.append(PackedQkv())  # finds its projections by the attention node
+    if target.qk_norm_in_attention:
+        passes.append(QkNorm())  # behind packing: it takes the packed projection whole
+    passes += [PackedGateUp(), Silu()]
+    if not plan.plain_norms:
         passes.append(SkipNorm())  # last of the norms: it swallows additions that others match on
     return passes
 
 
-def _require(target: Target) -> None:
+def _quantization(family: Family, shape: DecoderShape, plan: GraphPlan, recipe: Recipe) -> Iterator[GraphPass]:
+    target = plan.target
+    packed_qkv, packed_gate_up = plan.fuse and target.packed_qkv, plan.fuse
+    yield MatMulNBits(
+        recipe=recipe,
+        role=family.role,
+        projections=_PROJECTIONS - 2 * packed_qkv - packed_gate_up,
+        tied=shape.tied,
+        accuracy_level=target.accuracy_level is not None,
+    )
+    if not target.quantized_embedding:
+        yield PlainLookup()
+
+
+def _require(plan: GraphPlan) -> None:
     """Refuse a target whose operators these passes don't write for, rather than write it another's graph."""
-    if not target.rotary_in_attention or target.opset_ceiling < OPSET:
-        raise GraphError(
-            f"target {target.name} takes no rotary inside attention or no opset {OPSET}, and no pass here writes "
-            "such a graph: export with --no-fuse, or for another target"
-        )
+    if plan.target.opset_ceiling < OPSET:
+        raise GraphError(f"target {plan.target.name} takes no opset {OPSET}, in which graphs are written")
 
 
 def run_passes(model: ir.Model, passes: Sequence[GraphPass], layers: int) -> list[PassRecord]:

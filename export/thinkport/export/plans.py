@@ -3,11 +3,16 @@
 Knows settings and capabilities. Must not know how a graph is made or written.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
-from thinkport.deploy.targets import KvForm, Target
+from thinkport.deploy.targets import Activations, KvForm, Target
 from thinkport.export.settings import ExportSettings
+
+_YARDSTICK: Activations = "float32"
+LARGEST: Mapping[Activations, float] = MappingProxyType({"float32": 3.4e38, "bfloat16": 3.3e38, "float16": 65504.0})
+HEADROOM = 4.0  # other texts than the few that were measured may be louder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,13 +23,17 @@ class GraphPlan:
         file: the graph's file.
         target: where it is to run.
         kv: its KV cache.
+        activations: the type that it computes in, which is that of a cache that is not rounded to int8.
         fuse: False leaves it as traced.
+        plain_norms: True spells out the norms, for devices where the fused ones are wrong.
     """
 
     file: str
     target: Target
     kv: KvForm
+    activations: Activations = "float32"
     fuse: bool = True
+    plain_norms: bool = False
 
 
 def plan_graphs(settings: ExportSettings) -> list[GraphPlan]:
@@ -32,12 +41,27 @@ def plan_graphs(settings: ExportSettings) -> list[GraphPlan]:
     return [plan for entry in settings.entries for plan in _of(entry, settings)]
 
 
+def fitted(plan: GraphPlan, largest: float) -> GraphPlan:
+    """The plan with the first of its target's types whose range holds a model's largest activation."""
+    fits = [kind for kind in plan.target.activations if largest * HEADROOM < LARGEST[kind]]
+    if not fits or plan.activations in fits:
+        return plan
+    kv = plan.kv if plan.kv.dtype != plan.activations else plan.target.kv_beside(fits[0])
+    return replace(plan, activations=fits[0], kv=kv)
+
+
 def _of(entry: Target, settings: ExportSettings) -> Iterator[GraphPlan]:
     best = entry.kv_form(settings.kv_dtype(entry))
-    yield GraphPlan(file=f"{entry.name}.onnx", target=entry, kv=best, fuse=settings.fuse)
-    fallback = _older(best, entry.kv)
-    if fallback is not None and not settings.yardstick:
-        yield GraphPlan(file=f"{entry.name}-{fallback.dtype}-kv.onnx", target=entry, kv=fallback)
+    activations = _YARDSTICK if settings.yardstick else entry.activations[0]
+    main = GraphPlan(file=f"{entry.name}.onnx", target=entry, kv=best, activations=activations, fuse=settings.fuse)
+    yield main
+    if settings.yardstick:
+        return
+    fallback = _older(best, [form for form in entry.kv if form.dtype == activations])
+    if fallback is not None:
+        yield replace(main, file=f"{entry.name}-{fallback.dtype}-kv.onnx", kv=fallback)
+    if entry.fused_norms_unsafe:
+        yield replace(main, file=f"{entry.name}-plain.onnx", plain_norms=True)
 
 
 def _older(best: KvForm, forms: Sequence[KvForm]) -> KvForm | None:

@@ -1,11 +1,10 @@
 """The table at the end of an export. Knows rich and the report; measures nothing itself."""
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from thinkport.export.exporter import ExportReport
-from thinkport.runtime.manifest import Graph, ModelShape
+from thinkport.runtime.manifest import Graph, Manifest, ModelShape, kv_bytes
 
 
 def show_report(report: ExportReport, console: Console) -> None:
@@ -21,7 +20,6 @@ def show_report(report: ExportReport, console: Console) -> None:
 
 def _rows(report: ExportReport) -> list[tuple[str, str]]:
     manifest = report.manifest
-    graph = manifest.graphs[0]
     size = sum(file.bytes for file in manifest.files.values())
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report.seconds.items())
     rows = [
@@ -30,15 +28,20 @@ def _rows(report: ExportReport) -> list[tuple[str, str]]:
         ("peak memory", f"{report.peak_memory / 1e9:.2f} GB"),
         ("size", f"{size / 1e6:,.1f} MB in {len(manifest.files) + 1} files"),
         ("weights", f"{manifest.recipe.bits_per_weight:.2f} bits a weight ({manifest.recipe.name})"),
-        ("KV cache", _cache(manifest.model, graph)),
-        ("nodes", f"{manifest.passes[0].nodes_before:,} traced, {graph.nodes:,} in {graph.file}"),
+        ("traced", f"{manifest.passes[0].nodes_before:,} nodes"),
     ]
-    return rows + _figures(report)
+    return [*rows, *((graph.file, _graph(manifest, graph)) for graph in manifest.graphs), *_figures(report)]
+
+
+def _graph(manifest: Manifest, graph: Graph) -> str:
+    return (
+        f"{graph.nodes:,} nodes in {graph.activations}, KV cache {_cache(manifest.model, graph)}; "
+        f"{graph.providers[0].removesuffix('ExecutionProvider')} of ONNX Runtime {graph.onnxruntime_floor} or newer"
+    )
 
 
 def _cache(model: ModelShape, graph: Graph) -> str:
-    numbers = 2 * model.layers * model.kv_heads * model.head_dim
-    return f"{graph.kv.dtype}, {numbers * np.dtype(graph.kv.dtype).itemsize / 1e3:,.1f} KB a token"
+    return f"{graph.kv.dtype}, {kv_bytes(model, graph.kv) / 1e3:,.1f} KB a token"
 
 
 def _figures(report: ExportReport) -> list[tuple[str, str]]:
@@ -47,9 +50,10 @@ def _figures(report: ExportReport) -> list[tuple[str, str]]:
         return [("against fp32", "not measured (--no-certificate)")]
     return [
         (
-            "against fp32",
+            f"{figure.graph.removesuffix('.onnx')} against fp32",
             f"KL {figure.kl_mean:.2g} nats mean, {figure.kl_p95:.2g} p95; top-1 agreement {figure.top1_agreement:.1%}; "
-            f"largest logit error {figure.max_relative_error:.1e} of the largest logit; {figure.tokens} tokens",
+            f"largest logit error {figure.max_relative_error:.1e} of the largest logit; {figure.tokens} tokens"
+            + (f"; {figure.changed}" if figure.changed else ""),
         )
         for figure in certificate.figures
     ]

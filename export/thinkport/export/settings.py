@@ -1,12 +1,12 @@
 """What an export is asked to do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from thinkport.deploy.targets import TARGETS, KvDtype, Target, target
+from thinkport.deploy.targets import TARGETS, Activations, KvDtype, Target, target
 from thinkport.export.errors import RecipeError
 from thinkport.export.quantize.recipes import DEFAULT_RECIPE, Recipe, recipe_named
 from thinkport.runtime.errors import InputError
@@ -15,7 +15,7 @@ Precision = Literal["int4", "fp32"]
 Kv = Literal["fp32", "fp16", "int8"]
 
 _KV_DTYPES: Mapping[Kv, KvDtype] = MappingProxyType({"fp32": "float32", "fp16": "float16", "int8": "int8"})
-_YARDSTICK = "float32"  # activations of a graph that is not fused, or whose weights are not quantized
+_YARDSTICK: Activations = "float32"  # activations of a graph that is not fused, or whose weights are not quantized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class ExportSettings:
         for entry in self.entries:
             self._check_target(entry)
         if self.kv is not None:
-            _check_kv(self.kv, self.entries, fuse=self.fuse)
+            self._check_kv(self.kv)
 
     @property
     def quantization(self) -> Recipe | None:
@@ -85,9 +85,14 @@ class ExportSettings:
 
     def kv_dtype(self, entry: Target) -> KvDtype:
         """The type of a target's KV cache, as ONNX Runtime calls it."""
-        if self.kv is not None and _KV_DTYPES[self.kv] in entry.kv_dtypes:
+        if self.kv is not None and _KV_DTYPES[self.kv] in self.caches(entry):
             return _KV_DTYPES[self.kv]
         return "float32" if self.yardstick else entry.kv_dtypes[0]
+
+    def caches(self, entry: Target) -> set[KvDtype]:
+        """The types that a target's KV cache can have: those that are rounded, and the one that it computes in."""
+        computed = _YARDSTICK if self.yardstick else entry.activations[0]
+        return {dtype for dtype in entry.kv_dtypes if dtype == computed or dtype not in get_args(Activations)}
 
     def _check_target(self, entry: Target) -> None:
         if self.yardstick and _YARDSTICK not in entry.activations:
@@ -98,23 +103,22 @@ class ExportSettings:
         if self.quantization is not None:
             _check_recipe(self.quantization, entry)
 
-
-def _check_kv(kv: Kv, entries: Sequence[Target], *, fuse: bool) -> None:
-    """Refuse a cache that no target's attention operator, or a graph without that operator, takes."""
-    if kv not in _KV_DTYPES:
-        raise InputError(f"unknown kv {kv!r}, expected one of: {', '.join(_KV_DTYPES)}")
-    if not any(_KV_DTYPES[kv] in entry.kv_dtypes for entry in entries):
-        taken = {dtype for entry in entries for dtype in entry.kv_dtypes}
-        names = " and ".join(entry.name for entry in entries)
-        raise InputError(
-            f"target {names} is not given a {kv} KV cache, which its attention doesn't take or is slow with; "
-            f"expected one of: {', '.join(name for name, dtype in _KV_DTYPES.items() if dtype in taken)}"
-        )
-    if not fuse and kv != "fp32":
-        raise InputError(
-            f"kv {kv!r} in a graph that is not fused: attention spelled out takes a float32 cache only; leave out "
-            "--kv or --no-fuse"
-        )
+    def _check_kv(self, kv: Kv) -> None:
+        """Refuse a cache that no target's attention operator, or a graph without that operator, takes."""
+        if kv not in _KV_DTYPES:
+            raise InputError(f"unknown kv {kv!r}, expected one of: {', '.join(_KV_DTYPES)}")
+        taken = set().union(*(self.caches(entry) for entry in self.entries))
+        if _KV_DTYPES[kv] not in taken:
+            names = " and ".join(entry.name for entry in self.entries)
+            raise InputError(
+                f"target {names} is not given a {kv} KV cache, which its attention doesn't take or is slow with; "
+                f"expected one of: {', '.join(name for name, dtype in _KV_DTYPES.items() if dtype in taken)}"
+            )
+        if not self.fuse and kv != "fp32":
+            raise InputError(
+                f"kv {kv!r} in a graph that is not fused: attention spelled out takes a float32 cache only; leave out "
+                "--kv or --no-fuse"
+            )
 
 
 def _check_recipe(recipe: Recipe, where: Target) -> None:

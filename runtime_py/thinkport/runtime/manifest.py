@@ -16,6 +16,7 @@ from thinkport.runtime.errors import ArtifactError
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "thinkport.json"
 MODEL_CARD = "README.md"
+KV_ITEM_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 _HASH_BLOCK = 1 << 20
 
 
@@ -98,16 +99,28 @@ class TensorSpec(_Record):
 class KvLayout(_Record):
     """How a graph takes its KV cache.
 
-    Buffers are (batch, kv_heads, capacity, head_dim) of `dtype`. `in_place`: past and present are one buffer with room
-    for later tokens; otherwise past is exactly as long as the tokens seen and present is past with the new ones added.
+    Buffers are (batch, kv_heads, capacity, head_dim) of `dtype`, in the memory of the graph's first provider.
+    `in_place`: past and present are one buffer with room for later tokens; otherwise past is exactly as long as the
+    tokens seen and present is past with the new ones added.
     """
 
     dtype: Literal["float32", "float16", "int8"]
     in_place: bool
 
 
+def kv_bytes(model: ModelShape, kv: KvLayout) -> int:
+    """Bytes of the KV cache that one token takes."""
+    return 2 * model.layers * model.kv_heads * model.head_dim * KV_ITEM_BYTES[kv.dtype]
+
+
 class Graph(_Record):
-    """One graph file and what it needs. Providers are in order of preference."""
+    """One graph file and what it needs. Providers are in order of preference.
+
+    `activations` is the type that it computes in; logits are float32 in every graph. `several_tokens_over_past`: a step
+    of more than one token may follow others; without it, only an empty cache takes several. `memory_pattern`: False
+    where the provider refuses sessions that plan memory ahead. `plain_norms`: a variant whose norms are spelled out,
+    for devices where the fused ones are wrong; asked for by its name.
+    """
 
     file: str
     target: str
@@ -120,6 +133,9 @@ class Graph(_Record):
     outputs: list[TensorSpec]
     several_tokens_over_past: bool
     prefill_chunk: int = Field(gt=0)
+    activations: Literal["float32", "float16", "bfloat16"] = "float32"
+    memory_pattern: bool = True
+    plain_norms: bool = False
 
 
 class ThinkingIds(_Record):
@@ -148,7 +164,10 @@ class Presets(_Record):
 
 
 class Figure(_Record):
-    """Divergence of one graph from the checkpoint in fp32 over the goldens, in nats, as shares and relative error."""
+    """Divergence of one graph from the checkpoint in fp32 over the goldens, in nats, as shares and relative error.
+
+    `provider` is where it was measured; `changed` says what was rewritten for that, None where the graph ran as it is.
+    """
 
     graph: str
     tokens: int
@@ -156,6 +175,8 @@ class Figure(_Record):
     kl_p95: float
     top1_agreement: float
     max_relative_error: float
+    provider: str = "CPUExecutionProvider"
+    changed: str | None = None
 
 
 class Certificate(_Record):

@@ -32,8 +32,9 @@ def import_onnxruntime(extra: str = "cpu") -> ModuleType:
 def choose_graph(graphs: list[Graph], provider: str, available: list[str], version: str) -> Graph:
     """The graph to run: its first provider must be `available` and its floor at most `version`.
 
-    `provider` is `auto`, a target as the manifest names it (`cpu`) or a provider's own name. With `auto` the order is
-    ONNX Runtime's own, which lists accelerators before the CPU, then the manifest's.
+    `provider` is `auto`, a target as the manifest names it (`cpu`), a provider's own name, or a graph's file without
+    its suffix (`dml-plain`). With `auto` the order is ONNX Runtime's own, which lists accelerators before the CPU, then
+    the manifest's: the best graph of a target stands first.
 
     Raises:
         InputError: `provider` names nothing in this artifact, or its provider is not in the installed build.
@@ -56,7 +57,8 @@ def choose_graph(graphs: list[Graph], provider: str, available: list[str], versi
 
 
 def _is_named(graph: Graph, provider: str) -> bool:
-    return provider.casefold() in {graph.target.casefold(), graph.providers[0].casefold()}
+    names = (graph.target, graph.providers[0], graph.file.removesuffix(".onnx"))
+    return provider.casefold() in {name.casefold() for name in names}
 
 
 def _obstacle(graph: Graph, available: list[str], version: str) -> str | None:

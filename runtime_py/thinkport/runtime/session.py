@@ -105,6 +105,7 @@ class Session:
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = threads or physical_cores() or 0
+        options.enable_mem_pattern = graph.memory_pattern
         try:
             self.inner = ort.InferenceSession(str(folder / graph.file), options, providers=graph.providers)
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception

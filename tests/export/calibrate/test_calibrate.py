@@ -37,7 +37,7 @@ def shape_of(checkpoint: Checkpoint) -> DecoderShape:
 
 
 def scales_of(checkpoint: Checkpoint) -> KvScales:
-    return calibrate(checkpoint, "qwen3", shape_of(checkpoint), advance=lambda _: None)
+    return calibrate(checkpoint, "qwen3", shape_of(checkpoint), advance=lambda _: None).kv_scales
 
 
 def changed(checkpoint: Checkpoint, folder: Path, change: Callable[[str, NDArray[Any]], NDArray[Any]]) -> Checkpoint:

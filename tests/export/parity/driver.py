@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # What lies in a cache beyond the tokens seen must never be read.
-POISON = {"tensor(float)": np.float32(1e30), "tensor(int8)": np.int8(127)}
+POISON = {"tensor(float)": np.float32(1e30), "tensor(float16)": np.float16(6e4), "tensor(int8)": np.int8(127)}
 
 
 class Driver:
     """One graph with its cache; `lengths` are the tokens that each row holds."""
 
-    def __init__(self, artifact: Path, *, batch: int = 1, capacity: int = 512) -> None:
+    def __init__(self, artifact: Path, *, batch: int = 1, capacity: int = 512, file: str = "cpu.onnx") -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        self.session = ort.InferenceSession(artifact / "cpu.onnx", options, providers=["CPUExecutionProvider"])
+        self.session = ort.InferenceSession(artifact / file, options, providers=["CPUExecutionProvider"])
         past = [value for value in self.session.get_inputs() if value.name.startswith("past_key_values.")]
-        self.fused = any(node in ("GroupQueryAttention",) for node in _ops(artifact))
+        self.fused = any(node in ("GroupQueryAttention",) for node in _ops(artifact / file))
         kept = capacity if self.fused else 0
         self.cache = {
             value.name: np.full((batch, value.shape[1], kept, value.shape[3]), POISON[value.type]) for value in past
@@ -37,6 +37,8 @@ class Driver:
         new = np.full(len(ids), ids.shape[1]) if new is None else new
         mask = self._mask(ids.shape[1], new)
         feeds = {"input_ids": ids, "attention_mask": mask, "logits_to_keep": np.array([ids.shape[1]])}
+        if "position_ids" in {value.name for value in self.session.get_inputs()}:
+            feeds["position_ids"] = self.lengths[:, None] + np.arange(ids.shape[1])
         logits = self._run_in_place(feeds) if self.fused else self._run(feeds)
         self.lengths = self.lengths + new
         return logits
@@ -71,10 +73,10 @@ class Driver:
         return next(v.numpy() for v, s in zip(binding.get_outputs(), shapes, strict=True) if len(s) == 3)
 
 
-def _ops(artifact: Path) -> set[str]:
+def _ops(graph: Path) -> set[str]:
     import onnx
 
-    return {node.op_type for node in onnx.load(artifact / "cpu.onnx", load_external_data=False).graph.node}
+    return {node.op_type for node in onnx.load(graph, load_external_data=False).graph.node}
 
 
 def relative(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:

@@ -15,10 +15,11 @@ from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.rms_norm import RmsNorm
 
 
-def attention() -> Attention:
+def attention(*, rotary_inside: bool = True) -> Attention:
     _, shape = nano()
     cos, sin = cos_sin_tables(shape)
-    return Attention(heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim, cos=cos, sin=sin)
+    sizes = {"heads": shape.heads, "kv_heads": shape.kv_heads, "head_dim": shape.head_dim}
+    return Attention(**sizes, cos=cos, sin=sin, rotary_inside=rotary_inside)
 
 
 def test_every_layer_of_a_traced_model_fires_and_nothing_of_the_spelling_stays() -> None:

@@ -1,10 +1,11 @@
-"""Scales of an int8 KV cache from a checkpoint's own keys and values over a short text.
+"""Scales of an int8 KV cache, and the range of activations, from a checkpoint's own run over a short text.
 
 Knows the order of the steps. The checkpoint is streamed as it is for a certificate: one block of a matrix is held, and
 one layer's keys and values.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,7 +21,22 @@ from thinkport.export.families import DecoderShape
 from thinkport.export.quantize.kv_scales import Floats, KvScales, key_scales, value_scales
 
 
-def calibrate(checkpoint: Checkpoint, family: str, shape: DecoderShape, *, advance: Callable[[int], None]) -> KvScales:
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What was measured.
+
+    Attributes:
+        kv_scales: what the codes of an int8 KV cache are worth.
+        largest_activation: the largest magnitude of the residual stream and of what flows between the matrices.
+    """
+
+    kv_scales: KvScales
+    largest_activation: float
+
+
+def calibrate(
+    checkpoint: Checkpoint, family: str, shape: DecoderShape, *, advance: Callable[[int], None]
+) -> Calibration:
     """Run the checkpoint in float32 over the calibration texts; `advance` is told the bytes of weights that are done.
 
     Raises:
@@ -30,11 +46,12 @@ def calibrate(checkpoint: Checkpoint, family: str, shape: DecoderShape, *, advan
     """
     if family not in DECODERS:
         raise UnsupportedModelError(
-            f"{family} has no reference to measure an int8 KV cache with, only {', '.join(DECODERS)}: "
-            "export with --kv fp32"
+            f"{family} has no reference to measure a KV cache and activations with, only {', '.join(DECODERS)}: "
+            "export with --target cpu --kv fp32"
         )
     decoder = DECODERS[family](StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
-    return measured_scales(decoder, shape.layers, calibration_texts(checkpoint, shape.vocab_size))
+    scales = measured_scales(decoder, shape.layers, calibration_texts(checkpoint, shape.vocab_size))
+    return Calibration(kv_scales=scales, largest_activation=decoder.largest)
 
 
 def calibrated_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from thinkport.export.certify.cpu_form import cpu_form
 from thinkport.export.certify.decoder import DECODERS, Decoder
 from thinkport.export.certify.figures import Divergence
 from thinkport.export.certify.goldens import GOLDENS, golden, write_goldens
@@ -57,13 +58,15 @@ def _measured(
     folder: Path, graph: Graph, model: ModelShape, prompts: Sequence[Ids], expected: Sequence[Logits]
 ) -> Figure:
     """One graph's figure; `expected` are the checkpoint's logits (tokens, vocabulary) of every prompt."""
-    session = open_session(folder, graph, model)
     divergence = Divergence()
-    for ids, rows in zip(prompts, expected, strict=True):
-        for start, found in graph_logits(session, ids):
-            _check_finite(graph, start, found)
-            divergence.add(rows[start : start + len(found)], found)
-    figure = divergence.figure(graph.file)
+    with cpu_form(folder, graph, model) as (form, changed):
+        session = open_session(folder, form, model)
+        for ids, rows in zip(prompts, expected, strict=True):
+            for start, found in graph_logits(session, ids):
+                _check_finite(graph, start, found)
+                divergence.add(rows[start : start + len(found)], found)
+        figure = divergence.figure(graph.file, changed)
+        del session  # it maps the file that is about to go, which Windows would not let it
     if is_exact(folder, graph):
         _check_exact(figure)
     return figure

@@ -40,7 +40,13 @@ Observe = Callable[[torch.Tensor, torch.Tensor], None]
 
 
 class Decoder(Protocol):
-    """One family's forward pass over packed tokens, in float32."""
+    """One family's forward pass over packed tokens, in float32.
+
+    `largest` is the largest magnitude so far of what a graph holds between its operators: hidden states, and what goes
+    into and comes out of matrices, logits left out.
+    """
+
+    largest: float
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Ids (tokens,) to hidden states (tokens, hidden)."""
@@ -57,6 +63,7 @@ class Qwen3Decoder:
 
     def __init__(self, weights: StreamedWeights, shape: DecoderShape) -> None:
         self._weights, self._shape = weights, shape
+        self.largest = 0.0
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """See `Decoder`."""
@@ -65,8 +72,8 @@ class Qwen3Decoder:
     def layer(self, index: int, hidden: torch.Tensor, packed: Packed, observe: Observe | None = None) -> torch.Tensor:
         """See `Decoder`."""
         normed = self._norm(layer_name(index, "input_layernorm"), hidden)
-        hidden = hidden + self._attention(index, normed, packed, observe)
-        return hidden + self._mlp(index, self._norm(layer_name(index, "post_attention_layernorm"), hidden))
+        hidden = self._seen(hidden + self._attention(index, normed, packed, observe))
+        return self._seen(hidden + self._mlp(index, self._norm(layer_name(index, "post_attention_layernorm"), hidden)))
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See `Decoder`."""
@@ -74,7 +81,7 @@ class Qwen3Decoder:
 
     def _attention(self, index: int, hidden: torch.Tensor, packed: Packed, observe: Observe | None) -> torch.Tensor:
         def heads(part: str) -> torch.Tensor:
-            flat = self._weights.linear(layer_name(index, f"self_attn.{part}_proj"), hidden)
+            flat = self._seen(self._weights.linear(layer_name(index, f"self_attn.{part}_proj"), hidden))
             return flat.reshape(len(flat), -1, self._shape.head_dim)
 
         cos, sin = self._rotary(packed)
@@ -87,9 +94,13 @@ class Qwen3Decoder:
         return self._weights.linear(layer_name(index, "self_attn.o_proj"), mixed.flatten(1))
 
     def _mlp(self, index: int, hidden: torch.Tensor) -> torch.Tensor:
-        gate = silu(self._weights.linear(layer_name(index, "mlp.gate_proj"), hidden))
-        up = self._weights.linear(layer_name(index, "mlp.up_proj"), hidden)
-        return self._weights.linear(layer_name(index, "mlp.down_proj"), gate * up)
+        gate = silu(self._seen(self._weights.linear(layer_name(index, "mlp.gate_proj"), hidden)))
+        up = self._seen(self._weights.linear(layer_name(index, "mlp.up_proj"), hidden))
+        return self._seen(self._weights.linear(layer_name(index, "mlp.down_proj"), self._seen(gate * up)))
+
+    def _seen(self, hidden: torch.Tensor) -> torch.Tensor:
+        self.largest = max(self.largest, float(hidden.abs().max()))
+        return hidden
 
     def _norm(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
         mean_square = hidden.square().mean(-1, keepdim=True)

@@ -39,8 +39,8 @@ class Divergence:
             self._largest_error = max(self._largest_error, float(np.abs(row - other).max()))
             self._largest_logit = max(self._largest_logit, float(np.abs(row).max()))
 
-    def figure(self, graph: str) -> Figure:
-        """The figures so far, of the graph file `graph`; at least one token must have been added."""
+    def figure(self, graph: str, changed: str | None = None) -> Figure:
+        """The figures so far, of the graph file `graph` with these changes; at least one token must have been added."""
         tokens = len(self._kl)
         return Figure(
             graph=graph,
@@ -49,4 +49,5 @@ class Divergence:
             kl_p95=float(np.quantile(self._kl, 0.95)),
             top1_agreement=self._agreed / tokens,
             max_relative_error=self._largest_error / (self._largest_logit or 1.0),
+            changed=changed,
         )

@@ -3,7 +3,8 @@
 Cases:
     1. softmax(q·k/√d + mask)·v with rotary on q and k, k and v appended to the cache, their heads repeated;
     2. the mask must be the decoder's own (causal, padding on the right): it becomes `seqlens_k`;
-    3. any other attention is left alone, and the count fails the export.
+    3. where the operator does not rotate, RotaryEmbedding nodes stand in front of it, and `position_ids` is an input;
+    4. any other attention is left alone, and the count fails the export.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +42,8 @@ class _Site:
 class Attention(GraphPass):
     """Once a layer. Cos and sin tables are (context, head_dim / 2) float32, YaRN's factor included.
 
-    Operator: com.microsoft.GroupQueryAttention (docs/ContribOperators.md), rotary inside.
+    Operators: com.microsoft.GroupQueryAttention, rotating with `rotary_inside`, else com.microsoft.RotaryEmbedding in
+    front of it, which takes the size of a head from the tables (docs/ContribOperators.md).
     """
 
     name: ClassVar[str] = "attention"
@@ -50,6 +52,7 @@ class Attention(GraphPass):
     head_dim: int
     cos: np.ndarray
     sin: np.ndarray
+    rotary_inside: bool = True
 
     def expected(self, layers: int) -> Mapping[int | None, int]:
         return each_layer(layers, 1)
@@ -59,8 +62,9 @@ class Attention(GraphPass):
         sites = [site for node in graph if node.op_type == "Softmax" and (site := _match(node)) is not None]
         if not sites:
             return []
-        shared = [*_lengths(graph), *self._tables(graph)]
-        return [self._fuse(graph, site, shared) for site in sites]
+        lengths, tables = _lengths(graph), self._tables(graph)
+        positions = None if self.rotary_inside else _positions(graph)
+        return [self._fuse(graph, site, lengths, tables, positions) for site in sites]
 
     def _tables(self, graph: ir.Graph) -> list[ir.Value]:
         tables = []
@@ -71,13 +75,21 @@ class Attention(GraphPass):
             tables.append(value)
         return tables
 
-    def _fuse(self, graph: ir.Graph, site: _Site, shared: list[ir.Value]) -> str:
+    def _fuse(
+        self, graph: ir.Graph, site: _Site, lengths: list[ir.Value], tables: list[ir.Value], positions: ir.Value | None
+    ) -> str:
         new: list[ir.Node] = []
         operands = [_merge_heads(graph, value, f"{_module(site)}.{part}", new) for part, value in site.projections()]
+        if positions is not None:
+            operands[:2] = [
+                _rotate(operand, [positions, *tables], f"{_module(site)}.{part}", new)
+                for operand, part in zip(operands[:2], ("q", "k"), strict=True)
+            ]
+        inside = {"do_rotary": 1} if positions is None else {}
         attention = ir.node(
             "GroupQueryAttention",
-            [*operands, site.past_key, site.past_value, *shared],
-            {"num_heads": self.heads, "kv_num_heads": self.kv_heads, "scale": site.scale, "do_rotary": 1},
+            [*operands, site.past_key, site.past_value, *lengths, *(tables if inside else ())],
+            {"num_heads": self.heads, "kv_num_heads": self.kv_heads, "scale": site.scale, **inside},
             domain=MICROSOFT,
             num_outputs=3,
             name=f"{_module(site)}.GroupQueryAttention",
@@ -104,6 +116,25 @@ def _merge_heads(graph: ir.Graph, value: ir.Value, name: str, new: list[ir.Node]
     merge.outputs[0].type = value.type
     new.append(merge)
     return merge.outputs[0]
+
+
+def _rotate(value: ir.Value, positions_and_tables: list[ir.Value], name: str, new: list[ir.Node]) -> ir.Value:
+    """(batch, sequence, heads · head_dim), each head turned by its token's position."""
+    rotary = ir.node(
+        "RotaryEmbedding", [value, *positions_and_tables], domain=MICROSOFT, name=f"{name}_RotaryEmbedding"
+    )
+    rotary.outputs[0].type, rotary.outputs[0].shape = value.type, value.shape
+    new.append(rotary)
+    return rotary.outputs[0]
+
+
+def _positions(graph: ir.Graph) -> ir.Value:
+    """`position_ids`, int64 (batch, sequence), as an input behind the mask."""
+    ids = next(value for value in graph.inputs if value.name == names.INPUT_IDS)
+    value = ir.Value(name=names.POSITION_IDS, type=ids.type, shape=ids.shape)
+    at = [value.name for value in graph.inputs].index(names.ATTENTION_MASK)
+    graph.inputs.insert(at + 1, value)
+    return value
 
 
 def _split_by_constant(graph: ir.Graph, split: ir.Node | None, value: ir.Value) -> None:

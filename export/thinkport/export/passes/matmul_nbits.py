@@ -25,7 +25,8 @@ class MatMulNBits(GraphPass):
 
     Operators: com.microsoft.MatMulNBits, B (N, K/group, group·bits/8) uint8, scales (N, K/group) float32, symmetric
     (no zero points); com.microsoft.GatherBlockQuantized, data (V, K·bits/8) uint8, scales (V, K/group)
-    (docs/ContribOperators.md). Both take 2^(bits-1) as the zero point of unsigned data.
+    (docs/ContribOperators.md). Both take 2^(bits-1) as the zero point of unsigned data. `accuracy_level` says whether
+    the target's operator asks for one.
     """
 
     name: ClassVar[str] = "matmul_nbits"
@@ -33,6 +34,7 @@ class MatMulNBits(GraphPass):
     role: Callable[[str], Role]
     projections: int  # a layer: 4 packed, 7 unpacked
     tied: bool
+    accuracy_level: bool = True
 
     def expected(self, layers: int) -> Mapping[int | None, int]:
         return {None: 2} | dict.fromkeys(range(layers), self.projections)
@@ -86,13 +88,9 @@ class MatMulNBits(GraphPass):
 
     def _project(self, graph: ir.Graph, matmul: ir.Node, weight: ir.Value) -> str:
         codes, scales, how, rows, columns = self._parts(graph, weight, embedding=False)
-        attributes = {
-            "K": columns,
-            "N": rows,
-            "bits": how.bits,
-            "block_size": how.group_size,
-            "accuracy_level": how.accuracy_level,
-        }
+        attributes = {"K": columns, "N": rows, "bits": how.bits, "block_size": how.group_size}
+        if self.accuracy_level:
+            attributes["accuracy_level"] = how.accuracy_level
         return _replace(graph, matmul, "MatMulNBits", [matmul.inputs[0], codes, scales], attributes)
 
     def _gather(self, graph: ir.Graph, gather: ir.Node, weight: ir.Value) -> str:

@@ -5,6 +5,7 @@ import re
 OPSET = 21  # the newest that DirectML's kernels take (docs of onnxruntime-directml 1.24.4)
 INPUT_IDS = "input_ids"
 ATTENTION_MASK = "attention_mask"
+POSITION_IDS = "position_ids"
 LOGITS = "logits"
 LOGITS_TO_KEEP = "logits_to_keep"
 EMBEDDING = "model.embed_tokens.weight"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from thinkport.export.write.genai_config import genai_config
+from thinkport.export.write.genai_config import genai_config, genai_overlay, overlay_name
 from thinkport.export.write.model_card import CARD_NAME, model_card
 from thinkport.runtime.manifest import MANIFEST_NAME, FileRecord, Manifest, hash_file
 
@@ -25,7 +25,7 @@ def finish_artifact(
     license_id: str | None,
     known: Mapping[str, FileRecord],
 ) -> Manifest:
-    """Write genai_config.json, the model card and `thinkport.json`; returns the manifest with every file recorded.
+    """Write genai_config.json and its overlays, the model card and `thinkport.json`; returns the whole manifest.
 
     `known` are files hashed while they were written; the others are hashed here. Everything is on the disk when the
     manifest is.
@@ -39,6 +39,8 @@ def finish_artifact(
         preset=manifest.sampling.thinking,
     )
     _write_json(folder / GENAI_CONFIG, config)
+    for graph in manifest.graphs[1:]:
+        _write_json(folder / overlay_name(graph), genai_overlay(graph))
     manifest = manifest.model_copy(update={"files": _records(folder, known)})
     (folder / CARD_NAME).write_text(model_card(manifest, license_id=license_id), encoding="utf-8", newline="\n")
     manifest = manifest.model_copy(update={"files": _records(folder, manifest.files)})

@@ -25,11 +25,10 @@ def genai_config(
     bos_id: int | None,
     preset: SamplingPreset,
 ) -> dict[str, Any]:
-    """The content of genai_config.json for a graph that runs on the CPU provider.
+    """The content of genai_config.json, which speaks of one graph; `genai_overlay` makes it another's.
 
     A `bos_id` of None, as in a tokenizer that begins a text with no token, writes the pad id: the key is required.
     """
-    names = {spec.name for spec in graph.inputs}
     return {
         "model": {
             "bos_token_id": pad_id if bos_id is None else bos_id,
@@ -38,12 +37,12 @@ def genai_config(
                 "session_options": {
                     "log_id": "onnxruntime-genai",
                     "log_severity_level": ERRORS_ONLY,
-                    "provider_options": [],
+                    "provider_options": _provider_options(graph),
                 },
                 "filename": graph.file,
                 "head_size": model.head_dim,
                 "hidden_size": model.hidden_size,
-                "inputs": {name: name for name in _INPUTS if name in names}
+                "inputs": {name: name for name in _INPUTS if _takes(graph, name)}
                 | {"past_key_names": "past_key_values.%d.key", "past_value_names": "past_key_values.%d.value"},
                 "outputs": {
                     "logits": "logits",
@@ -61,6 +60,30 @@ def genai_config(
         },
         "search": _search(model, graph, preset),
     }
+
+
+def overlay_name(graph: Graph) -> str:
+    """The file of a graph's overlay."""
+    return f"genai_overlay.{graph.file.removesuffix('.onnx')}.json"
+
+
+def genai_overlay(graph: Graph) -> dict[str, Any]:
+    """What makes a genai_config.json open another graph of the folder: its file, its inputs and its provider together.
+
+    One without the others would run, and compute something else: a graph of the CPU's on DirectML is not rotated.
+    """
+    positions = {"inputs": {"position_ids": "position_ids"}} if _takes(graph, "position_ids") else {}
+    options = {"session_options": {"provider_options": _provider_options(graph)}}
+    return {"model": {"decoder": {"filename": graph.file} | positions | options}}
+
+
+def _provider_options(graph: Graph) -> list[dict[str, Any]]:
+    """That runtime calls a provider by the name that targets have here, and the CPU by none."""
+    return [] if len(graph.providers) == 1 else [{graph.target: {}}]
+
+
+def _takes(graph: Graph, name: str) -> bool:
+    return any(spec.name == name for spec in graph.inputs)
 
 
 def _search(model: ModelShape, graph: Graph, preset: SamplingPreset) -> dict[str, Any]:

@@ -5,7 +5,7 @@ States what was measured or that nothing was; repeats no figure of the checkpoin
 
 import json
 
-from thinkport.runtime.manifest import MODEL_CARD, Manifest
+from thinkport.runtime.manifest import MODEL_CARD, Certificate, Graph, Manifest
 
 CARD_NAME = MODEL_CARD  # not listed in itself: its size is known only when it is written
 
@@ -77,13 +77,19 @@ def _roles(manifest: Manifest) -> str:
 
 
 def _files(manifest: Manifest) -> str:
-    graphs = {graph.file: f"{graph.nodes} nodes, {graph.kv.dtype} KV cache" for graph in manifest.graphs}
+    graphs = {graph.file: _graph(graph) for graph in manifest.graphs}
     rows = [
         [f"`{name}`{f' ({graphs[name]})' if name in graphs else ''}", f"{record.bytes:,}"]
         for name, record in sorted(manifest.files.items())
         if name != CARD_NAME
     ]
     return _table(["file", "bytes"], rows)
+
+
+def _graph(graph: Graph) -> str:
+    where = f"{graph.providers[0]} of ONNX Runtime {graph.onnxruntime_floor} or newer"
+    norms = ", norms spelled out" if graph.plain_norms else ""
+    return f"{where}: {graph.nodes} nodes in {graph.activations}, {graph.kv.dtype} KV cache{norms}"
 
 
 def _measured(manifest: Manifest) -> str:
@@ -103,7 +109,24 @@ def _measured(manifest: Manifest) -> str:
     table = _table(["graph", "tokens", "mean KL", "95th percentile KL", "same top token", "largest error"], rows)
     return (
         "Divergence of each graph's next-token distribution from the checkpoint's in float32, in nats, on the texts in "
-        f"`{manifest.certificate.goldens}`; the largest error is relative to the largest logit.\n\n{table}"
+        f"`{manifest.certificate.goldens}`; the largest error is relative to the largest logit."
+        f"{_where(manifest, manifest.certificate)}\n\n{table}"
+    )
+
+
+def _where(manifest: Manifest, certificate: Certificate) -> str:
+    """What the figures of graphs for other providers are worth: they were not measured there."""
+    figures = {figure.graph: figure for figure in certificate.figures}
+    elsewhere = [graph for graph in manifest.graphs if graph.file in figures]
+    elsewhere = [graph for graph in elsewhere if graph.providers[0] != figures[graph.file].provider]
+    if not elsewhere:
+        return ""
+    changes = [f"`{name}` with {figure.changed}" for name, figure in figures.items() if figure.changed]
+    changed = f" ({', '.join(changes)})" if changes else ""
+    return (
+        f" All were measured on the CPU, where {', '.join(f'`{graph.file}`' for graph in elsewhere)} ran too"
+        f"{changed}: that shows what a graph computes, and nothing of another "
+        "device's arithmetic or speed."
     )
 
 

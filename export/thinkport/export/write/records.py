@@ -54,6 +54,9 @@ def graph_record(model: ir.Model, plan: GraphPlan) -> Graph:
         outputs=[_spec(value) for value in graph.outputs],
         several_tokens_over_past=target.several_tokens_over_past,
         prefill_chunk=chunk or 1,
+        activations=plan.activations,
+        memory_pattern=target.memory_pattern,
+        plain_norms=plan.plain_norms,
     )
 
 

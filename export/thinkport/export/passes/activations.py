@@ -1,0 +1,71 @@
+"""float32 activations → half precision.
+
+Cases:
+    1. every float32 value becomes a half: inputs, weights, constants, what is computed; a float32 KV cache too;
+    2. the scales of an int8 KV cache stay float32, as the operator takes them;
+    3. logits are cast to float32 at the end, so that they have one type on every target.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from thinkport.export.passes.contract import OUTSIDE, GraphPass
+from thinkport.export.trace import names
+
+_FLOAT = ir.DataType.FLOAT
+_KV_SCALES = (12, 13)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activations(GraphPass):
+    """Behind all that makes float32 values, for a fused graph, which has no Cast to float32 of its own.
+
+    `dtype` is FLOAT16, or BFLOAT16 for a model whose activations leave float16's range.
+    """
+
+    name: ClassVar[str] = "activations"
+    dtype: ir.DataType
+
+    def expected(self, layers: int) -> Mapping[int | None, int]:
+        return {OUTSIDE: 1}
+
+    def rewrite(self, model: ir.Model) -> Sequence[str]:
+        graph = model.graph
+        kept = set(_kv_scales(graph))
+        for value in _values(graph):
+            if value.dtype == _FLOAT and value not in kept:
+                self._narrow(value)
+        return [self._widen_logits(graph)]
+
+    def _narrow(self, value: ir.Value) -> None:
+        value.type = ir.TensorType(self.dtype)
+        if value.const_value is not None:
+            value.const_value = ir.tensor(value.const_value.numpy().astype(self.dtype.numpy()), name=value.name)
+
+    def _widen_logits(self, graph: ir.Graph) -> str:
+        at = next(i for i, value in enumerate(graph.outputs) if value.name == names.LOGITS)
+        narrow = graph.outputs[at]
+        cast = ir.node("Cast", [narrow], {"to": _FLOAT.value}, name="lm_head.Cast")
+        wide = cast.outputs[0]
+        wide.type, wide.shape = ir.TensorType(_FLOAT), narrow.shape
+        narrow.name, wide.name = f"{names.LOGITS}_narrow", names.LOGITS
+        graph.outputs[at] = wide
+        graph.append(cast)
+        return cast.name or ""
+
+
+def _values(graph: ir.Graph) -> Iterator[ir.Value]:
+    yield from graph.inputs
+    yield from graph.initializers.values()
+    for node in graph:
+        yield from node.outputs
+
+
+def _kv_scales(graph: ir.Graph) -> Iterator[ir.Value]:
+    for node in graph:
+        if node.op_type == "GroupQueryAttention":
+            found = (node.inputs[index] for index in _KV_SCALES if index < len(node.inputs))
+            yield from (value for value in found if value is not None)

@@ -1,0 +1,88 @@
+"""GatherBlockQuantized → the same lookup in plain operators, over the very codes that a projection reads.
+
+Cases:
+    1. the embedding's lookup becomes a Gather of packed codes, a Gather of the numbers that each byte stands for, and a
+       product with the gathered scales; tied to lm_head, it reads lm_head's own initializer;
+    2. anything else is left alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import onnx_ir as ir
+
+from thinkport.export.passes.contract import OUTSIDE, GraphPass
+from thinkport.export.trace.constant import integers
+from thinkport.export.trace.source import new_weight, source_of
+
+
+class PlainLookup(GraphPass):
+    """Once, for targets without the operator: all of it runs there, so that nothing of the graph falls to the CPU.
+
+    The table is neither stored nor held a second time. It costs a few small nodes a step over a few rows.
+    """
+
+    name: ClassVar[str] = "plain_lookup"
+
+    def expected(self, layers: int) -> Mapping[int | None, int]:
+        return {OUTSIDE: 1}
+
+    def rewrite(self, model: ir.Model) -> Sequence[str]:
+        lookups = [node for node in model.graph if node.op_type == "GatherBlockQuantized"]
+        return [_spell_out(model.graph, node) for node in lookups]
+
+
+def _spell_out(graph: ir.Graph, lookup: ir.Node) -> str:
+    _, ids, scales = lookup.inputs
+    bits, group = (lookup.attributes[name].as_int() for name in ("bits", "block_size"))
+    codes = _codes(graph, lookup)
+    assert codes.shape is not None
+    groups = int(codes.shape[1])  # type: ignore[arg-type]
+    stem = (lookup.name or "").rsplit(".", 1)[0]
+    new: list[ir.Node] = []
+
+    def node(
+        op_type: str, *inputs: ir.Value | None, dtype: ir.DataType = ir.DataType.FLOAT, **attributes: int
+    ) -> ir.Value:
+        made = ir.node(op_type, inputs, attributes, name=f"{stem}.{op_type}_{len(new)}")
+        made.outputs[0].type = ir.TensorType(dtype)
+        new.append(made)
+        return made.outputs[0]
+
+    rows = node("Gather", codes, ids, dtype=ir.DataType.UINT8)
+    # int32: the kernels that take any index take this one
+    values = node("Gather", _byte_values(graph, bits), node("Cast", rows, dtype=ir.DataType.INT32, to=6))
+    numbers = node("Reshape", values, integers(graph, "lookup_groups", [0, 0, groups, group]))
+    steps = node("Unsqueeze", node("Gather", scales, ids), integers(graph, "lookup_axis", [-1]))
+    hidden = node("Reshape", node("Mul", numbers, steps), integers(graph, "lookup_hidden", [0, 0, groups * group]))
+    before = lookup.outputs[0]
+    hidden.type, hidden.shape = before.type, before.shape
+    ir.convenience.replace_nodes_and_values(graph, lookup, [lookup], new, [before], [hidden])
+    return new[0].name or ""
+
+
+def _codes(graph: ir.Graph, lookup: ir.Node) -> ir.Value:
+    """The table's codes in the shape in which MatMulNBits reads them, (rows, groups, bytes)."""
+    table, _, scales = lookup.inputs
+    assert table is not None
+    assert scales is not None
+    source = source_of(table)
+    assert source is not None
+    assert table.shape is not None
+    assert scales.shape is not None
+    (rows, width), groups = (int(dim) for dim in table.shape), int(scales.shape[1])  # type: ignore[arg-type]
+    name = (table.name or "").removesuffix(".table") + ".qweight"
+    return new_weight(graph, name, ir.DataType.UINT8, (rows, groups, width // groups), source)
+
+
+def _byte_values(graph: ir.Graph, bits: int) -> ir.Value:
+    """What each byte stands for, (256, codes a byte), in units of the scale: two 4-bit codes, the low one first."""
+    codes = np.arange(256)
+    parts = [codes & 15, codes >> 4] if bits == 4 else [codes]
+    array = (np.stack(parts, axis=-1) - 2 ** (bits - 1)).astype(np.float32)
+    name = "lookup_byte_values"
+    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+    value.type, value.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(array.shape)
+    graph.register_initializer(value)
+    return value

@@ -1,0 +1,64 @@
+"""Every target's graph on the CPU provider, casts and all, held against the same weights, dequantized, in PyTorch.
+
+What a target can't do is not asked of it here either: several tokens over a past. Nothing here runs on a GPU.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from tests.export.parity.dequantized import Dequantized
+from tests.export.parity.driver import Driver, relative
+from tests.export.parity.reference import fresh_ids
+
+from thinkport.export.certify.cpu_form import cpu_form
+from thinkport.runtime.manifest import Graph, read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+HALF = 0.05  # of the largest logit: three digits through three layers, and room for other kernels
+GRAPHS = ("dml.onnx", "dml-plain.onnx", "cuda.onnx")
+
+
+@pytest.fixture(params=[("nano", "int4-g64-exact"), ("0.6B of two layers", "int4-g64-exact"), ("nano", "int8-g32")])
+def case(
+    request: pytest.FixtureRequest, nano_checkpoint: Path, made_up: Callable[..., Path], exported: Callable[..., Path]
+) -> tuple[Path, Path]:
+    """A checkpoint and its artifact."""
+    size, recipe = request.param
+    checkpoint = nano_checkpoint if size == "nano" else made_up("0.6B", "--layers", "2")
+    return checkpoint, exported(checkpoint, recipe=recipe)
+
+
+def ways(graph: Graph, ids: np.ndarray) -> dict[str, list[np.ndarray]]:
+    """The steps to feed ids in, by what they try."""
+    one_by_one = [ids[:, at : at + 1] for at in range(ids.shape[1])]
+    found = {"at once": [ids], "one by one": one_by_one, "prefill, then decoding": [ids[:, :41], *one_by_one[41:]]}
+    if graph.several_tokens_over_past:
+        found["in chunks"] = [ids[:, :17], ids[:, 17:40], *one_by_one[40:]]
+    return found
+
+
+@pytest.mark.parametrize("file", GRAPHS)
+def test_a_graph_computes_the_checkpoint_however_its_tokens_come(
+    case: tuple[Path, Path], file: str, tmp_path: Path
+) -> None:
+    checkpoint, artifact = case
+    manifest = read_manifest(artifact)
+    (graph,) = (graph for graph in manifest.graphs if graph.file == file)
+    for name in (file, "weights.bin"):
+        shutil.copy(artifact / name, tmp_path)
+    reference = Dequantized(checkpoint, artifact)
+    ids = fresh_ids(reference.vocabulary, 1, 56)
+    wanted = reference.logits(ids)
+    with cpu_form(tmp_path, graph, manifest.model) as (form, _):
+        for way, steps in ways(graph, ids).items():
+            driver = Driver(tmp_path, file=form.file)
+            found = np.concatenate([driver.step(step) for step in steps], axis=1)
+            print(f"{file}, {way}")
+            assert relative(found, wanted) <= HALF
