@@ -13,9 +13,11 @@ from thinkport.runtime.engine import Engine
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.held_sequence import common_prefix
+from thinkport.runtime.machine_cache import MachineCache, user_cache_folder
 from thinkport.runtime.manifest import Graph, Manifest, check_files, fingerprint, read_manifest
 from thinkport.runtime.messages import checked
 from thinkport.runtime.ort import AUTO, choose_graph, import_onnxruntime
+from thinkport.runtime.prefill import PrefillWeights
 from thinkport.runtime.prefix_cache import PrefixCache
 from thinkport.runtime.prompt import Tools, encode_messages
 from thinkport.runtime.reply import Reply, ReplyRun
@@ -75,6 +77,8 @@ class Model:
         graph: str | None = None,
         thinking: Thinking | Switch | bool | None = None,
         prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
+        cache_dir: str | Path | None = AUTO,
+        keep_prefill: bool = False,
     ) -> Self:
         """Load an artifact folder.
 
@@ -82,6 +86,9 @@ class Model:
         instead of the preferred one. `threads` defaults to the physical cores that the process may use. `verify`
         computes every file's sha256 first; sizes are always compared. `thinking` is the default of every reply.
         `prefix_cache_bytes` limits what is kept of system prompts and tools for other conversations; 0 keeps nothing.
+        `cache_dir` is where this machine keeps what it derives from artifacts; `auto` is the user's cache folder, None
+        keeps nothing, and long prompts run through the slower graph. `keep_prefill` keeps the graph for long prompts
+        loaded between them, as a server wants it: faster, for the memory of its weights.
 
         Raises:
             ArtifactError: the folder is not a whole artifact, or nothing in it runs with the installed ONNX Runtime.
@@ -98,7 +105,9 @@ class Model:
         chosen = choose_graph(graphs, provider, ort.get_available_providers(), ort.__version__)
         tokenizer = Tokenizer.from_file(folder / manifest.tokenizer)
         template = ChatTemplate.from_file(folder / manifest.chat_template, manifest.special_tokens)
-        session = Session(ort, folder, chosen, manifest.model, threads)
+        artifact = fingerprint(folder)
+        prefill = _prefill_weights(cache_dir, folder, artifact, keep=keep_prefill)
+        session = Session(ort, folder, chosen, manifest.model, threads, prefill)
         return cls(
             manifest,
             tokenizer,
@@ -106,7 +115,7 @@ class Model:
             session,
             thinking=thinking,
             prefix_cache_bytes=prefix_cache_bytes,
-            artifact=fingerprint(folder),
+            artifact=artifact,
             graph=chosen.file,
         )
 
@@ -297,6 +306,13 @@ class Model:
 def _messages(prompt: str | Sequence[Message], system: str | None) -> list[Message]:
     lead: list[Message] = [] if system is None else [{"role": "system", "content": system}]
     return lead + checked([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt)
+
+
+def _prefill_weights(cache_dir: str | Path | None, folder: Path, artifact: str, *, keep: bool) -> PrefillWeights | None:
+    if cache_dir is None:
+        return None
+    cache = MachineCache(user_cache_folder() if cache_dir == AUTO else Path(cache_dir))
+    return PrefillWeights(folder=folder, artifact=artifact, cache=cache, keep=keep)
 
 
 def _graphs_named(graphs: list[Graph], name: str | None) -> list[Graph]:
