@@ -147,8 +147,8 @@ CPU = Target(
     kv=(KvForm(dtype="int8", onnxruntime_floor="1.27"), KvForm(dtype="float32", onnxruntime_floor="1.24")),
     continuation_batch=1,  # the operator refuses a larger batch
     prefill_chunk=128,  # measured: chunks of 64 to 128 are 10 to 20 % faster than one call over 512 tokens
-    # 186 GMAC/s in int8 products against 90 in MatMulNBits (measured, AVX2); TensorScatter needs opset 24. Chunks of 256
-    # and 512 are equally fast, 128 is 5 % slower. Loading takes 0.7 to 1 s at 0.6B, which 384 tokens win back, and
+    # 186 GMAC/s in int8 products against 90 in MatMulNBits (measured, AVX2); TensorScatter needs opset 24. Chunks of
+    # 256 and 512 are equally fast, 128 is 5 % slower. Loading takes 0.7 to 1 s at 0.6B, which 384 tokens win back, and
     # deriving the weights about 3 s more, which 1,024 do.
     prefill=PrefillForm(opset=24, onnxruntime_floor="1.32", chunk=256, from_tokens=384, derive_from_tokens=1024),
     weight_bits=(4, 8),

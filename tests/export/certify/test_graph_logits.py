@@ -1,5 +1,6 @@
 """A graph is asked both ways: in chunks over a past, and token by token."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,6 +31,9 @@ class FakeSession:
     def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
         self.taken.append(ids.shape[1])
         return np.eye(self.vocab_size, dtype=np.float32)[ids][:, -keep:]
+
+    def prefilling(self, tokens: int) -> AbstractContextManager[int]:
+        raise AssertionError("the graph itself is to be asked")
 
     def trim(self, length: int) -> None:
         raise AssertionError("nothing is to be forgotten")

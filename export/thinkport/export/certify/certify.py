@@ -6,6 +6,7 @@ Knows the order of the steps. The checkpoint is computed and let go of before th
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -21,7 +22,9 @@ from thinkport.export.certify.streamed_weights import StreamedWeights
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import CertificateError
 from thinkport.export.families import DecoderShape
-from thinkport.runtime.manifest import Certificate, Figure, Graph, ModelShape
+from thinkport.runtime.manifest import Certificate, Figure, Graph, ModelShape, Prefill
+from thinkport.runtime.prefill import write_entry
+from thinkport.runtime.threads import physical_cores
 
 EXACT = 1e-3  # of the largest logit: ten times what a right float32 graph needs, far below what a wrong one shows
 
@@ -50,6 +53,7 @@ def certify(
     prompts = golden_prompts(checkpoint, shape.vocab_size)
     expected = reference_logits(decoder, shape.layers, prompts)
     figures = [_measured(folder, graph, model, prompts, expected) for graph in graphs]
+    figures += [_measured_prefill(folder, graph.prefill, model, prompts, expected) for graph in graphs if graph.prefill]
     write_goldens(folder / GOLDENS, [golden(ids, rows) for ids, rows in zip(prompts, expected, strict=True)])
     return Certificate(goldens=GOLDENS, figures=figures)
 
@@ -70,6 +74,22 @@ def _measured(
     if is_exact(folder, graph):
         _check_exact(figure)
     return figure
+
+
+def _measured_prefill(
+    folder: Path, prefill: Prefill, model: ModelShape, prompts: Sequence[Ids], expected: Sequence[Logits]
+) -> Figure:
+    """The figure of a graph for long prompts: its own logits, over weights derived as on a reader's machine."""
+    divergence = Divergence()
+    with TemporaryDirectory(ignore_cleanup_errors=True) as entry:
+        write_entry(prefill, folder, Path(entry), threads=physical_cores() or 1)
+        session = open_session(Path(entry), prefill.graph, model)
+        for ids, rows in zip(prompts, expected, strict=True):
+            for start, found in graph_logits(session, ids, decoded=0):
+                _check_finite(prefill.graph, start, found)
+                divergence.add(rows[start : start + len(found)], found)
+        del session  # it maps the files that are about to go, which Windows would not let them
+    return divergence.figure(prefill.graph.file)
 
 
 def streamed_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:

@@ -27,17 +27,20 @@ def open_session(folder: Path, graph: Graph, model: ModelShape) -> Session:
     return Session(ort, folder, chosen, model)
 
 
-def graph_logits(session: LaneSource, ids: Ids) -> Iterator[tuple[int, Logits]]:
-    """(position of the first row, logits (tokens, vocabulary)) over a prompt, each valid until the next."""
+def graph_logits(session: LaneSource, ids: Ids, decoded: int = DECODED) -> Iterator[tuple[int, Logits]]:
+    """(position of the first row, logits (tokens, vocabulary)) over a prompt, each valid until the next.
+
+    The last `decoded` tokens go one at a time.
+    """
     lane = session.open_lane()
     chunk = min(CHUNK, session.prefill_chunk) if session.several_tokens_over_past else len(ids)
-    for start, stop in steps(len(ids), chunk):
+    for start, stop in steps(len(ids), chunk, decoded):
         yield start, lane.step(ids[None, start:stop], keep=stop - start)[0]
 
 
-def steps(tokens: int, chunk: int) -> Iterator[tuple[int, int]]:
+def steps(tokens: int, chunk: int, decoded: int = DECODED) -> Iterator[tuple[int, int]]:
     """(start, stop) of every step over a prompt: chunks, then single tokens."""
-    prefilled = max(1, tokens - DECODED)
+    prefilled = max(1, tokens - decoded)
     for start in range(0, prefilled, chunk):
         yield start, min(start + chunk, prefilled)
     for start in range(prefilled, tokens):

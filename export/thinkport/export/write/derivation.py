@@ -41,7 +41,7 @@ def _rounded(source: Source, blob: Blob, own: Layout, shipped: Layout, how: HowS
         columns=int(blob.nbytes // rows),
         codes=shipped.places[_part(source, "codes"), ir.DataType.UINT8].offset,
         scales=shipped.places[_part(source, "scales"), ir.DataType.FLOAT].offset,
-        bits=stored.bits,
+        bits=stored.bits,  # type: ignore[arg-type]  # the record checks it
         group_size=stored.group_size,
     )
 
