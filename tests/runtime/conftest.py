@@ -1,6 +1,7 @@
 """Written fakes: a session whose model is a function of all ids so far, and a byte-level tokenizer of a few tokens."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,9 @@ class FakeLane:
                 row.append(int(ids[at, column]))
                 logits[at, column, self.session.next_id(row) % self.session.vocab_size] = 9
         return logits[:, -keep:]
+
+    def prefilling(self, tokens: int) -> AbstractContextManager[int]:
+        return nullcontext(self.session.prefill_chunk)
 
     def trim(self, length: int) -> None:
         self.rows = [row[:length] for row in self.rows]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import onnx_ir as ir
 
@@ -21,21 +22,25 @@ from thinkport.export.graphs import MadeGraph, make_graphs
 from thinkport.export.plans import GraphPlan, fitted, plan_graphs
 from thinkport.export.preflight import check_export
 from thinkport.export.progress import Advance, Listener, Silent, Stages, peak_memory
+from thinkport.export.quantize.recipes import Role, RoleRecipe
 from thinkport.export.settings import ExportSettings
+from thinkport.export.trace.names import OPSET
 from thinkport.export.trace.trace import trace
 from thinkport.export.write import tokenizer_files as files
 from thinkport.export.write.artifact import finish_artifact
 from thinkport.export.write.blobs import Layout, plan_blobs
+from thinkport.export.write.derivation import derivation
 from thinkport.export.write.graph_file import write_graph
 from thinkport.export.write.licence import licence_id
 from thinkport.export.write.manifest_record import manifest_record
 from thinkport.export.write.records import graph_record, model_record, recipe_record
 from thinkport.export.write.staging import check_target, check_writable, clear_leftovers, staged
 from thinkport.export.write.weights_file import WeightsFile
-from thinkport.runtime.manifest import Manifest
+from thinkport.runtime.manifest import Manifest, Prefill
 from thinkport.runtime.threads import physical_cores
 
 WEIGHTS = "weights.bin"
+DERIVED_WEIGHTS = "prefill.bin"  # in no artifact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +156,12 @@ def _fetching(listener: Listener) -> Callable[[Progress], None]:
 
 def _write(job: _Job, source: Checkpoint, graphs: list[MadeGraph], layout: Layout, folder: Path) -> Manifest:
     """Fill the staging folder: weights, graphs, certificate, and the manifest last."""
-    records = [graph_record(made.model, made.plan) for made in graphs]
+    prefills = {made.plan.accelerates: _prefill(job, made, layout) for made in graphs if made.plan.accelerates}
+    records = [
+        graph_record(made.model, made.plan).model_copy(update={"prefill": prefills.get(made.plan.file)})
+        for made in graphs
+        if made.plan.accelerates is None
+    ]
     shape = model_record(job.family.model_type, job.shape)
     with job.stages.stage("weights", layout.nbytes) as advance:
         weights = _weights_file(job, source, layout, folder / WEIGHTS, advance)
@@ -163,7 +173,10 @@ def _write(job: _Job, source: Checkpoint, graphs: list[MadeGraph], layout: Layou
     with job.stages.stage("graph"):
         frequencies = {job.family.frequencies_name: inv_freq_and_scaling(job.shape)[0]}
         for made in graphs:
-            write_graph(made.model, folder / made.plan.file, layout, WEIGHTS, source.read, frequencies)
+            form = made.plan.target.prefill if made.plan.accelerates else None
+            where = (layout, WEIGHTS) if form is None else (_derived_layout(job, made), DERIVED_WEIGHTS)
+            opset = OPSET if form is None else form.opset
+            write_graph(made.model, folder / made.plan.file, *where, source.read, frequencies, opset)
         for graph in records:
             check_kernels(folder, graph)
         files.copy_tokenizer_files(job.checkpoint, folder)
@@ -198,6 +211,31 @@ def _write(job: _Job, source: Checkpoint, graphs: list[MadeGraph], layout: Layou
             license_id=licence_id(job.checkpoint.folder),
             known={WEIGHTS: weights_record},
         )
+
+
+def _prefill(job: _Job, made: MadeGraph, layout: Layout) -> Prefill:
+    """The record of a graph for long prompts."""
+    form, recipe = made.plan.target.prefill, job.settings.quantization
+    assert form is not None
+    assert recipe is not None
+
+    def how(role: str) -> RoleRecipe:
+        stored = recipe.for_role(cast("Role", role), tied=job.shape.tied)
+        assert stored is not None
+        return stored
+
+    return Prefill(
+        graph=graph_record(made.model, made.plan),
+        derivation=derivation(DERIVED_WEIGHTS, _derived_layout(job, made), WEIGHTS, layout, how),
+        from_tokens=form.from_tokens,
+        derive_from_tokens=form.derive_from_tokens,
+    )
+
+
+def _derived_layout(job: _Job, made: MadeGraph) -> Layout:
+    """The layout of the one file that a prefill graph reads, made of `weights.bin` on each machine."""
+    sizes = job.family.expected_tensors(job.shape)
+    return plan_blobs([made.model.graph], lambda name: sizes[name][0], derived=True)
 
 
 def _weights_file(job: _Job, source: Checkpoint, layout: Layout, path: Path, advance: Advance) -> WeightsFile:

@@ -22,8 +22,10 @@ from thinkport.export.passes.packed_gate_up import PackedGateUp
 from thinkport.export.passes.packed_qkv import PackedQkv
 from thinkport.export.passes.plain_lookup import PlainLookup
 from thinkport.export.passes.plain_norm import PlainNorm
+from thinkport.export.passes.prefill_attention import PrefillAttention
 from thinkport.export.passes.qk_norm import QkNorm
 from thinkport.export.passes.rms_norm import RmsNorm
+from thinkport.export.passes.row_scaled_int8 import RowScaledInt8
 from thinkport.export.passes.silu import Silu
 from thinkport.export.passes.skip_norm import SkipNorm
 from thinkport.export.plans import GraphPlan
@@ -58,6 +60,9 @@ def build_pipeline(
         passes.append(Int8Cache(scales=kv_scales))
     if recipe is not None:  # behind packing: a packed weight is quantized as one
         passes += _quantization(family, shape, plan, recipe)
+    if plan.accelerates is not None:  # behind all that they replace
+        passes.append(PrefillAttention(heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim))
+        passes.append(RowScaledInt8(projections=_projections(plan)))
     if plan.activations != "float32":  # behind all that makes float32 values
         passes.append(Activations(dtype=_DTYPES[plan.activations]))
     if plan.plain_norms:  # behind the narrowing, in whose midst it computes in float32
@@ -93,16 +98,21 @@ def _fusions(shape: DecoderShape, plan: GraphPlan) -> list[GraphPass]:
 
 def _quantization(family: Family, shape: DecoderShape, plan: GraphPlan, recipe: Recipe) -> Iterator[GraphPass]:
     target = plan.target
-    packed_qkv, packed_gate_up = plan.fuse and target.packed_qkv, plan.fuse
     yield MatMulNBits(
         recipe=recipe,
         role=family.role,
-        projections=_PROJECTIONS - 2 * packed_qkv - packed_gate_up,
+        projections=_projections(plan),
         tied=shape.tied,
         accuracy_level=target.accuracy_level is not None,
     )
     if not target.quantized_embedding:
         yield PlainLookup()
+
+
+def _projections(plan: GraphPlan) -> int:
+    """Projections a layer, as they are packed."""
+    packed_qkv, packed_gate_up = plan.fuse and plan.target.packed_qkv, plan.fuse
+    return _PROJECTIONS - 2 * packed_qkv - packed_gate_up
 
 
 def _require(plan: GraphPlan) -> None:

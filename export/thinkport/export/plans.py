@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from thinkport.deploy.targets import Activations, KvForm, Target
+from thinkport.export.quantize.recipes import Recipe
 from thinkport.export.settings import ExportSettings
 
 _YARDSTICK: Activations = "float32"
@@ -26,6 +27,7 @@ class GraphPlan:
         activations: the type that it computes in, which is that of a cache that is not rounded to int8.
         fuse: False leaves it as traced.
         plain_norms: True spells out the norms, for devices where the fused ones are wrong.
+        accelerates: the file of the graph whose long prompts this one runs; None is a graph of its own.
     """
 
     file: str
@@ -34,6 +36,7 @@ class GraphPlan:
     activations: Activations = "float32"
     fuse: bool = True
     plain_norms: bool = False
+    accelerates: str | None = None
 
 
 def plan_graphs(settings: ExportSettings) -> list[GraphPlan]:
@@ -57,11 +60,20 @@ def _of(entry: Target, settings: ExportSettings) -> Iterator[GraphPlan]:
     yield main
     if settings.yardstick:
         return
+    if entry.prefill is not None and best.dtype == "int8" and _rounds_to_int8(settings.quantization):
+        yield replace(main, file=f"{entry.name}-prefill.onnx", accelerates=main.file)
     fallback = _older(best, [form for form in entry.kv if form.dtype == activations])
     if fallback is not None:
         yield replace(main, file=f"{entry.name}-{fallback.dtype}-kv.onnx", kv=fallback)
     if entry.fused_norms_unsafe:
         yield replace(main, file=f"{entry.name}-plain.onnx", plain_norms=True)
+
+
+def _rounds_to_int8(recipe: Recipe | None) -> bool:
+    """Whether the layers compute with int8 activations on 4-bit weights, which int8 weights hold nearly exactly."""
+    return recipe is not None and all(
+        (how.bits, how.accuracy_level) == (4, 4) for how in (recipe.attention, recipe.mlp)
+    )
 
 
 def _older(best: KvForm, forms: Sequence[KvForm]) -> KvForm | None:

@@ -90,18 +90,18 @@ class Scorer:
         return GoldenScore(rows=len(rows), correlation=correlation, kl=kl, top1=top1)
 
 
-def golden_rows(session: LaneSource, ids: Ids, rows: Ids) -> Iterator[Logits]:
+def golden_rows(session: LaneSource, ids: Ids, rows: Ids, decoded: int = DECODED) -> Iterator[Logits]:
     """A graph's logits (vocabulary,) after the positions `rows` of a prompt, in order; each valid until the next.
 
     The prompt goes the ways that the runtime has: prefill in chunks over a past, where the graph takes that, then
-    single tokens.
+    the last `decoded` tokens one at a time.
 
     Raises:
         ArtifactError: the graph fails.
     """
     lane = session.open_lane()
     chunk = min(CHUNK, session.prefill_chunk) if session.several_tokens_over_past else len(ids)
-    for start, stop in steps(len(ids), chunk):
+    for start, stop in steps(len(ids), chunk, decoded):
         kept = [at for at in rows.tolist() if start <= at < stop]
         logits = lane.step(ids[None, start:stop], keep=stop - kept[0] if kept else 1)[0]
         yield from (logits[at - stop] for at in kept)
@@ -128,9 +128,9 @@ def fault_of(found: GoldenScore, recorded: GoldenScore | None) -> str | None:
     return None
 
 
-def steps(tokens: int, chunk: int) -> Iterator[tuple[int, int]]:
+def steps(tokens: int, chunk: int, decoded: int = DECODED) -> Iterator[tuple[int, int]]:
     """(start, stop) of every step over a prompt: chunks, then single tokens."""
-    prefilled = max(1, tokens - DECODED)
+    prefilled = max(1, tokens - decoded)
     for start in range(0, prefilled, chunk):
         yield start, min(start + chunk, prefilled)
     for start in range(prefilled, tokens):

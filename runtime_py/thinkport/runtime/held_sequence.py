@@ -24,7 +24,7 @@ class HeldSequence:
         self.ids: list[int] = []  # what the KV cache holds of one sequence; empty where it holds a batch
         self.lane: Lane | None = None
         self._session: LaneSource | None = session
-        self._several, self._chunk = session.several_tokens_over_past, session.prefill_chunk
+        self._several = session.several_tokens_over_past
         self._prefixes = prefixes if prefixes and prefixes.limit_bytes and self._several else None
         self._pace = pace or Pace()
         self._boundary = 0  # where the start that is to be shared ends; 0 where none is
@@ -69,10 +69,11 @@ class HeldSequence:
     def pieces(self, pending: Sequence[int]) -> Iterator[Sequence[int]]:
         """What the next steps take of `pending`; each piece has to be `run` before the next one is asked for."""
         at = 0
-        while at < len(pending):
-            piece = pending[at : at + self._piece(len(pending))]
-            yield piece
-            at += len(piece)
+        with self.open(1).prefilling(len(pending)) as chunk:
+            while at < len(pending):
+                piece = pending[at : at + self._piece(len(pending), chunk)]
+                yield piece
+                at += len(piece)
 
     def run(self, piece: Sequence[int], guess: Sequence[int] = ()) -> Logits:
         """Run a piece, and a guess of what follows it, in one step.
@@ -122,12 +123,12 @@ class HeldSequence:
         self.open(1).write(snapshot)
         self.ids = list(ids)
 
-    def _piece(self, pending: int) -> int:
+    def _piece(self, pending: int, chunk: int) -> int:
         """How many tokens the next step takes."""
         if not self._several:
             return 1 if self.ids else pending
         left = self._boundary - len(self.ids)
-        return min(left, self._chunk) if left > 0 else self._chunk
+        return min(left, chunk) if left > 0 else chunk
 
     def _worth_keeping(self, shared: int, total: int) -> bool:
         """Whether the rest of `total` tokens is best run over the `shared` ones that are held."""

@@ -53,6 +53,12 @@ class KvCache(ABC):
     def prepare(self, total: int) -> None:
         """Bind past and present for a step after which the longest sequence has `total` tokens."""
 
+    def bind_to(self, binding: Any) -> None:
+        """Bind past and present to another session's binding for the step that was prepared; in place only."""
+        for past, present, value in zip(self._pasts, self._presents, self._values, strict=True):
+            binding.bind_ortvalue_input(past, value)
+            binding.bind_ortvalue_output(present, value)
+
     @abstractmethod
     def advance(self, lengths: npt.NDArray[np.int64]) -> None:
         """Take what the step wrote; `lengths` are the sequences' lengths now."""

@@ -113,6 +113,62 @@ def kv_bytes(model: ModelShape, kv: KvLayout) -> int:
     return 2 * model.layers * model.kv_heads * model.head_dim * KV_ITEM_BYTES[kv.dtype]
 
 
+class WeightCopy(_Record):
+    """`bytes` bytes from `source` of the artifact's weights, as they are, to `at` of the derived file."""
+
+    at: int = Field(ge=0)
+    source: int = Field(ge=0)
+    bytes: int = Field(gt=0)
+
+
+class Int8Weight(_Record):
+    """A matrix to be rounded to int8 with a scale a row (see `thinkport.runtime.int8_weights`).
+
+    Read from the artifact's weights: at `codes`, uint8 (rows, columns / group_size, group_size * bits / 8), and at
+    `scales`, float32 (rows, columns / group_size). Written to the derived file: at `at`, int8 (columns, rows), and at
+    `scales_at`, float32 (rows,).
+    """
+
+    at: int = Field(ge=0)
+    scales_at: int = Field(ge=0)
+    rows: int = Field(gt=0)
+    columns: int = Field(gt=0)
+    codes: int = Field(ge=0)
+    scales: int = Field(ge=0)
+    bits: Literal[4, 8]
+    group_size: int = Field(gt=0)
+
+
+class Derivation(_Record):
+    """A file of weights that no artifact holds: `file`, of `bytes` bytes, made of the artifact's file `weights`."""
+
+    file: str
+    bytes: int = Field(gt=0)
+    weights: str
+    copies: list[WeightCopy]
+    int8: list[Int8Weight]
+
+    @field_validator("file")
+    @classmethod
+    def _plain(cls, file: str) -> str:
+        if PurePosixPath(file).name != file or "\\" in file or ":" in file:
+            raise ValueError(f"{file!r} is no plain file name")
+        return file
+
+
+class Prefill(_Record):
+    """A graph that runs long prompts of another one, over its KV cache and with the same inputs and outputs.
+
+    It takes a batch of one sequence. From `from_tokens` tokens on it is worth loading, from `derive_from_tokens` on
+    its weights are worth deriving for it.
+    """
+
+    graph: "Graph"
+    derivation: Derivation
+    from_tokens: int = Field(gt=0)
+    derive_from_tokens: int = Field(gt=0)
+
+
 class Graph(_Record):
     """One graph file and what it needs. Providers are in order of preference.
 
@@ -121,6 +177,7 @@ class Graph(_Record):
     where the provider refuses sessions that plan memory ahead. `plain_norms`: a variant whose norms are spelled out,
     for devices where the fused ones are wrong; asked for by its name. `graph_capture`: every node that computes on
     tensors runs on the first provider, so that a runtime of fixed shapes may capture the graph and replay it.
+    `prefill`: what runs its long prompts.
     """
 
     file: str
@@ -138,6 +195,7 @@ class Graph(_Record):
     memory_pattern: bool = True
     plain_norms: bool = False
     graph_capture: bool = False
+    prefill: Prefill | None = None
 
 
 class ThinkingIds(_Record):
@@ -297,6 +355,10 @@ def _check_names(path: Path, manifest: Manifest) -> None:
     """
     named = {"tokenizer": manifest.tokenizer, "chat_template": manifest.chat_template}
     named |= {f"graphs.{at}.file": graph.file for at, graph in enumerate(manifest.graphs)}
+    for at, graph in enumerate(manifest.graphs):
+        if graph.prefill:
+            named[f"graphs.{at}.prefill.graph.file"] = graph.prefill.graph.file
+            named[f"graphs.{at}.prefill.derivation.weights"] = graph.prefill.derivation.weights
     if manifest.certificate:
         named["certificate.goldens"] = manifest.certificate.goldens
     for where, name in named.items():

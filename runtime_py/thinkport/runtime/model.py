@@ -21,6 +21,7 @@ from thinkport.runtime.ort import AUTO, import_onnxruntime, load_libraries
 from thinkport.runtime.ort_build import build_of
 from thinkport.runtime.pace import Pace
 from thinkport.runtime.packed_weights import PackedWeights
+from thinkport.runtime.prefill import PrefillWeights
 from thinkport.runtime.prefix_cache import PrefixCache
 from thinkport.runtime.prompt import Tools, encode_messages
 from thinkport.runtime.provider_choice import Machine, ProviderChoice
@@ -90,6 +91,7 @@ class Model:
         prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
         cache_dir: str | Path | None = AUTO,
         drafts: bool = True,
+        keep_prefill: bool = False,
     ) -> Self:
         """Load an artifact folder.
 
@@ -99,8 +101,9 @@ class Model:
         preferred one. `threads` defaults to the physical cores that the process may use. `verify` computes every file's
         sha256 first; sizes are always compared. `thinking` is the default of every reply.
         `prefix_cache_bytes` limits what is kept of system prompts and tools for other conversations; 0 keeps nothing.
-        `cache_dir` is where this machine keeps weights as its CPU wants them, so that later loads take less time and
-        memory; `auto` is the user's cache folder, None keeps nothing.
+        `cache_dir` is where this machine keeps what it derives from artifacts, so that later loads take less time and
+        memory and long prompts run faster; `auto` is the user's cache folder, None keeps nothing. `keep_prefill` keeps
+        the graph for long prompts loaded between them, as a server wants it: faster, for the memory of its weights.
         `drafts` guesses ahead what repeats the prompt or the reply, in every reply that does not say otherwise: the
         same distribution in less time; see `Engine.generate`.
 
@@ -118,9 +121,10 @@ class Model:
         ort = import_onnxruntime("cpu" if provider == AUTO else graphs[0].target)
         artifact = fingerprint(folder)
         packed = _packed_weights(cache_dir, artifact, manifest)
+        prefill = _prefill_weights(cache_dir, folder, artifact, keep=keep_prefill)
         machine = Machine.here(build_of(ort), missing=load_libraries(ort))
         choice = ProviderChoice(
-            folder, manifest, machine, lambda one: Session(ort, folder, one, manifest.model, threads, packed)
+            folder, manifest, machine, lambda one: Session(ort, folder, one, manifest.model, threads, packed, prefill)
         )
         with ThreadPoolExecutor(1) as beside:  # ONNX Runtime loads outside of Python's lock, the tokenizer inside
             choosing = beside.submit(choice.choose, graphs, provider)
@@ -337,6 +341,13 @@ def _packed_weights(cache_dir: str | Path | None, artifact: str, manifest: Manif
     folder = user_cache_folder() if cache_dir == AUTO else Path(cache_dir)
     size = sum(file.bytes for file in manifest.files.values())
     return PackedWeights(cache=MachineCache(folder), artifact=artifact, bytes=size)
+
+
+def _prefill_weights(cache_dir: str | Path | None, folder: Path, artifact: str, *, keep: bool) -> PrefillWeights | None:
+    if cache_dir is None:
+        return None
+    cache = MachineCache(user_cache_folder() if cache_dir == AUTO else Path(cache_dir))
+    return PrefillWeights(folder=folder, artifact=artifact, cache=cache, keep=keep)
 
 
 def _graphs_named(graphs: list[Graph], name: str | None) -> list[Graph]:

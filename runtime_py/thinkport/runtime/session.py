@@ -5,6 +5,8 @@ Knows the graph's inputs and outputs. Must not know prompts, sampling or text.
 
 # ruff: noqa: D102 - what Session and OrtLane do is said in LaneSource and Lane
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -17,6 +19,7 @@ from thinkport.runtime.kv_cache import AppendedCache, InPlaceCache, KvCache
 from thinkport.runtime.kv_snapshot import KvSnapshot, layout_of
 from thinkport.runtime.manifest import Graph, ModelShape
 from thinkport.runtime.packed_weights import PackedWeights, open_graph
+from thinkport.runtime.prefill import PrefillGraph, PrefillWeights
 from thinkport.runtime.threads import physical_cores
 
 Ids = npt.NDArray[np.int64]
@@ -46,6 +49,9 @@ class Lane(Protocol):
 
     def trim(self, length: int) -> None:
         """Forget every token from `length` on."""
+
+    def prefilling(self, tokens: int) -> AbstractContextManager[int]:
+        """Around the steps of a prompt of so many tokens: how many of them a step takes."""
 
     def read(self, length: int) -> KvSnapshot:
         """A copy of the first `length` tokens of a lane of one sequence."""
@@ -104,10 +110,12 @@ class Session:
         model: ModelShape,
         threads: int | None = None,
         packed: PackedWeights | None = None,
+        prefill: PrefillWeights | None = None,
     ):
         """Load `graph`; `threads` defaults to the physical cores that the process may use.
 
-        `packed` is where this machine keeps the weights as its CPU wants them; None loads them anew.
+        `packed` is where this machine keeps the weights as its CPU wants them; None loads them anew. `prefill` is where
+        the weights of the graph for long prompts are; None runs every prompt through `graph`.
 
         Raises:
             ArtifactError: ONNX Runtime refuses the graph, or could not start its first provider.
@@ -130,6 +138,15 @@ class Session:
         self.device = self.inner.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.inputs = {value.name for value in self.inner.get_inputs()}
         self.takes_keep = "logits_to_keep" in {value.name for value in self.inner.get_overridable_initializers()}
+
+        self.prefill: PrefillGraph[Session] | None = None
+        if prefill is not None and graph.prefill is not None:
+            own, cores = graph.prefill.graph, threads or physical_cores() or 1
+
+            def load(entry: Path) -> Session:
+                return Session(ort, entry, own, model, threads)
+
+            self.prefill = PrefillGraph(graph.prefill, prefill, load, cores)
 
     @property
     def vocab_size(self) -> int:
@@ -185,6 +202,7 @@ class OrtLane:
         kind = InPlaceCache if session.graph.kv.in_place else AppendedCache
         self._cache: KvCache = kind(session.ort, self._binding, session.model, session.graph.kv, session.device, batch)
         self._arrays: dict[str, npt.NDArray[Any]] = {}  # what the binding points to has to outlive the step
+        self._prefill: Session | None = None
         self._keep = np.ones(1, np.int64)
         if session.takes_keep:
             self._keep_value = session.ort.OrtValue.ortvalue_from_numpy(self._keep)
@@ -203,27 +221,53 @@ class OrtLane:
     def write(self, snapshot: KvSnapshot) -> None:
         self._cache.write(snapshot)
 
+    @contextmanager
+    def prefilling(self, tokens: int) -> Iterator[int]:
+        prefill = self._session.prefill if self.batch == 1 else None
+        with prefill.use(tokens) if prefill else nullcontext() as self._prefill:
+            try:
+                yield (self._prefill or self._session).prefill_chunk
+            finally:
+                self._prefill = None
+
     def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
         columns = ids.shape[1]
         past = self._cache.lengths
         after = past + (columns if lengths is None else lengths)
         total = self._cache.length + columns
         self._cache.prepare(total)
+        if self._prefill is not None:
+            logits = self._prefill_step(self._prefill, ids, total, keep)
+            self._cache.advance(after)
+            return logits
         self._bind("input_ids", ids)
         self._bind("attention_mask", self._mask(after, total))
         if "position_ids" in self._session.inputs:
             self._bind("position_ids", past[:, None] + np.arange(columns))
         logits = self._bind_logits(columns, keep)
-        self._run(columns)
+        self._run(self._session, self._binding, columns)
         self._cache.advance(after)
         return (self._binding.get_outputs()[0].numpy() if logits is None else logits)[:, -keep:]
 
-    def _run(self, columns: int) -> None:
+    def _prefill_step(self, prefill: Session, ids: Ids, total: int, keep: int) -> Logits:
+        """A step through the other graph, over this lane's cache."""
+        binding = prefill.inner.io_binding()
+        self._cache.bind_to(binding)
+        binding.bind_cpu_input("input_ids", np.ascontiguousarray(ids, np.int64))
+        binding.bind_cpu_input("attention_mask", np.ones((1, total), np.int64))
+        rows = prefill.ort.OrtValue.ortvalue_from_numpy(np.array([keep], np.int64))
+        binding.bind_ortvalue_input("logits_to_keep", rows)
+        binding.bind_output("logits", "cpu")
+        self._run(prefill, binding, ids.shape[1])
+        logits: Logits = binding.get_outputs()[-1].numpy()
+        return logits[:, -keep:]
+
+    def _run(self, session: Session, binding: Any, columns: int) -> None:
         try:
-            self._session.inner.run_with_iobinding(self._binding)
+            session.inner.run_with_iobinding(binding)
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
             raise ArtifactError(
-                f"{self._session.graph.file} failed in a step of {columns} tokens over {self.length}: {error}: "
+                f"{session.graph.file} failed in a step of {columns} tokens over {self.length}: {error}: "
                 "run another provider or graph, or export the artifact again"
             ) from error
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from thinkport.export.certify import greedy
 from thinkport.export.certify.cpu_form import on_cpu
@@ -22,9 +23,12 @@ from thinkport.export.certify.verdict import check_agreement, check_exact, check
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import CertificateError
 from thinkport.export.families import DecoderShape
-from thinkport.runtime.golden_check import Scorer, golden_rows, quick
+from thinkport.runtime.golden_check import DECODED, Scorer, golden_rows, quick
 from thinkport.runtime.goldens import Golden
-from thinkport.runtime.manifest import Certificate, Figure, Graph, ModelShape
+from thinkport.runtime.manifest import Certificate, Figure, Graph, ModelShape, Prefill
+from thinkport.runtime.prefill import write_entry
+from thinkport.runtime.session import LaneSource
+from thinkport.runtime.threads import physical_cores
 
 
 def certify(
@@ -49,8 +53,9 @@ def certify(
         ArtifactError: the installed ONNX Runtime can't run a graph.
     """
     certificate, goldens = measure(folder, graphs, model, checkpoint, shape, advance=advance)
-    for figure, graph in zip(certificate.figures, graphs, strict=True):
-        if is_exact(folder, graph):
+    files = {graph.file: graph for graph in graphs}
+    for figure in certificate.figures:
+        if figure.graph in files and is_exact(folder, files[figure.graph]):
             check_exact(figure)
         check_agreement(figure, min_agreement)
     write_goldens(folder / GOLDENS, goldens)
@@ -85,6 +90,9 @@ def measure(
         figure = _figure(folder, graph, model, prompts, expected, goldens)
         asked = greedy.TOKENS * len(texts)
         figures.append(figure.model_copy(update={"greedy_tokens": common, "greedy_asked": asked}))
+    figures += [
+        _prefill_figure(folder, graph.prefill, model, prompts, expected, goldens) for graph in graphs if graph.prefill
+    ]
     return Certificate(goldens=GOLDENS, figures=figures), goldens
 
 
@@ -121,17 +129,44 @@ def _figure(
     expected: Sequence[Logits],
     goldens: Sequence[Golden],
 ) -> Figure:
+    with on_cpu(folder, graph, model) as (session, changed):
+        return _compared(session, graph, prompts, expected, goldens).model_copy(update={"changed": changed})
+
+
+def _prefill_figure(
+    folder: Path,
+    prefill: Prefill,
+    model: ModelShape,
+    prompts: Sequence[Prompt],
+    expected: Sequence[Logits],
+    goldens: Sequence[Golden],
+) -> Figure:
+    """The figure of a graph for long prompts: its own logits, over weights derived as on a reader's machine."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as entry:
+        write_entry(prefill, folder, Path(entry), threads=physical_cores() or 1)
+        with on_cpu(Path(entry), prefill.graph, model) as (session, _):
+            return _compared(session, prefill.graph, prompts, expected, goldens, decoded=0)
+
+
+def _compared(
+    session: LaneSource,
+    graph: Graph,
+    prompts: Sequence[Prompt],
+    expected: Sequence[Logits],
+    goldens: Sequence[Golden],
+    *,
+    decoded: int = DECODED,
+) -> Figure:
     divergence, scorer, quick_scorer = Divergence(), Scorer(), Scorer()
     quick_names = {entry.name for entry in quick(goldens)}
-    with on_cpu(folder, graph, model) as (session, changed):
-        for prompt, rows, entry in zip(prompts, expected, goldens, strict=True):
-            for at, found in enumerate(golden_rows(session, prompt.ids, prompt.rows)):
-                check_finite(graph, prompt.name, found)
-                divergence.add(rows[at], found, _following(prompt, at))
-                scorer.add(entry, at, found)
-                if entry.name in quick_names:
-                    quick_scorer.add(entry, at, found)
-    return divergence.figure(graph.file, changed, score=scorer.score, quick_score=quick_scorer.score)
+    for prompt, rows, entry in zip(prompts, expected, goldens, strict=True):
+        for at, found in enumerate(golden_rows(session, prompt.ids, prompt.rows, decoded)):
+            check_finite(graph, prompt.name, found)
+            divergence.add(rows[at], found, _following(prompt, at))
+            scorer.add(entry, at, found)
+            if entry.name in quick_names:
+                quick_scorer.add(entry, at, found)
+    return divergence.figure(graph.file, score=scorer.score, quick_score=quick_scorer.score)
 
 
 def _following(prompt: Prompt, at: int) -> int | None:

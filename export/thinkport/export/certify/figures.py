@@ -47,7 +47,7 @@ class Divergence:
             self._surprise.append(tuple(map(float, pair)))  # type: ignore[arg-type]  # two of them
 
     def figure(self, graph: str, changed: str | None = None, *, score: GoldenScore, quick_score: GoldenScore) -> Figure:
-        """The figures so far, of the graph file `graph` with these changes; at least one token must have been added."""
+        """The figures so far, of the graph file `graph`; at least one token must have been added."""
         tokens = len(self._kl)
         return Figure(
             graph=graph,
@@ -60,7 +60,6 @@ class Divergence:
             correlation=float(np.mean(self._correlation)),
             max_relative_error=self._largest_error / (self._largest_logit or 1.0),
             perplexity=self._perplexity(),
-            changed=changed,
             score=score,
             quick_score=quick_score,
         )

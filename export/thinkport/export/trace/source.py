@@ -10,13 +10,15 @@ import onnx_ir as ir
 
 _KEY = "thinkport.source"
 
-Part = Literal["whole", "codes", "scales"]
+Part = Literal["whole", "codes", "scales", "int8", "int8_scales"]
+DERIVED: frozenset[Part] = frozenset({"int8", "int8_scales"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Checkpoint tensors stacked along their rows; `part` says which half of the quantized form is meant.
 
+    The int8 form of a quantized weight is in no artifact; machines derive it.
     `role` is the recipe's role (attention, mlp, embedding, lm_head); None for `whole`, which is float32.
     """
 

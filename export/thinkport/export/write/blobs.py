@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
-from thinkport.export.trace.source import Source, source_of
+from thinkport.export.trace.source import DERIVED, Source, source_of
 
 PAGE = 4096  # ONNX Runtime maps external data by pages
 LINE = 64  # bytes of a cache line, to which what is smaller than a page is aligned
@@ -53,9 +53,15 @@ class Layout:
         return None if _stays_inline(value) else self.places[_key(value)]
 
 
-def plan_blobs(graphs: Sequence[ir.Graph], rows_of: RowsOf) -> Layout:
-    """Give every initializer that is not tiny a place; those with the same bytes share one."""
-    values = {_key(v): v for graph in graphs for v in graph.initializers.values() if not _stays_inline(v)}
+def plan_blobs(graphs: Sequence[ir.Graph], rows_of: RowsOf, *, derived: bool = False) -> Layout:
+    """Give every initializer that is not tiny a place; those with the same bytes share one.
+
+    `derived` tells whether the file has those too that machines derive: `weights.bin` doesn't.
+    """
+    initializers = [
+        value for graph in graphs for value in graph.initializers.values() if derived or not _is_derived(value)
+    ]
+    values = {_key(value): value for value in initializers if not _stays_inline(value)}
     widest = _widest(key for key in values)
     blobs: list[Blob] = []
     places: dict[Key, Blob] = {}
@@ -82,6 +88,11 @@ def _stays_inline(value: ir.Value) -> bool:
     """Codes and scales never do, however few: they come from the pass over the weights that writes the file."""
     source = source_of(value)
     return nbytes_of(value) <= INLINE_BYTES and (source is None or source.part == "whole")
+
+
+def _is_derived(value: ir.Value) -> bool:
+    source = source_of(value)
+    return source is not None and source.part in DERIVED
 
 
 def _key(value: ir.Value) -> Key:

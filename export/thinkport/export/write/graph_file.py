@@ -17,7 +17,6 @@ from thinkport.export.write.blobs import Layout
 ReadTensor = Callable[[str], np.ndarray]
 
 _IR_VERSION = 10  # ONNX 1.16: what opset 21 needs, and what every supported ONNX Runtime reads
-_OPSETS = {"": OPSET, MICROSOFT: 1}
 
 
 def write_graph(
@@ -27,6 +26,7 @@ def write_graph(
     weights: str,
     read: ReadTensor,
     derived: Mapping[str, np.ndarray],
+    opset: int = OPSET,
 ) -> None:
     """Give every initializer its value and save the graph.
 
@@ -37,6 +37,7 @@ def write_graph(
         weights: the name of that file, beside `path`.
         read: a small checkpoint tensor by name, float32.
         derived: buffers that no checkpoint holds (rotary's frequencies), by name.
+        opset: the version of ONNX's operators.
     """
     for name, value in model.graph.initializers.items():
         assert value.dtype is not None
@@ -52,7 +53,7 @@ def write_graph(
     _forget_the_trace(model.graph)
     model.ir_version = _IR_VERSION
     model.graph.opset_imports.clear()
-    model.graph.opset_imports.update(_OPSETS)
+    model.graph.opset_imports.update({"": opset, MICROSOFT: 1})
     model.producer_name, model.producer_version = "thinkport", None
     ir.save(model, path)
 

@@ -42,11 +42,14 @@ def graph_record(model: ir.Model, plan: GraphPlan) -> Graph:
     """What a runtime must know of a graph file before opening it."""
     graph, target = model.graph, plan.target
     chunk = target.prefill_chunk if target.several_tokens_over_past else None
+    floor = plan.kv.onnxruntime_floor
+    if plan.accelerates is not None and target.prefill is not None:
+        chunk, floor = target.prefill.chunk, target.prefill.onnxruntime_floor
     return Graph(
         file=plan.file,
         target=target.name,
         providers=list(target.providers),
-        onnxruntime_floor=plan.kv.onnxruntime_floor,
+        onnxruntime_floor=floor,
         fused=plan.fuse,
         nodes=len(list(graph)),
         kv=KvLayout(dtype=_kv_dtype(graph), in_place=plan.fuse and target.kv_in_place),

@@ -1,0 +1,63 @@
+"""int8 weights with a scale a row, made of MatMulNBits' codes and scales; pure numpy.
+
+For int8 matrix products on CPUs. Those without VNNI (AVX2) multiply uint8 activations by int8 weights, add the products
+of two neighbouring columns in 16 bits, and saturate there (x86's vpmaddubsw). Two weights a, b of a pair can't reach
+that while 255 * (|a| + |b|) <= 32767, so a row's scale leaves every pair within 128: exact on any CPU, for the price of
+about a third of a bit (a limit of 64 for each weight would cost a whole one).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+_BLOCK_BYTES = 1 << 20  # of float32: what numpy makes on the way stays in a core's cache
+_LARGEST = 127  # of one weight; of a pair too, since rounding may add one to their sum
+_SMALLEST = np.float32(1e-30)  # of a scale, for rows of zeros
+
+
+def int8_weight(codes: npt.NDArray[np.uint8], scales: Floats, *, bits: int) -> tuple[npt.NDArray[np.int8], Floats]:
+    """Weights as MatMulIntegerToFloat takes them, int8 (columns, rows), and what one of each row is worth, (rows,).
+
+    `codes` are uint8 (rows, groups, group_size * bits / 8), 2**(bits - 1) more than what they stand for, the even
+    column in the low four bits; `scales` are float32 (rows, groups).
+    """
+    rows, columns = len(codes), codes[0].size * 8 // bits
+    weight = np.empty((columns, rows), np.int8)
+    row_scales = np.empty(rows, np.float32)
+    for part in _blocks(rows, columns):
+        values = _dequantized(codes[part], scales[part], bits)
+        row_scales[part] = worth = _row_scales(values)
+        values *= (1 / worth)[:, None]
+        np.rint(values, out=values)
+        weight[:, part] = values.astype(np.int8).T
+    return weight, row_scales
+
+
+def _blocks(rows: int, columns: int) -> Iterator[slice]:
+    step = max(1, _BLOCK_BYTES // (4 * columns))
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
+
+
+def _dequantized(codes: npt.NDArray[np.uint8], scales: Floats, bits: int) -> Floats:
+    """float32 (rows, columns)."""
+    rows, groups = scales.shape
+    values = np.empty((rows, groups, codes.shape[2] * 8 // bits), np.float32)
+    if bits == 8:
+        values[:] = codes
+    else:
+        values[..., 0::2] = codes & 0x0F
+        values[..., 1::2] = codes >> 4
+    values -= np.float32(2 ** (bits - 1))
+    values *= scales[:, :, None]
+    return values.reshape(rows, -1)
+
+
+def _row_scales(values: Floats) -> Floats:
+    sizes = np.abs(values)
+    alone = sizes.max(axis=1)
+    pairs = (sizes[:, 0::2] + sizes[:, 1::2]).max(axis=1)
+    worth: Floats = np.maximum(np.maximum(alone, pairs) / np.float32(_LARGEST), _SMALLEST)
+    return worth
