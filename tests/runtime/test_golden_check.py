@@ -1,5 +1,7 @@
 """A graph is held against goldens both ways it runs, and a wrong one is told from one that only rounds otherwise."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,9 @@ class FakeSession:
     def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
         self.taken.append(ids.shape[1])
         return self.weights[ids][:, -keep:]
+
+    def prefilling(self, tokens: int) -> AbstractContextManager[int]:
+        return nullcontext(self.prefill_chunk)
 
     def trim(self, length: int) -> None:
         raise AssertionError("nothing is to be forgotten")

@@ -35,7 +35,7 @@ def opened(nano_artifact: Path, tmp_path: Path) -> Open:
         graph = manifest.graphs[0].model_copy(update={"prefill": low})
         cache = MachineCache(tmp_path / "cache")
         weights = PrefillWeights(folder=nano_artifact, artifact=fingerprint(nano_artifact), cache=cache)
-        return Session(import_onnxruntime(), nano_artifact, graph, manifest.model, 2, weights)
+        return Session(import_onnxruntime(), nano_artifact, graph, manifest.model, 2, prefill=weights)
 
     return opened
 

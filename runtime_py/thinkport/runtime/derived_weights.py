@@ -51,7 +51,7 @@ class _Output:
     def _put(self, at: int, array: npt.NDArray[np.generic]) -> None:
         with self._lock:
             self._file.seek(at)
-            self._file.write(memoryview(np.ascontiguousarray(array)).cast("B"))
+            self._file.write(np.ascontiguousarray(array).data.cast("B"))
 
 
 def _part(shipped: npt.NDArray[np.uint8], start: int, size: int) -> npt.NDArray[np.uint8]:

@@ -237,9 +237,9 @@ class OrtLane:
         total = self._cache.length + columns
         self._cache.prepare(total)
         if self._prefill is not None:
-            logits = self._prefill_step(self._prefill, ids, total, keep)
+            prefilled = self._prefill_step(self._prefill, ids, total, keep)
             self._cache.advance(after)
-            return logits
+            return prefilled
         self._bind("input_ids", ids)
         self._bind("attention_mask", self._mask(after, total))
         if "position_ids" in self._session.inputs:

@@ -1,5 +1,7 @@
 """Greedy continuations, and how long two models agree on them."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,9 @@ class NextOne:
     def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
         self.taken.append(ids.shape[1])
         return np.eye(self.vocab_size, dtype=np.float32)[(ids + 1) % self.vocab_size][:, -keep:]
+
+    def prefilling(self, tokens: int) -> AbstractContextManager[int]:
+        return nullcontext(self.prefill_chunk)
 
     def trim(self, length: int) -> None:
         raise AssertionError("nothing is to be forgotten")
