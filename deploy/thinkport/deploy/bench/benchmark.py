@@ -70,6 +70,12 @@ class Row:
         """Tokens per second at `context`."""
         return Spread.of([sample.decode[context] for sample in self.samples if context in sample.decode])
 
+    @property
+    def context_bytes(self) -> dict[int, int]:
+        """The least private memory with a cache of each context, where it was told."""
+        lengths = sorted({length for sample in self.samples for length in sample.context_bytes})
+        return {n: min(s.context_bytes[n] for s in self.samples if n in s.context_bytes) for n in lengths}
+
     def least(self, name: str) -> float | None:
         """The smallest `load_s`, `first_token_s` or `private_bytes`."""
         found = Spread.of([getattr(s, name) for s in self.samples if getattr(s, name) is not None], least=True)

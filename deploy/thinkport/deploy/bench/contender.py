@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from time import time
@@ -37,7 +37,10 @@ _NEEDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What one process measured: tokens per second by length, seconds and bytes; None is not known."""
+    """What one process measured: tokens per second by length, seconds and bytes; None is not known.
+
+    `private_bytes` is the process's own memory after its first token, `context_bytes` that with a cache of a context.
+    """
 
     engine: str
     prefill: dict[int, float]
@@ -46,6 +49,7 @@ class Sample:
     first_token_s: float | None = None
     private_bytes: int | None = None
     engine_share: float | None = None
+    context_bytes: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -55,8 +59,8 @@ class Sample:
             ValueError: it is something else.
         """
         facts: dict[str, Any] = json.loads(text)
-        for key in ("prefill", "decode"):
-            facts[key] = {int(length): speed for length, speed in facts[key].items()}
+        for key in {"prefill", "decode", "context_bytes"} & facts.keys():
+            facts[key] = {int(length): value for length, value in facts[key].items()}
         return cls(**facts)
 
 

@@ -20,20 +20,24 @@ _STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"
 
 
 def save_growth(bench: Benchmark, path: Path) -> None:
-    """Write a PNG of `PIXELS`: milliseconds a token against context, and seconds of a prompt against its length.
+    """Write a PNG of `PIXELS`: milliseconds and memory of a token against context, seconds of a prompt against length.
 
-    Both axes are linear, as is what is cheap: a line that bends up costs more than its length.
+    All axes are linear, as is what is cheap: a line that bends up costs more than its length.
 
     Raises:
         OSError: the file can't be written.
     """
     figure = _figure(bench)
-    left, right = figure.subplots(1, 2)
+    left, middle, right = figure.subplots(1, 3)
     _lines(left, bench.rows, bench.plan.contexts, Row.decode, lambda _, speed: 1000 / speed)
     left.set(xlabel="context (tokens)", ylabel="one token (ms)", title="decode")
     _lines(right, bench.rows, bench.plan.prefills, Row.prefill, lambda length, speed: length / speed)
     right.set(xlabel="prompt (tokens)", ylabel="prefill (s)", title="prefill")
-    for axes in (left, right):
+    for row, (colour, marker) in zip(bench.rows, cycle(_STYLES)):
+        held = row.context_bytes
+        middle.plot(list(held), [size / 1e6 for size in held.values()], color=colour, marker=marker)
+    middle.set(xlabel="context (tokens)", ylabel="private memory (MB)", title="memory")
+    for axes in (left, middle, right):
         axes.set_ylim(bottom=0)
         axes.set_xlim(left=0)
         axes.grid(alpha=0.25)

@@ -66,9 +66,10 @@ class Measured:
         engine.close()
         return length / seconds
 
-    def decode(self, context: int, steps: int) -> float:
-        """Tokens per second of bare steps over a cache of `context` tokens."""
-        return 1 / median(step_seconds(self.lane(context), steps, self.shape.vocab_size))
+    def decode(self, context: int, steps: int) -> tuple[float, int | None]:
+        """Tokens per second of bare steps over a cache of `context` tokens, and the private bytes meanwhile."""
+        lane = self.lane(context)
+        return 1 / median(step_seconds(lane, steps, self.shape.vocab_size)), private_bytes()
 
     def engine_share(self) -> float | None:
         """The speed of `model.stream` as a share of bare steps over the same contexts; None where replies are short.
@@ -98,8 +99,10 @@ def main() -> None:
         model.engine().logits(np.zeros((1, 1), np.int64))
         facts |= {"first_token_s": time() - launched, "private_bytes": private_bytes()}
         facts["engine"] = f"onnxruntime {getattr(model.session, 'ort').__version__}"  # noqa: B009 - as above
+        decoded = {context: measured.decode(context, plan["steps"]) for context in sorted(plan["contexts"])}
+        facts["decode"] = {context: speed for context, (speed, _) in decoded.items()}
+        facts["context_bytes"] = {context: memory for context, (_, memory) in decoded.items() if memory}
         facts["prefill"] = {length: measured.prefill(length) for length in plan["prefills"]}
-        facts["decode"] = {context: measured.decode(context, plan["steps"]) for context in plan["contexts"]}
         facts["engine_share"] = measured.engine_share() if plan["overhead"] else None
     sys.stdout.write(json.dumps(facts) + "\n")
 
