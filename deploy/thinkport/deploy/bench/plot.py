@@ -38,7 +38,7 @@ def save_growth(bench: Benchmark, path: Path) -> None:
         middle.plot(list(held), [size / 1e6 for size in held.values()], color=colour, marker=marker)
     middle.set(xlabel="context (tokens)", ylabel="private memory (MB)", title="memory")
     for axes in (left, middle, right):
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * axes.dataLim.y1)
         axes.set_xlim(left=0)
         axes.grid(alpha=0.25)
     handles, labels = left.get_legend_handles_labels()

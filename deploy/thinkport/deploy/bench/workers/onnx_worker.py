@@ -17,6 +17,7 @@ import numpy as np
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int8)": "int8", "tensor(uint8)": "uint8"}
+_WARM = 3  # steps before time is taken
 _CHUNK = 128  # prompts are tried whole and in such pieces, which is faster on some processors; the better one counts
 
 
@@ -64,11 +65,11 @@ class Decoder:
     def decode(self, context: int, steps: int) -> float:
         """Tokens per second over a cache of `context` tokens."""
         seconds = []
-        for count in range(steps + 1):
+        for count in range(_WARM + steps):
             start = perf_counter()
             self.step(np.array([[count]], np.int64), context + 1)
             seconds.append(perf_counter() - start)
-        return 1 / median(seconds[1:])
+        return 1 / median(seconds[_WARM:])
 
 
 def private_bytes() -> "int | None":
