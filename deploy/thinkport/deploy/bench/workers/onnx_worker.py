@@ -24,7 +24,7 @@ _CHUNK = 128  # prompts are tried whole and in such pieces, which is faster on s
 class Decoder:
     """A session and its cache of `capacity` tokens."""
 
-    def __init__(self, ort: Any, model: Path, threads: int, capacity: int) -> None:
+    def __init__(self, ort: Any, model: Path, threads: int, capacity: int, head_size: int) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads
@@ -36,6 +36,7 @@ class Decoder:
         for value in self.session.get_inputs():
             if value.name.startswith("past_key_values."):
                 _, heads, _, width = value.shape
+                width = width if isinstance(width, int) else head_size
                 draw = noise.standard_normal((1, heads, capacity, width), np.float32)
                 dtype = _DTYPES[value.type]
                 held = ort.OrtValue.ortvalue_from_numpy((draw * (20 if "int8" in dtype else 1)).astype(dtype))
@@ -81,18 +82,28 @@ def private_bytes() -> "int | None":
         return None
 
 
+def head_size_beside(model: Path) -> int:
+    """A head's width by the genai_config.json beside a graph that doesn't declare it; 128 without one."""
+    try:
+        config = json.loads((model.parent / "genai_config.json").read_text(encoding="utf-8"))
+        return int(config["model"]["decoder"]["head_size"])
+    except (OSError, ValueError, KeyError):
+        return 128
+
+
 def main() -> None:
     """Measure and write."""
     folder, plan = Path(sys.argv[1]), json.loads(sys.argv[2])
     model = folder if folder.is_file() else folder / "model.onnx"
+    head_size = head_size_beside(model)
     ort = importlib.import_module("onnxruntime")
     longest = max([*plan["prefills"], *(context + 1 for context in plan["contexts"]), 1])
     start = perf_counter()
-    decoder = Decoder(ort, model, plan["threads"], 1)
+    decoder = Decoder(ort, model, plan["threads"], 1, head_size)
     loaded = perf_counter() - start
     memory = private_bytes()
     del decoder
-    decoder = Decoder(ort, model, plan["threads"], longest)
+    decoder = Decoder(ort, model, plan["threads"], longest, head_size)
     prefill = {
         length: max(decoder.prefill(length, chunk) for chunk in {length, min(length, _CHUNK)})
         for length in plan["prefills"]
