@@ -29,7 +29,8 @@ def test_the_best_round_counts_and_all_are_kept(fake: Callable[[str, float], Con
 
     best = row.decode(16)
     assert best
-    assert (best.best, best.spread) == (11.0, pytest.approx(1 / 11))
+    assert best.best == 11.0
+    assert best.spread == pytest.approx(1 / 11)
     assert [sample["decode"][8] for sample in row.as_json()["samples"]] == [10, 11]
     assert row.prefill(8) is None
 
