@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command("verify")(verify_command)
     app.command("doctor")(doctor)
     app.command("eval")(eval_command)
+    app.command("bench")(bench)
 
 
 def inspect(
@@ -180,4 +181,54 @@ def eval_command(
         threads=threads,
         provider=provider,
         outputs=Outputs(as_json=as_json, out=out, plot=plot),
+    )
+
+
+def bench(
+    artifact: Artifact,
+    context: Annotated[
+        str, typer.Option(metavar="128,1024", help="Contexts in tokens that a token is decoded at.")
+    ] = "128,1024,4096",
+    prefill: Annotated[str, typer.Option(metavar="512", help="Prompts' lengths in tokens.")] = "512",
+    threads: Threads = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL[=PROGRAM]",
+            help="Measure this beside it, turn about: an artifact, an onnxruntime-genai or OpenVINO folder and the "
+            "Python that runs it, or a .gguf file and llama-bench. Give it several times.",
+        ),
+    ] = None,
+    recipes: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Measure every artifact in DIR too; --plot draws speed against quality."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="How often each is measured, in a new process; the best counts.")] = 3,
+    steps: Annotated[int, typer.Option(help="Tokens decoded at each context.")] = 16,
+    overhead: Annotated[bool, typer.Option(help="Measure what the engine adds to bare steps.")] = True,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Only show where a step's time goes, by operator and by layer.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object instead of tables.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw how decode and prefill grow with length.")
+    ] = None,
+) -> None:
+    """Measure speed, loading and memory, with the machine's own limit, and other engines beside it."""
+    from thinkport.deploy.bench.cli_bench import BenchOutputs, run_bench, run_profile
+
+    if profile:
+        run_profile(artifact, context=context, threads=threads, steps=steps, as_json=as_json)
+        return
+    run_bench(
+        artifact,
+        context=context,
+        prefill=prefill,
+        threads=threads,
+        rounds=rounds,
+        steps=steps,
+        against=against or [],
+        recipes=recipes,
+        overhead=overhead,
+        outputs=BenchOutputs(as_json=as_json, plot=plot),
     )

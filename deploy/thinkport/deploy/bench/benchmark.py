@@ -1,0 +1,168 @@
+"""Runs contenders turn about and adds up what they measured. Prints nothing."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thinkport.deploy.bench.contender import Contender, Kind, Sample
+from thinkport.deploy.bench.machine import Machine
+from thinkport.deploy.bench.plan import BenchPlan
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.manifest import Figure, Manifest, fingerprint, read_manifest
+
+_KV_BYTES = {"float32": 4, "float16": 2, "int8": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """The best of the rounds, and how far below or above it the worst is, as a share of the best."""
+
+    best: float
+    spread: float
+
+    @classmethod
+    def of(cls, values: Sequence[float], *, least: bool = False) -> "Spread | None":
+        """Of all rounds' values; `least` where less is better. None where there are none."""
+        if not values:
+            return None
+        best, worst = (min(values), max(values)) if least else (max(values), min(values))
+        return cls(best=best, spread=abs(worst - best) / best)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What an artifact's decode step reads: bytes of weights, and of KV cache for each token of context."""
+
+    weights: float
+    kv_token: int
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Cost":
+        """From the manifest; an embedding of its own is left out, as a step reads one row of it."""
+        model, graph = manifest.model, manifest.graphs[0]
+        read = [form for role, form in manifest.recipe.roles.items() if role != "embedding"]
+        return cls(
+            weights=sum(form.weights * form.bits_per_weight / 8 for form in read),
+            kv_token=2 * model.layers * model.kv_heads * model.head_dim * _KV_BYTES[graph.kv.dtype],
+        )
+
+    def at(self, context: int) -> float:
+        """Bytes of one step at a context."""
+        return self.weights + context * self.kv_token
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One contender's samples, a round each; cost, figure and sha256 of an artifact are its manifest's."""
+
+    name: str
+    kind: Kind
+    samples: tuple[Sample, ...]
+    cost: Cost | None = None
+    figure: Figure | None = None
+    sha256: str | None = None
+
+    def prefill(self, length: int) -> Spread | None:
+        """Tokens per second of prompts of `length`."""
+        return Spread.of([sample.prefill[length] for sample in self.samples if length in sample.prefill])
+
+    def decode(self, context: int) -> Spread | None:
+        """Tokens per second at `context`."""
+        return Spread.of([sample.decode[context] for sample in self.samples if context in sample.decode])
+
+    @property
+    def context_bytes(self) -> dict[int, int]:
+        """The least private memory with a cache of each context, where it was told."""
+        lengths = sorted({length for sample in self.samples for length in sample.context_bytes})
+        return {n: min(s.context_bytes[n] for s in self.samples if n in s.context_bytes) for n in lengths}
+
+    def least(self, name: str) -> float | None:
+        """The smallest `load_s`, `first_token_s` or `private_bytes`."""
+        found = Spread.of([getattr(s, name) for s in self.samples if getattr(s, name) is not None], least=True)
+        return found.best if found else None
+
+    @property
+    def engine_share(self) -> float | None:
+        """`model.stream`'s speed as a share of bare steps'; the best round's, as noise only lowers it."""
+        return max((s.engine_share for s in self.samples if s.engine_share is not None), default=None)
+
+    def of_limit(self, context: int, bandwidth: float) -> float | None:
+        """The share of the memory's limit that decoding reaches; None for what has no manifest."""
+        speed = self.decode(context)
+        return speed.best * self.cost.at(context) / bandwidth if speed and self.cost else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Every sample, for programs."""
+        return {
+            "name": self.name,
+            "kind": str(self.kind),
+            "sha256": self.sha256,
+            "step_bytes": vars(self.cost) if self.cost else None,
+            "divergence": self.figure.model_dump() if self.figure else None,
+            "samples": [vars(sample) for sample in self.samples],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """Rows in the order in which they were given, the first the one that others are compared with."""
+
+    machine: Machine
+    bandwidth: float
+    plan: BenchPlan
+    rows: tuple[Row, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs: bandwidth in bytes per second."""
+        facts: Mapping[str, Any] = {"machine": self.machine.as_json(), "read_bandwidth": self.bandwidth}
+        return {**facts, "plan": vars(self.plan), "rows": [row.as_json() for row in self.rows]}
+
+
+def measure(
+    contenders: Sequence[Contender], plan: BenchPlan, told: Callable[[str], None] = lambda _: None
+) -> tuple[Row, ...]:
+    """Every contender once a round, turn about; `told` hears what comes next.
+
+    Raises:
+        InputError: a contender fails, or a length is beyond an artifact's context.
+        ArtifactError: an artifact is broken.
+    """
+    for contender in contenders:
+        _check_context(contender, plan)
+    samples: list[list[Sample]] = [[] for _ in contenders]
+    for turn, at in _turns(plan.rounds, len(contenders)):
+        told(f"round {turn + 1} of {plan.rounds}: {contenders[at].name}")
+        samples[at].append(contenders[at].measure(plan))
+    return tuple(_row(contender, found) for contender, found in zip(contenders, samples, strict=True))
+
+
+def _turns(rounds: int, contenders: int) -> Iterator[tuple[int, int]]:
+    for turn in range(rounds):
+        order = range(contenders)
+        for at in order if turn % 2 == 0 else reversed(order):  # whoever follows another is not always the same
+            yield turn, at
+
+
+def _check_context(contender: Contender, plan: BenchPlan) -> None:
+    if contender.kind is Kind.ARTIFACT:
+        limit = read_manifest(contender.path).model.context_length
+        if plan.longest > limit:
+            raise InputError(
+                f"{plan.longest} tokens are asked for ({plan.steps} are decoded at each context), "
+                f"{contender.path} holds {limit}: give a shorter --context or --prefill"
+            )
+
+
+def _row(contender: Contender, samples: Sequence[Sample]) -> Row:
+    if contender.kind is not Kind.ARTIFACT:
+        return Row(name=contender.name, kind=contender.kind, samples=tuple(samples))
+    manifest = read_manifest(contender.path)
+    figures = manifest.certificate.figures if manifest.certificate else []
+    return Row(
+        name=contender.name,
+        kind=contender.kind,
+        samples=tuple(samples),
+        cost=Cost.of(manifest),
+        figure=next((figure for figure in figures if figure.graph == manifest.graphs[0].file), None),
+        sha256=fingerprint(contender.path),
+    )

@@ -1,0 +1,133 @@
+"""What takes part in a benchmark: an artifact, or another engine's model with the program that runs it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from time import time
+from typing import Any, Self
+
+from thinkport.deploy.bench import workers
+from thinkport.deploy.bench.plan import BenchPlan
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.manifest import MANIFEST_NAME
+
+_WORKERS = Path(workers.__path__[0])
+
+
+class Kind(StrEnum):
+    """Which engine runs a model."""
+
+    ARTIFACT = "thinkport"
+    ONNX = "onnxruntime"
+    OPENVINO = "openvino"
+    LLAMA = "llama.cpp"
+
+
+_NEEDS = {
+    Kind.ARTIFACT: "thinkport and onnxruntime",
+    Kind.ONNX: "onnxruntime",
+    Kind.OPENVINO: "openvino-genai",
+    Kind.LLAMA: "llama.cpp's llama-bench",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What one process measured: tokens per second by length, seconds and bytes; None is not known.
+
+    `private_bytes` is the process's own memory after its first token, `context_bytes` that with a cache of a context.
+    """
+
+    engine: str
+    prefill: dict[int, float]
+    decode: dict[int, float]
+    load_s: float | None = None
+    first_token_s: float | None = None
+    private_bytes: int | None = None
+    engine_share: float | None = None
+    context_bytes: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a worker's JSON, whose lengths are strings.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        facts: dict[str, Any] = json.loads(text)
+        for key in {"prefill", "decode", "context_bytes"} & facts.keys():
+            facts[key] = {int(length): value for length, value in facts[key].items()}
+        return cls(**facts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A model at `path` and the `program` that runs its worker: a Python, or llama-bench."""
+
+    kind: Kind
+    path: Path
+    program: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `PATH` or `PATH=PROGRAM`; the path's content tells the engine.
+
+        Raises:
+            InputError: nothing that is known is there.
+        """
+        name, _, program = text.partition("=")
+        kind = _kind(Path(name))
+        default = "llama-bench" if kind is Kind.LLAMA else sys.executable
+        return cls(kind=kind, path=Path(name), program=program or default)
+
+    @property
+    def name(self) -> str:
+        """How tables call it."""
+        return self.path.resolve().name
+
+    def measure(self, plan: BenchPlan) -> Sample:
+        """Run the worker in a new process.
+
+        Raises:
+            InputError: it fails; the message has its last line.
+        """
+        try:
+            done = subprocess.run(self._command(plan), capture_output=True, text=True, encoding="utf-8", check=False)
+            return Sample.parse(done.stdout.strip().rpartition("\n")[2])
+        except OSError as error:
+            reason = str(error)
+        except (ValueError, TypeError, KeyError):
+            reason = (done.stderr.strip() or done.stdout.strip() or "it wrote nothing").rpartition("\n")[2]
+        raise InputError(
+            f"{self.path} can't be measured with {self.program}: {reason}; "
+            f"expected a program with {_NEEDS[self.kind]}: --against {self.path}=PROGRAM"
+        )
+
+    def _command(self, plan: BenchPlan) -> Sequence[str]:
+        model, asked = str(self.path), plan.for_worker()
+        if self.kind is Kind.ARTIFACT:
+            module = f"{workers.__name__}.artifact_worker"
+            return [self.program, "-m", module, model, asked, str(time())]
+        if self.kind is Kind.LLAMA:
+            return [sys.executable, str(_WORKERS / "llama_worker.py"), model, asked, self.program]
+        worker = "onnx_worker.py" if self.kind is Kind.ONNX else "openvino_worker.py"
+        return [self.program, str(_WORKERS / worker), model, asked]
+
+
+def _kind(path: Path) -> Kind:
+    """An artifact opens in onnxruntime-genai too, so its manifest is looked for first."""
+    signs = ((MANIFEST_NAME, Kind.ARTIFACT), ("model.onnx", Kind.ONNX), ("openvino_model.xml", Kind.OPENVINO))
+    for file, kind in signs:
+        if (path / file).is_file():
+            return kind
+    suffixes = {".onnx": Kind.ONNX, ".gguf": Kind.LLAMA}
+    if path.is_file() and path.suffix.lower() in suffixes:
+        return suffixes[path.suffix.lower()]
+    raise InputError(
+        f"{path} is no model that can be measured: expected an artifact, a folder with model.onnx or "
+        "openvino_model.xml, an .onnx or a .gguf file"
+    )

@@ -1,0 +1,119 @@
+"""Where a decode step's time goes: ONNX Runtime's own profile of an artifact's graph, by operator and by layer."""
+
+import json
+import re
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from thinkport.deploy.bench.workers.artifact_worker import noise
+from thinkport.runtime.manifest import check_files, read_manifest
+from thinkport.runtime.ort import AUTO, choose_graph, import_onnxruntime
+from thinkport.runtime.session import Session
+
+_KERNEL, _STEP = "_kernel_time", "model_run"
+_LAYER = re.compile(r"layers\.(\d+)\.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """Milliseconds a step of a group of nodes, and how many nodes it has."""
+
+    nodes: int
+    milliseconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One decode step at a context: the whole of it, and the nodes by operator and by layer.
+
+    What the groups leave of `step_ms` is ONNX Runtime's own work between nodes, profiling included.
+    """
+
+    context: int
+    step_ms: float
+    by_op: dict[str, Share]
+    by_layer: dict[str, Share]
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        groups = {"by_op": self.by_op, "by_layer": self.by_layer}
+        plain = {name: {key: vars(share) for key, share in group.items()} for name, group in groups.items()}
+        return {"context": self.context, "step_ms": self.step_ms, **plain}
+
+
+class _ProfilingOrt:
+    """ONNX Runtime as a session takes it, whose session options write a profile; nothing else differs."""
+
+    def __init__(self, ort: ModuleType, prefix: Path) -> None:
+        self._ort, self._prefix = ort, prefix
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ort, name)
+
+    def SessionOptions(self) -> Any:  # noqa: N802 - ONNX Runtime's name
+        options = self._ort.SessionOptions()
+        options.enable_profiling = True
+        options.profile_file_prefix = str(self._prefix)
+        return options
+
+
+def profile(artifact: Path, *, context: int, threads: int, steps: int = 16) -> Profile:
+    """Decode `steps` tokens over a cache of `context` tokens of noise.
+
+    Raises:
+        ArtifactError: the artifact is broken or doesn't run here.
+        InputError: the context is longer than the model's.
+    """
+    manifest = read_manifest(artifact)
+    check_files(artifact, manifest)
+    ort = import_onnxruntime("cpu")
+    graph = choose_graph(manifest.graphs, AUTO, ort.get_available_providers(), ort.__version__)
+    with tempfile.TemporaryDirectory() as folder:
+        # Session uses the module's names only, so that an object that has them does.
+        spying: Any = _ProfilingOrt(ort, Path(folder) / "profile")
+        session = Session(spying, artifact, graph, manifest.model, threads)
+        lane = session.open_lane()
+        lane.write(noise(manifest.model, graph, context))
+        for token in range(steps + 1):
+            lane.step(np.array([[token]], np.int64))
+        events = json.loads(Path(session.inner.end_profiling()).read_text(encoding="utf-8"))
+    return summed(events, context=context)
+
+
+def summed(events: Iterable[Mapping[str, Any]], *, context: int) -> Profile:
+    """Add a profile's events up, without the first step, which warms up."""
+    runs = sorted((e["ts"], e["ts"] + e["dur"]) for e in events if e.get("name") == _STEP)[1:]
+    nodes = [e for e in events if e.get("name", "").endswith(_KERNEL) and e["ts"] >= runs[0][0]]
+    by_op: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    by_layer: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for node in nodes:
+        by_op[node["args"]["op_name"]].append(node)
+        by_layer[_place(node["name"].removesuffix(_KERNEL))].append(node)
+    return Profile(
+        context=context,
+        step_ms=sum(end - start for start, end in runs) / len(runs) / 1000,
+        by_op={op: _share(found, len(runs)) for op, found in _largest_first(by_op)},
+        by_layer={place: _share(found, len(runs)) for place, found in by_layer.items()},
+    )
+
+
+def _place(node: str) -> str:
+    """The layer that a node's name tells, or the part of the model outside of them."""
+    layer = _LAYER.search(node)
+    return f"layer {layer[1]}" if layer else node.rpartition(".")[0] or "other"
+
+
+def _share(nodes: list[Mapping[str, Any]], steps: int) -> Share:
+    milliseconds = sum(node["dur"] for node in nodes) / steps / 1000
+    return Share(nodes=len({node["name"] for node in nodes}), milliseconds=milliseconds)
+
+
+def _largest_first(groups: Mapping[str, list[Mapping[str, Any]]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    return sorted(groups.items(), key=lambda item: -sum(node["dur"] for node in item[1]))

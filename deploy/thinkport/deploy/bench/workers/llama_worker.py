@@ -1,0 +1,37 @@
+"""Measures a GGUF file with llama.cpp's own `llama-bench`, whose path is the third argument."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+
+def bench(program: str, model: str, *options: str) -> "list[dict[str, Any]]":
+    """The records of one run."""
+    command = [program, "-m", model, "-o", "json", "-r", "1", *options]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    records: list[dict[str, Any]] = json.loads(done.stdout)
+    return records
+
+
+def _listed(values: "list[int]") -> str:
+    return ",".join(map(str, values))
+
+
+def main() -> None:
+    """Measure and write."""
+    model, plan, program = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
+    threads = ["-t", str(plan["threads"])]
+    records = []
+    if plan["prefills"]:
+        records += bench(program, model, *threads, "-n", "0", "-p", _listed(plan["prefills"]))
+    if plan["contexts"]:
+        records += bench(program, model, *threads, "-p", "0", "-n", str(plan["steps"]), "-d", _listed(plan["contexts"]))
+    prefill = {record["n_prompt"]: record["avg_ts"] for record in records if record["n_prompt"]}
+    decode = {record["n_depth"]: record["avg_ts"] for record in records if record["n_gen"]}
+    engine = f"llama.cpp {records[0]['build_commit']}" if records else "llama.cpp"
+    sys.stdout.write(json.dumps({"engine": engine, "prefill": prefill, "decode": decode}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

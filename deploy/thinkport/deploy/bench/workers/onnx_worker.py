@@ -1,0 +1,117 @@
+"""Measures a decoder's .onnx graph, such as onnxruntime-genai's builder writes, on plain ONNX Runtime.
+
+Past and present share one buffer filled with noise, as speed does not depend on what it holds. The bare graph is the
+most that onnxruntime-genai can get out of it: nothing of its token loop is counted against it.
+"""
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int8)": "int8", "tensor(uint8)": "uint8"}
+_WARM = 3  # steps before time is taken
+_CHUNK = 128  # prompts are tried whole and in such pieces, which is faster on some processors; the better one counts
+
+
+class Decoder:
+    """A session and its cache of `capacity` tokens."""
+
+    def __init__(self, ort: Any, model: Path, threads: int, capacity: int, head_size: int) -> None:
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads
+        self.session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        self.binding = self.session.io_binding()
+        self.names = [value.name for value in self.session.get_inputs()]
+        noise = np.random.default_rng()
+        self.values = []
+        for value in self.session.get_inputs():
+            if value.name.startswith("past_key_values."):
+                _, heads, _, width = value.shape
+                width = width if isinstance(width, int) else head_size
+                draw = noise.standard_normal((1, heads, capacity, width), np.float32)
+                dtype = _DTYPES[value.type]
+                held = ort.OrtValue.ortvalue_from_numpy((draw * (20 if "int8" in dtype else 1)).astype(dtype))
+                self.values.append(held)
+                self.binding.bind_ortvalue_input(value.name, held)
+                self.binding.bind_ortvalue_output(value.name.replace("past_key_values", "present"), held)
+
+    def step(self, ids: Any, total: int) -> None:
+        """Run `ids` (1, tokens) so that the cache holds `total` tokens."""
+        self.binding.bind_cpu_input("input_ids", ids)
+        if "attention_mask" in self.names:
+            self.binding.bind_cpu_input("attention_mask", np.ones((1, total), np.int64))
+        if "position_ids" in self.names:
+            self.binding.bind_cpu_input("position_ids", np.arange(total - ids.shape[1], total, dtype=np.int64)[None])
+        self.binding.bind_output("logits", "cpu")
+        self.session.run_with_iobinding(self.binding)
+
+    def prefill(self, length: int, chunk: int) -> float:
+        """Tokens per second of a prompt in pieces of `chunk`."""
+        ids = np.random.default_rng().integers(0, 1000, (1, length))
+        start = perf_counter()
+        for at in range(0, length, chunk):
+            piece = np.ascontiguousarray(ids[:, at : at + chunk])
+            self.step(piece, at + piece.shape[1])
+        return length / (perf_counter() - start)
+
+    def decode(self, context: int, steps: int) -> float:
+        """Tokens per second over a cache of `context` tokens."""
+        seconds = []
+        for count in range(_WARM + steps):
+            start = perf_counter()
+            self.step(np.array([[count]], np.int64), context + 1)
+            seconds.append(perf_counter() - start)
+        return 1 / median(seconds[_WARM:])
+
+
+def private_bytes() -> "int | None":
+    """Memory that is this process's alone; None where the system does not tell."""
+    try:
+        with open("/proc/self/smaps_rollup", encoding="ascii") as file:  # noqa: PTH123 - one way for all workers
+            return 1024 * sum(int(line.split()[1]) for line in file if line.startswith("Private_"))
+    except OSError:
+        return None
+
+
+def head_size_beside(model: Path) -> int:
+    """A head's width by the genai_config.json beside a graph that doesn't declare it; 128 without one."""
+    try:
+        config = json.loads((model.parent / "genai_config.json").read_text(encoding="utf-8"))
+        return int(config["model"]["decoder"]["head_size"])
+    except (OSError, ValueError, KeyError):
+        return 128
+
+
+def main() -> None:
+    """Measure and write."""
+    folder, plan = Path(sys.argv[1]), json.loads(sys.argv[2])
+    model = folder if folder.is_file() else folder / "model.onnx"
+    head_size = head_size_beside(model)
+    ort = importlib.import_module("onnxruntime")
+    longest = max([*plan["prefills"], *(context + 1 for context in plan["contexts"]), 1])
+    start = perf_counter()
+    decoder = Decoder(ort, model, plan["threads"], 1, head_size)
+    loaded = perf_counter() - start
+    memory = private_bytes()
+    del decoder
+    decoder = Decoder(ort, model, plan["threads"], longest, head_size)
+    prefill = {
+        length: max(decoder.prefill(length, chunk) for chunk in {length, min(length, _CHUNK)})
+        for length in plan["prefills"]
+    }
+    decode = {context: decoder.decode(context, plan["steps"]) for context in plan["contexts"]}
+    facts = {"engine": f"onnxruntime {ort.__version__}", "load_s": loaded, "private_bytes": memory}
+    sys.stdout.write(json.dumps({**facts, "prefill": prefill, "decode": decode}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Measures an OpenVINO GenAI folder through its pipeline, which alone knows how to run it: its loop is included."""
+
+import importlib
+import json
+import sys
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+
+def private_bytes() -> "int | None":
+    """Memory that is this process's alone; None where the system does not tell."""
+    try:
+        with open("/proc/self/smaps_rollup", encoding="ascii") as file:  # noqa: PTH123 - one way for all workers
+            return 1024 * sum(int(line.split()[1]) for line in file if line.startswith("Private_"))
+    except OSError:
+        return None
+
+
+def generate(pipeline: Any, length: int, tokens: int) -> Any:
+    """Metrics of a prompt of random ids and so many tokens after it, greedily."""
+    openvino, genai = importlib.import_module("openvino"), importlib.import_module("openvino_genai")
+    config = genai.GenerationConfig()
+    config.max_new_tokens, config.do_sample, config.ignore_eos = tokens, False, True
+    ids = np.random.default_rng().integers(0, 1000, (1, length))
+    inputs = genai.TokenizedInputs(openvino.Tensor(ids), openvino.Tensor(np.ones((1, length), np.int64)))
+    return pipeline.generate(inputs, config).perf_metrics
+
+
+def main() -> None:
+    """Measure and write."""
+    folder, plan = sys.argv[1], json.loads(sys.argv[2])
+    genai = importlib.import_module("openvino_genai")
+    start = perf_counter()
+    pipeline = genai.LLMPipeline(folder, "CPU", INFERENCE_NUM_THREADS=plan["threads"])
+    loaded = perf_counter() - start
+    generate(pipeline, 16, 2)
+    memory = private_bytes()
+    prefill = {length: 1e3 * length / generate(pipeline, length, 1).get_ttft().mean for length in plan["prefills"]}
+    decode = {
+        context: 1e3 / generate(pipeline, context, plan["steps"] + 1).get_tpot().mean for context in plan["contexts"]
+    }
+    facts = {"engine": f"openvino_genai {genai.__version__}", "load_s": loaded, "private_bytes": memory}
+    sys.stdout.write(json.dumps({**facts, "prefill": prefill, "decode": decode}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

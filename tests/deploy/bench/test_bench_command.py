@@ -1,0 +1,80 @@
+"""`thinkport bench` as a person and a program see it."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from thinkport.deploy.bench.plot import front
+from thinkport.runtime.main import main
+
+SHORT = ("--context", "8,16", "--prefill", "8", "--rounds", "1", "--steps", "2", "--threads", "1")
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["thinkport", "bench", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_an_artifact_beside_itself_as_plain_onnx_gives_json_with_every_sample(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path
+) -> None:
+    against = ("--against", nano_artifact / "cpu.onnx")
+
+    assert run(monkeypatch, nano_artifact, *SHORT, *against, "--json") == 0
+
+    found = json.loads(capsys.readouterr().out)
+    own, other = found["rows"]
+    assert found.keys() == {"thinkport", "machine", "read_bandwidth", "plan", "rows"}
+    assert own["samples"][0]["decode"].keys() == other["samples"][0]["decode"].keys() == {"8", "16"}
+    assert own["divergence"]["tokens"] > 0
+    assert own["samples"][0]["engine_share"] > 0
+    assert len(own["sha256"]) == 64
+
+
+def test_the_tables_name_the_machine_the_limit_and_the_ratios(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path
+) -> None:
+    against = ("--against", nano_artifact / "cpu.onnx", "--no-overhead")
+
+    assert run(monkeypatch, nano_artifact, *SHORT, *against) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert "GB/s of memory" in lines[1]
+    assert any(line.startswith("  share of the limit") for line in lines)
+    assert any(line.startswith("artifact over") for line in lines)
+
+
+def test_recipes_are_drawn_as_a_front(monkeypatch: pytest.MonkeyPatch, nano_artifact: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "front.png"
+    options = ("--recipes", nano_artifact.parent, "--plot", picture, "--no-overhead")
+
+    assert run(monkeypatch, nano_artifact, *SHORT, *options) == 0
+
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_front_holds_what_nothing_beats_in_both() -> None:
+    assert front([(0.3, 9.0), (0.1, 5.0), (0.2, 4.0), (0.1, 6.0)]) == [(0.1, 6.0), (0.3, 9.0)]
+
+
+def test_a_profile_is_one_object(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path
+) -> None:
+    assert run(monkeypatch, nano_artifact, "--profile", "--context", "16", "--steps", "2", "--json") == 0
+
+    (found,) = json.loads(capsys.readouterr().out)["profiles"]
+    assert found["context"] == 16
+    assert found["by_op"]["MatMulNBits"]["nodes"] > 0
+
+
+@pytest.mark.parametrize("wrong", [("--context", "a"), ("--recipes", "nowhere"), ("--plot", "a.jpg")])
+def test_what_cannot_be_done_is_said_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], artifact: Path, wrong: tuple[str, str]
+) -> None:
+    assert run(monkeypatch, artifact, *wrong) != 0
+    assert "thinkport: " in capsys.readouterr().err

@@ -1,0 +1,97 @@
+"""A benchmark: who runs when, what is kept, and what is refused before anything is measured."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from thinkport.deploy.bench import BenchPlan, Contender, Kind, Sample, measure, read_bandwidth, this_machine
+from thinkport.deploy.bench.benchmark import Cost, Row
+from thinkport.deploy.bench.contender import Contender as Parsed
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.manifest import Manifest
+
+PLAN = BenchPlan(contexts=(8, 16), prefills=(), threads=1, steps=2, rounds=2)
+on_posix = pytest.mark.skipif(sys.platform == "win32", reason="the fake programs are shell scripts")
+
+
+@on_posix
+def test_contenders_take_turns_and_the_order_turns_too(fake: Callable[[str, float], Contender], calls: Path) -> None:
+    measure([fake("one", 10), fake("two", 20)], PLAN)
+
+    assert calls.read_text().split() == ["one", "two", "two", "one"]
+
+
+@on_posix
+def test_the_best_round_counts_and_all_are_kept(fake: Callable[[str, float], Contender]) -> None:
+    (row,) = measure([fake("one", 10)], PLAN)
+
+    best = row.decode(16)
+    assert best
+    assert best.best == 11.0
+    assert best.spread == pytest.approx(1 / 11)
+    assert [sample["decode"][8] for sample in row.as_json()["samples"]] == [10, 11]
+    assert row.prefill(8) is None
+
+
+def test_a_program_without_the_engine_is_told_with_its_own_last_words(tmp_path: Path) -> None:
+    (tmp_path / "openvino_model.xml").touch()
+    contender = Parsed.parse(f"{tmp_path}={sys.executable}")
+    plan = BenchPlan(contexts=(1,), prefills=())
+
+    with pytest.raises(InputError, match=r"(?s)No module named 'openvino_genai'.*=PROGRAM"):
+        measure([contender], plan)
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [("model.onnx", Kind.ONNX), ("openvino_model.xml", Kind.OPENVINO), ("thinkport.json", Kind.ARTIFACT)],
+)
+def test_what_a_folder_holds_tells_its_engine(tmp_path: Path, file: str, kind: Kind) -> None:
+    (tmp_path / file).touch()
+
+    assert Contender.parse(str(tmp_path)).kind is kind
+
+
+def test_a_gguf_file_runs_in_llama_bench_unless_told_otherwise(tmp_path: Path) -> None:
+    model = tmp_path / "a.gguf"
+    model.touch()
+
+    assert Contender.parse(str(model)).program == "llama-bench"
+    assert Contender.parse(f"{model}=/opt/llama-bench").program == "/opt/llama-bench"
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no model that can be measured"):
+        Contender.parse(str(tmp_path))
+
+
+def test_more_tokens_than_the_context_are_refused_before_anything_runs(artifact: Path, manifest: Manifest) -> None:
+    plan = BenchPlan(contexts=(manifest.model.context_length,), prefills=())
+
+    with pytest.raises(InputError, match="give a shorter --context"):
+        measure([Contender.parse(str(artifact))], plan)
+
+
+@pytest.mark.parametrize("wrong", [{"contexts": (0,)}, {"prefills": (8, 8)}, {"rounds": 0}, {"threads": -1}])
+def test_a_plan_that_makes_no_sense_is_refused(wrong: dict) -> None:
+    with pytest.raises(InputError, match="expected"):
+        BenchPlan(**wrong)
+
+
+def test_the_limit_counts_weights_and_the_cache_of_the_context(manifest: Manifest) -> None:
+    cost, model = Cost.of(manifest), manifest.model
+    sample = Sample(engine="", prefill={}, decode={100: 50.0})
+    row = Row(name="a", kind=Kind.ARTIFACT, samples=(sample,), cost=cost)
+
+    assert cost.at(100) - cost.at(0) == pytest.approx(100 * cost.kv_token)
+    assert cost.kv_token % (2 * model.layers * model.kv_heads * model.head_dim) == 0
+    assert row.of_limit(100, bandwidth=50 * cost.at(100)) == pytest.approx(1.0)
+
+
+def test_memory_is_read_at_a_speed_and_the_machine_has_a_name() -> None:
+    assert read_bandwidth(1, size=1 << 20, rounds=1) > 0
+    machine = this_machine()
+    assert f"{machine.cores} cores" in machine.title
+    assert machine.as_json().keys() == {"processor", "cores", "memory", "flags", "system", "packages"}
