@@ -1,5 +1,7 @@
 """How an artifact's contents look in a terminal: rich tables that hold at 80 columns, without rules when piped."""
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -7,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thinkport.deploy.contents import Contents, PassDelta, folded
-from thinkport.runtime.manifest import Certificate, Graph
+from thinkport.runtime.manifest import Certificate, Graph, Perplexity
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -147,20 +149,26 @@ def _files(contents: Contents, console: Console) -> Table:
 def _certificate(certificate: Certificate | None, console: Console) -> RenderableType:
     if certificate is None:
         return Text("not measured: the artifact was exported without a certificate")
-    table = _table(console, "graph", "mean KL", "95 %", "largest", "top-1", "top-5", "correlation", "greedy", numbers=7)
+    columns = ("graph", "positions", "mean KL", "95 %", "largest", "top-1", "top-5", "correlation", "greedy")
+    table = _table(console, *columns, numbers=8)
     for figure in certificate.figures:
         kl = (f"{value:.2g}" for value in (figure.kl_mean, figure.kl_p95, figure.kl_max))
         agreement = (f"{value:.1%}" for value in (figure.top1_agreement, figure.top5_agreement))
         greedy = "-" if figure.greedy_tokens is None else f"{figure.greedy_tokens} of {figure.greedy_asked}"
-        table.add_row(figure.graph, *kl, *agreement, f"{figure.correlation:.3f}", greedy)
+        table.add_row(figure.graph, str(figure.tokens), *kl, *agreement, f"{figure.correlation:.3f}", greedy)
     return Group(table, *_perplexities(certificate))
 
 
 def _perplexities(certificate: Certificate) -> list[Text]:
-    """What the fixed texts cost checkpoint and graphs; the checkpoint's is the same beside each graph."""
+    """What the fixed texts cost checkpoint and graphs, whose one is the same beside graphs that were asked as many."""
     found = [(figure.graph, figure.perplexity) for figure in certificate.figures if figure.perplexity]
     if not found:
         return []
-    _, first = found[0]
+    lengths = dict.fromkeys(perplexity.tokens for _, perplexity in found)
+    return [_perplexity([(name, one) for name, one in found if one.tokens == tokens]) for tokens in lengths]
+
+
+def _perplexity(found: Sequence[tuple[str, Perplexity]]) -> Text:
     graphs = ", ".join(f"{perplexity.graph:.4g} {graph}" for graph, perplexity in found)
-    return [Text(f"Perplexity of {first.tokens} tokens of text: {first.checkpoint:.4g} the checkpoint, {graphs}")]
+    _, first = found[0]
+    return Text(f"Perplexity of {first.tokens} tokens of text: {first.checkpoint:.4g} the checkpoint, {graphs}")

@@ -245,12 +245,14 @@ class Perplexity(_Record):
 
 
 class Figure(_Record):
-    """One graph, as it ran at export, against the checkpoint in float32 over the goldens' positions.
+    """One graph, as it ran at export, against the checkpoint in float32 over `tokens` positions of the goldens.
 
     KL divergences are in nats, agreements are shares, `correlation` is Pearson's over the whole vocabulary, a mean over
     positions. `greedy_tokens` counts the tokens that graph and checkpoint have in common when both continue prompts
     greedily, out of `greedy_asked`. `provider` is where it was measured; `changed` says what was rewritten for that,
-    None where the graph ran as it is. `score` and `quick_score` are what a check on another machine compares with.
+    None where the graph ran as it is. `prompts` are the goldens that were asked, None where all were: graphs over the
+    weights of another one that answered all are asked fewer. `score` and `quick_score` are what a check of the same
+    goldens on another machine compares with.
     """
 
     graph: str
@@ -267,6 +269,7 @@ class Figure(_Record):
     greedy_asked: int | None = None
     provider: str = "CPUExecutionProvider"
     changed: str | None = None
+    prompts: list[str] | None = None
     score: GoldenScore
     quick_score: GoldenScore
 

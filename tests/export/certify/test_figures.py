@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from thinkport.export.certify.figures import Divergence, kl_divergence
+from thinkport.export.certify.figures import Divergence, Softmax, kl_divergence
 from thinkport.export.certify.reference import Logits
 from thinkport.runtime.manifest import Figure, GoldenScore
 
@@ -31,17 +31,17 @@ def test_the_same_logits_diverge_by_nothing() -> None:
 
 def test_kl_is_that_of_the_definition() -> None:
     p, q = np.array([0.5, 0.25, 0.25]), np.array([0.25, 0.25, 0.5])
-    found = kl_divergence(np.log(p).astype(np.float32), np.log(q).astype(np.float32))
+    found = kl_divergence(Softmax(np.log(p).astype(np.float32)), Softmax(np.log(q).astype(np.float32)))
     assert found == pytest.approx(float((p * np.log(p / q)).sum()), rel=1e-6)
 
 
 def test_kl_does_not_mind_what_is_added_to_all_logits() -> None:
     row = np.random.default_rng(0).standard_normal(50).astype(np.float32)
-    assert kl_divergence(row, row + np.float32(1000)) == pytest.approx(0, abs=1e-6)
+    assert kl_divergence(Softmax(row), Softmax(row + np.float32(1000))) == pytest.approx(0, abs=1e-6)
 
 
 def test_large_logits_do_not_overflow() -> None:
-    assert kl_divergence(rows([2000, 0])[0], rows([0, 2000])[0]) == pytest.approx(2000)
+    assert kl_divergence(Softmax(rows([2000, 0])[0]), Softmax(rows([0, 2000])[0])) == pytest.approx(2000)
 
 
 def test_the_error_is_relative_to_the_largest_logit_of_all_tokens() -> None:

@@ -44,5 +44,11 @@ def _goldens(path: Path, manifest: Manifest) -> Check:
     if largest >= manifest.model.vocab_size:
         detail = f"an id {largest} and a vocabulary of {manifest.model.vocab_size}: export the artifact again"
         return Check(name=name, passed=False, detail=detail)
+    names = {golden.name for golden in goldens}
+    figures = manifest.certificate.figures if manifest.certificate else []
+    unknown = {name for figure in figures for name in figure.prompts or ()} - names
+    if unknown:
+        detail = f"no {', '.join(sorted(unknown))}, which the certificate speaks of: export the artifact again"
+        return Check(name=name, passed=False, detail=detail)
     rows = sum(len(golden.rows) for golden in goldens)
     return Check(name=name, passed=True, detail=f"{len(goldens)} prompts, {rows} positions")

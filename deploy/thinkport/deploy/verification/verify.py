@@ -12,7 +12,7 @@ from thinkport.deploy.extras import require
 from thinkport.deploy.verification.check import WRONG, Check, Verification
 from thinkport.deploy.verification.structure import structure_checks
 from thinkport.runtime.errors import ThinkportError
-from thinkport.runtime.golden_check import check_goldens, quick
+from thinkport.runtime.golden_check import answered, check_goldens, quick
 from thinkport.runtime.goldens import read_goldens
 from thinkport.runtime.manifest import Certificate, Figure, Manifest, check_files, read_manifest
 from thinkport.runtime.manifest_seal import check_seal
@@ -30,9 +30,9 @@ def verify(
 ) -> Verification:
     """Hold an artifact against its manifest, and its graphs against its goldens.
 
-    `full` hashes every file and runs every prompt on every graph that the installed ONNX Runtime can run; otherwise
-    sizes are compared and a few short prompts run on the graph that would be chosen. With a `checkpoint` (a folder or a
-    Hub id) the certificate is measured again.
+    `full` hashes every file and runs every graph that the installed ONNX Runtime can run, on the prompts that it
+    answered at export; otherwise sizes are compared and a few short prompts run on the graph that would be chosen. With
+    a `checkpoint` (a folder or a Hub id) the certificate is measured again.
 
     Raises:
         InputError: `provider` is not in the artifact or not installed.
@@ -81,9 +81,9 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
         why = "; ".join(f"{one.graph.file} {one.obstacle}" for one in found)
         yield Check(name="goldens", passed=False, detail=f"no graph runs here: {why}", exit_code=WRONG)
     figures = {figure.graph: figure for figure in manifest.certificate.figures}
-    asked = goldens if full else quick(goldens)
     for graph in runnable if full else runnable[:1]:
         figure = figures.get(graph.file)
+        asked = answered(goldens, figure) if full else quick(goldens)
         recorded = None if figure is None else figure.score if full else figure.quick_score
         name = f"goldens on {graph.file}"
         try:

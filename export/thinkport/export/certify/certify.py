@@ -1,11 +1,13 @@
 """Certifying: an artifact's graphs against its checkpoint, on prompts that travel with the artifact.
 
 Knows the order of the steps. Graphs are asked what they would say, one at a time; then the checkpoint is computed once
-over all of it and let go of; then each graph is loaded again and measured.
+over all of it and let go of; then each graph is loaded again and measured. The first graph answers all prompts, and a
+graph for long prompts, which has weights of its own, does too; others are asked fewer, since their weights are the
+first one's and the CPU is slow in the numbers of other providers.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +18,7 @@ from thinkport.export.certify.decoder import DECODERS, Decoder
 from thinkport.export.certify.figures import Divergence
 from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
 from thinkport.export.certify.graph_file import is_exact
-from thinkport.export.certify.prompts import GREEDY, Prompt, golden_prompts
+from thinkport.export.certify.prompts import Prompt, Questions, all_questions, brief_questions, golden_prompts
 from thinkport.export.certify.reference import Ids, Logits, reference_logits
 from thinkport.export.certify.streamed_weights import StreamedWeights
 from thinkport.export.certify.verdict import check_agreement, check_exact, check_finite
@@ -80,20 +82,21 @@ def measure(
     """
     decoder = _decoder(model.family, StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
     prompts = golden_prompts(checkpoint, shape.vocab_size, shape.context_length)
-    said = [_said(folder, graph, model, prompts) for graph in graphs]
-    expected, chosen = _reference(decoder, shape.layers, prompts, said)
+    whole, brief = all_questions(prompts), brief_questions(prompts)
+    asked = [brief if at else whole for at in range(len(graphs))]
+    said = [_said(folder, graph, model, questions) for graph, questions in zip(graphs, asked, strict=True)]
+    expected, chosen = _reference(decoder, shape.layers, prompts, list(chain.from_iterable(said)))
     sample = sample_ids(shape.vocab_size)
-    goldens = [golden(prompt, rows, sample) for prompt, rows in zip(prompts, expected, strict=True)]
+    answers = Answers(expected, [golden(prompt, expected[prompt.name], sample) for prompt in prompts])
     figures = []
-    for graph, texts, rows in zip(graphs, said, chosen, strict=True):
-        common = sum(greedy.in_common(text, row) for text, row in zip(texts, rows, strict=True))
-        figure = _figure(folder, graph, model, prompts, expected, goldens)
-        asked = greedy.TOKENS * len(texts)
-        figures.append(figure.model_copy(update={"greedy_tokens": common, "greedy_asked": asked}))
-    figures += [
-        _prefill_figure(folder, graph.prefill, model, prompts, expected, goldens) for graph in graphs if graph.prefill
-    ]
-    return Certificate(goldens=GOLDENS, figures=figures), goldens
+    for graph, questions, texts in zip(graphs, asked, said, strict=True):
+        common = sum(greedy.in_common(text, chosen[text.tobytes()]) for text in texts)
+        figure = _figure(folder, graph, model, questions, answers)
+        counts = {"greedy_tokens": common, "greedy_asked": greedy.TOKENS * len(texts)}
+        names = [prompt.name for prompt in questions.compared]
+        figures.append(figure.model_copy(update={**counts, "prompts": None if questions is whole else names}))
+    figures += [_prefill_figure(folder, graph.prefill, model, whole, answers) for graph in graphs if graph.prefill]
+    return Certificate(goldens=GOLDENS, figures=figures), answers.goldens
 
 
 def streamed_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
@@ -103,68 +106,68 @@ def streamed_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
     return 4 * (math.prod(table) + sum(math.prod(entry.shape) for entry in matrices))
 
 
-def _said(folder: Path, graph: Graph, model: ModelShape, prompts: Sequence[Prompt]) -> list[Ids]:
+class Answers:
+    """What the checkpoint says: its logits (rows, vocabulary) by a prompt's name, and the goldens made of them."""
+
+    def __init__(self, logits: Mapping[str, Logits], goldens: list[Golden]) -> None:
+        self.logits, self.goldens = logits, goldens
+        self.by_name = {entry.name: entry for entry in goldens}
+        self.quick = {entry.name for entry in quick(goldens)}
+
+
+def _said(folder: Path, graph: Graph, model: ModelShape, questions: Questions) -> list[Ids]:
     """The prompts that are continued, as the graph continues them."""
     with on_cpu(folder, graph, model) as (session, _):
-        return [greedy.continued(session, prompt.ids) for prompt in prompts if prompt.name[3:] in GREEDY]
+        return [greedy.continued(session, prompt.ids) for prompt in questions.continued]
 
 
 def _reference(
-    decoder: Decoder, layers: int, prompts: Sequence[Prompt], said: Sequence[Sequence[Ids]]
-) -> tuple[list[Logits], list[Sequence[Logits]]]:
-    """The checkpoint's logits at the prompts' rows, and for each graph before every token that it said."""
-    texts = list(chain.from_iterable(said))
-    ids = [prompt.ids for prompt in prompts] + texts
-    rows = [prompt.rows for prompt in prompts] + [greedy.rows_before(text) for text in texts]
+    decoder: Decoder, layers: int, prompts: Sequence[Prompt], said: Sequence[Ids]
+) -> tuple[dict[str, Logits], dict[bytes, Logits]]:
+    """The checkpoint's logits at the prompts' rows, by name, and before every token that a graph said, by the ids.
+
+    Graphs that say the same cost no more than one.
+    """
+    texts = {text.tobytes(): text for text in said}
+    ids = [prompt.ids for prompt in prompts] + list(texts.values())
+    rows = [prompt.rows for prompt in prompts] + [greedy.rows_before(text) for text in texts.values()]
     logits = reference_logits(decoder, layers, ids, rows)
-    asked, answered = logits[: len(prompts)], iter(logits[len(prompts) :])
-    return asked, [[next(answered) for _ in texts_of_one] for texts_of_one in said]
+    asked = {prompt.name: found for prompt, found in zip(prompts, logits, strict=False)}
+    return asked, dict(zip(texts, logits[len(prompts) :], strict=True))
 
 
 def _figure(
     folder: Path,
     graph: Graph,
     model: ModelShape,
-    prompts: Sequence[Prompt],
-    expected: Sequence[Logits],
-    goldens: Sequence[Golden],
+    questions: Questions,
+    answers: Answers,
 ) -> Figure:
     with on_cpu(folder, graph, model) as (session, changed):
-        return _compared(session, graph, prompts, expected, goldens).model_copy(update={"changed": changed})
+        return _compared(session, graph, questions, answers).model_copy(update={"changed": changed})
 
 
 def _prefill_figure(
-    folder: Path,
-    prefill: Prefill,
-    model: ModelShape,
-    prompts: Sequence[Prompt],
-    expected: Sequence[Logits],
-    goldens: Sequence[Golden],
+    folder: Path, prefill: Prefill, model: ModelShape, questions: Questions, answers: Answers
 ) -> Figure:
     """The figure of a graph for long prompts: its own logits, over weights derived as on a reader's machine."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as entry:
         write_entry(prefill, folder, Path(entry), threads=physical_cores() or 1)
         with on_cpu(Path(entry), prefill.graph, model) as (session, _):
-            return _compared(session, prefill.graph, prompts, expected, goldens, decoded=0)
+            return _compared(session, prefill.graph, questions, answers, decoded=0)
 
 
 def _compared(
-    session: LaneSource,
-    graph: Graph,
-    prompts: Sequence[Prompt],
-    expected: Sequence[Logits],
-    goldens: Sequence[Golden],
-    *,
-    decoded: int = DECODED,
+    session: LaneSource, graph: Graph, questions: Questions, answers: Answers, *, decoded: int = DECODED
 ) -> Figure:
     divergence, scorer, quick_scorer = Divergence(), Scorer(), Scorer()
-    quick_names = {entry.name for entry in quick(goldens)}
-    for prompt, rows, entry in zip(prompts, expected, goldens, strict=True):
+    for prompt in questions.compared:
+        entry = answers.by_name[prompt.name]
         for at, found in enumerate(golden_rows(session, prompt.ids, prompt.rows, decoded)):
             check_finite(graph, prompt.name, found)
-            divergence.add(rows[at], found, _following(prompt, at))
+            divergence.add(answers.logits[prompt.name][at], found, _following(prompt, at))
             scorer.add(entry, at, found)
-            if entry.name in quick_names:
+            if entry.name in answers.quick:
                 quick_scorer.add(entry, at, found)
     return divergence.figure(graph.file, score=scorer.score, quick_score=quick_scorer.score)
 

@@ -1,6 +1,6 @@
 """How far a graph's next-token distributions are from the checkpoint's: KL divergence, agreement, perplexity.
 
-Knows rows of logits, a few at a time; float64 throughout, one row at once.
+Knows rows of logits, one at a time. Exponentials are float32, of logits that are no better, and sums float64.
 """
 
 import numpy as np
@@ -11,16 +11,25 @@ from thinkport.runtime.golden_check import correlation
 from thinkport.runtime.manifest import Figure, GoldenScore, Perplexity
 
 
-def log_probabilities(logits: Logits) -> NDArray[np.float64]:
-    """The logarithms, in nats, of the softmax over one row (vocabulary,)."""
-    shifted = logits.astype(np.float64) - float(logits.max())
-    return np.asarray(shifted - np.log(np.exp(shifted).sum()))
+class Softmax:
+    """The distribution over one row of logits (vocabulary,)."""
+
+    def __init__(self, logits: Logits) -> None:
+        self.shifted = logits - logits.max()
+        self.scaled = np.exp(self.shifted)  # the probabilities, times their sum
+        self.sum = float(self.scaled.sum(dtype=np.float64))
+
+    @property
+    def log_probabilities(self) -> Logits:
+        """Their logarithms, in nats."""
+        logs: Logits = self.shifted - np.float32(np.log(self.sum))
+        return logs
 
 
-def kl_divergence(expected: Logits, found: Logits) -> float:
-    """KL(expected || found) of two rows of logits, in nats."""
-    log_p, log_q = log_probabilities(expected), log_probabilities(found)
-    return max(0.0, float(np.exp(log_p) @ (log_p - log_q)))  # rounding may leave it a hair below zero
+def kl_divergence(expected: Softmax, found: Softmax) -> float:
+    """KL(expected || found) of two distributions, in nats."""
+    apart = (expected.scaled * (expected.shifted - found.shifted)).sum(dtype=np.float64)  # no BLAS: see `correlation`
+    return max(0.0, float(apart / expected.sum - np.log(expected.sum / found.sum)))  # rounding may leave it below zero
 
 
 class Divergence:
@@ -36,15 +45,15 @@ class Divergence:
 
     def add(self, expected: Logits, found: Logits, following: int | None = None) -> None:
         """Take a row (vocabulary,) of the checkpoint and of the graph, and the token that followed, if one did."""
-        self._kl.append(kl_divergence(expected, found))
+        checkpoint, graph = Softmax(expected), Softmax(found)
+        self._kl.append(kl_divergence(checkpoint, graph))
         self._correlation.append(correlation(expected, found))
         self._top1 += int(expected.argmax() == found.argmax())
         self._top5 += int(expected.argmax() in likeliest(found, 5))
         self._largest_error = max(self._largest_error, float(np.abs(expected - found).max()))
         self._largest_logit = max(self._largest_logit, float(np.abs(expected).max()))
         if following is not None:
-            pair = (-log_probabilities(row)[following] for row in (expected, found))
-            self._surprise.append(tuple(map(float, pair)))  # type: ignore[arg-type]  # two of them
+            self._surprise.append((-checkpoint.log_probabilities[following], -graph.log_probabilities[following]))
 
     def figure(self, graph: str, changed: str | None = None, *, score: GoldenScore, quick_score: GoldenScore) -> Figure:
         """The figures so far, of the graph file `graph`; at least one token must have been added."""

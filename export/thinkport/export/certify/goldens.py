@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from thinkport.export.certify.figures import log_probabilities
+from thinkport.export.certify.figures import Softmax
 from thinkport.export.certify.prompts import Prompt
 from thinkport.export.certify.reference import Ids, Logits
 from thinkport.runtime.goldens import FORMAT, SAMPLE, Golden
@@ -51,7 +51,7 @@ def write_goldens(path: Path, goldens: Sequence[Golden]) -> None:
 
 
 def _top(row: Logits) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    logprobs = log_probabilities(row)
+    logprobs = Softmax(row).log_probabilities
     kept = np.argpartition(-logprobs, min(TOP, len(row)) - 1)[:TOP]
     kept = kept[np.lexsort((kept, -logprobs[kept]))]
-    return kept.astype(np.int64), logprobs[kept].astype(np.float32)
+    return kept.astype(np.int64), logprobs[kept]

@@ -5,6 +5,7 @@ Made without a network and the same each time; other texts than the ones that th
 calibrated on. Few tokens, since logits of all rows are held at once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ MOST_TOKENS = 40  # of a prompt, the long one aside
 LONG_TOKENS = 400
 LONG_ROWS = 24  # at the end of the long one
 GREEDY = ("chat-thinking", "chat-answering")  # the prompts that are continued, as a user's would be
+BRIEF = ("chat-thinking", "chat-answering", "chat-turns", "random", "english", "long")  # enough to find a wrong graph
 
 _TEXTS = {
     "english": "The baker opened her shop before sunrise, swept the step, and set the first loaves in the window to "
@@ -56,6 +58,30 @@ class Prompt:
     ids: Ids
     rows: Ids
     is_text: bool = False
+
+    @property
+    def title(self) -> str:
+        """The name without its number."""
+        return self.name.partition("-")[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """What one graph is asked: the prompts on which it is compared, and those that it continues greedily."""
+
+    compared: Sequence[Prompt]
+    continued: Sequence[Prompt]
+
+
+def all_questions(prompts: Sequence[Prompt]) -> Questions:
+    """For a graph that has to show what its rounded weights cost."""
+    return Questions(compared=prompts, continued=[prompt for prompt in prompts if prompt.title in GREEDY])
+
+
+def brief_questions(prompts: Sequence[Prompt]) -> Questions:
+    """For another graph over the same weights, which has to show that it computes the same."""
+    compared = [prompt for prompt in prompts if prompt.title in BRIEF]
+    return Questions(compared=compared, continued=[prompt for prompt in compared if prompt.title == GREEDY[0]])
 
 
 def golden_prompts(checkpoint: Checkpoint, vocab_size: int, context_length: int) -> list[Prompt]:

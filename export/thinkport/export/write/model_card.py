@@ -107,6 +107,7 @@ def _measured(manifest: Manifest) -> str:
     rows = [
         [
             f"`{figure.graph}`",
+            str(figure.tokens),
             f"{figure.kl_mean:.4g}",
             f"{figure.kl_p95:.4g}",
             f"{figure.kl_max:.4g}",
@@ -119,6 +120,7 @@ def _measured(manifest: Manifest) -> str:
         for figure in manifest.certificate.figures
     ]
     headers = [
+        "positions",
         "mean KL",
         "95th percentile",
         "largest",
@@ -131,9 +133,9 @@ def _measured(manifest: Manifest) -> str:
     table = _table(["graph", *headers], rows)
     return (
         "Divergence of each graph's next-token distribution from the checkpoint's in float32, in nats, on the texts in "
-        f"`{manifest.certificate.goldens}` ({manifest.certificate.figures[0].tokens} positions); the correlation is "
-        "that of logits, perplexity the graph's and in brackets the checkpoint's over the texts among them, greedy the "
-        f"tokens that both choose before the first difference.{_where(manifest, manifest.certificate)}\n\n{table}\n\n"
+        f"`{manifest.certificate.goldens}`, at so many positions; the correlation is that of logits, perplexity the "
+        "graph's and in brackets the checkpoint's over the texts among them, greedy the tokens that both choose before "
+        f"the first difference.{_where(manifest, manifest.certificate)}\n\n{table}\n\n"
         "`thinkport verify .` repeats this on another machine, against the checkpoint's likeliest tokens and a sample "
         "of its logits."
     )
