@@ -153,12 +153,21 @@ def test_cuda_normalizes_heads_inside_attention_which_takes_the_packed_projectio
 
 
 def test_int8_is_an_option_of_the_targets_that_take_it(nano_checkpoint: Path, exported: Callable[..., Path]) -> None:
-    graphs = read_manifest(exported(nano_checkpoint, targets=("dml", "cuda"), kv="int8", certificate=True)).graphs
-    assert {graph.file: graph.kv.dtype for graph in graphs} == {
+    folder = exported(nano_checkpoint, targets=("dml", "cuda"), kv="int8", certificate=True)
+    manifest = read_manifest(folder)
+    assert {graph.file: graph.kv.dtype for graph in manifest.graphs} == {
         "dml.onnx": "float16",
         "dml-plain.onnx": "float16",
         "cuda.onnx": "int8",
     }
+    attentions = [
+        node
+        for node in onnx.load(folder / "cuda.onnx", load_external_data=False).graph.node
+        if node.op_type == "GroupQueryAttention"
+    ]
+    assert all(node.input[position] for node in attentions for position in (12, 13, 14, 15))  # scales, Q and K norms
+    assert manifest.certificate is not None
+    assert max(figure.kl_mean for figure in manifest.certificate.figures) < 0.1
 
 
 @pytest.mark.parametrize(
@@ -184,7 +193,7 @@ def test_every_graph_is_certified_on_the_cpu_and_what_was_changed_is_said(
 ) -> None:
     assert manifest.certificate is not None
     figures = {figure.graph: figure for figure in manifest.certificate.figures}
-    assert list(figures) == FILES
+    assert list(figures) == [*FILES, "cpu-prefill.onnx"]
     assert {figure.provider for figure in figures.values()} == {"CPUExecutionProvider"}
     changed = {name for name, figure in figures.items() if figure.changed}
     assert changed == {"cuda.onnx"}

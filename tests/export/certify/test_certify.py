@@ -50,8 +50,7 @@ def certificate_of(checkpoint: Checkpoint, folder: Path) -> Certificate:
 
 
 def figure_of(checkpoint: Checkpoint, folder: Path) -> Figure:
-    (figure,) = certificate_of(checkpoint, folder).figures
-    return figure
+    return certificate_of(checkpoint, folder).figures[0]
 
 
 @pytest.mark.parametrize("fuse", [True, False], ids=["fused", "unfused"])

@@ -61,8 +61,13 @@ def test_a_name_that_yaml_would_misread_is_quoted(manifest: Manifest) -> None:
 
 def test_the_certificates_figures_are_given(manifest: Manifest) -> None:
     card = model_card(manifest)
-    assert "| `cpu.onnx` | 4,096 | 0.0123 | 0.045 | 97.2% | 0.061 |" in card
+    assert "| `cpu.onnx` | 0.0123 | 0.045 | 0.31 | 97.2% | 99.8% | 0.991 | 11.6 (11.2) | 31 of 48 |" in card
+    assert "(4096 positions)" in card
     assert "goldens.safetensors" in card
+
+
+def test_the_graph_for_long_prompts_says_where_its_weights_are(manifest: Manifest) -> None:
+    assert "prompts of 64 tokens and more for `cpu.onnx`" in model_card(manifest)
 
 
 def test_without_a_certificate_the_card_says_that_nothing_was_measured(manifest: Manifest) -> None:

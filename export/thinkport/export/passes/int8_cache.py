@@ -50,7 +50,7 @@ class Int8Cache(GraphPass):
         for value in (*attention.inputs[_PASTS], *attention.outputs[_PRESENTS]):
             assert value is not None
             value.type = ir.TensorType(ir.DataType.INT8)
-        attention.resize_inputs(_INPUTS)
+        attention.resize_inputs(max(_INPUTS, len(attention.inputs)))  # norms of Q and K may lie behind the scales
         for index, name, scales in ((_K_SCALE, "k", self.scales.keys), (_V_SCALE, "v", self.scales.values)):
             scale = _initializer(graph, f"model.layers.{layer}.self_attn.{name}_scale", scales[layer])
             attention.replace_input_with(index, scale)

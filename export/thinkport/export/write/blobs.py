@@ -62,17 +62,19 @@ def plan_blobs(graphs: Sequence[ir.Graph], rows_of: RowsOf, *, derived: bool = F
         value for graph in graphs for value in graph.initializers.values() if derived or not _is_derived(value)
     ]
     values = {_key(value): value for value in initializers if not _stays_inline(value)}
-    widest = _widest(key for key in values)
+    sizes = {key: nbytes_of(value) for key, value in values.items()}
+    sizes |= _scales_of_packed(sizes, rows_of)
+    widest = _widest(sizes)
     blobs: list[Blob] = []
     places: dict[Key, Blob] = {}
     end = 0
-    for key in sorted((key for key in values if key not in widest), key=_codes_then_scales):
-        blob = _blob(values[key], end)
+    for key in sorted((key for key in sizes if key not in widest), key=_codes_then_scales):
+        blob = _blob(key, sizes[key], values.get(key), end)
         end = blob.offset + blob.nbytes
         blobs.append(blob)
         places[key] = blob
     for key, packed in widest.items():
-        places[key] = _rows(key, nbytes_of(values[key]), places[packed], rows_of)
+        places[key] = _rows(key, sizes[key], places[packed], rows_of)
     return Layout(blobs=tuple(blobs), places=places)
 
 
@@ -134,13 +136,35 @@ def _rows(key: Key, nbytes: int, packed: Blob, rows_of: RowsOf) -> Blob:
     return replace(packed, offset=offset, nbytes=nbytes, source=source)
 
 
-def _blob(value: ir.Value, end: int) -> Blob:
-    assert value.dtype is not None
-    constant = None if value.const_value is None else value.const_value.numpy()
-    nbytes = nbytes_of(value)
+def _scales_of_packed(sizes: Mapping[Key, int], rows_of: RowsOf) -> dict[Key, int]:
+    """Bytes of the scales that no graph reads whole: where rows of packed codes are read with scales of another type.
+
+    Codes and scales are written in one pass, so scales are packed as their codes are.
+    """
+    found: dict[Key, int] = {}
+    for (codes, _), (packed, _) in _widest(sizes).items():
+        assert isinstance(codes, Source)
+        assert isinstance(packed, Source)
+        if codes.part != "codes":
+            continue
+        for (source, dtype), nbytes in sizes.items():
+            if source == replace(codes, part="scales"):
+                rows, all_rows = (sum(map(rows_of, names)) for names in (codes.tensors, packed.tensors))
+                found[replace(packed, part="scales"), dtype] = nbytes // rows * all_rows
+    return found
+
+
+def _blob(key: Key, nbytes: int, value: ir.Value | None, end: int) -> Blob:
+    source, dtype = key
+    constant = None if value is None or value.const_value is None else value.const_value.numpy()
     alignment = PAGE if nbytes >= PAGE else LINE
-    offset = -(-end // alignment) * alignment
-    return Blob(offset=offset, nbytes=nbytes, dtype=value.dtype, source=source_of(value), constant=constant)
+    return Blob(
+        offset=-(-end // alignment) * alignment,
+        nbytes=nbytes,
+        dtype=dtype,
+        source=source if isinstance(source, Source) else None,
+        constant=constant,
+    )
 
 
 def _codes_then_scales(key: Key) -> tuple[tuple[tuple[int, str], ...], str, str]:

@@ -6,7 +6,7 @@ States what was measured or that nothing was; repeats no figure of the checkpoin
 import json
 
 from thinkport.export.write.genai_config import overlay_name
-from thinkport.runtime.manifest import MODEL_CARD, Certificate, Graph, Manifest
+from thinkport.runtime.manifest import MODEL_CARD, Certificate, Graph, Manifest, Prefill
 
 CARD_NAME = MODEL_CARD  # not listed in itself: its size is known only when it is written
 
@@ -79,6 +79,7 @@ def _roles(manifest: Manifest) -> str:
 
 def _files(manifest: Manifest) -> str:
     graphs = {graph.file: _graph(graph) for graph in manifest.graphs}
+    graphs |= {graph.prefill.graph.file: _prefill(graph, graph.prefill) for graph in manifest.graphs if graph.prefill}
     rows = [
         [f"`{name}`{f' ({graphs[name]})' if name in graphs else ''}", f"{record.bytes:,}"]
         for name, record in sorted(manifest.files.items())
@@ -91,6 +92,13 @@ def _graph(graph: Graph) -> str:
     where = f"{graph.providers[0]} of ONNX Runtime {graph.onnxruntime_floor} or newer"
     norms = ", norms spelled out" if graph.plain_norms else ""
     return f"{where}: {graph.nodes} nodes in {graph.activations}, {graph.kv.dtype} KV cache{norms}"
+
+
+def _prefill(graph: Graph, prefill: Prefill) -> str:
+    return (
+        f"prompts of {prefill.from_tokens} tokens and more for `{graph.file}`: its weights, int8, are derived from "
+        f"`{prefill.derivation.weights}` on each machine"
+    )
 
 
 def _measured(manifest: Manifest) -> str:
