@@ -11,7 +11,7 @@ DEMO := artifacts/nano-int4
 QUESTION ?= What is 86*57?
 PYTEST_ARGS ?= -n auto
 
-.PHONY: demo test format clean
+.PHONY: demo test test-online format clean
 
 demo: $(INSTALLED)
 	$(BIN)/thinkport export $(CHECKPOINT) -o $(DEMO) --precision int4 --force
@@ -25,6 +25,10 @@ test: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+# Apart from `test`, which uses no network: does every extra still install on every system?
+test-online: $(INSTALLED)
+	$(BIN)/pytest -m online tests/contract/test_install_lines.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff format

@@ -41,13 +41,17 @@ def link(installed: Distribution, packages: Path) -> None:
             (packages / top).symlink_to(Path(str(installed.locate_file(top))))
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+def build(kind: str, folder: Path) -> Path:
+    """The wheel of an install (`standard`), or of one that leaves the sources where they are (`editable`)."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", f"wheel:{kind}", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (built,) = folder.glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("standard", tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +104,16 @@ def test_the_wheel_holds_every_module_and_the_typing_marks(wheel: Path) -> None:
 def test_the_wheel_brings_no_file_outside_its_names(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} <= {"thinkport", "optimum"}
+
+
+def test_optimum_finds_the_command_once_in_either_kind_of_install(wheel: Path, tmp_path: Path) -> None:
+    command = "optimum/commands/register/register_thinkport.py"
+    assert zipfile.ZipFile(wheel).namelist().count(command) == 1
+    editable = zipfile.ZipFile(build("editable", tmp_path))
+    (roots,) = (name for name in editable.namelist() if name.endswith(".pth"))
+    found = [root for root in editable.read(roots).decode().split() if (ROOT / root / command).is_file()]
+    assert len(found) == 1
+    assert command not in editable.namelist()
 
 
 def test_the_clean_environment_really_lacks_the_extras(clean: Path) -> None:

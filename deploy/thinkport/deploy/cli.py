@@ -2,12 +2,14 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thinkport.runtime.cli import Artifact, MaxTokens, Provider, Temperature, Threads, TopK, TopP
+from thinkport.runtime.cli import Artifact, CacheDir, MaxTokens, Provider, Temperature, Threads, TopK, TopP
+from thinkport.runtime.ort import AUTO
 from thinkport.runtime.thinking import Thinking
 
 if TYPE_CHECKING:
@@ -16,27 +18,31 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add this part's verbs to the console command."""
-    app.command("inspect")(inspect)
-    app.command("verify")(verify_command)
-    app.command("doctor")(doctor)
-    app.command("eval")(eval_command)
-    app.command("bench")(bench)
+    command = partial(app.command, rich_help_panel="Check and measure")
+    command("inspect")(inspect)
+    command("verify")(verify_command)
+    command("doctor")(doctor)
+    command("eval")(eval_command)
+    command("bench")(bench)
 
 
 def inspect(
-    artifact: Annotated[Path, typer.Argument(help="Folder that `thinkport export` wrote.")],
+    artifact: Artifact,
     verify: Annotated[bool, typer.Option("--verify", help="Hash every file instead of comparing sizes.")] = False,
     target: Annotated[
-        str | None, typer.Option(metavar="cpu|dml|cuda", help="Tell which nodes would not run there, and why.")
+        str | None, typer.Option(metavar="cpu|dml|cuda", help="Tell where each node would run, and why not there.")
     ] = None,
     graph: Annotated[
-        str | None, typer.Option(metavar="FILE", help="The graph to hold against --target; the target's if not given.")
+        str | None,
+        typer.Option(metavar="FILE", help="Hold this graph against --target.", show_default="the target's own"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Show what is inside an artifact: model, graphs, passes, bits, sizes, KV memory, certificate.
 
-    With --target, show instead where each node of a graph would run, and exit with 1 if any would leave.
+    With --target, show instead where each node of a target's graphs would run.
+
+    Ends with 0, or with 1 where a node would leave its provider.
     """
     from rich.console import Console
 
@@ -84,8 +90,11 @@ def verify_command(
 ) -> None:
     """Hold an artifact against its manifest, and what it computes here against what its checkpoint says.
 
-    Ends with 0 where all is right, 1 where logits are wrong on this machine, 2 for a wrong request, 3 where a file is
-    missing or damaged, 4 where a package is missing.
+    Ends with 0 where all is right,
+    1 where logits are wrong on this machine, or no graph runs here,
+    2 for a request that can't be met,
+    3 where a file is missing, changed or damaged,
+    4 where a package is missing.
     """
     from rich.console import Console
 
@@ -102,13 +111,21 @@ def verify_command(
 
 def doctor(
     artifact: Annotated[
-        Path | None, typer.Argument(help="An artifact whose graphs are tried on this machine.", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar="ARTIFACT", help="An artifact whose graphs are tried on this machine.", show_default=False
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Examine this machine, and an artifact on it: what runs, what is right, how fast, and what to do.
 
-    Ends with 0 where nothing has to be done, 1 after a warning, 2 after an error.
+    Tries every graph that can run here against the artifact's goldens, whatever was found before.
+
+    Ends with 0 where nothing has to be done,
+    1 after a warning: it runs, but not as well as it could,
+    2 after an error: it doesn't run, or is wrong,
+    3 where the artifact isn't whole.
     """
     from rich.console import Console
 
@@ -129,19 +146,20 @@ def eval_command(
         str, typer.Option(metavar="NAME|FILE.jsonl", help="arithmetic, or a file with a question and an answer a line.")
     ] = "arithmetic",
     compare: Annotated[
-        str | None, typer.Option(help="exact, number, regex or boxed, for a file's lines that don't say.")
+        str | None,
+        typer.Option(metavar="HOW", help="exact, number, regex or boxed, for a file's lines that don't say."),
     ] = None,
     question_field: Annotated[
         str | None, typer.Option(metavar="NAME", help="A file's field with the question.")
     ] = None,
     answer_field: Annotated[str | None, typer.Option(metavar="NAME", help="A file's field with the answer.")] = None,
     suffix: Annotated[
-        str | None, typer.Option(help="Last line of every question; Qwen's for boxed mathematics if not given.")
+        str | None, typer.Option(help="Last line of every question.", show_default="Qwen's for boxed mathematics")
     ] = None,
     n: Annotated[int | None, typer.Option("--n", help="Only the first problems, so many.")] = None,
     seeds: Annotated[str, typer.Option(metavar="0,1,2", help="Every question is asked once with each.")] = "0",
     budgets: Annotated[
-        str | None, typer.Option(metavar="16,32", help="Thinking budgets in tokens; the suite's if not given.")
+        str | None, typer.Option(metavar="16,32", help="Thinking budgets in tokens.", show_default="the suite's")
     ] = None,
     soft_from: Annotated[
         str | None, typer.Option(metavar="0.7", help="Measure each budget softly too, from this share of it on.")
@@ -155,6 +173,7 @@ def eval_command(
     top_k: TopK = None,
     threads: Threads = None,
     provider: Provider = "auto",
+    cache_dir: CacheDir = AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object instead of tables.")] = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the JSON object to a file too.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw accuracy against budget.")] = None,
@@ -162,7 +181,7 @@ def eval_command(
     """Measure accuracy against thinking budget: off, without a budget, and with each of some budgets."""
     from thinkport.deploy.evaluation.cli_eval import run_eval
     from thinkport.deploy.evaluation.outputs import Outputs
-    from thinkport.runtime.terminal.option_values import given
+    from thinkport.runtime.terminal.option_values import cache_dir_of, given
 
     run_eval(
         artifact,
@@ -180,6 +199,7 @@ def eval_command(
         sampling=given(temperature=temperature, top_p=top_p, top_k=top_k),
         threads=threads,
         provider=provider,
+        cache_dir=cache_dir_of(cache_dir),
         outputs=Outputs(as_json=as_json, out=out, plot=plot),
     )
 
@@ -201,7 +221,7 @@ def bench(
     ] = None,
     recipes: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Measure every artifact in DIR too; --plot draws speed against quality."),
+        typer.Option(metavar="DIR", help="Measure every artifact in DIR too, such as one a recipe."),
     ] = None,
     rounds: Annotated[int, typer.Option(help="How often each is measured, in a new process; the best counts.")] = 3,
     steps: Annotated[int, typer.Option(help="Tokens decoded at each context.")] = 16,
@@ -211,7 +231,11 @@ def bench(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object instead of tables.")] = False,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw how decode and prefill grow with length.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.png",
+            help="Draw how decode and prefill grow with length; with --recipes, speed against divergence.",
+        ),
     ] = None,
 ) -> None:
     """Measure speed, loading and memory, with the machine's own limit, and other engines beside it."""

@@ -5,13 +5,18 @@ from typing import Annotated
 
 import typer
 
+from thinkport.deploy.targets import TARGETS
+from thinkport.export.quantize.recipes import DEFAULT_RECIPE
+from thinkport.export.settings import MIN_AGREEMENT
+
 _PACKAGES = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "huggingface_hub", "onnxruntime", "psutil")
+_PANEL, _GRAPHS, _CERTIFICATE = "Export", "Graphs", "Certificate"
 
 
 def register(app: typer.Typer) -> None:
     """Add this part's verbs to the console command."""
-    app.command(name="export")(export_command)
-    app.command(name="recipes")(recipes_command)
+    app.command(name="export", rich_help_panel=_PANEL)(export_command)
+    app.command(name="recipes", rich_help_panel=_PANEL)(recipes_command)
 
 
 def export_command(
@@ -21,35 +26,67 @@ def export_command(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The artifact's folder.")],
     target: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Where it is to run: cpu. Everywhere if not given.")
+        str | None,
+        typer.Option(
+            metavar=",".join(TARGETS),
+            help="Write graphs for these only, with commas between.",
+            show_default="every target",
+            rich_help_panel=_GRAPHS,
+        ),
     ] = None,
-    precision: Annotated[str, typer.Option(help="int4, or fp32 to stop before quantizing.")] = "int4",
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="int4|fp32", help="Quantize, or stop before: a yardstick for the CPU.", rich_help_panel=_GRAPHS
+        ),
+    ] = "int4",
     recipe: Annotated[
-        str | None, typer.Option(metavar="NAME", help="How to quantize; `thinkport recipes` lists them.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How to quantize; `thinkport recipes` lists them.",
+            show_default=DEFAULT_RECIPE,
+            rich_help_panel=_GRAPHS,
+        ),
     ] = None,
     kv: Annotated[
         str | None,
         typer.Option(
-            metavar="TYPE",
-            help="The KV cache: int8, fp16 or fp32. Otherwise the target's best (cpu: int8), or fp32 with "
-            "--precision fp32 or --no-fuse.",
+            metavar="int8|fp16|fp32",
+            help="Numbers of the KV cache, on those targets that take them.",
+            show_default="each target's best, on the CPU int8; a yardstick's fp32",
+            rich_help_panel=_GRAPHS,
         ),
     ] = None,
-    fuse: Annotated[bool, typer.Option("--fuse/--no-fuse", help="Fuse the traced graph's operators.")] = True,
+    fuse: Annotated[
+        bool,
+        typer.Option(
+            "--fuse/--no-fuse",
+            help="Fuse the traced graph's operators, or stop before: a yardstick.",
+            rich_help_panel=_GRAPHS,
+        ),
+    ] = True,
     certificate: Annotated[
         bool,
-        typer.Option("--certificate/--no-certificate", help="Hold the artifact against its checkpoint when written."),
+        typer.Option(
+            "--certificate/--no-certificate",
+            help="Hold every graph against the checkpoint, and keep the figures in the artifact.",
+            rich_help_panel=_CERTIFICATE,
+        ),
     ] = True,
     min_agreement: Annotated[
-        float | None,
+        float,
         typer.Option(
             metavar="R",
-            help="Fail if a graph's logits correlate less with the checkpoint's, on average; 0.5 if not given.",
+            help="Fail if a graph's logits correlate less than this with the checkpoint's, on average.",
+            rich_help_panel=_CERTIFICATE,
         ),
-    ] = None,
+    ] = MIN_AGREEMENT,
     think: Annotated[
         bool | None,
-        typer.Option("--think/--no-think", help="What replies do by default; the chat template's choice if not given."),
+        typer.Option(
+            "--think/--no-think", help="What replies do by default.", show_default="as the chat template has it"
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an artifact at the output path.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table.")] = False,
@@ -59,7 +96,6 @@ def export_command(
 
     require("export", *_PACKAGES)
     from thinkport.export.cli_export import run_export
-    from thinkport.export.settings import MIN_AGREEMENT
 
     run_export(
         quiet=quiet,
@@ -71,7 +107,7 @@ def export_command(
         kv=kv,
         fuse=fuse,
         certificate=certificate,
-        min_agreement=MIN_AGREEMENT if min_agreement is None else min_agreement,
+        min_agreement=min_agreement,
         enable_thinking=think,
         force=force,
     )

@@ -1,5 +1,6 @@
 """The verbs of the runtime part. Heavy packages are imported when a verb runs, so `--help` stays quick."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,9 @@ from thinkport.runtime.thinking import Thinking
 _DEFAULTS = Thinking()
 _SAMPLING, _THINKING, _FORM, _RUNNING = "Sampling", "Thinking", "Form of the answer", "Running"
 
-Artifact = Annotated[Path, typer.Argument(help="Folder that `thinkport export` wrote.", show_default=False)]
+Artifact = Annotated[
+    Path, typer.Argument(metavar="ARTIFACT", help="Folder that `thinkport export` wrote.", show_default=False)
+]
 System = Annotated[str | None, typer.Option(help="System message.", show_default=False)]
 MaxTokens = Annotated[
     int | None, typer.Option(help="Most tokens of a reply, thought included.", show_default="the context")
@@ -73,7 +76,13 @@ Drafts = Annotated[
     ),
 ]
 Provider = Annotated[
-    str, typer.Option(help="auto, a target of the artifact, or an ONNX Runtime provider.", rich_help_panel=_RUNNING)
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="auto (the best that is right here), a target of the artifact (cpu, dml, cuda), a graph without its "
+        "suffix (dml-plain), or an ONNX Runtime provider.",
+        rich_help_panel=_RUNNING,
+    ),
 ]
 CacheDir = Annotated[
     str,
@@ -81,7 +90,8 @@ CacheDir = Annotated[
         "--cache-dir",
         metavar=f"DIR|{OFF}",
         envvar="THINKPORT_CACHE_DIR",
-        help="Where this machine keeps weights as its CPU wants them.",
+        help="Where this machine keeps what it makes of artifacts: weights as its CPU wants them, and int8 ones for "
+        "long prompts. off keeps nothing.",
         show_default="the user's cache folder",
         rich_help_panel=_RUNNING,
     ),
@@ -113,14 +123,15 @@ Tools = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add this part's verbs to the console command."""
-    app.command("generate")(generate)
-    app.command("chat")(chat)
-    app.command("cache")(cache)
+    command = partial(app.command, rich_help_panel="Run")
+    command("generate")(generate)
+    command("chat")(chat)
+    command("cache")(cache)
 
 
 def generate(
     artifact: Artifact,
-    prompt: Annotated[str, typer.Argument(help="What to say to the model.", show_default=False)],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to say to the model.", show_default=False)],
     system: System = None,
     max_tokens: MaxTokens = None,
     seed: Seed = None,
@@ -199,8 +210,8 @@ def chat(
 ) -> None:
     """Talk to a model, from a terminal or, a line a turn, from a pipe.
 
-    Enter sends, Alt-Enter begins another line. Ctrl-C ends the thought, once more the reply, once more the program.
-    /help shows the commands.
+    Enter sends, Alt-Enter begins another line, /help shows the commands.
+    Ctrl-C ends the thought, once more the reply, once more the program.
     """
     from thinkport.runtime.terminal.chat_program import run_chat
 

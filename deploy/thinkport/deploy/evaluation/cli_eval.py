@@ -44,6 +44,7 @@ def run_eval(
     sampling: Mapping[str, Any],
     threads: int | None,
     provider: str,
+    cache_dir: str | None,
     outputs: Outputs,
 ) -> None:
     """Read and check all, load, measure, and write; Ctrl-C ends it and keeps the rows that were done."""
@@ -60,7 +61,7 @@ def run_eval(
     check_seeds(chosen)
     _need_packages(asked)
     outputs.check()
-    with Model.load(artifact, provider=provider, threads=threads, prefix_cache_bytes=0) as model:
+    with Model.load(artifact, provider=provider, threads=threads, prefix_cache_bytes=0, cache_dir=cache_dir) as model:
         facts = {"artifact": str(artifact), "model": model.manifest.name, "provider": provider, "threads": threads}
         if model.manifest.thinking is None:
             ways = _off_only(ways, budgets)
