@@ -10,18 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import onnx_ir as ir
 
 from thinkport.export.calibrate import Calibration, LayerInputs, calibrate, calibrated_bytes
 from thinkport.export.certify import certify, streamed_bytes
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
-from thinkport.export.checkpoint.equalized import equalized, reader_bytes
+from thinkport.export.checkpoint.equalized import divided, equalized, reader_bytes
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
 from thinkport.export.graph_kernels import check_kernels
 from thinkport.export.graphs import MadeGraph, make_graphs
 from thinkport.export.plans import GraphPlan, fitted, plan_graphs
 from thinkport.export.preflight import check_export
 from thinkport.export.progress import Advance, Listener, Silent, Stages, peak_memory
+from thinkport.export.quantize.kv_scales import KvScales, shared
 from thinkport.export.quantize.recipes import Role, RoleRecipe
 from thinkport.export.settings import ExportSettings
 from thinkport.export.trace.names import OPSET
@@ -83,8 +85,11 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
         traced = trace(job.family, job.checkpoint.config, job.shape)
     weights = _equalized(job)
     calibration = _calibrated(job, weights)
+    scales = None
+    if calibration is not None and any(plan.kv.dtype == "int8" for plan in job.plans):
+        scales, weights = _shared_scales(job, weights, calibration)
     with stages.stage("fuse"):
-        graphs = _fused(job, traced, calibration)
+        graphs = _fused(job, traced, calibration, scales)
     sizes = job.family.expected_tensors(job.shape)
     layout = plan_blobs([graph.model.graph for graph in graphs], lambda name: sizes[name][0])
     with staged(settings.output, force=settings.force) as folder:
@@ -133,11 +138,20 @@ def _calibrated(job: _Job, weights: Checkpoint) -> Calibration | None:
         return calibrate(weights, job.family.model_type, job.shape, advance=advance)
 
 
-def _fused(job: _Job, traced: ir.Model, calibration: Calibration | None) -> list[MadeGraph]:
-    plans, scales = job.plans, None
+def _shared_scales(job: _Job, weights: Checkpoint, calibration: Calibration) -> tuple[KvScales, Checkpoint]:
+    """Scales that channels share, and weights whose keys are alike for it: what keys lose, queries gain."""
+    scales, divisors = shared(calibration.kv_scales)
+    rows_by: dict[str, np.ndarray] = {}
+    for layer, divisor in enumerate(divisors):
+        query, key = job.family.head_norms(layer)
+        rows_by |= {query: 1 / divisor, key: divisor}
+    return scales, divided(weights, rows_by)
+
+
+def _fused(job: _Job, traced: ir.Model, calibration: Calibration | None, scales: KvScales | None) -> list[MadeGraph]:
+    plans = job.plans
     if calibration is not None:
         plans = [fitted(plan, calibration.largest_activation) for plan in plans]
-        scales = calibration.kv_scales
     return make_graphs(traced, plans, job.family, job.shape, job.settings.quantization, scales)
 
 

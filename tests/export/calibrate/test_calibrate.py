@@ -73,7 +73,7 @@ def test_they_are_the_same_each_time(checkpoint: Checkpoint) -> None:
 
 def test_a_checkpoint_of_zeros_gets_scales_that_can_be_divided_by(checkpoint: Checkpoint, tmp_path: Path) -> None:
     found = scales_of(changed(checkpoint, tmp_path / "zeros", lambda _, weight: np.zeros_like(weight)))
-    for scales in (found.keys, found.values):
+    for scales in map(np.stack, (found.keys, found.values)):
         assert (np.isfinite(scales) & (scales > 0)).all()
 
 

@@ -12,7 +12,7 @@ from thinkport.export.certify.decoder import Qwen3Decoder
 from thinkport.export.certify.reference import reference_logits
 from thinkport.export.certify.streamed_weights import StreamedWeights
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
-from thinkport.export.checkpoint.equalized import EqualizedCheckpoint, equalized, reader_bytes
+from thinkport.export.checkpoint.equalized import EqualizedCheckpoint, divided, equalized, reader_bytes
 from thinkport.export.families import family_of
 
 
@@ -51,6 +51,22 @@ def test_it_computes_the_same_function(loud: Checkpoint) -> None:
     ids = np.random.default_rng().integers(0, 512, 40)
     before, after = logits(loud, ids), logits(found, ids)
     assert np.abs(before - after).max() <= 1e-4 * np.abs(before).max()
+
+
+def test_keys_that_are_divided_and_queries_that_make_up_for_it_give_the_same_function(loud: Checkpoint) -> None:
+    family = family_of(loud.config)
+    shape = family.shape(loud.config)
+    before = scaled(loud)
+    rows_by: dict[str, np.ndarray] = {}
+    for layer in range(shape.layers):
+        divisor = np.tile(np.random.default_rng().uniform(0.1, 10, shape.head_dim // 2), 2).astype(np.float32)
+        query, key = family.head_norms(layer)
+        rows_by |= {query: 1 / divisor, key: divisor}
+    found = divided(before, rows_by)
+    assert found.rows_by.keys() == before.rows_by.keys() | rows_by.keys()
+    ids = np.random.default_rng().integers(0, 512, 40)
+    expected = logits(loud, ids)
+    assert np.abs(logits(found, ids) - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
 def test_a_trained_checkpoint_whose_columns_are_alike_is_left_alone(nano_checkpoint: Path) -> None:

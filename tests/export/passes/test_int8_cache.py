@@ -20,7 +20,7 @@ def scales(layers: int = LAYERS) -> KvScales:
     _, shape = nano()
     size = (layers, shape.kv_heads, shape.head_dim)
     keys, values = np.random.default_rng().uniform(0.01, 0.1, (2, *size)).astype(np.float32)
-    return KvScales(keys=keys, values=values)
+    return KvScales(keys=list(keys), values=list(values))
 
 
 def fused() -> ir.Model:
@@ -53,6 +53,20 @@ def test_an_attention_gets_the_scales_of_its_own_layer() -> None:
         told = {name: attribute.value for name, attribute in made.attributes.items()}
         assert (told["k_quant_type"], told["v_quant_type"]) == ("PER_CHANNEL", "PER_CHANNEL")
         assert told["kv_cache_bit_width"] == 8
+
+
+def test_a_scale_that_all_channels_share_is_one_number() -> None:
+    model, apart = fused(), scales()
+    together = [np.array(0.25, np.float32), np.array(0.5, np.float32)]
+    Int8Cache(scales=KvScales(keys=together, values=apart.values)).run(model, LAYERS)
+    for layer in range(LAYERS):
+        made = node(model, f"layers.{layer}.self_attn.GroupQueryAttention")
+        told = {name: attribute.value for name, attribute in made.attributes.items()}
+        assert (told["k_quant_type"], told["v_quant_type"]) == ("PER_TENSOR", "PER_CHANNEL")
+        scale = made.inputs[12]
+        assert scale is not None
+        assert scale.const_value is not None
+        np.testing.assert_array_equal(scale.const_value.numpy(), together[layer][None])
 
 
 def test_attention_that_is_spelled_out_is_refused() -> None:

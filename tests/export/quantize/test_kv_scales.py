@@ -5,7 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from thinkport.export.quantize.kv_scales import HEADROOM, LEVELS, key_scales, value_scales
+from thinkport.export.quantize.kv_scales import (
+    ALIKE,
+    HEADROOM,
+    LEVELS,
+    MOST_DIVISOR,
+    KvScales,
+    key_scales,
+    shared,
+    value_scales,
+)
 
 Floats = NDArray[np.float32]
 
@@ -84,3 +93,37 @@ def test_the_channels_that_rotary_turns_against_each_other_have_one_step() -> No
     keys = np.random.default_rng().standard_normal((50, 2, 64)).astype(np.float32)
     first, second = np.split(key_scales(keys), 2, axis=-1)
     np.testing.assert_array_equal(first, second)
+
+
+@settings(deadline=None)
+@given(states(), st.floats(0, 7))
+def test_divided_keys_share_a_step_that_gives_them_back_at_every_position(keys: Floats, angle: float) -> None:
+    scales, divisors = shared(KvScales(keys=[key_scales(keys)], values=[value_scales(keys)]))
+    assert scales.keys[0].shape == ()
+    elsewhere = turned(keys / divisors[0], angle)
+    assert (np.abs(restored(elsewhere, scales.keys[0]) - elsewhere) <= scales.keys[0] * 0.501).all()
+
+
+@settings(deadline=None)
+@given(states())
+def test_divisors_are_the_same_for_both_of_a_pair_and_stay_in_bounds(keys: Floats) -> None:
+    _, divisors = shared(KvScales(keys=[key_scales(keys)] * 2, values=[value_scales(keys)] * 2))
+    first, second = np.split(divisors, 2, axis=-1)
+    np.testing.assert_array_equal(first, second)
+    assert ((divisors >= 1 / MOST_DIVISOR) & (divisors <= MOST_DIVISOR)).all()
+
+
+def test_a_shared_step_is_no_coarser_than_the_loudest_heads_own() -> None:
+    keys = np.random.default_rng().standard_normal((200, 2, 64)).astype(np.float32) * np.geomspace(0.3, 3, 32).repeat(2)
+    apart = key_scales(keys.astype(np.float32))
+    scales, divisors = shared(KvScales(keys=[apart], values=[apart]))
+    np.testing.assert_allclose(scales.keys[0] * divisors[0], apart.max(0), rtol=1e-5)
+
+
+def test_values_share_a_step_where_their_channels_are_alike() -> None:
+    alike = np.random.default_rng().uniform(0.1, 0.2, (2, 64)).astype(np.float32)
+    loud = alike.copy()
+    loud[1, 5] = np.median(alike) * ALIKE * 2
+    scales, _ = shared(KvScales(keys=[alike, alike], values=[alike, loud]))
+    assert scales.values[0] == alike.max()
+    np.testing.assert_array_equal(scales.values[1], loud)

@@ -78,7 +78,7 @@ def measured_scales(decoder: Decoder, layers: int, texts: list[Ids]) -> KvScales
     hidden = decoder.embed(torch.from_numpy(np.concatenate(texts)))
     for index in range(layers):
         hidden = decoder.layer(index, hidden, packed, observe)
-    return KvScales(keys=np.stack(keys), values=np.stack(values))
+    return KvScales(keys=keys, values=values)
 
 
 def _check_finite(layer: int, scales: Mapping[str, Floats]) -> None:

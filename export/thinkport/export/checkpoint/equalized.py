@@ -59,6 +59,12 @@ def equalized(
     return EqualizedCheckpoint(**plain, columns_by=columns_by, rows_by=rows_by)
 
 
+def divided(checkpoint: Checkpoint, rows_by: Mapping[str, Floats]) -> EqualizedCheckpoint:
+    """The checkpoint with rows of tensors divided, each by its own float32 (rows,), over what is scaled already."""
+    known = {one.name: getattr(checkpoint, one.name) for one in fields(checkpoint)}
+    return EqualizedCheckpoint(**{**known, "rows_by": {**known.get("rows_by", {}), **rows_by}})
+
+
 def reader_bytes(checkpoint: Checkpoint, sites: Sequence[Site]) -> int:
     """How many bytes `equalized` reports in all."""
     return sum(4 * int(np.prod(checkpoint.tensors[name].shape)) for site in sites for name in site.readers)

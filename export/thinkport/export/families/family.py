@@ -49,6 +49,9 @@ class Family(Protocol):
     def sites(self, shape: DecoderShape) -> list[Site]:
         """Channels that can be scaled where they are made and back where they are read, in any order."""
 
+    def head_norms(self, layer: int) -> tuple[str, str]:
+        """The weights (head_dim,) that norm a layer's Q and K heads before rotary."""
+
     def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
         """Sampling of the two modes: the checkpoint's own values over the family's published ones.
 

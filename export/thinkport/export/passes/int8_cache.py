@@ -8,8 +8,7 @@ Cases:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import onnx_ir as ir
 
@@ -19,19 +18,16 @@ from thinkport.export.trace.names import layer_of
 
 _PASTS, _PRESENTS = slice(3, 5), slice(1, 3)
 _K_SCALE, _V_SCALE, _INPUTS = 12, 13, 14
-_ATTRIBUTES: Mapping[str, Any] = MappingProxyType(
-    {"k_quant_type": "PER_CHANNEL", "v_quant_type": "PER_CHANNEL", "kv_cache_bit_width": 8}
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Int8Cache(GraphPass):
     """Once a layer, behind the attention pass.
 
-    Operator: com.microsoft.GroupQueryAttention, `k_scale` and `v_scale` float32 (1, kv_heads, 1, head_dim)
-    (docs/ContribOperators.md). Its codes are rounded to nearest and cut off at -128 and 127, those of the step's own
-    keys and values before it attends to them. The scales belong to this graph alone and are small (229 KB of 28 layers
-    of 8 heads of 128), so they stay in its file.
+    Operator: com.microsoft.GroupQueryAttention, `k_scale` and `v_scale` float32 (1, kv_heads, 1, head_dim) where they
+    are PER_CHANNEL, (1,) where they are PER_TENSOR (docs/ContribOperators.md). Its codes are rounded to nearest and cut
+    off at -128 and 127, those of the step's own keys and values before it attends to them. The scales belong to this
+    graph alone and are small (229 KB a channel, of 28 layers of 8 heads of 128), so they stay in its file.
     """
 
     name: ClassVar[str] = "int8_cache"
@@ -54,8 +50,9 @@ class Int8Cache(GraphPass):
         for index, name, scales in ((_K_SCALE, "k", self.scales.keys), (_V_SCALE, "v", self.scales.values)):
             scale = _initializer(graph, f"model.layers.{layer}.self_attn.{name}_scale", scales[layer])
             attention.replace_input_with(index, scale)
-        for key, setting in _ATTRIBUTES.items():
-            attention.attributes[key] = ir.convenience.convert_attribute(key, setting)
+            kind = "PER_CHANNEL" if scales[layer].ndim else "PER_TENSOR"
+            attention.attributes[f"{name}_quant_type"] = ir.AttrString(f"{name}_quant_type", kind)
+        attention.attributes["kv_cache_bit_width"] = ir.AttrInt64("kv_cache_bit_width", 8)
         return attention.name
 
 
@@ -65,7 +62,7 @@ def _has_graphs_cache(attention: ir.Node) -> bool:
 
 
 def _initializer(graph: ir.Graph, name: str, scales: Floats) -> ir.Value:
-    array = scales[None, :, None]
+    array = scales[None, :, None] if scales.ndim else scales[None]
     value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
     value.type, value.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(array.shape)
     graph.register_initializer(value)

@@ -29,7 +29,7 @@ class PrefillAttention(GraphPass):
     third as fast (measured on AVX2 with 1.32: 93 ms against 32 for 256 tokens over 1,792, 16 heads of 128).
 
     Operators: TensorScatter (opset 24) writes in place where past and present are one buffer; com.microsoft
-    FusedMatMul and RotaryEmbedding (docs/ContribOperators.md). An int8 cache's scales, one a channel, never meet the
+    FusedMatMul and RotaryEmbedding (docs/ContribOperators.md). An int8 cache's scales never meet the
     cached tokens: those of the keys are in the queries, those of the values in the result. As in GroupQueryAttention,
     the step's own keys and values are rounded before it attends to them.
     """
@@ -100,7 +100,7 @@ class PrefillAttention(GraphPass):
         split = [0, 0, -1, group, self.head_dim]
         heads = new.make("Reshape", [weighted, integers(graph, "prefill_groups", split)])
         if v_scale is not None:
-            factor = v_scale.reshape(1, self.kv_heads, 1, 1, self.head_dim)
+            factor = v_scale.reshape(1, self.kv_heads, 1, 1, self.head_dim) if v_scale.ndim > 1 else v_scale
             heads = new.make("Mul", [heads, floats(graph, f"{module}.prefill.v_scale", factor)])
         rows = new.make("Transpose", [heads], {"perm": [0, 2, 1, 3, 4]})
         result = new.make("Reshape", [rows, integers(graph, "merge_groups", [0, 0, -1])])
@@ -118,7 +118,7 @@ class PrefillAttention(GraphPass):
         group = self.heads // self.kv_heads
         channels = np.ones((self.kv_heads, 1, self.head_dim), np.float32)
         if k_scale is not None:
-            channels = k_scale.reshape(channels.shape)
+            channels = channels * (k_scale.reshape(channels.shape) if k_scale.ndim > 1 else k_scale)
         scale = np.float32(attention.attributes["scale"].as_float())
         factor = np.repeat(channels, group, axis=1).reshape(-1) * scale
         scaled = new.make("Mul", [rotated, floats(graph, f"{new.module}.q_scale", factor)])
@@ -187,6 +187,6 @@ def _has_graphs_cache(attention: ir.Node) -> bool:
 
 
 def _scales(attention: ir.Node, index: int) -> np.ndarray | None:
-    """The scales (1, kv_heads, 1, head_dim) of an int8 cache; None of a float32 one."""
+    """The scales of an int8 cache, (1, kv_heads, 1, head_dim) or (1,); None of a float32 one."""
     value = attention.inputs[index] if index < len(attention.inputs) else None
     return None if value is None or value.const_value is None else value.const_value.numpy()

@@ -1,4 +1,4 @@
-"""Scales of an int8 KV cache: one a channel, from keys and values that a model computed. Pure numpy.
+"""Scales of an int8 KV cache, from keys and values that a model computed: one a channel, or one a layer. Pure numpy.
 
 Knows arrays; must not know where keys and values come from. What rounding keys and values alone costs, as mean KL
 divergence in nats over texts that the scales did not see (4-bit weights cost 0.02 and 0.07):
@@ -11,8 +11,13 @@ divergence in nats over texts that the scales did not see (4-bit weights cost 0.
 | 1.5 times it for values, the most that the norm's weights allow for keys | 0.00043 | 0.00039 |
 
 Percentiles and ranges of least squared error are worse than the largest: a text this short shows too few loud tokens.
+
+One scale a layer saves a multiplication for every number of the cache that a step reads (measured on AVX2 with 1.32:
+12.9 to 14.8 tokens per second over 4,096 tokens). Keys lose nothing by it: their channels are made alike, which the
+norms' weights take up. Values have no norm; where their channels are nearly alike they share a scale as they are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,14 +29,35 @@ LEVELS = 127  # codes lie in -128..127, and the step is that of the positive sid
 HEADROOM = 1.5  # on the largest value seen: what clips costs more than what a coarser step does
 _QUIETEST = 1 / 16  # of the head's median range; a channel that was silent in a short text may speak in another
 _SMALLEST = 1e-12  # range of a channel of a dead head: a scale of 0 would divide by 0
+MOST_DIVISOR = 32.0  # queries are multiplied by it, and float16 graphs hold them
+ALIKE = 4.0  # times the median range, up to which the loudest channel of a layer's values sets the step of all
 
 
 @dataclass(frozen=True, kw_only=True)
 class KvScales:
-    """What one step of the cache's codes is worth; `keys` and `values` are float32 (layers, kv_heads, head_dim)."""
+    """What one step of the cache's codes is worth, by layer: float32 (kv_heads, head_dim), or () where all share it."""
 
-    keys: Floats
-    values: Floats
+    keys: Sequence[Floats]
+    values: Sequence[Floats]
+
+
+def shared(scales: KvScales) -> tuple[KvScales, Floats]:
+    """Scales that a layer's channels share, and what keys have to be divided by for it, float32 (layers, head_dim).
+
+    Divided before rotary, which turns channels i and i + head_dim / 2 into one another, so both have one divisor, as
+    `key_scales` has given them; and the same for all heads, which share their norm's weights. Values whose channels
+    differ much keep a scale each.
+    """
+    channels = np.stack([layer.max(0) for layer in scales.keys])
+    middle = np.exp(np.log(channels).mean(-1, keepdims=True, dtype=np.float64)).astype(np.float32)
+    divisors = np.clip(channels / middle, 1 / MOST_DIVISOR, MOST_DIVISOR)
+    keys = [np.asarray(one) for one in (channels / divisors).max(-1)]
+    return KvScales(keys=keys, values=[_shared_values(layer) for layer in scales.values]), divisors
+
+
+def _shared_values(scales: Floats) -> Floats:
+    largest = scales.max()
+    return np.asarray(largest) if largest <= ALIKE * np.median(scales) else scales
 
 
 def key_scales(keys: Floats) -> Floats:

@@ -45,6 +45,10 @@ class Qwen3:
         """See `sites.sites`."""
         return sites(shape)
 
+    def head_norms(self, layer: int) -> tuple[str, str]:
+        """See `Family.head_norms`."""
+        return weights.layer_name(layer, "self_attn.q_norm"), weights.layer_name(layer, "self_attn.k_norm")
+
     def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
         """See `sampling.presets`."""
         return presets(generation_config)
