@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.manifest import MANIFEST_NAME
+from thinkport.runtime.manifest import MANIFEST_NAME, read_manifest
 
 OPEN = "0" * 64  # in place of the hash while it is computed
 _FIELD = re.compile(rb'("manifest_sha256": ")([0-9a-f]{64})(")')
@@ -23,14 +23,14 @@ def check_seal(folder: Path) -> bool:
     """Hold a manifest against its own hash; False where it has none.
 
     Raises:
-        ArtifactError: it was changed after it was written.
+        ArtifactError: it was changed after it was written, or is no manifest.
     """
     path = folder / MANIFEST_NAME
     text = path.read_bytes()
     found = _FIELD.search(text)
-    if found is None:
+    if found is None and read_manifest(folder).manifest_sha256 is None:
         return False
-    if found[2] != _digest(text):
+    if found is None or found[2] != _digest(text):  # a hash that is spelled otherwise is none that was written here
         raise ArtifactError(
             f"{path} does not have the sha256 that it records of itself: it was changed or damaged; copy the artifact "
             "again or export it again"

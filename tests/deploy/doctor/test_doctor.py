@@ -69,6 +69,27 @@ def test_each_thing_that_is_wrong_with_a_machine_is_a_finding_with_what_to_do(ch
     assert all(finding.todo for finding in found.findings)
 
 
+@pytest.mark.parametrize(
+    ("changes", "severity"),
+    [
+        ({"builds": {"onnxruntime": "1.26.3"}}, Severity.WARNING),
+        ({"builds": {"onnxruntime": "1.27.0"}}, None),
+        ({"builds": {"onnxruntime-directml": "1.24.4"}}, Severity.NOTE),
+        ({"packages": {"onnxruntime-genai-directml": "0.14.1"}}, Severity.WARNING),
+        ({"packages": {"onnxruntime-genai-winml": "0.18.0"}}, Severity.NOTE),
+        ({"packages": {"onnxruntime-genai-winml": "0.17.0"}}, None),
+    ],
+)
+def test_a_version_that_is_known_to_go_wrong_is_a_finding(changes, severity) -> None:
+    assert codes(replace(FACTS, **changes)).get("known-bad") == severity
+
+
+def test_the_view_tells_what_the_check_adds_to_a_first_load() -> None:
+    attempt = Attempt(graph="cpu.onnx", provider=CPU, outcome=Outcome.CHECKED, reason="agrees", seconds=0.42)
+    text = drawn(replace(examine(None, FACTS), artifact="somewhere", trials=(Trial(attempt=attempt),)), 80)
+    assert "a first load checks it in 0.4 s" in " ".join(text.split())
+
+
 def test_clashing_builds_are_undone_by_removing_both_and_installing_one() -> None:
     (finding,) = examine(None, replace(FACTS, builds={"onnxruntime": "1", "onnxruntime-directml": "2"})).findings
     assert finding.todo == (

@@ -96,6 +96,15 @@ def test_a_manifest_edited_by_hand_is_not_what_was_written(artifact: Path) -> No
     assert "changed or damaged" in found.checks[0].detail
 
 
+@pytest.mark.parametrize("space", [b"\t", b"\n", b"\r"])
+def test_a_seal_that_is_only_spelled_otherwise_is_damage(artifact: Path, space: bytes) -> None:
+    path = artifact / MANIFEST_NAME
+    key = b'"manifest_sha256":'
+    path.write_bytes(path.read_bytes().replace(key + b" ", key + space, 1))
+    assert read_manifest(artifact).manifest_sha256 is not None
+    assert verify(artifact).exit_code == 3
+
+
 def test_a_manifest_without_a_seal_is_read_and_says_so(artifact: Path) -> None:
     path = artifact / MANIFEST_NAME
     raw = json.loads(path.read_bytes()) | {"manifest_sha256": None}

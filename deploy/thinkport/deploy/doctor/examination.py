@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkport.deploy.doctor.finding import Finding, Severity
+from thinkport.deploy.doctor.known_bad import known_bad
 from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
 from thinkport.deploy.extras import install_line
 from thinkport.deploy.targets import TARGETS
@@ -144,6 +145,7 @@ def _machine_findings(facts: MachineFacts) -> Iterator[Finding]:
             sentence=f"{clash.partition(': ')[0]}. What is imported is {facts.build or 'broken'}.",
             todo=f"{clash.partition(': ')[2]}, then install one: {install_line(_extra_of(facts.builds))}",
         )
+    yield from known_bad({**facts.packages, **({} if clash else facts.builds)})
     if facts.build is None:
         yield Finding(
             code="no-onnxruntime",

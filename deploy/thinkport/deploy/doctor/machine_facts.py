@@ -16,7 +16,8 @@ from thinkport.runtime.ort import import_onnxruntime, load_libraries
 from thinkport.runtime.ort_build import OrtBuild, build_of, installed_builds
 from thinkport.runtime.threads import physical_cores
 
-PACKAGES = ("thinkport", "numpy", "tokenizers", "llguidance", "onnxruntime-genai")
+_GENAI = tuple(f"onnxruntime-genai{kind}" for kind in ("", "-cuda", "-directml", "-winml"))
+PACKAGES = ("thinkport", "numpy", "tokenizers", "llguidance", *_GENAI)
 _CPU_WORDS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
 

@@ -71,4 +71,5 @@ def _told(trial: Trial) -> str:
     speed = f", {trial.tokens_per_second:.0f} tokens/s" if trial.tokens_per_second else ""
     where = ", ".join(f"{count} on {name.removesuffix('ExecutionProvider')}" for name, count in trial.nodes.items())
     nodes = f"; nodes: {where}" if where else ""
-    return f"{one.outcome}: {one.reason}{speed}{nodes}"
+    check = f"; a first load checks it in {one.seconds:.1f} s" if one.seconds else ""
+    return f"{one.outcome}: {one.reason}{speed}{check}{nodes}"

@@ -13,13 +13,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.errors import InputError
 
 DATA = Path(__file__).parent / "data"
-PROVIDERS = MappingProxyType(
-    {"cpu": "CPUExecutionProvider", "dml": "DmlExecutionProvider", "cuda": "CUDAExecutionProvider"}
-)
-PACKAGES = MappingProxyType({"cpu": "onnxruntime", "dml": "onnxruntime-directml", "cuda": "onnxruntime-gpu"})
+PROVIDERS = MappingProxyType({name: entry.providers[0] for name, entry in TARGETS.items()})
+PACKAGES = MappingProxyType({name: entry.packages[0] for name, entry in TARGETS.items()})
 CPU = "cpu"  # where a node goes that its provider has no kernel for
 
 

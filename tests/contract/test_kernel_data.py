@@ -1,0 +1,24 @@
+"""The kernel lists are of the providers, packages and versions that the table of targets names."""
+
+import pytest
+
+from thinkport.deploy.kernels.kernel_list import kernel_list, versions
+from thinkport.deploy.targets import TARGETS, Target
+
+ENTRIES = pytest.mark.parametrize("entry", TARGETS.values(), ids=TARGETS)
+
+
+@ENTRIES
+def test_every_list_of_a_target_is_of_its_provider_and_of_a_package_that_brings_it(entry: Target) -> None:
+    lists = [kernel_list(entry.name, version) for version in versions(entry.name)]
+    assert lists
+    assert {one.provider for one in lists} == {entry.providers[0]}
+    assert {one.package for one in lists} <= set(entry.packages)
+    assert all(one.source for one in lists)
+
+
+@ENTRIES
+def test_every_floor_of_a_target_has_the_list_of_that_version(entry: Target) -> None:
+    floors = {form.onnxruntime_floor for form in entry.kv}
+    floors |= {entry.prefill.onnxruntime_floor} if entry.prefill else set()
+    assert floors <= {version.rpartition(".")[0] for version in versions(entry.name)}
