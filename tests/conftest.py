@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    import onnx_ir as ir
+
+    from thinkport.export.families import DecoderShape, Family
 
 ROOT = Path(__file__).resolve().parents[1]
 NANO = ROOT / "artifacts" / "checkpoints" / "nano-qwen3"
@@ -51,7 +56,29 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def one_trace() -> Iterator[None]:
+    """Traces a model once a run, however often it is exported: by far the longest stage of a small one's export.
+
+    Exports work on copies of the trace; that a model's traces are alike is a test of its own.
+    """
+    from thinkport.export import exporter
+    from thinkport.export.trace.trace import trace
+
+    known: dict[str, ir.Model] = {}
+
+    def remembered(family: Family, config: Mapping[str, Any], shape: DecoderShape) -> ir.Model:
+        key = json.dumps(dict(config), sort_keys=True)
+        if key not in known:
+            known[key] = trace(family, config, shape)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporter, "trace", remembered)
+        yield
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory, one_trace: None) -> Callable[..., Path]:
     """Exports a checkpoint with the given settings, each combination once a run."""
     from thinkport.export.exporter import export
     from thinkport.export.settings import ExportSettings

@@ -19,8 +19,9 @@ def planned(**options: Any) -> dict[str, str]:
 
 def test_an_older_onnx_runtime_gets_a_graph_whose_cache_it_takes() -> None:
     plans = plan_graphs(ExportSettings(checkpoint="x", output=Path("y"), targets=("cpu",)))
-    best, fallback = plans
+    best, prefill, fallback = plans
     assert (best.file, best.kv.dtype) == ("cpu.onnx", "int8")
+    assert (prefill.file, prefill.accelerates, prefill.kv) == ("cpu-prefill.onnx", best.file, best.kv)
     assert (fallback.file, fallback.kv.dtype) == ("cpu-float32-kv.onnx", "float32")
     assert fallback.kv.onnxruntime_floor < best.kv.onnxruntime_floor
 
@@ -43,6 +44,7 @@ def test_a_target_named_twice_gets_its_graphs_once() -> None:
 def test_by_default_every_target_gets_the_graphs_that_it_needs() -> None:
     assert planned() == {
         "cpu.onnx": "int8",
+        "cpu-prefill.onnx": "int8",
         "cpu-float32-kv.onnx": "float32",
         "dml.onnx": "float16",
         "dml-plain.onnx": "float16",
@@ -53,6 +55,7 @@ def test_by_default_every_target_gets_the_graphs_that_it_needs() -> None:
 def test_a_cache_goes_to_the_targets_that_take_it_and_others_keep_their_own() -> None:
     assert planned(kv="fp16", targets=("cpu", "dml")) == {
         "cpu.onnx": "int8",
+        "cpu-prefill.onnx": "int8",
         "cpu-float32-kv.onnx": "float32",
         "dml.onnx": "float16",
         "dml-plain.onnx": "float16",

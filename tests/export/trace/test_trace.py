@@ -1,12 +1,14 @@
 """Tracing: names, dynamic dimensions, and no weight touched."""
 
+import json
 from collections import Counter
 
 import onnx_ir as ir
-from tests.export.trace.traced import nano, traced
+from tests.export.trace.traced import NANO, nano, traced
 
 from thinkport.export.trace import names
 from thinkport.export.trace.names import OPSET
+from thinkport.export.trace.trace import trace
 
 
 def dims(value: ir.Value) -> list[str]:
@@ -73,3 +75,12 @@ def test_nodes_are_named_by_layer_module_and_operator() -> None:
         if value is not None and value.is_initializer()
     }
     assert reads == {None, 2}  # constants, and its own weights
+
+
+def test_a_model_is_traced_the_same_each_time() -> None:
+    family, shape = nano()
+    config = json.loads((NANO / "config.json").read_text(encoding="utf-8"))
+    first, second = (
+        ir.to_proto(model).SerializeToString(deterministic=True) for model in (traced(), trace(family, config, shape))
+    )
+    assert first == second
