@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 
 from thinkport.export.errors import RecipeError
 from thinkport.export.quantize import Rounded, quantize_rows
-from thinkport.export.quantize.compensate import believed_share, compensation, quantize_compensated
+from thinkport.export.quantize.compensate import (
+    MOST_COLUMNS,
+    believed_share,
+    block_width,
+    compensation,
+    quantize_compensated,
+)
 
 Floats = NDArray[np.float32]
 LENGTHS = (40, 24, 64)
@@ -58,7 +64,7 @@ def test_outputs_over_correlated_inputs_lose_far_less_than_by_plain_rounding(see
 def test_without_correlations_it_is_plain_rounding() -> None:
     weights = noise(3, 9, 128)
     plain = quantize_rows(weights, bits=4, group_size=32, search=True)
-    same = quantize_compensated(weights, np.eye(128, dtype=np.float32), bits=4, group_size=32, search=True)
+    same = quantize_compensated(weights, np.eye(128, dtype=np.float32)[None], bits=4, group_size=32, search=True)
     np.testing.assert_allclose(same.scales, plain.scales, rtol=1e-6)
     assert (same.codes != plain.codes).mean() < 0.01  # a weight between two codes may go either way
 
@@ -74,7 +80,7 @@ def test_rows_do_not_depend_on_one_another() -> None:
 
 def test_the_factor_is_that_of_damped_moments() -> None:
     inputs = correlated(5, k=32)
-    factor = compensation(inputs, LENGTHS).astype(np.float64)
+    (factor,) = compensation(inputs, LENGTHS).astype(np.float64)
     np.testing.assert_array_equal(factor, np.triu(factor))
     np.testing.assert_allclose(factor.diagonal(), 1)
     moments = inputs.T.astype(np.float64) @ inputs / len(inputs)
@@ -97,11 +103,25 @@ def test_one_text_alone_can_not_be_believed() -> None:
 
 def test_a_layer_that_gets_zeros_rounds_plainly() -> None:
     factor = compensation(np.zeros((sum(LENGTHS), 64), np.float32), LENGTHS)
-    np.testing.assert_array_equal(factor, np.eye(64))
+    np.testing.assert_array_equal(factor, np.eye(64)[None])
+
+
+@pytest.mark.parametrize(("k", "width"), [(96, 96), (3072, 3072), (9728, 2432), (12288, 4096), (25600, 3200)])
+def test_very_many_columns_are_split_into_blocks_of_whole_groups(k: int, width: int) -> None:
+    assert block_width(k) == width <= MOST_COLUMNS
+
+
+def test_blocks_of_columns_are_rounded_as_if_alone() -> None:
+    weights, factors = noise(8, 6, 256), np.concatenate([compensation(correlated(seed), LENGTHS) for seed in (8, 9)])
+    whole = quantize_compensated(weights, factors, bits=4, group_size=64, search=True)
+    for block, columns in enumerate((slice(0, 128), slice(128, 256))):
+        part = np.ascontiguousarray(weights[:, columns])
+        alone = quantize_compensated(part, factors[block : block + 1], bits=4, group_size=64, search=True)
+        np.testing.assert_array_equal(whole.codes[:, columns], alone.codes)
 
 
 def test_a_group_size_that_does_not_divide_the_row_is_refused() -> None:
     with pytest.raises(RecipeError, match="use group size 32"):
         quantize_compensated(
-            np.zeros((1, 96), np.float32), np.eye(96, dtype=np.float32), bits=4, group_size=64, search=True
+            np.zeros((1, 96), np.float32), np.eye(96, dtype=np.float32)[None], bits=4, group_size=64, search=True
         )

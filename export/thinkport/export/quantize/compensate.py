@@ -24,20 +24,38 @@ from thinkport.export.quantize.rounding import Rounded, check_groups, quantize_r
 Floats = NDArray[np.float32]
 
 BLOCK = 32  # columns whose errors reach one another a column at a time, and all later ones in one product
+MOST_COLUMNS = 4096
+_LARGEST_GROUP = 128
 DAMPING = 0.1  # of the mean second moment: texts as short as these need more than the usual 0.01
 
 
 def compensation(inputs: Floats, lengths: Sequence[int]) -> Floats:
-    """The share of an earlier column's error that a later one makes up for: float32 (k, k), unit upper triangular.
+    """The share of an earlier column's error that a later one makes up for: float32 (blocks, width, width).
+
+    Each block of columns is unit upper triangular. There is one but for more than `MOST_COLUMNS`, whose moments would
+    take gigabytes and minutes: columns of different blocks make up for nothing.
 
     Args:
         inputs: float32 (tokens, k), texts one after another.
         lengths: tokens of each text.
     """
+    share = np.float32(believed_share(inputs, lengths))
+    width = block_width(inputs.shape[1])
+    blocks = range(0, inputs.shape[1], width)
+    return np.stack([_factor(inputs[:, start : start + width], share) for start in blocks])
+
+
+def block_width(k: int) -> int:
+    """The most columns, at most `MOST_COLUMNS`, that divide k into blocks of whole groups; k itself where none do."""
+    widths = (k // blocks for blocks in range(1, k // _LARGEST_GROUP + 1) if k % (blocks * _LARGEST_GROUP) == 0)
+    return next((width for width in widths if width <= MOST_COLUMNS), k)
+
+
+def _factor(inputs: Floats, share: np.float32) -> Floats:
     moments = inputs.T @ inputs
     moments /= np.float32(len(inputs))
     diagonal = moments.diagonal().copy()
-    moments *= np.float32(believed_share(inputs, lengths))
+    moments *= share
     damping = DAMPING * diagonal.mean() or 1.0  # a layer that is dead over all texts rounds plainly
     np.fill_diagonal(moments, diagonal + damping)
     lower = torch.linalg.cholesky(torch.from_numpy(moments[::-1, ::-1].copy()))
@@ -83,13 +101,15 @@ def quantize_compensated(weights: Floats, factor: Floats, *, bits: int, group_si
     columns = np.ascontiguousarray(weights.T)
     errors, codes = np.empty((k, n), np.float32), np.empty((k, n), np.uint8)
     scales = np.empty((n, k // group_size), np.float32)
+    width = factor.shape[-1]
     for start in range(0, k, group_size):
-        group = slice(start, start + group_size)
-        target = columns[group] + factor[:start, group].T @ errors[:start]
+        group, (block, first) = slice(start, start + group_size), divmod(start, width)
+        own = slice(first, first + group_size)
+        target = columns[group] + factor[block, :first, own].T @ errors[start - first : start]
         rows = np.ascontiguousarray(target.T)
         found = quantize_rows(rows, bits=bits, group_size=group_size, search=search).scales
         scales[:, start // group_size] = found[:, 0]
-        _round_group(columns[group], target, found[:, 0], factor[group, group], errors[group], codes[group], bits)
+        _round_group(columns[group], target, found[:, 0], factor[block, own, own], errors[group], codes[group], bits)
     error, total = (float(np.vdot(part, part)) for part in (errors, columns))
     return Rounded(np.ascontiguousarray(codes.T), scales, error, total)
 

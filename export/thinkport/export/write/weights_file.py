@@ -4,8 +4,8 @@ Knows the plan, the checkpoint and the recipe. Must not know a graph.
 """
 
 import hashlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
@@ -56,8 +56,13 @@ class WeightsFile:
         """
         digest = hashlib.sha256()
         blobs = list(self.layout.blobs)
-        with self.path.open("wb") as file, ThreadPoolExecutor(self.workers) as pool:
+        with (
+            self.path.open("wb") as file,
+            ThreadPoolExecutor(self.workers) as pool,
+            ThreadPoolExecutor(1) as ahead,
+        ):
             output = _Output(file, digest.update, self.advance)
+            compensations = self._compensations(blobs, ahead)
             while blobs:
                 blob = blobs.pop(0)
                 output.pad_to(blob.offset)
@@ -68,7 +73,7 @@ class WeightsFile:
                 else:
                     scales = list(takewhile(partial(_is_scale_of, blob), blobs))
                     del blobs[: len(scales)]
-                    self._quantize(blob, scales, output, pool)
+                    self._quantize(blob, scales, output, pool, next(compensations))
         return FileRecord(bytes=output.position, sha256=digest.hexdigest())
 
     def _copy(self, blob: Blob, output: "_Output") -> None:
@@ -77,7 +82,14 @@ class WeightsFile:
             for _, block in self.checkpoint.blocks(name, _BLOCK_BYTES):
                 output.put(block.astype(blob.dtype.numpy(), copy=False))
 
-    def _quantize(self, codes: Blob, scales: list[Blob], output: "_Output", pool: ThreadPoolExecutor) -> None:
+    def _quantize(
+        self,
+        codes: Blob,
+        scales: list[Blob],
+        output: "_Output",
+        pool: ThreadPoolExecutor,
+        factor: np.ndarray | None,
+    ) -> None:
         """Codes as they come; their scales, a few per cent of them, are kept until the codes are written."""
         source = codes.source
         assert source is not None
@@ -100,13 +112,25 @@ class WeightsFile:
             sink,
             pool=pool,
             workers=self.workers,
-            factor=self._compensation(source),
+            factor=factor,
         )
         self.errors[source.role] = self.errors.get(source.role, RoundingError()) + error
         for blob in scales:
             output.pad_to(blob.offset)
             for part in kept:
                 output.put(part.astype(blob.dtype.numpy(), copy=False))
+
+    def _compensations(self, blobs: Sequence[Blob], ahead: ThreadPoolExecutor) -> Iterator[np.ndarray | None]:
+        """The compensation of each quantized matrix, in order, found while the matrix before it is rounded."""
+        sources = [blob.source for blob in blobs if blob.source is not None and blob.source.part == "codes"]
+        pending: Future[np.ndarray | None] | None = None
+        for source in sources:
+            found = pending
+            pending = ahead.submit(self._compensation, source)
+            if found is not None:
+                yield found.result()
+        if pending is not None:
+            yield pending.result()
 
     def _compensation(self, source: Source) -> np.ndarray | None:
         if self.inputs is None or source.role not in ("attention", "mlp"):
