@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import onnx_ir as ir
 
 from thinkport.export.calibrate import Calibration, LayerInputs, calibrate, calibrated_bytes
 from thinkport.export.certify import certify, streamed_bytes
@@ -85,11 +84,13 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
         traced = trace(job.family, job.checkpoint.config, job.shape)
     weights = _equalized(job)
     calibration = _calibrated(job, weights)
-    scales = None
-    if calibration is not None and any(plan.kv.dtype == "int8" for plan in job.plans):
-        scales, weights = _shared_scales(job, weights, calibration)
+    plans, scales = job.plans, None
+    if calibration is not None:
+        plans = [fitted(plan, calibration.largest_activation) for plan in plans]
+        if any(plan.kv.dtype == "int8" for plan in plans):
+            scales, weights = _shared_scales(job, weights, calibration)
     with stages.stage("fuse"):
-        graphs = _fused(job, traced, calibration, scales)
+        graphs = make_graphs(traced, plans, job.family, job.shape, settings.quantization, scales)
     sizes = job.family.expected_tensors(job.shape)
     layout = plan_blobs([graph.model.graph for graph in graphs], lambda name: sizes[name][0])
     with staged(settings.output, force=settings.force) as folder:
@@ -146,13 +147,6 @@ def _shared_scales(job: _Job, weights: Checkpoint, calibration: Calibration) -> 
         query, key = job.family.head_norms(layer)
         rows_by |= {query: 1 / divisor, key: divisor}
     return scales, divided(weights, rows_by)
-
-
-def _fused(job: _Job, traced: ir.Model, calibration: Calibration | None, scales: KvScales | None) -> list[MadeGraph]:
-    plans = job.plans
-    if calibration is not None:
-        plans = [fitted(plan, calibration.largest_activation) for plan in plans]
-    return make_graphs(traced, plans, job.family, job.shape, job.settings.quantization, scales)
 
 
 def _fetching(listener: Listener) -> Callable[[Progress], None]:

@@ -12,14 +12,28 @@ from transformers import DynamicCache
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.export.parity.reference import Reference
+
 
 class RoundedCache(DynamicCache):  # type: ignore[misc]  # transformers hides its type
-    """Holds only what the artifact's int8 cache could, by the scales in its graph."""
+    """Holds only what the artifact's int8 cache could, by the scales in its graph.
 
-    def __init__(self, artifact: Path) -> None:
+    The graph's keys are those of `reference` divided by a number a channel, which its norm's weights tell.
+    """
+
+    def __init__(self, artifact: Path, reference: Reference) -> None:
         super().__init__()
         tensors = onnx.load(artifact / "cpu.onnx", load_external_data=False).graph.initializer
-        self.scales = {t.name: torch.from_numpy(to_array(t).copy()) for t in tensors if t.name.endswith("_scale")}
+        read = {
+            t.name: torch.from_numpy(to_array(t).copy())
+            for t in tensors
+            if t.name.endswith(("_scale", "k_norm.weight"))
+        }
+        self.scales = {name: value for name, value in read.items() if name.endswith("_scale")}
+        for layer, block in enumerate(reference.model.model.layers):
+            stem = f"model.layers.{layer}.self_attn"
+            divisors = block.self_attn.k_norm.weight.detach() / read[f"{stem}.k_norm.weight"]
+            self.scales[f"{stem}.k_scale"] = self.scales[f"{stem}.k_scale"] * divisors
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *rest: Any, **more: Any):
         key, value = self.rounded(key_states, layer_idx, "k"), self.rounded(value_states, layer_idx, "v")

@@ -69,7 +69,7 @@ def test_the_default_artifact_costs_no_more_than_twice_what_it_rounds(
     ids = fresh_ids(reference.vocabulary, 1, 80)
     exact = reference.logits(ids)
     with Int8Activations(reference, 64) as rounded:
-        model = relative(rounded.logits(ids, cache=RoundedCache(artifact)), exact)
+        model = relative(rounded.logits(ids, cache=RoundedCache(artifact, rounded)), exact)
     assert relative(in_pieces(artifact, ids), exact) <= 2 * model
 
 

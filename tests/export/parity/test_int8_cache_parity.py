@@ -60,7 +60,7 @@ def test_an_int8_cache_costs_what_rounding_keys_and_values_costs_and_nothing_mor
     ids = fresh_ids(reference.vocabulary, 1, cuts[-1][1])
     driver = Driver(int8)
     found = np.concatenate([driver.step(ids[:, start:stop]) for start, stop in cuts], axis=1)
-    hold(found, reference.logits(ids, cache=RoundedCache(int8)), reference.logits(ids))
+    hold(found, reference.logits(ids, cache=RoundedCache(int8, reference)), reference.logits(ids))
 
 
 def test_rows_of_unequal_length_share_an_int8_cache_as_if_alone(int8: Path, reference: Reference) -> None:
@@ -76,7 +76,7 @@ def test_rows_of_unequal_length_share_an_int8_cache_as_if_alone(int8: Path, refe
             rows[row].append(logits[row, 0])
     for row, length in enumerate(lengths):
         alone, kept = ids[row : row + 1, : length + 8], slice(length - 1, None)
-        rounded = reference.logits(alone, cache=RoundedCache(int8))[0, kept]
+        rounded = reference.logits(alone, cache=RoundedCache(int8, reference))[0, kept]
         hold(np.stack(rows[row]), rounded, reference.logits(alone)[0, kept])
 
 
@@ -86,7 +86,7 @@ def test_4096_tokens_of_context_in_an_int8_cache(int8: Path, reference: Referenc
     for start in range(0, 4080, 255):
         driver.step(ids[:, start : start + 255])
     found = np.concatenate([driver.step(ids[:, 4080:4095]), driver.step(ids[:, 4095:])], axis=1)
-    rounded = reference.logits(ids, keep=16, cache=RoundedCache(int8))
+    rounded = reference.logits(ids, keep=16, cache=RoundedCache(int8, reference))
     hold(found, rounded, reference.logits(ids, keep=16))
 
 
@@ -97,5 +97,5 @@ def test_a_past_that_is_cut_back_is_overwritten(int8: Path, reference: Reference
     driver.lengths[:] = 24
     found = driver.step(other[:, 24:])
     both = np.concatenate([ids[:, :24], other[:, 24:]], axis=1)
-    rounded = reference.logits(both, cache=RoundedCache(int8))[:, 24:]
+    rounded = reference.logits(both, cache=RoundedCache(int8, reference))[:, 24:]
     hold(found, rounded, reference.logits(both)[:, 24:])

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from thinkport.export.quantize.rounding import Rounded, check_groups, quantize_rows
@@ -52,6 +51,8 @@ def block_width(k: int) -> int:
 
 
 def _factor(inputs: Floats, share: np.float32) -> Floats:
+    import torch  # here alone: help and recipes need none
+
     moments = inputs.T @ inputs
     moments /= np.float32(len(inputs))
     diagonal = moments.diagonal().copy()

@@ -62,7 +62,7 @@ class WeightsFile:
             ThreadPoolExecutor(1) as ahead,
         ):
             output = _Output(file, digest.update, self.advance)
-            compensations = self._compensations(blobs, ahead)
+            compensations = self._compensations(self.layout.blobs, ahead)
             while blobs:
                 blob = blobs.pop(0)
                 output.pad_to(blob.offset)
