@@ -56,7 +56,12 @@ class WeightsFile:
         """
         digest = hashlib.sha256()
         blobs = list(self.layout.blobs)
+        from threadpoolctl import threadpool_limits
+
         with (
+            threadpool_limits(
+                1, "blas"
+            ),  # workers are the threads: with BLAS's own beside them it takes a third longer
             self.path.open("wb") as file,
             ThreadPoolExecutor(self.workers) as pool,
             ThreadPoolExecutor(1) as ahead,
