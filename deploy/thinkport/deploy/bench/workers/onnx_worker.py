@@ -74,10 +74,10 @@ class Decoder:
 
 
 def private_bytes() -> "int | None":
-    """Memory that is this process's alone; None where the system does not tell."""
+    """Memory that is this process's alone and in no file; None where the system does not tell."""
     try:
         with open("/proc/self/smaps_rollup", encoding="ascii") as file:  # noqa: PTH123 - one way for all workers
-            return 1024 * sum(int(line.split()[1]) for line in file if line.startswith("Private_"))
+            return 1024 * sum(int(line.split()[1]) for line in file if line.startswith("Private_Dirty"))
     except OSError:
         return None
 
