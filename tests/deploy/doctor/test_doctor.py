@@ -12,6 +12,7 @@ from rich.console import Console
 from thinkport.deploy.doctor import Examination, Severity, Trial, examine
 from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
 from thinkport.deploy.doctor.view import show
+from thinkport.deploy.hardware import Hardware
 from thinkport.runtime.devices import Device
 from thinkport.runtime.main import main
 from thinkport.runtime.ort_build import OrtBuild
@@ -19,6 +20,7 @@ from thinkport.runtime.provider_report import Attempt, Outcome
 from thinkport.runtime.verdicts import Verdicts
 
 CPU = "CPUExecutionProvider"
+HARDWARE = Hardware(processor="A CPU", cores=4, features=("avx2",), memory=16 << 30, memory_free=8 << 30)
 FACTS = MachineFacts(
     python="CPython 3.13.1 at python",
     platform="Windows-11",
@@ -28,11 +30,7 @@ FACTS = MachineFacts(
     builds={"onnxruntime": "1.32.0"},
     missing="",
     devices=(),
-    cores=4,
-    cpu="A CPU",
-    cpu_features=("avx2",),
-    memory=16 << 30,
-    memory_free=8 << 30,
+    hardware=HARDWARE,
 )
 
 
@@ -59,7 +57,7 @@ def test_a_machine_in_order_has_no_finding_and_ends_in_0() -> None:
         ({"build": None, "import_error": "none is installed"}, "no-onnxruntime", "error", 2),
         ({"missing": "Failed to load libcublas.so.13"}, "missing-libraries", "warning", 1),
         ({"devices": (Device(name="GPU", driver="1"),)}, "unused-device", "note", 0),
-        ({"memory_free": 100 << 20}, "little-memory", "warning", 1),
+        ({"hardware": replace(HARDWARE, memory_free=100 << 20)}, "little-memory", "warning", 1),
     ],
 )
 def test_each_thing_that_is_wrong_with_a_machine_is_a_finding_with_what_to_do(changes, code, severity, ends) -> None:

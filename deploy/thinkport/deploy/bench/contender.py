@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from time import time
 from typing import Any, Self
 
 from thinkport.deploy.bench import workers
@@ -111,7 +110,7 @@ class Contender:
         model, asked = str(self.path), plan.for_worker()
         if self.kind is Kind.ARTIFACT:
             module = f"{workers.__name__}.artifact_worker"
-            return [self.program, "-m", module, model, asked, str(time())]
+            return [self.program, "-m", module, model, asked]
         if self.kind is Kind.LLAMA:
             return [sys.executable, str(_WORKERS / "llama_worker.py"), model, asked, self.program]
         worker = "onnx_worker.py" if self.kind is Kind.ONNX else "openvino_worker.py"

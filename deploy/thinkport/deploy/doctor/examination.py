@@ -168,11 +168,12 @@ def _machine_findings(facts: MachineFacts) -> Iterator[Finding]:
             sentence=f"{', '.join(map(str, facts.devices))} is there, and {facts.build} uses the CPU only",
             todo="see the extras dml and cuda: uninstall this build first",
         )
-    if facts.memory_free is not None and facts.memory_free < 1 << 30:
+    free = facts.hardware.memory_free
+    if free is not None and free < 1 << 30:
         yield Finding(
             code="little-memory",
             severity=Severity.WARNING,
-            sentence=f"{facts.memory_free / 2**30:.1f} GiB of memory are free",
+            sentence=f"{free / 2**30:.1f} GiB of memory are free",
             todo="close other programs, or use a smaller model",
         )
 

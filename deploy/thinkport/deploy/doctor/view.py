@@ -45,8 +45,9 @@ def _grid(rows: list[tuple[str, str]]) -> Table:
 
 
 def _facts(facts: MachineFacts) -> Table:
-    free = f", {size(facts.memory_free)} free" if facts.memory_free is not None else ""
-    features = f": {', '.join(facts.cpu_features)}" if facts.cpu_features else ""
+    own = facts.hardware
+    free = f", {size(own.memory_free)} free" if own.memory_free is not None else ""
+    features = f": {', '.join(own.features)}" if own.features else ""
     providers = f" with {', '.join(facts.build.providers)}" if facts.build else ""
     return _grid(
         [
@@ -56,8 +57,8 @@ def _facts(facts: MachineFacts) -> Table:
             ("ONNX Runtime", f"{facts.build or 'none'}{providers}"),
             ("installed", ", ".join(f"{name} {version}" for name, version in facts.builds.items()) or "none"),
             ("devices", ", ".join(map(str, facts.devices)) or "no graphics device known"),
-            ("CPU", f"{facts.cpu}, {facts.cores or '?'} cores{features}"),
-            ("memory", f"{size(facts.memory)}{free}" if facts.memory else "unknown"),
+            ("CPU", f"{own.processor}, {own.cores} cores{features}"),
+            ("memory", f"{size(own.memory)}{free}" if own.memory else "unknown"),
         ]
     )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from thinkport.export.calibrate import LayerInputs
 from thinkport.export.checkpoint import Checkpoint
@@ -56,12 +57,8 @@ class WeightsFile:
         """
         digest = hashlib.sha256()
         blobs = list(self.layout.blobs)
-        from threadpoolctl import threadpool_limits
-
         with (
-            threadpool_limits(
-                1, "blas"
-            ),  # workers are the threads: with BLAS's own beside them it takes a third longer
+            threadpool_limits(1, "blas"),  # beside the workers, BLAS's own threads cost a third of the time more
             self.path.open("wb") as file,
             ThreadPoolExecutor(self.workers) as pool,
             ThreadPoolExecutor(1) as ahead,

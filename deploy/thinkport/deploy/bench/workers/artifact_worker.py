@@ -5,20 +5,22 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from time import perf_counter, time
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from thinkport.deploy.bench.workers.onnx_worker import private_bytes
+from thinkport.deploy.cold_start import cold_start
+from thinkport.deploy.engine_overhead import measure_overhead
+from thinkport.deploy.process_memory import process_memory
 from thinkport.runtime.kv_snapshot import KvSnapshot
+from thinkport.runtime.machine_cache import user_cache_folder
 from thinkport.runtime.manifest import Graph, ModelShape
 from thinkport.runtime.model import Model
 from thinkport.runtime.session import Lane
 
-_PROMPT, _TOKENS, _TURNS = "What is 86*57?", 48, 3
+_PROMPT = "What is 86*57?"
 _WARM = 3  # steps before time is taken
-_FEWEST = 8  # a shorter reply says nothing about speed
 
 
 def noise(model: ModelShape, graph: Graph, tokens: int) -> KvSnapshot:
@@ -70,41 +72,25 @@ class Measured:
     def decode(self, context: int, steps: int) -> tuple[float, int | None]:
         """Tokens per second of bare steps over a cache of `context` tokens, and the private bytes meanwhile."""
         lane = self.lane(context)
-        return 1 / median(step_seconds(lane, steps, self.shape.vocab_size)), private_bytes()
-
-    def engine_share(self) -> float | None:
-        """The speed of `model.stream` as a share of bare steps over the same contexts; None where replies are short.
-
-        Both take turns and the best of each counts.
-        """
-        streamed, bare = [], []
-        thinks = self.model.manifest.thinking is not None
-        for seed in range(_TURNS):
-            end = self.model.generate(_PROMPT, thinking=thinks, max_tokens=_TOKENS, seed=seed)
-            tokens = end.thinking.tokens + end.answering.tokens
-            if tokens < _FEWEST:
-                return None
-            streamed.append(tokens / (end.thinking.seconds + end.answering.seconds))
-            lane = self.lane(end.prompt_tokens)
-            bare.append(tokens / sum(step_seconds(lane, tokens, self.shape.vocab_size)))
-        return max(streamed) / max(bare)
+        speed = 1 / median(step_seconds(lane, steps, self.shape.vocab_size))
+        memory = process_memory()
+        return speed, memory.private if memory else None
 
 
 def main() -> None:
     """Measure and write."""
-    folder, plan, launched = Path(sys.argv[1]), json.loads(sys.argv[2]), float(sys.argv[3])
-    start = perf_counter()
+    folder, plan = Path(sys.argv[1]), json.loads(sys.argv[2])
+    start = cold_start(folder, cache_dir=user_cache_folder(), threads=plan["threads"])
+    facts: dict[str, Any] = {"load_s": start.load_seconds, "first_token_s": start.first_token}
+    facts["private_bytes"] = start.memory_first_token.private if start.memory_first_token else None
     with Model.load(folder, threads=plan["threads"]) as model:
-        facts: dict[str, Any] = {"load_s": perf_counter() - start}
         measured = Measured(model)
-        model.engine().logits(np.zeros((1, 1), np.int64))
-        facts |= {"first_token_s": time() - launched, "private_bytes": private_bytes()}
         facts["engine"] = f"onnxruntime {getattr(model.session, 'ort').__version__}"  # noqa: B009 - as above
         decoded = {context: measured.decode(context, plan["steps"]) for context in sorted(plan["contexts"])}
         facts["decode"] = {context: speed for context, (speed, _) in decoded.items()}
         facts["context_bytes"] = {context: memory for context, (_, memory) in decoded.items() if memory}
         facts["prefill"] = {length: measured.prefill(length) for length in plan["prefills"]}
-        facts["engine_share"] = measured.engine_share() if plan["overhead"] else None
+        facts["engine_share"] = measure_overhead(model, _PROMPT).share if plan["overhead"] else None
     sys.stdout.write(json.dumps(facts) + "\n")
 
 
