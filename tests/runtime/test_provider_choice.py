@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from thinkport.runtime.certificate import Certificate
 from thinkport.runtime.devices import Device, graphics_devices
 from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
 from thinkport.runtime.goldens import FORMAT
-from thinkport.runtime.manifest import Certificate, Graph, Manifest
+from thinkport.runtime.manifest import Graph, Manifest
 from thinkport.runtime.ort_build import OrtBuild, clash_of
 from thinkport.runtime.provider_choice import Machine, ProviderChoice
 from thinkport.runtime.provider_report import Outcome, ProviderReport

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from thinkport.deploy.contents import Contents, PassDelta, folded
-from thinkport.runtime.manifest import Certificate, Graph, Perplexity
+from thinkport.runtime.certificate import Certificate, Perplexity
+from thinkport.runtime.manifest import Graph
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 

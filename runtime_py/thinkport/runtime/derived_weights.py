@@ -11,8 +11,8 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from thinkport.runtime.derivation import Derivation, Int8Weight, WeightCopy
 from thinkport.runtime.int8_weights import int8_weight
-from thinkport.runtime.manifest import Derivation, Int8Weight, WeightCopy
 
 
 def write_derived(derivation: Derivation, artifact: Path, folder: Path, threads: int) -> None:

@@ -10,8 +10,8 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from thinkport.runtime.certificate import Figure, GoldenScore
 from thinkport.runtime.goldens import Golden
-from thinkport.runtime.manifest import Figure, GoldenScore
 from thinkport.runtime.session import Ids, LaneSource, Logits
 
 CHUNK = 16  # tokens a step, so that a short prompt too is prefilled over a past

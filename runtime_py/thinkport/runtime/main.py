@@ -24,7 +24,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(root)  # with a callback, even a single verb stays a sub-command
-    for entry in sorted(entry_points(group="thinkport.commands"), key=lambda e: e.name, reverse=True):  # ours first
+    for entry in sorted(entry_points(group="thinkport.commands"), key=lambda e: (e.name != "runtime", e.name)):
         entry.load()(app)
     return app
 

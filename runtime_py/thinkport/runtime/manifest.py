@@ -9,9 +9,12 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
+from thinkport.runtime.certificate import Certificate
+from thinkport.runtime.derivation import Derivation
 from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.record import Record
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "thinkport.json"
@@ -20,18 +23,14 @@ KV_ITEM_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 _HASH_BLOCK = 1 << 20
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class FileRecord(_Record):
+class FileRecord(Record):
     """Size in bytes and sha256 (hex) of one file of the artifact."""
 
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-class Source(_Record):
+class Source(Record):
     """The checkpoint an artifact was made from; `revision` is the resolved commit of a Hub checkpoint."""
 
     id: str
@@ -39,7 +38,7 @@ class Source(_Record):
     dtype: str
 
 
-class ModelShape(_Record):
+class ModelShape(Record):
     """The model's numbers; `head_dim` is independent of `hidden_size`."""
 
     family: str
@@ -55,7 +54,7 @@ class ModelShape(_Record):
     rope_theta: float
 
 
-class RoleFormat(_Record):
+class RoleFormat(Record):
     """How the weights of one role are stored; `bits_per_weight` counts scales.
 
     `relative_error` is the squared rounding error over the squared sum of the weights; None where nothing was rounded.
@@ -69,7 +68,7 @@ class RoleFormat(_Record):
     relative_error: float | None = None
 
 
-class Recipe(_Record):
+class Recipe(Record):
     """The recipe that was applied: name, precision and the outcome by role (attention, mlp, embedding, lm_head)."""
 
     name: str
@@ -78,7 +77,7 @@ class Recipe(_Record):
     roles: dict[str, RoleFormat]
 
 
-class PassRecord(_Record):
+class PassRecord(Record):
     """One graph pass: how often it fired and the graph's node count and op counts after it."""
 
     name: str
@@ -88,7 +87,7 @@ class PassRecord(_Record):
     ops_after: dict[str, int]
 
 
-class TensorSpec(_Record):
+class TensorSpec(Record):
     """A graph input or output: ONNX Runtime's element type (as `float32`) and shape; a str is a dynamic dimension."""
 
     name: str
@@ -96,7 +95,7 @@ class TensorSpec(_Record):
     shape: list[int | str]
 
 
-class KvLayout(_Record):
+class KvLayout(Record):
     """How a graph takes its KV cache.
 
     Buffers are (batch, kv_heads, capacity, head_dim) of `dtype`, in the memory of the graph's first provider.
@@ -113,50 +112,7 @@ def kv_bytes(model: ModelShape, kv: KvLayout) -> int:
     return 2 * model.layers * model.kv_heads * model.head_dim * KV_ITEM_BYTES[kv.dtype]
 
 
-class WeightCopy(_Record):
-    """`bytes` bytes from `source` of the artifact's weights, as they are, to `at` of the derived file."""
-
-    at: int = Field(ge=0)
-    source: int = Field(ge=0)
-    bytes: int = Field(gt=0)
-
-
-class Int8Weight(_Record):
-    """A matrix to be rounded to int8 with a scale a row (see `thinkport.runtime.int8_weights`).
-
-    Read from the artifact's weights: at `codes`, uint8 (rows, columns / group_size, group_size * bits / 8), and at
-    `scales`, float32 (rows, columns / group_size). Written to the derived file: at `at`, int8 (columns, rows), and at
-    `scales_at`, float32 (rows,).
-    """
-
-    at: int = Field(ge=0)
-    scales_at: int = Field(ge=0)
-    rows: int = Field(gt=0)
-    columns: int = Field(gt=0)
-    codes: int = Field(ge=0)
-    scales: int = Field(ge=0)
-    bits: Literal[4, 8]
-    group_size: int = Field(gt=0)
-
-
-class Derivation(_Record):
-    """A file of weights that no artifact holds: `file`, of `bytes` bytes, made of the artifact's file `weights`."""
-
-    file: str
-    bytes: int = Field(gt=0)
-    weights: str
-    copies: list[WeightCopy]
-    int8: list[Int8Weight]
-
-    @field_validator("file")
-    @classmethod
-    def _plain(cls, file: str) -> str:
-        if PurePosixPath(file).name != file or "\\" in file or ":" in file:
-            raise ValueError(f"{file!r} is no plain file name")
-        return file
-
-
-class Prefill(_Record):
+class Prefill(Record):
     """A graph that runs long prompts of another one, over its KV cache and with the same inputs and outputs.
 
     It takes a batch of one sequence. From `from_tokens` tokens on it is worth loading, from `derive_from_tokens` on
@@ -169,7 +125,7 @@ class Prefill(_Record):
     derive_from_tokens: int = Field(gt=0)
 
 
-class Graph(_Record):
+class Graph(Record):
     """One graph file and what it needs. Providers are in order of preference.
 
     `activations` is the type that it computes in; logits are float32 in every graph. `several_tokens_over_past`: a step
@@ -198,14 +154,14 @@ class Graph(_Record):
     prefill: Prefill | None = None
 
 
-class ThinkingIds(_Record):
+class ThinkingIds(Record):
     """Ids of `<think>` and `</think>`."""
 
     start: int
     end: int
 
 
-class SamplingPreset(_Record):
+class SamplingPreset(Record):
     """Sampling values as in a generation_config.json; a temperature of 0 is greedy, a top_k of 0 is no limit."""
 
     temperature: float = Field(ge=0)
@@ -216,72 +172,14 @@ class SamplingPreset(_Record):
     repetition_penalty: float = Field(gt=0)
 
 
-class Presets(_Record):
+class Presets(Record):
     """The sampling presets of the two modes."""
 
     thinking: SamplingPreset
     answering: SamplingPreset
 
 
-class GoldenScore(_Record):
-    """How a graph's logits agree with the goldens over `rows` positions; each is a mean.
-
-    `correlation` is Pearson's, of the sampled logits; `kl`, in nats, counts the likeliest tokens and all others as one;
-    `top1` is the share of positions with the same likeliest token.
-    """
-
-    rows: int
-    correlation: float
-    kl: float
-    top1: float
-
-
-class Perplexity(_Record):
-    """Perplexity of one text of `tokens` under the checkpoint in float32 and under a graph."""
-
-    tokens: int
-    checkpoint: float
-    graph: float
-
-
-class Figure(_Record):
-    """One graph, as it ran at export, against the checkpoint in float32 over `tokens` positions of the goldens.
-
-    KL divergences are in nats, agreements are shares, `correlation` is Pearson's over the whole vocabulary, a mean over
-    positions. `greedy_tokens` counts the tokens that graph and checkpoint have in common when both continue prompts
-    greedily, out of `greedy_asked`. `provider` is where it was measured; `changed` says what was rewritten for that,
-    None where the graph ran as it is. `prompts` are the goldens that were asked, None where all were: graphs over the
-    weights of another one that answered all are asked fewer. `score` and `quick_score` are what a check of the same
-    goldens on another machine compares with.
-    """
-
-    graph: str
-    tokens: int
-    kl_mean: float
-    kl_p95: float
-    kl_max: float
-    top1_agreement: float
-    top5_agreement: float
-    correlation: float
-    max_relative_error: float
-    perplexity: Perplexity | None = None
-    greedy_tokens: int | None = None
-    greedy_asked: int | None = None
-    provider: str = "CPUExecutionProvider"
-    changed: str | None = None
-    prompts: list[str] | None = None
-    score: GoldenScore
-    quick_score: GoldenScore
-
-
-class Certificate(_Record):
-    """What was measured at export: the goldens' file and a figure a graph."""
-
-    goldens: str
-    figures: list[Figure]
-
-
-class Manifest(_Record):
+class Manifest(Record):
     """`thinkport.json`. Unknown keys are an error: a newer writer raises `schema_version`.
 
     `enable_thinking` is the default of every reply; None leaves it to the chat template. `manifest_sha256` is the

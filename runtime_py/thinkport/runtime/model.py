@@ -102,8 +102,9 @@ class Model:
         sha256 first; sizes are always compared. `thinking` is the default of every reply.
         `prefix_cache_bytes` limits what is kept of system prompts and tools for other conversations; 0 keeps nothing.
         `cache_dir` is where this machine keeps what it derives from artifacts, so that later loads take less time and
-        memory and long prompts run faster; `auto` is the user's cache folder, None keeps nothing. `keep_prefill` keeps
-        the graph for long prompts loaded between them, as a server wants it: faster, for the memory of its weights.
+        memory and long prompts run faster; `auto` is the user's cache folder, None keeps nothing of them. Verdicts on
+        providers, a few hundred bytes each, lie in the user's cache folder all the same. `keep_prefill` keeps the graph
+        for long prompts loaded between them, as a server wants it: faster, for the memory of its weights.
         `drafts` guesses ahead what repeats the prompt or the reply, in every reply that does not say otherwise: the
         same distribution in less time; see `Engine.generate`.
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from thinkport.runtime.certificate import GoldenScore
 from thinkport.runtime.devices import Device, graphics_devices
 from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
 from thinkport.runtime.golden_check import check_goldens, quick
 from thinkport.runtime.goldens import Golden, read_goldens
-from thinkport.runtime.manifest import GoldenScore, Graph, Manifest, fingerprint
+from thinkport.runtime.manifest import Graph, Manifest, fingerprint
 from thinkport.runtime.ort import AUTO, Candidate, candidates, refusal
 from thinkport.runtime.ort_build import OrtBuild, clash_of, installed_builds
 from thinkport.runtime.provider_report import Attempt, Outcome, ProviderReport

@@ -20,8 +20,9 @@ from thinkport.export.errors import CertificateError
 from thinkport.export.exporter import export
 from thinkport.export.families import DecoderShape, family_of
 from thinkport.export.settings import ExportSettings
+from thinkport.runtime.certificate import Certificate, Figure
 from thinkport.runtime.goldens import read_goldens
-from thinkport.runtime.manifest import Certificate, Figure, Graph, ModelShape, read_manifest
+from thinkport.runtime.manifest import Graph, ModelShape, read_manifest
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 
 from thinkport.export.certify.figures import Divergence, Softmax, kl_divergence
 from thinkport.export.certify.reference import Logits
-from thinkport.runtime.manifest import Figure, GoldenScore
+from thinkport.runtime.certificate import Figure, GoldenScore
 
 
 def rows(*values: list[float]) -> Logits:

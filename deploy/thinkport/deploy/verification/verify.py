@@ -11,10 +11,11 @@ from pathlib import Path
 from thinkport.deploy.extras import require
 from thinkport.deploy.verification.check import WRONG, Check, Verification
 from thinkport.deploy.verification.structure import structure_checks
+from thinkport.runtime.certificate import Certificate, Figure
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.golden_check import answered, check_goldens, quick
 from thinkport.runtime.goldens import read_goldens
-from thinkport.runtime.manifest import Certificate, Figure, Manifest, check_files, read_manifest
+from thinkport.runtime.manifest import Manifest, check_files, read_manifest
 from thinkport.runtime.manifest_seal import check_seal
 from thinkport.runtime.ort import AUTO, candidates, import_onnxruntime
 from thinkport.runtime.session import Session
@@ -35,7 +36,7 @@ def verify(
     a `checkpoint` (a folder or a Hub id) the certificate is measured again.
 
     Raises:
-        InputError: `provider` is not in the artifact or not installed.
+        InputError: `provider` is not in the artifact; one that is not installed fails the check of the goldens.
         MissingExtraError: no ONNX Runtime is installed, or with a checkpoint no thinkport[export].
     """
     checks = list(_files(folder, full=full))

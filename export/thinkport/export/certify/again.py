@@ -5,7 +5,8 @@ from pathlib import Path
 from thinkport.export.certify.certify import measure
 from thinkport.export.checkpoint import open_checkpoint
 from thinkport.export.families import family_of
-from thinkport.runtime.manifest import Certificate, read_manifest
+from thinkport.runtime.certificate import Certificate
+from thinkport.runtime.manifest import read_manifest
 
 
 def certify_again(folder: Path, checkpoint: str) -> Certificate:

@@ -25,9 +25,10 @@ from thinkport.export.certify.verdict import check_agreement, check_exact, check
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import CertificateError
 from thinkport.export.families import DecoderShape
+from thinkport.runtime.certificate import Certificate, Figure
 from thinkport.runtime.golden_check import DECODED, Scorer, golden_rows, quick
 from thinkport.runtime.goldens import Golden
-from thinkport.runtime.manifest import Certificate, Figure, Graph, ModelShape, Prefill
+from thinkport.runtime.manifest import Graph, ModelShape, Prefill
 from thinkport.runtime.prefill import write_entry
 from thinkport.runtime.session import LaneSource
 from thinkport.runtime.threads import physical_cores

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkport.export.certify.reference import Logits
+from thinkport.runtime.certificate import Figure, GoldenScore, Perplexity
 from thinkport.runtime.golden_check import correlation
-from thinkport.runtime.manifest import Figure, GoldenScore, Perplexity
 
 
 class Softmax:

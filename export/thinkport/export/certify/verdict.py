@@ -4,7 +4,8 @@ import numpy as np
 
 from thinkport.export.certify.reference import Logits
 from thinkport.export.errors import CertificateError
-from thinkport.runtime.manifest import Figure, Graph
+from thinkport.runtime.certificate import Figure
+from thinkport.runtime.manifest import Graph
 
 EXACT = 1e-3  # of the largest logit: ten times what a right float32 graph needs, far below what a wrong one shows
 

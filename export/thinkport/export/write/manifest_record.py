@@ -9,16 +9,8 @@ from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.families import Family
 from thinkport.export.write import tokenizer_files as files
 from thinkport.export.write.records import tool_versions
-from thinkport.runtime.manifest import (
-    SCHEMA_VERSION,
-    Certificate,
-    Graph,
-    Manifest,
-    ModelShape,
-    PassRecord,
-    Recipe,
-    Source,
-)
+from thinkport.runtime.certificate import Certificate
+from thinkport.runtime.manifest import SCHEMA_VERSION, Graph, Manifest, ModelShape, PassRecord, Recipe, Source
 
 
 def manifest_record(

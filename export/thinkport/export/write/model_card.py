@@ -6,7 +6,8 @@ States what was measured or that nothing was; repeats no figure of the checkpoin
 import json
 
 from thinkport.export.write.genai_config import overlay_name
-from thinkport.runtime.manifest import MODEL_CARD, Certificate, Graph, Manifest, Prefill
+from thinkport.runtime.certificate import Certificate
+from thinkport.runtime.manifest import MODEL_CARD, Graph, Manifest, Prefill
 
 CARD_NAME = MODEL_CARD  # not listed in itself: its size is known only when it is written
 

@@ -1,0 +1,61 @@
+"""What an export measured of its graphs: part of the manifest."""
+
+from thinkport.runtime.record import Record
+
+
+class GoldenScore(Record):
+    """How a graph's logits agree with the goldens over `rows` positions; each is a mean.
+
+    `correlation` is Pearson's, of the sampled logits; `kl`, in nats, counts the likeliest tokens and all others as one;
+    `top1` is the share of positions with the same likeliest token.
+    """
+
+    rows: int
+    correlation: float
+    kl: float
+    top1: float
+
+
+class Perplexity(Record):
+    """Perplexity of one text of `tokens` under the checkpoint in float32 and under a graph."""
+
+    tokens: int
+    checkpoint: float
+    graph: float
+
+
+class Figure(Record):
+    """One graph, as it ran at export, against the checkpoint in float32 over `tokens` positions of the goldens.
+
+    KL divergences are in nats, agreements are shares, `correlation` is Pearson's over the whole vocabulary, a mean over
+    positions. `greedy_tokens` counts the tokens that graph and checkpoint have in common when both continue prompts
+    greedily, out of `greedy_asked`. `provider` is where it was measured; `changed` says what was rewritten for that,
+    None where the graph ran as it is. `prompts` are the goldens that were asked, None where all were: graphs over the
+    weights of another one that answered all are asked fewer. `score` and `quick_score` are what a check of the same
+    goldens on another machine compares with.
+    """
+
+    graph: str
+    tokens: int
+    kl_mean: float
+    kl_p95: float
+    kl_max: float
+    top1_agreement: float
+    top5_agreement: float
+    correlation: float
+    max_relative_error: float
+    perplexity: Perplexity | None = None
+    greedy_tokens: int | None = None
+    greedy_asked: int | None = None
+    provider: str = "CPUExecutionProvider"
+    changed: str | None = None
+    prompts: list[str] | None = None
+    score: GoldenScore
+    quick_score: GoldenScore
+
+
+class Certificate(Record):
+    """What was measured at export: the goldens' file and a figure a graph."""
+
+    goldens: str
+    figures: list[Figure]
