@@ -66,6 +66,7 @@ NAMES = {
         "ThoughtPiece",
         "Token",
         "ToolCall",
+        "Turn",
     ],
 }
 

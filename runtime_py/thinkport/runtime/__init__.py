@@ -20,6 +20,7 @@ from thinkport.runtime.reply import Reply
 from thinkport.runtime.response_format import Choice, JsonSchema, Regex, ResponseFormat
 from thinkport.runtime.sampling import Sampler, SamplingSettings
 from thinkport.runtime.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
+from thinkport.runtime.turn import Turn
 
 __all__ = [
     "AnswerPiece",
@@ -57,4 +58,5 @@ __all__ = [
     "ThoughtPiece",
     "Token",
     "ToolCall",
+    "Turn",
 ]

@@ -1,46 +1,30 @@
 """A conversation: keeps the messages and one engine, whose KV cache is reused from turn to turn."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Unpack
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Unpack
 
 from thinkport.runtime.chat_state import ChatState, remember_replies
 from thinkport.runtime.conversation_file import SavedConversation, read_conversation, write_conversation
 from thinkport.runtime.engine import Engine
 from thinkport.runtime.errors import ArtifactError, InputError
-from thinkport.runtime.events import End
+from thinkport.runtime.events import End, Event
 from thinkport.runtime.messages import checked
 from thinkport.runtime.prompt import Tools
 from thinkport.runtime.reply import Reply, ReplyRun
 from thinkport.runtime.reply_request import ReplyRequest, Sampling
-from thinkport.runtime.response_format import ResponseFormat
-from thinkport.runtime.sampling import SamplingSettings
 from thinkport.runtime.settler import Settler
 from thinkport.runtime.thinking import Switch, Thinking
-from thinkport.runtime.tool_calls import message_calls
-from thinkport.runtime.tool_choice import ToolChoice
+from thinkport.runtime.turn import OnDone, OnEvent, Turn
+from thinkport.runtime.turn_events import turn_events
+from thinkport.runtime.turn_messages import result_messages, said_message
+from thinkport.runtime.turn_options import TurnOptions, check_names
 
 if TYPE_CHECKING:
     from thinkport.runtime.model import Model
-
-
-class TurnOptions(TypedDict):
-    """What may be said of a single turn; what is left out is the chat's.
-
-    thinking: a `Thinking`, or a switch alone. max_tokens: of the reply, thought included. sampling: settings, or
-    single values over the mode's preset. seed: draws the same tokens again. response_format: what the answer is held
-    to. tool_choice: auto, none, required, or the name of the tool to call. drafts: whether tokens are guessed ahead.
-    """
-
-    thinking: NotRequired[Thinking | Switch | bool | None]
-    max_tokens: NotRequired[int | None]
-    sampling: NotRequired[Sampling | None]
-    seed: NotRequired[int | None]
-    response_format: NotRequired[ResponseFormat | None]
-    tool_choice: NotRequired[str | Mapping[str, Any] | ToolChoice]
-    drafts: NotRequired[bool | None]
 
 
 class Chat:
@@ -67,6 +51,8 @@ class Chat:
         self._model = model
         self._engine: Engine = model.engine()
         self._reply: Reply | None = None
+        self._turn: Turn | None = None  # the latest that was started
+        self._starting = Lock()
         self._settler, self._settles = Settler(), settle
 
     @property
@@ -94,6 +80,40 @@ class Chat:
         """The whole reply to a user's `text`; the options are those of `stream`."""
         return self.stream(text, **options).end()
 
+    def start(
+        self,
+        text: str,
+        *,
+        on_event: OnEvent | None = None,
+        on_done: OnDone | None = None,
+        **options: Unpack[TurnOptions],
+    ) -> Turn:
+        """Begin a turn in a thread of its own and return at once; for any thread, such as a window's.
+
+        `on_event` is called with each event and `on_done` with the turn when it is over, both in the turn's thread.
+        Whatever `stream` raises is the turn's `error`.
+
+        Raises:
+            InputError: a turn that was started goes on.
+        """
+        check_names(options)
+        with self._starting:
+            if self._turn is not None and not self._turn.done:
+                raise InputError("a turn of this chat goes on: wait for it, cancel it, or use another chat")
+            self._turn = Turn(partial(self.stream, text, **options), on_event, on_done)
+            return self._turn
+
+    def astream(self, text: str, **options: Unpack[TurnOptions]) -> AsyncGenerator[Event]:
+        """Events of the reply to a user's `text` for `async for`; the loop goes on during a step.
+
+        Cancelling the task ends the reply within a token and leaves the history as it was. A loop that is left by
+        `break` does the same when its generator is closed: see `contextlib.aclosing`.
+
+        Raises:
+            InputError: at the first event, a request that can't be run, or a turn that was started goes on.
+        """
+        return turn_events(lambda on_event, on_done: self.start(text, on_event=on_event, on_done=on_done, **options))
+
     def stream_results(self, results: Mapping[str, str] | Sequence[str], **options: Unpack[TurnOptions]) -> Reply:
         """Events of the reply to what the tools gave: texts by call id, or in the order of the calls.
 
@@ -103,7 +123,7 @@ class Chat:
         calls = self.messages[-1].get("tool_calls") if self.messages else None
         if not calls:
             raise InputError("the last message calls no tools, expected one that does: send a text instead")
-        return self._begin(len(self.messages), _results(calls, results), options)
+        return self._begin(len(self.messages), result_messages(calls, results), options)
 
     def retry(self, **options: Unpack[TurnOptions]) -> Reply:
         """Events of another reply to the last message that is not the model's; at its end it replaces the old one.
@@ -129,12 +149,13 @@ class Chat:
 
     def stop_thinking(self) -> None:
         """Close the thought of the reply in progress at its next token, so that the answer comes; from any thread."""
-        if self._reply is not None:
-            self._reply.stop_thinking()
+        asked = self._turn_in_progress() or self._reply
+        if asked is not None:
+            asked.stop_thinking()
 
     def cancel(self) -> None:
         """End the reply in progress at its next token; from any thread. What came so far joins the history."""
-        self._engine.cancel()
+        (self._turn_in_progress() or self._engine).cancel()
 
     def settle(self) -> None:
         """Feed the history to the KV cache as the next turn will need it, and wait for that.
@@ -186,7 +207,7 @@ class Chat:
 
     def _begin(self, keep: int, asked: list[dict[str, Any]], options: TurnOptions) -> Reply:
         """The reply to the first `keep` messages and what is asked now."""
-        _check_names(options)
+        check_names(options)
         said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         request = ReplyRequest(
             messages=checked([*self.messages[:keep], *asked]),
@@ -200,7 +221,7 @@ class Chat:
         return self._reply
 
     def _remember(self, keep: int, asked: list[dict[str, Any]], run: ReplyRun, end: End) -> None:
-        self.messages[keep:] = [*asked, _said(end)]
+        self.messages[keep:] = [*asked, said_message(end)]
         if self._settles:
             self._settle(run.hard)
 
@@ -214,37 +235,8 @@ class Chat:
             )
         )
 
+    def _turn_in_progress(self) -> Turn | None:
+        return None if self._turn is None or self._turn.done else self._turn
+
     def _has_system(self) -> bool:
         return bool(self.messages) and self.messages[0]["role"] == "system"
-
-
-def _said(end: End) -> dict[str, Any]:
-    """The reply as a message. A thought is named even where there is none if a template might find one in the text."""
-    said: dict[str, Any] = {"role": "assistant", "content": end.answer}
-    if end.thought or "</think>" in end.answer:
-        said["reasoning_content"] = end.thought
-    if end.tool_calls:
-        said["tool_calls"] = message_calls(end.tool_calls)
-    return said
-
-
-def _results(calls: Sequence[Mapping[str, Any]], results: Mapping[str, str] | Sequence[str]) -> list[dict[str, Any]]:
-    ids = [str(call.get("id", f"call_{at}")) for at, call in enumerate(calls)]  # an edited history may have none
-    given = dict(results) if isinstance(results, Mapping) else dict(zip(ids, results, strict=False))
-    if isinstance(results, str) or len(results) != len(ids) or set(given) != set(ids):
-        raise InputError(
-            f"{len(results)} results for the calls {', '.join(ids)}, expected one for each: answer every call"
-        )
-    for call, result in given.items():
-        if not isinstance(result, str):  # templates drop what is no text without a word
-            raise InputError(f"the result of {call} is {type(result).__name__}, expected a text: write it as JSON")
-    return [{"role": "tool", "tool_call_id": call, "content": given[call]} for call in ids]
-
-
-def _check_names(options: Mapping[str, Any]) -> None:
-    """Raise `TypeError` for an option that no turn has, as Python does for a keyword."""
-    for name in options:
-        if name in (field.name for field in fields(SamplingSettings)):
-            raise TypeError(f"a turn has no option {name!r}: did you mean sampling={{{name!r}: ...}}?")
-        if name not in TurnOptions.__annotations__:
-            raise TypeError(f"a turn has no option {name!r}, expected one of: {', '.join(TurnOptions.__annotations__)}")

@@ -18,9 +18,9 @@ _PIECES: dict[Part, type[ThoughtPiece] | type[AnswerPiece]] = {Part.THOUGHT: Tho
 class Reply(Iterator[Event]):
     """Events of a reply, the last one its `End`. Read it from one thread; close its thought or cancel it from any."""
 
-    def __init__(self, events: Generator[Event], engine: Engine, control: ThoughtControl | None):
+    def __init__(self, run: "ReplyRun", events: Generator[Event], engine: Engine, control: ThoughtControl | None):
         """Use `Model.stream` or `Chat.stream`."""
-        self._events, self._engine, self._control = events, engine, control
+        self._run, self._events, self._engine, self._control = run, events, engine, control
 
     def __iter__(self) -> Self:
         """The reply itself."""
@@ -44,8 +44,13 @@ class Reply(Iterator[Event]):
         """End the reply at its next token."""
         self._engine.cancel()
 
+    def abandon(self) -> None:
+        """End the reply at its next token without an `End`, so that nothing of it is kept; from any thread."""
+        self._run.abandoned = True
+        self._engine.cancel()
+
     def close(self) -> None:
-        """Let go of the reply; nothing more comes."""
+        """Let go of the reply; nothing more comes. For the thread that reads it."""
         self._events.close()
 
     def end(self) -> End:
@@ -69,6 +74,7 @@ class ReplyRun:
     ):
         """A reply to `prompt`; `control` is None for a model without thoughts."""
         self.ids: list[int] = []
+        self.abandoned = False  # nobody wants its end any more
         self.prompt, self.hard = prompt, decision.hard
         self._engine, self._decision, self._splitter = engine, decision, splitter
         self._control, self._guard = control, guard
@@ -79,7 +85,10 @@ class ReplyRun:
         self._calls: list[ToolCall] = []
 
     def events(self, tokens: Iterator[Token], on_end: Callable[["ReplyRun", End], None]) -> Generator[Event]:
-        """Yield the events while `tokens` come; `on_end` is told of the end just before it is yielded."""
+        """Yield the events while `tokens` come; `on_end` is told of the end just before it is yielded.
+
+        A reply that was abandoned has no end.
+        """
         finish = Finish.CANCELLED
         last = perf_counter()
         for token in tokens:
@@ -87,6 +96,8 @@ class ReplyRun:
             yield from self._take(token)
             finish = token.finish or finish
             last = perf_counter()  # the reader's own time is nobody's
+        if self.abandoned:
+            return
         yield from self._events_of(self._splitter.part, self._splitter.flush(finish), forced=False)
         end = self._end(finish)
         on_end(self, end)

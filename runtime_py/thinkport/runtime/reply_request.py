@@ -83,7 +83,7 @@ def begin_reply(model: "Model", request: ReplyRequest, engine: Engine, on_end: O
     )
     splitter = ReplySplitter(model.tokenizer, model.manifest.thinking, begin, toolbox)
     run = ReplyRun(engine, prompt, decision, splitter, control, guard)
-    return Reply(run.events(tokens, on_end), engine, control)
+    return Reply(run, run.events(tokens, on_end), engine, control)
 
 
 def decide_thinking(model: "Model", request: ReplyRequest) -> Decision:
