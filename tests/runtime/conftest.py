@@ -10,6 +10,7 @@ from hypothesis import settings
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
+from thinkport.runtime.kv_memory import KvSize
 from thinkport.runtime.kv_snapshot import KvSnapshot, layout_of
 from thinkport.runtime.manifest import Manifest, ThinkingIds
 from thinkport.runtime.model import Model
@@ -90,6 +91,10 @@ class FakeSession:
         self.kv_layout = layout_of(np.float32, 1, 1, 1)
         self.steps: list[int] = []
 
+    @property
+    def kv_size(self) -> KvSize:
+        return KvSize(token=8, in_place=True, context=self.context_length)
+
     def open_lane(self, batch: int = 1) -> FakeLane:
         return FakeLane(self, batch)
 
@@ -129,7 +134,9 @@ def new_model(tokenizer: Tokenizer, template: ChatTemplate, thinking_ids: Thinki
     stop = tokenizer.added["<|im_end|>"]
     manifest = sample.model_copy(update={"thinking": thinking_ids, "stop_ids": [stop]})
 
-    def make(*replies: str, thinking=None, prefix_cache_bytes=1 << 24, artifact="", **options) -> Model:
+    def make(
+        *replies: str, thinking=None, prefix_cache_bytes=1 << 24, artifact="", memory_limit=None, **options
+    ) -> Model:
         heads = tokenizer.encode("<|im_start|>assistant\n")
         said = [[*tokenizer.encode(reply), stop] for reply in replies]
 
@@ -140,15 +147,19 @@ def new_model(tokenizer: Tokenizer, template: ChatTemplate, thinking_ids: Thinki
             reply, done = said[min(len(starts), len(said)) - 1], ids[starts[-1] :]
             return reply[len(done)] if done == reply[: len(done)] and len(done) < len(reply) else stop
 
-        session = FakeSession(next_id if replies else mixed, **options)
+        def open_session() -> FakeSession:
+            return FakeSession(next_id if replies else mixed, **options)
+
         return Model(
             manifest,
             tokenizer,
             template,
-            session,
+            open_session(),
             thinking=thinking,
             prefix_cache_bytes=prefix_cache_bytes,
             artifact=artifact,
+            memory_limit=memory_limit,
+            reopen=open_session,
         )
 
     return make

@@ -18,6 +18,7 @@ from thinkport.runtime.golden_check import (
     steps,
 )
 from thinkport.runtime.goldens import Golden
+from thinkport.runtime.kv_memory import KvSize
 from thinkport.runtime.kv_snapshot import KvSnapshot
 from thinkport.runtime.session import Ids, Logits
 
@@ -30,6 +31,7 @@ class FakeSession:
 
     context_length, prefill_chunk, ragged_batches, kv_layout = 1000, 128, True, "none"
     vocab_size, batch, length = VOCABULARY, 1, 0
+    kv_size = KvSize(token=1, in_place=True, context=1000)
 
     def __init__(self, weights: Logits = MODEL, *, several_tokens_over_past: bool = True):
         self.weights, self.several_tokens_over_past = weights, several_tokens_over_past

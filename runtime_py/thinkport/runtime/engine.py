@@ -19,14 +19,17 @@ from thinkport.runtime.draft_policy import DraftPolicy
 from thinkport.runtime.drafter import Drafter
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.held_sequence import HeldSequence
+from thinkport.runtime.kv_memory import KvMemory
 from thinkport.runtime.kv_snapshot import KvSnapshot
 from thinkport.runtime.pace import Pace
 from thinkport.runtime.prefix_cache import PrefixCache
-from thinkport.runtime.requests import check_batch, check_keep, check_lengths, check_limit, check_prompt
+from thinkport.runtime.requests import check_batch, check_fits, check_keep, check_lengths, check_limit, check_prompt
 from thinkport.runtime.sampling import Sampler
 from thinkport.runtime.session import LaneSource, Logits
 
-_CLOSED = "the model is closed: load it again"
+CLOSED = "the model is closed: load it again"
+UNLOADED = "the model is unloaded: call its reload() first"
+_SUPERSEDED = "another reply was begun over this KV cache: end one reply first, or use two chats"
 
 
 class Origin(StrEnum):
@@ -70,20 +73,29 @@ class Engine:
         prefixes: PrefixCache | None = None,
         pace: Pace | None = None,
         policy: DraftPolicy | None = None,
+        memory: "KvMemory[Engine] | None" = None,
     ):
         """`prefixes` gives and takes starts of prompts, `pace` knows how long steps take on this machine.
 
-        Engines of the same graph may have both in common. `policy` says how many tokens a reply with drafts guesses.
+        Engines of the same graph may have both in common, and `memory`, which all of their KV caches have to fit into.
+        `policy` says how many tokens a reply with drafts guesses.
         """
         self._session: LaneSource | None = session
+        self._gone = CLOSED  # why there is no session, where there is none
         self.reused = 0  # tokens of the last prompt that were not run, since this or the prefix cache had them
         self.drafted = self.accepted = 0  # tokens of the last reply that were guessed ahead, and those that came
         self._policy = policy or DraftPolicy()
+        self._prefixes, self._pace = prefixes, pace
         self._held = HeldSequence(session, prefixes, pace)
+        self._memory = memory
+        if memory is not None:
+            memory.add(self)
         self._cancelled = Event()
         self._lock = RLock()  # held for a step, a rewind or a close; a signal handler may close within a step
         self._uses = counting(1)
         self._use = 0  # the latest one, so that a reply knows when the KV cache is no longer its own
+        self._ahead: int | None = None  # the use that is work for later, of which nobody misses anything
+        self._replying: int | None = None  # the use that is a reply which was begun to be read and is not over
 
     @property
     def session(self) -> LaneSource:
@@ -93,8 +105,14 @@ class Engine:
             InputError: the engine was closed.
         """
         if self._session is None:
-            raise InputError(_CLOSED)
+            raise InputError(self._gone)
         return self._session
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens that a sequence can have: the model's context, or what of it the memory has room for."""
+        session = self.session
+        return session.context_length if self._memory is None else self._memory.fits(session.kv_size)
 
     @property
     def ids(self) -> list[int]:
@@ -132,14 +150,29 @@ class Engine:
         """
         prompt_ids = check_prompt(prompt, self.session).tolist()
         check_limit(max_tokens)
-        room = self.session.context_length - len(prompt_ids)
+        context = self.context_length
+        check_fits(len(prompt_ids), context)
+        room = context - len(prompt_ids)
         limit = room if max_tokens is None else min(max_tokens, room)
         last = Finish.LENGTH if limit == max_tokens else Finish.CONTEXT
         self._cancelled.clear()
         queue = deque() if forced is None else forced
         drafter = Drafter(prompt_ids, self._policy if drafts and self.session.several_tokens_over_past else None)
         use = self._begin()
-        return self._loop(prompt_ids, shareable, sampler, frozenset(stop_ids), limit, last, queue, drafter, use)
+        tokens = self._loop(prompt_ids, shareable, sampler, frozenset(stop_ids), limit, last, queue, drafter, use)
+        return self._replied(tokens, use)
+
+    def _replied(self, tokens: Iterator[Token], use: int) -> Iterator[Token]:
+        """The tokens of a reply, whose KV cache stays from the first one that is asked for until they are over."""
+        with self._alone(use):
+            self._replying = use
+        if self._memory is not None:
+            self._memory.used(self)
+        try:
+            yield from tokens
+        finally:
+            if self._replying == use:
+                self._replying = None
 
     def _loop(
         self,
@@ -153,9 +186,9 @@ class Engine:
         drafter: Drafter,
         use: int,
     ) -> Iterator[Token]:
-        self._check_current(use)
         self.drafted = self.accepted = 0
         sampler.start(prompt)
+        self._reserve(len(prompt))
         pending = self._rewind(prompt, shareable, use)
         rows = None  # of logits: after what was pending, and after each guess
         for count in range(1, limit + 1):
@@ -187,15 +220,19 @@ class Engine:
     def prefill(self, ids: Sequence[int], *, stop: Event | None = None) -> bool:
         """Make the KV cache hold exactly `ids`, so that a prompt that begins with them pays only for its rest.
 
-        False if it does not hold them: `stop` was set or a later use began, where what was run is kept, or the graph
-        takes several tokens over an empty cache only and too many are missing, where nothing is done.
+        False if it does not hold them: `stop` was set or a later use began, where what was run is kept; or nothing is
+        done, since the graph takes several tokens over an empty cache only and too many are missing, or since others
+        have the memory.
 
         Raises:
             InputError: ids that can't be a prompt, or the engine is closed, be it meanwhile.
         """
         wanted = check_prompt(ids, self.session).tolist()
+        self._ahead = use = self._begin()
+        if self._memory and not self._memory.take_free(self, self.session.kv_size.bytes(len(wanted))):
+            return False
         try:
-            return self._prefill(wanted, stop or Event(), self._begin())
+            return self._prefill(wanted, stop or Event(), use)
         except _SupersededError:
             return False
 
@@ -233,7 +270,10 @@ class Engine:
         wanted = check_prompt(ids, self.session).tolist()
         if len(wanted) != snapshot.length:
             raise InputError(f"{len(wanted)} ids and a KV snapshot of {snapshot.length} tokens, expected as many")
-        with self._alone(self._begin()) as held:
+        use = self._begin()
+        check_fits(len(wanted), self.context_length)
+        self._reserve(len(wanted))
+        with self._alone(use) as held:
             held.write(wanted, snapshot)
 
     def cancel(self) -> None:
@@ -262,7 +302,9 @@ class Engine:
         array = check_batch(ids, past, lane.batch if lane else None, self.session)
         real = check_lengths(array, past, lengths, attention_mask, self.session)
         check_keep(keep, real)
-        with self._alone(self._begin()) as held:
+        use = self._begin()
+        self._reserve(past + array.shape[1], len(array))
+        with self._alone(use) as held:
             return held.run_batch(array, real, keep)
 
     def reset(self) -> None:
@@ -270,6 +312,29 @@ class Engine:
         self._begin()
         with self._lock:
             self._held.clear()
+        self._release()
+
+    def drop_idle(self) -> bool:
+        """Free the KV cache unless a reply over it goes on; whether it is free now. Work done ahead ends."""
+        with self._lock:
+            if self._replying is not None and self._replying == self._use:
+                return False
+            if self._ahead == self._use:
+                self._begin()
+            self._held.clear()
+            return True
+
+    def unload(self) -> None:
+        """Let go of the KV cache and the session as `close` does, until `reload`."""
+        self._gone = UNLOADED
+        self.close()
+
+    def reload(self, session: LaneSource) -> None:
+        """Go on over a session of the same graph, with nothing in the KV cache."""
+        self._begin()
+        with self._lock:
+            self._held = HeldSequence(session, self._prefixes, self._pace)
+            self._session, self._gone = session, CLOSED
 
     def close(self) -> None:
         """Let go of the KV cache and of the session once the step in progress ends; the engine can't be used any more.
@@ -279,6 +344,7 @@ class Engine:
         self._session = None
         with self._lock:
             self._held.close()
+        self._release()
 
     def _begin(self) -> int:
         """A new use. It waits for no lock: between two steps of an earlier use there is little time to get one."""
@@ -287,9 +353,9 @@ class Engine:
 
     def _check_current(self, use: int) -> None:
         if self._session is None:
-            raise InputError(_CLOSED)
+            raise InputError(self._gone)
         if use != self._use:
-            raise _SupersededError("another reply was begun over this KV cache: end one reply first, or use two chats")
+            raise _SupersededError(_SUPERSEDED)
 
     @contextmanager
     def _alone(self, use: int) -> Iterator[HeldSequence]:
@@ -297,6 +363,15 @@ class Engine:
         with self._lock:
             self._check_current(use)
             yield self._held
+
+    def _reserve(self, tokens: int, batch: int = 1) -> None:
+        """Room in the memory that engines share, before a step that needs it and outside of this engine's lock."""
+        if self._memory is not None:
+            self._memory.reserve(self, batch * self.session.kv_size.bytes(tokens))
+
+    def _release(self) -> None:
+        if self._memory is not None:
+            self._memory.release(self)
 
     def _rewind(self, prompt: list[int], shareable: int, use: int) -> list[int]:
         """Hold what is to be had of the prompt without running it; the rest, which is at least one token."""
@@ -314,6 +389,7 @@ class Engine:
             if self._cancelled.is_set():
                 return None
             guess = drafter.draft(most) if len(pending) == 1 else []
+            self._reserve(len(self._held.ids) + len(piece) + len(guess))
             began = perf_counter()
             with self._alone(use) as held:
                 logits = held.run(piece, guess)

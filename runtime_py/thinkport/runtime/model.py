@@ -1,37 +1,33 @@
 """An artifact, loaded: the one object that embedders hold. Everything it does is done elsewhere."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
-from weakref import WeakSet
 
+from thinkport.runtime.artifact_loading import Reopen, load_artifact
 from thinkport.runtime.chat import Chat
 from thinkport.runtime.conversation_file import KvSource
-from thinkport.runtime.engine import Engine
+from thinkport.runtime.engine import CLOSED, UNLOADED, Engine
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.held_sequence import common_prefix
-from thinkport.runtime.machine_cache import MachineCache, user_cache_folder
-from thinkport.runtime.manifest import Graph, Manifest, check_files, fingerprint, read_manifest
+from thinkport.runtime.kv_memory import KvMemory, MemoryUse
+from thinkport.runtime.manifest import Manifest
 from thinkport.runtime.messages import checked
-from thinkport.runtime.ort import AUTO, import_onnxruntime, load_libraries
-from thinkport.runtime.ort_build import build_of
+from thinkport.runtime.ort import AUTO
 from thinkport.runtime.pace import Pace
-from thinkport.runtime.packed_weights import PackedWeights
-from thinkport.runtime.prefill import PrefillWeights
 from thinkport.runtime.prefix_cache import PrefixCache
 from thinkport.runtime.prompt import Tools, encode_messages
-from thinkport.runtime.provider_choice import Machine, ProviderChoice
 from thinkport.runtime.provider_report import ProviderReport
 from thinkport.runtime.reply import Reply, ReplyRun
 from thinkport.runtime.reply_memory import KnownReply, ReplyMemory
 from thinkport.runtime.reply_request import OnEnd, ReplyRequest, Sampling, begin_reply
 from thinkport.runtime.response_format import ResponseFormat
 from thinkport.runtime.sampling import SamplingSettings
-from thinkport.runtime.session import LaneSource, Session
+from thinkport.runtime.session import LaneSource
 from thinkport.runtime.soft_closing import Boundaries
 from thinkport.runtime.structure import Grammars
 from thinkport.runtime.template import ChatTemplate, Message
@@ -59,24 +55,26 @@ class Model:
         artifact: str = "",
         graph: str = "",
         provider_report: ProviderReport | None = None,
+        memory_limit: int | None = None,
+        reopen: Reopen | None = None,
     ):
         """Put a model together from its parts; `Model.load` is the way from an artifact.
 
         `artifact` and `graph` are the artifact's fingerprint and the graph's file, which saved KV caches belong to.
-        `provider_report` says on which provider it runs and why.
+        `provider_report` says on which provider it runs and why. `reopen` loads the graph again after `unload`.
         """
         self.provider_report = provider_report or ProviderReport(asked=AUTO, build="none")
         self.manifest, self.tokenizer, self.template = manifest, tokenizer, template
         self.grammars = Grammars(tokenizer, vocab_size=session.vocab_size, stop_ids=manifest.stop_ids)
         self.kv_source = KvSource(artifact=artifact, graph=graph, layout=session.kv_layout)
-        self._prefixes = PrefixCache(prefix_cache_bytes)
+        self._limit, self._memory, self._prefixes = memory_limit, *_memory(memory_limit, prefix_cache_bytes, session)
         self._pace = Pace()
         self.thinking = self.thinking_of(thinking, Thinking()) or Thinking()
         self.drafts = drafts
         self.replies, self.boundaries = ReplyMemory(), Boundaries(tokenizer)
         self._told: set[str] = set()
         self._session: LaneSource | None = session
-        self._engines: WeakSet[Engine] = WeakSet()
+        self._gone, self._reopen, self._changing = CLOSED, reopen, Lock()
 
     @classmethod
     def load(
@@ -92,6 +90,7 @@ class Model:
         cache_dir: str | Path | None = AUTO,
         drafts: bool = True,
         keep_prefill: bool = False,
+        memory_limit: int | None = None,
     ) -> Self:
         """Load an artifact folder.
 
@@ -107,42 +106,39 @@ class Model:
         for long prompts loaded between them, as a server wants it: faster, for the memory of its weights.
         `drafts` guesses ahead what repeats the prompt or the reply, in every reply that does not say otherwise: the
         same distribution in less time; see `Engine.generate`.
+        `memory_limit` is the most bytes that the KV caches of all conversations and what is kept of system prompts may
+        take together, the latter a quarter of it at most; weights are not counted. The caches of idle chats are
+        dropped for others, the longest unused first, and computed again when they go on. What a single conversation
+        can have within the limit is its context.
 
         Raises:
             ArtifactError: the folder is not a whole artifact, or nothing in it runs with the installed ONNX Runtime.
             MissingExtraError: no ONNX Runtime is installed.
-            InputError: an unknown graph or number of threads, or a provider that can't be had, with the reason.
+            InputError: an unknown graph or number of threads, a provider that can't be had, with the reason, or a
+                memory limit that holds no conversation.
         """
-        folder = Path(path)
-        manifest = read_manifest(folder)
-        check_files(folder, manifest, verify=verify)
-        if threads is not None and threads < 1:
-            raise InputError(f"threads is {threads}, expected 1 or more, or nothing for all physical cores")
-        graphs = _graphs_named(manifest.graphs, graph)
-        ort = import_onnxruntime("cpu" if provider == AUTO else graphs[0].target)
-        artifact = fingerprint(folder)
-        packed = _packed_weights(cache_dir, artifact, manifest)
-        prefill = _prefill_weights(cache_dir, folder, artifact, keep=keep_prefill)
-        machine = Machine.here(build_of(ort), missing=load_libraries(ort))
-        choice = ProviderChoice(
-            folder, manifest, machine, lambda one: Session(ort, folder, one, manifest.model, threads, packed, prefill)
+        loaded = load_artifact(
+            Path(path),
+            provider=provider,
+            threads=threads,
+            verify=verify,
+            graph=graph,
+            cache_dir=cache_dir,
+            keep_prefill=keep_prefill,
         )
-        with ThreadPoolExecutor(1) as beside:  # ONNX Runtime loads outside of Python's lock, the tokenizer inside
-            choosing = beside.submit(choice.choose, graphs, provider)
-            tokenizer = Tokenizer.from_file(folder / manifest.tokenizer)
-            template = ChatTemplate.from_file(folder / manifest.chat_template, manifest.special_tokens)
-            chosen = choosing.result()
         return cls(
-            manifest,
-            tokenizer,
-            template,
-            chosen.session,
+            loaded.manifest,
+            loaded.tokenizer,
+            loaded.template,
+            loaded.session,
             thinking=thinking,
             prefix_cache_bytes=prefix_cache_bytes,
+            memory_limit=memory_limit,
             drafts=drafts,
-            artifact=artifact,
-            graph=chosen.graph.file,
-            provider_report=chosen.report,
+            artifact=loaded.artifact,
+            graph=loaded.graph,
+            provider_report=loaded.report,
+            reopen=loaded.reopen,
         )
 
     @property
@@ -150,17 +146,25 @@ class Model:
         """The loaded graph.
 
         Raises:
-            InputError: the model was closed.
+            InputError: the model was closed or unloaded.
         """
         if self._session is None:
-            raise InputError("the model is closed: load it again")
+            raise InputError(self._gone)
         return self._session
 
     def engine(self) -> Engine:
         """A token loop of its own, with a KV cache of its own."""
-        engine = Engine(self.session, self._prefixes, self._pace)
-        self._engines.add(engine)
-        return engine
+        return Engine(self.session, self._prefixes, self._pace, memory=self._memory)
+
+    @property
+    def memory(self) -> MemoryUse:
+        """What its conversations take now."""
+        return MemoryUse(kv=self._memory.bytes, shared=self._prefixes.bytes, limit=self._limit)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether its graph is in memory: it was neither unloaded nor closed."""
+        return self._session is not None
 
     def chat(
         self,
@@ -292,11 +296,46 @@ class Model:
         """The whole reply to a user's text or to messages; the options are those of `stream`."""
         return self.stream(prompt, **options).end()
 
+    def unload(self) -> None:
+        """Free the graph, its weights and every KV cache until `reload`; from any thread.
+
+        Chats keep their messages and settings. A reply in progress ends with an `InputError` after its step.
+
+        Raises:
+            InputError: the model was closed, or put together without an artifact.
+        """
+        with self._changing:
+            if self._reopen is None or (self._session is None and self._gone == CLOSED):
+                raise InputError(CLOSED if self._reopen else "this model has no artifact to be loaded again from")
+            self._gone, self._session = UNLOADED, None
+        for engine in self._memory.engines():
+            engine.unload()
+        self._prefixes.clear()
+
+    def reload(self) -> None:
+        """Load the graph again that `unload` freed; nothing if it is loaded. The next turns compute their KV caches.
+
+        Raises:
+            ArtifactError: the folder is no longer that artifact, or its graph can't be loaded.
+            InputError: the model was closed.
+        """
+        with self._changing:
+            if self._session is not None:
+                return
+            if self._reopen is None or self._gone == CLOSED:
+                raise InputError(CLOSED)
+            session = self._reopen()
+            for engine in self._memory.engines():
+                engine.reload(session)
+            self._session = session
+
     def close(self) -> None:
         """Free the graph, its weights and every KV cache; chats and engines of this model can't be used any more."""
-        self._session = None
-        for engine in list(self._engines):
+        with self._changing:
+            self._gone, self._session = CLOSED, None
+        for engine in self._memory.engines():
             engine.close()
+        self._prefixes.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -336,23 +375,14 @@ def _messages(prompt: str | Sequence[Message], system: str | None) -> list[Messa
     return lead + checked([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt)
 
 
-def _packed_weights(cache_dir: str | Path | None, artifact: str, manifest: Manifest) -> PackedWeights | None:
-    if cache_dir is None:
-        return None
-    folder = user_cache_folder() if cache_dir == AUTO else Path(cache_dir)
-    size = sum(file.bytes for file in manifest.files.values())
-    return PackedWeights(cache=MachineCache(folder), artifact=artifact, bytes=size)
-
-
-def _prefill_weights(cache_dir: str | Path | None, folder: Path, artifact: str, *, keep: bool) -> PrefillWeights | None:
-    if cache_dir is None:
-        return None
-    cache = MachineCache(user_cache_folder() if cache_dir == AUTO else Path(cache_dir))
-    return PrefillWeights(folder=folder, artifact=artifact, cache=cache, keep=keep)
-
-
-def _graphs_named(graphs: list[Graph], name: str | None) -> list[Graph]:
-    named = [graph for graph in graphs if name is None or graph.file == name]
-    if not named:
-        raise InputError(f"no graph {name!r} in this artifact, expected one of: {', '.join(g.file for g in graphs)}")
-    return named
+def _memory(limit: int | None, prefix_bytes: int, session: LaneSource) -> tuple[KvMemory[Engine], PrefixCache]:
+    """Room for KV caches and for shared starts, which get a quarter of a limit at most."""
+    if limit is None:
+        return KvMemory(), PrefixCache(prefix_bytes)
+    prefixes = min(prefix_bytes, max(0, limit // 4))
+    memory, size = KvMemory[Engine](limit - prefixes), session.kv_size
+    if memory.fits(size) < 2:
+        raise InputError(
+            f"memory_limit is {limit} bytes, expected at least {size.bytes(2) + prefixes} for a chat's KV cache"
+        )
+    return memory, PrefixCache(prefixes)

@@ -70,7 +70,8 @@ def begin_reply(model: "Model", request: ReplyRequest, engine: Engine, on_end: O
     _warn(model, settings, begin, decision)
     toolbox = ToolBox(request.tools or [])
     constraint = _constraint(model, request, toolbox)
-    control = _control(model, request, decision, thinking, begin, len(prompt), forced, constraint.from_first_token)
+    room = engine.context_length - len(prompt)
+    control = _control(model, request, decision, thinking, begin, room, forced, constraint.from_first_token)
     guard = AnswerGuard(constraint, control)
     tokens = engine.generate(
         prompt,
@@ -112,14 +113,13 @@ def _control(
     decision: Decision,
     thinking: Thinking,
     begin: Opening,
-    prompt_tokens: int,
+    room: int,
     forced: deque[int],
     separate: bool,
 ) -> ThoughtControl | None:
     ids = model.manifest.thinking
     if ids is None:
         return None
-    room = model.session.context_length - prompt_tokens
     return ThoughtControl(
         ids,
         begin,

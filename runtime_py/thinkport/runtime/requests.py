@@ -29,6 +29,15 @@ def check_prompt(ids: Sequence[int], session: LaneSource) -> Ids:
     return array
 
 
+def check_fits(tokens: int, context: int) -> None:
+    """Raise `InputError` where so many tokens, with one of a reply, are more than the memory for KV caches holds."""
+    if tokens >= context:
+        raise InputError(
+            f"the prompt has {tokens} tokens, and the KV cache of {context} at most fits into the memory limit: "
+            "shorten the prompt, start a new chat, or load the model with a higher memory_limit"
+        )
+
+
 def check_limit(max_tokens: int | None) -> None:
     """Raise `InputError` for a limit below one token; None is no limit but the context."""
     if max_tokens is not None and (type(max_tokens) is not int or max_tokens < 1):

@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.kv_cache import AppendedCache, InPlaceCache, KvCache
+from thinkport.runtime.kv_memory import KvSize
 from thinkport.runtime.kv_snapshot import KvSnapshot, layout_of
-from thinkport.runtime.manifest import Graph, ModelShape
+from thinkport.runtime.manifest import Graph, ModelShape, kv_bytes
 from thinkport.runtime.packed_weights import PackedWeights, open_graph
 from thinkport.runtime.prefill import PrefillGraph, PrefillWeights
 from thinkport.runtime.threads import physical_cores
@@ -91,6 +92,10 @@ class LaneSource(Protocol):
     def kv_layout(self) -> str:
         """The layout of its lanes' KV snapshots, as `KvSnapshot.layout` has it."""
 
+    @property
+    def kv_size(self) -> KvSize:
+        """What its lanes' KV caches take."""
+
     def open_lane(self, batch: int = 1) -> Lane:
         """An empty lane."""
 
@@ -121,6 +126,7 @@ class Session:
             ArtifactError: ONNX Runtime refuses the graph, or could not start its first provider.
         """
         self.graph, self.model, self.ort = graph, model, ort
+        self.kv_size = KvSize(token=kv_bytes(model, graph.kv), in_place=graph.kv.in_place, context=model.context_length)
 
         def options() -> Any:
             settings = ort.SessionOptions()

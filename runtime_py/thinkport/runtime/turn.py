@@ -6,7 +6,7 @@ Knows threads and a reply's events. Must not know messages, or what a window doe
 import weakref
 from collections.abc import Callable
 from threading import Event as Flag
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread
 
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End, Event
@@ -28,12 +28,11 @@ class Turn:
         `on_done` is called there with the turn when it is over, once, whatever ended it. An exception that `on_event`
         raises ends the turn like an error of the reply's own.
         """
-        self._begin, self._on_event, self._on_done = begin, on_event, on_done
         self._wishes = _Wishes()
         self._over = Flag()
         self._end: End | None = None
         self._error: Exception | None = None
-        self._thread = Thread(target=self._run, name="thinkport-turn", daemon=True)
+        self._thread = Thread(target=self._run, args=(begin, on_event, on_done), name="thinkport-turn", daemon=True)
         # A daemon would be torn down within ONNX Runtime when the program ends, which may crash.
         weakref.finalize(self, _give_up, self._wishes, self._thread)
         self._thread.start()
@@ -80,26 +79,26 @@ class Turn:
             raise InputError("the turn was abandoned before its end: begin another one")
         return self._end
 
-    def _run(self) -> None:
+    def _run(self, begin: Begin, on_event: OnEvent | None, on_done: OnDone | None) -> None:
         try:
-            self._read()
+            self._read(begin, on_event)
         except Exception as error:  # whoever asks for the result gets it
             self._error = error
         finally:
             self._wishes.end()
             self._over.set()
-        if self._on_done is not None:
-            self._on_done(self)
+        if on_done is not None:
+            on_done(self)
 
-    def _read(self) -> None:
+    def _read(self, begin: Begin, on_event: OnEvent | None) -> None:
         if self._wishes.abandoned:
             return
-        reply = self._begin()
+        reply = begin()
         try:
             self._wishes.meet(reply)
             for event in reply:
-                if self._on_event is not None:
-                    self._on_event(event)
+                if on_event is not None:
+                    on_event(event)
                 if isinstance(event, End):
                     self._end = event
         finally:
@@ -138,7 +137,7 @@ class _Wishes:
 
 
 def _give_up(wishes: _Wishes, thread: Thread) -> None:
-    """End a turn that still runs when the program ends."""
-    if thread.is_alive():
+    """End a turn that still runs when the program ends; one that was dropped is over, or about to be."""
+    if thread.is_alive() and thread is not current_thread():
         wishes.say(Reply.abandon)
         thread.join(_AT_EXIT)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from thinkport.export.certify.greedy import continued, in_common, rows_before
+from thinkport.runtime.kv_memory import KvSize
 from thinkport.runtime.kv_snapshot import KvSnapshot
 from thinkport.runtime.session import Ids, Logits
 
@@ -15,6 +16,7 @@ class NextOne:
 
     vocab_size, context_length, prefill_chunk, ragged_batches, kv_layout = 100, 1000, 128, True, "none"
     batch, length = 1, 0
+    kv_size = KvSize(token=1, in_place=True, context=1000)
 
     def __init__(self, *, several_tokens_over_past: bool = True) -> None:
         self.several_tokens_over_past = several_tokens_over_past

@@ -1,0 +1,116 @@
+"""From an artifact's folder to what a model is made of, and to its graph once more after that was let go of.
+
+Knows which files make what, and in which order. Must not know chats, or what is done with a model.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.machine_cache import MachineCache, user_cache_folder
+from thinkport.runtime.manifest import Graph, Manifest, check_files, fingerprint, read_manifest
+from thinkport.runtime.ort import AUTO, import_onnxruntime, load_libraries
+from thinkport.runtime.ort_build import build_of
+from thinkport.runtime.packed_weights import PackedWeights
+from thinkport.runtime.prefill import PrefillWeights
+from thinkport.runtime.provider_choice import Machine, ProviderChoice
+from thinkport.runtime.provider_report import ProviderReport
+from thinkport.runtime.session import LaneSource, Session
+from thinkport.runtime.template import ChatTemplate
+from thinkport.runtime.tokenizer import Tokenizer
+
+Reopen = Callable[[], LaneSource]
+"""Loads the graph that a model ran once more; raises ArtifactError where the artifact is another one by now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedArtifact:
+    """What a model is made of. `artifact` is the folder's fingerprint, `graph` the file of the graph that runs."""
+
+    manifest: Manifest
+    tokenizer: Tokenizer
+    template: ChatTemplate
+    session: LaneSource
+    artifact: str
+    graph: str
+    report: ProviderReport
+    reopen: Reopen
+
+
+def load_artifact(
+    folder: Path,
+    *,
+    provider: str,
+    threads: int | None,
+    verify: bool,
+    graph: str | None,
+    cache_dir: str | Path | None,
+    keep_prefill: bool,
+) -> LoadedArtifact:
+    """Load an artifact; the arguments are those of `Model.load`, and so is what it raises."""
+    manifest = read_manifest(folder)
+    check_files(folder, manifest, verify=verify)
+    if threads is not None and threads < 1:
+        raise InputError(f"threads is {threads}, expected 1 or more, or nothing for all physical cores")
+    graphs = _graphs_named(manifest.graphs, graph)
+    ort = import_onnxruntime("cpu" if provider == AUTO else graphs[0].target)
+    artifact = fingerprint(folder)
+    packed = _packed_weights(cache_dir, artifact, manifest)
+    prefill = _prefill_weights(cache_dir, folder, artifact, keep=keep_prefill)
+
+    def open_graph(one: Graph) -> Session:
+        return Session(ort, folder, one, manifest.model, threads, packed, prefill)
+
+    machine = Machine.here(build_of(ort), missing=load_libraries(ort))
+    choice = ProviderChoice(folder, manifest, machine, open_graph)
+    with ThreadPoolExecutor(1) as beside:  # ONNX Runtime loads outside of Python's lock, the tokenizer inside
+        choosing = beside.submit(choice.choose, graphs, provider)
+        tokenizer = Tokenizer.from_file(folder / manifest.tokenizer)
+        template = ChatTemplate.from_file(folder / manifest.chat_template, manifest.special_tokens)
+        chosen = choosing.result()
+    chosen_graph = chosen.graph
+
+    def reopen() -> Session:
+        _check_same(folder, artifact)
+        return open_graph(chosen_graph)
+
+    return LoadedArtifact(
+        manifest=manifest,
+        tokenizer=tokenizer,
+        template=template,
+        session=chosen.session,
+        artifact=artifact,
+        graph=chosen_graph.file,
+        report=chosen.report,
+        reopen=reopen,
+    )
+
+
+def _check_same(folder: Path, artifact: str) -> None:
+    check_files(folder, read_manifest(folder))
+    if fingerprint(folder) != artifact:
+        raise ArtifactError(f"{folder} holds another artifact than before it was unloaded: load it with Model.load")
+
+
+def _packed_weights(cache_dir: str | Path | None, artifact: str, manifest: Manifest) -> PackedWeights | None:
+    if cache_dir is None:
+        return None
+    folder = user_cache_folder() if cache_dir == AUTO else Path(cache_dir)
+    size = sum(file.bytes for file in manifest.files.values())
+    return PackedWeights(cache=MachineCache(folder), artifact=artifact, bytes=size)
+
+
+def _prefill_weights(cache_dir: str | Path | None, folder: Path, artifact: str, *, keep: bool) -> PrefillWeights | None:
+    if cache_dir is None:
+        return None
+    cache = MachineCache(user_cache_folder() if cache_dir == AUTO else Path(cache_dir))
+    return PrefillWeights(folder=folder, artifact=artifact, cache=cache, keep=keep)
+
+
+def _graphs_named(graphs: list[Graph], name: str | None) -> list[Graph]:
+    named = [graph for graph in graphs if name is None or graph.file == name]
+    if not named:
+        raise InputError(f"no graph {name!r} in this artifact, expected one of: {', '.join(g.file for g in graphs)}")
+    return named
