@@ -92,7 +92,7 @@ def export_command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table.")] = False,
 ) -> None:
     """Turn a Qwen3 checkpoint into an artifact: one folder that runs."""
-    from thinkport.deploy.extras import require
+    from thinkport.runtime.extras import require
 
     require("export", *_PACKAGES)
     from thinkport.export.cli_export import run_export

@@ -6,7 +6,7 @@ puts into the queue of forced ones.
 
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from itertools import count as counting
 from threading import Event, RLock
@@ -74,11 +74,13 @@ class Engine:
         pace: Pace | None = None,
         policy: DraftPolicy | None = None,
         memory: "KvMemory[Engine] | None" = None,
+        turns: AbstractContextManager[None] | None = None,
     ):
         """`prefixes` gives and takes starts of prompts, `pace` knows how long steps take on this machine.
 
         Engines of the same graph may have both in common, and `memory`, which all of their KV caches have to fit into.
-        `policy` says how many tokens a reply with drafts guesses.
+        `policy` says how many tokens a reply with drafts guesses. Each step is run within `turns`, which engines that
+        share the cores may have in common.
         """
         self._session: LaneSource | None = session
         self._gone = CLOSED  # why there is no session, where there is none
@@ -87,7 +89,7 @@ class Engine:
         self._policy = policy or DraftPolicy()
         self._prefixes, self._pace = prefixes, pace
         self._held = HeldSequence(session, prefixes, pace)
-        self._memory = memory
+        self._memory, self._turns = memory, turns or nullcontext()
         if memory is not None:
             memory.add(self)
         self._cancelled = Event()
@@ -360,7 +362,7 @@ class Engine:
     @contextmanager
     def _alone(self, use: int) -> Iterator[HeldSequence]:
         """The held sequence for one step of a use that is still the latest."""
-        with self._lock:
+        with self._lock, self._turns:
             self._check_current(use)
             yield self._held
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thinkport.runtime.engine import Finish
+from thinkport.runtime.logprobs import TokenLogprob
 from thinkport.runtime.thinking import DecidedBy, Switch, ThinkingEnd
 
 
@@ -23,12 +24,14 @@ class ThoughtPiece:
 class AnswerPiece:
     """More text of the answer; `forced` if the runtime and not the model wrote it.
 
-    `tokens` counts what the model wrote of the answer so far, this piece included.
+    `tokens` counts what the model wrote of the answer so far, this piece included. `logprobs` are those of the tokens
+    since the piece before, where they were asked for.
     """
 
     text: str
     forced: bool = False
     tokens: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

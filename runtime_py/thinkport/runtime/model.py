@@ -1,6 +1,7 @@
 """An artifact, loaded: the one object that embedders hold. Everything it does is done elsewhere."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -152,9 +153,9 @@ class Model:
             raise InputError(self._gone)
         return self._session
 
-    def engine(self) -> Engine:
-        """A token loop of its own, with a KV cache of its own."""
-        return Engine(self.session, self._prefixes, self._pace, memory=self._memory)
+    def engine(self, turns: AbstractContextManager[None] | None = None) -> Engine:
+        """A token loop of its own, with a KV cache of its own; its steps are run within `turns`."""
+        return Engine(self.session, self._prefixes, self._pace, memory=self._memory, turns=turns)
 
     @property
     def memory(self) -> MemoryUse:

@@ -7,12 +7,11 @@ from typing import Self
 from thinkport.runtime.answer_guard import AnswerGuard
 from thinkport.runtime.engine import Engine, Finish, Origin, Token
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
+from thinkport.runtime.logprobs import LogprobRecorder, TokenLogprob
 from thinkport.runtime.reply_splitter import Part, ReplySplitter
 from thinkport.runtime.thinking import ThinkingEnd
 from thinkport.runtime.thinking_switch import Decision
 from thinkport.runtime.thought_control import ThoughtControl
-
-_PIECES: dict[Part, type[ThoughtPiece] | type[AnswerPiece]] = {Part.THOUGHT: ThoughtPiece, Part.ANSWER: AnswerPiece}
 
 
 class Reply(Iterator[Event]):
@@ -71,13 +70,15 @@ class ReplyRun:
         splitter: ReplySplitter,
         control: ThoughtControl | None,
         guard: AnswerGuard,
+        recorder: LogprobRecorder | None = None,
     ):
         """A reply to `prompt`; `control` is None for a model without thoughts."""
         self.ids: list[int] = []
         self.abandoned = False  # nobody wants its end any more
         self.prompt, self.hard = prompt, decision.hard
         self._engine, self._decision, self._splitter = engine, decision, splitter
-        self._control, self._guard = control, guard
+        self._control, self._guard, self._recorder = control, guard, recorder
+        self._logprobs: list[TokenLogprob] = []  # of the answer's tokens since its last piece
         self._texts = dict.fromkeys(Part, "")
         self._seconds = dict.fromkeys(Part, 0.0)
         self._prefill, self._sampled = 0.0, False
@@ -119,10 +120,16 @@ class ReplyRun:
         self._forced += forced
         part = self._splitter.part
         pieces = self._splitter.feed(token.id, forced=forced)
+        self._note_logprob(part, marker=part is not self._splitter.part)
         if self._control is not None:
             self._control.accept(token, self._splitter.part)
         self._guard.accept(token, self._splitter.part, marker=part is not self._splitter.part)
         yield from self._events_of(part, pieces, forced=forced)
+
+    def _note_logprob(self, part: Part, *, marker: bool) -> None:
+        noted = self._recorder.take() if self._recorder else None
+        if noted and part is Part.ANSWER and not marker:
+            self._logprobs.append(noted)
 
     def _events_of(self, part: Part, pieces: list[str | ToolCall], *, forced: bool) -> Iterator[Event]:
         for piece in pieces:
@@ -131,7 +138,14 @@ class ReplyRun:
                 yield piece
             else:
                 self._texts[part] += piece
-                yield _PIECES[part](text=piece, forced=forced, tokens=self._splitter.tokens[part])
+                yield self._piece(part, piece, forced=forced)
+
+    def _piece(self, part: Part, text: str, *, forced: bool) -> ThoughtPiece | AnswerPiece:
+        tokens = self._splitter.tokens[part]
+        if part is Part.THOUGHT:
+            return ThoughtPiece(text=text, forced=forced, tokens=tokens)
+        noted, self._logprobs = tuple(self._logprobs), []
+        return AnswerPiece(text=text, forced=forced, tokens=tokens, logprobs=noted)
 
     def _end(self, finish: Finish) -> End:
         counts, reused = self._splitter.tokens, self._engine.reused

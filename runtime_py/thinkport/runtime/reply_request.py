@@ -13,6 +13,7 @@ from thinkport.runtime.answer_guard import AnswerGuard
 from thinkport.runtime.engine import Engine
 from thinkport.runtime.errors import GreedyThinkingWarning, InputError
 from thinkport.runtime.events import End
+from thinkport.runtime.logprobs import LogprobRecorder
 from thinkport.runtime.prompt import Tools
 from thinkport.runtime.reply import Reply, ReplyRun
 from thinkport.runtime.reply_splitter import Opening, ReplySplitter, opening, switched
@@ -39,7 +40,8 @@ class ReplyRequest:
     """One reply to `messages`. `call` and `chat` are how the call and the chat want it to think.
 
     `tool_choice` is auto, none, required, or the tool that must be called; see `ToolChoice.of`. `drafts` says whether
-    tokens are guessed ahead; None leaves it to the model.
+    tokens are guessed ahead; None leaves it to the model. `logprobs` asks for the log probabilities of the answer's
+    tokens and of so many of the likeliest at each place; None for none.
     """
 
     messages: Sequence[Message]
@@ -52,6 +54,7 @@ class ReplyRequest:
     sampling: Sampling | None = None
     seed: int | None = None
     drafts: bool | None = None
+    logprobs: int | None = None
 
 
 def begin_reply(model: "Model", request: ReplyRequest, engine: Engine, on_end: OnEnd) -> Reply:
@@ -73,9 +76,11 @@ def begin_reply(model: "Model", request: ReplyRequest, engine: Engine, on_end: O
     room = engine.context_length - len(prompt)
     control = _control(model, request, decision, thinking, begin, room, forced, constraint.from_first_token)
     guard = AnswerGuard(constraint, control)
+    recorder = None if request.logprobs is None else LogprobRecorder(request.logprobs)
+    watch = recorder.record if recorder else None
     tokens = engine.generate(
         prompt,
-        Sampler(settings, seed=request.seed, shapers=_shapers(control, guard)),
+        Sampler(settings, seed=request.seed, shapers=_shapers(control, guard), watch=watch),
         stop_ids=model.manifest.stop_ids,
         max_tokens=request.max_tokens,
         forced=forced,
@@ -83,7 +88,7 @@ def begin_reply(model: "Model", request: ReplyRequest, engine: Engine, on_end: O
         drafts=model.drafts if request.drafts is None else request.drafts,
     )
     splitter = ReplySplitter(model.tokenizer, model.manifest.thinking, begin, toolbox)
-    run = ReplyRun(engine, prompt, decision, splitter, control, guard)
+    run = ReplyRun(engine, prompt, decision, splitter, control, guard, recorder)
     return Reply(run, run.events(tokens, on_end), engine, control)
 
 

@@ -19,6 +19,7 @@ from thinkport.runtime.manifest import SamplingPreset
 Row = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 Shaper = Callable[[Row], None]  # changes a row of logits in place
+Watch = Callable[[Row, int], None]
 
 _LOWEST = float(np.finfo(np.float32).min)
 _GROUP = 64  # logits in a group, of which only the largest is looked at first
@@ -96,12 +97,14 @@ class Sampler:
         seed: int | None = None,
         banned: Collection[int] = (),
         shapers: Sequence[Shaper] = (),
+        watch: Watch | None = None,
     ):
         """`banned` ids are never drawn; the same `seed` draws the same tokens from the same logits.
 
         `shapers` change the logits in place, in turn, after the penalties and before temperature and truncation.
+        `watch` is told of each draw: the logits as they came, and the id.
         """
-        self.settings = settings
+        self.settings, self._watch = settings, watch
         if seed is not None:
             _require(seed >= 0, "seed", seed, "0 or more")
         self._random = np.random.default_rng(seed)
@@ -122,10 +125,13 @@ class Sampler:
 
     def draw(self, logits: Row) -> int:
         """The next id from logits (vocabulary,), which are left as they are."""
-        settings = self.settings
+        settings, row = self.settings, logits
         if self._shapers or self._banned.size or settings.repetition_penalty != 1 or settings.presence_penalty != 0:
-            logits = self._changed(logits)
-        return draw(logits, settings, self._random)
+            row = self._changed(logits)
+        token = draw(row, settings, self._random)
+        if self._watch is not None:
+            self._watch(logits, token)
+        return token
 
     def _changed(self, logits: Row) -> Row:
         if self._scratch.shape != logits.shape:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from thinkport.deploy.evaluation.evaluator import Evaluation
 from thinkport.deploy.evaluation.table_view import show
-from thinkport.deploy.extras import require
+from thinkport.runtime.extras import require
 from thinkport.runtime.errors import InputError
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from thinkport.deploy.extras import require
+from thinkport.runtime.extras import require
 from thinkport.deploy.verification.check import WRONG, Check, Verification
 from thinkport.deploy.verification.structure import structure_checks
 from thinkport.runtime.certificate import Certificate, Figure

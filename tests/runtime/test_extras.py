@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from thinkport.deploy.extras import install_line, require
+from thinkport.runtime.extras import install_line, require
 from thinkport.runtime.errors import MissingExtraError
 
 

@@ -1,0 +1,30 @@
+"""Errors as OpenAI's interfaces send them.
+
+Knows statuses and JSON; must not know what went wrong where.
+"""
+
+from starlette.responses import JSONResponse
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+class ApiError(Exception):
+    """A request that is answered with an error; `param` names the field that is wrong."""
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, headers: dict[str, str] | None = None):
+        super().__init__(message)
+        self.status, self.message, self.param, self.headers = status, message, param, headers or {}
+
+    def as_json(self) -> dict[str, object]:
+        """The body."""
+        kind = _TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.status}}
+
+    def response(self) -> JSONResponse:
+        """The whole response."""
+        return JSONResponse(self.as_json(), self.status, self.headers)
+
+
+def bad(message: str, param: str | None = None) -> ApiError:
+    """A request that can't be run as it is."""
+    return ApiError(400, message, param=param)

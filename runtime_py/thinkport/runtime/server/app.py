@@ -1,0 +1,117 @@
+"""The app: which function answers which path, and what happens to errors.
+
+Knows routes; must not know sockets: `run.py` listens.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from thinkport.runtime.model import Model
+from thinkport.runtime.server.api_error import ApiError
+from thinkport.runtime.server.chat_route import chat_completions, stop_thinking
+from thinkport.runtime.server.completion_route import completions
+from thinkport.runtime.server.guard import Guard
+from thinkport.runtime.server.openapi import openapi
+from thinkport.runtime.server.page import PATHS, page
+from thinkport.runtime.server.responses_route import responses
+from thinkport.runtime.server.service import Service
+from thinkport.runtime.server.settings import ServerSettings
+from thinkport.runtime.server.state_routes import health, metrics, model, models
+from thinkport.runtime.server.token_routes import detokenize, tokenize
+
+LOG = logging.getLogger("thinkport.server")
+
+
+def create_app(served: Model, name: str, settings: ServerSettings | None = None) -> Starlette:
+    """The app that serves a model under a name; `app.state.service` is what it works with.
+
+    Its lifespan ends replies when the app ends. The model stays the caller's, who closes it.
+    """
+    chosen = settings or ServerSettings()
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.state.service = service = Service(served, name, chosen)
+        yield
+        await service.jobs.end(chosen.grace_seconds)
+        service.jobs.close()
+
+    document = openapi(key=chosen.api_key is not None)
+
+    async def description(_: Request) -> Response:
+        return JSONResponse(document)
+
+    routes = [
+        Route("/v1/chat/completions", chat_completions, methods=["POST"]),
+        Route("/v1/chat/completions/{reply}/stop_thinking", stop_thinking, methods=["POST"]),
+        Route("/v1/completions", completions, methods=["POST"]),
+        Route("/v1/responses", responses, methods=["POST"]),
+        Route("/v1/models", models),
+        Route("/v1/models/{model:path}", model),
+        Route("/tokenize", tokenize, methods=["POST"]),
+        Route("/detokenize", detokenize, methods=["POST"]),
+        Route("/health", health),
+        Route("/metrics", metrics),
+        Route("/openapi.json", description),
+        *(Route(path, page) for path in PATHS),
+    ]
+    layers = [Middleware(_Counted, routes=routes, log=chosen.log_requests), Middleware(Guard, settings=chosen)]
+    handlers: dict[Any, Any] = {ApiError: _told, HTTPException: _http_error, Exception: _failed}
+    return Starlette(routes=routes, lifespan=lifespan, middleware=layers, exception_handlers=handlers)
+
+
+async def _told(_: Request, error: ApiError) -> Response:
+    return error.response()
+
+
+async def _http_error(_: Request, error: HTTPException) -> Response:
+    headers = dict(error.headers or {})
+    what = {404: "there is no such path", 405: "that path takes another method"}.get(error.status_code, error.detail)
+    return ApiError(error.status_code, what, headers=headers).response()
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    return ApiError(500, f"the server failed ({type(error).__name__}): this is a bug of thinkport").response()
+
+
+class _Counted:
+    """Counts requests by route and status, and writes a line about each if asked to: no file's path, prompt or key."""
+
+    def __init__(self, app: ASGIApp, routes: list[Route], log: bool):
+        self._app, self._routes, self._log = app, routes, log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = monotonic(), "none"
+
+        async def counting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, counting)
+        finally:
+            route = self._route(scope)
+            scope["app"].state.service.metrics.requests.labels(route, status).inc()
+            if self._log:
+                LOG.info("%s %s %s %.3f s", scope["method"], route, status, monotonic() - began)
+
+    def _route(self, scope: Scope) -> str:
+        """The pattern of the path, or `other`: a stranger's paths are no labels."""
+        return next((route.path for route in self._routes if route.matches(scope)[0] is not Match.NONE), "other")

@@ -1,0 +1,73 @@
+"""What requests have in common: how a body is read and held against a model of its fields.
+
+Knows pydantic and HTTP; must not know what the fields mean.
+"""
+
+import json
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+
+from thinkport.runtime.server.api_error import ApiError, bad
+
+Body = TypeVar("Body", bound="RequestBody")
+
+
+class RequestBody(BaseModel):
+    """A request's body; a field that it does not know is an error, so that nothing is ignored in silence."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+
+
+class SamplingFields(RequestBody):
+    """How tokens are drawn; what is left out is the preset of the mode, thinking or not."""
+
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=0)
+    min_p: float | None = Field(None, ge=0, le=1)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    repetition_penalty: float | None = Field(None, gt=0, le=10)
+    seed: int | None = Field(None, ge=0, lt=1 << 63)
+
+    def sampling(self) -> dict[str, Any]:
+        """The values that were given, by the names of `SamplingSettings`."""
+        names = ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "repetition_penalty")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {**given, "top_k": given["top_k"] or None} if "top_k" in given else given
+
+
+async def read_body(request: Request, kind: type[Body]) -> Body:
+    """The request's body.
+
+    Raises:
+        ApiError: 400, no JSON object, or one that does not fit; 413 and 408 by the guard.
+    """
+    data = await request.body()
+    try:
+        given = json.loads(data, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise bad("the body is no JSON") from None
+    if not isinstance(given, dict):
+        raise bad("the body is no JSON object")
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise _told(error, kind) from None
+    except RecursionError:
+        raise bad("the body is nested too deeply") from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"JSON has no {constant}")
+
+
+def _told(error: ValidationError, kind: type[BaseModel]) -> ApiError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        return bad(f"{path}: {first['msg']}", path)
+    close = get_close_matches(path, kind.model_fields, n=1)
+    return bad(f"unknown field {path!r}{f': did you mean {close[0]!r}?' if close else ''}", path)

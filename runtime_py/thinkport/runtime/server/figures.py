@@ -1,0 +1,64 @@
+"""What a reply took, as OpenAI's `usage` and llama-server's `timings`, and why its parts ended.
+
+Knows ends of replies; must not know how they are sent.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from thinkport.runtime.engine import Finish
+from thinkport.runtime.events import End
+
+_FINISH = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.CONTEXT: "length", Finish.CANCELLED: "length"}
+
+
+def finish_reason(end: End) -> str:
+    """OpenAI's word for why a reply ended; what it has no word for counts as `length`."""
+    return "tool_calls" if end.tool_calls and end.answer_end is Finish.STOP else _FINISH[end.answer_end]
+
+
+def thinking(end: End) -> dict[str, Any]:
+    """Whether the reply thought, who decided that, and why thinking ended."""
+    return {
+        "enabled": end.enabled.value,
+        "decided_by": end.decided_by.value,
+        "end": end.thinking_end.value,
+        "tokens": end.thought_tokens,
+        "answer_end": end.answer_end.value,
+    }
+
+
+def usage(ends: Sequence[End]) -> dict[str, Any]:
+    """Tokens of all replies to one prompt, which counts once."""
+    prompt = ends[0].prompt_tokens
+    thought = sum(end.thought_tokens for end in ends)
+    written = thought + sum(end.answer_tokens + end.forced_tokens for end in ends)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": written,
+        "total_tokens": prompt + written,
+        "prompt_tokens_details": {"cached_tokens": ends[0].cached_tokens},
+        "completion_tokens_details": {
+            "reasoning_tokens": thought,
+            "accepted_prediction_tokens": sum(end.accepted_tokens for end in ends),
+            "rejected_prediction_tokens": sum(end.drafted_tokens - end.accepted_tokens for end in ends),
+        },
+    }
+
+
+def timings(end: End) -> dict[str, Any]:
+    """Tokens, milliseconds and tokens per second of prompt, thought and answer."""
+    return {
+        "cache_n": end.cached_tokens,
+        "prompt_n": end.prefill.tokens,
+        "prompt_ms": round(end.prefill.seconds * 1e3, 3),
+        "prompt_per_second": end.prefill.tokens_per_second,
+        "thinking_n": end.thinking.tokens,
+        "thinking_ms": round(end.thinking.seconds * 1e3, 3),
+        "thinking_per_second": end.thinking.tokens_per_second,
+        "predicted_n": end.answering.tokens,
+        "predicted_ms": round(end.answering.seconds * 1e3, 3),
+        "predicted_per_second": end.answering.tokens_per_second,
+        "draft_n": end.drafted_tokens,
+        "draft_n_accepted": end.accepted_tokens,
+    }

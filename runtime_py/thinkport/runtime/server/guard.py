@@ -1,0 +1,147 @@
+"""Who is let in: the Host and Origin of a request, its key, its size and its pace.
+
+A page on the web may make a browser send requests to this machine, under a name that it lets point here (DNS rebinding)
+or from its own origin; neither gets through. Knows headers; must not know routes.
+"""
+
+import asyncio
+import hmac
+import ipaddress
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from thinkport.runtime.server.api_error import ApiError
+from thinkport.runtime.server.settings import ServerSettings
+
+OPEN_PATHS = frozenset({"/", "/app.js", "/style.css", "/icon.svg", "/health", "/openapi.json"})
+_SAFE = {
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+}
+_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Guard:
+    """The outermost layer of the app."""
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings):
+        self._app, self._settings = app, settings
+        self._hosts = {"localhost", settings.host.lower(), *(name.lower() for name in settings.allow_hosts)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or answer it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        allowed = origin in self._settings.allow_origins
+        sender = _Sender(send, origin if allowed else None, self._settings.write_seconds)
+        try:
+            self._check(scope, headers, origin, allowed)
+        except ApiError as error:
+            await error.response()(scope, receive, sender)
+            return
+        if scope["method"] == "OPTIONS" and allowed:
+            await _preflight(sender)
+            return
+        await self._app(scope, _Body(receive, headers, self._settings).receive, sender)
+
+    def _check(self, scope: Scope, headers: Headers, origin: str | None, allowed: bool) -> None:
+        host = headers.get("host", "")
+        if not self._knows(host):
+            raise ApiError(403, "this server is not known by that Host: start it with --allow-host NAME to use one")
+        if origin is not None and not allowed and urlsplit(origin).netloc != host:
+            raise ApiError(403, "pages of that origin are not let in: start the server with --allow-origin ORIGIN")
+        if headers.get("sec-fetch-site") == "cross-site" and not allowed and scope["path"] not in OPEN_PATHS:
+            raise ApiError(403, "other sites' pages are not let in: start the server with --allow-origin ORIGIN")
+        open_path = scope["path"] in OPEN_PATHS or scope["method"] == "OPTIONS"
+        if self._settings.api_key is not None and not open_path and not self._has_key(headers):
+            raise ApiError(401, "no API key, or a wrong one: send it as 'Authorization: Bearer KEY'")
+        length = headers.get("content-length", "0")
+        if not length.isascii() or not length.isdigit() or int(length[:20]) > self._settings.max_body:
+            raise ApiError(413, f"the request is larger than {self._settings.max_body} bytes")
+
+    def _knows(self, host: str) -> bool:
+        """Names have to be known; an address can't be made to point elsewhere."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in self._hosts:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    def _has_key(self, headers: Headers) -> bool:
+        kind, _, key = headers.get("authorization", "").partition(" ")
+        given = key.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
+        assert self._settings.api_key is not None
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self._settings.api_key.encode())
+
+
+class _Body:
+    """A request's body, no larger and no slower than allowed."""
+
+    def __init__(self, receive: Receive, headers: Headers, settings: ServerSettings):
+        self._receive, self._left, self._seconds = receive, settings.max_body, settings.body_seconds
+        self._limit, self._whole = settings.max_body, False
+
+    async def receive(self) -> Message:
+        if self._whole:
+            return await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), self._seconds)
+        except TimeoutError:
+            raise ApiError(408, f"nothing of the request's body came for {self._seconds:g} seconds") from None
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise ApiError(413, f"the request is larger than {self._limit} bytes")
+        self._whole = not message.get("more_body", False)
+        return message
+
+
+class _Sender:
+    """A response's messages: with headers for browsers, and to clients that take them only."""
+
+    def __init__(self, send: Send, origin: str | None, seconds: float):
+        self._send, self._origin, self._seconds = send, origin, seconds
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *self._headers(message)]}
+        try:
+            await asyncio.wait_for(self._send(message), self._seconds)
+        except TimeoutError:
+            raise OSError("the client takes nothing any more") from None  # as if it had hung up
+
+    def _headers(self, message: Message) -> Sequence[tuple[bytes, bytes]]:
+        kinds = [value for name, value in message.get("headers", ()) if name.lower() == b"content-type"]
+        extra = dict(_SAFE)
+        if any(kind.startswith(b"text/html") for kind in kinds):
+            extra[b"content-security-policy"] = _POLICY
+        if self._origin is not None:
+            extra[b"access-control-allow-origin"] = self._origin.encode("latin-1")
+            extra[b"vary"] = b"Origin"
+            extra[b"cross-origin-resource-policy"] = b"cross-origin"
+        return list(extra.items())
+
+
+async def _preflight(send: Send) -> None:
+    headers = [
+        (b"access-control-allow-methods", b"GET, POST"),
+        (b"access-control-allow-headers", b"authorization, content-type, x-api-key"),
+        (b"access-control-max-age", b"600"),
+    ]
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

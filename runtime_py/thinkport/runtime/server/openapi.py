@@ -1,0 +1,102 @@
+"""The server's own description (https://spec.openapis.org/oas/v3.1.0), made of the bodies' models.
+
+Knows paths, bodies and statuses; `app.py` says which function answers.
+"""
+
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from thinkport.runtime.server.chat_request import ChatRequest
+from thinkport.runtime.server.completion_request import CompletionRequest
+from thinkport.runtime.server.responses_request import ResponsesRequest
+from thinkport.runtime.server.token_routes import DetokenizeRequest, TokenizeRequest
+
+_REF = "#/components/schemas/{model}"
+_BODIES: dict[str, tuple[type[BaseModel], str]] = {
+    "/v1/chat/completions": (ChatRequest, "Reply to messages."),
+    "/v1/completions": (CompletionRequest, "Go on where a prompt ends."),
+    "/v1/responses": (ResponsesRequest, "Reply to items."),
+    "/tokenize": (TokenizeRequest, "Ids of a text or of messages."),
+    "/detokenize": (DetokenizeRequest, "Text of ids."),
+}
+_READS = {
+    "/v1/models": ("The one model that is served.", "application/json"),
+    "/health": ("Whether requests are taken, and on which provider they run.", "application/json"),
+    "/metrics": ("Figures for Prometheus.", "text/plain"),
+}
+_STREAMED = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
+_ERROR = {
+    "description": "What was wrong.",
+    "content": {"application/json": {"schema": {"$ref": _REF.format(model="Error")}}},
+}
+_ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": "integer"},
+            },
+        }
+    },
+}
+
+
+def openapi(*, key: bool) -> dict[str, Any]:
+    """The document; `key` says whether clients have to send one."""
+    _, schemas = models_json_schema([(kind, "validation") for kind, _ in _BODIES.values()], ref_template=_REF)
+    paths: dict[str, Any] = {path: {"post": _post(path, kind, text)} for path, (kind, text) in _BODIES.items()}
+    paths |= {path: {"get": _get(text, media)} for path, (text, media) in _READS.items()}
+    paths["/v1/models/{model}"] = {"get": _get("The model of that name.", "application/json", "model")}
+    paths["/v1/chat/completions/{reply}/stop_thinking"] = {"post": _stop()}
+    components: dict[str, Any] = {"schemas": {**schemas["$defs"], "Error": _ERROR_SCHEMA}}
+    document: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {"title": "thinkport", "version": version("thinkport")},
+        "paths": paths,
+        "components": components,
+    }
+    if key:
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"key": []}]
+    return document
+
+
+def _errors(*statuses: int) -> dict[str, Any]:
+    return {str(status): _ERROR for status in (*statuses, 401, 403, 405, 408, 413)}
+
+
+def _post(path: str, kind: type[BaseModel], text: str) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
+    if path in _STREAMED:
+        content["text/event-stream"] = {"schema": {"type": "string"}}
+    body = {"required": True, "content": {"application/json": {"schema": {"$ref": _REF.format(model=kind.__name__)}}}}
+    done = {"200": {"description": "Done.", "content": content}}
+    return {"summary": text, "requestBody": body, "responses": done | _errors(400, 404, 429, 503)}
+
+
+def _get(text: str, media: str, name: str | None = None) -> dict[str, Any]:
+    schema = {"type": "object"} if media == "application/json" else {"type": "string"}
+    found = {"200": {"description": text, "content": {media: {"schema": schema}}}}
+    made: dict[str, Any] = {"summary": text, "responses": found | _errors(404, 503)}
+    return made | {"parameters": [_parameter(name)]} if name else made
+
+
+def _stop() -> dict[str, Any]:
+    return {
+        "summary": "Close the thought of a reply that is being streamed.",
+        "parameters": [_parameter("reply")],
+        "responses": {"204": {"description": "It will be closed at its next token."}} | _errors(404),
+    }
+
+
+def _parameter(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}

@@ -1,0 +1,133 @@
+"""A response as JSON, whole or event by event, as OpenAI's Responses interface has it.
+
+https://platform.openai.com/docs/api-reference/responses-streaming. Knows events of replies and that interface's items:
+a thought is a `reasoning` item, an answer a `message`, a call a `function_call`. Must not know HTTP.
+"""
+
+import json
+from collections.abc import Iterator
+from time import time
+from typing import Any
+from uuid import uuid4
+
+from thinkport.runtime.engine import Finish
+from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
+from thinkport.runtime.server.figures import thinking, timings, usage
+
+_THOUGHT, _ANSWER = "reasoning", "message"
+_PARTS = {_THOUGHT: "reasoning_text", _ANSWER: "output_text"}
+_DELTAS = {_THOUGHT: "response.reasoning_text", _ANSWER: "response.output_text"}
+_PREFIX = {_THOUGHT: "rs", _ANSWER: "msg", "function_call": "fc"}
+_EXTRAS: dict[str, dict[str, Any]] = {_THOUGHT: {}, _ANSWER: {"annotations": [], "logprobs": []}}
+
+
+class ResponsesReply:
+    """One response, as it comes. `head` holds the request's own settings, which a response repeats."""
+
+    def __init__(self, name: str, head: dict[str, Any]):
+        self._head = {"id": name, "object": "response", "created_at": int(time()), **head}
+        self._output: list[dict[str, Any]] = []
+        self._open: dict[str, Any] | None = None
+        self._text = ""
+        self._number = 0
+        self._end: End | None = None
+
+    def begin(self) -> Iterator[dict[str, Any]]:
+        """The events before everything else."""
+        for kind in ("response.created", "response.in_progress"):
+            yield self._event(kind, response=self.whole())
+
+    def events(self, event: Event) -> Iterator[dict[str, Any]]:
+        """The interface's events of a reply's event."""
+        if isinstance(event, ThoughtPiece | AnswerPiece):
+            kind = _THOUGHT if isinstance(event, ThoughtPiece) else _ANSWER
+            if event.text:
+                yield from self._piece(kind, event.text)
+        elif isinstance(event, ToolCall):
+            yield from self._close()
+            yield from self._call(event)
+        else:
+            yield from self._close()
+            self._end = event
+            done = "response.completed" if self._status() == "completed" else "response.incomplete"
+            yield self._event(done, response=self.whole())
+
+    def whole(self) -> dict[str, Any]:
+        """The response as it stands."""
+        end, status = self._end, self._status()
+        made = {**self._head, "status": status, "output": list(self._output), "error": None, "usage": None}
+        made["incomplete_details"] = {"reason": "max_output_tokens"} if status == "incomplete" else None
+        if end is not None:
+            made |= {"usage": _usage(end), "thinking": thinking(end), "timings": timings(end)}
+        return made
+
+    def _status(self) -> str:
+        if self._end is None:
+            return "in_progress"
+        return "completed" if self._end.answer_end is Finish.STOP else "incomplete"
+
+    def _piece(self, kind: str, text: str) -> Iterator[dict[str, Any]]:
+        if self._open is None or self._open["type"] != kind:
+            yield from self._close()
+            yield from self._begin_item(kind)
+        self._text += text
+        extra: dict[str, Any] = {"logprobs": []} if kind == _ANSWER else {}
+        yield self._event(f"{_DELTAS[kind]}.delta", **self._at(), content_index=0, delta=text, **extra)
+
+    def _begin_item(self, kind: str) -> Iterator[dict[str, Any]]:
+        item: dict[str, Any] = {"id": f"{_PREFIX[kind]}_{uuid4().hex}", "type": kind, "status": "in_progress"}
+        item |= {"summary": [], "content": []} if kind == _THOUGHT else {"role": "assistant", "content": []}
+        self._open, self._text = item, ""
+        yield self._event("response.output_item.added", output_index=len(self._output), item=dict(item))
+        yield self._event("response.content_part.added", **self._at(), content_index=0, part=_part(kind, ""))
+
+    def _close(self) -> Iterator[dict[str, Any]]:
+        if self._open is None:
+            return
+        item, text = self._open, self._text
+        kind = item["type"]
+        extra: dict[str, Any] = {"logprobs": []} if kind == _ANSWER else {}
+        yield self._event(f"{_DELTAS[kind]}.done", **self._at(), content_index=0, text=text, **extra)
+        yield self._event("response.content_part.done", **self._at(), content_index=0, part=_part(kind, text))
+        self._open = None
+        yield from self._add({**item, "content": [_part(kind, text)], "status": "completed"})
+
+    def _call(self, call: ToolCall) -> Iterator[dict[str, Any]]:
+        arguments = call.text if call.arguments is None else json.dumps(call.arguments, ensure_ascii=False)
+        item: dict[str, Any] = {"id": f"fc_{uuid4().hex}", "type": "function_call", "call_id": call.id}
+        item |= {"name": call.name, "arguments": "", "status": "in_progress"}
+        self._open = item
+        at = self._at()
+        yield self._event("response.output_item.added", output_index=len(self._output), item=dict(item))
+        yield self._event("response.function_call_arguments.delta", **at, delta=arguments)
+        yield self._event("response.function_call_arguments.done", **at, name=call.name, arguments=arguments)
+        self._open = None
+        problem = {} if call.problem is None else {"problem": call.problem}
+        yield from self._add({**item, "arguments": arguments, "status": "completed", **problem})
+
+    def _add(self, item: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        self._output.append(item)
+        yield self._event("response.output_item.done", output_index=len(self._output) - 1, item=item)
+
+    def _at(self) -> dict[str, Any]:
+        assert self._open is not None
+        return {"item_id": self._open["id"], "output_index": len(self._output)}
+
+    def _event(self, kind: str, **values: Any) -> dict[str, Any]:
+        number, self._number = self._number, self._number + 1
+        return {"type": kind, "sequence_number": number, **values}
+
+
+def _part(kind: str, text: str) -> dict[str, Any]:
+    return {"type": _PARTS[kind], "text": text, **_EXTRAS[kind]}
+
+
+def _usage(end: End) -> dict[str, Any]:
+    counted = usage([end])
+    return {
+        "input_tokens": counted["prompt_tokens"],
+        "input_tokens_details": {"cached_tokens": end.cached_tokens, "cache_write_tokens": 0},
+        "output_tokens": counted["completion_tokens"],
+        "output_tokens_details": {"reasoning_tokens": end.thought_tokens},
+        "total_tokens": counted["total_tokens"],
+    }

@@ -1,0 +1,115 @@
+"""Listens on an address and serves a model until it is told to end.
+
+Knows uvicorn and sockets; must not know routes.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from collections.abc import Callable
+
+import uvicorn
+
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.model import Model
+from thinkport.runtime.server.app import LOG, create_app
+from thinkport.runtime.server.settings import ServerSettings
+from thinkport.runtime.server.slow_clients import timed_protocol
+
+_CONNECTIONS = 512
+_IDLE = 30  # seconds that a connection may wait for its next request
+
+
+class _Server(uvicorn.Server):
+    """Ends replies in its own time: first no new ones, then those that go on get a while, then they end cleanly."""
+
+    def __init__(self, config: uvicorn.Config, on_end: Callable[[], "asyncio.Future[None] | None"]):
+        super().__init__(config)
+        self._on_end = on_end
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End replies while connections are still open, then close those."""
+        for server in self.servers:
+            server.close()
+        ending = self._on_end()
+        if ending is not None:
+            await ending
+        await super().shutdown(sockets)
+
+
+def listen(settings: ServerSettings) -> socket.socket:
+    """A socket that listens where the settings say.
+
+    Raises:
+        InputError: the address can't be had.
+    """
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((settings.host, settings.port), family=family, backlog=128)
+    except OSError as error:
+        raise InputError(
+            f"{settings.host}:{settings.port} can't be listened on ({error.strerror or error}): take another --port, "
+            "or 0 for a free one"
+        ) from error
+
+
+def serve(
+    model: Model,
+    name: str,
+    settings: ServerSettings,
+    bound: socket.socket,
+    *,
+    on_ready: Callable[[], None] = lambda: None,
+    until: Callable[[], bool] | None = None,
+) -> None:
+    """Serve a model on a listening socket until SIGINT or SIGTERM, or until `until` is true; for the main thread.
+
+    `on_ready` is called once requests are taken.
+    """
+    app = create_app(model, name, settings)
+
+    def ending() -> "asyncio.Future[None] | None":
+        service = getattr(app.state, "service", None)
+        return None if service is None else asyncio.ensure_future(service.jobs.end(settings.grace_seconds))
+
+    config = uvicorn.Config(
+        app,
+        http=timed_protocol(settings.header_seconds),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        timeout_keep_alive=_IDLE,
+        timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+    )
+    _log_to_stderr(requests=settings.log_requests)
+    server = _Server(config, ending)
+
+    async def main() -> None:
+        serving = asyncio.ensure_future(server.serve(sockets=[bound]))
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        if not serving.done():
+            on_ready()
+        while until is not None and not serving.done():
+            await asyncio.sleep(0.5)
+            server.should_exit = server.should_exit or until()
+        await serving
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main())
+
+
+def _log_to_stderr(*, requests: bool) -> None:
+    """Lines about requests if asked for. uvicorn's own hold tracebacks, and those hold what clients sent."""
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)
+    if requests and not LOG.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        LOG.addHandler(handler)
+        LOG.setLevel(logging.INFO)
+        LOG.propagate = False

@@ -1,0 +1,71 @@
+"""How a server listens, whom it answers, and how much it takes on.
+
+Knows limits and names; must not know routes or models.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+
+from thinkport.runtime.errors import InputError
+
+_LOCAL_NAMES = ("localhost", "localhost.localdomain")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """A server's settings.
+
+    host, port: where it listens; port 0 takes a free one. api_key: what clients have to send; needed unless `host` is
+    this machine's own loopback. allow_hosts: further names that a request may call this server by. allow_origins: pages
+    elsewhere that browsers may let in, `null` for pages of an app's own files. parallel: replies that are written at
+    the same time, in turns. queue: requests that wait beyond them; more are told to come back. max_body: bytes of a
+    request. max_messages, max_choices: of one request. max_tokens: of one reply, None for what the context has room
+    for. header_seconds, body_seconds, write_seconds: how long a client may take to send its request's head, to send
+    the next bytes of its body, and to take what is written to it. grace_seconds: how long replies go on after the
+    server was told to end. log_requests: one line a request on stderr, without prompts, paths of files or keys.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    api_key: str | None = None
+    allow_hosts: tuple[str, ...] = ()
+    allow_origins: tuple[str, ...] = ()
+    parallel: int = 4
+    queue: int = 32
+    max_body: int = 4 << 20
+    max_messages: int = 1024
+    max_choices: int = 8
+    max_tokens: int | None = None
+    header_seconds: float = 10.0
+    body_seconds: float = 30.0
+    write_seconds: float = 60.0
+    grace_seconds: float = 10.0
+    log_requests: bool = False
+
+    def __post_init__(self) -> None:
+        if self.api_key is not None and len(self.api_key) < 8:
+            raise InputError("the API key has fewer than 8 characters: take a longer one, such as a random 32")
+        if self.api_key is None and not is_loopback(self.host):
+            raise InputError(
+                f"{self.host} can be reached from other machines and no API key is set: give --api-key (or set "
+                "THINKPORT_API_KEY), or listen on 127.0.0.1"
+            )
+        if not 0 <= self.port <= 65535:
+            raise InputError(f"the port is {self.port}, expected 0 (a free one) to 65535")
+        for name in ("parallel", "max_body", "max_messages", "max_choices"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if self.queue < 0:
+            raise InputError(f"queue is {self.queue}, expected 0 (nobody waits) or more")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise InputError(f"max_tokens is {self.max_tokens}, expected 1 or more, or None for the context")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address or name."""
+    if host in _LOCAL_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,121 @@
+"""What a request says about thinking, under whatever name its client uses.
+
+Everything that is said counts: two fields that contradict each other are an error, and so is a value out of range.
+Knows the names of other servers (vLLM, SGLang, llama-server, LM Studio, Ollama, OpenRouter); must not know routes.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from thinkport.runtime.server.api_error import bad
+from thinkport.runtime.thinking import Switch, Thinking
+
+# Tokens of thought. Qwen3 was trained for on and off only; where these come from is in the documentation.
+EFFORTS: dict[str, int | None] = {"minimal": 128, "low": 512, "medium": 2048, "high": 8192, "xhigh": None}
+BUDGETS = ("thinking_token_budget", "thinking_budget_tokens", "thinking_budget", "reasoning_budget")
+FIELDS = (*BUDGETS, "reasoning_effort", "reasoning", "think", "enable_thinking", "chat_template_kwargs")
+
+
+class _Said(NamedTuple):
+    """What one field says; None where it says nothing of it. `exact` tells a budget from an effort's."""
+
+    field: str
+    on: bool | None = None
+    budget: int | None = None
+    exact: bool = False
+
+
+def thinking_of(fields: Mapping[str, Any], default: Thinking, context: int) -> Thinking:
+    """The settings of a reply; `default` is the model's, for what nobody says.
+
+    An effort is a budget, of which an exact one takes the place.
+
+    Raises:
+        ApiError: 400, a value out of range or two fields that contradict each other.
+    """
+    said = [one for field in FIELDS if fields.get(field) is not None for one in _read(field, fields[field], context)]
+    on = _agreed([one for one in said if one.on is not None], "on")
+    exact = [one for one in said if one.exact]
+    budget = _agreed(exact or [one for one in said if one.on and one.budget is not None], "budget")
+    if on is False and budget:
+        off = next(one.field for one in said if one.on is False)
+        raise bad(f"{off} switches thinking off and {exact[0].field} gives it {budget} tokens: leave one out", off)
+    settings = default if on is None else replace(default, enabled=Switch.ON if on else Switch.OFF)
+    unlimited = on and not exact and any(one.on and one.budget is None and "effort" in one.field for one in said)
+    return replace(settings, budget=budget) if budget is not None or unlimited else settings
+
+
+def _agreed(said: list[_Said], what: str) -> Any:
+    values = {getattr(one, what) for one in said}
+    if len(values) > 1:
+        names = " and ".join(sorted({one.field for one in said}))
+        raise bad(f"{names} contradict each other about thinking: leave all but one out", said[0].field)
+    return values.pop() if values else None
+
+
+def _read(field: str, value: Any, context: int) -> Iterator[_Said]:
+    if field in BUDGETS:
+        yield _Said(field, budget=_budget(field, value, context), exact=True)
+    elif field == "reasoning_effort":
+        yield _effort(field, value)
+    elif field == "chat_template_kwargs":
+        yield from _kwargs(value)
+    elif field == "reasoning" and isinstance(value, Mapping):
+        yield from _reasoning(value, context)
+    elif isinstance(value, bool):
+        yield _Said(field, on=value)
+    elif field != "enable_thinking" and value in ("on", "off"):
+        yield _Said(field, on=value == "on")
+    elif field != "enable_thinking":
+        yield _effort(f"{field} effort" if field == "think" else "reasoning effort", value)
+    else:
+        raise bad(f"enable_thinking is {_shown(value)}, expected true or false", field)
+
+
+def _effort(field: str, value: Any) -> _Said:
+    if value == "none":
+        return _Said(field, on=False)
+    if not isinstance(value, str) or value not in EFFORTS:
+        raise bad(f"{field} is {_shown(value)}, expected one of: none, {', '.join(EFFORTS)}", field.split()[0])
+    return _Said(field, on=True, budget=EFFORTS[value])
+
+
+def _budget(field: str, value: Any, context: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= context:
+        raise bad(f"{field} is {_shown(value)}, expected a number of tokens from 0 to {context}, the context", field)
+    return value
+
+
+def _kwargs(value: Any) -> Iterator[_Said]:
+    name = "chat_template_kwargs"
+    if not isinstance(value, Mapping):
+        raise bad(f"{name} is {_shown(value)}, expected an object", name)
+    if unknown := sorted(set(value) - {"enable_thinking"}):
+        raise bad(f"{name} has {', '.join(map(str, unknown))}, expected enable_thinking only", name)
+    asked = value.get("enable_thinking")
+    if asked is not None and not isinstance(asked, bool):
+        raise bad(f"{name}.enable_thinking is {_shown(asked)}, expected true or false", name)
+    if asked is not None:
+        yield _Said(f"{name}.enable_thinking", on=asked)
+
+
+def _reasoning(value: Mapping[str, Any], context: int) -> Iterator[_Said]:
+    known = {"effort", "max_tokens", "enabled", "summary", "generate_summary"}  # the text of thoughts is given anyway
+    if unknown := sorted(set(value) - known):
+        raise bad(f"reasoning has {', '.join(unknown)}, expected effort, max_tokens or enabled", "reasoning")
+    if value.get("effort") is not None:
+        yield _effort("reasoning.effort", value["effort"])
+    if value.get("max_tokens") is not None:
+        yield _Said(
+            "reasoning.max_tokens", budget=_budget("reasoning.max_tokens", value["max_tokens"], context), exact=True
+        )
+    if value.get("enabled") is not None:
+        if not isinstance(value["enabled"], bool):
+            raise bad(f"reasoning.enabled is {_shown(value['enabled'])}, expected true or false", "reasoning")
+        yield _Said("reasoning.enabled", on=value["enabled"])
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"

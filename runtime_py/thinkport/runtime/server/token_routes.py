@@ -1,0 +1,72 @@
+"""Text to ids and back: `POST /tokenize` and `POST /detokenize`, as vLLM and llama-server have them."""
+
+import asyncio
+from typing import Any
+
+from pydantic import Field, model_validator
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.server.api_error import bad
+from thinkport.runtime.server.chat_messages import chat_messages
+from thinkport.runtime.server.completion_request import Ids
+from thinkport.runtime.server.fields import RequestBody, read_body
+from thinkport.runtime.server.service import Service
+
+
+class TokenizeRequest(RequestBody):
+    """Exactly one of `prompt` (vLLM's name), `content` (llama-server's) and `messages`."""
+
+    prompt: str | None = None
+    content: str | None = None
+    messages: list[dict[str, Any]] | None = None
+    tools: list[dict[str, Any]] | None = None
+    enable_thinking: bool | None = None
+    parse_special: bool | None = Field(None, description="Whether a spelled marker is that token; true if not given.")
+    model: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "TokenizeRequest":
+        if sum(value is not None for value in (self.prompt, self.content, self.messages)) != 1:
+            raise ValueError("expected exactly one of prompt, content and messages")
+        return self
+
+
+class DetokenizeRequest(RequestBody):
+    """Ids to be spelled."""
+
+    tokens: Ids
+    model: str | None = None
+
+
+async def tokenize(request: Request) -> Response:
+    """The ids of a text or of messages."""
+    service, body = Service.of(request), await read_body(request, TokenizeRequest)
+    service.check_model(body.model)
+    model = service.model
+
+    def ids() -> list[int]:
+        if body.messages is not None:
+            messages = chat_messages(body.messages, service.settings.max_messages)
+            return model.encode(messages, body.tools, body.enable_thinking)
+        text = body.prompt if body.prompt is not None else body.content or ""
+        return model.tokenizer.encode_plain(text) if body.parse_special is False else model.tokenizer.encode(text)
+
+    try:
+        tokens = await asyncio.to_thread(ids)
+    except InputError as error:
+        raise bad(str(error)) from None
+    context = model.session.context_length
+    return JSONResponse({"tokens": tokens, "count": len(tokens), "max_model_len": context})
+
+
+async def detokenize(request: Request) -> Response:
+    """The text of ids."""
+    service, body = Service.of(request), await read_body(request, DetokenizeRequest)
+    service.check_model(body.model)
+    limit = service.model.session.vocab_size
+    if wrong := next((token for token in body.tokens if token >= limit), None):
+        raise bad(f"tokens has {wrong}, expected ids below {limit}", "tokens")
+    text = await asyncio.to_thread(service.model.tokenizer.decode, body.tokens)
+    return JSONResponse({"prompt": text, "content": text})
