@@ -1,0 +1,108 @@
+"""Servers on loopback, in threads of the tests: real sockets, and clients that nobody here wrote."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Thread
+from time import monotonic, sleep
+
+import pytest
+import uvicorn
+from openai import OpenAI
+
+from thinkport.runtime import Model
+from thinkport.runtime.server import ServerSettings, create_app
+from thinkport.runtime.server.service import Service
+from thinkport.runtime.server.slow_clients import timed_protocol
+
+
+class Slow:
+    """Turns that take their time."""
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+
+    def __enter__(self) -> None:
+        sleep(self.seconds)
+
+    def __exit__(self, *_) -> None:
+        pass
+
+
+class Served:
+    """A server that takes requests; `loop` is the event loop that it runs in."""
+
+    def __init__(self, url: str, app: object, loop: asyncio.AbstractEventLoop):
+        self.url, self.app, self.loop = url, app, loop
+        self._clients = ExitStack()
+
+    @property
+    def service(self) -> Service:
+        return self.app.state.service  # type: ignore[attr-defined]
+
+    def client(self, **options) -> OpenAI:
+        return self._clients.enter_context(
+            OpenAI(base_url=f"{self.url}/v1", **{"api_key": "any", "max_retries": 0, "timeout": 60, **options})
+        )
+
+    def slow_down(self, seconds: float) -> None:
+        """Make each step take at least so long: the reference model thinks faster than anybody can click."""
+        for engine in self.service.jobs.places._idle:
+            engine._turns = Slow(seconds)
+
+    def close(self) -> None:
+        """Close the clients."""
+        self._clients.close()
+
+    def idle(self, seconds: float = 10.0) -> bool:
+        """Whether no reply is being written, within so many seconds."""
+        until = monotonic() + seconds
+        while self.service.jobs.places.active and monotonic() < until:
+            sleep(0.01)
+        return not self.service.jobs.places.active
+
+
+@contextmanager
+def running(model: Model, **settings) -> Iterator[Served]:
+    chosen = ServerSettings(grace_seconds=2.0, **settings)
+    app = create_app(model, "nano", chosen)
+    config = uvicorn.Config(
+        app, http=timed_protocol(chosen.header_seconds), ws="none", lifespan="on", log_config=None, access_log=False
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        loop = asyncio.new_event_loop()
+        thread = Thread(target=lambda: loop.run_until_complete(server.serve(sockets=[bound])))
+        thread.start()
+        while not server.started:
+            sleep(0.01)
+        try:
+            served = Served(f"http://127.0.0.1:{bound.getsockname()[1]}", app, loop)
+            yield served
+            served.close()
+        finally:
+            server.should_exit = True
+            thread.join(30)
+            loop.close()
+    assert not thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def nano_model(nano_artifact: Path) -> Iterator[Model]:
+    with Model.load(nano_artifact) as model:
+        yield model
+
+
+@pytest.fixture(scope="session")
+def served(nano_model: Model) -> Iterator[Served]:
+    with running(nano_model) as one:
+        yield one
+
+
+@pytest.fixture
+def serve(nano_model: Model) -> Iterator[Callable[..., Served]]:
+    """Starts servers of their own settings."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(running(nano_model, **settings))

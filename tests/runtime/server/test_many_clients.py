@@ -1,0 +1,167 @@
+"""One model, many clients: places, the line before them, turns, and who hangs up."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
+from time import monotonic, sleep
+
+import openai
+import pytest
+
+from thinkport.runtime.fair_turns import FairTurns
+from thinkport.runtime.server.api_error import ApiError
+from thinkport.runtime.server.places import Places
+
+# What the reference model never stops saying: it has seen nothing like it.
+ENDLESS = {"type": "regex", "pattern": "[0-9]{4000}"}
+LONG = {
+    "model": "nano",
+    "messages": [{"role": "user", "content": "Count."}],
+    "response_format": ENDLESS,
+    "extra_body": {"enable_thinking": False},
+    "stream": True,
+}
+
+
+def begin(served):
+    """A long stream, its first piece read."""
+    stream = served.client().chat.completions.create(**LONG)
+    next(iter(stream))
+    return stream
+
+
+def test_a_client_that_hangs_up_frees_its_place_within_a_token(serve) -> None:
+    served = serve(parallel=1)
+    stream = begin(served)
+    assert served.service.jobs.places.active == 1
+    began = monotonic()
+    stream.close()
+    assert served.idle()
+    assert monotonic() - began < 1.0
+
+
+def test_a_client_that_waits_for_the_whole_and_hangs_up_frees_its_place_too(serve) -> None:
+    served = serve(parallel=1)
+    with pytest.raises(openai.APITimeoutError):
+        served.client(timeout=0.5).chat.completions.create(**{**LONG, "stream": False})
+    assert served.idle(2.0)
+
+
+def test_past_the_queue_a_client_is_told_when_to_come_back(serve) -> None:
+    served = serve(parallel=1, queue=0)
+    stream = begin(served)
+    with pytest.raises(openai.RateLimitError) as told:
+        served.client().chat.completions.create(model="nano", messages=LONG["messages"])
+    assert int(told.value.response.headers["retry-after"]) >= 1
+    stream.close()
+    assert served.idle()
+    assert served.client().chat.completions.create(model="nano", messages=LONG["messages"], max_tokens=2).choices
+
+
+def test_those_who_wait_come_when_a_place_is_free(serve) -> None:
+    served = serve(parallel=1, queue=4)
+    stream = begin(served)
+    with ThreadPoolExecutor(3) as threads:
+        ask = {"model": "nano", "messages": LONG["messages"], "max_tokens": 2}
+        waiting = [threads.submit(served.client().chat.completions.create, **ask) for _ in range(3)]
+        until = monotonic() + 10
+        while served.service.jobs.places.waiting < 3 and monotonic() < until:
+            sleep(0.01)
+        assert served.service.jobs.places.waiting == 3
+        stream.close()
+        assert all(one.result(20).choices for one in waiting)
+
+
+def test_two_replies_are_written_in_turns(serve) -> None:
+    served = serve(parallel=2)
+    first, second = begin(served), begin(served)
+    counts = [0, 0]
+
+    def read(number, stream) -> None:
+        for _ in stream:
+            counts[number] += 1
+            if max(counts) >= 150:
+                break
+        stream.close()
+
+    threads = [Thread(target=read, args=(number, stream)) for number, stream in enumerate((first, second))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert min(counts) > 75
+
+
+def test_the_one_that_waited_longest_has_the_next_turn() -> None:
+    turns, order, threads = FairTurns(), [], []
+
+    def take(number: int) -> None:
+        with turns:
+            order.append(number)
+
+    with turns:
+        for number in range(5):
+            threads.append(Thread(target=take, args=(number,)))
+            threads[-1].start()
+            while len(turns._waiting) <= number:
+                sleep(0.001)
+    for thread in threads:
+        thread.join(5)
+    assert order == [0, 1, 2, 3, 4]
+
+
+def test_stop_thinking_closes_the_thought_of_a_stream(serve) -> None:
+    served = serve(parallel=1)
+    served.slow_down(0.02)
+    ask = {"model": "nano", "messages": [{"role": "user", "content": "What is 86*57?"}], "stream": True}
+    stream = served.client().chat.completions.create(**ask, extra_body={"enable_thinking": True}, seed=1)
+    for count, chunk in enumerate(stream):
+        if count == 3:
+            served.client().post(f"/chat/completions/{chunk.id}/stop_thinking", cast_to=object)
+    assert chunk.choices[0].thinking["end"] == "user"
+    assert chunk.choices[0].thinking["tokens"] < 30
+    with pytest.raises(openai.NotFoundError):
+        served.client().post("/chat/completions/no-such/stop_thinking", cast_to=object)
+
+
+def test_a_reply_goes_to_the_place_that_knows_its_start(nano_model) -> None:
+    async def run() -> None:
+        places = Places(nano_model, 3, 0)
+        engines = [await places.take([]) for _ in range(3)]
+        engines[1].prefill([1, 2, 3, 4])
+        for engine in engines:
+            places.give_back(engine, 1.0)
+        assert await places.take([1, 2, 3, 9]) is engines[1]
+        places.close()
+        with pytest.raises(ApiError, match="ending"):
+            await places.take([])
+
+    asyncio.run(run())
+
+
+def test_one_that_gives_up_waiting_leaves_its_turn_to_the_next(nano_model) -> None:
+    async def run() -> None:
+        places = Places(nano_model, 1, 5)
+        engine = await places.take([])
+        first, second = (asyncio.create_task(places.take([])) for _ in range(2))
+        await asyncio.sleep(0)
+        places.give_back(engine, 1.0)  # it is the first one's turn, which gives up before it hears of it
+        first.cancel()
+        assert await asyncio.wait_for(second, 1) is engine
+        assert not places.waiting
+
+    asyncio.run(run())
+
+
+def test_replies_in_progress_end_cleanly_when_the_server_does(serve) -> None:
+    served = serve(parallel=1)
+    stream = begin(served)
+    chunks: list = []
+    reader = Thread(target=lambda: chunks.extend(stream))
+    reader.start()
+    asyncio.run_coroutine_threadsafe(served.service.jobs.end(0.2), served.loop).result(20)
+    reader.join(10)
+    assert chunks[-1].choices[0].finish_reason == "length"
+    assert chunks[-1].choices[0].thinking["answer_end"] == "cancelled"
+    with pytest.raises(openai.InternalServerError, match="ending"):
+        served.client().chat.completions.create(model="nano", messages=LONG["messages"])

@@ -1,0 +1,63 @@
+import pytest
+
+from thinkport.runtime.server.api_error import ApiError
+from thinkport.runtime.server.thinking_fields import BUDGETS, EFFORTS, thinking_of
+from thinkport.runtime.thinking import Switch, Thinking
+
+DEFAULT = Thinking(enabled=None, budget=77, soft_from=0.5)
+
+
+def said(**fields) -> Thinking:
+    return thinking_of(fields, DEFAULT, context=1000)
+
+
+@pytest.mark.parametrize("field", BUDGETS)
+def test_every_servers_name_of_a_budget_is_one(field) -> None:
+    assert said(**{field: 10}).budget == 10
+
+
+@pytest.mark.parametrize(("effort", "budget"), EFFORTS.items())
+def test_an_effort_switches_on_with_its_budget(effort, budget) -> None:
+    for fields in ({"reasoning_effort": effort}, {"reasoning": {"effort": effort}}, {"think": effort}):
+        assert (said(**fields).enabled, said(**fields).budget) == (Switch.ON, budget)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reasoning_effort": "none"},
+        {"reasoning": "off"},
+        {"reasoning": {"enabled": False}},
+        {"think": False},
+        {"enable_thinking": False},
+        {"chat_template_kwargs": {"enable_thinking": False}},
+    ],
+)
+def test_off_is_off_under_every_name(fields) -> None:
+    assert said(**fields).enabled is Switch.OFF
+
+
+def test_an_exact_budget_takes_an_efforts_place_and_the_rest_is_the_models() -> None:
+    assert said(reasoning_effort="low", thinking_budget=3) == Thinking(enabled=True, budget=3, soft_from=0.5)
+    assert said() is DEFAULT
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"thinking_budget": 1001},
+        {"thinking_budget": -1},
+        {"thinking_token_budget": True},
+        {"thinking_budget": 1, "reasoning_budget": 2},
+        {"enable_thinking": True, "think": False},
+        {"enable_thinking": False, "thinking_budget": 5},
+        {"reasoning_effort": "some"},
+        {"reasoning": {"efort": "low"}},
+        {"chat_template_kwargs": {"enable_thinking": "no"}},
+        {"chat_template_kwargs": {"other": 1}},
+    ],
+)
+def test_what_is_out_of_range_or_contradicts_itself_is_refused(fields) -> None:
+    with pytest.raises(ApiError) as told:
+        said(**fields)
+    assert told.value.status == 400
