@@ -131,7 +131,8 @@ def test_a_model_tells_what_its_conversations_take_and_frees_it(new_model) -> No
 
 def test_more_chats_than_fit_go_on_from_many_threads(new_model) -> None:
     model: Model = new_model("one two three four", memory_limit=3 * STEP, prefix_cache_bytes=0)
-    together, failures, most = Barrier(2), [], []
+    together, most = Barrier(2), []
+    failures: list[object] = []
 
     def talk(chats) -> None:
         together.wait()

@@ -1,6 +1,7 @@
 """The verbs of the deploy part. Heavy packages are imported when a verb runs, so `--help` stays quick."""
 
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     command("doctor")(doctor)
     command("eval")(eval_command)
     command("bench")(bench)
+    app.command("desktop", rich_help_panel="Run")(desktop)
 
 
 def inspect(
@@ -256,3 +258,22 @@ def bench(
         overhead=overhead,
         outputs=BenchOutputs(as_json=as_json, plot=plot),
     )
+
+
+def desktop(
+    artifact: Annotated[
+        Path | None,
+        typer.Argument(metavar="ARTIFACT", help="Folder that is opened at once.", show_default="picked in the window"),
+    ] = None,
+    provider: Provider = "auto",
+) -> None:
+    """Talk to a model in a window: thoughts live, a switch and a budget for them, figures, export."""
+    from platformdirs import user_state_path
+
+    from thinkport.deploy.desktop import run
+    from thinkport.runtime.errors import InputError
+
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    if sys.platform == "linux" and not any(os.environ.get(name) for name in screens):  # Qt would abort
+        raise InputError("there is no screen to open a window on (DISPLAY is empty): try `thinkport chat`")
+    raise typer.Exit(run(artifact, provider=provider, state=user_state_path("thinkport", appauthor=False)))

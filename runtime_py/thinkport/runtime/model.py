@@ -14,6 +14,7 @@ from thinkport.runtime.conversation_file import KvSource
 from thinkport.runtime.engine import CLOSED, UNLOADED, Engine
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
+from thinkport.runtime.freed_memory import give_back
 from thinkport.runtime.held_sequence import common_prefix
 from thinkport.runtime.kv_memory import KvMemory, MemoryUse
 from thinkport.runtime.manifest import Manifest
@@ -312,6 +313,7 @@ class Model:
         for engine in self._memory.engines():
             engine.unload()
         self._prefixes.clear()
+        give_back()
 
     def reload(self) -> None:
         """Load the graph again that `unload` freed; nothing if it is loaded. The next turns compute their KV caches.
@@ -337,6 +339,7 @@ class Model:
         for engine in self._memory.engines():
             engine.close()
         self._prefixes.clear()
+        give_back()
 
     def __enter__(self) -> Self:
         return self

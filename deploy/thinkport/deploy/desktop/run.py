@@ -1,0 +1,29 @@
+"""From an artifact's folder to a window, and to the end of the program. Imports PySide6 only when it is called."""
+
+from pathlib import Path
+
+from thinkport.deploy.extras import require
+
+
+def run(artifact: Path | None = None, *, provider: str, state: Path) -> int:
+    """Show the window until it is closed; the program's exit code.
+
+    `artifact` is opened at once; None asks for one. `state` is the folder that keeps which artifacts were opened.
+
+    Raises:
+        MissingExtraError: PySide6 is not installed.
+    """
+    require("desktop", "PySide6")
+    from PySide6.QtWidgets import QApplication
+
+    from thinkport.deploy.desktop.recent import Recent
+    from thinkport.deploy.desktop.window import Window
+
+    application = QApplication.instance() or QApplication(["thinkport"])
+    application.setApplicationName("thinkport")
+    window = Window(Recent(state / "desktop.json"), provider=provider)
+    window.show()
+    if artifact is not None:
+        window.open(artifact)
+    code: int = application.exec()
+    return code

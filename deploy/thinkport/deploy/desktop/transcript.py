@@ -1,0 +1,86 @@
+"""What was said, from top to bottom. Stays at its end while something is added there, unless it was scrolled away."""
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from thinkport.deploy.desktop.reply_view import ReplyView
+
+_NEAR = 24  # pixels from the end that count as being there
+
+
+class Transcript(QScrollArea):
+    """Messages of the user, replies, and what went wrong."""
+
+    def __init__(self, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setAccessibleName("Conversation")
+        self._at_end = True
+        self.verticalScrollBar().valueChanged.connect(self._scrolled)
+        self.verticalScrollBar().rangeChanged.connect(self._grown)
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        page = QWidget()
+        self._layout = QVBoxLayout(page)
+        self._layout.setSpacing(10)
+        self.hint = _label("Ask something. Enter sends, Shift+Enter begins a new line.")
+        self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.hint.setEnabled(False)
+        self._layout.addStretch(1)
+        self._layout.addWidget(self.hint)
+        self._layout.addStretch(1)
+        self._at_end = True
+        self.setWidget(page)
+
+    def say(self, text: str) -> None:
+        """Add what the user said."""
+        asked = _label(text)
+        asked.setObjectName("asked")
+        asked.setAccessibleName("You")
+        asked.setStyleSheet("#asked { background: palette(button); border-radius: 8px; padding: 8px 12px; }")
+        self._at_end = True
+        self._add(asked)
+
+    def begin_reply(self) -> ReplyView:
+        """Add an empty reply."""
+        reply = ReplyView()
+        self._add(reply)
+        return reply
+
+    def fail(self, text: str) -> None:
+        """Add what went wrong."""
+        dark = self.palette().window().color().lightness() < 128
+        color = "#f2a09a" if dark else "#a3180f"
+        failure = _label(f"It didn't work: {text}")
+        failure.setObjectName("failure")
+        failure.setAccessibleName("Error")
+        failure.setStyleSheet(
+            f"#failure {{ color: {color}; border: 1px solid {color}; border-radius: 8px; padding: 8px 12px; }}"
+        )
+        self._at_end = True
+        self._add(failure)
+
+    def _add(self, widget: QWidget) -> None:
+        if self.hint.isVisibleTo(self):
+            self.hint.hide()
+            self._layout.removeItem(self._layout.itemAt(0))  # what kept the hint in the middle
+        self._layout.insertWidget(self._layout.count() - 1, widget)
+
+    def _scrolled(self, value: int) -> None:
+        self._at_end = value >= self.verticalScrollBar().maximum() - _NEAR
+
+    def _grown(self, _: int, end: int) -> None:
+        if self._at_end:
+            self.verticalScrollBar().setValue(end)
+
+
+def _label(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label

@@ -1,0 +1,54 @@
+"""Every Python example of the page on embedding runs as it stands, on an artifact of the reference checkpoint."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "deploy" / "docs" / "embedding.md"
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+# What an example prints, beside whatever else; they are found by what they import or call.
+PRINTS = {
+    "queue.Queue": r"cpu\.onnx on CPU: .*\n(.|\n)*4902\nthought \d+ tokens, natural · \d+ tokens/s\n",
+    "astream": r"\d+",
+    "Switch.OFF": r"\d+ (natural|budget) call \d+\n",
+    "unload": r"MemoryUse\(kv=\d+, shared=0, limit=67108864\)\n",
+    "no-such-folder": r"ArtifactError: .*no-such-folder.*\n",
+    "onnxruntime_genai": r"\d+",
+}
+
+
+def example(mark: str) -> str:
+    (found,) = [text for text in EXAMPLES if mark in text]
+    return found
+
+
+def run(source: str, artifact: Path) -> str:
+    source = source.replace('"artifacts/nano-int4"', repr(str(artifact)))
+    command = [sys.executable, "-W", "error", "-c", source]
+    environment = os.environ | {"PYTHONUTF8": "1", "ORT_DISABLE_TELEMETRY": "1"}
+    ended = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, env=environment, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+@pytest.mark.parametrize("mark", PRINTS)
+def test_an_example_of_the_page_runs(mark: str, nano_artifact: Path) -> None:
+    if mark == "onnxruntime_genai":
+        pytest.importorskip("onnxruntime_genai", reason="onnxruntime-genai is not installed")
+    assert re.fullmatch(PRINTS[mark], run(example(mark), nano_artifact))
+
+
+def test_the_page_has_no_example_that_is_not_run() -> None:
+    assert sorted(EXAMPLES) == sorted(example(mark) for mark in PRINTS)
+
+
+def test_the_complete_program_is_about_a_screen_long() -> None:
+    assert 25 <= len([line for line in example("queue.Queue").splitlines() if line.strip()]) <= 36
+
+
+def test_the_complete_program_tells_what_went_wrong(tmp_path: Path) -> None:
+    assert run(example("queue.Queue"), tmp_path / "gone").startswith("It didn't work: ")

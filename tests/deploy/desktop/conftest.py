@@ -1,0 +1,30 @@
+"""A screen that nobody sees, and the window on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def screen() -> Iterator[str]:
+    """The name of an X display of Xvfb's own, for this run."""
+    xvfb = shutil.which("Xvfb")
+    if xvfb is None:
+        pytest.skip("Xvfb is not installed: apt-get install xvfb libxcb-cursor0 libxkbcommon-x11-0 libegl1")
+    pytest.importorskip("PySide6", reason="PySide6 is not installed")
+    reading, writing = os.pipe()
+    command = [xvfb, "-displayfd", str(writing), "-screen", "0", "1280x900x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        yield f":{pipe.readline().strip()}"
+    server.terminate()
+    server.wait(10)
