@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from thinkport.runtime.extras import install_line, require
 from thinkport.runtime.errors import MissingExtraError
+from thinkport.runtime.extras import install_line, require
 
 
 def test_a_missing_module_is_named_with_the_install_line() -> None:

@@ -18,8 +18,8 @@ from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.deploy.bench.profile_view import show_profile
 from thinkport.deploy.bench.profiling import profile
 from thinkport.deploy.bench.table_view import show
-from thinkport.runtime.extras import require
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.extras import require
 from thinkport.runtime.manifest import MANIFEST_NAME, fingerprint
 from thinkport.runtime.threads import physical_cores
 

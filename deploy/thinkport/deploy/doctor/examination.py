@@ -9,9 +9,9 @@ from typing import Any
 from thinkport.deploy.doctor.finding import Finding, Severity
 from thinkport.deploy.doctor.known_bad import known_bad
 from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
-from thinkport.runtime.extras import install_line
 from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.extras import install_line
 from thinkport.runtime.golden_check import quick
 from thinkport.runtime.goldens import read_goldens
 from thinkport.runtime.manifest import Graph, Manifest, check_files, read_manifest

@@ -18,8 +18,8 @@ from thinkport.deploy.evaluation.progress_view import ProgressView
 from thinkport.deploy.evaluation.row import Row
 from thinkport.deploy.evaluation.suite import Suite
 from thinkport.deploy.evaluation.suites import find_suite
-from thinkport.runtime.extras import require
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.extras import require
 from thinkport.runtime.model import Model
 from thinkport.runtime.terminal.interrupts import INTERRUPTED
 from thinkport.runtime.thinking import Switch, Thinking

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from thinkport.deploy.evaluation.evaluator import Evaluation
 from thinkport.deploy.evaluation.table_view import show
-from thinkport.runtime.extras import require
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.extras import require
 
 
 @dataclass(frozen=True, kw_only=True)

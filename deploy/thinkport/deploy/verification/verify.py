@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from thinkport.runtime.extras import require
 from thinkport.deploy.verification.check import WRONG, Check, Verification
 from thinkport.deploy.verification.structure import structure_checks
 from thinkport.runtime.certificate import Certificate, Figure
 from thinkport.runtime.errors import ThinkportError
+from thinkport.runtime.extras import require
 from thinkport.runtime.golden_check import answered, check_goldens, quick
 from thinkport.runtime.goldens import read_goldens
 from thinkport.runtime.manifest import Manifest, check_files, read_manifest

@@ -29,7 +29,7 @@ class SamplingFields(RequestBody):
     top_k: int | None = Field(None, ge=0)
     min_p: float | None = Field(None, ge=0, le=1)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
-    repetition_penalty: float | None = Field(None, gt=0, le=10)
+    repetition_penalty: float | None = Field(None, ge=0.01, le=10)
     seed: int | None = Field(None, ge=0, lt=1 << 63)
 
     def sampling(self) -> dict[str, Any]:
