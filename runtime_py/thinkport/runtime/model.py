@@ -14,6 +14,7 @@ from thinkport.runtime.engine import Engine
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.held_sequence import common_prefix
+from thinkport.runtime.hub import artifact_folder
 from thinkport.runtime.machine_cache import MachineCache, user_cache_folder
 from thinkport.runtime.manifest import Graph, Manifest, check_files, fingerprint, read_manifest
 from thinkport.runtime.messages import checked
@@ -93,7 +94,7 @@ class Model:
         drafts: bool = True,
         keep_prefill: bool = False,
     ) -> Self:
-        """Load an artifact folder.
+        """Load an artifact: a folder, or `owner/name[@revision]` of the Hub where no folder has that name.
 
         `provider` is `auto`, a target of the artifact (`cpu`), an ONNX Runtime provider, or a graph without its suffix
         (`dml-plain`). `auto` takes the best that is installed, present and right, which is held against the artifact's
@@ -109,11 +110,12 @@ class Model:
         same distribution in less time; see `Engine.generate`.
 
         Raises:
-            ArtifactError: the folder is not a whole artifact, or nothing in it runs with the installed ONNX Runtime.
+            ArtifactError: the folder is not a whole artifact, nothing in it runs with the installed ONNX Runtime, or
+                the Hub does not give it.
             MissingExtraError: no ONNX Runtime is installed.
             InputError: an unknown graph or number of threads, or a provider that can't be had, with the reason.
         """
-        folder = Path(path)
+        folder = artifact_folder(path)
         manifest = read_manifest(folder)
         check_files(folder, manifest, verify=verify)
         if threads is not None and threads < 1:
