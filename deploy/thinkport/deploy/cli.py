@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thinkport.deploy.bundle.cli_bundle import bundle
 from thinkport.runtime.cli import Artifact, CacheDir, MaxTokens, Provider, Temperature, Threads, TopK, TopP
 from thinkport.runtime.ort import AUTO
 from thinkport.runtime.terminal.artifact_here import artifact_here
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     command("doctor")(artifact_here(doctor))
     command("eval")(artifact_here(eval_command))
     command("bench")(artifact_here(bench))
+    app.command("bundle", rich_help_panel="Share")(artifact_here(bundle))
 
 
 def inspect(
