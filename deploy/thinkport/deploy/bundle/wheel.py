@@ -64,8 +64,8 @@ class Wheel:
     def legal_files(self) -> dict[str, bytes]:
         """Texts of licences and notices by a path of their own."""
         with ZipFile(self.path) as file:
-            names = [name for name in file.namelist() if LEGAL.match(PurePosixPath(name).name)]
-            return {f"{self.name}-{self.version}/{name}": file.read(name) for name in names if not _code(name)}
+            names = [name for name in file.namelist() if LEGAL.match(PurePosixPath(name).name) and _is_text(name)]
+            return {f"{self.name}-{self.version}/{name}": file.read(name) for name in names}
 
 
 def wheels_in(folder: Path) -> dict[str, Wheel]:
@@ -78,5 +78,5 @@ def normalized(name: str) -> str:
     return str(canonicalize_name(name))
 
 
-def _code(name: str) -> bool:
-    return PurePosixPath(name).suffix in {".py", ".pyi", ".pyc", ".h", ".c"}
+def _is_text(name: str) -> bool:
+    return not name.endswith("/") and PurePosixPath(name).suffix not in {".py", ".pyi", ".pyc", ".h", ".c"}
