@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.export.checkpoint.fake_hub import COMMIT, REPO, FakeHub
+from tests.fake_hub import COMMIT, REPO, FakeHub
 
 from thinkport.runtime.manifest import read_manifest
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thinkport.deploy.bundle.cli_bundle import bundle
 from thinkport.runtime.cli import Artifact, CacheDir, MaxTokens, Provider, Temperature, Threads, TopK, TopP
 from thinkport.runtime.ort import AUTO
+from thinkport.runtime.terminal.artifact_here import artifact_here
 from thinkport.runtime.thinking import Thinking
 
 if TYPE_CHECKING:
@@ -20,11 +22,12 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add this part's verbs to the console command."""
     command = partial(app.command, rich_help_panel="Check and measure")
-    command("inspect")(inspect)
-    command("verify")(verify_command)
-    command("doctor")(doctor)
-    command("eval")(eval_command)
-    command("bench")(bench)
+    command("inspect")(artifact_here(inspect))
+    command("verify")(artifact_here(verify_command))
+    command("doctor")(artifact_here(doctor))
+    command("eval")(artifact_here(eval_command))
+    command("bench")(artifact_here(bench))
+    app.command("bundle", rich_help_panel="Share")(artifact_here(bundle))
     app.command("desktop", rich_help_panel="Run")(desktop)
 
 

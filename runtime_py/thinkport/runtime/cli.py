@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from thinkport.runtime.cli_sharing import register_sharing
 from thinkport.runtime.ort import AUTO
+from thinkport.runtime.terminal.artifact_here import artifact_here
 from thinkport.runtime.terminal.option_values import OFF, cache_dir_of, given, response_format_of, thinking_of, tools_of
 from thinkport.runtime.thinking import Thinking
 
@@ -14,7 +16,12 @@ _DEFAULTS = Thinking()
 _SAMPLING, _THINKING, _FORM, _RUNNING = "Sampling", "Thinking", "Form of the answer", "Running"
 
 Artifact = Annotated[
-    Path, typer.Argument(metavar="ARTIFACT", help="Folder that `thinkport export` wrote.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="ARTIFACT",
+        help="Folder that `thinkport export` wrote, or OWNER/NAME[@REVISION] on the Hub.",
+        show_default=False,
+    ),
 ]
 System = Annotated[str | None, typer.Option(help="System message.", show_default=False)]
 MaxTokens = Annotated[
@@ -124,10 +131,11 @@ Tools = Annotated[
 def register(app: typer.Typer) -> None:
     """Add this part's verbs to the console command."""
     command = partial(app.command, rich_help_panel="Run")
-    command("generate")(generate)
-    command("chat")(chat)
-    command("serve")(serve)
+    command("generate")(artifact_here(generate))
+    command("chat")(artifact_here(chat))
+    command("serve")(artifact_here(serve))
     command("cache")(cache)
+    register_sharing(app)
 
 
 def generate(

@@ -16,6 +16,7 @@ from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.freed_memory import give_back
 from thinkport.runtime.held_sequence import common_prefix
+from thinkport.runtime.hub import artifact_folder
 from thinkport.runtime.kv_memory import KvMemory, MemoryUse
 from thinkport.runtime.manifest import Manifest
 from thinkport.runtime.messages import checked
@@ -94,7 +95,7 @@ class Model:
         keep_prefill: bool = False,
         memory_limit: int | None = None,
     ) -> Self:
-        """Load an artifact folder.
+        """Load an artifact: a folder, or `owner/name[@revision]` of the Hub where no folder has that name.
 
         `provider` is `auto`, a target of the artifact (`cpu`), an ONNX Runtime provider, or a graph without its suffix
         (`dml-plain`). `auto` takes the best that is installed, present and right, which is held against the artifact's
@@ -114,13 +115,14 @@ class Model:
         can have within the limit is its context.
 
         Raises:
-            ArtifactError: the folder is not a whole artifact, or nothing in it runs with the installed ONNX Runtime.
+            ArtifactError: the folder is not a whole artifact, nothing in it runs with the installed ONNX Runtime, or
+                the Hub does not give it.
             MissingExtraError: no ONNX Runtime is installed.
             InputError: an unknown graph or number of threads, a provider that can't be had, with the reason, or a
                 memory limit that holds no conversation.
         """
         loaded = load_artifact(
-            Path(path),
+            artifact_folder(path),
             provider=provider,
             threads=threads,
             verify=verify,

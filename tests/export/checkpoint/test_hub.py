@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.export.checkpoint.fake_hub import COMMIT, REPO, FakeHub
+from tests.fake_hub import COMMIT, REPO, FakeHub
 
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint, resolve
-from thinkport.export.checkpoint.download_progress import reporting_bar
 from thinkport.export.errors import CheckpointError
+from thinkport.runtime.hub.download_progress import reporting_bar
 
 
 @pytest.fixture

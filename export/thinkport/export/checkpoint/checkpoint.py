@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thinkport.export.checkpoint.download_progress import Progress
 from thinkport.export.checkpoint.folder import read_chat_template, read_json, tensor_entries
 from thinkport.export.checkpoint.hub import ResolvedCheckpoint, resolve
 from thinkport.export.checkpoint.safetensors_file import TensorEntry, read_rows
 from thinkport.export.errors import CheckpointError
+from thinkport.runtime.hub.download_progress import Progress
 from thinkport.runtime.manifest import MANIFEST_NAME
 
 

@@ -4,14 +4,15 @@ Knows huggingface_hub, which keeps the cache, resumes downloads and reads its ow
 what is in the files.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from thinkport.export.checkpoint.download_progress import Progress, reporting_bar
 from thinkport.export.errors import CheckpointError
+from thinkport.runtime.hub.download_progress import Progress, reporting_bar
+from thinkport.runtime.hub.refusal import refusal
+from thinkport.runtime.hub.repository import Repository, repository_named
 
 DESCRIPTION = (
     "config.json",
@@ -25,7 +26,6 @@ DESCRIPTION = (
     "README.md",  # its front matter names the licence
 )
 WEIGHTS = ("*.safetensors",)
-HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 
 
 @dataclass(frozen=True)
@@ -63,34 +63,33 @@ def resolve(
         local = ResolvedCheckpoint(folder, folder.resolve().name, None)
         check(local)
         return local
-    match = HUB_ID.fullmatch(str(ref))
+    wanted = repository_named(str(ref))
     if folder.exists():
         raise CheckpointError(f"{ref} is a file; expected a checkpoint's folder or a Hub id such as Qwen/Qwen3-0.6B")
-    if isinstance(ref, Path) or match is None:
+    if isinstance(ref, Path) or wanted is None:
         raise CheckpointError(f"{ref} is neither a folder nor a Hub id such as Qwen/Qwen3-0.6B or owner/name@revision")
-    fetch = partial(_fetch, match["id"], wanted=str(ref), endpoint=endpoint, cache_dir=cache_dir)
-    described = fetch(match["revision"], DESCRIPTION)
+    fetch = partial(_fetch, wanted, endpoint=endpoint, cache_dir=cache_dir)
+    described = fetch(wanted.revision, DESCRIPTION)
     commit = described.name  # the cache names a snapshot's folder by its commit
-    check(ResolvedCheckpoint(described, match["id"], commit))
-    return ResolvedCheckpoint(fetch(commit, WEIGHTS, progress=progress), match["id"], commit)
+    check(ResolvedCheckpoint(described, wanted.id, commit))
+    return ResolvedCheckpoint(fetch(commit, WEIGHTS, progress=progress), wanted.id, commit)
 
 
 def _fetch(
-    repo: str,
+    wanted: Repository,
     revision: str | None,
     patterns: Sequence[str],
     *,
-    wanted: str,
     endpoint: str | None,
     cache_dir: Path | None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import snapshot_download
 
     try:
         return Path(
             snapshot_download(
-                repo,
+                wanted.id,
                 revision=revision,
                 endpoint=endpoint,
                 cache_dir=cache_dir,
@@ -99,23 +98,5 @@ def _fetch(
                 tqdm_class=reporting_bar(progress),
             )
         )
-    except errors.GatedRepoError as error:
-        raise CheckpointError(
-            f"{repo} is gated: accept its terms on its Hub page, then log in with `hf auth login`"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise CheckpointError(
-            f"{repo} doesn't exist on the Hub, or is private: check the name, or log in with `hf auth login`"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise CheckpointError(f"{repo} has no branch, tag or commit {revision!r}: check its list of files") from error
-    except errors.LocalEntryNotFoundError as error:
-        raise CheckpointError(
-            f"{wanted} isn't whole in the local cache and the Hub can't be reached: connect, or give a local folder"
-        ) from error
-    except Exception as error:  # the HTTP library's own kinds differ between versions; none says what to do
-        raise CheckpointError(f"{wanted} could not be fetched: {_first_line(error)}; try again to resume") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    except Exception as error:
+        raise CheckpointError(refusal(error, wanted)) from error

@@ -1,0 +1,117 @@
+"""Makes a bundle: the order of the steps, top to bottom. What each step does stands elsewhere."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from packaging.requirements import Requirement
+
+from thinkport.deploy.bundle.archive import Entry, sha256_of, with_sums, write_archive
+from thinkport.deploy.bundle.combination import check_combination
+from thinkport.deploy.bundle.own_wheel import put_own_wheel
+from thinkport.deploy.bundle.platform import platform_named
+from thinkport.deploy.bundle.sbom import sbom_text
+from thinkport.deploy.bundle.scripts import scripts
+from thinkport.deploy.bundle.slim_artifact import manifest_bytes, slim_manifest
+from thinkport.deploy.bundle.wheel import Wheel
+from thinkport.deploy.bundle.wheel_set import complete, requirements_text
+from thinkport.deploy.bundle.wheel_source import WheelSource
+from thinkport.deploy.targets import CPU, target
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.manifest import MANIFEST_NAME, Manifest, check_files, read_manifest
+from thinkport.runtime.manifest_seal import check_seal
+
+PYTHON = re.compile(r"3\.(1[1-9]|[2-9]\d)")
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleSettings:
+    """What a bundle is for. `wheels` is a folder that wheels are taken from, instead of pip's index."""
+
+    platform: str
+    provider: str
+    python: str = "3.12"
+    wheels: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a Python that thinkport doesn't run on."""
+        if not PYTHON.fullmatch(self.python):
+            raise InputError(f"--python is {self.python!r}, expected a version from 3.11 on, such as 3.12")
+        if self.wheels is not None and not self.wheels.is_dir():
+            raise InputError(f"--wheels: no folder at {self.wheels}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A bundle that was written: its size in bytes and sha256, its wheels' names and versions, its graphs' files."""
+
+    path: Path
+    bytes: int
+    sha256: str
+    wheels: dict[str, str]
+    graphs: list[str]
+
+
+def make_bundle(
+    artifact: Path, output: Path, settings: BundleSettings, *, force: bool = False, told: Told = lambda stage: None
+) -> Bundle:
+    """Write a ZIP that installs and runs an artifact on another system without a network.
+
+    The same artifact, wheels and settings make the same bytes. `told` hears what is done next.
+
+    Raises:
+        InputError: settings that can't work together, or an output that is there already without `force`.
+        ArtifactError: the artifact isn't whole.
+        BundleError: wheels that can't be had or don't fit together.
+        MissingExtraError: pip or hatchling is missing here.
+    """
+    if output.is_dir() or (output.exists() and not force):
+        raise InputError(f"{output} is there already: name another file with -o, or give --force for a file")
+    platform, provider = platform_named(settings.platform), target(settings.provider)
+    manifest = read_manifest(artifact)
+    check_combination(platform, provider, manifest)
+    told("Checking the artifact")
+    check_seal(artifact)
+    check_files(artifact, manifest, verify=True)
+    slim = slim_manifest(manifest, {provider.name, CPU.name})
+    with TemporaryDirectory() as held:
+        folder = Path(held)
+        told("Collecting wheels")
+        put_own_wheel(folder, settings.wheels)
+        source = WheelSource(platform=platform, python=settings.python, folder=settings.wheels)
+        root = Requirement(f"thinkport[{provider.extra},server]")
+        wheels = complete([root], folder, platform.environment(settings.python), source.fetch)
+        words = {
+            "NAME": manifest.name,
+            "PLATFORM": platform.name,
+            "PROVIDER": provider.name,
+            "PYTHON": settings.python,
+        }
+        entries = {**_artifact(artifact, slim), **_packages(wheels, slim), **scripts(platform, words)}
+        told("Writing the bundle")
+        write_archive(with_sums(entries), output)
+    return Bundle(
+        path=output,
+        bytes=output.stat().st_size,
+        sha256=sha256_of(output),
+        wheels={name: str(wheel.version) for name, wheel in wheels.items()},
+        graphs=[graph.file for graph in slim.graphs],
+    )
+
+
+def _artifact(folder: Path, manifest: Manifest) -> dict[str, Entry]:
+    files: dict[str, Entry] = {f"artifact/{name}": folder / name for name in manifest.files}
+    return {**files, f"artifact/{MANIFEST_NAME}": manifest_bytes(manifest)}
+
+
+def _packages(wheels: Mapping[str, Wheel], manifest: Manifest) -> dict[str, Entry]:
+    hashes = {wheel.path.name: sha256_of(wheel.path) for wheel in wheels.values()}
+    entries: dict[str, Entry] = {f"wheels/{wheel.path.name}": wheel.path for wheel in wheels.values()}
+    for wheel in wheels.values():
+        entries |= {f"LICENSES/{name}": text for name, text in wheel.legal_files().items()}
+    entries["requirements.txt"] = requirements_text(wheels, hashes).encode()
+    entries["sbom.cdx.json"] = sbom_text(manifest.name, manifest, wheels, hashes).encode()
+    return entries

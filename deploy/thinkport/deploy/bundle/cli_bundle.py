@@ -1,0 +1,62 @@
+"""The verb `bundle`. What it calls is imported when it runs."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thinkport.runtime.cli import Artifact
+
+
+def bundle(
+    artifact: Artifact,
+    platform: Annotated[
+        str,
+        typer.Option(
+            metavar="win-amd64|win-arm64|linux-x86_64|linux-aarch64|macos-arm64",
+            help="The system that it is for.",
+            show_default=False,
+        ),
+    ],
+    provider: Annotated[
+        str, typer.Option(metavar="cpu|dml|cuda", help="What it runs on; the CPU is its fallback.", show_default=False)
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT.zip", help="The file to write.", show_default=False)
+    ],
+    python: Annotated[str, typer.Option(metavar="3.12", help="CPython that is installed there.")] = "3.12",
+    wheels: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Take wheels from this folder only.", show_default="pip's index"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT.zip.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+) -> None:
+    """Pack an artifact, all wheels for one system, and scripts into a ZIP that installs there without a network.
+
+    The same artifact, wheels and options make the same bytes.
+
+    Ends with 0,
+    1 where a wheel can't be had or requirements contradict one another,
+    2 for a combination that can't work,
+    3 where the artifact isn't whole,
+    4 where a package is missing here.
+    """
+    from thinkport.deploy.bundle import BundleSettings, make_bundle
+
+    settings = BundleSettings(platform=platform, provider=provider, python=python, wheels=wheels)
+    made = make_bundle(artifact, output, settings, force=force, told=_tell)
+    if as_json:
+        about = {"path": str(made.path), "bytes": made.bytes, "sha256": made.sha256}
+        sys.stdout.write(json.dumps({**about, "graphs": made.graphs, "wheels": made.wheels}, indent=2) + "\n")
+    else:
+        sys.stdout.write(
+            f"{made.path}  {made.bytes / 1e6:.1f} MB, {len(made.wheels)} wheels, {', '.join(made.graphs)}\n"
+            f"sha256 {made.sha256}\n"
+        )
+
+
+def _tell(stage: str) -> None:
+    sys.stderr.write(f"{stage}\n")

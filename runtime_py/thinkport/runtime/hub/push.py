@@ -1,0 +1,77 @@
+"""Puts an artifact on the Hub: checked whole first, then in one commit."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.hub.refusal import refusal
+from thinkport.runtime.hub.repository import Repository, repository_named
+from thinkport.runtime.hub.whole import check_whole
+from thinkport.runtime.manifest import MANIFEST_NAME, Manifest
+
+
+def push(
+    folder: Path,
+    ref: str,
+    *,
+    private: bool = False,
+    branch: str | None = None,
+    message: str | None = None,
+    endpoint: str | None = None,
+    bars: bool = False,
+) -> str:
+    """Make the repository where there is none, commit the artifact's files to it, and return the commit.
+
+    Files that the manifest doesn't list stay here; what the repository holds beside them stays there. `private` is for
+    a new repository. `bars` shows huggingface_hub's own progress on stderr.
+
+    Raises:
+        ArtifactError: the folder is not a whole artifact.
+        InputError: `ref` names no repository, or the Hub refuses.
+    """
+    wanted = repository_named(ref)
+    if wanted is None or wanted.revision is not None:
+        raise InputError(f"{ref!r} names no repository to push to: expected OWNER/NAME; a branch goes with --branch")
+    manifest = check_whole(folder)
+    try:
+        with _bars(bars):
+            return _commit(folder, manifest, wanted, private, branch, message, endpoint)
+    except Exception as error:
+        raise InputError(refusal(error, wanted, doing="pushed to")) from error
+
+
+def _commit(
+    folder: Path,
+    manifest: Manifest,
+    wanted: Repository,
+    private: bool,
+    branch: str | None,
+    message: str | None,
+    endpoint: str | None,
+) -> str:
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    hub = HfApi(endpoint=endpoint)
+    hub.create_repo(wanted.id, private=private or None, exist_ok=True)
+    if branch is not None:
+        hub.create_branch(wanted.id, branch=branch, exist_ok=True)
+    names = [name for name in (*sorted(manifest.files), MANIFEST_NAME) if (folder / name).exists()]
+    files = [CommitOperationAdd(name, folder / name) for name in names]
+    message = message or f"{manifest.name}, a thinkport artifact"
+    return str(hub.create_commit(wanted.id, files, commit_message=message, revision=branch).oid)
+
+
+@contextmanager
+def _bars(shown: bool) -> Iterator[None]:
+    """huggingface_hub draws bars on stderr by itself; a library is silent."""
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if shown or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()

@@ -1,0 +1,52 @@
+"""Fetches an artifact's files into the Hub's local cache: the manifest first, then what it lists.
+
+Knows huggingface_hub, which keeps the cache, resumes downloads and reads its own environment variables; must not know
+whether what came is right.
+"""
+
+from collections.abc import Callable
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.hub.download_progress import Progress, reporting_bar
+from thinkport.runtime.hub.refusal import refusal
+from thinkport.runtime.hub.repository import Repository
+from thinkport.runtime.manifest import MANIFEST_NAME, read_manifest
+
+
+def fetch_snapshot(
+    wanted: Repository,
+    *,
+    endpoint: str | None,
+    cache_dir: Path | None,
+    progress: Callable[[Progress], None] | None,
+) -> Path:
+    """The folder of the cache with the manifest and the files that it lists; its name is the commit.
+
+    Raises:
+        ArtifactError: the Hub refuses or can't be reached, or the repository holds no artifact.
+    """
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    hub: dict[str, Any] = {"endpoint": endpoint, "cache_dir": cache_dir}
+    silent = reporting_bar(None)
+    try:
+        manifest = hf_hub_download(wanted.id, MANIFEST_NAME, revision=wanted.revision, tqdm_class=silent, **hub)
+        folder = Path(manifest).parent  # the cache names a snapshot's folder by its commit
+        files = [escape(name) for name in read_manifest(folder).files]
+        snapshot_download(
+            wanted.id, revision=folder.name, allow_patterns=files, tqdm_class=reporting_bar(progress), **hub
+        )
+    except ArtifactError:
+        raise
+    except RemoteEntryNotFoundError as error:
+        raise ArtifactError(
+            f"{wanted} has no {MANIFEST_NAME}: it is no artifact; if it is a checkpoint, export it first with "
+            f"`thinkport export {wanted} -o DIR`"
+        ) from error
+    except Exception as error:
+        raise ArtifactError(refusal(error, wanted)) from error
+    return folder

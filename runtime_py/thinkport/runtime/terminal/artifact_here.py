@@ -1,0 +1,35 @@
+"""Lets a verb's ARTIFACT be an id on the Hub: it is fetched before the verb starts, and the verb gets a folder.
+
+The one place for it: what a verb calls knows folders only.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def artifact_here(verb: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """The same verb, for the console command, which gives every argument by its name."""
+
+    @wraps(verb)
+    def run(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+        changed: dict[str, Any] = named
+        if isinstance(artifact := named.get("artifact"), Path):
+            changed["artifact"] = _folder(artifact)
+        return verb(*arguments, **changed)
+
+    return run
+
+
+def _folder(artifact: Path) -> Path:
+    if artifact.exists():
+        return artifact
+    from thinkport.runtime.hub import artifact_folder
+    from thinkport.runtime.terminal.transfer_view import transfer_shown
+
+    with transfer_shown(f"Fetching {artifact.as_posix()}") as progress:
+        return artifact_folder(artifact.as_posix(), progress=progress)
