@@ -32,7 +32,7 @@ class ChatPage(QWidget):
         self._turn: Turn | None = None
         self._signals: TurnSignals | None = None
         self._reply: ReplyView | None = None
-        self._live = LiveFigures()
+        self._asked, self._live = "", LiveFigures()
         layout = QVBoxLayout(self)
         layout.addWidget(self.transcript, 1)
         for widget in (self.figures, self.controls, self.composer):
@@ -62,6 +62,7 @@ class ChatPage(QWidget):
         if self.chat is None:
             return
         self.transcript.say(text)
+        self._asked = text
         self._reply, self._live, self._signals = self.transcript.begin_reply(), LiveFigures(), TurnSignals(self)
         self._signals.event.connect(self._take)
         self._signals.done.connect(self._finish)
@@ -113,6 +114,9 @@ class ChatPage(QWidget):
             told = isinstance(turn.error, ThinkportError)
             self.transcript.fail(str(turn.error) if told else f"an error that nobody expected: {turn.error!r}")
             self.figures.setText("Ready")
+            if self._reply is not None and self._reply.empty:
+                self._reply.hide()
+                self.composer.edit.setPlainText(self._asked)  # to be mended and sent again
         self._rest()
         self.composer.edit.setFocus()
 
