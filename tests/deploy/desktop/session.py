@@ -18,6 +18,7 @@ from thinkport.deploy.desktop.provider_dialog import ProviderDialog
 from thinkport.deploy.desktop.recent import Recent
 from thinkport.deploy.desktop.reply_view import ReplyView
 from thinkport.deploy.desktop.window import Window
+from thinkport.runtime import End, Finish, ThinkingEnd
 
 QUESTION = "What is 86*57?"
 
@@ -64,6 +65,9 @@ class Sitting:
 
     def replies(self) -> list[ReplyView]:
         return list(self.page.transcript.findChildren(ReplyView))
+
+    def ends(self) -> list[End]:
+        return [reply.end for reply in self.replies() if reply.end is not None]
 
     def failures(self) -> list[str]:
         return [label.text() for label in self.page.transcript.findChildren(QLabel, "failure")]
@@ -149,6 +153,16 @@ def switches(at: Sitting) -> None:
     QTest.qWait(100)
     assert "20 tokens · budget" in at.replies()[1].thought_view.button.text()
     at.picture("budget")
+    controls.limited.setChecked(False)
+    at.ask()
+    QTest.mouseClick(at.page.composer.answer_button, Qt.MouseButton.LeftButton)
+    at.until(at.answered)
+    assert at.ends()[2].thinking_end is ThinkingEnd.USER
+    assert at.ends()[2].answer
+    at.ask()
+    QTest.mouseClick(at.page.composer.stop_button, Qt.MouseButton.LeftButton)
+    at.until(at.answered)
+    assert at.ends()[3].answer_end is Finish.CANCELLED
 
 
 def errors(at: Sitting) -> None:

@@ -13,6 +13,7 @@ from thinkport.runtime.chat import Chat
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.events import AnswerPiece, End, ThoughtPiece
 from thinkport.runtime.model import Model
+from thinkport.runtime.thinking import Switch
 from thinkport.runtime.turn import Turn
 
 _PATIENCE = 5.0  # seconds that closing waits for a step in progress
@@ -67,8 +68,8 @@ class ChatPage(QWidget):
         self._signals.event.connect(self._take)
         self._signals.done.connect(self._finish)
         self.figures.setText("Reading the prompt …")
-        self.composer.set_busy(replying=True, thinking=False)
         thinking = self.controls.thinking()
+        self.composer.set_busy(replying=True, thinking=thinking.enabled is not Switch.OFF)
         self._turn = self.chat.start(
             text, on_event=self._signals.event.emit, on_done=self._signals.done.emit, thinking=thinking
         )

@@ -18,6 +18,7 @@ class ReplyView(QFrame):
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self.answer = self.thought = ""
+        self.end: End | None = None
         self.thought_view, self.answer_view = ThoughtView(self), AnswerView(self)
         self.figures, self.copy_button = QLabel(self), QPushButton("Copy", self)
         self.figures.setWordWrap(True)
@@ -66,6 +67,7 @@ class ReplyView(QFrame):
         self.copy_button.hide()
 
     def _finish(self, end: End) -> None:
+        self.end = end
         if end.thought:
             self.thought_view.say(f"Thought · {end.thought_tokens} tokens · {end.thinking_end}")
             self.thought_view.fold()

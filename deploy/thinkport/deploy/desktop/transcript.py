@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 from thinkport.deploy.desktop.reply_view import ReplyView
 
 _NEAR = 24  # pixels from the end that count as being there
+_SHAPE = "border-radius: 8px; padding: 8px 12px;"
 _SHOWN = 4000  # characters of a message; more would keep the window busy
 
 
@@ -43,9 +44,7 @@ class Transcript(QScrollArea):
         asked = _label(text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …\n({len(text):,} characters)")
         asked.setObjectName("asked")
         asked.setAccessibleName("You")
-        asked.setStyleSheet(
-            "#asked { background: palette(base); border: 1px solid palette(midlight); border-radius: 8px; padding: 8px; }"
-        )
+        asked.setStyleSheet(f"#asked {{ background: palette(base); border: 1px solid palette(midlight); {_SHAPE} }}")
         self._at_end = True
         self._add(asked)
 
@@ -62,9 +61,7 @@ class Transcript(QScrollArea):
         failure = _label(f"It didn't work: {text}")
         failure.setObjectName("failure")
         failure.setAccessibleName("Error")
-        failure.setStyleSheet(
-            f"#failure {{ color: {color}; border: 1px solid {color}; border-radius: 8px; padding: 8px 12px; }}"
-        )
+        failure.setStyleSheet(f"#failure {{ color: {color}; border: 1px solid {color}; {_SHAPE} }}")
         self._at_end = True
         self._add(failure)
 
