@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QColor, QGuiApplication, QPalette
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel
 
@@ -18,6 +18,7 @@ from thinkport.deploy.desktop.provider_dialog import ProviderDialog
 from thinkport.deploy.desktop.recent import Recent
 from thinkport.deploy.desktop.reply_view import ReplyView
 from thinkport.deploy.desktop.window import Window
+from thinkport.runtime import End, Finish, ThinkingEnd
 
 QUESTION = "What is 86*57?"
 
@@ -28,8 +29,7 @@ class Sitting:
     def __init__(self, artifact: Path, pictures: Path, *, dark: bool):
         self.application = QApplication(["thinkport"])
         self.application.setStyle("Fusion")
-        scheme = Qt.ColorScheme.Dark if dark else Qt.ColorScheme.Light
-        self.application.styleHints().setColorScheme(scheme)
+        self.application.setPalette(dark_palette() if dark else self.application.style().standardPalette())
         self.artifact, self.pictures, self.name = artifact, pictures, "dark" if dark else "light"
         self.window = Window(Recent(pictures / "recent.json"), provider="cpu")
         self.window.show()
@@ -66,8 +66,26 @@ class Sitting:
     def replies(self) -> list[ReplyView]:
         return list(self.page.transcript.findChildren(ReplyView))
 
+    def ends(self) -> list[End]:
+        return [reply.end for reply in self.replies() if reply.end is not None]
+
     def failures(self) -> list[str]:
         return [label.text() for label in self.page.transcript.findChildren(QLabel, "failure")]
+
+
+def dark_palette() -> QPalette:
+    """What a dark desktop hands to Qt, whose style draws the rest from it."""
+    palette = QPalette(QColor("#2b2b2b"), QColor("#252525"))
+    roles = QPalette.ColorRole
+    for role, color in {
+        roles.Base: "#1b1b1b",
+        roles.AlternateBase: "#323232",
+        roles.PlaceholderText: "#9a9a9a",
+        roles.Midlight: "#3a3a3a",
+        roles.Mid: "#5a5a5a",
+    }.items():
+        palette.setColor(role, QColor(color))
+    return palette
 
 
 class Lateness:
@@ -135,6 +153,16 @@ def switches(at: Sitting) -> None:
     QTest.qWait(100)
     assert "20 tokens · budget" in at.replies()[1].thought_view.button.text()
     at.picture("budget")
+    controls.limited.setChecked(False)
+    at.ask()
+    QTest.mouseClick(at.page.composer.answer_button, Qt.MouseButton.LeftButton)
+    at.until(at.answered)
+    assert at.ends()[2].thinking_end is ThinkingEnd.USER
+    assert at.ends()[2].answer
+    at.ask()
+    QTest.mouseClick(at.page.composer.stop_button, Qt.MouseButton.LeftButton)
+    at.until(at.answered)
+    assert at.ends()[3].answer_end is Finish.CANCELLED
 
 
 def errors(at: Sitting) -> None:

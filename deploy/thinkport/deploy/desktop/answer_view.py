@@ -3,10 +3,11 @@
 from typing import Any
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QResizeEvent, QTextDocument, QWheelEvent
+from PySide6.QtGui import QPalette, QResizeEvent, QTextCursor, QTextDocument, QTextFormat, QWheelEvent
 from PySide6.QtWidgets import QFrame, QSizePolicy, QTextBrowser, QWidget
 
 _FEATURES = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML
+_INDENT = 20  # pixels of a list's level
 
 
 class SealedDocument(QTextDocument):
@@ -28,11 +29,13 @@ class AnswerView(QTextBrowser):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.viewport().setAutoFillBackground(False)
         self.document().setDocumentMargin(0)
+        self.document().setIndentWidth(_INDENT)
         self.setAccessibleName("Answer")
 
     def show_markdown(self, text: str) -> None:
         """Show the text, raw HTML as text."""
         self.document().setMarkdown(text, _FEATURES)
+        self._shade_code()
         self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
@@ -47,6 +50,16 @@ class AnswerView(QTextBrowser):
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Narrow windows are allowed."""
         return QSize(80, self.minimumHeight())
+
+    def _shade_code(self) -> None:
+        """Draw fenced code on the colour of input fields."""
+        block = self.document().begin()
+        while block.isValid():
+            style = block.blockFormat()
+            if style.hasProperty(QTextFormat.Property.BlockCodeFence):
+                style.setBackground(self.palette().brush(QPalette.ColorRole.AlternateBase))
+                QTextCursor(block).setBlockFormat(style)
+            block = block.next()
 
     def _fit(self) -> None:
         bar = self.horizontalScrollBar()

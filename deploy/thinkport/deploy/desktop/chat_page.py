@@ -13,6 +13,7 @@ from thinkport.runtime.chat import Chat
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.events import AnswerPiece, End, ThoughtPiece
 from thinkport.runtime.model import Model
+from thinkport.runtime.thinking import Switch
 from thinkport.runtime.turn import Turn
 
 _PATIENCE = 5.0  # seconds that closing waits for a step in progress
@@ -32,7 +33,7 @@ class ChatPage(QWidget):
         self._turn: Turn | None = None
         self._signals: TurnSignals | None = None
         self._reply: ReplyView | None = None
-        self._live = LiveFigures()
+        self._asked, self._live = "", LiveFigures()
         layout = QVBoxLayout(self)
         layout.addWidget(self.transcript, 1)
         for widget in (self.figures, self.controls, self.composer):
@@ -62,12 +63,13 @@ class ChatPage(QWidget):
         if self.chat is None:
             return
         self.transcript.say(text)
+        self._asked = text
         self._reply, self._live, self._signals = self.transcript.begin_reply(), LiveFigures(), TurnSignals(self)
         self._signals.event.connect(self._take)
         self._signals.done.connect(self._finish)
         self.figures.setText("Reading the prompt …")
-        self.composer.set_busy(replying=True, thinking=False)
         thinking = self.controls.thinking()
+        self.composer.set_busy(replying=True, thinking=thinking.enabled is not Switch.OFF)
         self._turn = self.chat.start(
             text, on_event=self._signals.event.emit, on_done=self._signals.done.emit, thinking=thinking
         )
@@ -113,6 +115,9 @@ class ChatPage(QWidget):
             told = isinstance(turn.error, ThinkportError)
             self.transcript.fail(str(turn.error) if told else f"an error that nobody expected: {turn.error!r}")
             self.figures.setText("Ready")
+            if self._reply is not None and self._reply.empty:
+                self._reply.hide()
+                self.composer.edit.setPlainText(self._asked)  # to be mended and sent again
         self._rest()
         self.composer.edit.setFocus()
 

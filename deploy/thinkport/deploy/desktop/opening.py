@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thinkport.deploy.desktop.recent import Recent
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.manifest import check_files, fingerprint, hash_file, read_manifest
+from thinkport.runtime.manifest import MODEL_CARD, Manifest, check_files, fingerprint, hash_file, read_manifest
 from thinkport.runtime.model import Model
 
 OnProgress = Callable[[str, float | None], object]
@@ -22,23 +22,22 @@ def open_artifact(folder: Path, recent: Recent, *, provider: str, on_progress: O
         ThinkportError: what `Model.load` raises, or a file that is not as it was written.
     """
     on_progress("Looking at the files", None)
-    mark = fingerprint(folder)
+    manifest, mark = read_manifest(folder), fingerprint(folder)
     if not recent.checked(folder, mark):
-        _check_bytes(folder, on_progress)
+        _check_bytes(folder, manifest, on_progress)
     on_progress("Loading the model", None)
     model = Model.load(folder, provider=provider)
     recent.add(folder, mark)
     return model
 
 
-def _check_bytes(folder: Path, on_progress: OnProgress) -> None:
-    manifest = read_manifest(folder)
+def _check_bytes(folder: Path, manifest: Manifest, on_progress: OnProgress) -> None:
     check_files(folder, manifest)
     there = {name: record for name, record in manifest.files.items() if (folder / name).is_file()}
     total, done = sum(record.bytes for record in there.values()), 0
     for name, record in there.items():
         on_progress(f"First check of this artifact: {name}", done / max(1, total))
-        if hash_file(folder / name) != record.sha256 and name != "README.md":
+        if hash_file(folder / name) != record.sha256 and name != MODEL_CARD:
             raise ArtifactError(
                 f"{folder / name} does not have the recorded sha256: the file is damaged, copy the artifact again"
             )

@@ -1,7 +1,7 @@
 """A reply in the transcript: its thought, its answer, its figures."""
 
 from PySide6.QtCore import QTimer
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QPalette
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from thinkport.deploy.desktop.answer_view import AnswerView
@@ -18,6 +18,7 @@ class ReplyView(QFrame):
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self.answer = self.thought = ""
+        self.end: End | None = None
         self.thought_view, self.answer_view = ThoughtView(self), AnswerView(self)
         self.figures, self.copy_button = QLabel(self), QPushButton("Copy", self)
         self.figures.setWordWrap(True)
@@ -42,6 +43,11 @@ class ReplyView(QFrame):
         if not self._redraw.isActive():
             self._redraw.start()
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing came yet."""
+        return not self.thought and not self.answer
+
     def copy(self) -> None:
         """Put the answer on the clipboard."""
         QGuiApplication.clipboard().setText(self.answer)
@@ -57,10 +63,11 @@ class ReplyView(QFrame):
             layout.addWidget(widget)
             widget.hide()
         layout.addLayout(beneath)
-        self.figures.setEnabled(False)  # drawn paler
+        self.figures.setForegroundRole(QPalette.ColorRole.PlaceholderText)
         self.copy_button.hide()
 
     def _finish(self, end: End) -> None:
+        self.end = end
         if end.thought:
             self.thought_view.say(f"Thought · {end.thought_tokens} tokens · {end.thinking_end}")
             self.thought_view.fold()

@@ -51,8 +51,9 @@ class ThinkingControls(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (label, self.switch, self.limited):
             layout.addWidget(widget)
-        layout.addWidget(self.slider, 1)
+        layout.addWidget(self.slider, 2)
         layout.addWidget(self.number)
+        layout.addStretch(1)
 
     def _follow(self, tokens: int) -> None:
         """Move the slider to the nearest step without moving the number in turn."""

@@ -1,11 +1,14 @@
 """What was said, from top to bottom. Stays at its end while something is added there, unless it was scrolled away."""
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from thinkport.deploy.desktop.reply_view import ReplyView
 
 _NEAR = 24  # pixels from the end that count as being there
+_SHAPE = "border-radius: 8px; padding: 8px 12px;"
+_SHOWN = 4000  # characters of a message; more would keep the window busy
 
 
 class Transcript(QScrollArea):
@@ -29,7 +32,7 @@ class Transcript(QScrollArea):
         self._layout.setSpacing(10)
         self.hint = _label("Ask something. Enter sends, Shift+Enter begins a new line.")
         self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.hint.setEnabled(False)
+        self.hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
         self._layout.addStretch(1)
         self._layout.addWidget(self.hint)
         self._layout.addStretch(1)
@@ -38,10 +41,10 @@ class Transcript(QScrollArea):
 
     def say(self, text: str) -> None:
         """Add what the user said."""
-        asked = _label(text)
+        asked = _label(text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …\n({len(text):,} characters)")
         asked.setObjectName("asked")
         asked.setAccessibleName("You")
-        asked.setStyleSheet("#asked { background: palette(button); border-radius: 8px; padding: 8px 12px; }")
+        asked.setStyleSheet(f"#asked {{ background: palette(base); border: 1px solid palette(midlight); {_SHAPE} }}")
         self._at_end = True
         self._add(asked)
 
@@ -58,9 +61,7 @@ class Transcript(QScrollArea):
         failure = _label(f"It didn't work: {text}")
         failure.setObjectName("failure")
         failure.setAccessibleName("Error")
-        failure.setStyleSheet(
-            f"#failure {{ color: {color}; border: 1px solid {color}; border-radius: 8px; padding: 8px 12px; }}"
-        )
+        failure.setStyleSheet(f"#failure {{ color: {color}; border: 1px solid {color}; {_SHAPE} }}")
         self._at_end = True
         self._add(failure)
 

@@ -126,6 +126,9 @@ class Window(QMainWindow):
         self._of_chats = [anew, export, report]
         file.addActions([anew, opens, export, close])
         view.addAction(report)
+        bar = self.addToolBar("Actions")
+        bar.setMovable(False)
+        bar.addActions([anew, opens, export, report])
 
     def _action(self, text: str, keys: object, do: object) -> QAction:
         action = QAction(text, self)

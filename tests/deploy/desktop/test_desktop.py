@@ -1,0 +1,61 @@
+"""The verb where there is no window to be had, and the figures that grow with a reply."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from thinkport.deploy.desktop import run
+from thinkport.deploy.desktop.live_figures import LiveFigures
+from thinkport.runtime import AnswerPiece, MissingExtraError, ThoughtPiece
+from thinkport.runtime.main import main
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_each_part_of_a_reply_has_its_own_tokens_and_speed() -> None:
+    clock = Clock()
+    figures, lines = LiveFigures(clock), []
+    pieces: list[tuple[float, ThoughtPiece | AnswerPiece]] = [
+        (1.0, ThoughtPiece(text="a", tokens=1)),
+        (2.0, ThoughtPiece(text="b", tokens=11)),
+        (5.0, AnswerPiece(text="c", tokens=1)),
+        (5.5, AnswerPiece(text="d", tokens=2)),
+    ]
+    for seconds, piece in pieces:
+        clock.seconds = seconds
+        lines.append(figures.line(piece))
+    assert lines == [
+        "Thinking · 1 token",
+        "Thinking · 11 tokens · 10.0 tokens/s",
+        "Answering · 1 token",
+        "Answering · 2 tokens · 2.0 tokens/s",
+    ]
+
+
+def test_without_pyside6_the_install_line_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr("thinkport.deploy.extras.find_spec", lambda name: None if name == "PySide6" else found(name))
+    with pytest.raises(MissingExtraError, match=r'PySide6 not installed: run pip install "thinkport\[desktop\]"'):
+        run(provider="cpu", state=tmp_path)
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="other systems always have a screen")
+def test_without_a_screen_a_sentence_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.argv", ["thinkport", "desktop"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "there is no screen to open a window on" in capsys.readouterr().err
