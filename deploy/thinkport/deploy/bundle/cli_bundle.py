@@ -8,30 +8,42 @@ from typing import Annotated
 import typer
 
 from thinkport.runtime.cli import Artifact
+from thinkport.runtime.errors import InputError
 
 
 def bundle(
     artifact: Artifact,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="OUT.zip", help="The file to write; a sidecar's folder.", show_default=False
+        ),
+    ],
     platform: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="win-amd64|win-arm64|linux-x86_64|linux-aarch64|macos-arm64",
             help="The system that it is for.",
             show_default=False,
         ),
-    ],
+    ] = None,
     provider: Annotated[
-        str, typer.Option(metavar="cpu|dml|cuda", help="What it runs on; the CPU is its fallback.", show_default=False)
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT.zip", help="The file to write.", show_default=False)
-    ],
+        str | None,
+        typer.Option(metavar="cpu|dml|cuda", help="What it runs on; the CPU is its fallback.", show_default=False),
+    ] = None,
     python: Annotated[str, typer.Option(metavar="3.12", help="CPython that is installed there.")] = "3.12",
     wheels: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Take wheels from this folder only.", show_default="pip's index"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace OUT.zip.")] = False,
+    sidecar: Annotated[
+        bool,
+        typer.Option(
+            "--sidecar",
+            help="Build a folder instead, for this system, with a server that needs no Python: for an app to start.",
+        ),
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Pack an artifact, all wheels for one system, and scripts into a ZIP that installs there without a network.
@@ -44,6 +56,11 @@ def bundle(
     3 where the artifact isn't whole,
     4 where a package is missing here.
     """
+    if sidecar:
+        _build_sidecar(artifact, output, (platform, provider, wheels), force=force, as_json=as_json)
+        return
+    if platform is None or provider is None:
+        raise InputError("a bundle is for a system and a provider: give --platform and --provider, or --sidecar")
     from thinkport.deploy.bundle import BundleSettings, make_bundle
 
     settings = BundleSettings(platform=platform, provider=provider, python=python, wheels=wheels)
@@ -56,6 +73,20 @@ def bundle(
             f"{made.path}  {made.bytes / 1e6:.1f} MB, {len(made.wheels)} wheels, {', '.join(made.graphs)}\n"
             f"sha256 {made.sha256}\n"
         )
+
+
+def _build_sidecar(artifact: Path, output: Path, others: tuple[object, ...], *, force: bool, as_json: bool) -> None:
+    if any(other is not None for other in others):
+        raise InputError("a sidecar is for this system and what is installed here: leave the other options out")
+    from thinkport.deploy.sidecar import build_sidecar
+
+    _tell("building the program, which takes a minute or two")
+    made = build_sidecar(artifact, output, force=force)
+    if as_json:
+        about = {"path": str(made.folder), "program": str(made.program), "bytes": made.bytes}
+        sys.stdout.write(json.dumps(about, indent=2) + "\n")
+    else:
+        sys.stdout.write(f"{made.folder}  {made.bytes / 1e6:.1f} MB\n{made.program}\n")
 
 
 def _tell(stage: str) -> None:

@@ -11,10 +11,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from thinkport.deploy.extras import require
-
 from thinkport.deploy.bundle.error import BundleError
 from thinkport.deploy.bundle.wheel import wheels_in
+from thinkport.runtime.extras import require
 
 
 def put_own_wheel(into: Path, given: Path | None) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from thinkport.deploy.extras import require
+from thinkport.runtime.extras import require
 
 
 def run(artifact: Path | None = None, *, provider: str, state: Path) -> int:
