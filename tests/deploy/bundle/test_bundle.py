@@ -22,66 +22,71 @@ def bundle(artifact: Path, wheels: Path, output: Path, platform: str = "win-amd6
     return make_bundle(artifact, output, BundleSettings(platform=platform, provider=provider, wheels=wheels))
 
 
+@pytest.fixture(scope="module")
+def windows(nano_artifact: Path, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return bundle(nano_artifact, wheels, tmp_path_factory.mktemp("windows") / "a.zip")
+
+
+@pytest.fixture(scope="module")
+def linux(nano_artifact: Path, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return bundle(nano_artifact, wheels, tmp_path_factory.mktemp("linux") / "a.zip", "linux-x86_64", "cpu")
+
+
 def read(made: Bundle, name: str) -> bytes:
     with ZipFile(made.path) as file:
         return file.read(name)
 
 
-def test_two_runs_make_the_same_bytes(nano_artifact: Path, wheels: Path, tmp_path: Path) -> None:
-    first, second = (bundle(nano_artifact, wheels, tmp_path / name) for name in ("a.zip", "b.zip"))
-    assert first.path.read_bytes() == second.path.read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "b.zip"]
+def test_two_runs_make_the_same_bytes(nano_artifact: Path, wheels: Path, windows: Bundle, tmp_path: Path) -> None:
+    again = bundle(nano_artifact, wheels, tmp_path / "b.zip")
+    assert again.path.read_bytes() == windows.path.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["b.zip"]
 
 
-def test_the_slimmed_artifact_verifies_in_full(nano_artifact: Path, wheels: Path, tmp_path: Path) -> None:
-    made = bundle(nano_artifact, wheels, tmp_path / "a.zip", "linux-x86_64", "cpu")
-    with ZipFile(made.path) as file:
+def test_the_slimmed_artifact_verifies_in_full(linux: Bundle, tmp_path: Path) -> None:
+    with ZipFile(linux.path) as file:
         file.extractall(tmp_path / "unpacked")
     artifact = tmp_path / "unpacked" / "artifact"
-    assert made.graphs == ["cpu.onnx", "cpu-float32-kv.onnx"]
+    assert linux.graphs == ["cpu.onnx", "cpu-float32-kv.onnx"]
     assert not list(artifact.glob("*dml*"))
     assert not list(artifact.glob("*cuda*"))
     assert verify(artifact, full=True).exit_code == 0
 
 
-def test_every_file_is_in_the_sums(nano_artifact: Path, wheels: Path, tmp_path: Path) -> None:
-    with ZipFile(bundle(nano_artifact, wheels, tmp_path / "a.zip").path) as file:
+def test_every_file_is_in_the_sums(windows: Bundle) -> None:
+    with ZipFile(windows.path) as file:
         lines = file.read("SHA256SUMS").decode().splitlines()
         sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
         assert set(sums) == set(file.namelist()) - {"SHA256SUMS"}
         assert all(hashlib.sha256(file.read(name)).hexdigest() == digest for name, digest in sums.items())
 
 
-def test_requirements_pin_every_wheel_by_its_hash(nano_artifact: Path, wheels: Path, tmp_path: Path) -> None:
-    made = bundle(nano_artifact, wheels, tmp_path / "a.zip")
-    lines = read(made, "requirements.txt").decode().splitlines()
-    assert {line.split(" --hash=sha256:")[0] for line in lines} == {f"{n}=={v}" for n, v in made.wheels.items()}
-    assert {"thinkport", "onnxruntime-directml", "starlette", "colorama"} <= set(made.wheels)
-    assert "onnxruntime" not in made.wheels
+def test_requirements_pin_every_wheel_by_its_hash(windows: Bundle) -> None:
+    lines = read(windows, "requirements.txt").decode().splitlines()
+    assert {line.split(" --hash=sha256:")[0] for line in lines} == {f"{n}=={v}" for n, v in windows.wheels.items()}
+    assert {"thinkport", "onnxruntime-directml", "starlette", "colorama"} <= set(windows.wheels)
+    assert "onnxruntime" not in windows.wheels
 
 
-def test_the_list_of_parts_names_every_wheel_and_the_model(nano_artifact: Path, wheels: Path, tmp_path: Path) -> None:
-    made = bundle(nano_artifact, wheels, tmp_path / "a.zip")
-    document = json.loads(read(made, "sbom.cdx.json"))
+def test_the_list_of_parts_names_every_wheel_and_the_model(windows: Bundle) -> None:
+    document = json.loads(read(windows, "sbom.cdx.json"))
     libraries = {one["name"]: one for one in document["components"] if one["type"] == "library"}
-    assert set(libraries) == set(made.wheels)
+    assert set(libraries) == set(windows.wheels)
     assert libraries["rich"]["licenses"] == [{"expression": "MIT"}]
-    assert read(made, "LICENSES/rich-15.0/rich-15.0.dist-info/licenses/LICENSE") == b"Terms of rich.\n"
+    assert read(windows, "LICENSES/rich-15.0/rich-15.0.dist-info/licenses/LICENSE") == b"Terms of rich.\n"
 
 
-def test_windows_scripts_are_of_windows(nano_artifact: Path, wheels: Path, tmp_path: Path) -> None:
-    made = bundle(nano_artifact, wheels, tmp_path / "a.zip")
-    script = read(made, "install.ps1")
+def test_windows_scripts_are_of_windows(windows: Bundle) -> None:
+    script = read(windows, "install.ps1")
     assert b'$wanted = "3.12 win-amd64"' in script
     assert script.count(b"\n") == script.count(b"\r\n")
     assert script.isascii()
-    assert b'thinkport.exe" serve "%~dp0artifact"' in read(made, "serve.cmd")
+    assert b'thinkport.exe" serve "%~dp0artifact"' in read(windows, "serve.cmd")
 
 
-def test_other_scripts_are_of_a_shell_and_may_be_run(nano_artifact: Path, wheels: Path, tmp_path: Path) -> None:
-    made = bundle(nano_artifact, wheels, tmp_path / "a.zip", "linux-x86_64", "cpu")
-    assert b'wanted="3.12 x86_64"' in read(made, "install.sh")
-    with ZipFile(made.path) as file:
+def test_other_scripts_are_of_a_shell_and_may_be_run(linux: Bundle) -> None:
+    assert b'wanted="3.12 x86_64"' in read(linux, "install.sh")
+    with ZipFile(linux.path) as file:
         assert {file.getinfo(name).external_attr >> 16 for name in ("install.sh", "chat.sh")} == {0o100755}
         assert not [name for name in file.namelist() if name.endswith((".cmd", ".ps1"))]
 
