@@ -16,7 +16,7 @@ SESSION = Path(__file__).with_name("session.py")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("scene", ["conversation", "switches", "errors", "markdown"])
 def test_a_sitting_at_the_window(scene: str, scheme: str, screen: str, nano_artifact: Path, tmp_path: Path) -> None:
-    pictures = Path(os.environ.get("THINKPORT_PICTURES", tmp_path))
+    pictures = Path(os.environ.get("THINKPORT_PICTURES") or tmp_path)
     command = [sys.executable, str(SESSION), scene, str(nano_artifact), str(pictures), scheme]
     environment = os.environ | {"DISPLAY": screen, "QT_QPA_PLATFORM": "xcb", "ORT_DISABLE_TELEMETRY": "1"}
     ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=180, check=False)
