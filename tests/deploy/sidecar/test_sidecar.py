@@ -44,6 +44,8 @@ def test_it_answers_without_any_python_and_ends_with_its_pipe(sidecar: Sidecar, 
     assert child.stdin is not None
     child.stdin.close()
     assert child.wait(20) == 0
+    assert child.stdout is not None
+    child.stdout.close()
 
 
 def test_it_ends_when_its_parent_is_killed(sidecar: Sidecar, tmp_path: Path) -> None:

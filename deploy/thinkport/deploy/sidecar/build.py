@@ -42,6 +42,7 @@ _WITHOUT = (
     "math_verify",
     "mypy",
     "pytest",
+    "hypothesis",
     "IPython",
 )
 

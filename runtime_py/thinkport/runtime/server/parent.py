@@ -33,6 +33,7 @@ class Parent:
 
 def _is_pipe() -> bool:
     try:
-        return sys.stdin is not None and stat.S_ISFIFO(os.fstat(0).st_mode)
+        mode = os.fstat(0).st_mode
+        return sys.stdin is not None and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))  # Node.js gives a socket
     except OSError:
         return False
