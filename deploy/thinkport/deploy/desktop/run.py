@@ -16,14 +16,17 @@ def run(artifact: Path | None = None, *, provider: str, state: Path) -> int:
     require("desktop", "PySide6")
     from PySide6.QtWidgets import QApplication
 
+    from thinkport.deploy.desktop.collector import Collector
     from thinkport.deploy.desktop.recent import Recent
     from thinkport.deploy.desktop.window import Window
 
     application = QApplication.instance() or QApplication(["thinkport"])
     application.setApplicationName("thinkport")
+    collector = Collector(application)
     window = Window(Recent(state / "desktop.json"), provider=provider)
     window.show()
     if artifact is not None:
         window.open(artifact)
     code: int = application.exec()
+    collector.stop()
     return code
