@@ -43,7 +43,7 @@ def test_each_part_of_a_reply_has_its_own_tokens_and_speed() -> None:
 
 def test_without_pyside6_the_install_line_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = importlib.util.find_spec
-    monkeypatch.setattr("thinkport.deploy.extras.find_spec", lambda name: None if name == "PySide6" else found(name))
+    monkeypatch.setattr("thinkport.runtime.extras.find_spec", lambda name: None if name == "PySide6" else found(name))
     with pytest.raises(MissingExtraError, match=r'PySide6 not installed: run pip install "thinkport\[desktop\]"'):
         run(provider="cpu", state=tmp_path)
 

@@ -28,8 +28,10 @@ def artifact_here(verb: Callable[Arguments, Result]) -> Callable[Arguments, Resu
 def _folder(artifact: Path) -> Path:
     if artifact.exists():
         return artifact
-    from thinkport.runtime.hub import artifact_folder
+    from thinkport.runtime.hub import artifact_folder, is_on_hub
     from thinkport.runtime.terminal.transfer_view import transfer_shown
 
+    if not is_on_hub(artifact.as_posix()):
+        return artifact  # the verb says that it is not there, after it has looked at its options
     with transfer_shown(f"Fetching {artifact.as_posix()}") as progress:
         return artifact_folder(artifact.as_posix(), progress=progress)
