@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thinkport.deploy.bundle.cli_bundle import bundle
-from thinkport.runtime.cli import Artifact, CacheDir, MaxTokens, Provider, Temperature, Threads, TopK, TopP
+from thinkport.runtime.cli_options import Artifact, CacheDir, MaxTokens, Provider, Temperature, Threads, TopK, TopP
 from thinkport.runtime.ort import AUTO
 from thinkport.runtime.terminal.artifact_here import artifact_here
 from thinkport.runtime.thinking import Thinking
