@@ -32,7 +32,7 @@ test-online: $(INSTALLED)
 
 # Soaks, bundles, windows and browsers; what a machine lacks (Chromium, Xvfb) is skipped and said.
 test-long: $(INSTALLED)
-	$(PIP) install -e ".[desktop,sidecar]" playwright schemathesis langchain-openai
+	$(PIP) install -e ".[desktop,sidecar]" playwright schemathesis langchain-openai gradio llm
 	$(BIN)/pytest -m long
 
 format: $(INSTALLED)

@@ -1,12 +1,14 @@
 """Servers on loopback, in threads of the tests: real sockets, and clients that nobody here wrote."""
 
 import asyncio
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 import uvicorn
@@ -106,3 +108,16 @@ def serve(nano_model: Model) -> Iterator[Callable[..., Served]]:
     """Starts servers of their own settings."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(running(nano_model, **settings))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=flags)
+        yield browser
+        browser.close()

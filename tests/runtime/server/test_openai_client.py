@@ -53,6 +53,21 @@ def test_a_stream_says_the_same_as_the_whole(served) -> None:
     assert chunks[-2].choices[0].finish_reason == "stop"
 
 
+def test_a_stream_says_how_fast_it_goes_where_that_is_asked_for(served) -> None:
+    chunks = list(ask(served, extra_body={**THINK, "timings_per_token": True}, stream=True))
+    live = [chunk.timings for chunk in chunks[1:-1]]
+    thought = [timings["thinking_n"] for timings in live if "thinking_n" in timings]
+    answered = [timings["predicted_n"] for timings in live if "predicted_n" in timings]
+    last = chunks[-1].timings
+    assert thought == sorted(thought)
+    assert last["thinking_n"] - thought[-1] in (0, 1)  # a last token of blanks gives no piece
+    assert answered[-1] == last["predicted_n"]
+    assert live[0]["thinking_per_second"] is None
+    assert live[-1]["predicted_per_second"] > 0
+    plain = ask(served, extra_body=THINK, stream=True)
+    assert sum(hasattr(chunk, "timings") for chunk in plain) == 1
+
+
 def test_the_second_request_finds_its_prompt_in_the_cache(served) -> None:
     ask(served)
     assert ask(served).usage.prompt_tokens_details.cached_tokens > 10

@@ -1,7 +1,6 @@
 """The chat page in a real browser: Debian's Chromium, headless, driven by Playwright."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,19 +9,6 @@ import pytest
 
 pytestmark = pytest.mark.long
 SHOTS = os.environ.get("THINKPORT_SCREENSHOTS")  # a folder to keep them in, to be looked at
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium on this machine")
-    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=flags)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ Knows events and OpenAI's shapes; must not know HTTP. Thoughts have two names, a
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from time import time
 from typing import Any
@@ -11,19 +12,21 @@ from typing import Any
 from thinkport.runtime.detokenize import token_bytes
 from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
 from thinkport.runtime.logprobs import TokenLogprob
-from thinkport.runtime.server.figures import finish_reason, thinking, timings, usage
+from thinkport.runtime.server.figures import LiveTimings, finish_reason, thinking, timings, usage
 from thinkport.runtime.tokenizer import Tokenizer
 
 
 class ChatReply:
     """One request's replies, as they come."""
 
-    def __init__(self, name: str, model: str, tokenizer: Tokenizer):
+    def __init__(self, name: str, model: str, tokenizer: Tokenizer, *, live: bool = False):
+        """`live`: every chunk of a piece says how fast its part goes."""
         self.name, self.ends = name, dict[int, End]()
         self._head = {"id": name, "created": int(time()), "model": model, "system_fingerprint": None}
         self._tokenizer = tokenizer
         self._begun: set[int] = set()
         self._calls: dict[int, int] = {}
+        self._live: defaultdict[int, LiveTimings] | None = defaultdict(LiveTimings) if live else None
         self._logprobs: dict[int, list[dict[str, Any]]] = {}
 
     def chunks(self, index: int, event: Event) -> list[dict[str, Any]]:
@@ -41,6 +44,8 @@ class ChatReply:
             chunk = self._chunk(index, delta)
             if isinstance(event, AnswerPiece) and event.logprobs:
                 chunk["choices"][0]["logprobs"] = {"content": self._noted(event.logprobs)}
+            if self._live is not None and (now := self._live[index].of(event)):
+                chunk["timings"] = now
             made.append(chunk)
         return made
 

@@ -71,3 +71,4 @@ class ChatRequest(SamplingFields, ThinkingFields, IgnoredFields):
         None, ge=0, le=0, description="Not supported beside 0: use presence_penalty or repetition_penalty."
     )
     modalities: list[str] | None = None
+    timings_per_token: bool | None = Field(None, description="Each chunk of a stream says how fast it goes.")

@@ -21,7 +21,7 @@ async def chat_completions(request: Request) -> Response:
     service.check_model(body.model)
     plan = ChatPlan.of(body, service.model, service.settings)
     job = await service.begin("chatcmpl", lambda: plan.job(service.model))
-    reply = ChatReply(job.name, service.name, service.model.tokenizer)
+    reply = ChatReply(job.name, service.name, service.model.tokenizer, live=bool(body.timings_per_token))
     if not plan.stream:
         async for index, event in service.read(request, job):
             reply.add(index, event)

@@ -4,10 +4,11 @@ Knows ends of replies; must not know how they are sent.
 """
 
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any
 
 from thinkport.runtime.engine import Finish
-from thinkport.runtime.events import End
+from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece
 
 _FINISH = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.CONTEXT: "length", Finish.CANCELLED: "length"}
 
@@ -50,15 +51,34 @@ def timings(end: End) -> dict[str, Any]:
     """Tokens, milliseconds and tokens per second of prompt, thought and answer."""
     return {
         "cache_n": end.cached_tokens,
-        "prompt_n": end.prefill.tokens,
-        "prompt_ms": round(end.prefill.seconds * 1e3, 3),
-        "prompt_per_second": end.prefill.tokens_per_second,
-        "thinking_n": end.thinking.tokens,
-        "thinking_ms": round(end.thinking.seconds * 1e3, 3),
-        "thinking_per_second": end.thinking.tokens_per_second,
-        "predicted_n": end.answering.tokens,
-        "predicted_ms": round(end.answering.seconds * 1e3, 3),
-        "predicted_per_second": end.answering.tokens_per_second,
+        **_part("prompt", end.prefill),
+        **_part("thinking", end.thinking),
+        **_part("predicted", end.answering),
         "draft_n": end.drafted_tokens,
         "draft_n_accepted": end.accepted_tokens,
+    }
+
+
+class LiveTimings:
+    """The same of one reply that goes on, piece by piece: of the part that is being written, since its first piece."""
+
+    def __init__(self) -> None:
+        self._part, self._since, self._before = "", 0.0, 0
+
+    def of(self, event: Event) -> dict[str, Any] | None:
+        """Figures of the part of a piece; None for events that are no piece."""
+        if not isinstance(event, ThoughtPiece | AnswerPiece):
+            return None
+        part = "thinking" if isinstance(event, ThoughtPiece) else "predicted"
+        if part != self._part:
+            self._part, self._since, self._before = part, perf_counter(), event.tokens
+        speed = Speed(tokens=event.tokens - self._before, seconds=perf_counter() - self._since)
+        return _part(part, speed) | {f"{part}_n": event.tokens}
+
+
+def _part(name: str, speed: Speed) -> dict[str, Any]:
+    return {
+        f"{name}_n": speed.tokens,
+        f"{name}_ms": round(speed.seconds * 1e3, 3),
+        f"{name}_per_second": speed.tokens_per_second,
     }

@@ -115,16 +115,13 @@ class Turn {
     this.view = view;
     this.abort = new AbortController();
     this.thought = this.answer = "";
-    this.began = performance.now();
-    this.first = 0;
-    this.pieces = 0;
     this.last = null;
   }
 
   async run() {
     const budget = budgetOf(Number($("budget").value));
     const think = $("think").checked;
-    const body = { messages, stream: true, stream_options: { include_usage: true } };
+    const body = { messages, stream: true, stream_options: { include_usage: true }, timings_per_token: true };
     if (!$("think").disabled) body.enable_thinking = think;
     if (think && budget !== null && !$("think").disabled) body.thinking_token_budget = budget;
     const response = await fetch("/v1/chat/completions", {
@@ -145,7 +142,7 @@ class Turn {
     const { reasoning_content: thought, content } = choice.delta;
     if (thought) this.addThought(thought);
     if (content) this.addAnswer(content);
-    if (thought || content) this.showSpeed();
+    if (thought || content) this.showSpeed(chunk.timings);
     if (choice.finish_reason) this.finish(choice, chunk.timings);
     if (stuck) $("log").scrollTop = $("log").scrollHeight;
   }
@@ -172,14 +169,11 @@ class Turn {
     this.view.answer.append(text);
   }
 
-  showSpeed() {
-    const now = performance.now();
-    this.pieces += 1;
-    this.first ||= now;
-    if (this.pieces > 1) {
-      const speed = ((this.pieces - 1) / (now - this.first)) * 1e3;
-      this.view.figures.textContent = `${this.answer ? "answering" : "thinking"} · ${one(speed)} pieces/s`;
-    }
+  showSpeed(timings) {
+    const [word, speed, tokens] = this.answer
+      ? ["answering", timings.predicted_per_second, timings.predicted_n]
+      : ["thinking", timings.thinking_per_second, timings.thinking_n];
+    this.view.figures.textContent = `${word} · ${tokens} tokens · ${one(speed)} tokens/s`;
   }
 
   finish(choice, timings) {
