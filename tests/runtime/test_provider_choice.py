@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ class Bench:
         self.manifest = sample.model_copy(update={"graphs": GRAPHS, "certificate": certificate})
         (folder / "thinkport.json").write_text("{}")
         self.verdicts = Verdicts(folder / "verdicts")
-        self.machine = Machine(build=build, devices=[GPU], verdicts=self.verdicts)
+        self.machine = Machine(build=build, devices=[GPU], cpu="avx2", verdicts=self.verdicts)
 
     def open(self, one: Graph) -> Any:
         self.opened.append(one.file)
@@ -157,14 +158,14 @@ def test_where_every_variant_is_wrong_the_cpu_runs(bench: Bench) -> None:
     assert bench.outcomes() == {
         "dml.onnx": Outcome.WRONG,
         "dml-plain.onnx": Outcome.WRONG,
-        "cpu-float32-kv.onnx": Outcome.UNCHECKED,
+        "cpu-float32-kv.onnx": Outcome.CHECKED,
         "cpu.onnx": Outcome.IMPOSSIBLE,
     }
 
 
 def test_a_provider_that_cannot_start_is_passed_over_and_tried_again_next_time(bench: Bench) -> None:
     bench.load_faults = {"dml.onnx": ArtifactError("no device"), "dml-plain.onnx": ArtifactError("no device")}
-    assert bench.outcomes()["cpu-float32-kv.onnx"] is Outcome.UNCHECKED
+    assert bench.outcomes()["cpu-float32-kv.onnx"] is Outcome.CHECKED
     bench.load_faults = {}
     assert bench.outcomes()["dml.onnx"] is Outcome.CHECKED
 
@@ -194,7 +195,7 @@ def test_a_user_who_stops_a_check_leaves_no_verdict(bench: Bench) -> None:
 def test_another_driver_or_build_is_checked_anew(bench: Bench) -> None:
     bench.report()
     other = Device(name=GPU.name, driver="1.3")
-    bench.machine = Machine(build=DIRECTML, devices=[other], verdicts=bench.verdicts)
+    bench.machine = Machine(build=DIRECTML, devices=[other], cpu="avx2", verdicts=bench.verdicts)
     assert bench.outcomes()["dml.onnx"] is Outcome.CHECKED
 
 
@@ -202,7 +203,7 @@ def test_an_explicit_provider_stays_with_its_variants_and_says_why_it_cannot_be_
     bench.makes_wrong("dml.onnx")
     assert set(bench.outcomes("dml")) == {"dml.onnx", "dml-plain.onnx"}
     bench.makes_wrong("dml-plain.onnx")
-    bench.machine = Machine(build=DIRECTML, devices=[], verdicts=bench.verdicts)
+    bench.machine = Machine(build=DIRECTML, devices=[], cpu="avx2", verdicts=bench.verdicts)
     with pytest.raises(InputError, match=r'dml-plain.onnx on Dml: its logits.*pip install "thinkport\[dml\]"'):
         bench.choice.choose(GRAPHS, "dml")
 
@@ -212,14 +213,37 @@ def test_an_explicit_provider_that_is_not_installed_says_what_to_install(tmp_pat
         Bench(tmp_path, PLAIN).choice.choose(GRAPHS, "dml")
 
 
-def test_on_the_cpu_alone_nothing_is_checked_or_warned_of_and_the_rest_is_reported(tmp_path: Path) -> None:
+def test_the_cpu_too_is_checked_once_without_a_warning_and_the_rest_is_reported(tmp_path: Path) -> None:
     bench = Bench(tmp_path, PLAIN)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         report = bench.choice.choose(GRAPHS, "auto").report
     assert report.chosen
-    assert (report.chosen.graph, report.chosen.outcome) == ("cpu.onnx", Outcome.UNCHECKED)
+    assert (report.chosen.graph, report.chosen.outcome) == ("cpu.onnx", Outcome.CHECKED)
     assert report.as_json()["attempts"][2]["reason"] == "needs DmlExecutionProvider"
+    assert bench.outcomes()["cpu.onnx"] is Outcome.REMEMBERED
+    bench.machine = replace(bench.machine, devices=[])
+    assert bench.outcomes()["cpu.onnx"] is Outcome.REMEMBERED  # a graphics card says nothing about the CPU
+    bench.machine = replace(bench.machine, cpu="avx512")
+    assert bench.outcomes()["cpu.onnx"] is Outcome.CHECKED
+
+
+def test_a_cpu_that_computes_something_else_takes_the_next_graph_with_a_warning(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, PLAIN)
+    bench.makes_wrong("cpu.onnx")
+    with pytest.warns(ProviderWarning, match="Passed over cpu.onnx on CPU: its logits"):
+        assert bench.choice.choose(GRAPHS, "auto").graph.file == "cpu-float32-kv.onnx"
+
+
+def test_without_a_cache_folder_the_cpu_is_not_checked_at_each_start_and_accelerators_are(tmp_path: Path) -> None:
+    nowhere = Verdicts(None)
+    bench = Bench(tmp_path, PLAIN)
+    bench.machine = replace(bench.machine, verdicts=nowhere)
+    assert bench.outcomes()["cpu.onnx"] is Outcome.UNCHECKED
+    bench = Bench(tmp_path)
+    bench.machine = replace(bench.machine, verdicts=nowhere)
+    for _ in range(2):
+        assert bench.outcomes()["dml.onnx"] is Outcome.CHECKED
 
 
 def test_a_verdict_that_the_cpu_is_wrong_counts_too(tmp_path: Path) -> None:

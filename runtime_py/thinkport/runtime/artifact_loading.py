@@ -20,6 +20,7 @@ from thinkport.runtime.provider_report import ProviderReport
 from thinkport.runtime.session import LaneSource, Session
 from thinkport.runtime.template import ChatTemplate
 from thinkport.runtime.tokenizer import Tokenizer
+from thinkport.runtime.verdicts import Verdicts
 
 Reopen = Callable[[], LaneSource]
 """Loads the graph that a model ran once more; raises ArtifactError where the artifact is another one by now."""
@@ -63,7 +64,7 @@ def load_artifact(
     def open_graph(one: Graph) -> Session:
         return Session(ort, folder, one, manifest.model, threads, packed, prefill)
 
-    machine = Machine.here(build_of(ort), missing=load_libraries(ort))
+    machine = Machine.here(build_of(ort), _verdicts(cache_dir), missing=load_libraries(ort))
     choice = ProviderChoice(folder, manifest, machine, open_graph)
     with ThreadPoolExecutor(1) as beside:  # ONNX Runtime loads outside of Python's lock, the tokenizer inside
         choosing = beside.submit(choice.choose, graphs, provider)
@@ -92,6 +93,12 @@ def _check_same(folder: Path, artifact: str) -> None:
     check_files(folder, read_manifest(folder))
     if fingerprint(folder) != artifact:
         raise ArtifactError(f"{folder} holds another artifact than before it was unloaded: load it with Model.load")
+
+
+def _verdicts(cache_dir: str | Path | None) -> Verdicts:
+    if cache_dir is None:
+        return Verdicts(None)
+    return Verdicts.under() if cache_dir == AUTO else Verdicts.under(Path(cache_dir))
 
 
 def _packed_weights(cache_dir: str | Path | None, artifact: str, manifest: Manifest) -> PackedWeights | None:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from thinkport.runtime.certificate import GoldenScore
+from thinkport.runtime.cpu_features import cpu_features
 from thinkport.runtime.devices import Device, graphics_devices
 from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
 from thinkport.runtime.golden_check import check_goldens, quick
@@ -23,7 +24,7 @@ from thinkport.runtime.provider_report import Attempt, Outcome, ProviderReport
 from thinkport.runtime.session import LaneSource
 from thinkport.runtime.verdicts import VerdictKey, Verdicts
 
-CERTIFIED_ON = "CPUExecutionProvider"  # goldens were held against every graph there when the artifact was made
+CPU = "CPUExecutionProvider"
 
 OpenGraph = Callable[[Graph], LaneSource]
 
@@ -32,18 +33,19 @@ OpenGraph = Callable[[Graph], LaneSource]
 class Machine:
     """What a choice depends on beside the artifact: ONNX Runtime's build, the devices, and what is remembered.
 
-    `missing` are libraries that the build looked for in vain, in words.
+    `cpu` is what the CPU can do, as text; `missing` are libraries that the build looked for in vain, in words.
     """
 
     build: OrtBuild
     devices: Sequence[Device]
+    cpu: str
     verdicts: Verdicts
     missing: str = ""
 
     @classmethod
-    def here(cls, build: OrtBuild, missing: str = "") -> "Machine":
-        """This machine, with the verdicts of the user's cache."""
-        return cls(build=build, devices=graphics_devices(), verdicts=Verdicts(), missing=missing)
+    def here(cls, build: OrtBuild, verdicts: Verdicts, missing: str = "") -> "Machine":
+        """This machine."""
+        return cls(build=build, devices=graphics_devices(), cpu=cpu_features(), verdicts=verdicts, missing=missing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,7 @@ class ProviderChoice:
             graph=graph.file,
             provider=graph.providers[0],
             package=str(machine.build),
-            devices=tuple(sorted(map(str, machine.devices))),
+            devices=(machine.cpu,) if graph.providers[0] == CPU else tuple(sorted(map(str, machine.devices))),
             thinkport=version("thinkport"),
         )
 
@@ -100,7 +102,8 @@ class ProviderChoice:
         """Load a graph and hold it against goldens, whatever is remembered, and remember the verdict."""
         verdicts, key = self._machine.verdicts, self.key(graph)
         trial = verdicts.read(key).begun()
-        verdicts.write(key, trial)  # before loading: a driver may end the process
+        if graph.providers[0] != CPU:
+            verdicts.write(key, trial)  # before loading: a driver may end the process
         try:
             session = self._open(graph)
         except ArtifactError as error:
@@ -133,8 +136,9 @@ class ProviderChoice:
             return None, _attempt(graph, Outcome.WRONG, f"as found before on this machine, {known.wrong}; {again}")
         if known.right:
             return self._opened(graph, Outcome.REMEMBERED, "agreed with the checkpoint before, on this machine")
-        if graph.providers[0] == CERTIFIED_ON:
-            return self._opened(graph, Outcome.UNCHECKED, "the provider on which it was certified")
+        if graph.providers[0] == CPU and not self._machine.verdicts.remembers:
+            why = "the provider on which it was certified; not checked here, since no cache folder would remember it"
+            return self._opened(graph, Outcome.UNCHECKED, why)
         if self._manifest.certificate is None:
             why = "not checked, since the artifact was exported with --no-certificate and has no goldens"
             return self._opened(graph, Outcome.UNCHECKED, why)
@@ -178,6 +182,6 @@ def _unneeded(candidate: Candidate) -> Attempt:
 def _warn_of(report: ProviderReport) -> None:
     """Tell the user where it is not the machine's best, or nobody knows whether it is right."""
     chosen = report.chosen
-    unsure = chosen and chosen.outcome is Outcome.UNCHECKED and chosen.provider != CERTIFIED_ON
+    unsure = chosen and chosen.outcome is Outcome.UNCHECKED and chosen.provider != CPU
     if report.passed_over or unsure:
         warnings.warn(report.reason, ProviderWarning, stacklevel=4)

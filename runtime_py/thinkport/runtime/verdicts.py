@@ -6,6 +6,7 @@ run: a folder that can't be read or written remembers nothing.
 """
 
 import json
+import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -23,7 +24,8 @@ class VerdictKey:
     """What a verdict holds for; see `Manifest`, `OrtBuild` and `Device` for the values.
 
     `artifact` is the artifact's fingerprint, `package` ONNX Runtime's build with its version, `devices` the machine's
-    with their drivers, `thinkport` the version whose session options and check it was.
+    with their drivers, or for the CPU's provider what the CPU can do, `thinkport` the version whose session options and
+    check it was.
     """
 
     artifact: str
@@ -78,14 +80,29 @@ class Verdict:
 
 
 class Verdicts:
-    """The verdicts in one folder."""
+    """The verdicts in one folder; without one, nothing is remembered."""
 
-    def __init__(self, folder: Path | None = None):
-        """`folder` is thinkport's in the user's cache if not given."""
-        self.folder = folder or user_cache_path("thinkport", appauthor=False) / "verdicts"
+    def __init__(self, folder: Path | None):
+        self.folder = folder
+
+    @classmethod
+    def under(cls, cache: Path | None = None) -> Self:
+        """Those of a cache folder, thinkport's in the user's cache if not given."""
+        return cls((cache or user_cache_path("thinkport", appauthor=False)) / "verdicts")
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a verdict that is written now can be read later."""
+        if self.folder is None:
+            return False
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder.is_dir() and os.access(self.folder, os.R_OK | os.W_OK)
 
     def read(self, key: VerdictKey) -> Verdict:
         """The verdict on a key; a new one where nothing is known."""
+        if self.folder is None:
+            return Verdict()
         try:
             raw = json.loads((self.folder / key.name).read_text(encoding="utf-8"))
             return Verdict(**raw["verdict"])
@@ -93,7 +110,9 @@ class Verdicts:
             return Verdict()
 
     def write(self, key: VerdictKey, verdict: Verdict) -> None:
-        """Remember a verdict, if the folder can be written."""
+        """Remember a verdict, if there is a folder and it can be written."""
+        if self.folder is None:
+            return
         path = self.folder / key.name
         half = path.with_suffix(f".{token_hex(4)}")
         with suppress(OSError):
@@ -103,5 +122,7 @@ class Verdicts:
 
     def forget(self, key: VerdictKey) -> None:
         """Take a verdict back, so that the graph is tried anew."""
+        if self.folder is None:
+            return
         with suppress(OSError):
             (self.folder / key.name).unlink(missing_ok=True)

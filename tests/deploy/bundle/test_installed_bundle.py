@@ -66,8 +66,10 @@ def test_a_bundle_for_windows_holds_all_that_its_wheels_require(
     )
     assert not unmet(wanted, wheels)
     assert set(wanted) == set(wheels)
-    resolve = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--find-links", "wheels"]
-    target = ["--target", "nowhere", "--only-binary", ":all:", "--platform", "win_amd64", "--python-version", "3.12"]
+    # `download` holds wheels against the Python that is asked for, `install --dry-run` against the one that runs pip
+    resolve = [sys.executable, "-m", "pip", "download", "--no-index", "--find-links", "wheels", "--dest", "resolved"]
+    target = ["--only-binary", ":all:", "--platform", "win_amd64", "--python-version", "3.12"]
     pinned = ["--require-hashes", "-r", "requirements.txt"]
     done = subprocess.run([*resolve, *target, *pinned], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert set(wheels_in(folder / "resolved")) == set(wheels)

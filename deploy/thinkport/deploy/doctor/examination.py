@@ -10,6 +10,7 @@ from thinkport.deploy.doctor.finding import Finding, Severity
 from thinkport.deploy.doctor.known_bad import known_bad
 from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
 from thinkport.deploy.targets import TARGETS
+from thinkport.runtime.cpu_features import cpu_features
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.extras import install_line
 from thinkport.runtime.golden_check import quick
@@ -69,7 +70,7 @@ def examine(artifact: Path | None, facts: MachineFacts | None = None, verdicts: 
     if artifact is not None:
         manifest = read_manifest(artifact)
         check_files(artifact, manifest)
-        trials = tuple(_trials(artifact, manifest, facts, verdicts or Verdicts()))
+        trials = tuple(_trials(artifact, manifest, facts, verdicts or Verdicts.under()))
     findings = (*_machine_findings(facts), *_artifact_findings(trials))
     return Examination(
         facts=facts, artifact=None if artifact is None else str(artifact), trials=trials, findings=findings
@@ -84,7 +85,9 @@ def _trials(folder: Path, manifest: Manifest, facts: MachineFacts, verdicts: Ver
     def open_graph(graph: Graph) -> Session:
         return Session(ort, folder, graph, manifest.model)
 
-    machine = Machine(build=facts.build, devices=facts.devices, verdicts=verdicts, missing=facts.missing)
+    machine = Machine(
+        build=facts.build, devices=facts.devices, cpu=cpu_features(), verdicts=verdicts, missing=facts.missing
+    )
     choice = ProviderChoice(folder, manifest, machine, open_graph)
     goldens = quick(read_goldens(folder / manifest.certificate.goldens)) if manifest.certificate else []
     tokens = sum(len(golden.ids) for golden in goldens)
