@@ -55,9 +55,12 @@ def test_without_a_network_the_cache_serves(shared: FakeHub, tmp_path: Path) -> 
     assert pull(REPO, endpoint=NOWHERE, cache_dir=tmp_path / "hub") == online
 
 
-def test_without_a_network_or_a_cache_it_says_so(tmp_path: Path) -> None:
+def test_without_a_network_or_a_cache_it_says_so_at_once_and_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(ArtifactError, match="isn't whole in the local cache and the Hub can't be reached"):
         pull(REPO, endpoint=NOWHERE, cache_dir=tmp_path / "hub")
+    assert not caplog.records  # the library logs each time that it tries again
 
 
 def test_a_file_of_another_content_is_refused_every_time(shared: FakeHub, tmp_path: Path) -> None:

@@ -17,15 +17,18 @@ def refusal(error: Exception, wanted: Repository, *, doing: str = "fetched") -> 
         case errors.RevisionNotFoundError():
             return f"{wanted.id} has no branch, tag or commit {wanted.revision!r}: check its list of files"
         case errors.LocalEntryNotFoundError():
-            return (
-                f"{wanted} isn't whole in the local cache and the Hub can't be reached: connect, or give a local folder"
-            )
+            return unreached(wanted)
         case errors.LocalTokenNotFoundError():
             return f"the Hub asks who you are before {wanted.id} can be {doing}: {_LOG_IN}"
         case errors.HfHubHTTPError() if error.response is not None and error.response.status_code in (401, 403):
             return f"the Hub refuses that {wanted.id} is {doing} ({error.response.status_code}): {_LOG_IN} as its owner"
         case _:  # the HTTP library's own kinds differ between versions; none says what to do
             return f"{wanted} could not be {doing}: {_first_line(error)}; try again to resume"
+
+
+def unreached(wanted: Repository) -> str:
+    """That neither the cache nor the Hub has the files."""
+    return f"{wanted} isn't whole in the local cache and the Hub can't be reached: connect, or give a local folder"
 
 
 def _first_line(error: Exception) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.hub.download_progress import Progress, reporting_bar
-from thinkport.runtime.hub.refusal import refusal
+from thinkport.runtime.hub.refusal import refusal, unreached
 from thinkport.runtime.hub.repository import Repository
 from thinkport.runtime.manifest import MANIFEST_NAME, read_manifest
 
@@ -34,6 +34,7 @@ def fetch_snapshot(
     hub: dict[str, Any] = {"endpoint": endpoint, "cache_dir": cache_dir}
     silent = reporting_bar(None)
     try:
+        _check_reached(wanted, endpoint, cache_dir)
         manifest = hf_hub_download(wanted.id, MANIFEST_NAME, revision=wanted.revision, tqdm_class=silent, **hub)
         folder = Path(manifest).parent  # the cache names a snapshot's folder by its commit
         files = [escape(name) for name in read_manifest(folder).files]
@@ -50,3 +51,25 @@ def fetch_snapshot(
     except Exception as error:
         raise ArtifactError(refusal(error, wanted)) from error
     return folder
+
+
+def _check_reached(wanted: Repository, endpoint: str | None, cache_dir: Path | None) -> None:
+    """Ask the Hub once where the cache has nothing: the library would try for half a minute, and log each time.
+
+    Raises:
+        ArtifactError: the Hub can't be reached.
+        HfHubHTTPError: it refuses.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError
+
+    cached = try_to_load_from_cache(wanted.id, MANIFEST_NAME, cache_dir=cache_dir, revision=wanted.revision)
+    if isinstance(cached, str):
+        return
+    try:
+        url = hf_hub_url(wanted.id, MANIFEST_NAME, revision=wanted.revision, endpoint=endpoint)
+        get_hf_file_metadata(url, endpoint=endpoint)
+    except HfHubHTTPError:
+        raise
+    except Exception as error:  # the HTTP library's own kinds differ between versions
+        raise ArtifactError(unreached(wanted)) from error
