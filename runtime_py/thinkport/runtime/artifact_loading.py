@@ -4,9 +4,10 @@ Knows which files make what, and in which order. Must not know chats, or what is
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.machine_cache import MachineCache, user_cache_folder
@@ -21,6 +22,8 @@ from thinkport.runtime.session import LaneSource, Session
 from thinkport.runtime.template import ChatTemplate
 from thinkport.runtime.tokenizer import Tokenizer
 from thinkport.runtime.verdicts import Verdicts
+
+_HEAD_START = 0.03  # seconds in which ONNX Runtime reads a graph, before it lets go of Python's lock
 
 Reopen = Callable[[], LaneSource]
 """Loads the graph that a model ran once more; raises ArtifactError where the artifact is another one by now."""
@@ -61,13 +64,20 @@ def load_artifact(
     packed = _packed_weights(cache_dir, artifact, manifest)
     prefill = _prefill_weights(cache_dir, folder, artifact, keep=keep_prefill)
 
+    loading = Event()
+
     def open_graph(one: Graph) -> Session:
-        return Session(ort, folder, one, manifest.model, threads, packed, prefill)
+        return Session(ort, folder, one, manifest.model, threads, packed, prefill, on_loading=loading.set)
 
     machine = Machine.here(build_of(ort), _verdicts(cache_dir), missing=load_libraries(ort))
     choice = ProviderChoice(folder, manifest, machine, open_graph)
-    with ThreadPoolExecutor(1) as beside:  # ONNX Runtime loads outside of Python's lock, the tokenizer inside
+    # ONNX Runtime lays weights out outside of Python's lock; the tokenizer's library never lets go of it while it
+    # reads, half a second for Qwen3's: begun first, it would make the graph wait for all of that.
+    with ThreadPoolExecutor(1) as beside:
         choosing = beside.submit(choice.choose, graphs, provider)
+        choosing.add_done_callback(lambda _: loading.set())
+        loading.wait()
+        wait([choosing], timeout=_HEAD_START)
         tokenizer = Tokenizer.from_file(folder / manifest.tokenizer)
         template = ChatTemplate.from_file(folder / manifest.chat_template, manifest.special_tokens)
         chosen = choosing.result()

@@ -5,7 +5,7 @@ Knows the graph's inputs and outputs. Must not know prompts, sampling or text.
 
 # ruff: noqa: D102 - what Session and OrtLane do is said in LaneSource and Lane
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
@@ -116,11 +116,13 @@ class Session:
         threads: int | None = None,
         packed: PackedWeights | None = None,
         prefill: PrefillWeights | None = None,
+        on_loading: Callable[[], None] = lambda: None,
     ):
         """Load `graph`; `threads` defaults to the physical cores that the process may use.
 
         `packed` is where this machine keeps the weights as its CPU wants them; None loads them anew. `prefill` is where
-        the weights of the graph for long prompts are; None runs every prompt through `graph`.
+        the weights of the graph for long prompts are; None runs every prompt through `graph`. `on_loading` is called
+        when nothing is left to do but ONNX Runtime's own loading, which may come to nothing and be begun again.
 
         Raises:
             ArtifactError: ONNX Runtime refuses the graph, or could not start its first provider.
@@ -133,6 +135,7 @@ class Session:
             settings.log_severity_level = _ERRORS_ONLY
             settings.intra_op_num_threads = threads or physical_cores() or 0
             settings.enable_mem_pattern = graph.memory_pattern
+            on_loading()
             return settings
 
         try:
