@@ -13,17 +13,18 @@ GREEDY = {"temperature": 0}
 
 
 class Gate:
-    """Holds every step of a made-up model once `hold` is set, until `go` is; tells that one was `entered`."""
+    """Holds a made-up model's steps that are `held`, by the ids so far, until `go` is set; tells that one `entered`."""
 
-    def __init__(self, model):
+    def __init__(self, model, held=lambda ids: True):
         self.entered, self.go = Event(), Event()
         self.steps = 0
         inner = model.session.next_id
 
         def next_id(ids):
             self.steps += 1
-            self.entered.set()
-            assert self.go.wait(30)
+            if held(ids):
+                self.entered.set()
+                assert self.go.wait(30)
             return inner(ids)
 
         model.session.next_id = next_id
@@ -202,12 +203,14 @@ def test_cancelling_the_task_ends_the_reply_within_a_step_and_frees_the_chat(new
     assert chat.send("hi", sampling=GREEDY).answer_end is Finish.STOP
 
 
-def test_a_loop_that_is_left_early_lets_go(new_model) -> None:
+def test_a_loop_that_is_left_early_lets_go(new_model, thinking_ids) -> None:
     chat = new_model(LONG).chat(settle=False)
+    gate = Gate(chat._model, held=lambda ids: ids[-1] == thinking_ids.end)  # the reply can't end before it is left
 
     async def main() -> None:
         async with aclosing(chat.astream("hi", sampling=GREEDY)) as events:
             async for _ in events:
+                asyncio.get_running_loop().call_soon(gate.go.set)  # once the loop goes on, which is after the leaving
                 break
         assert chat._turn.done
 
