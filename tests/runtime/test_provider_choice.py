@@ -235,17 +235,6 @@ def test_a_cpu_that_computes_something_else_takes_the_next_graph_with_a_warning(
         assert bench.choice.choose(GRAPHS, "auto").graph.file == "cpu-float32-kv.onnx"
 
 
-def test_without_a_cache_folder_the_cpu_is_not_checked_at_each_start_and_accelerators_are(tmp_path: Path) -> None:
-    nowhere = Verdicts(None)
-    bench = Bench(tmp_path, PLAIN)
-    bench.machine = replace(bench.machine, verdicts=nowhere)
-    assert bench.outcomes()["cpu.onnx"] is Outcome.UNCHECKED
-    bench = Bench(tmp_path)
-    bench.machine = replace(bench.machine, verdicts=nowhere)
-    for _ in range(2):
-        assert bench.outcomes()["dml.onnx"] is Outcome.CHECKED
-
-
 def test_a_verdict_that_the_cpu_is_wrong_counts_too(tmp_path: Path) -> None:
     bench = Bench(tmp_path, PLAIN)
     bench.verdicts.write(bench.choice.key(GRAPHS[0]), Verdict().begun().ended("its logits are off"))
@@ -264,11 +253,11 @@ def test_nothing_that_runs_is_an_error_that_lists_every_reason(tmp_path: Path) -
         bench.choice.choose(GRAPHS, "auto")
 
 
-def test_a_folder_that_cannot_be_written_remembers_nothing_and_hurts_nobody(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
+def test_where_the_folder_can_t_be_written_the_cpu_is_not_checked_at_each_start_and_devices_are(tmp_path: Path) -> None:
     (tmp_path / "verdicts").write_text("a file where the folder should be")
-    assert bench.outcomes()["dml.onnx"] is Outcome.CHECKED
-    assert bench.outcomes()["dml.onnx"] is Outcome.CHECKED
+    assert Bench(tmp_path, PLAIN).outcomes()["cpu.onnx"] is Outcome.UNCHECKED
+    for _ in range(2):
+        assert Bench(tmp_path).outcomes()["dml.onnx"] is Outcome.CHECKED
 
 
 def test_a_damaged_verdict_counts_as_none(bench: Bench) -> None:

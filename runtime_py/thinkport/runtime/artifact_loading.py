@@ -21,7 +21,6 @@ from thinkport.runtime.provider_report import ProviderReport
 from thinkport.runtime.session import LaneSource, Session
 from thinkport.runtime.template import ChatTemplate
 from thinkport.runtime.tokenizer import Tokenizer
-from thinkport.runtime.verdicts import Verdicts
 
 _HEAD_START = 0.03  # seconds in which ONNX Runtime reads a graph, before it lets go of Python's lock
 
@@ -69,7 +68,7 @@ def load_artifact(
     def open_graph(one: Graph) -> Session:
         return Session(ort, folder, one, manifest.model, threads, packed, prefill, on_loading=loading.set)
 
-    machine = Machine.here(build_of(ort), _verdicts(cache_dir), missing=load_libraries(ort))
+    machine = Machine.here(build_of(ort), missing=load_libraries(ort))
     choice = ProviderChoice(folder, manifest, machine, open_graph)
     # ONNX Runtime lays weights out outside of Python's lock; the tokenizer's library never lets go of it while it
     # reads, half a second for Qwen3's: begun first, it would make the graph wait for all of that.
@@ -103,12 +102,6 @@ def _check_same(folder: Path, artifact: str) -> None:
     check_files(folder, read_manifest(folder))
     if fingerprint(folder) != artifact:
         raise ArtifactError(f"{folder} holds another artifact than before it was unloaded: load it with Model.load")
-
-
-def _verdicts(cache_dir: str | Path | None) -> Verdicts:
-    if cache_dir is None:
-        return Verdicts(None)
-    return Verdicts.under() if cache_dir == AUTO else Verdicts.under(Path(cache_dir))
 
 
 def _packed_weights(cache_dir: str | Path | None, artifact: str, manifest: Manifest) -> PackedWeights | None:

@@ -43,9 +43,9 @@ class Machine:
     missing: str = ""
 
     @classmethod
-    def here(cls, build: OrtBuild, verdicts: Verdicts, missing: str = "") -> "Machine":
-        """This machine."""
-        return cls(build=build, devices=graphics_devices(), cpu=cpu_features(), verdicts=verdicts, missing=missing)
+    def here(cls, build: OrtBuild, missing: str = "") -> "Machine":
+        """This machine, with what its user's cache folder remembers."""
+        return cls(build=build, devices=graphics_devices(), cpu=cpu_features(), verdicts=Verdicts(), missing=missing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ class ProviderChoice:
         if known.right:
             return self._opened(graph, Outcome.REMEMBERED, "agreed with the checkpoint before, on this machine")
         if graph.providers[0] == CPU and not self._machine.verdicts.remembers:
-            why = "the provider on which it was certified; not checked here, since no cache folder would remember it"
+            why = "the provider on which it was certified; not checked: the user's cache folder can't be written"
             return self._opened(graph, Outcome.UNCHECKED, why)
         if self._manifest.certificate is None:
             why = "not checked, since the artifact was exported with --no-certificate and has no goldens"

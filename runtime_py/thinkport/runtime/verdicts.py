@@ -80,29 +80,21 @@ class Verdict:
 
 
 class Verdicts:
-    """The verdicts in one folder; without one, nothing is remembered."""
+    """The verdicts in one folder."""
 
-    def __init__(self, folder: Path | None):
-        self.folder = folder
-
-    @classmethod
-    def under(cls, cache: Path | None = None) -> Self:
-        """Those of a cache folder, thinkport's in the user's cache if not given."""
-        return cls((cache or user_cache_path("thinkport", appauthor=False)) / "verdicts")
+    def __init__(self, folder: Path | None = None):
+        """`folder` is thinkport's in the user's cache if not given, wherever weights are cached: a verdict is small."""
+        self.folder = folder or user_cache_path("thinkport", appauthor=False) / "verdicts"
 
     @property
     def remembers(self) -> bool:
         """Whether a verdict that is written now can be read later."""
-        if self.folder is None:
-            return False
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder.is_dir() and os.access(self.folder, os.R_OK | os.W_OK)
 
     def read(self, key: VerdictKey) -> Verdict:
         """The verdict on a key; a new one where nothing is known."""
-        if self.folder is None:
-            return Verdict()
         try:
             raw = json.loads((self.folder / key.name).read_text(encoding="utf-8"))
             return Verdict(**raw["verdict"])
@@ -110,9 +102,7 @@ class Verdicts:
             return Verdict()
 
     def write(self, key: VerdictKey, verdict: Verdict) -> None:
-        """Remember a verdict, if there is a folder and it can be written."""
-        if self.folder is None:
-            return
+        """Remember a verdict, if the folder can be written."""
         path = self.folder / key.name
         half = path.with_suffix(f".{token_hex(4)}")
         with suppress(OSError):
@@ -122,7 +112,5 @@ class Verdicts:
 
     def forget(self, key: VerdictKey) -> None:
         """Take a verdict back, so that the graph is tried anew."""
-        if self.folder is None:
-            return
         with suppress(OSError):
             (self.folder / key.name).unlink(missing_ok=True)

@@ -70,7 +70,7 @@ def examine(artifact: Path | None, facts: MachineFacts | None = None, verdicts: 
     if artifact is not None:
         manifest = read_manifest(artifact)
         check_files(artifact, manifest)
-        trials = tuple(_trials(artifact, manifest, facts, verdicts or Verdicts.under()))
+        trials = tuple(_trials(artifact, manifest, facts, verdicts or Verdicts()))
     findings = (*_machine_findings(facts), *_artifact_findings(trials))
     return Examination(
         facts=facts, artifact=None if artifact is None else str(artifact), trials=trials, findings=findings
