@@ -1,7 +1,6 @@
 """The verbs of the deploy part. Heavy packages are imported when a verb runs, so `--help` stays quick."""
 
 import json
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -274,9 +273,5 @@ def desktop(
     from platformdirs import user_state_path
 
     from thinkport.deploy.desktop import run
-    from thinkport.runtime.errors import InputError
 
-    screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    if sys.platform == "linux" and not any(os.environ.get(name) for name in screens):  # Qt would abort
-        raise InputError("there is no screen to open a window on (DISPLAY is empty): try `thinkport chat`")
     raise typer.Exit(run(artifact, provider=provider, state=user_state_path("thinkport", appauthor=False)))

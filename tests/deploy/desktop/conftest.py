@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from thinkport.deploy.desktop.display import check_libraries
+from thinkport.runtime import MissingExtraError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,8 +21,12 @@ def screen() -> Iterator[str]:
     """The name of an X display of Xvfb's own, for this run."""
     xvfb = shutil.which("Xvfb")
     if xvfb is None:
-        pytest.skip("Xvfb is not installed: apt-get install xvfb libxcb-cursor0 libxkbcommon-x11-0 libegl1")
+        pytest.skip("Xvfb is not installed: apt-get install xvfb")
     pytest.importorskip("PySide6", reason="PySide6 is not installed")
+    try:
+        check_libraries()
+    except MissingExtraError as error:
+        pytest.skip(str(error))
     reading, writing = os.pipe()
     command = [xvfb, "-displayfd", str(writing), "-screen", "0", "1280x900x24", "-nolisten", "tcp"]
     server = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)

@@ -1,7 +1,10 @@
 """The verb where there is no window to be had, and the figures that grow with a reply."""
 
+import ctypes
 import importlib.util
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -43,6 +46,7 @@ def test_each_part_of_a_reply_has_its_own_tokens_and_speed() -> None:
 
 def test_without_pyside6_the_install_line_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = importlib.util.find_spec
+    monkeypatch.setenv("DISPLAY", ":7")
     monkeypatch.setattr("thinkport.runtime.extras.find_spec", lambda name: None if name == "PySide6" else found(name))
     with pytest.raises(MissingExtraError, match=r'PySide6 not installed: run pip install "thinkport\[desktop\]"'):
         run(provider="cpu", state=tmp_path)
@@ -59,3 +63,36 @@ def test_without_a_screen_a_sentence_says_so(
         main()
     assert ended.value.code == 2
     assert "there is no screen to open a window on" in capsys.readouterr().err
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="PySide6 brings all that it needs on other systems")
+def test_a_library_that_the_system_lacks_is_named_with_its_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DISPLAY", ":7")
+    for name in ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("thinkport.runtime.extras.find_spec", lambda name: object())
+    plugin = tmp_path / "platforms" / "libqxcb.so"
+    plugin.parent.mkdir()
+    plugin.touch()
+    info = SimpleNamespace(path=lambda which: str(tmp_path), LibraryPath=SimpleNamespace(PluginsPath=0))
+    monkeypatch.setitem(sys.modules, "PySide6.QtCore", SimpleNamespace(QLibraryInfo=info))
+    monkeypatch.setitem(sys.modules, "PySide6.QtWidgets", SimpleNamespace(QApplication=None))
+
+    def dlopen(path: str) -> None:
+        assert path == str(plugin)
+        raise OSError("libxcb-cursor.so.0: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr(ctypes, "CDLL", dlopen)
+    with pytest.raises(MissingExtraError, match=r"needs libxcb-cursor\.so\.0, .* apt install libxcb-cursor0"):
+        run(provider="cpu", state=tmp_path)
+
+    def linking(name: str) -> None:
+        raise ImportError("libEGL.so.1: cannot open shared object file: No such file or directory")
+
+    widgets = ModuleType("PySide6.QtWidgets")
+    monkeypatch.setattr(widgets, "__getattr__", linking, raising=False)
+    monkeypatch.setitem(sys.modules, "PySide6.QtWidgets", widgets)
+    with pytest.raises(MissingExtraError, match=r"needs libEGL\.so\.1, .* libegl1"):
+        run(provider="cpu", state=tmp_path)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from thinkport.deploy.desktop.display import check_libraries, check_screen
 from thinkport.runtime.extras import require
 
 
@@ -11,9 +12,12 @@ def run(artifact: Path | None = None, *, provider: str, state: Path) -> int:
     `artifact` is opened at once; None asks for one. `state` is the folder that keeps which artifacts were opened.
 
     Raises:
-        MissingExtraError: PySide6 is not installed.
+        InputError: there is no screen.
+        MissingExtraError: PySide6 is not installed, or a library of the system that it needs.
     """
+    check_screen()
     require("desktop", "PySide6")
+    check_libraries()
     from PySide6.QtWidgets import QApplication
 
     from thinkport.deploy.desktop.collector import Collector
