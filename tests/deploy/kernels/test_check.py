@@ -73,6 +73,15 @@ BROKEN: list[tuple[str, str | None, bytes, str, str]] = [
     ("dml", None, plain_norm("y", "scale"), "leaves", "DirectML's kernel has one output"),
     ("cpu", "1.32", attention(dtype=FLOAT, also={14: FLOAT, 15: FLOAT}), "refused", "the CPU's kernel rejects it"),
     ("cpu", "1.24", attention(dtype=FLOAT, cache=INT8), "refused", "its past_key is int8; a quantized KV cache runs"),
+    (
+        "cpu",
+        "1.32",
+        attention(
+            dtype=FLOAT, cache=INT8, also={12: FLOAT, 13: FLOAT}, k_quant_type="PER_TENSOR", v_quant_type="PER_CHANNEL"
+        ),
+        "refused",
+        "its k_quant_type is PER_TENSOR and its v_quant_type PER_CHANNEL; the CPU's kernel takes one form",
+    ),
     ("cpu", "1.32", matmul(dtype=FLOAT, block_size=512, K=1024), "refused", "wider blocks silently gave zeros"),
 ]
 

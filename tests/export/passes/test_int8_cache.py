@@ -56,17 +56,18 @@ def test_an_attention_gets_the_scales_of_its_own_layer() -> None:
 
 
 def test_a_scale_that_all_channels_share_is_one_number() -> None:
-    model, apart = fused(), scales()
+    model = fused()
     together = [np.array(0.25, np.float32), np.array(0.5, np.float32)]
-    Int8Cache(scales=KvScales(keys=together, values=apart.values)).run(model, LAYERS)
+    Int8Cache(scales=KvScales(keys=together, values=together[::-1])).run(model, LAYERS)
     for layer in range(LAYERS):
         made = node(model, f"layers.{layer}.self_attn.GroupQueryAttention")
         told = {name: attribute.value for name, attribute in made.attributes.items()}
-        assert (told["k_quant_type"], told["v_quant_type"]) == ("PER_TENSOR", "PER_CHANNEL")
-        scale = made.inputs[12]
-        assert scale is not None
-        assert scale.const_value is not None
-        np.testing.assert_array_equal(scale.const_value.numpy(), together[layer][None])
+        assert (told["k_quant_type"], told["v_quant_type"]) == ("PER_TENSOR", "PER_TENSOR")
+        for index, expected in ((12, together[layer]), (13, together[1 - layer])):
+            scale = made.inputs[index]
+            assert scale is not None
+            assert scale.const_value is not None
+            np.testing.assert_array_equal(scale.const_value.numpy(), expected[None])
 
 
 def test_attention_that_is_spelled_out_is_refused() -> None:

@@ -99,7 +99,8 @@ def test_the_channels_that_rotary_turns_against_each_other_have_one_step() -> No
 @given(states(), st.floats(0, 7))
 def test_divided_keys_share_a_step_that_gives_them_back_at_every_position(keys: Floats, angle: float) -> None:
     scales, divisors = shared(KvScales(keys=[key_scales(keys)], values=[value_scales(keys)]))
-    assert scales.keys[0].shape == ()
+    assert np.unique(scales.keys[0]).size == 1
+    assert scales.keys[0].shape == scales.values[0].shape  # the operator takes no mixture of forms
     elsewhere = turned(keys / divisors[0], angle)
     assert (np.abs(restored(elsewhere, scales.keys[0]) - elsewhere) <= scales.keys[0] * 0.501).all()
 
@@ -127,3 +128,4 @@ def test_values_share_a_step_where_their_channels_are_alike() -> None:
     scales, _ = shared(KvScales(keys=[alike, alike], values=[alike, loud]))
     assert scales.values[0] == alike.max()
     np.testing.assert_array_equal(scales.values[1], loud)
+    assert [layer.shape for layer in scales.keys] == [(), loud.shape]

@@ -75,6 +75,19 @@ class OneOf:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Same:
+    """Two attributes have one value; `default` is that of one which the node leaves out."""
+
+    attributes: tuple[str, str]
+    default: Attribute
+
+    def __call__(self, node: Node, dtypes: Mapping[str, str]) -> str | None:
+        """See `Condition`."""
+        first, second = (node.attributes.get(name, self.default) for name in self.attributes)
+        return None if first == second else f"its {self.attributes[0]} is {first} and its {self.attributes[1]} {second}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class DtypeOneOf:
     """An input, where it is given, has one of some dtypes."""
 

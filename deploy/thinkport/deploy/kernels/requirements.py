@@ -6,7 +6,16 @@ means on onnxruntime-directml 1.24.4's own DirectML over a software Direct3D 12,
 
 from functools import partial
 
-from thinkport.deploy.kernels.constraints import Absent, Divides, DtypeOneOf, Given, OneOf, OutputAbsent, Requirement
+from thinkport.deploy.kernels.constraints import (
+    Absent,
+    Divides,
+    DtypeOneOf,
+    Given,
+    OneOf,
+    OutputAbsent,
+    Requirement,
+    Same,
+)
 
 _BLOCKS = (16, 32, 64, 128, 256)
 _UNNORMALIZED = Absent(((14, "q_norm_weight"), (15, "k_norm_weight")))
@@ -120,6 +129,14 @@ _CPU = (
         because="a quantized KV cache runs on the CPU since 1.27: ask for a newer ONNX Runtime or a float32 cache",
         source="measured: 1.24 refuses the graph, 1.25 and 1.26 fail in its first step",
         until="1.27",
+    ),
+    Requirement(
+        target="cpu",
+        op="GroupQueryAttention",
+        condition=Same(attributes=("k_quant_type", "v_quant_type"), default="NONE"),
+        consequence="fails",
+        because="the CPU's kernel takes one form of scales in a node: give both a scale a channel",
+        source="measured with 1.32: the graph loads, and its first step fails",
     ),
     Requirement(
         target="cpu",

@@ -25,9 +25,10 @@ class Int8Cache(GraphPass):
     """Once a layer, behind the attention pass.
 
     Operator: com.microsoft.GroupQueryAttention, `k_scale` and `v_scale` float32 (1, kv_heads, 1, head_dim) where they
-    are PER_CHANNEL, (1,) where they are PER_TENSOR (docs/ContribOperators.md). Its codes are rounded to nearest and cut
-    off at -128 and 127, those of the step's own keys and values before it attends to them. The scales belong to this
-    graph alone and are small (229 KB a channel, of 28 layers of 8 heads of 128), so they stay in its file.
+    are PER_CHANNEL, (1,) where they are PER_TENSOR (docs/ContribOperators.md), the same for both. Its
+    codes are rounded to nearest and cut off at -128 and 127, those of the step's own keys and values before it attends
+    to them. The scales belong to this graph alone and are small (229 KB a channel, of 28 layers of 8 heads of 128), so
+    they stay in its file.
     """
 
     name: ClassVar[str] = "int8_cache"
@@ -47,6 +48,7 @@ class Int8Cache(GraphPass):
             assert value is not None
             value.type = ir.TensorType(ir.DataType.INT8)
         attention.resize_inputs(max(_INPUTS, len(attention.inputs)))  # norms of Q and K may lie behind the scales
+        assert self.scales.keys[layer].ndim == self.scales.values[layer].ndim
         for index, name, scales in ((_K_SCALE, "k", self.scales.keys), (_V_SCALE, "v", self.scales.values)):
             scale = _initializer(graph, f"model.layers.{layer}.self_attn.{name}_scale", scales[layer])
             attention.replace_input_with(index, scale)
