@@ -233,6 +233,12 @@ def bench(
     profile: Annotated[
         bool, typer.Option("--profile", help="Only show where a step's time goes, by operator and by layer.")
     ] = False,
+    drafts: Annotated[
+        bool,
+        typer.Option(
+            "--drafts", help="Only measure what guessing ahead gains on a copy, an edit of code and free text."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object instead of tables.")] = False,
     plot: Annotated[
         Path | None,
@@ -243,10 +249,16 @@ def bench(
     ] = None,
 ) -> None:
     """Measure speed, loading and memory, with the machine's own limit, and other engines beside it."""
-    from thinkport.deploy.bench.cli_bench import BenchOutputs, run_bench, run_profile
+    from thinkport.deploy.bench.cli_bench import BenchOutputs, run_bench, run_drafts, run_profile
+    from thinkport.runtime.errors import InputError
 
+    if profile and drafts:
+        raise InputError("--profile and --drafts each measure one thing only: ask for one of them")
     if profile:
         run_profile(artifact, context=context, threads=threads, steps=steps, as_json=as_json)
+        return
+    if drafts:
+        run_drafts(artifact, threads=threads, rounds=rounds, as_json=as_json)
         return
     run_bench(
         artifact,

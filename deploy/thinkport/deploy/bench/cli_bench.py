@@ -13,6 +13,8 @@ from rich.console import Console
 from thinkport.deploy.bench.bandwidth import read_bandwidth
 from thinkport.deploy.bench.benchmark import Benchmark, measure
 from thinkport.deploy.bench.contender import Contender
+from thinkport.deploy.bench.drafting import measure_drafts
+from thinkport.deploy.bench.drafting_view import drafts_table
 from thinkport.deploy.bench.machine import this_machine
 from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.deploy.bench.profile_view import show_profile
@@ -92,6 +94,21 @@ def run_profile(artifact: Path, *, context: str, threads: int | None, steps: int
     for entry in found:
         console.print()
         show_profile(console, entry)
+
+
+def run_drafts(artifact: Path, *, threads: int | None, rounds: int, as_json: bool) -> None:
+    """Measure what guessing ahead gains, and write."""
+    told = Console(stderr=True, highlight=False, markup=False)
+    with told.status("") as status:
+        found = measure_drafts(artifact, threads=threads_of(threads), rounds=rounds, told=status.update)
+    if as_json:
+        facts = {"artifact": str(artifact), "sha256": fingerprint(artifact), "machine": this_machine().as_json()}
+        _write_json({**facts, "drafts": [gain.as_json() for gain in found]})
+        return
+    console = Console(highlight=False, markup=False)
+    console.print(this_machine().title)
+    console.print()
+    console.print(drafts_table(found))
 
 
 def lengths(name: str, text: str) -> tuple[int, ...]:
