@@ -100,14 +100,19 @@ def test_what_a_trimmed_lane_held_before_is_not_seen(opened: Open) -> None:
     check(session, lane, fed(lane, ids), ids)
 
 
-def test_it_is_let_go_of_after_the_last_of_several_prompts(opened: Open) -> None:
+def test_it_is_let_go_of_after_the_last_of_several_prompts_and_its_memory_with_it(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prefill = opened().prefill
     assert prefill is not None
+    given_back: list[bool] = []
+    monkeypatch.setattr("thinkport.runtime.prefill.give_back", lambda: given_back.append(prefill.loaded))
     with prefill.use(DERIVE) as first:
         with prefill.use(FROM) as second:
             assert first is second is not None
         assert prefill.loaded
-    assert not prefill.loaded
+        assert given_back == []
+    assert given_back == [False]
 
 
 def test_short_prompts_never_load_it_and_middling_ones_only_where_its_weights_are_derived(opened: Open) -> None:

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from thinkport.runtime.cache_record import CacheKey
 from thinkport.runtime.derived_weights import write_derived
 from thinkport.runtime.errors import ArtifactError, CacheWarning
+from thinkport.runtime.freed_memory import give_back
 from thinkport.runtime.machine_cache import Lease, MachineCache
 from thinkport.runtime.manifest import Prefill
 
@@ -85,11 +86,13 @@ class PrefillGraph(Generic[Loaded]):
     def _leave(self) -> None:
         with self._lock:
             self._users -= 1
-            if not self._users and not self._weights.keep:
-                self._loaded = None
-                if self._lease:
-                    self._lease.close()
-                self._lease = None
+            if self._users or self._weights.keep:
+                return
+            self._loaded = None
+            if self._lease:
+                self._lease.close()
+            self._lease = None
+        give_back()
 
     def _open(self, *, derive: bool) -> None:
         lease = self._weights.cache.find(self._key)
