@@ -86,7 +86,9 @@ def draw(found: list[Growth], path: Path) -> None:
     left, middle, right = figure.subplots(1, 3)
     left.plot(sizes, [one.export_seconds for one in found], marker="o", color="#0072B2")
     left.set(title="export", ylabel="seconds")
-    middle.plot(sizes, [one.export_peak_bytes / 1e9 for one in found], marker="o", color="#0072B2", label="export, peak")
+    middle.plot(
+        sizes, [one.export_peak_bytes / 1e9 for one in found], marker="o", color="#0072B2", label="export, peak"
+    )
     private = [one.private_bytes / 1e9 for one in found]
     middle.plot(sizes, private, marker="s", color="#D55E00", label="a loaded model, private")
     middle.set(title="memory", ylabel="GB")

@@ -1,6 +1,7 @@
 """Weights laid out once a machine: kept at the first load, mapped at later ones, and never needed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,15 @@ def cache(tmp_path: Path) -> MachineCache:
     return MachineCache(tmp_path / "cache")
 
 
+def packed_weights(cache: MachineCache, artifact: str) -> PackedWeights:
+    return PackedWeights(cache=cache, artifact=artifact, bytes=1 << 20, check_source=lambda: None, worth_it=0)
+
+
 @pytest.fixture
 def load(nano_artifact: Path, cache: MachineCache) -> Load:
     """Loads the reference artifact with the cache, or with `packed=None` without."""
     manifest = read_manifest(nano_artifact)
-    kept = PackedWeights(cache=cache, artifact=fingerprint(nano_artifact), bytes=1 << 20, worth_it=0)
+    kept = packed_weights(cache, fingerprint(nano_artifact))
 
     def load(packed: PackedWeights | None = kept) -> Session:
         return Session(import_onnxruntime(), nano_artifact, manifest.graphs[0], manifest.model, 1, packed)
@@ -112,9 +117,21 @@ def test_a_graph_that_onnx_runtime_refuses_is_an_artifact_s_error_and_keeps_noth
 ) -> None:
     manifest = read_manifest(nano_artifact)
     (tmp_path / manifest.graphs[0].file).write_bytes(b"no graph")
-    packed = PackedWeights(cache=cache, artifact="b" * 64, bytes=8, worth_it=0)
+    packed = packed_weights(cache, "b" * 64)
     with pytest.raises(ArtifactError, match="can't be loaded by ONNX Runtime"):
         Session(import_onnxruntime(), tmp_path, manifest.graphs[0], manifest.model, 1, packed)
+    assert cache.entries() == []
+
+
+def test_nothing_is_kept_of_a_damaged_artifact_since_it_would_stand_for_every_copy(
+    load: Load, cache: MachineCache
+) -> None:
+    def damaged() -> None:
+        raise ArtifactError("weights.bin: the file is damaged, copy it again")
+
+    packed = replace(packed_weights(cache, "b" * 64), check_source=damaged)
+    with pytest.raises(ArtifactError, match="copy it again"):
+        load(packed)
     assert cache.entries() == []
 
 

@@ -13,7 +13,7 @@ from thinkport.runtime.certificate import Certificate
 from thinkport.runtime.devices import Device, graphics_devices
 from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
 from thinkport.runtime.goldens import FORMAT
-from thinkport.runtime.manifest import Graph, Manifest
+from thinkport.runtime.manifest import FileRecord, Graph, Manifest, hash_file
 from thinkport.runtime.ort_build import OrtBuild, clash_of
 from thinkport.runtime.provider_choice import Machine, ProviderChoice
 from thinkport.runtime.provider_report import Outcome, ProviderReport
@@ -95,7 +95,10 @@ class Bench:
         self.opened: list[str] = []
         sample = Manifest.model_validate_json(SAMPLE.read_text(encoding="utf-8"))
         certificate = Certificate(goldens="goldens.safetensors", figures=[]) if certified else None
-        self.manifest = sample.model_copy(update={"graphs": GRAPHS, "certificate": certificate})
+        weights = folder / "weights.bin"
+        weights.write_bytes(b"whole")
+        files = {weights.name: FileRecord(bytes=5, sha256=hash_file(weights))}
+        self.manifest = sample.model_copy(update={"graphs": GRAPHS, "certificate": certificate, "files": files})
         (folder / "thinkport.json").write_text("{}")
         self.verdicts = Verdicts(folder / "verdicts")
         self.machine = Machine(build=build, devices=[GPU], cpu="avx2", verdicts=self.verdicts)
@@ -225,6 +228,23 @@ def test_the_cpu_too_is_checked_once_without_a_warning_and_the_rest_is_reported(
     bench.machine = replace(bench.machine, devices=[])
     assert bench.outcomes()["cpu.onnx"] is Outcome.REMEMBERED  # a graphics card says nothing about the CPU
     bench.machine = replace(bench.machine, cpu="avx512")
+    assert bench.outcomes()["cpu.onnx"] is Outcome.CHECKED
+
+
+@pytest.mark.parametrize("how", ["wrong", "failing"])
+def test_a_damaged_file_is_named_and_no_machine_blamed_for_it(tmp_path: Path, how: str) -> None:
+    bench = Bench(tmp_path, PLAIN)
+    if how == "wrong":
+        bench.makes_wrong("cpu.onnx")
+    else:
+        bench.step_faults["cpu.onnx"] = ArtifactError("a node failed")
+    (tmp_path / "weights.bin").write_bytes(b"whale")
+    for _ in range(MOST_TRIALS + 1):
+        with pytest.raises(ArtifactError, match=r"weights\.bin does not have the recorded sha256.*copy it again"):
+            bench.report()
+    (tmp_path / "weights.bin").write_bytes(b"whole")
+    bench.rows.clear()
+    bench.step_faults.clear()
     assert bench.outcomes()["cpu.onnx"] is Outcome.CHECKED
 
 

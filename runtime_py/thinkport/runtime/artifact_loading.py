@@ -6,12 +6,13 @@ Knows which files make what, and in which order. Must not know chats, or what is
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.machine_cache import MachineCache, user_cache_folder
-from thinkport.runtime.manifest import Graph, Manifest, check_files, fingerprint, read_manifest
+from thinkport.runtime.manifest import Graph, Manifest, check_computed, check_files, fingerprint, read_manifest
 from thinkport.runtime.ort import AUTO, import_onnxruntime, load_libraries
 from thinkport.runtime.ort_build import build_of
 from thinkport.runtime.packed_weights import PackedWeights
@@ -60,8 +61,15 @@ def load_artifact(
     graphs = _graphs_named(manifest.graphs, graph)
     ort = import_onnxruntime("cpu" if provider == AUTO else graphs[0].target)
     artifact = fingerprint(folder)
-    packed = _packed_weights(cache_dir, artifact, manifest)
-    prefill = _prefill_weights(cache_dir, folder, artifact, keep=keep_prefill)
+    check_source = partial(check_computed, folder, manifest)
+    packed = prefill = None
+    if cache_dir is not None:
+        cache = MachineCache(user_cache_folder() if cache_dir == AUTO else Path(cache_dir))
+        size = sum(file.bytes for file in manifest.files.values())
+        packed = PackedWeights(cache=cache, artifact=artifact, bytes=size, check_source=check_source)
+        prefill = PrefillWeights(
+            folder=folder, artifact=artifact, cache=cache, check_source=check_source, keep=keep_prefill
+        )
 
     loading = Event()
 
@@ -102,21 +110,6 @@ def _check_same(folder: Path, artifact: str) -> None:
     check_files(folder, read_manifest(folder))
     if fingerprint(folder) != artifact:
         raise ArtifactError(f"{folder} holds another artifact than before it was unloaded: load it with Model.load")
-
-
-def _packed_weights(cache_dir: str | Path | None, artifact: str, manifest: Manifest) -> PackedWeights | None:
-    if cache_dir is None:
-        return None
-    folder = user_cache_folder() if cache_dir == AUTO else Path(cache_dir)
-    size = sum(file.bytes for file in manifest.files.values())
-    return PackedWeights(cache=MachineCache(folder), artifact=artifact, bytes=size)
-
-
-def _prefill_weights(cache_dir: str | Path | None, folder: Path, artifact: str, *, keep: bool) -> PrefillWeights | None:
-    if cache_dir is None:
-        return None
-    cache = MachineCache(user_cache_folder() if cache_dir == AUTO else Path(cache_dir))
-    return PrefillWeights(folder=folder, artifact=artifact, cache=cache, keep=keep)
 
 
 def _graphs_named(graphs: list[Graph], name: str | None) -> list[Graph]:

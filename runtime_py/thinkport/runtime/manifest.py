@@ -284,8 +284,24 @@ def check_files(folder: Path, manifest: Manifest, *, verify: bool = False) -> No
         size = path.stat().st_size
         if size != record.bytes:
             raise ArtifactError(f"{path} has {size} bytes, expected {record.bytes}: the file is damaged, copy it again")
-        if verify and hash_file(path) != record.sha256:
-            raise ArtifactError(f"{path} does not have the recorded sha256: the file is damaged, copy it again")
+        if verify:
+            _check_hash(path, record)
+
+
+def check_computed(folder: Path, manifest: Manifest) -> None:
+    """Hold what logits follow from, the graphs and their weights, against its sha256.
+
+    Raises:
+        ArtifactError: a file's content is not what was recorded.
+    """
+    for name, record in manifest.files.items():
+        if Path(name).suffix in {".onnx", ".bin"}:
+            _check_hash(folder / name, record)
+
+
+def _check_hash(path: Path, record: FileRecord) -> None:
+    if hash_file(path) != record.sha256:
+        raise ArtifactError(f"{path} does not have the recorded sha256: the file is damaged, copy it again")
 
 
 def hash_file(path: Path) -> str:

@@ -34,11 +34,15 @@ class _NotWrittenError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class PackedWeights:
-    """Where an artifact's laid out weights are kept; `bytes` is the size of the artifact."""
+    """Where an artifact's laid out weights are kept; `bytes` is the size of the artifact.
+
+    `check_source` raises ArtifactError where the artifact's files are damaged: an entry stands for every copy of it.
+    """
 
     cache: MachineCache
     artifact: str
     bytes: int
+    check_source: Callable[[], None]
     worth_it: int = WORTH_IT
 
     def key(self, ort: ModuleType, file: str) -> CacheKey:
@@ -62,6 +66,9 @@ def open_graph(
     """Load a graph file over its packed weights, which are kept at the first load.
 
     ONNX Runtime's exceptions come through as they are.
+
+    Raises:
+        ArtifactError: weights would be kept, and a file of the artifact is damaged.
     """
     if packed is None or packed.bytes < packed.worth_it or providers[0] != _PACKS:
         return OpenGraph(ort.InferenceSession(str(path), options(), providers=providers, enable_fallback=False))
@@ -92,7 +99,8 @@ def _open_kept(
 def _open_and_keep(
     ort: ModuleType, path: Path, providers: list[str], options: Options, packed: PackedWeights
 ) -> OpenGraph:
-    """One session both answers and writes: half a second more at the first load of 0.6B, and no more memory."""
+    """One session both answers and writes: a second more at the first load of 0.6B, and no more memory."""
+    packed.check_source()
     opened: list[OpenGraph] = []
 
     def write(folder: Path) -> None:

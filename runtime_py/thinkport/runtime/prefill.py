@@ -31,6 +31,7 @@ Load = Callable[[Path], Loaded]
 class PrefillWeights:
     """Where derived weights come from and are kept: the artifact's folder and fingerprint, the machine's cache.
 
+    `check_source` raises ArtifactError where the artifact's files are damaged: what is derived stands for every copy.
     `keep` says that the graph stays loaded after its first prompt: faster for those that follow, for the memory of its
     int8 weights.
     """
@@ -38,6 +39,7 @@ class PrefillWeights:
     folder: Path
     artifact: str
     cache: MachineCache
+    check_source: Callable[[], None]
     keep: bool = False
 
 
@@ -114,6 +116,7 @@ class PrefillGraph(Generic[Loaded]):
         return CacheKey(artifact=self._weights.artifact, graph=file, content=_CONTENT, onnxruntime="any", cpu="any")
 
     def _derive(self, folder: Path) -> None:
+        self._weights.check_source()
         write_entry(self._prefill, self._weights.folder, folder, self._threads)
 
 

@@ -17,7 +17,7 @@ from thinkport.runtime.devices import Device, graphics_devices
 from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
 from thinkport.runtime.golden_check import check_goldens, quick
 from thinkport.runtime.goldens import Golden, read_goldens
-from thinkport.runtime.manifest import Graph, Manifest, fingerprint
+from thinkport.runtime.manifest import Graph, Manifest, check_computed, fingerprint
 from thinkport.runtime.ort import AUTO, Candidate, candidates, refusal
 from thinkport.runtime.ort_build import OrtBuild, clash_of, installed_builds
 from thinkport.runtime.provider_report import Attempt, Outcome, ProviderReport
@@ -99,7 +99,11 @@ class ProviderChoice:
         )
 
     def check(self, graph: Graph, goldens: Sequence[Golden]) -> tuple[LaneSource | None, Attempt]:
-        """Load a graph and hold it against goldens, whatever is remembered, and remember the verdict."""
+        """Load a graph and hold it against goldens, whatever is remembered, and remember the verdict.
+
+        Raises:
+            ArtifactError: the graph is wrong or fails since a file is damaged, which says nothing of the machine.
+        """
         verdicts, key = self._machine.verdicts, self.key(graph)
         trial = verdicts.read(key).begun()
         if graph.providers[0] != CPU:
@@ -115,16 +119,27 @@ class ProviderChoice:
         try:
             result = check_goldens(session, goldens, _recorded(self._manifest, graph))
         except ArtifactError as error:
+            self._check_whole(key)
             verdicts.write(key, trial.failed(str(error)))
             return None, _attempt(graph, Outcome.FAILED, str(error))
         except BaseException:
             verdicts.forget(key)
             raise
+        if result.fault is not None:
+            self._check_whole(key)
         verdicts.write(key, trial.ended(result.fault))
         if result.fault is not None:
             return None, _attempt(graph, Outcome.WRONG, result.fault, result.seconds)
         agreement = f"agrees with the checkpoint over {result.score.rows} positions"
         return session, _attempt(graph, Outcome.CHECKED, agreement, result.seconds)
+
+    def _check_whole(self, key: VerdictKey) -> None:
+        """Before a machine is blamed, and every other copy of the artifact with it, look at the files."""
+        try:
+            check_computed(self._folder, self._manifest)
+        except ArtifactError:
+            self._machine.verdicts.forget(key)
+            raise
 
     def _attempt(self, candidate: Candidate) -> tuple[LaneSource | None, Attempt]:
         graph = candidate.graph

@@ -125,7 +125,7 @@ class Session:
         when nothing is left to do but ONNX Runtime's own loading, which may come to nothing and be begun again.
 
         Raises:
-            ArtifactError: ONNX Runtime refuses the graph, or could not start its first provider.
+            ArtifactError: a file is damaged, ONNX Runtime refuses the graph, or could not start its first provider.
         """
         self.graph, self.model, self.ort = graph, model, ort
         self.kv_size = KvSize(token=kv_bytes(model, graph.kv), in_place=graph.kv.in_place, context=model.context_length)
@@ -140,6 +140,8 @@ class Session:
 
         try:
             self._opened = open_graph(ort, folder / graph.file, graph.providers, options, packed)
+        except ArtifactError:
+            raise
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
             raise ArtifactError(f"{folder / graph.file} can't be loaded by ONNX Runtime: {error}") from error
         self.inner = self._opened.inner
