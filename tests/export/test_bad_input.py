@@ -185,7 +185,7 @@ def test_a_checkpoint_that_can_not_be_exported_is_refused_in_one_sentence(
     output = tmp_path / "out" / "artifact"
     output.parent.mkdir()
     code, error = run("export", checkpoint, "-o", output, "--no-certificate")
-    assert code == 1
+    assert code == 2
     assert re.search(message, error), error
     assert list(output.parent.iterdir()) == []
 
@@ -203,7 +203,7 @@ def test_a_weight_that_is_no_number_is_named_and_the_old_artifact_stays(
     old.mkdir(parents=True)
     fill(old, "the old one")
     code, error = run("export", checkpoint, "-o", old, "--no-certificate", "--force")
-    assert (code, f"{PROJECTION} holds nan at [5, 7]" in error) == (1, True)
+    assert (code, f"{PROJECTION} holds nan at [5, 7]" in error) == (2, True)
     assert [path.name for path in old.parent.iterdir()] == ["artifact"]
     assert content_of(old) == "the old one"
 
@@ -214,15 +214,15 @@ def test_a_file_without_permission_is_named(checkpoint: Path, tmp_path: Path, ru
         pytest.skip("root may read every file")
     (checkpoint / "model.safetensors").chmod(0)
     code, error = run("export", checkpoint, "-o", tmp_path / "artifact")
-    assert code == 1
+    assert code == 2
     assert "Permission denied" in error
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--recipe", "int4-g46"], 1, "did you mean 'int4-g64'"),
-        (["--recipe", "int4-g64", "--precision", "fp32"], 1, "which does not quantize"),
+        (["--recipe", "int4-g46"], 2, "did you mean 'int4-g64'"),
+        (["--recipe", "int4-g64", "--precision", "fp32"], 2, "which does not quantize"),
         (["--target", "gpu"], 2, "unknown target 'gpu', expected one of: cpu"),
         (["--precision", "int2"], 2, "unknown precision 'int2', expected one of: int4, fp32"),
     ],
@@ -238,27 +238,27 @@ def test_an_option_that_is_not_there_or_contradicts_another_is_refused(
 def test_an_output_inside_of_the_checkpoint_is_refused(checkpoint: Path, run: Run) -> None:
     before = sorted(checkpoint.iterdir())
     code, error = run("export", checkpoint, "-o", checkpoint / "onnx")
-    assert (code, "lies inside the checkpoint" in error) == (1, True)
+    assert (code, "lies inside the checkpoint" in error) == (2, True)
     assert sorted(checkpoint.iterdir()) == before
 
 
 def test_an_existing_output_is_refused(whole: Path, tmp_path: Path, run: Run) -> None:
     code, error = run("export", whole, "-o", tmp_path)
-    assert (code, "exists and is not an artifact" in error) == (1, True)
+    assert (code, "exists and is not an artifact" in error) == (2, True)
     fill(tmp_path, "old")
     code, error = run("export", whole, "-o", tmp_path)
-    assert (code, "exists: give --force" in error) == (1, True)
+    assert (code, "exists: give --force" in error) == (2, True)
 
 
 def test_the_root_as_an_output_is_refused(whole: Path, run: Run) -> None:
     code, error = run("export", whole, "-o", whole.anchor)
-    assert (code, "is the root of a file system" in error) == (1, True)
+    assert (code, "is the root of a file system" in error) == (2, True)
 
 
 def test_an_output_below_a_file_is_refused(whole: Path, tmp_path: Path, run: Run) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     code, error = run("export", whole, "-o", tmp_path / "file" / "artifact", "--force")
-    assert (code, "file is not a folder" in error) == (1, True)
+    assert (code, "file is not a folder" in error) == (2, True)
 
 
 @pytest.fixture

@@ -251,7 +251,7 @@ def test_the_command_refuses_contradictions_before_torch_is_loaded(
     monkeypatch.setattr(sys, "argv", ["thinkport", *arguments])
     with pytest.raises(SystemExit) as ended:
         main.main()
-    assert ended.value.code == 1
+    assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("thinkport: recipe 'int4-g32' with precision fp32")
 
 

@@ -7,7 +7,9 @@ from thinkport.runtime.errors import ThinkportError
 
 
 class ExportError(ThinkportError):
-    """Base of everything that keeps a checkpoint from becoming an artifact."""
+    """Base of everything that keeps a checkpoint from becoming an artifact: most are requests that can't be met."""
+
+    exit_code = 2
 
 
 class CheckpointError(ExportError):
@@ -29,6 +31,10 @@ class OutputError(ExportError):
 class GraphError(ExportError):
     """A graph that isn't what the family promised: a fusion that didn't fire, layers that aren't alike."""
 
+    exit_code = 1
+
 
 class CertificateError(ExportError):
     """An artifact that can't be held against its checkpoint, or whose graph computes something else."""
+
+    exit_code = 1

@@ -32,7 +32,15 @@ from thinkport.runtime.cli_serving import register_serving
 from thinkport.runtime.cli_sharing import register_sharing
 from thinkport.runtime.ort import AUTO
 from thinkport.runtime.terminal.artifact_here import artifact_here
-from thinkport.runtime.terminal.option_values import cache_dir_of, given, response_format_of, thinking_of, tools_of
+from thinkport.runtime.terminal.option_values import (
+    cache_dir_of,
+    given,
+    prompt_of,
+    reply_thinking_of,
+    response_format_of,
+    thinking_of,
+    tools_of,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +55,12 @@ def register(app: typer.Typer) -> None:
 
 def generate(
     artifact: Artifact,
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to say to the model.", show_default=False)],
+    prompt: Annotated[
+        str,
+        typer.Argument(
+            metavar="PROMPT", help="What to say to the model; - reads it from standard input.", show_default=False
+        ),
+    ],
     system: System = None,
     max_tokens: MaxTokens = None,
     seed: Seed = None,
@@ -75,13 +88,13 @@ def generate(
 
     run_generate(
         artifact,
-        prompt,
+        prompt_of(prompt),
         provider=provider,
         threads=threads,
         cache_dir=cache_dir_of(cache_dir),
         drafts=drafts,
         system=system,
-        thinking=thinking_of(think, think_budget, soft_from),
+        thinking=reply_thinking_of(think, think_budget, soft_from),
         tools=tools_of(tools),
         as_json=as_json,
         response_format=response_format_of(schema, regex, choice or ()),

@@ -389,6 +389,6 @@ def _memory(limit: int | None, prefix_bytes: int, session: LaneSource) -> tuple[
     memory, size = KvMemory[Engine](limit - prefixes), session.kv_size
     if memory.fits(size) < 2:
         raise InputError(
-            f"memory_limit is {limit} bytes, expected at least {size.bytes(2) + prefixes} for a chat's KV cache"
+            f"memory_limit is {limit} bytes, expected at least {size.bytes(2) + prefixes} bytes for a chat's KV cache"
         )
     return memory, PrefixCache(prefixes)

@@ -66,7 +66,8 @@ def candidates(graphs: Sequence[Graph], provider: str, available: Sequence[str],
     """
     wanted = [graph for graph in graphs if provider == AUTO or _is_named(graph, provider)]
     if not wanted:
-        names = ", ".join([AUTO, *dict.fromkeys(graph.target for graph in graphs)])
+        targets, files = (graph.target for graph in graphs), (graph.file.removesuffix(".onnx") for graph in graphs)
+        names = ", ".join([AUTO, *dict.fromkeys((*targets, *files)), "an ONNX Runtime provider"])
         raise InputError(f"no graph for provider {provider!r} in this artifact, expected one of: {names}")
     found = [Candidate(graph=graph, obstacle=_obstacle(graph, available, version)) for graph in wanted]
     return sorted(found, key=lambda one: len(available) if one.obstacle else available.index(one.graph.providers[0]))

@@ -81,7 +81,9 @@ class Thinking:
         object.__setattr__(self, "enabled", _switch(self.enabled))
         _check_kinds(self)
         if self.budget is not None and self.budget < 0:
-            raise InputError(f"the thinking budget is {self.budget}, expected 0 tokens or more, or None for no limit")
+            raise InputError(
+                f"the thinking budget is {self.budget}, expected 0 tokens or more, or nothing for no limit"
+            )
         if self.soft_from is not None and not 0 <= self.soft_from < 1:
             raise InputError(
                 f"soft_from is {self.soft_from}, expected a share of the budget from 0 to below 1, or None"

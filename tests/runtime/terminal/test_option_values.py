@@ -1,12 +1,19 @@
 """Options become values; what was not given is left to where its default is written."""
 
+import io
 from pathlib import Path
 
 import pytest
 
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.response_format import Choice, JsonSchema, Regex
-from thinkport.runtime.terminal.option_values import response_format_of, thinking_of, tools_of
+from thinkport.runtime.terminal.option_values import (
+    prompt_of,
+    reply_thinking_of,
+    response_format_of,
+    thinking_of,
+    tools_of,
+)
 from thinkport.runtime.thinking import Switch, Thinking
 
 
@@ -53,3 +60,22 @@ def test_a_file_that_is_no_json_is_named(tmp_path: Path) -> None:
     file.write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match=r"tools\.json is no JSON"):
         tools_of(file)
+
+
+def test_a_prompt_is_said_or_comes_by_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("from a file\n"))
+    assert (prompt_of("hi"), prompt_of("-")) == ("hi", "from a file\n")
+
+
+@pytest.mark.parametrize(("text", "stdin"), [("", "unread"), (" \n", "unread"), ("-", "")])
+def test_an_empty_prompt_is_refused(text: str, stdin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+    with pytest.raises(InputError, match="the prompt is empty"):
+        prompt_of(text)
+
+
+def test_a_reply_without_a_thought_has_no_budget_for_it() -> None:
+    with pytest.raises(InputError, match="--think-budget gives it 20 tokens: leave one out"):
+        reply_thinking_of(False, 20, None)
+    assert reply_thinking_of(False, 0, None) == thinking_of(False, 0, None)
+    assert reply_thinking_of(None, 20, None) == thinking_of(None, 20, None)

@@ -12,6 +12,9 @@ from starlette.requests import Request
 
 from thinkport.runtime.server.api_error import ApiError, bad
 
+UNSUPPORTED = "Not supported"
+"""How the description begins of a field that is known and refused: the reply says it, not by what rule it was."""
+
 Body = TypeVar("Body", bound="RequestBody")
 
 
@@ -67,6 +70,9 @@ def _refuse(constant: str) -> None:
 def _told(error: ValidationError, kind: type[BaseModel]) -> ApiError:
     first = error.errors(include_url=False, include_input=False)[0]
     path = ".".join(str(part) for part in first["loc"])
+    field = kind.model_fields.get(path)
+    if field and field.description and field.description.startswith(UNSUPPORTED):
+        return bad(f"{path}: {field.description}", path)
     if first["type"] != "extra_forbidden":
         return bad(f"{path}: {first['msg']}", path)
     close = get_close_matches(path, kind.model_fields, n=1)

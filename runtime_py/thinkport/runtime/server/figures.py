@@ -30,10 +30,13 @@ def thinking(end: End) -> dict[str, Any]:
 
 
 def usage(ends: Sequence[End]) -> dict[str, Any]:
-    """Tokens of all replies to one prompt, which counts once."""
+    """Tokens of all replies to one prompt, which counts once.
+
+    Reasoning is what isn't the answer's: the thought and what was written to close it.
+    """
     prompt = ends[0].prompt_tokens
-    thought = sum(end.thought_tokens for end in ends)
-    written = thought + sum(end.answer_tokens + end.forced_tokens for end in ends)
+    thought = sum(end.thought_tokens + end.forced_tokens for end in ends)
+    written = thought + sum(end.answer_tokens for end in ends)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": written,

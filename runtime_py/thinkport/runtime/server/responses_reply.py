@@ -128,6 +128,6 @@ def _usage(end: End) -> dict[str, Any]:
         "input_tokens": counted["prompt_tokens"],
         "input_tokens_details": {"cached_tokens": end.cached_tokens, "cache_write_tokens": 0},
         "output_tokens": counted["completion_tokens"],
-        "output_tokens_details": {"reasoning_tokens": end.thought_tokens},
+        "output_tokens_details": {"reasoning_tokens": counted["completion_tokens_details"]["reasoning_tokens"]},
         "total_tokens": counted["total_tokens"],
     }

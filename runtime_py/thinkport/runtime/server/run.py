@@ -47,6 +47,9 @@ def listen(settings: ServerSettings) -> socket.socket:
     """
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+    except OSError as error:
+        raise InputError(f"--host is {settings.host!r}, which is no address here: {error.strerror or error}") from error
+    try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=128)
     except OSError as error:
         raise InputError(

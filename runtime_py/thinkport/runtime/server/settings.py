@@ -58,7 +58,7 @@ class ServerSettings:
         if self.queue < 0:
             raise InputError(f"queue is {self.queue}, expected 0 (nobody waits) or more")
         if self.max_tokens is not None and self.max_tokens < 1:
-            raise InputError(f"max_tokens is {self.max_tokens}, expected 1 or more, or None for the context")
+            raise InputError(f"max_tokens is {self.max_tokens}, expected 1 or more, or nothing for the context")
 
 
 def is_loopback(host: str) -> bool:

@@ -68,7 +68,7 @@ def _read(field: str, value: Any, context: int) -> Iterator[_Said]:
     elif field != "enable_thinking" and value in ("on", "off"):
         yield _Said(field, on=value == "on")
     elif field != "enable_thinking":
-        yield _effort(f"{field} effort" if field == "think" else "reasoning effort", value)
+        yield _effort(f"{field} effort", value)
     else:
         raise bad(f"enable_thinking is {_shown(value)}, expected true or false", field)
 
@@ -77,7 +77,9 @@ def _effort(field: str, value: Any) -> _Said:
     if value == "none":
         return _Said(field, on=False)
     if not isinstance(value, str) or value not in EFFORTS:
-        raise bad(f"{field} is {_shown(value)}, expected one of: none, {', '.join(EFFORTS)}", field.split()[0])
+        name = field.removesuffix(" effort")
+        switch = "true, false, " if name != field else ""
+        raise bad(f"{name} is {_shown(value)}, expected one of: {switch}none, {', '.join(EFFORTS)}", name)
     return _Said(field, on=True, budget=EFFORTS[value])
 
 

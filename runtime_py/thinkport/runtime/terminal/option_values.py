@@ -4,6 +4,7 @@ So every default stands once, in the dataclass or preset that it belongs to.
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,29 @@ def thinking_of(think: bool | None, budget: int | None, soft_from: str | None) -
     if soft_from is not None:
         settings["soft_from"] = None if soft_from == OFF else _share(soft_from)
     return Thinking(**settings)
+
+
+def prompt_of(text: str) -> str:
+    """What is said to the model; `-` is what comes by standard input.
+
+    Raises:
+        InputError: nothing is.
+    """
+    said = sys.stdin.read() if text == "-" else text
+    if not said.strip():
+        raise InputError("the prompt is empty, expected something to say to the model (- reads it from standard input)")
+    return said
+
+
+def reply_thinking_of(think: bool | None, budget: int | None, soft_from: str | None) -> Thinking:
+    """Settings of one reply, which can't be without a thought and have a budget for it.
+
+    Raises:
+        InputError: it is asked for both, or a value is out of range.
+    """
+    if think is False and budget:
+        raise InputError(f"--no-think rules thinking out and --think-budget gives it {budget} tokens: leave one out")
+    return thinking_of(think, budget, soft_from)
 
 
 def cache_dir_of(text: str) -> str | None:
