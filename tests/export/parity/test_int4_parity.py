@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EXACT = "int4-g64-exact"
 GROUP_SIZES = {"int4-g32": 32, "int4-g64": 64, "int4-g128": 128, EXACT: 64}
+TEXTS = 5  # of which the median counts: in one of a hundred a rounding tips attention, and all that follows is off
 
 
 @pytest.fixture(scope="module", params=["nano", "0.6B of two layers"])
@@ -33,6 +34,20 @@ def in_pieces(artifact: Path, ids: np.ndarray) -> np.ndarray:
     driver = Driver(artifact)
     steps = [ids[:, :41], ids[:, 41:64], *(ids[:, at : at + 1] for at in range(64, ids.shape[1]))]
     return np.concatenate([driver.step(step) for step in steps], axis=1)
+
+
+def cost(artifact: Path, reference: Dequantized, group_size: int, *, rounds_cache: bool = False) -> float:
+    """The graph's error as a multiple of what rounding alone costs: the median over fresh texts."""
+    found = []
+    for _ in range(TEXTS):
+        ids = fresh_ids(reference.vocabulary, 1, 80)
+        exact = reference.logits(ids)
+        with Int8Activations(reference, group_size) as rounded:
+            cache = RoundedCache(artifact, rounded) if rounds_cache else None
+            alone = relative(rounded.logits(ids, cache=cache), exact)
+        found.append(relative(in_pieces(artifact, ids), exact) / alone)
+    print(f"{artifact.name}: {np.round(found, 2)} times what rounding alone costs")
+    return float(np.median(found))
 
 
 def test_float32_arithmetic_on_the_same_weights_gives_the_same_logits(
@@ -51,26 +66,14 @@ def test_int8_arithmetic_costs_no_more_than_twice_the_rounding_of_activations(
     checkpoint: Path, exported: Callable[..., Path], recipe: str
 ) -> None:
     artifact = exported(checkpoint, recipe=recipe, kv="fp32")
-    reference = Dequantized(checkpoint, artifact)
-    ids = fresh_ids(reference.vocabulary, 1, 80)
-    exact = reference.logits(ids)
-    with Int8Activations(reference, GROUP_SIZES[recipe]) as rounded:
-        model = relative(rounded.logits(ids), exact)
-    found = relative(in_pieces(artifact, ids), exact)
-    print(f"level 4, {recipe}: graph {found:.2e}, int8 activations alone {model:.2e}")
-    assert found <= 2 * model
+    assert cost(artifact, Dequantized(checkpoint, artifact), GROUP_SIZES[recipe]) <= 2
 
 
 def test_the_default_artifact_costs_no_more_than_twice_what_it_rounds(
     checkpoint: Path, exported: Callable[..., Path]
 ) -> None:
     artifact = exported(checkpoint)
-    reference = Dequantized(checkpoint, artifact)
-    ids = fresh_ids(reference.vocabulary, 1, 80)
-    exact = reference.logits(ids)
-    with Int8Activations(reference, 64) as rounded:
-        model = relative(rounded.logits(ids, cache=RoundedCache(artifact, rounded)), exact)
-    assert relative(in_pieces(artifact, ids), exact) <= 2 * model
+    assert cost(artifact, Dequantized(checkpoint, artifact), 64, rounds_cache=True) <= 2
 
 
 @pytest.mark.parametrize("recipe", ["int4-g32-head8", "int8-g32"])
@@ -78,12 +81,7 @@ def test_8_bit_tables_and_projections_hold_the_weights_that_were_rounded(
     nano_checkpoint: Path, exported: Callable[..., Path], recipe: str
 ) -> None:
     artifact = exported(nano_checkpoint, recipe=recipe, kv="fp32")
-    reference = Dequantized(nano_checkpoint, artifact)
-    ids = fresh_ids(reference.vocabulary, 1, 80)
-    exact = reference.logits(ids)
-    with Int8Activations(reference, 32) as rounded:
-        model = relative(rounded.logits(ids), exact)
-    assert relative(in_pieces(artifact, ids), exact) <= 2 * model
+    assert cost(artifact, Dequantized(nano_checkpoint, artifact), 32) <= 2
 
 
 def test_an_unfused_graph_is_quantized_as_well(nano_checkpoint: Path, exported: Callable[..., Path]) -> None:
