@@ -99,7 +99,7 @@ def _open_kept(
 def _open_and_keep(
     ort: ModuleType, path: Path, providers: list[str], options: Options, packed: PackedWeights
 ) -> OpenGraph:
-    """One session both answers and writes: a second more at the first load of 0.6B, and no more memory."""
+    """One session both answers and writes: 0.8 s more at the first load of 0.6B, and no more memory."""
     packed.check_source()
     opened: list[OpenGraph] = []
 

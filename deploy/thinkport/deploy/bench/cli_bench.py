@@ -86,8 +86,7 @@ def run_profile(artifact: Path, *, context: str, threads: int | None, steps: int
         for tokens in lengths("context", context)
     ]
     if as_json:
-        facts = {"artifact": str(artifact), "sha256": fingerprint(artifact), "machine": this_machine().as_json()}
-        _write_json({**facts, "profiles": [entry.as_json() for entry in found]})
+        _write_json({**_facts(artifact), "profiles": [entry.as_json() for entry in found]})
         return
     console = Console(highlight=False, markup=False)
     console.print(this_machine().title)
@@ -102,8 +101,7 @@ def run_drafts(artifact: Path, *, threads: int | None, rounds: int, as_json: boo
     with told.status("") as status:
         found = measure_drafts(artifact, threads=threads_of(threads), rounds=rounds, told=status.update)
     if as_json:
-        facts = {"artifact": str(artifact), "sha256": fingerprint(artifact), "machine": this_machine().as_json()}
-        _write_json({**facts, "drafts": [gain.as_json() for gain in found]})
+        _write_json({**_facts(artifact), "drafts": [gain.as_json() for gain in found]})
         return
     console = Console(highlight=False, markup=False)
     console.print(this_machine().title)
@@ -147,6 +145,11 @@ def _write(bench: Benchmark, outputs: BenchOutputs, *, front: bool) -> None:
         _write_json({"thinkport": version("thinkport"), **bench.as_json()})
     else:
         show(Console(highlight=False, markup=False), bench)
+
+
+def _facts(artifact: Path) -> dict[str, Any]:
+    """What was measured, and on what."""
+    return {"artifact": str(artifact), "sha256": fingerprint(artifact), "machine": this_machine().as_json()}
 
 
 def _write_json(facts: dict[str, Any]) -> None:
