@@ -7,15 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
 import pytest
 from tests.export.trace.checkpoints import narrow_checkpoint
 
+from thinkport.export.certify.graph_parts import cut
 from thinkport.export.checkpoint import open_checkpoint
 from thinkport.export.errors import CertificateError, CheckpointError, UnsupportedModelError
 from thinkport.export.families import family_of
 from thinkport.export.plans import plan_graphs
-from thinkport.export.preflight import check_export, weights_bytes
+from thinkport.export.preflight import check_export
 from thinkport.export.settings import ExportSettings
+from thinkport.export.weight_sizes import weight_sizes
 from thinkport.runtime.manifest import read_manifest
 
 
@@ -25,12 +28,15 @@ from thinkport.runtime.manifest import read_manifest
 def test_the_estimate_is_the_size_of_the_weights_but_for_padding(
     exported: Callable[..., Path], nano_checkpoint: Path, options: dict[str, Any]
 ) -> None:
-    size = (exported(nano_checkpoint, **options) / "weights.bin").stat().st_size
+    folder = exported(nano_checkpoint, **options)
     settings = ExportSettings(checkpoint="x", output=Path("y"), **options)
     config = open_checkpoint(nano_checkpoint).config
     family = family_of(config)
-    estimate = weights_bytes(family, family.shape(config), settings.quantization, plan_graphs(settings))
-    assert estimate == pytest.approx(size, rel=0.02)
+    estimate = weight_sizes(family, family.shape(config), settings.quantization, plan_graphs(settings))
+    assert estimate.total == pytest.approx((folder / "weights.bin").stat().st_size, rel=0.02)
+    for graph in read_manifest(folder).graphs:
+        parts = cut(ir.load(folder / graph.file))
+        assert max(part.weights for part in parts) <= 1.02 * estimate.largest_part < 1.1 * estimate.total
 
 
 def test_a_head_that_fused_attention_does_not_take_is_exported_without_fusing(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Knows sessions and goldens. Must not know how a provider is chosen, or what is d
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,18 @@ _SLACK = 0.02
 _SHARE = 0.5
 _FLAT = 1e-6  # of the largest logit: nothing but rounding is left
 _NOT_NUMBERS = 1e9  # nats; infinity has no place in JSON
+
+
+class TakesSteps(Protocol):
+    """What says how a prompt is cut into steps: a session, or a manifest's graph."""
+
+    @property
+    def prefill_chunk(self) -> int:
+        """How many tokens of a prompt one step takes."""
+
+    @property
+    def several_tokens_over_past(self) -> bool:
+        """Whether a step of several tokens may follow others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +118,8 @@ def golden_rows(session: LaneSource, ids: Ids, rows: Ids, decoded: int = DECODED
         ArtifactError: the graph fails.
     """
     lane = session.open_lane()
-    chunk = min(CHUNK, session.prefill_chunk) if session.several_tokens_over_past else len(ids)
-    for start, stop in steps(len(ids), chunk, decoded):
-        kept = [at for at in rows.tolist() if start <= at < stop]
+    for start, stop in steps(len(ids), chunk_of(session, len(ids)), decoded):
+        kept = kept_rows(rows, start, stop)
         logits = lane.step(ids[None, start:stop], keep=stop - kept[0] if kept else 1)[0]
         yield from (logits[at - stop] for at in kept)
 
@@ -140,6 +152,16 @@ def steps(tokens: int, chunk: int, decoded: int = DECODED) -> Iterator[tuple[int
         yield start, min(start + chunk, prefilled)
     for start in range(prefilled, tokens):
         yield start, start + 1
+
+
+def chunk_of(graph: TakesSteps, tokens: int) -> int:
+    """How many tokens a step of a checked prompt of so many takes."""
+    return min(CHUNK, graph.prefill_chunk) if graph.several_tokens_over_past else tokens
+
+
+def kept_rows(rows: Ids, start: int, stop: int) -> list[int]:
+    """The positions among `rows` that a step over [start, stop) gives logits of."""
+    return [at for at in rows.tolist() if start <= at < stop]
 
 
 def correlation(expected: Logits, found: Logits) -> float:

@@ -56,7 +56,7 @@ def test_a_graph_computes_the_checkpoint_however_its_tokens_come(
     reference = Dequantized(checkpoint, artifact)
     ids = fresh_ids(reference.vocabulary, 1, 56)
     wanted = reference.logits(ids)
-    with cpu_form(tmp_path, graph, manifest.model) as (form, _):
+    with cpu_form(tmp_path, graph, manifest.model).saved(tmp_path) as form:
         for way, steps in ways(graph, ids).items():
             driver = Driver(tmp_path, file=form.file)
             found = np.concatenate([driver.step(step) for step in steps], axis=1)

@@ -10,14 +10,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from thinkport.export.certify import greedy
-from thinkport.export.certify.cpu_form import on_cpu
+from thinkport.export.certify.asked_graph import AskedGraph
 from thinkport.export.certify.decoder import DECODERS, Decoder
 from thinkport.export.certify.figures import Divergence
 from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
 from thinkport.export.certify.graph_file import is_exact
+from thinkport.export.certify.on_cpu import on_cpu, prefill_on_cpu
 from thinkport.export.certify.prompts import Prompt, Questions, all_questions, brief_questions, golden_prompts
 from thinkport.export.certify.reference import Ids, Logits, reference_logits
 from thinkport.export.certify.streamed_weights import StreamedWeights
@@ -26,12 +26,9 @@ from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import CertificateError
 from thinkport.export.families import DecoderShape
 from thinkport.runtime.certificate import Certificate, Figure
-from thinkport.runtime.golden_check import DECODED, Scorer, golden_rows, quick
+from thinkport.runtime.golden_check import DECODED, Scorer, quick
 from thinkport.runtime.goldens import Golden
 from thinkport.runtime.manifest import Graph, ModelShape, Prefill
-from thinkport.runtime.prefill import write_entry
-from thinkport.runtime.session import LaneSource
-from thinkport.runtime.threads import physical_cores
 
 
 def certify(
@@ -85,7 +82,9 @@ def measure(
     prompts = golden_prompts(checkpoint, shape.vocab_size, shape.context_length)
     whole, brief = all_questions(prompts), brief_questions(prompts)
     asked = [brief if at else whole for at in range(len(graphs))]
-    said = [_said(folder, graph, model, questions) for graph, questions in zip(graphs, asked, strict=True)]
+    said: list[list[Ids]] = []
+    for graph, questions in zip(graphs, asked, strict=True):
+        said.append(_said(folder, graph, model, questions, guesses=said[0] if said else []))
     expected, chosen = _reference(decoder, shape.layers, prompts, list(chain.from_iterable(said)))
     sample = sample_ids(shape.vocab_size)
     answers = Answers(expected, [golden(prompt, expected[prompt.name], sample) for prompt in prompts])
@@ -116,10 +115,10 @@ class Answers:
         self.quick = {entry.name for entry in quick(goldens)}
 
 
-def _said(folder: Path, graph: Graph, model: ModelShape, questions: Questions) -> list[Ids]:
-    """The prompts that are continued, as the graph continues them."""
-    with on_cpu(folder, graph, model) as (session, _):
-        return [greedy.continued(session, prompt.ids) for prompt in questions.continued]
+def _said(folder: Path, graph: Graph, model: ModelShape, questions: Questions, guesses: Sequence[Ids]) -> list[Ids]:
+    """The prompts that are continued, as the graph continues them, which is maybe as another one did."""
+    with on_cpu(folder, graph, model) as (asked, _):
+        return asked.continued(questions.continued, guesses)
 
 
 def _reference(
@@ -144,32 +143,30 @@ def _figure(
     questions: Questions,
     answers: Answers,
 ) -> Figure:
-    with on_cpu(folder, graph, model) as (session, changed):
-        return _compared(session, graph, questions, answers).model_copy(update={"changed": changed})
+    with on_cpu(folder, graph, model) as (asked, changed):
+        return _compared(asked, graph, questions, answers).model_copy(update={"changed": changed})
 
 
 def _prefill_figure(
     folder: Path, prefill: Prefill, model: ModelShape, questions: Questions, answers: Answers
 ) -> Figure:
     """The figure of a graph for long prompts: its own logits, over weights derived as on a reader's machine."""
-    with TemporaryDirectory(ignore_cleanup_errors=True) as entry:
-        write_entry(prefill, folder, Path(entry), threads=physical_cores() or 1)
-        with on_cpu(Path(entry), prefill.graph, model) as (session, _):
-            return _compared(session, prefill.graph, questions, answers, decoded=0)
+    with prefill_on_cpu(folder, prefill, model) as (asked, changed):
+        figure = _compared(asked, prefill.graph, questions, answers, decoded=0)
+        return figure.model_copy(update={"changed": changed})
 
 
 def _compared(
-    session: LaneSource, graph: Graph, questions: Questions, answers: Answers, *, decoded: int = DECODED
+    asked: AskedGraph, graph: Graph, questions: Questions, answers: Answers, *, decoded: int = DECODED
 ) -> Figure:
     divergence, scorer, quick_scorer = Divergence(), Scorer(), Scorer()
-    for prompt in questions.compared:
+    for prompt, at, found in asked.rows(questions.compared, decoded):
         entry = answers.by_name[prompt.name]
-        for at, found in enumerate(golden_rows(session, prompt.ids, prompt.rows, decoded)):
-            check_finite(graph, prompt.name, found)
-            divergence.add(answers.logits[prompt.name][at], found, _following(prompt, at))
-            scorer.add(entry, at, found)
-            if entry.name in answers.quick:
-                quick_scorer.add(entry, at, found)
+        check_finite(graph, prompt.name, found)
+        divergence.add(answers.logits[prompt.name][at], found, _following(prompt, at))
+        scorer.add(entry, at, found)
+        if entry.name in answers.quick:
+            quick_scorer.add(entry, at, found)
     return divergence.figure(graph.file, score=scorer.score, quick_score=quick_scorer.score)
 
 

@@ -5,6 +5,7 @@ Knows what the CPU's operators refuse. Must not know how a graph was made, nor c
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
@@ -15,49 +16,44 @@ from thinkport.export.passes.qk_norm import K_NORM
 from thinkport.export.passes.qk_norm_outside import QkNormOutside
 from thinkport.export.passes.widened import Widened
 from thinkport.runtime.manifest import Graph, ModelShape
-from thinkport.runtime.ort import AUTO, choose_graph, import_onnxruntime
-from thinkport.runtime.session import Session
 
 CPU = target("cpu")
 _FORM = "on-cpu.onnx"  # beside the weights while it is measured
 
 
-@contextmanager
-def on_cpu(folder: Path, graph: Graph, model: ModelShape) -> Iterator[tuple[Session, str | None]]:
-    """The graph loaded on the CPU provider, and what was changed in it for that; see `cpu_form`.
+@dataclass(frozen=True, kw_only=True)
+class CpuForm:
+    """A graph that the CPU provider runs: loaded, its record, and what was changed in it, in words."""
 
-    Raises:
-        MissingExtraError: no ONNX Runtime is installed.
-        ArtifactError: the installed one can't run the graph.
-    """
-    ort = import_onnxruntime(CPU.extra)
-    with cpu_form(folder, graph, model) as (form, changed):
-        chosen = choose_graph([form], AUTO, ort.get_available_providers(), ort.__version__)
-        session = Session(ort, folder, chosen, model)
-        yield session, changed
-        session.close()  # it maps a file that is about to go, which Windows would not let it
+    loaded: ir.Model
+    graph: Graph
+    changes: tuple[str, ...]
+
+    @contextmanager
+    def saved(self, folder: Path) -> Iterator[Graph]:
+        """The record of its file in `folder`: the one that is shipped, or another one for as long as it is in use."""
+        if not self.changes:
+            yield self.graph
+            return
+        ir.save(self.loaded, folder / _FORM)
+        try:
+            yield self.graph.model_copy(update={"file": _FORM})
+        finally:
+            (folder / _FORM).unlink()
 
 
-@contextmanager
-def cpu_form(folder: Path, graph: Graph, model: ModelShape) -> Iterator[tuple[Graph, str | None]]:
-    """The graph to run on the CPU provider, and what was changed in it; None where it is the file as it is.
+def cpu_form(folder: Path, graph: Graph, model: ModelShape) -> CpuForm:
+    """A graph in the form to run on the CPU provider; the file is left as it is.
 
     Raises:
         GraphError: a pass did not undo what is in every layer.
     """
-    here = graph if graph.target == CPU.name else _on_cpu(graph)
     loaded = ir.load(folder / graph.file)
     passes = dict(_needed(loaded, graph, model))
-    if not passes:
-        yield here, None
-        return
     for graph_pass in passes.values():
         graph_pass.run(loaded, model.layers)
-    ir.save(loaded, folder / _FORM)
-    try:
-        yield here.model_copy(update={"file": _FORM}), " and ".join(passes)
-    finally:
-        (folder / _FORM).unlink()
+    here = graph if graph.target == CPU.name else _on_cpu(graph)
+    return CpuForm(loaded=loaded, graph=here, changes=tuple(passes))
 
 
 def _on_cpu(graph: Graph) -> Graph:

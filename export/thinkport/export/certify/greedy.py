@@ -7,7 +7,7 @@ another one, the two have had the same text before them. Knows lanes and ids.
 import numpy as np
 
 from thinkport.export.certify.reference import Ids, Logits
-from thinkport.runtime.golden_check import CHUNK
+from thinkport.runtime.golden_check import chunk_of
 from thinkport.runtime.session import LaneSource
 
 TOKENS = 24
@@ -16,7 +16,7 @@ TOKENS = 24
 def continued(session: LaneSource, ids: Ids, tokens: int = TOKENS) -> Ids:
     """The prompt and the likeliest `tokens` after it, each chosen after the one before: (prompt + tokens,)."""
     lane, text = session.open_lane(), ids.tolist()
-    chunk = min(CHUNK, session.prefill_chunk) if session.several_tokens_over_past else len(ids)
+    chunk = chunk_of(session, len(ids))
     for start in range(0, len(ids), chunk):
         logits = lane.step(ids[None, start : start + chunk])
     text.append(int(logits[0, -1].argmax()))

@@ -1,17 +1,23 @@
-"""How much memory certifying takes: the checkpoint is streamed, the graph is not."""
+"""How much memory certifying takes: the checkpoint is streamed, and so is a graph too large to be loaded whole."""
 
+from thinkport.export.certify.on_cpu import WHOLE
+from thinkport.export.certify.part_sessions import LOADED
+from thinkport.export.certify.parted_graph import HELD
 from thinkport.export.errors import CertificateError
 
-LOADED = 1.5  # resident bytes of a loaded graph a byte of weights: 1.4 measured in float32, where products are repacked
+
+def certifying_bytes(weights: int, largest_part: int) -> int:
+    """What a graph over so many bytes of weights takes while it is asked, `largest_part` of them in one part."""
+    whole = LOADED * weights
+    return int(whole if whole <= WHOLE else HELD + LOADED * largest_part)
 
 
-def check_memory(weights: int, available: int) -> None:
-    """Refuse to load what would not fit, before any time is spent: the checkpoint is streamed, the graph is not.
+def check_memory(needed: int, available: int) -> None:
+    """Refuse to load what would not fit, before any time is spent.
 
     Raises:
-        CertificateError: a graph over so many bytes of weights needs more than the available ones.
+        CertificateError: a graph needs more than the available bytes.
     """
-    needed = LOADED * weights
     if needed > available:
         raise CertificateError(
             f"running the graph to certify it takes about {needed / 1e9:.1f} GB of memory and {available / 1e9:.1f} GB "

@@ -11,6 +11,7 @@ LOGITS_TO_KEEP = "logits_to_keep"
 EMBEDDING = "model.embed_tokens.weight"
 LM_HEAD = "lm_head.weight"
 
+_PAST = re.compile(r"past_key_values\.(\d+)\.(?:key|value)")
 _LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 
 
@@ -22,6 +23,18 @@ def past_name(layer: int, part: str) -> str:
 def present_name(layer: int, part: str) -> str:
     """`present.N.key` or `.value`."""
     return f"present.{layer}.{part}"
+
+
+def past_layer(name: str) -> int | None:
+    """The layer whose keys or values the graph input `name` holds, None for another input."""
+    found = _PAST.fullmatch(name)
+    return int(found.group(1)) if found else None
+
+
+def past_of(present: str) -> str | None:
+    """The input that takes what the output `present` gave in the step before, None for another output."""
+    name = present.replace("present.", "past_key_values.", 1)
+    return name if _PAST.fullmatch(name) and name != present else None
 
 
 def layer_of(name: str) -> int | None:

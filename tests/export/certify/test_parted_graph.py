@@ -1,0 +1,188 @@
+"""A graph part by part says what it says in one session: every target's form, prefill, decoding and continuing."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from tests.export.certify.test_graph_parts import decoder
+
+from thinkport.export.certify.graph_parts import GraphPart, cut
+from thinkport.export.certify.on_cpu import Asked, on_cpu, prefill_on_cpu
+from thinkport.export.certify.part_sessions import LOADED, PartSessions
+from thinkport.export.certify.prompts import Prompt
+from thinkport.export.certify.reference import Ids, Logits
+from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.manifest import Manifest, read_manifest
+from thinkport.runtime.ort import import_onnxruntime
+
+FILES = ("cpu.onnx", "cpu-float32-kv.onnx", "dml.onnx", "dml-plain.onnx", "cuda.onnx")
+SAME = 1e-5  # of the largest logit
+PLAIN = 0.01  # ONNX Runtime fuses plain float16 norms, but for those that a part begins with: a few steps of the type
+Ask = Callable[[int], AbstractContextManager[Asked]]
+
+
+def prompts(manifest: Manifest) -> list[Prompt]:
+    """Texts at random, new ones each time: shorter than a chunk, a few chunks long, and a single token."""
+    random = np.random.default_rng()
+    return [
+        Prompt(name=str(length), ids=random.integers(0, manifest.model.vocab_size, length), rows=rows)
+        for length, rows in ((9, np.arange(9)), (70, np.array([3, 40, 41, 66, 69])), (1, np.arange(1)))
+    ]
+
+
+def rows(ask: Ask, whole: int, asked: list[Prompt], decoded: int = 4) -> list[tuple[str, int, Logits]]:
+    with ask(whole) as (graph, _):
+        return [(prompt.name, at, found.copy()) for prompt, at, found in graph.rows(asked, decoded)]
+
+
+def check_same(ask: Ask, asked: list[Prompt], decoded: int = 4, bound: float = SAME) -> None:
+    ours, theirs = rows(ask, 0, asked, decoded), rows(ask, 1 << 40, asked, decoded)
+    assert [row[:2] for row in ours] == [row[:2] for row in theirs]
+    assert len(ours) == sum(len(prompt.rows) for prompt in asked)
+    for (_, _, found), (_, _, expected) in zip(ours, theirs, strict=True):
+        assert np.abs(found - expected).max() <= bound * np.abs(expected).max()
+
+
+def said(ask: Ask, whole: int, asked: list[Prompt], guesses: Sequence[Ids] = ()) -> list[list[int]]:
+    with ask(whole) as (graph, _):
+        return [text.tolist() for text in graph.continued(asked, guesses)]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_parts_say_what_the_whole_graph_says(nano_checkpoint: Path, exported: Callable[..., Path], file: str) -> None:
+    folder = exported(nano_checkpoint)
+    manifest = read_manifest(folder)
+    (graph,) = (graph for graph in manifest.graphs if graph.file == file)
+    asked = prompts(manifest)
+
+    def ask(whole: int) -> AbstractContextManager[Asked]:
+        return on_cpu(folder, graph, manifest.model, whole)
+
+    check_same(ask, asked, bound=PLAIN if graph.plain_norms else SAME)
+    continued = said(ask, 0, asked)
+    assert [len(text) - len(prompt.ids) for text, prompt in zip(continued, asked, strict=True)] == [24] * 3
+    if graph.activations == "float32":
+        assert continued == said(ask, 1 << 40, asked)
+
+
+@pytest.mark.parametrize("several", [True, False], ids=["chunks", "one step"])
+@pytest.mark.parametrize("fuse", [True, False], ids=["in place", "appended"])
+@pytest.mark.parametrize("right", [24, 23, 12, 0])
+def test_a_guess_spares_loading_and_changes_nothing(
+    nano_checkpoint: Path,
+    exported: Callable[..., Path],
+    fuse: bool,
+    several: bool,
+    right: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = exported(nano_checkpoint, precision="fp32", fuse=fuse)  # rounded, a tie may end otherwise in other chunks
+    manifest = read_manifest(folder)
+    graph = manifest.graphs[0].model_copy(update={"several_tokens_over_past": several})
+    asked = prompts(manifest)[:2]
+
+    def ask(whole: int) -> AbstractContextManager[Asked]:
+        return on_cpu(folder, graph, manifest.model, whole)
+
+    alone = said(ask, 0, asked)
+    guesses = [np.array(text) for text in alone]
+    for guess in guesses:
+        guess[len(guess) - 24 + right :] = (guess[len(guess) - 24 + right :] + 1) % manifest.model.vocab_size
+    loads: list[GraphPart] = []
+    load = PartSessions._load
+
+    def counted(self: PartSessions, part: GraphPart, at: Path) -> object:
+        loads.append(part)
+        return load(self, part, at)
+
+    monkeypatch.setattr("thinkport.export.certify.parted_graph.HELD", 0)
+    monkeypatch.setattr(PartSessions, "_load", counted)
+    assert said(ask, 0, asked, guesses) == alone
+    assert len(loads) == 4 * max(1, 24 - right)
+
+
+def test_parts_of_a_prefill_graph_run_over_weights_derived_for_each(
+    nano_checkpoint: Path, exported: Callable[..., Path]
+) -> None:
+    folder = exported(nano_checkpoint)
+    manifest = read_manifest(folder)
+    prefill = manifest.graphs[0].prefill
+    assert prefill is not None
+    check_same(lambda whole: prefill_on_cpu(folder, prefill, manifest.model, whole), prompts(manifest), decoded=0)
+
+
+def test_a_graph_that_is_not_fused_is_cut_too(nano_checkpoint: Path, exported: Callable[..., Path]) -> None:
+    folder = exported(nano_checkpoint, precision="fp32", fuse=False)
+    manifest = read_manifest(folder)
+    asked = prompts(manifest)
+
+    def ask(whole: int) -> AbstractContextManager[Asked]:
+        return on_cpu(folder, manifest.graphs[0], manifest.model, whole)
+
+    check_same(ask, asked)
+    assert said(ask, 0, asked) == said(ask, 1 << 40, asked)
+
+
+def test_the_certificate_says_that_a_graph_was_loaded_in_parts_and_leaves_no_file(
+    nano_checkpoint: Path, exported: Callable[..., Path]
+) -> None:
+    folder = exported(nano_checkpoint)
+    manifest = read_manifest(folder)
+    before = sorted(folder.iterdir())
+    cuda = manifest.graphs[-1]
+    with on_cpu(folder, cuda, manifest.model, 0) as (_, changed):
+        assert changed == "Q/K norms taken out of attention and loaded in 4 parts"
+        assert sorted(folder.iterdir()) == before
+    with on_cpu(folder, manifest.graphs[0], manifest.model, 0) as (_, changed):
+        assert changed == "loaded in 4 parts"
+
+
+def test_a_damaged_weight_is_found_in_its_part(
+    nano_checkpoint: Path, exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = exported(nano_checkpoint)
+    manifest = read_manifest(folder)
+    (tmp_path / "cpu.onnx").write_bytes((folder / "cpu.onnx").read_bytes())
+    (tmp_path / "weights.bin").write_bytes((folder / "weights.bin").read_bytes()[:4096])
+    with (
+        on_cpu(tmp_path, manifest.graphs[0], manifest.model, 0) as (graph, _),
+        pytest.raises(ArtifactError, match=r"a part of the graph over .* can't be loaded"),
+    ):
+        list(graph.rows(prompts(manifest), 4))
+
+
+class TestSessions:
+    """Which parts stay loaded."""
+
+    def sessions(self, room: int) -> tuple[PartSessions, list[GraphPart], list[GraphPart]]:
+        loads: list[GraphPart] = []
+
+        @contextmanager
+        def supply(part: GraphPart) -> Iterator[Path]:
+            loads.append(part)
+            yield Path()
+
+        parts = cut(decoder(3))[1:3]
+        return PartSessions(import_onnxruntime("cpu"), supply, room), parts, loads
+
+    def use_twice(self, sessions: PartSessions, parts: list[GraphPart]) -> None:
+        types: dict[str, np.dtype[Any]] = {name: np.dtype(np.float32) for part in parts for name in part.inputs}
+        del types["attention_mask"]
+        for part in parts * 2:
+            with sessions.use(part, types) as session:
+                assert {value.name for value in session.get_inputs()} == set(part.inputs)
+
+    def test_without_room_every_use_loads(self) -> None:
+        sessions, parts, loads = self.sessions(0)
+        self.use_twice(sessions, parts)
+        assert loads == parts * 2
+
+    def test_what_there_is_room_for_is_loaded_once(self) -> None:
+        sessions, parts, loads = self.sessions(int(1.5 * LOADED * cut(decoder(3))[1].weights))
+        self.use_twice(sessions, parts)
+        assert loads == [*parts, parts[1]]
+        assert all(isinstance(part.model, ir.Model) for part in loads)
