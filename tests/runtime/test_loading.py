@@ -80,7 +80,7 @@ class FakeBinding:
     def bind_ortvalue_output(self, name, value) -> None:
         self.outputs[name] = value
 
-    def bind_output(self, name, device) -> None:
+    def bind_output(self, name, device, device_id) -> None:
         self.outputs.setdefault(name, None)
 
     def get_outputs(self):

@@ -14,6 +14,7 @@ from thinkport.runtime.devices import Device, graphics_devices
 from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
 from thinkport.runtime.goldens import FORMAT
 from thinkport.runtime.manifest import FileRecord, Graph, Manifest, hash_file
+from thinkport.runtime.ort import Candidate
 from thinkport.runtime.ort_build import OrtBuild, clash_of
 from thinkport.runtime.provider_choice import Machine, ProviderChoice
 from thinkport.runtime.provider_report import Outcome, ProviderReport
@@ -93,6 +94,7 @@ class Bench:
         self.load_faults: dict[str, Exception] = {}
         self.step_faults: dict[str, BaseException] = {}
         self.opened: list[str] = []
+        self.devices: list[int | None] = []
         sample = Manifest.model_validate_json(SAMPLE.read_text(encoding="utf-8"))
         certificate = Certificate(goldens="goldens.safetensors", figures=[]) if certified else None
         weights = folder / "weights.bin"
@@ -103,11 +105,13 @@ class Bench:
         self.verdicts = Verdicts(folder / "verdicts")
         self.machine = Machine(build=build, devices=[GPU], cpu="avx2", verdicts=self.verdicts)
 
-    def open(self, one: Graph) -> Any:
-        self.opened.append(one.file)
-        if one.file in self.load_faults:
-            raise self.load_faults[one.file]
-        return MadeUpSession(self.rows.get(one.file, self.right), self.step_faults.get(one.file))
+    def open(self, one: Candidate) -> Any:
+        file = one.graph.file
+        self.opened.append(file)
+        self.devices.append(one.device)
+        if file in self.load_faults:
+            raise self.load_faults[file]
+        return MadeUpSession(self.rows.get(file, self.right), self.step_faults.get(file))
 
     @property
     def choice(self) -> ProviderChoice:
@@ -147,7 +151,7 @@ def test_wrong_logits_make_room_for_the_next_variant_with_a_warning(bench: Bench
     with pytest.warns(
         ProviderWarning, match=r"^dml-plain.onnx on Dml: agrees.* Passed over dml.onnx on Dml: its logits"
     ):
-        assert bench.choice.choose(GRAPHS, "auto").graph.file == "dml-plain.onnx"
+        assert bench.choice.choose(GRAPHS, "auto").candidate.graph.file == "dml-plain.onnx"
     bench.opened.clear()
     report = bench.report()
     assert report.chosen
@@ -183,7 +187,7 @@ def test_a_graph_that_fails_in_a_step_is_tried_so_often_and_then_left_alone(benc
 
 
 def test_a_check_that_ends_the_process_is_known_of_at_the_next_start(bench: Bench) -> None:
-    key = bench.choice.key(GRAPHS[2])
+    key = bench.choice.key(Candidate(graph=GRAPHS[2]))
     bench.verdicts.write(key, Verdict(trials=MOST_TRIALS))
     assert "the check ended the process" in bench.report().passed_over[0].reason
 
@@ -192,7 +196,7 @@ def test_a_user_who_stops_a_check_leaves_no_verdict(bench: Bench) -> None:
     bench.step_faults = {"dml.onnx": KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
         bench.report()
-    assert bench.verdicts.read(bench.choice.key(GRAPHS[2])) == Verdict()
+    assert bench.verdicts.read(bench.choice.key(Candidate(graph=GRAPHS[2]))) == Verdict()
 
 
 def test_another_driver_or_build_is_checked_anew(bench: Bench) -> None:
@@ -252,18 +256,50 @@ def test_a_cpu_that_computes_something_else_takes_the_next_graph_with_a_warning(
     bench = Bench(tmp_path, PLAIN)
     bench.makes_wrong("cpu.onnx")
     with pytest.warns(ProviderWarning, match="Passed over cpu.onnx on CPU: its logits"):
-        assert bench.choice.choose(GRAPHS, "auto").graph.file == "cpu-float32-kv.onnx"
+        assert bench.choice.choose(GRAPHS, "auto").candidate.graph.file == "cpu-float32-kv.onnx"
 
 
 def test_a_verdict_that_the_cpu_is_wrong_counts_too(tmp_path: Path) -> None:
     bench = Bench(tmp_path, PLAIN)
-    bench.verdicts.write(bench.choice.key(GRAPHS[0]), Verdict().begun().ended("its logits are off"))
+    bench.verdicts.write(bench.choice.key(Candidate(graph=GRAPHS[0])), Verdict().begun().ended("its logits are off"))
     assert bench.report().chosen.graph == "cpu-float32-kv.onnx"  # type: ignore[union-attr]
 
 
 def test_an_accelerator_without_goldens_is_used_with_a_warning(tmp_path: Path) -> None:
     with pytest.warns(ProviderWarning, match="not checked"):
         Bench(tmp_path, certified=False).choice.choose(GRAPHS, "auto")
+
+
+def test_a_device_is_chosen_by_its_number_and_has_verdicts_of_its_own(bench: Bench) -> None:
+    for name in ("dml", "dml:1", f"{DML}:1", "dml-plain:0"):
+        bench.report(name)
+    assert bench.devices == [None, 1, 1, 0]
+    assert bench.opened == ["dml.onnx"] * 3 + ["dml-plain.onnx"]
+    first, second, again = (bench.report(name).chosen for name in ("dml", "dml:2", "dml:1"))
+    assert first
+    assert second
+    assert again
+    assert (first.outcome, first.device) == (Outcome.REMEMBERED, None)
+    assert (second.outcome, second.device) == (Outcome.CHECKED, 2)
+    assert (again.outcome, str(again).partition(":")[0]) == (Outcome.REMEMBERED, "dml.onnx on Dml 1")
+    assert bench.report("dml:1").as_json()["chosen"]["device"] == 1
+
+
+@pytest.mark.parametrize(
+    ("provider", "says"),
+    [
+        ("dml:", "ends with '', expected the number of a device, as in dml:1"),
+        ("dml:gpu", "ends with 'gpu', expected the number of a device"),
+        ("dml:-1", "ends with '-1', expected the number of a device"),
+        ("dml:²", "ends with '²', expected the number of a device"),
+        ("cpu:0", "cpu has none to choose from: leave :0 out"),
+        ("auto:1", "auto has none to choose from: leave :1 out"),
+        ("nothing:1", "no graph for provider 'nothing:1'"),
+    ],
+)
+def test_a_device_that_cannot_be_meant_is_refused(bench: Bench, provider: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        bench.report(provider)
 
 
 def test_nothing_that_runs_is_an_error_that_lists_every_reason(tmp_path: Path) -> None:

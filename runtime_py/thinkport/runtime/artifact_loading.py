@@ -13,7 +13,7 @@ from threading import Event
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.machine_cache import MachineCache, user_cache_folder
 from thinkport.runtime.manifest import Graph, Manifest, check_computed, check_files, fingerprint, read_manifest
-from thinkport.runtime.ort import AUTO, import_onnxruntime, load_libraries
+from thinkport.runtime.ort import AUTO, Candidate, import_onnxruntime, load_libraries
 from thinkport.runtime.ort_build import build_of
 from thinkport.runtime.packed_weights import PackedWeights
 from thinkport.runtime.prefill import PrefillWeights
@@ -73,8 +73,18 @@ def load_artifact(
 
     loading = Event()
 
-    def open_graph(one: Graph) -> Session:
-        return Session(ort, folder, one, manifest.model, threads, packed, prefill, on_loading=loading.set)
+    def open_graph(one: Candidate) -> Session:
+        return Session(
+            ort,
+            folder,
+            one.graph,
+            manifest.model,
+            threads,
+            packed,
+            prefill,
+            on_loading=loading.set,
+            device_id=one.device,
+        )
 
     machine = Machine.here(build_of(ort), missing=load_libraries(ort))
     choice = ProviderChoice(folder, manifest, machine, open_graph)
@@ -88,11 +98,11 @@ def load_artifact(
         tokenizer = Tokenizer.from_file(folder / manifest.tokenizer)
         template = ChatTemplate.from_file(folder / manifest.chat_template, manifest.special_tokens)
         chosen = choosing.result()
-    chosen_graph = chosen.graph
+    candidate = chosen.candidate
 
     def reopen() -> Session:
         _check_same(folder, artifact)
-        return open_graph(chosen_graph)
+        return open_graph(candidate)
 
     return LoadedArtifact(
         manifest=manifest,
@@ -100,7 +110,7 @@ def load_artifact(
         template=template,
         session=chosen.session,
         artifact=artifact,
-        graph=chosen_graph.file,
+        graph=candidate.graph.file,
         report=chosen.report,
         reopen=reopen,
     )

@@ -83,7 +83,7 @@ Provider = Annotated[
     typer.Option(
         metavar="NAME",
         help="auto (the best that is right here), a target of the artifact (cpu, dml, cuda), a graph without its "
-        "suffix (dml-plain), or an ONNX Runtime provider.",
+        "suffix (dml-plain), or an ONNX Runtime provider; dml:1 is its second device.",
         rich_help_panel=_RUNNING,
     ),
 ]

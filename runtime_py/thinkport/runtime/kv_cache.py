@@ -31,11 +31,22 @@ def capacity_for(total: int, limit: int) -> int:
 class KvCache(ABC):
     """Keys and values of every layer for `batch` sequences, each with its own length.
 
-    Owns the buffers; `binding` is the session's IO binding that they are bound to.
+    Owns the buffers; `binding` is the session's IO binding that they are bound to. `device` is the kind of memory they
+    are in, in ONNX Runtime's words, and `device_id` which device's it is.
     """
 
-    def __init__(self, ort: ModuleType, binding: Any, model: ModelShape, layout: KvLayout, device: str, batch: int):
-        self._ort, self._binding, self._model, self._device = ort, binding, model, device
+    def __init__(
+        self,
+        ort: ModuleType,
+        binding: Any,
+        model: ModelShape,
+        layout: KvLayout,
+        device: str,
+        batch: int,
+        device_id: int = 0,
+    ):
+        self._ort, self._binding, self._model = ort, binding, model
+        self._device, self._device_id = device, device_id
         self._dtype = np.dtype(layout.dtype)
         self._values: list[Any] = []  # a key and a value for each layer in turn
         self.batch = batch
@@ -100,7 +111,7 @@ class KvCache(ABC):
         return (self.batch, self._model.kv_heads, tokens, self._model.head_dim)
 
     def _value(self, array: npt.NDArray[Any]) -> Any:
-        return self._ort.OrtValue.ortvalue_from_numpy(array, self._device, 0)
+        return self._ort.OrtValue.ortvalue_from_numpy(array, self._device, self._device_id)
 
 
 class InPlaceCache(KvCache):
@@ -181,4 +192,4 @@ class AppendedCache(KvCache):
     def _bind_presents(self) -> None:
         """Ask for fresh presents. Outputs come back in the order first bound, so the constructor binds these first."""
         for present in self._presents:
-            self._binding.bind_output(present, self._device)
+            self._binding.bind_output(present, self._device, self._device_id)

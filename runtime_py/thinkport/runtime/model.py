@@ -98,10 +98,11 @@ class Model:
         """Load an artifact: a folder, or `owner/name[@revision]` of the Hub where no folder has that name.
 
         `provider` is `auto`, a target of the artifact (`cpu`), an ONNX Runtime provider, or a graph without its suffix
-        (`dml-plain`). `auto` takes the best that is installed, present and right, which is held against the artifact's
-        goldens on its first use on this machine; `provider_report` tells. `graph` names a graph file instead of the
-        preferred one. `threads` defaults to the physical cores that the process may use. `verify` computes every file's
-        sha256 first; sizes are always compared. `thinking` is the default of every reply.
+        (`dml-plain`); a device's number may follow (`dml:1`). `auto` takes the best that is installed, present and
+        right, which is held against the artifact's goldens on its first use on this machine; `provider_report` tells.
+        `graph` names a graph file instead of the preferred one. `threads` defaults to the physical cores that the
+        process may use. `verify` computes every file's sha256 first; sizes are always compared. `thinking` is the
+        default of every reply.
         `prefix_cache_bytes` limits what is kept of system prompts and tools for other conversations; 0 keeps nothing.
         `cache_dir` is where this machine keeps what it derives from artifacts, so that later loads take less time and
         memory and long prompts run faster; `auto` is the user's cache folder, None keeps nothing of them. Verdicts on

@@ -14,16 +14,21 @@ from types import ModuleType
 
 from thinkport.runtime.errors import ArtifactError, InputError, MissingExtraError, ThinkportError
 from thinkport.runtime.manifest import Graph
+from thinkport.runtime.provider_name import ProviderName
 
 AUTO = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A graph that may be asked for; `obstacle` says why the installed build can't run it, None where it can."""
+    """A graph that may be asked for; `obstacle` says why the installed build can't run it, None where it can.
+
+    `device` is the number of a device of its first provider, None for the provider's default.
+    """
 
     graph: Graph
-    obstacle: str | None
+    obstacle: str | None = None
+    device: int | None = None
 
 
 def import_onnxruntime(extra: str = "cpu") -> ModuleType:
@@ -58,18 +63,27 @@ def candidates(graphs: Sequence[Graph], provider: str, available: Sequence[str],
     """The graphs that `provider` names, the best first: those that run before those that can't.
 
     `provider` is `auto`, a target as the manifest names it (`cpu`), a provider's own name, or a graph's file without
-    its suffix (`dml-plain`). Graphs are in ONNX Runtime's own order of providers, which has accelerators before the
-    CPU, then the manifest's: the best graph of a target stands first.
+    its suffix (`dml-plain`); a device's number may follow (`dml:1`, see `ProviderName`). Graphs are in ONNX Runtime's
+    own order of providers, which has accelerators before the CPU, then the manifest's: the best graph of a target
+    stands first.
 
     Raises:
-        InputError: `provider` names nothing in this artifact.
+        InputError: `provider` names nothing in this artifact, or a device where there are none to choose from.
     """
-    wanted = [graph for graph in graphs if provider == AUTO or _is_named(graph, provider)]
+    asked = ProviderName.parse(provider)
+    wanted = [graph for graph in graphs if asked.name == AUTO or _is_named(graph, asked.name)]
     if not wanted:
         targets, files = (graph.target for graph in graphs), (graph.file.removesuffix(".onnx") for graph in graphs)
         names = ", ".join([AUTO, *dict.fromkeys((*targets, *files)), "an ONNX Runtime provider"])
         raise InputError(f"no graph for provider {provider!r} in this artifact, expected one of: {names}")
-    found = [Candidate(graph=graph, obstacle=_obstacle(graph, available, version)) for graph in wanted]
+    if asked.device is not None and (asked.name == AUTO or all(len(graph.providers) == 1 for graph in wanted)):
+        raise InputError(
+            f"provider {provider!r} names a device, and {asked.name} has none to choose from: leave :{asked.device} "
+            "out, or name the graphics card's provider"
+        )
+    found = [
+        Candidate(graph=graph, obstacle=_obstacle(graph, available, version), device=asked.device) for graph in wanted
+    ]
     return sorted(found, key=lambda one: len(available) if one.obstacle else available.index(one.graph.providers[0]))
 
 

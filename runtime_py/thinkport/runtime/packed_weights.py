@@ -25,6 +25,9 @@ _INLINE = 1024  # bytes; shapes are worked out from smaller constants, which mus
 _GRAPH, _WEIGHTS = "graph.onnx", "graph.weights"
 _PACKS = "CPUExecutionProvider"  # whose kernels lay weights out, and whose session can keep that
 
+Provider = str | tuple[str, dict[str, str]]
+"""A provider's name, or name and options."""
+
 Options = Callable[[], Any]  # fresh session options
 
 
@@ -61,7 +64,7 @@ class OpenGraph:
 
 
 def open_graph(
-    ort: ModuleType, path: Path, providers: list[str], options: Options, packed: PackedWeights | None
+    ort: ModuleType, path: Path, providers: list[Provider], options: Options, packed: PackedWeights | None
 ) -> OpenGraph:
     """Load a graph file over its packed weights, which are kept at the first load.
 
@@ -77,7 +80,7 @@ def open_graph(
 
 
 def _open_kept(
-    ort: ModuleType, path: Path, providers: list[str], options: Options, packed: PackedWeights
+    ort: ModuleType, path: Path, providers: list[Provider], options: Options, packed: PackedWeights
 ) -> OpenGraph | None:
     key = packed.key(ort, path.name)
     lease = packed.cache.find(key)
@@ -97,7 +100,7 @@ def _open_kept(
 
 
 def _open_and_keep(
-    ort: ModuleType, path: Path, providers: list[str], options: Options, packed: PackedWeights
+    ort: ModuleType, path: Path, providers: list[Provider], options: Options, packed: PackedWeights
 ) -> OpenGraph:
     """One session both answers and writes: 0.8 s more at the first load of 0.6B, and no more memory."""
     packed.check_source()

@@ -26,7 +26,7 @@ from thinkport.runtime.verdicts import VerdictKey, Verdicts
 
 CPU = "CPUExecutionProvider"
 
-OpenGraph = Callable[[Graph], LaneSource]
+OpenGraph = Callable[[Candidate], LaneSource]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Choice:
     """The session that runs and why it does."""
 
     session: LaneSource
-    graph: Graph
+    candidate: Candidate
     report: ProviderReport
 
 
@@ -83,12 +83,12 @@ class ProviderChoice:
                 attempts += [_unneeded(other) for other in found[at + 1 :]]
                 report = ProviderReport(asked=provider, build=str(build), attempts=tuple(attempts))
                 _warn_of(report)
-                return Choice(session=session, graph=candidate.graph, report=report)
+                return Choice(session=session, candidate=candidate, report=report)
         raise self._nothing_right(provider, attempts)
 
-    def key(self, graph: Graph) -> VerdictKey:
+    def key(self, candidate: Candidate) -> VerdictKey:
         """What a verdict on this graph holds for."""
-        machine = self._machine
+        machine, graph = self._machine, candidate.graph
         return VerdictKey(
             artifact=self._artifact,
             graph=graph.file,
@@ -96,23 +96,24 @@ class ProviderChoice:
             package=str(machine.build),
             devices=(machine.cpu,) if graph.providers[0] == CPU else tuple(sorted(map(str, machine.devices))),
             thinkport=version("thinkport"),
+            device=candidate.device,
         )
 
-    def check(self, graph: Graph, goldens: Sequence[Golden]) -> tuple[LaneSource | None, Attempt]:
+    def check(self, candidate: Candidate, goldens: Sequence[Golden]) -> tuple[LaneSource | None, Attempt]:
         """Load a graph and hold it against goldens, whatever is remembered, and remember the verdict.
 
         Raises:
             ArtifactError: the graph is wrong or fails since a file is damaged, which says nothing of the machine.
         """
-        verdicts, key = self._machine.verdicts, self.key(graph)
+        verdicts, key, graph = self._machine.verdicts, self.key(candidate), candidate.graph
         trial = verdicts.read(key).begun()
         if graph.providers[0] != CPU:
             verdicts.write(key, trial)  # before loading: a driver may end the process
         try:
-            session = self._open(graph)
+            session = self._open(candidate)
         except ArtifactError as error:
             verdicts.forget(key)  # what is missing can be installed
-            return None, _attempt(graph, Outcome.FAILED, self._with_missing(str(error)))
+            return None, _attempt(candidate, Outcome.FAILED, self._with_missing(str(error)))
         except BaseException:
             verdicts.forget(key)  # the user stopped it
             raise
@@ -121,7 +122,7 @@ class ProviderChoice:
         except ArtifactError as error:
             self._check_whole(key)
             verdicts.write(key, trial.failed(str(error)))
-            return None, _attempt(graph, Outcome.FAILED, str(error))
+            return None, _attempt(candidate, Outcome.FAILED, str(error))
         except BaseException:
             verdicts.forget(key)
             raise
@@ -129,9 +130,9 @@ class ProviderChoice:
             self._check_whole(key)
         verdicts.write(key, trial.ended(result.fault))
         if result.fault is not None:
-            return None, _attempt(graph, Outcome.WRONG, result.fault, result.seconds)
+            return None, _attempt(candidate, Outcome.WRONG, result.fault, result.seconds)
         agreement = f"agrees with the checkpoint over {result.score.rows} positions"
-        return session, _attempt(graph, Outcome.CHECKED, agreement, result.seconds)
+        return session, _attempt(candidate, Outcome.CHECKED, agreement, result.seconds)
 
     def _check_whole(self, key: VerdictKey) -> None:
         """Before a machine is blamed, and every other copy of the artifact with it, look at the files."""
@@ -144,26 +145,26 @@ class ProviderChoice:
     def _attempt(self, candidate: Candidate) -> tuple[LaneSource | None, Attempt]:
         graph = candidate.graph
         if candidate.obstacle:
-            return None, _attempt(graph, Outcome.IMPOSSIBLE, candidate.obstacle)
-        known = self._machine.verdicts.read(self.key(graph))
+            return None, _attempt(candidate, Outcome.IMPOSSIBLE, candidate.obstacle)
+        known = self._machine.verdicts.read(self.key(candidate))
         if known.wrong is not None:
             again = "`thinkport doctor ARTIFACT` checks it again"
-            return None, _attempt(graph, Outcome.WRONG, f"as found before on this machine, {known.wrong}; {again}")
+            return None, _attempt(candidate, Outcome.WRONG, f"as found before on this machine, {known.wrong}; {again}")
         if known.right:
-            return self._opened(graph, Outcome.REMEMBERED, "agreed with the checkpoint before, on this machine")
+            return self._opened(candidate, Outcome.REMEMBERED, "agreed with the checkpoint before, on this machine")
         if graph.providers[0] == CPU and not self._machine.verdicts.remembers:
             why = "the provider on which it was certified; not checked: the user's cache folder can't be written"
-            return self._opened(graph, Outcome.UNCHECKED, why)
+            return self._opened(candidate, Outcome.UNCHECKED, why)
         if self._manifest.certificate is None:
             why = "not checked, since the artifact was exported with --no-certificate and has no goldens"
-            return self._opened(graph, Outcome.UNCHECKED, why)
-        return self.check(graph, quick(read_goldens(self._folder / self._manifest.certificate.goldens)))
+            return self._opened(candidate, Outcome.UNCHECKED, why)
+        return self.check(candidate, quick(read_goldens(self._folder / self._manifest.certificate.goldens)))
 
-    def _opened(self, graph: Graph, outcome: Outcome, reason: str) -> tuple[LaneSource | None, Attempt]:
+    def _opened(self, candidate: Candidate, outcome: Outcome, reason: str) -> tuple[LaneSource | None, Attempt]:
         try:
-            return self._open(graph), _attempt(graph, outcome, reason)
+            return self._open(candidate), _attempt(candidate, outcome, reason)
         except ArtifactError as error:
-            return None, _attempt(graph, Outcome.FAILED, self._with_missing(str(error)))
+            return None, _attempt(candidate, Outcome.FAILED, self._with_missing(str(error)))
 
     def _with_missing(self, why: str) -> str:
         return f"{why} ({self._machine.missing})" if self._machine.missing else why
@@ -184,14 +185,21 @@ def _recorded(manifest: Manifest, graph: Graph) -> GoldenScore | None:
     return next((figure.quick_score for figure in figures if figure.graph == graph.file), None)
 
 
-def _attempt(graph: Graph, outcome: Outcome, reason: str, seconds: float | None = None) -> Attempt:
-    return Attempt(graph=graph.file, provider=graph.providers[0], outcome=outcome, reason=reason, seconds=seconds)
+def _attempt(candidate: Candidate, outcome: Outcome, reason: str, seconds: float | None = None) -> Attempt:
+    return Attempt(
+        graph=candidate.graph.file,
+        provider=candidate.graph.providers[0],
+        outcome=outcome,
+        reason=reason,
+        seconds=seconds,
+        device=candidate.device,
+    )
 
 
 def _unneeded(candidate: Candidate) -> Attempt:
     if candidate.obstacle:
-        return _attempt(candidate.graph, Outcome.IMPOSSIBLE, candidate.obstacle)
-    return _attempt(candidate.graph, Outcome.UNNEEDED, "a better one is used")
+        return _attempt(candidate, Outcome.IMPOSSIBLE, candidate.obstacle)
+    return _attempt(candidate, Outcome.UNNEEDED, "a better one is used")
 
 
 def _warn_of(report: ProviderReport) -> None:

@@ -19,16 +19,21 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One graph with its provider; `seconds` are those of the check, None where there was none."""
+    """One graph with its provider; `seconds` are those of the check, None where there was none.
+
+    `device` is the number of the provider's device that was asked for, None where none was.
+    """
 
     graph: str
     provider: str
     outcome: Outcome
     reason: str
     seconds: float | None = None
+    device: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.graph} on {self.provider.removesuffix('ExecutionProvider')}: {self.reason}"
+        device = "" if self.device is None else f" {self.device}"
+        return f"{self.graph} on {self.provider.removesuffix('ExecutionProvider')}{device}: {self.reason}"
 
 
 @dataclass(frozen=True, kw_only=True)

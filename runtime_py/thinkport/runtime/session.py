@@ -19,7 +19,7 @@ from thinkport.runtime.kv_cache import AppendedCache, InPlaceCache, KvCache
 from thinkport.runtime.kv_memory import KvSize
 from thinkport.runtime.kv_snapshot import KvSnapshot, layout_of
 from thinkport.runtime.manifest import Graph, ModelShape, kv_bytes
-from thinkport.runtime.packed_weights import PackedWeights, open_graph
+from thinkport.runtime.packed_weights import PackedWeights, Provider, open_graph
 from thinkport.runtime.prefill import PrefillGraph, PrefillWeights
 from thinkport.runtime.threads import physical_cores
 
@@ -117,12 +117,14 @@ class Session:
         packed: PackedWeights | None = None,
         prefill: PrefillWeights | None = None,
         on_loading: Callable[[], None] = lambda: None,
+        device_id: int | None = None,
     ):
         """Load `graph`; `threads` defaults to the physical cores that the process may use.
 
         `packed` is where this machine keeps the weights as its CPU wants them; None loads them anew. `prefill` is where
         the weights of the graph for long prompts are; None runs every prompt through `graph`. `on_loading` is called
         when nothing is left to do but ONNX Runtime's own loading, which may come to nothing and be begun again.
+        `device_id` is the number of a device of the graph's first provider, None for its default.
 
         Raises:
             ArtifactError: a file is damaged, ONNX Runtime refuses the graph, or could not start its first provider.
@@ -139,7 +141,7 @@ class Session:
             return settings
 
         try:
-            self._opened = open_graph(ort, folder / graph.file, graph.providers, options, packed)
+            self._opened = open_graph(ort, folder / graph.file, _with_device(graph, device_id), options, packed)
         except ArtifactError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
@@ -147,6 +149,7 @@ class Session:
         self.inner = self._opened.inner
         _check_started(graph, self.inner.get_providers())
         self.device = self.inner.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        self.device_id = device_id or 0
         self.inputs = {value.name for value in self.inner.get_inputs()}
         self.takes_keep = "logits_to_keep" in {value.name for value in self.inner.get_overridable_initializers()}
 
@@ -193,6 +196,12 @@ class Session:
         del self._opened
 
 
+def _with_device(graph: Graph, device_id: int | None) -> list[Provider]:
+    """The graph's providers, the first on a device."""
+    first, *others = graph.providers
+    return [first if device_id is None else (first, {"device_id": str(device_id)}), *others]
+
+
 def _check_started(graph: Graph, started: list[str]) -> None:
     """Refuse a session without the graph's first provider: where it can't start, ONNX Runtime goes on without it."""
     if graph.providers[0] not in started:
@@ -211,7 +220,15 @@ class OrtLane:
         self._binding: Any = session.inner.io_binding()
         self._binding.bind_output("logits", "cpu")  # the first to be bound is the first of get_outputs()
         kind = InPlaceCache if session.graph.kv.in_place else AppendedCache
-        self._cache: KvCache = kind(session.ort, self._binding, session.model, session.graph.kv, session.device, batch)
+        self._cache: KvCache = kind(
+            session.ort,
+            self._binding,
+            session.model,
+            session.graph.kv,
+            session.device,
+            batch,
+            session.device_id,
+        )
         self._arrays: dict[str, npt.NDArray[Any]] = {}  # what the binding points to has to outlive the step
         self._prefill: Session | None = None
         self._keep = np.ones(1, np.int64)

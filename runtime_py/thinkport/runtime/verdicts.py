@@ -24,8 +24,8 @@ class VerdictKey:
     """What a verdict holds for; see `Manifest`, `OrtBuild` and `Device` for the values.
 
     `artifact` is the artifact's fingerprint, `package` ONNX Runtime's build with its version, `devices` the machine's
-    with their drivers, or for the CPU's provider what the CPU can do, `thinkport` the version whose session options and
-    check it was.
+    with their drivers, or for the CPU's provider what the CPU can do, `device` the number of the one that was asked
+    for, `thinkport` the version whose session options and check it was.
     """
 
     artifact: str
@@ -34,6 +34,7 @@ class VerdictKey:
     package: str
     devices: tuple[str, ...]
     thinkport: str
+    device: int | None = None
 
     @property
     def name(self) -> str:

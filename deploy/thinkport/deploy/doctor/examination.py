@@ -16,9 +16,9 @@ from thinkport.runtime.extras import install_line
 from thinkport.runtime.golden_check import quick
 from thinkport.runtime.goldens import read_goldens
 from thinkport.runtime.manifest import Graph, Manifest, check_files, read_manifest
-from thinkport.runtime.ort import AUTO, candidates, import_onnxruntime
+from thinkport.runtime.ort import AUTO, Candidate, candidates, import_onnxruntime
 from thinkport.runtime.ort_build import clash_of
-from thinkport.runtime.provider_choice import Machine, ProviderChoice
+from thinkport.runtime.provider_choice import Machine, OpenGraph, ProviderChoice
 from thinkport.runtime.provider_report import Attempt, Outcome
 from thinkport.runtime.session import LaneSource, Session
 from thinkport.runtime.verdicts import Verdicts
@@ -82,8 +82,8 @@ def _trials(folder: Path, manifest: Manifest, facts: MachineFacts, verdicts: Ver
         return
     ort = import_onnxruntime()
 
-    def open_graph(graph: Graph) -> Session:
-        return Session(ort, folder, graph, manifest.model)
+    def open_graph(candidate: Candidate) -> Session:
+        return Session(ort, folder, candidate.graph, manifest.model)
 
     machine = Machine(
         build=facts.build, devices=facts.devices, cpu=cpu_features(), verdicts=verdicts, missing=facts.missing
@@ -96,19 +96,20 @@ def _trials(folder: Path, manifest: Manifest, facts: MachineFacts, verdicts: Ver
         if candidate.obstacle:
             yield Trial(attempt=_attempt(graph, Outcome.IMPOSSIBLE, candidate.obstacle))
         elif goldens:
-            session, attempt = choice.check(graph, goldens)
+            session, attempt = choice.check(candidate, goldens)
             yield Trial(
                 attempt=attempt,
                 tokens_per_second=tokens / attempt.seconds if attempt.seconds else None,
                 nodes=nodes_by_provider(ort, folder, graph) if session else {},
             )
         else:
-            yield _loaded(open_graph, graph, nodes_by_provider(ort, folder, graph))
+            yield _loaded(open_graph, candidate, nodes_by_provider(ort, folder, graph))
 
 
-def _loaded(open_graph: Any, graph: Graph, nodes: Mapping[str, int]) -> Trial:
+def _loaded(open_graph: OpenGraph, candidate: Candidate, nodes: Mapping[str, int]) -> Trial:
+    graph = candidate.graph
     try:
-        session: LaneSource | None = open_graph(graph)
+        session: LaneSource | None = open_graph(candidate)
     except ArtifactError as error:
         return Trial(attempt=_attempt(graph, Outcome.FAILED, str(error)))
     del session

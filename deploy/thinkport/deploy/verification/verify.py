@@ -74,7 +74,7 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
     goldens = read_goldens(folder / manifest.certificate.goldens)
     ort = import_onnxruntime("cpu" if provider == AUTO else manifest.graphs[0].target)
     found = candidates(manifest.graphs, provider, ort.get_available_providers(), ort.__version__)
-    runnable = [one.graph for one in found if not one.obstacle]
+    runnable = [one for one in found if not one.obstacle]
     for one in found:
         if one.obstacle and full:
             yield Check(name=f"goldens on {one.graph.file}", passed=True, detail=f"not run here: it {one.obstacle}")
@@ -82,13 +82,14 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
         why = "; ".join(f"{one.graph.file} {one.obstacle}" for one in found)
         yield Check(name="goldens", passed=False, detail=f"no graph runs here: {why}", exit_code=WRONG)
     figures = {figure.graph: figure for figure in manifest.certificate.figures}
-    for graph in runnable if full else runnable[:1]:
+    for candidate in runnable if full else runnable[:1]:
+        graph = candidate.graph
         figure = figures.get(graph.file)
         asked = answered(goldens, figure) if full else quick(goldens)
         recorded = None if figure is None else figure.score if full else figure.quick_score
         name = f"goldens on {graph.file}"
         try:
-            session = Session(ort, folder, graph, manifest.model, threads)
+            session = Session(ort, folder, graph, manifest.model, threads, device_id=candidate.device)
             result = check_goldens(session, asked, recorded)
         except ThinkportError as error:
             yield Check(name=name, passed=False, detail=str(error), exit_code=WRONG)
