@@ -24,7 +24,7 @@ from thinkport.export.trace.names import LOGITS
 from thinkport.runtime.golden_check import chunk_of, kept_rows, steps
 from thinkport.runtime.manifest import Graph, ModelShape
 
-HELD = 1_000_000_000  # bytes of loaded parts that stay from one token to the next; the others are loaded for each
+HELD = 1_500_000_000  # bytes of loaded parts that stay from one token to the next; the others are loaded for each
 
 
 class PartedGraph:
