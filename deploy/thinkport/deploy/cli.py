@@ -215,6 +215,8 @@ def bench(
     ] = "128,1024,4096",
     prefill: Annotated[str, typer.Option(metavar="512", help="Prompts' lengths in tokens.")] = "512",
     threads: Threads = None,
+    provider: Provider = "auto",
+    cache_dir: CacheDir = AUTO,
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -249,22 +251,24 @@ def bench(
     ] = None,
 ) -> None:
     """Measure speed, loading and memory, with the machine's own limit, and other engines beside it."""
-    from thinkport.deploy.bench.cli_bench import BenchOutputs, run_bench, run_drafts, run_profile
+    from thinkport.deploy.bench.cli_bench import BenchOutputs, RunsOn, run_bench, run_drafts, run_profile
     from thinkport.runtime.errors import InputError
+    from thinkport.runtime.terminal.option_values import cache_dir_of
 
+    runs_on = RunsOn(threads=threads, provider=provider, cache_dir=cache_dir_of(cache_dir))
     if profile and drafts:
         raise InputError("--profile and --drafts each measure one thing only: ask for one of them")
     if profile:
-        run_profile(artifact, context=context, threads=threads, steps=steps, as_json=as_json)
+        run_profile(artifact, context=context, runs_on=runs_on, steps=steps, as_json=as_json)
         return
     if drafts:
-        run_drafts(artifact, threads=threads, rounds=rounds, as_json=as_json)
+        run_drafts(artifact, runs_on=runs_on, rounds=rounds, as_json=as_json)
         return
     run_bench(
         artifact,
         context=context,
         prefill=prefill,
-        threads=threads,
+        runs_on=runs_on,
         rounds=rounds,
         steps=steps,
         against=against or [],

@@ -17,6 +17,7 @@ import numpy as np
 from thinkport.deploy.process_memory import ProcessMemory, process_memory
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.kv_cache import capacity_for
+from thinkport.runtime.ort import AUTO
 from thinkport.runtime.session import LaneSource, Session
 
 PROMPT_TOKENS = 16
@@ -52,11 +53,17 @@ class ColdStart:
 
 
 def cold_start(
-    artifact: Path, *, cache_dir: Path | None = None, context: int | None = None, threads: int | None = None
+    artifact: Path,
+    *,
+    cache_dir: str | Path | None = None,
+    context: int | None = None,
+    threads: int | None = None,
+    provider: str = AUTO,
 ) -> ColdStart:
     """Measure an artifact in a fresh process.
 
-    `cache_dir` is where packed weights are kept (None: nowhere), so that of two calls the second one is a warm load.
+    `cache_dir` is where packed weights are kept, as `Model.load` takes it (None: nowhere), so that of two calls the
+    second one is a warm load.
 
     Raises:
         ColdStartError: the process fails; the message carries what it said.
@@ -66,6 +73,7 @@ def cold_start(
         "cache_dir": None if cache_dir is None else str(cache_dir),
         "context": context,
         "threads": threads,
+        "provider": provider,
         "born": time.monotonic(),
     }
     command = [sys.executable, "-m", "thinkport.deploy.cold_start", json.dumps(settings)]
@@ -87,12 +95,12 @@ def _cpu_seconds() -> Iterator[list[float]]:
 
 
 def _measure(
-    *, artifact: str, cache_dir: str | None, context: int | None, threads: int | None, born: float
+    *, artifact: str, cache_dir: str | None, context: int | None, threads: int | None, provider: str, born: float
 ) -> ColdStart:
     from thinkport.runtime import Model, Sampler, SamplingSettings
 
     imported = time.monotonic() - born
-    with Model.load(artifact, cache_dir=cache_dir, threads=threads) as model:
+    with Model.load(artifact, cache_dir=cache_dir, threads=threads, provider=provider) as model:
         loaded = time.monotonic() - born
         memory_loaded = process_memory()
         engine = model.engine()

@@ -72,7 +72,31 @@ def test_a_profile_is_one_object(
     assert found["by_op"]["MatMulNBits"]["nodes"] > 0
 
 
-@pytest.mark.parametrize("wrong", [("--context", "a"), ("--recipes", "nowhere"), ("--plot", "a.jpg")])
+def test_a_named_graph_is_measured_with_its_own_cache(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path, tmp_path: Path
+) -> None:
+    named = ("--provider", "cpu-float32-kv", "--cache-dir", tmp_path)
+
+    assert run(monkeypatch, nano_artifact, *SHORT, *named, "--no-overhead", "--json") == 0
+
+    found = json.loads(capsys.readouterr().out)
+    assert (found["plan"]["provider"], found["plan"]["cache_dir"]) == ("cpu-float32-kv", str(tmp_path))
+    assert run(monkeypatch, nano_artifact, "--profile", "--context", "8", "--steps", "2", *named, "--json") == 0
+    (profile,) = json.loads(capsys.readouterr().out)["profiles"]
+    assert profile["by_op"]["GroupQueryAttention"]["nodes"] > 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--context", "a"),
+        ("--recipes", "nowhere"),
+        ("--plot", "a.jpg"),
+        ("--provider", "dml"),
+        ("--provider", "cpu:1"),
+        ("--provider", "nothing"),
+    ],
+)
 def test_what_cannot_be_done_is_said_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], artifact: Path, wrong: tuple[str, str]
 ) -> None:

@@ -22,8 +22,28 @@ from thinkport.deploy.bench.profiling import profile
 from thinkport.deploy.bench.table_view import show
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import require
-from thinkport.runtime.manifest import MANIFEST_NAME, fingerprint
+from thinkport.runtime.manifest import MANIFEST_NAME, fingerprint, read_manifest
+from thinkport.runtime.ort import choose_graph, import_onnxruntime
 from thinkport.runtime.threads import physical_cores
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsOn:
+    """How artifacts are run: CPU `threads`, `provider` and `cache_dir` as `Model.load` takes them."""
+
+    threads: int | None
+    provider: str
+    cache_dir: str | None
+
+    def check(self, artifact: Path) -> None:
+        """Find out now and not in a worker what can't be had.
+
+        Raises:
+            InputError: the provider is not in the artifact, or not installed.
+            ArtifactError: the artifact is broken, or nothing of it runs here.
+        """
+        graphs, ort = read_manifest(artifact).graphs, import_onnxruntime()
+        choose_graph(graphs, self.provider, ort.get_available_providers(), ort.__version__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +72,7 @@ def run_bench(
     *,
     context: str,
     prefill: str,
-    threads: int | None,
+    runs_on: RunsOn,
     rounds: int,
     steps: int,
     against: Sequence[str],
@@ -64,11 +84,14 @@ def run_bench(
     plan = BenchPlan(
         contexts=lengths("context", context),
         prefills=lengths("prefill", prefill),
-        threads=threads_of(threads),
+        threads=threads_of(runs_on.threads),
         rounds=rounds,
         steps=steps,
         overhead=overhead,
+        provider=runs_on.provider,
+        cache_dir=runs_on.cache_dir,
     )
+    runs_on.check(artifact)
     outputs.check()
     contenders = [Contender.parse(text) for text in [str(artifact), *against, *_recipes(artifact, recipes)]]
     bandwidth = read_bandwidth(plan.threads)
@@ -79,10 +102,10 @@ def run_bench(
     _write(bench, outputs, front=recipes is not None)
 
 
-def run_profile(artifact: Path, *, context: str, threads: int | None, steps: int, as_json: bool) -> None:
+def run_profile(artifact: Path, *, context: str, runs_on: RunsOn, steps: int, as_json: bool) -> None:
     """Profile a decode step at each context, and write."""
     found = [
-        profile(artifact, context=tokens, threads=threads_of(threads), steps=steps)
+        profile(artifact, context=tokens, threads=threads_of(runs_on.threads), steps=steps, provider=runs_on.provider)
         for tokens in lengths("context", context)
     ]
     if as_json:
@@ -95,11 +118,18 @@ def run_profile(artifact: Path, *, context: str, threads: int | None, steps: int
         show_profile(console, entry)
 
 
-def run_drafts(artifact: Path, *, threads: int | None, rounds: int, as_json: bool) -> None:
+def run_drafts(artifact: Path, *, runs_on: RunsOn, rounds: int, as_json: bool) -> None:
     """Measure what guessing ahead gains, and write."""
     told = Console(stderr=True, highlight=False, markup=False)
     with told.status("") as status:
-        found = measure_drafts(artifact, threads=threads_of(threads), rounds=rounds, told=status.update)
+        found = measure_drafts(
+            artifact,
+            threads=threads_of(runs_on.threads),
+            rounds=rounds,
+            provider=runs_on.provider,
+            cache_dir=runs_on.cache_dir,
+            told=status.update,
+        )
     if as_json:
         _write_json({**_facts(artifact), "drafts": [gain.as_json() for gain in found]})
         return

@@ -16,6 +16,7 @@ from thinkport.runtime.draft_policy import DraftPolicy
 from thinkport.runtime.engine import Engine
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.model import Model
+from thinkport.runtime.ort import AUTO
 from thinkport.runtime.sampling import Row, Sampler, SamplingSettings
 
 
@@ -54,7 +55,13 @@ class _Given(Sampler):
 
 
 def measure_drafts(
-    artifact: Path, *, threads: int, rounds: int, told: Callable[[str], None] = lambda _: None
+    artifact: Path,
+    *,
+    threads: int,
+    rounds: int,
+    provider: str = AUTO,
+    cache_dir: str | None = AUTO,
+    told: Callable[[str], None] = lambda _: None,
 ) -> list[DraftGain]:
     """Every text `rounds` times with and without, turn about; `told` hears what comes next.
 
@@ -62,7 +69,7 @@ def measure_drafts(
         InputError: the artifact's graph takes one token at a time, or its context is too short for a text.
         ArtifactError: the artifact is broken.
     """
-    with Model.load(artifact, threads=threads) as model:
+    with Model.load(artifact, threads=threads, provider=provider, cache_dir=cache_dir) as model:
         if not model.session.several_tokens_over_past:
             raise InputError(f"no guessing ahead here: {model.provider_report.reason}; it takes one token a step")
         return [_gain(model, text, rounds, told) for text in TEXTS]

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.ort import AUTO
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,7 +12,8 @@ class BenchPlan:
     """Contexts that one token is decoded over, prompts' lengths, all in tokens, and how often.
 
     `steps` tokens are decoded at each context and their median counts; each of the `rounds` runs every contender once,
-    in a new process, so that all of them see the machine's slow and fast minutes.
+    in a new process, so that all of them see the machine's slow and fast minutes. Artifacts are loaded
+    with `provider` and `cache_dir`, as `Model.load` takes them.
     """
 
     contexts: tuple[int, ...] = (128, 1024, 4096)
@@ -20,6 +22,8 @@ class BenchPlan:
     steps: int = 16
     rounds: int = 3
     overhead: bool = True
+    provider: str = AUTO
+    cache_dir: str | None = AUTO
 
     def __post_init__(self) -> None:
         for name, values in (("context", self.contexts), ("prefill", self.prefills)):

@@ -15,6 +15,7 @@ import numpy as np
 from thinkport.deploy.bench.workers.artifact_worker import noise
 from thinkport.runtime.manifest import check_files, read_manifest
 from thinkport.runtime.ort import AUTO, choose_graph, import_onnxruntime
+from thinkport.runtime.provider_name import ProviderName
 from thinkport.runtime.session import Session
 
 _KERNEL, _STEP = "_kernel_time", "model_run"
@@ -64,21 +65,22 @@ class _ProfilingOrt:
         return options
 
 
-def profile(artifact: Path, *, context: int, threads: int, steps: int = 16) -> Profile:
+def profile(artifact: Path, *, context: int, threads: int, steps: int = 16, provider: str = AUTO) -> Profile:
     """Decode `steps` tokens over a cache of `context` tokens of noise.
 
     Raises:
         ArtifactError: the artifact is broken or doesn't run here.
-        InputError: the context is longer than the model's.
+        InputError: the context is longer than the model's, or `provider` can't be had here.
     """
     manifest = read_manifest(artifact)
     check_files(artifact, manifest)
     ort = import_onnxruntime("cpu")
-    graph = choose_graph(manifest.graphs, AUTO, ort.get_available_providers(), ort.__version__)
+    graph = choose_graph(manifest.graphs, provider, ort.get_available_providers(), ort.__version__)
     with tempfile.TemporaryDirectory() as folder:
         # Session uses the module's names only, so that an object that has them does.
         spying: Any = _ProfilingOrt(ort, Path(folder) / "profile")
-        session = Session(spying, artifact, graph, manifest.model, threads)
+        device = ProviderName.parse(provider).device
+        session = Session(spying, artifact, graph, manifest.model, threads, device_id=device)
         lane = session.open_lane()
         lane.write(noise(manifest.model, graph, context))
         for token in range(steps + 1):

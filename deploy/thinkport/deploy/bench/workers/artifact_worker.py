@@ -14,7 +14,6 @@ from thinkport.deploy.cold_start import cold_start
 from thinkport.deploy.engine_overhead import measure_overhead
 from thinkport.deploy.process_memory import process_memory
 from thinkport.runtime.kv_snapshot import KvSnapshot
-from thinkport.runtime.machine_cache import user_cache_folder
 from thinkport.runtime.manifest import Graph, ModelShape
 from thinkport.runtime.model import Model
 from thinkport.runtime.session import Lane
@@ -78,15 +77,25 @@ class Measured:
         return speed, memory.private if memory else None
 
 
+def _engine(model: Model) -> str:
+    """ONNX Runtime's version, and the provider where it is not the CPU's."""
+    chosen, session = model.provider_report.chosen, model.session
+    name = f"onnxruntime {getattr(session, 'ort').__version__}"  # noqa: B009 - as above
+    on = getattr(session, "device")  # noqa: B009 - as above
+    number = "" if chosen is None or chosen.device is None else f":{chosen.device}"
+    return name if on == "cpu" else f"{name} on {on}{number}"
+
+
 def main() -> None:
     """Measure and write."""
     folder, plan = Path(sys.argv[1]), json.loads(sys.argv[2])
-    start = cold_start(folder, cache_dir=user_cache_folder(), threads=plan["threads"])
+    settings = {name: plan[name] for name in ("provider", "threads", "cache_dir")}
+    start = cold_start(folder, **settings)
     facts: dict[str, Any] = {"load_s": start.load_seconds, "first_token_s": start.first_token}
     facts["private_bytes"] = start.memory_first_token.private if start.memory_first_token else None
-    with Model.load(folder, threads=plan["threads"]) as model:
+    with Model.load(folder, **settings) as model:
         measured = Measured(model)
-        facts["engine"] = f"onnxruntime {getattr(model.session, 'ort').__version__}"  # noqa: B009 - as above
+        facts["engine"] = _engine(model)
         decoded = {context: measured.decode(context, plan["steps"]) for context in sorted(plan["contexts"])}
         facts["decode"] = {context: speed for context, (speed, _) in decoded.items()}
         facts["context_bytes"] = {context: memory for context, (_, memory) in decoded.items() if memory}
