@@ -1,7 +1,8 @@
 """A graph part by part says what it says in one session: every target's form, prefill, decoding and continuing."""
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import onnx_ir as ir
 import pytest
 from tests.export.certify.test_graph_parts import decoder
 
+from thinkport.export.certify.asked_graph import WholeGraph
+from thinkport.export.certify.cpu_form import cpu_form
 from thinkport.export.certify.graph_parts import GraphPart, cut
 from thinkport.export.certify.on_cpu import Asked, on_cpu, prefill_on_cpu
 from thinkport.export.certify.part_sessions import LOADED, PartSessions
@@ -18,6 +21,7 @@ from thinkport.export.certify.reference import Ids, Logits
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.manifest import Manifest, read_manifest
 from thinkport.runtime.ort import import_onnxruntime
+from thinkport.runtime.session import Session
 
 FILES = ("cpu.onnx", "cpu-float32-kv.onnx", "dml.onnx", "dml-plain.onnx", "cuda.onnx")
 SAME = 1e-5  # of the largest logit
@@ -53,14 +57,24 @@ def said(ask: Ask, whole: int, asked: list[Prompt], guesses: Sequence[Ids] = ())
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_parts_say_what_the_whole_graph_says(nano_checkpoint: Path, exported: Callable[..., Path], file: str) -> None:
+def test_parts_say_what_the_whole_graph_says(
+    nano_checkpoint: Path, exported: Callable[..., Path], tmp_path: Path, file: str
+) -> None:
     folder = exported(nano_checkpoint)
     manifest = read_manifest(folder)
     (graph,) = (graph for graph in manifest.graphs if graph.file == file)
     asked = prompts(manifest)
+    form = cpu_form(folder, graph, manifest.model)
+    ir.save(form.loaded, tmp_path / "whole.onnx")
+    shutil.copy(folder / "weights.bin", tmp_path)  # ONNX Runtime follows no link out of the folder
+    record = form.graph.model_copy(update={"file": "whole.onnx"})
 
     def ask(whole: int) -> AbstractContextManager[Asked]:
-        return on_cpu(folder, graph, manifest.model, whole)
+        """In one session for any bound but 0, changed for the CPU or not."""
+        if not whole:
+            return on_cpu(folder, graph, manifest.model, whole)
+        session = Session(import_onnxruntime("cpu"), tmp_path, record, manifest.model)
+        return nullcontext((WholeGraph(session), None))
 
     check_same(ask, asked, bound=PLAIN if graph.plain_norms else SAME)
     continued = said(ask, 0, asked)

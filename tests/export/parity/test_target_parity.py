@@ -9,6 +9,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from tests.export.parity.dequantized import Dequantized
 from tests.export.parity.driver import Driver, relative
@@ -56,9 +57,9 @@ def test_a_graph_computes_the_checkpoint_however_its_tokens_come(
     reference = Dequantized(checkpoint, artifact)
     ids = fresh_ids(reference.vocabulary, 1, 56)
     wanted = reference.logits(ids)
-    with cpu_form(tmp_path, graph, manifest.model).saved(tmp_path) as form:
-        for way, steps in ways(graph, ids).items():
-            driver = Driver(tmp_path, file=form.file)
-            found = np.concatenate([driver.step(step) for step in steps], axis=1)
-            print(f"{file}, {way}")
-            assert relative(found, wanted) <= HALF
+    ir.save(cpu_form(tmp_path, graph, manifest.model).loaded, tmp_path / "on-cpu.onnx")
+    for way, steps in ways(graph, ids).items():
+        driver = Driver(tmp_path, file="on-cpu.onnx")
+        found = np.concatenate([driver.step(step) for step in steps], axis=1)
+        print(f"{file}, {way}")
+        assert relative(found, wanted) <= HALF

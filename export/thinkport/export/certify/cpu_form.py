@@ -4,7 +4,6 @@ Knows what the CPU's operators refuse. Must not know how a graph was made, nor c
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from thinkport.export.passes.widened import Widened
 from thinkport.runtime.manifest import Graph, ModelShape
 
 CPU = target("cpu")
-_FORM = "on-cpu.onnx"  # beside the weights while it is measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,18 +26,6 @@ class CpuForm:
     loaded: ir.Model
     graph: Graph
     changes: tuple[str, ...]
-
-    @contextmanager
-    def saved(self, folder: Path) -> Iterator[Graph]:
-        """The record of its file in `folder`: the one that is shipped, or another one for as long as it is in use."""
-        if not self.changes:
-            yield self.graph
-            return
-        ir.save(self.loaded, folder / _FORM)
-        try:
-            yield self.graph.model_copy(update={"file": _FORM})
-        finally:
-            (folder / _FORM).unlink()
 
 
 def cpu_form(folder: Path, graph: Graph, model: ModelShape) -> CpuForm:

@@ -29,7 +29,10 @@ Asked = tuple[AskedGraph, str | None]
 
 @contextmanager
 def on_cpu(folder: Path, graph: Graph, model: ModelShape, whole: int = WHOLE) -> Iterator[Asked]:
-    """A graph over the weights beside it; one that takes more memory than `whole` bytes is loaded part by part.
+    """A graph over the weights beside it, to which nothing is written.
+
+    One that takes more memory than `whole` bytes is loaded part by part, and so is one that had to be changed, since it
+    is in no file.
 
     Raises:
         MissingExtraError: no ONNX Runtime is installed.
@@ -37,11 +40,11 @@ def on_cpu(folder: Path, graph: Graph, model: ModelShape, whole: int = WHOLE) ->
         GraphError: a pass did not undo what is in every layer.
     """
     form = cpu_form(folder, graph, model)
-    if LOADED * weight_bytes(form.loaded.graph) > whole:
+    if form.changes or LOADED * weight_bytes(form.loaded.graph) > whole:
         yield _parted(form, model, lambda _: nullcontext(folder))
         return
-    with form.saved(folder) as saved, _session(folder, saved, model) as session:
-        yield WholeGraph(session), _words(form.changes)
+    with _session(folder, form.graph, model) as session:
+        yield WholeGraph(session), None
 
 
 @contextmanager
@@ -54,7 +57,7 @@ def prefill_on_cpu(folder: Path, prefill: Prefill, model: ModelShape, whole: int
     with TemporaryDirectory(ignore_cleanup_errors=True) as entry:
         write_entry(prefill, folder, Path(entry), threads=physical_cores() or 1)
         with _session(Path(entry), form.graph, model) as session:
-            yield WholeGraph(session), _words(form.changes)
+            yield WholeGraph(session), None
 
 
 @contextmanager
@@ -69,7 +72,7 @@ def _parted(form: CpuForm, model: ModelShape, supply: Supply) -> Asked:
     ort = import_onnxruntime(CPU.extra)
     parts = cut(form.loaded)
     graph = PartedGraph(ort, _runnable(ort, form.graph), model, parts, supply)
-    return graph, _words((*form.changes, "its layers loaded one at a time"))
+    return graph, " and ".join((*form.changes, "its layers loaded one at a time"))
 
 
 def _runnable(ort: ModuleType, graph: Graph) -> Graph:
@@ -93,7 +96,3 @@ def _derived(folder: Path, prefill: Prefill) -> Supply:
             yield Path(entry)
 
     return supply
-
-
-def _words(changes: tuple[str, ...]) -> str | None:
-    return " and ".join(changes) or None
