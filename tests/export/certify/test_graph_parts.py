@@ -1,10 +1,7 @@
 """A graph cut at its layers: which values cross, which are computed again, and what a part reads."""
 
-from pathlib import Path
-
 import numpy as np
 import onnx_ir as ir
-import pytest
 
 from thinkport.export.certify.graph_parts import GraphPart, cut, weight_bytes
 
@@ -85,15 +82,3 @@ def test_the_graph_that_is_cut_stays_as_it_was() -> None:
     before = ir.to_proto(model).SerializeToString()
     cut(model)
     assert ir.to_proto(model).SerializeToString() == before
-
-
-@pytest.mark.parametrize("place", [0, 12])
-def test_a_part_knows_where_its_weights_lie_in_their_file(tmp_path: Path, place: int) -> None:
-    model = decoder(1)
-    (tmp_path / "weights.bin").write_bytes(bytes(64))
-    value = model.graph.initializers["weight.0"]
-    value.const_value = ir.ExternalTensor(
-        "weights.bin", place, 12, FLOAT, shape=ir.Shape([3]), name="weight.0", base_dir=tmp_path
-    )
-    first, second = cut(model)
-    assert (first.reads(place), second.reads(place), second.reads(place + 1)) == (False, True, False)

@@ -4,10 +4,13 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import onnx_ir as ir
+import onnxruntime
 import pytest
 from tests.export.certify.test_graph_parts import decoder
 
@@ -113,7 +116,7 @@ def test_a_guess_spares_loading_and_changes_nothing(
         loads.append(part)
         return load(self, part, at)
 
-    monkeypatch.setattr("thinkport.export.certify.parted_graph.HELD", 0)
+    monkeypatch.setattr("thinkport.export.certify.on_cpu.HELD", 0)
     monkeypatch.setattr(PartSessions, "_load", counted)
     assert said(ask, 0, asked, guesses) == alone
     assert len(loads) == 4 * max(1, 24 - right)
@@ -187,8 +190,8 @@ class TestSessions:
         types: dict[str, np.dtype[Any]] = {name: np.dtype(np.float32) for part in parts for name in part.inputs}
         del types["attention_mask"]
         for part in parts * 2:
-            with sessions.use(part, types) as session:
-                assert {value.name for value in session.get_inputs()} == set(part.inputs)
+            with sessions.use(part, types) as loaded:
+                assert {value.name for value in loaded.inner.get_inputs()} == set(part.inputs)
 
     def test_without_room_every_use_loads(self) -> None:
         sessions, parts, loads = self.sessions(0)
@@ -199,4 +202,27 @@ class TestSessions:
         sessions, parts, loads = self.sessions(int(1.5 * LOADED * cut(decoder(3))[1].weights))
         self.use_twice(sessions, parts)
         assert loads == [*parts, parts[1]]
-        assert all(isinstance(part.model, ir.Model) for part in loads)
+
+    def test_a_part_is_gone_before_its_folder_is_and_before_the_next_is_loaded(self) -> None:
+        alive: WeakSet[Any] = WeakSet()
+        ended: list[int] = []
+
+        class Inference:
+            def __init__(self, *_: object, **__: object) -> None:
+                assert not alive
+                alive.add(self)
+
+        @contextmanager
+        def supply(part: GraphPart) -> Iterator[Path]:
+            yield Path()
+            ended.append(len(alive))
+
+        ort: Any = SimpleNamespace(InferenceSession=Inference, SessionOptions=onnxruntime.SessionOptions)
+        sessions = PartSessions(ort, supply)
+        for part in cut(decoder(2)):
+            with sessions.use(part, {}) as loaded:
+                assert len(alive) == 1
+        with pytest.raises(KeyError), sessions.use(part, {}):
+            raise KeyError
+        assert loaded.inner is None
+        assert ended == [0, 0, 0]

@@ -16,23 +16,17 @@ from thinkport.export.trace.names import INPUT_IDS, past_layer
 class GraphPart:
     """A part of a graph as a graph of its own, over the same external data.
 
-    `later` names the values computed so far that later parts take; `weights` are the bytes of its initializers, and
-    `places` where those of them that are external begin in their file.
+    `later` names the values computed so far that later parts take; `weights` are the bytes of its initializers.
     """
 
     model: ir.Model
     later: frozenset[str]
     weights: int
-    places: frozenset[int]
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The names of its inputs."""
         return _names(self.model.graph.inputs)
-
-    def reads(self, place: int) -> bool:
-        """Whether one of its weights begins at a place of the external file."""
-        return place in self.places
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -92,12 +86,10 @@ def _part(
 ) -> GraphPart:
     inputs = [*takes, *_reached(outputs, stop=takes)]
     graph = ir.convenience.extract(model.graph, inputs, outputs)
-    tensors = [value.const_value for value in graph.initializers.values()]
     return GraphPart(
         model=ir.Model(graph, ir_version=model.ir_version),
         later=later,
         weights=weight_bytes(graph),
-        places=frozenset(tensor.offset or 0 for tensor in tensors if isinstance(tensor, ir.ExternalTensor)),
     )
 
 

@@ -3,7 +3,7 @@
 Knows how much memory that may take. Must not know what is asked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,9 +11,10 @@ from types import ModuleType
 
 from thinkport.export.certify.asked_graph import AskedGraph, WholeGraph
 from thinkport.export.certify.cpu_form import CPU, CpuForm, cpu_form
+from thinkport.export.certify.derived_part import moved
 from thinkport.export.certify.graph_parts import GraphPart, cut, weight_bytes
 from thinkport.export.certify.part_sessions import LOADED, Supply
-from thinkport.export.certify.parted_graph import PartedGraph
+from thinkport.export.certify.parted_graph import HELD, PartedGraph
 from thinkport.runtime.derived_weights import write_derived
 from thinkport.runtime.manifest import Graph, ModelShape, Prefill
 from thinkport.runtime.ort import AUTO, choose_graph, import_onnxruntime
@@ -41,7 +42,7 @@ def on_cpu(folder: Path, graph: Graph, model: ModelShape, whole: int = WHOLE) ->
     """
     form = cpu_form(folder, graph, model)
     if form.changes or LOADED * weight_bytes(form.loaded.graph) > whole:
-        yield _parted(form, model, lambda _: nullcontext(folder))
+        yield _parted(form, model, cut(form.loaded), lambda _: nullcontext(folder), HELD)
         return
     with _session(folder, form.graph, model) as session:
         yield WholeGraph(session), None
@@ -52,7 +53,8 @@ def prefill_on_cpu(folder: Path, prefill: Prefill, model: ModelShape, whole: int
     """A graph for long prompts, over weights derived as on a reader's machine; as `on_cpu`."""
     form = cpu_form(folder, prefill.graph, model)
     if LOADED * weight_bytes(form.loaded.graph) > whole:
-        yield _parted(form, model, _derived(folder, prefill))
+        parts = cut(form.loaded)
+        yield _parted(form, model, parts, _derived(folder, prefill, parts))
         return
     with TemporaryDirectory(ignore_cleanup_errors=True) as entry:
         write_entry(prefill, folder, Path(entry), threads=physical_cores() or 1)
@@ -64,14 +66,15 @@ def prefill_on_cpu(folder: Path, prefill: Prefill, model: ModelShape, whole: int
 def _session(folder: Path, graph: Graph, model: ModelShape) -> Iterator[Session]:
     ort = import_onnxruntime(CPU.extra)
     session = Session(ort, folder, _runnable(ort, graph), model)
-    yield session
-    session.close()  # it maps a file that is about to go, which Windows would not let it
+    try:
+        yield session
+    finally:
+        session.close()  # it maps a file that may be about to go, which Windows would not let it
 
 
-def _parted(form: CpuForm, model: ModelShape, supply: Supply) -> Asked:
+def _parted(form: CpuForm, model: ModelShape, parts: Sequence[GraphPart], supply: Supply, held: int = 0) -> Asked:
     ort = import_onnxruntime(CPU.extra)
-    parts = cut(form.loaded)
-    graph = PartedGraph(ort, _runnable(ort, form.graph), model, parts, supply)
+    graph = PartedGraph(ort, _runnable(ort, form.graph), model, parts, supply, held)
     return graph, " and ".join((*form.changes, "its layers loaded one at a time"))
 
 
@@ -79,20 +82,14 @@ def _runnable(ort: ModuleType, graph: Graph) -> Graph:
     return choose_graph([graph], AUTO, ort.get_available_providers(), ort.__version__)
 
 
-def _derived(folder: Path, prefill: Prefill) -> Supply:
-    """Derives a part's weights alone, in the place that they have in the whole file, and drops them after it."""
+def _derived(folder: Path, prefill: Prefill, parts: Sequence[GraphPart]) -> Supply:
+    """Derives a part's weights alone and drops them after it."""
+    derivations = {id(part): moved(part, prefill.derivation) for part in parts}
 
     @contextmanager
     def supply(part: GraphPart) -> Iterator[Path]:
-        whole = prefill.derivation
-        own = whole.model_copy(
-            update={
-                "copies": [copy for copy in whole.copies if part.reads(copy.at)],
-                "int8": [weight for weight in whole.int8 if part.reads(weight.at)],
-            }
-        )
         with TemporaryDirectory(ignore_cleanup_errors=True) as entry:
-            write_derived(own, folder, Path(entry), threads=physical_cores() or 1)
+            write_derived(derivations[id(part)], folder, Path(entry), threads=physical_cores() or 1)
             yield Path(entry)
 
     return supply

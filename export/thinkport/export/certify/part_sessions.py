@@ -25,16 +25,31 @@ Supply = Callable[[GraphPart], AbstractContextManager[Path]]
 """The folder with the external data of a part, for as long as the part is loaded."""
 
 
+class LoadedPart:
+    """A part's session, `inner`, until it is closed: who still holds the part then holds no memory and no file."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def close(self) -> None:
+        """Let go of it; ONNX Runtime frees memory and files with its own object."""
+        self.inner = None
+        give_back()
+
+
 class PartSessions:
-    """Sessions of parts, loaded when they are used; `room` bytes of them stay loaded, the others are let go of."""
+    """Parts that are loaded when they are used.
+
+    The first `room` bytes of them stay loaded, whose folders have to last as long; the others are let go of.
+    """
 
     def __init__(self, ort: ModuleType, supply: Supply, room: int = 0) -> None:
         self._ort, self._supply, self._room = ort, supply, float(room)
-        self._kept: dict[int, Any] = {}
+        self._kept: dict[int, LoadedPart] = {}
 
     @contextmanager
-    def use(self, part: GraphPart, types: Mapping[str, np.dtype[Any]]) -> Iterator[Any]:
-        """A part's session; `types` are those of the values that it takes from other parts.
+    def use(self, part: GraphPart, types: Mapping[str, np.dtype[Any]]) -> Iterator[LoadedPart]:
+        """A part, loaded; `types` are those of the values that it takes from other parts.
 
         Raises:
             ArtifactError: ONNX Runtime refuses it.
@@ -45,13 +60,15 @@ class PartSessions:
             return
         _tell_types(part.model.graph, types)
         with self._supply(part) as folder:
-            session = self._load(part, folder)
-            if LOADED * part.weights <= self._room:
-                self._room -= LOADED * part.weights
-                self._kept[id(part)] = session
-            yield session
-            del session  # before the folder may go, which Windows would not let it while a file is mapped
-        give_back()
+            loaded = LoadedPart(self._load(part, folder))
+            try:
+                yield loaded
+            finally:
+                if LOADED * part.weights <= self._room:
+                    self._room -= LOADED * part.weights
+                    self._kept[id(part)] = loaded
+                else:
+                    loaded.close()  # before the folder may go, which Windows would not let it while a file is mapped
 
     def _load(self, part: GraphPart, folder: Path) -> Any:
         settings = self._ort.SessionOptions()

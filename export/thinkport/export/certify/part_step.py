@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkport.export.certify.graph_parts import GraphPart
+from thinkport.export.certify.part_sessions import LoadedPart
 from thinkport.export.certify.reference import Ids
 from thinkport.export.trace.names import (
     ATTENTION_MASK,
@@ -59,13 +60,13 @@ class PartStep:
     def __init__(self, ort: ModuleType, graph: Graph, model: ModelShape) -> None:
         self._ort, self._graph, self._model = ort, graph, model
 
-    def run(self, session: Any, part: GraphPart, step: Step) -> dict[str, Values]:
-        """Run a step through one part, whose session is given: its outputs but for the KV caches, which the text has.
+    def run(self, loaded: LoadedPart, part: GraphPart, step: Step) -> dict[str, Values]:
+        """Run a step through one part: its outputs but for the KV caches, which the text has.
 
         Raises:
             ArtifactError: the part fails.
         """
-        binding, caches = session.io_binding(), step.text.caches
+        binding, caches = loaded.inner.io_binding(), step.text.caches
         inputs = {name: self._input(name, step) for name in part.inputs}  # numpy's memory lives as long as these do
         for name, value in inputs.items():
             binding.bind_ortvalue_input(name, value)
@@ -76,7 +77,7 @@ class PartStep:
             else:
                 binding.bind_output(name, "cpu")
         try:
-            session.run_with_iobinding(binding)
+            loaded.inner.run_with_iobinding(binding)
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
             raise ArtifactError(
                 f"{self._graph.file} failed in a step of {len(step.ids)} tokens over {step.start}: {error}"

@@ -24,25 +24,35 @@ from thinkport.export.trace.names import LOGITS
 from thinkport.runtime.golden_check import chunk_of, kept_rows, steps
 from thinkport.runtime.manifest import Graph, ModelShape
 
-HELD = 1_500_000_000  # bytes of loaded parts that stay from one token to the next; the others are loaded for each
+HELD = 1_500_000_000  # bytes of loaded parts that are worth holding between tokens
 
 
 class PartedGraph:
-    """A graph in parts, whose external data `supply` has."""
+    """A graph in parts, whose external data `supply` has.
+
+    `held` bytes of loaded parts stay loaded from one token of a continuation to the next; 0 where what `supply` gives
+    is there for one use only.
+    """
 
     def __init__(
-        self, ort: ModuleType, graph: Graph, model: ModelShape, parts: Sequence[GraphPart], supply: Supply
+        self,
+        ort: ModuleType,
+        graph: Graph,
+        model: ModelShape,
+        parts: Sequence[GraphPart],
+        supply: Supply,
+        held: int,
     ) -> None:
-        self._ort, self._graph, self._parts, self._supply = ort, graph, parts, supply
+        self._ort, self._graph, self._parts, self._supply, self._held = ort, graph, parts, supply, held
         self._step = PartStep(ort, graph, model)
 
     def continued(self, prompts: Sequence[Prompt], guesses: Sequence[Ids]) -> list[Ids]:
-        """As in AskedGraph; a token costs the loading of every part, a guess that comes true costs nothing."""
+        """As in AskedGraph; a token costs the loading of the parts that are not held, a guess that comes true nothing."""
         texts = [
             Continuation(prompt.ids, greedy.TOKENS, guess)
             for prompt, guess in zip_longest(prompts, guesses[: len(prompts)])
         ]
-        sessions = PartSessions(self._ort, self._supply, HELD)
+        sessions = PartSessions(self._ort, self._supply, self._held)
         while ahead := {step: text for text in texts if not text.done for step in self._over(text)}:
             chosen: dict[Continuation, list[Ids]] = {text: [] for text in ahead.values()}
             for step, logits in self._run(list(ahead), sessions):
@@ -85,10 +95,10 @@ class PartedGraph:
         `once`: the texts end with them, so that each part's KV caches are dropped after it.
         """
         for part in self._parts:
-            types = {name: value.dtype for name, value in ahead[0].values.items()}
-            with sessions.use(part, types) as session:
+            types = {name: value.dtype for step in ahead[:1] for name, value in step.values.items()}
+            with sessions.use(part, types) as loaded:
                 for step in ahead:
-                    found = self._step.run(session, part, step)
+                    found = self._step.run(loaded, part, step)
                     step.values = {name: found[name] if name in found else step.values[name] for name in part.later}
                     if LOGITS in found:
                         yield step, found[LOGITS][0, -step.keep :]
