@@ -65,12 +65,18 @@ def test_everything_of_a_session_is_on_its_device(
     assert graph.kv.in_place == in_place
     ids = np.random.default_rng().integers(0, manifest.model.vocab_size, (1, 5))
     there = Session(ort, folder, graph, manifest.model, device_id=3)  # type: ignore[arg-type]
-    found = there.open_lane().step(ids)
-    here = Session(onnxruntime, folder, manifest.graphs[0], manifest.model).open_lane().step(ids)
-    assert np.array_equal(found, here)
+    here = Session(onnxruntime, folder, manifest.graphs[0], manifest.model)
+    found, expected = there.open_lane(), here.open_lane()
+    assert np.array_equal(found.step(ids), expected.step(ids))
+    ort.places.clear()
+    for lane in (found, expected):
+        lane.trim(3)
+        lane.write(expected.read(3))
+        lane.step(np.tile(ids, 60))  # beyond the first buffers
+    assert np.array_equal(found.step(ids[:, :1]), expected.step(ids[:, :1]))
     assert ort.providers == [(DML, {"device_id": "3"}), CPU]
     assert {place for place in (*ort.places, *ort.bound) if place[0] == "dml"} == {("dml", 3)}
-    assert len([place for place in ort.places if place == ("dml", 3)]) == 2 * manifest.model.layers
+    assert len([place for place in ort.places if place == ("dml", 3)]) >= 2 * manifest.model.layers
 
 
 def test_without_a_number_the_provider_takes_its_own_default(nano_fp32_artifact: Path) -> None:

@@ -285,12 +285,27 @@ def test_a_device_is_chosen_by_its_number_and_has_verdicts_of_its_own(bench: Ben
     assert bench.report("dml:1").as_json()["chosen"]["device"] == 1
 
 
+def test_the_first_device_is_the_one_without_a_number(bench: Bench) -> None:
+    assert bench.report("dml").chosen.outcome is Outcome.CHECKED  # type: ignore[union-attr]
+    assert bench.report("dml:0").chosen.outcome is Outcome.REMEMBERED  # type: ignore[union-attr]
+
+
+def test_a_device_that_is_wrong_or_missing_is_told_with_its_own_cure(bench: Bench) -> None:
+    bench.makes_wrong("dml.onnx")
+    assert "`thinkport doctor ARTIFACT --provider dml:1`" in [bench.report("dml:1") for _ in "12"][1].reason
+    bench.load_faults = {file: ArtifactError("no such adapter") for file in ("dml.onnx", "dml-plain.onnx")}
+    with pytest.raises(InputError, match=r"Is there a device 7\? Give another number"):
+        bench.report("dml:7")
+
+
 @pytest.mark.parametrize(
     ("provider", "says"),
     [
         ("dml:", "ends with '', expected the number of a device, as in dml:1"),
         ("dml:gpu", "ends with 'gpu', expected the number of a device"),
         ("dml:-1", "ends with '-1', expected the number of a device"),
+        ("dml:1111", "expected the number of a device"),
+        ("AUTO:1", "AUTO has none to choose from"),
         ("dml:²", "ends with '²', expected the number of a device"),
         ("cpu:0", "cpu has none to choose from: leave :0 out"),
         ("auto:1", "auto has none to choose from: leave :1 out"),

@@ -87,7 +87,7 @@ def verify_command(
         typer.Option(metavar="CHECKPOINT", help="Measure the certificate again, against this folder or Hub id."),
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Hash every file, and run every prompt on every graph that runs here.")
+        bool, typer.Option("--full", help="Hash every file, and run every graph that runs here on all its prompts.")
     ] = False,
     threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
@@ -120,11 +120,13 @@ def doctor(
             metavar="ARTIFACT", help="An artifact whose graphs are tried on this machine.", show_default=False
         ),
     ] = None,
+    provider: Provider = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Examine this machine, and an artifact on it: what runs, what is right, how fast, and what to do.
 
-    Tries every graph that can run here against the artifact's goldens, whatever was found before.
+    Tries every graph that can run here against the artifact's goldens, whatever was found before; with --provider those
+    that it names, on that device.
 
     Ends with 0 where nothing has to be done,
     1 after a warning: it runs, but not as well as it could,
@@ -136,7 +138,7 @@ def doctor(
     from thinkport.deploy.doctor import examine
     from thinkport.deploy.doctor.view import show
 
-    found = examine(artifact)
+    found = examine(artifact, provider=provider)
     if as_json:
         sys.stdout.write(json.dumps(found.as_json(), indent=2) + "\n")
     else:

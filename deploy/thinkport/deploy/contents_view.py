@@ -150,13 +150,15 @@ def _files(contents: Contents, console: Console) -> Table:
 def _certificate(certificate: Certificate | None, console: Console) -> RenderableType:
     if certificate is None:
         return Text("not measured: the artifact was exported without a certificate")
-    columns = ("graph", "positions", "mean KL", "95 %", "largest", "top-1", "top-5", "correlation", "greedy")
+    columns = ("graph", "rows", "mean KL", "95 %", "largest", "top-1", "top-5", "corr.", "greedy")
     table = _table(console, *columns, numbers=8)
     for figure in certificate.figures:
         kl = (f"{value:.2g}" for value in (figure.kl_mean, figure.kl_p95, figure.kl_max))
         agreement = (f"{value:.1%}" for value in (figure.top1_agreement, figure.top5_agreement))
         greedy = "-" if figure.greedy_tokens is None else f"{figure.greedy_tokens} of {figure.greedy_asked}"
-        table.add_row(figure.graph, str(figure.tokens), *kl, *agreement, f"{figure.correlation:.3f}", greedy)
+        table.add_row(
+            figure.graph.removesuffix(".onnx"), str(figure.tokens), *kl, *agreement, f"{figure.correlation:.3f}", greedy
+        )
     return Group(table, *_perplexities(certificate))
 
 

@@ -12,12 +12,12 @@ from thinkport.runtime.manifest import Graph, Manifest, read_manifest
 def check_graphs(folder: Path, target: str, *, graph: str | None = None) -> Mapping[str, KernelReport]:
     """What each graph's nodes would do on a target, by file name.
 
-    Without `graph`, the artifact's graphs for that target, or all of them where it has none. A graph for the target is
+    Without `graph`, the artifact's graphs for that target. A graph for the target is
     held against the oldest ONNX Runtime that the artifact says it runs on, another one against the target's oldest.
 
     Raises:
         ArtifactError: no artifact, or no graph there.
-        InputError: a target without a kernel list, or a graph that the artifact does not list.
+        InputError: a target without a kernel list or without a graph here, or a graph that the artifact does not list.
     """
     kernel_list(target)
     manifest = read_manifest(folder)
@@ -31,12 +31,24 @@ def check_graphs(folder: Path, target: str, *, graph: str | None = None) -> Mapp
 
 
 def _for_target(manifest: Manifest, target: str) -> list[Graph]:
-    return [entry for entry in manifest.graphs if entry.target == target] or list(manifest.graphs)
+    found = [entry for entry in _all(manifest) if entry.target == target]
+    if not found:
+        files = ", ".join(entry.file for entry in manifest.graphs)
+        raise InputError(
+            f"the artifact has no graph for {target}, only {files}: export with --target {target}, or name one with "
+            "--graph to see what it would lose there"
+        )
+    return found
+
+
+def _all(manifest: Manifest) -> list[Graph]:
+    prefills = [entry.prefill.graph for entry in manifest.graphs if entry.prefill is not None]
+    return [*manifest.graphs, *prefills]
 
 
 def _named(manifest: Manifest, file: str) -> Graph:
-    for entry in manifest.graphs:
+    for entry in _all(manifest):
         if entry.file == file:
             return entry
-    listed = ", ".join(entry.file for entry in manifest.graphs)
+    listed = ", ".join(entry.file for entry in _all(manifest))
     raise InputError(f"the artifact lists no graph {file!r}, expected one of: {listed}")

@@ -46,6 +46,7 @@ class Target:
         name: what the command line calls it.
         extra: thinkport's extra that installs it.
         packages: the ONNX Runtime builds that hold its provider.
+        genai_package: the build of onnxruntime-genai that does.
         providers: ONNX Runtime's, in order of preference.
         opset_ceiling: the newest ONNX opset whose operators it has kernels for.
         activations: the types that it computes in, best first; another one where a model leaves the first one's range.
@@ -71,6 +72,7 @@ class Target:
     name: str
     extra: str
     packages: tuple[str, ...]
+    genai_package: str
     providers: tuple[str, ...]
     opset_ceiling: int
     activations: tuple[Activations, ...]
@@ -132,6 +134,7 @@ CPU = Target(
     name="cpu",
     extra="cpu",
     packages=("onnxruntime",),
+    genai_package="onnxruntime-genai",
     providers=("CPUExecutionProvider",),
     opset_ceiling=28,  # measured: the newest that 1.32 loads without a word
     activations=("float32",),  # there is no half-precision Sigmoid on the CPU
@@ -166,6 +169,7 @@ DIRECTML = Target(
     name="dml",
     extra="dml",
     packages=("onnxruntime-directml", "onnxruntime-windowsml"),  # the first stops at 1.24.4
+    genai_package="onnxruntime-genai-winml",  # onnxruntime-genai-directml 0.14.1 needs a build that does not exist
     providers=("DmlExecutionProvider", "CPUExecutionProvider"),  # no third one may be registered
     opset_ceiling=21,  # kernels match the exact since-version (core/framework/kernel_registry.cc); DML has none newer
     activations=("float16", "float32"),  # DML Operators/OperatorRegistration.cpp: bfloat16 nowhere
@@ -194,6 +198,7 @@ CUDA = Target(
     name="cuda",
     extra="cuda",
     packages=("onnxruntime-gpu",),
+    genai_package="onnxruntime-genai-cuda",
     providers=("CUDAExecutionProvider", "CPUExecutionProvider"),
     opset_ceiling=23,  # docs/OperatorKernels.md, CUDA: the newest that it lists kernels of
     activations=("float16", "bfloat16"),  # bert/group_query_attention.cc registers these two

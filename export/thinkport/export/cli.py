@@ -7,7 +7,7 @@ import typer
 
 from thinkport.deploy.targets import TARGETS
 from thinkport.export.quantize.recipes import DEFAULT_RECIPE
-from thinkport.export.settings import MIN_AGREEMENT
+from thinkport.runtime.certificate import MIN_AGREEMENT
 
 _PACKAGES = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "huggingface_hub", "onnxruntime", "psutil")
 _PANEL, _GRAPHS, _CERTIFICATE = "Export", "Graphs", "Certificate"

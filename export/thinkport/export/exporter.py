@@ -27,6 +27,7 @@ from thinkport.export.quantize.recipes import Role, RoleRecipe
 from thinkport.export.settings import ExportSettings
 from thinkport.export.trace.names import OPSET
 from thinkport.export.trace.trace import trace
+from thinkport.export.weight_sizes import ITEM_BYTES
 from thinkport.export.write import tokenizer_files as files
 from thinkport.export.write.artifact import finish_artifact
 from thinkport.export.write.blobs import Layout, plan_blobs
@@ -174,9 +175,9 @@ def _write(job: _Job, source: Checkpoint, graphs: list[MadeGraph], layout: Layou
     with job.stages.stage("weights", layout.nbytes) as advance:
         weights = _weights_file(job, source, layout, folder / WEIGHTS, advance)
         weights_record = weights.write()
-    first = graphs[0]
+    first, widest = graphs[0], max(graphs, key=lambda made: ITEM_BYTES[made.plan.activations])
     recipe = recipe_record(
-        first.model.graph, job.settings.quantization, job.family.role, weights.errors, tied=job.shape.tied
+        widest.model.graph, job.settings.quantization, job.family.role, weights.errors, tied=job.shape.tied
     )
     with job.stages.stage("graph"):
         frequencies = {job.family.frequencies_name: inv_freq_and_scaling(job.shape)[0]}

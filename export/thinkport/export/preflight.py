@@ -42,7 +42,8 @@ def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
     sizes = weight_sizes(family, shape, settings.quantization, plan_graphs(settings))
     check_space(settings.output, sizes.total + _SMALL_FILES)
     if settings.certificate:
-        check_memory(certifying_bytes(sizes.total, sizes.largest_part), psutil.virtual_memory().available)
+        needed = certifying_bytes(sizes.total, sizes.largest_part, shape.vocab_size)
+        check_memory(needed, psutil.virtual_memory().available)
 
 
 def _check_apart(settings: ExportSettings, checkpoint: Checkpoint) -> None:

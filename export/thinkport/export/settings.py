@@ -9,12 +9,11 @@ from typing import Literal, get_args
 from thinkport.deploy.targets import TARGETS, Activations, KvDtype, Target, target
 from thinkport.export.errors import RecipeError
 from thinkport.export.quantize.recipes import DEFAULT_RECIPE, Recipe, recipe_named
+from thinkport.runtime.certificate import MIN_AGREEMENT
 from thinkport.runtime.errors import InputError
 
 Precision = Literal["int4", "fp32"]
 Kv = Literal["fp32", "fp16", "int8"]
-
-MIN_AGREEMENT = 0.5  # a graph that computes something else is near 0, int4 of noise above 0.9
 
 _KV_DTYPES: Mapping[Kv, KvDtype] = MappingProxyType({"fp32": "float32", "fp16": "float16", "int8": "int8"})
 _YARDSTICK: Activations = "float32"  # activations of a graph that is not fused, or whose weights are not quantized

@@ -15,7 +15,7 @@ from thinkport.export.plans import GraphPlan
 from thinkport.export.quantize import Recipe
 from thinkport.export.trace.names import layer_of
 
-_ITEM_BYTES: Mapping[Activations, int] = MappingProxyType({"float32": 4, "float16": 2, "bfloat16": 2})
+ITEM_BYTES: Mapping[Activations, int] = MappingProxyType({"float32": 4, "float16": 2, "bfloat16": 2})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class WeightSizes:
 
 def weight_sizes(family: Family, shape: DecoderShape, recipe: Recipe | None, plans: Sequence[GraphPlan]) -> WeightSizes:
     """The sizes; codes are there once, scales, norms and tables once for each type that some graph computes in."""
-    sizes = [_ITEM_BYTES[kind] for kind in {plan.activations for plan in plans}]
+    sizes = [ITEM_BYTES[kind] for kind in {plan.activations for plan in plans}]
     layers: Counter[int | None] = Counter()
     outside = 0
     for name, size in family.expected_tensors(shape).items():

@@ -13,7 +13,7 @@ from threading import Event
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.machine_cache import MachineCache, user_cache_folder
 from thinkport.runtime.manifest import Graph, Manifest, check_computed, check_files, fingerprint, read_manifest
-from thinkport.runtime.ort import AUTO, Candidate, import_onnxruntime, load_libraries
+from thinkport.runtime.ort import AUTO, Candidate, extra_of, import_onnxruntime, load_libraries
 from thinkport.runtime.ort_build import build_of
 from thinkport.runtime.packed_weights import PackedWeights
 from thinkport.runtime.prefill import PrefillWeights
@@ -59,7 +59,7 @@ def load_artifact(
     if threads is not None and threads < 1:
         raise InputError(f"threads is {threads}, expected 1 or more, or nothing for all physical cores")
     graphs = _graphs_named(manifest.graphs, graph)
-    ort = import_onnxruntime("cpu" if provider == AUTO else graphs[0].target)
+    ort = import_onnxruntime(extra_of(graphs, provider))
     artifact = fingerprint(folder)
     check_source = partial(check_computed, folder, manifest)
     packed = prefill = None

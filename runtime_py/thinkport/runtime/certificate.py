@@ -2,6 +2,10 @@
 
 from thinkport.runtime.record import Record
 
+MIN_AGREEMENT = (
+    0.5  # mean correlation of logits: a graph that computes something else is near 0, int4 of noise over 0.9
+)
+
 
 class GoldenScore(Record):
     """How a graph's logits agree with the goldens over `rows` positions; each is a mean.
@@ -55,7 +59,11 @@ class Figure(Record):
 
 
 class Certificate(Record):
-    """What was measured at export: the goldens' file and a figure a graph."""
+    """What was measured at export: the goldens' file and a figure a graph.
+
+    `command` measures the figures again, in the artifact's folder; a checkpoint that was a folder has its name there.
+    """
 
     goldens: str
     figures: list[Figure]
+    command: str | None = None

@@ -54,14 +54,18 @@ class GoldenResult:
         return self.fault is None
 
 
-def check_goldens(session: LaneSource, goldens: Sequence[Golden], recorded: GoldenScore | None) -> GoldenResult:
+def check_goldens(
+    session: LaneSource, goldens: Sequence[Golden], recorded: GoldenScore | None, decoded: int = DECODED
+) -> GoldenResult:
     """Run goldens and hold the score against the one that was `recorded` at export; see `fault_of`.
+
+    The last `decoded` tokens of a prompt go one at a time.
 
     Raises:
         ArtifactError: the graph fails; the caller decides what that says of the provider.
     """
     begun = perf_counter()
-    found = score(session, goldens)
+    found = score(session, goldens, decoded)
     return GoldenResult(score=found, seconds=perf_counter() - begun, fault=fault_of(found, recorded))
 
 
@@ -75,7 +79,7 @@ def answered(goldens: Sequence[Golden], figure: Figure | None) -> list[Golden]:
     return [golden for golden in goldens if figure is None or figure.prompts is None or golden.name in figure.prompts]
 
 
-def score(session: LaneSource, goldens: Sequence[Golden]) -> GoldenScore:
+def score(session: LaneSource, goldens: Sequence[Golden], decoded: int = DECODED) -> GoldenScore:
     """How a graph's logits agree with the goldens, over every row of them.
 
     Raises:
@@ -83,7 +87,7 @@ def score(session: LaneSource, goldens: Sequence[Golden]) -> GoldenScore:
     """
     scorer = Scorer()
     for golden in goldens:
-        for at, row in enumerate(golden_rows(session, golden.ids, golden.rows)):
+        for at, row in enumerate(golden_rows(session, golden.ids, golden.rows, decoded)):
             scorer.add(golden, at, row)
     return scorer.score
 

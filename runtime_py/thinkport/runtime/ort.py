@@ -46,6 +46,12 @@ def import_onnxruntime(extra: str = "cpu") -> ModuleType:
         ) from error
 
 
+def extra_of(graphs: Sequence[Graph], provider: str) -> str:
+    """The extra that brings ONNX Runtime for what `provider` names: a target's has its name; else the CPU's."""
+    name = ProviderName.parse(provider).name
+    return next((graph.target for graph in graphs if _is_named(graph, name)), "cpu")
+
+
 def load_libraries(ort: ModuleType) -> str:
     """Load what a build's accelerators need of the libraries that pip installed; returns what was missing, in a line.
 
@@ -71,12 +77,13 @@ def candidates(graphs: Sequence[Graph], provider: str, available: Sequence[str],
         InputError: `provider` names nothing in this artifact, or a device where there are none to choose from.
     """
     asked = ProviderName.parse(provider)
-    wanted = [graph for graph in graphs if asked.name == AUTO or _is_named(graph, asked.name)]
+    auto = asked.name.casefold() == AUTO
+    wanted = [graph for graph in graphs if auto or _is_named(graph, asked.name)]
     if not wanted:
         targets, files = (graph.target for graph in graphs), (graph.file.removesuffix(".onnx") for graph in graphs)
         names = ", ".join([AUTO, *dict.fromkeys((*targets, *files)), "an ONNX Runtime provider"])
         raise InputError(f"no graph for provider {provider!r} in this artifact, expected one of: {names}")
-    if asked.device is not None and (asked.name == AUTO or all(len(graph.providers) == 1 for graph in wanted)):
+    if asked.device is not None and (auto or all(len(graph.providers) == 1 for graph in wanted)):
         raise InputError(
             f"provider {provider!r} names a device, and {asked.name} has none to choose from: leave :{asked.device} "
             "out, or name the graphics card's provider"

@@ -96,7 +96,7 @@ class ProviderChoice:
             package=str(machine.build),
             devices=(machine.cpu,) if graph.providers[0] == CPU else tuple(sorted(map(str, machine.devices))),
             thinkport=version("thinkport"),
-            device=candidate.device,
+            device=candidate.device or 0,
         )
 
     def check(self, candidate: Candidate, goldens: Sequence[Golden]) -> tuple[LaneSource | None, Attempt]:
@@ -148,7 +148,8 @@ class ProviderChoice:
             return None, _attempt(candidate, Outcome.IMPOSSIBLE, candidate.obstacle)
         known = self._machine.verdicts.read(self.key(candidate))
         if known.wrong is not None:
-            again = "`thinkport doctor ARTIFACT` checks it again"
+            named = "" if candidate.device is None else f" --provider {graph.target}:{candidate.device}"
+            again = f"`thinkport doctor ARTIFACT{named}` checks it again"
             return None, _attempt(candidate, Outcome.WRONG, f"as found before on this machine, {known.wrong}; {again}")
         if known.right:
             return self._opened(candidate, Outcome.REMEMBERED, "agreed with the checkpoint before, on this machine")
@@ -173,6 +174,11 @@ class ProviderChoice:
         tried = ". ".join(map(str, attempts))
         if provider == AUTO:
             return ArtifactError(f"none of the artifact's graphs can be used here. {tried}")
+        if attempts[0].device is not None:
+            return InputError(
+                f"provider {provider!r} can't be used here. {tried}. Is there a device {attempts[0].device}? Give "
+                "another number, or none for the first device"
+            )
         extra = next(one.target for one in self._manifest.graphs if one.file == attempts[0].graph)
         return InputError(
             f"provider {provider!r} can't be used here. {tried}. Install its driver and "

@@ -5,6 +5,8 @@ from typing import Self
 
 from thinkport.runtime.errors import InputError
 
+_DIGITS = 3  # of a device's number
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderName:
@@ -21,6 +23,6 @@ class ProviderName:
             InputError: what follows the colon is no number.
         """
         name, colon, number = text.partition(":")
-        if colon and not (number.isascii() and number.isdigit()):
+        if colon and not (number.isascii() and number.isdigit() and len(number) <= _DIGITS):
             raise InputError(f"provider {text!r} ends with {number!r}, expected the number of a device, as in {name}:1")
         return cls(name=name, device=int(number) if colon else None)

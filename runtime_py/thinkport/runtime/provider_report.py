@@ -31,9 +31,14 @@ class Attempt:
     seconds: float | None = None
     device: int | None = None
 
-    def __str__(self) -> str:
+    @property
+    def place(self) -> str:
+        """The provider in a word, with its device's number if one was asked for."""
         device = "" if self.device is None else f" {self.device}"
-        return f"{self.graph} on {self.provider.removesuffix('ExecutionProvider')}{device}: {self.reason}"
+        return self.provider.removesuffix("ExecutionProvider") + device
+
+    def __str__(self) -> str:
+        return f"{self.graph} on {self.place}: {self.reason}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ class VerdictKey:
     package: str
     devices: tuple[str, ...]
     thinkport: str
-    device: int | None = None
+    device: int = 0
 
     @property
     def name(self) -> str:

@@ -14,6 +14,7 @@ from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
 from thinkport.deploy.doctor.view import show
 from thinkport.deploy.hardware import Hardware
 from thinkport.runtime.devices import Device
+from thinkport.runtime.errors import InputError
 from thinkport.runtime.main import main
 from thinkport.runtime.ort_build import OrtBuild
 from thinkport.runtime.provider_report import Attempt, Outcome
@@ -126,3 +127,21 @@ def test_the_command_writes_one_json_object_and_ends_with_its_exit_code(
     told = json.loads(capsys.readouterr().out)
     assert told["facts"]["build"]["version"]
     assert told["exit_code"] == int(ended.value.code or 0)
+
+
+def test_a_named_provider_is_tried_alone(nano_artifact: Path, tmp_path: Path) -> None:
+    found = examine(nano_artifact, verdicts=Verdicts(tmp_path), provider="cpu-float32-kv")
+    assert [trial.attempt.graph for trial in found.trials] == ["cpu-float32-kv.onnx"]
+    assert found.runs
+    assert found.runs.outcome is Outcome.CHECKED
+
+
+@pytest.mark.parametrize("provider", ["cpu:1", "tpu", "dml:one"])
+def test_a_provider_that_cannot_be_meant_is_a_wrong_request(nano_artifact: Path, tmp_path: Path, provider: str) -> None:
+    with pytest.raises(InputError, match=provider.partition(":")[0]):
+        examine(nano_artifact, FACTS, Verdicts(tmp_path), provider=provider)
+
+
+def test_a_provider_without_an_artifact_is_a_wrong_request() -> None:
+    with pytest.raises(InputError, match="names graphs of an artifact"):
+        examine(None, FACTS, provider="dml")

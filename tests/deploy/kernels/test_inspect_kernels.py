@@ -76,6 +76,7 @@ def test_the_report_is_one_json_object_by_graph(
         (("--target", "npu"), "no kernel list for target 'npu'"),
         (("--graph", "cpu.onnx"), "give --target too"),
         (("--target", "cpu", "--graph", "gone.onnx"), "the artifact lists no graph 'gone.onnx'"),
+        (("--target", "cuda"), "the artifact has no graph for cuda, only"),
     ],
 )
 def test_what_cannot_be_asked_is_said_in_one_sentence(

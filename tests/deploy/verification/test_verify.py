@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from thinkport.deploy.verification import verify
@@ -111,6 +113,41 @@ def test_a_manifest_without_a_seal_is_read_and_says_so(artifact: Path) -> None:
     path.write_text(json.dumps(raw))
     assert not check_seal(artifact)
     assert "without a seal" in verify(artifact).checks[0].detail
+
+
+def test_what_cannot_run_here_is_skipped_and_the_graph_for_long_prompts_is_not(nano_artifact: Path) -> None:
+    found = verify(nano_artifact, full=True)
+    skipped = {check.name for check in found.checks if check.skipped}
+    assert skipped == {"goldens on dml.onnx", "goldens on dml-plain.onnx", "goldens on cuda.onnx"}
+    (prefill,) = (check for check in found.checks if check.name == "goldens on cpu-prefill.onnx")
+    assert prefill.figures
+    assert prefill.figures["correlation"] > 0.9
+    assert "structure of cpu-prefill.onnx" in {check.name for check in found.checks}
+
+
+def test_json_has_an_exit_code_for_all_and_for_each(artifact: Path) -> None:
+    (artifact / "cpu.onnx").unlink()
+    found = verify(artifact).as_json()
+    assert (found["passed"], found["exit_code"]) == (False, 3)
+    assert [check["exit_code"] for check in found["checks"]] == [0, 3]
+
+
+def test_a_checkpoint_of_another_size_is_a_wrong_request(nano_artifact: Path, made_up: Callable[..., Path]) -> None:
+    with pytest.raises(InputError, match=r"not the checkpoint that this artifact was made of: it has layers 2"):
+        verify(nano_artifact, checkpoint=str(made_up("0.6B", "--layers", "2")))
+
+
+def test_another_checkpoint_is_wrong_even_without_figures_to_compare(
+    nano_checkpoint: Path, exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    artifact = exported(nano_checkpoint, targets=("cpu",), certificate=False)
+    other = shutil.copytree(nano_checkpoint, tmp_path / "other")
+    tensors = load_file(other / "model.safetensors")
+    save_file({name: np.ascontiguousarray(t[::-1]) for name, t in tensors.items()}, other / "model.safetensors")
+    found = verify(artifact, checkpoint=str(other))
+    assert found.exit_code == 1
+    assert "expected at least 0.5 without figures from the export" in found.checks[-1].detail
+    assert verify(artifact, checkpoint=str(nano_checkpoint)).passed
 
 
 def test_a_provider_that_is_not_here_is_a_wrong_request(nano_artifact: Path) -> None:

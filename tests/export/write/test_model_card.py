@@ -65,6 +65,33 @@ def test_the_certificates_figures_are_given(manifest: Manifest) -> None:
     assert "goldens.safetensors" in card
 
 
+def test_the_command_that_measures_the_figures_again_is_given(manifest: Manifest) -> None:
+    assert manifest.certificate is not None
+    command = "thinkport verify . --checkpoint Qwen/Qwen3-0.6B@c1899de2"
+    certificate = manifest.certificate.model_copy(update={"command": command})
+    card = model_card(manifest.model_copy(update={"certificate": certificate}))
+    assert f"`{command}` measures these figures again" in card
+
+
+def test_how_a_graph_was_run_otherwise_is_told_of_the_cpus_alone_too(manifest: Manifest) -> None:
+    assert manifest.certificate is not None
+    changes = {"changed": "its layers loaded apart"}
+    figures = [figure.model_copy(update=changes) for figure in manifest.certificate.figures]
+    certificate = manifest.certificate.model_copy(update={"figures": figures})
+    own = [graph for graph in manifest.graphs if graph.target == "cpu"]
+    card = model_card(manifest.model_copy(update={"certificate": certificate, "graphs": own}))
+    assert "`cpu.onnx`: run with its layers loaded apart." in " ".join(card.split())
+
+
+def test_a_directml_artifact_says_how_its_main_graph_is_opened(manifest: Manifest) -> None:
+    changes = {"file": "dml.onnx", "target": "dml", "memory_pattern": False, "several_tokens_over_past": False}
+    graph = manifest.graphs[0].model_copy(update=changes)
+    card = model_card(manifest.model_copy(update={"graphs": [graph], "certificate": None}))
+    assert "pip install onnxruntime-genai-winml" in card
+    assert "enable_mem_pattern = False" in card
+    assert "`dml.onnx`: begin a new generator for every turn" in card
+
+
 def test_the_graph_for_long_prompts_says_where_its_weights_are(manifest: Manifest) -> None:
     assert "prompts of 64 tokens and more for `cpu.onnx`" in model_card(manifest)
 

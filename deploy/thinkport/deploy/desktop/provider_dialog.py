@@ -43,7 +43,7 @@ def _table(report: ProviderReport) -> QTableWidget:
     table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
     table.verticalHeader().hide()
     for row, one in enumerate(report.attempts):
-        texts = (one.graph, one.provider.removesuffix("ExecutionProvider"), one.outcome.value, one.reason)
+        texts = (one.graph, one.place, one.outcome.value, one.reason)
         for column, text in enumerate(texts):
             table.setItem(row, column, QTableWidgetItem(text))
     table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)

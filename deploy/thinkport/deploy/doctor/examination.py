@@ -11,7 +11,7 @@ from thinkport.deploy.doctor.known_bad import known_bad
 from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
 from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.cpu_features import cpu_features
-from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.extras import install_line
 from thinkport.runtime.golden_check import quick
 from thinkport.runtime.goldens import read_goldens
@@ -59,31 +59,44 @@ class Examination:
         return {**asdict(self), "runs": self.runs and asdict(self.runs), "exit_code": self.exit_code}
 
 
-def examine(artifact: Path | None, facts: MachineFacts | None = None, verdicts: Verdicts | None = None) -> Examination:
+def examine(
+    artifact: Path | None,
+    facts: MachineFacts | None = None,
+    verdicts: Verdicts | None = None,
+    *,
+    provider: str = AUTO,
+) -> Examination:
     """Look at this machine and, with an artifact, try every graph of it that can run, whatever is remembered.
 
+    `provider` is what `Model.load` takes: a name leaves the other graphs out, and may choose a device.
+
     Raises:
+        InputError: `provider` names nothing in the artifact, or there is no artifact.
         ArtifactError: no artifact there, or one that is not whole.
     """
+    if artifact is None and provider != AUTO:
+        raise InputError(f"provider {provider!r} names graphs of an artifact, and none was given: name its folder too")
     facts = facts or machine_facts()
     trials: tuple[Trial, ...] = ()
     if artifact is not None:
         manifest = read_manifest(artifact)
         check_files(artifact, manifest)
-        trials = tuple(_trials(artifact, manifest, facts, verdicts or Verdicts()))
+        trials = tuple(_trials(artifact, manifest, facts, verdicts or Verdicts(), provider))
     findings = (*_machine_findings(facts), *_artifact_findings(trials))
     return Examination(
         facts=facts, artifact=None if artifact is None else str(artifact), trials=trials, findings=findings
     )
 
 
-def _trials(folder: Path, manifest: Manifest, facts: MachineFacts, verdicts: Verdicts) -> Iterator[Trial]:
+def _trials(
+    folder: Path, manifest: Manifest, facts: MachineFacts, verdicts: Verdicts, provider: str
+) -> Iterator[Trial]:
     if facts.build is None:
         return
     ort = import_onnxruntime()
 
     def open_graph(candidate: Candidate) -> Session:
-        return Session(ort, folder, candidate.graph, manifest.model)
+        return Session(ort, folder, candidate.graph, manifest.model, device_id=candidate.device)
 
     machine = Machine(
         build=facts.build, devices=facts.devices, cpu=cpu_features(), verdicts=verdicts, missing=facts.missing
@@ -91,10 +104,10 @@ def _trials(folder: Path, manifest: Manifest, facts: MachineFacts, verdicts: Ver
     choice = ProviderChoice(folder, manifest, machine, open_graph)
     goldens = quick(read_goldens(folder / manifest.certificate.goldens)) if manifest.certificate else []
     tokens = sum(len(golden.ids) for golden in goldens)
-    for candidate in candidates(manifest.graphs, AUTO, facts.build.providers, facts.build.version):
+    for candidate in candidates(manifest.graphs, provider, facts.build.providers, facts.build.version):
         graph = candidate.graph
         if candidate.obstacle:
-            yield Trial(attempt=_attempt(graph, Outcome.IMPOSSIBLE, candidate.obstacle))
+            yield Trial(attempt=_attempt(candidate, Outcome.IMPOSSIBLE, candidate.obstacle))
         elif goldens:
             session, attempt = choice.check(candidate, goldens)
             yield Trial(
@@ -107,14 +120,13 @@ def _trials(folder: Path, manifest: Manifest, facts: MachineFacts, verdicts: Ver
 
 
 def _loaded(open_graph: OpenGraph, candidate: Candidate, nodes: Mapping[str, int]) -> Trial:
-    graph = candidate.graph
     try:
         session: LaneSource | None = open_graph(candidate)
     except ArtifactError as error:
-        return Trial(attempt=_attempt(graph, Outcome.FAILED, str(error)))
+        return Trial(attempt=_attempt(candidate, Outcome.FAILED, str(error)))
     del session
     reason = "loads; not checked, since the artifact has no goldens"
-    return Trial(attempt=_attempt(graph, Outcome.UNCHECKED, reason), nodes=nodes)
+    return Trial(attempt=_attempt(candidate, Outcome.UNCHECKED, reason), nodes=nodes)
 
 
 def nodes_by_provider(ort: Any, folder: Path, graph: Graph) -> dict[str, int]:
@@ -136,8 +148,11 @@ def nodes_by_provider(ort: Any, folder: Path, graph: Graph) -> dict[str, int]:
     return dict(counts)
 
 
-def _attempt(graph: Graph, outcome: Outcome, reason: str) -> Attempt:
-    return Attempt(graph=graph.file, provider=graph.providers[0], outcome=outcome, reason=reason)
+def _attempt(candidate: Candidate, outcome: Outcome, reason: str) -> Attempt:
+    graph = candidate.graph
+    return Attempt(
+        graph=graph.file, provider=graph.providers[0], outcome=outcome, reason=reason, device=candidate.device
+    )
 
 
 def _machine_findings(facts: MachineFacts) -> Iterator[Finding]:

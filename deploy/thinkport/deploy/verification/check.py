@@ -9,13 +9,21 @@ DAMAGED, WRONG, RIGHT = 3, 1, 0
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was held against what it should be; `exit_code` is what a failure of it ends with."""
+    """One thing that was held against what it should be; `exit_code` is what a failure of it ends with.
+
+    `skipped`: it could not be looked at here, for the reason in `detail`, which is no failure.
+    """
 
     name: str
     passed: bool
     detail: str
     exit_code: int = DAMAGED
     figures: dict[str, float] | None = None
+    skipped: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs: the exit code is 0 where it did not fail."""
+        return {**vars(self), "exit_code": RIGHT if self.passed else self.exit_code}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,4 +45,5 @@ class Verification:
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
-        return {"folder": self.folder, "passed": self.passed, "checks": [vars(check) for check in self.checks]}
+        checks = [check.as_json() for check in self.checks]
+        return {"folder": self.folder, "passed": self.passed, "exit_code": self.exit_code, "checks": checks}

@@ -17,6 +17,8 @@ def structure_checks(folder: Path, manifest: Manifest) -> Iterator[Check]:
     """One check a graph, and one of the goldens."""
     for graph in manifest.graphs:
         yield _graph(folder, graph)
+        if graph.prefill is not None:
+            yield _graph(folder, graph.prefill.graph)
     if manifest.certificate is not None:
         yield _goldens(folder / manifest.certificate.goldens, manifest)
 

@@ -15,5 +15,6 @@ def show(console: Console, found: Verification) -> None:
     table.add_column(overflow="fold")
     for check in found.checks:
         mark = Text("ok", style="green") if check.passed else Text("FAILED", style="bold red")
+        mark = Text("skipped", style="dim") if check.skipped else mark
         table.add_row(mark, check.name, Text(check.detail))
     console.print(table)

@@ -7,6 +7,7 @@ first one's and the CPU is slow in the numbers of other providers.
 """
 
 import math
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -96,7 +97,7 @@ def measure(
         names = [prompt.name for prompt in questions.compared]
         figures.append(figure.model_copy(update={**counts, "prompts": None if questions is whole else names}))
     figures += [_prefill_figure(folder, graph.prefill, model, whole, answers) for graph in graphs if graph.prefill]
-    return Certificate(goldens=GOLDENS, figures=figures), answers.goldens
+    return Certificate(goldens=GOLDENS, figures=figures, command=_command(checkpoint)), answers.goldens
 
 
 def streamed_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
@@ -104,6 +105,12 @@ def streamed_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
     table = (shape.vocab_size, shape.hidden_size)
     matrices = [entry for entry in checkpoint.tensors.values() if len(entry.shape) > 1 and entry.shape != table]
     return 4 * (math.prod(table) + sum(math.prod(entry.shape) for entry in matrices))
+
+
+def _command(checkpoint: Checkpoint) -> str:
+    """What measures it again, in the artifact's folder."""
+    name = checkpoint.id if checkpoint.revision is None else f"{checkpoint.id}@{checkpoint.revision}"
+    return f"thinkport verify . --checkpoint {shlex.quote(name)}"
 
 
 class Answers:

@@ -5,11 +5,16 @@ from thinkport.export.certify.part_sessions import LOADED
 from thinkport.export.certify.parted_graph import HELD
 from thinkport.export.errors import CertificateError
 
+_ROWS = 640  # of logits: prompts, and what graphs say after them where no two say the same
 
-def certifying_bytes(weights: int, largest_part: int) -> int:
-    """What a graph over so many bytes of weights takes while it is asked, `largest_part` of them in one part."""
+
+def certifying_bytes(weights: int, largest_part: int, vocab_size: int) -> int:
+    """What a graph over so many bytes of weights takes while it is asked, `largest_part` of them in one part.
+
+    The checkpoint's logits are held for every row meanwhile.
+    """
     whole = LOADED * weights
-    return int(whole if whole <= WHOLE else HELD + LOADED * largest_part)
+    return int((whole if whole <= WHOLE else HELD + LOADED * largest_part) + 4 * _ROWS * vocab_size)
 
 
 def check_memory(needed: int, available: int) -> None:

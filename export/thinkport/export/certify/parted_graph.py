@@ -47,7 +47,7 @@ class PartedGraph:
         self._step = PartStep(ort, graph, model)
 
     def continued(self, prompts: Sequence[Prompt], guesses: Sequence[Ids]) -> list[Ids]:
-        """As in AskedGraph; a token costs the loading of the parts that are not held, a guess that comes true nothing."""
+        """As in AskedGraph; a token costs the loading of the parts that are not held, one that was guessed nothing."""
         texts = [
             Continuation(prompt.ids, greedy.TOKENS, guess)
             for prompt, guess in zip_longest(prompts, guesses[: len(prompts)])

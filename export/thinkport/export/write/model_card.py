@@ -5,6 +5,7 @@ States what was measured or that nothing was; repeats no figure of the checkpoin
 
 import json
 
+from thinkport.deploy.targets import target
 from thinkport.export.write.genai_config import overlay_name
 from thinkport.runtime.certificate import Certificate
 from thinkport.runtime.manifest import MODEL_CARD, Graph, Manifest, Prefill
@@ -105,6 +106,7 @@ def _prefill(graph: Graph, prefill: Prefill) -> str:
 def _measured(manifest: Manifest) -> str:
     if manifest.certificate is None:
         return "Nothing was measured: the artifact was exported without a certificate."
+    again = manifest.certificate.command or "thinkport verify . --checkpoint CHECKPOINT"
     rows = [
         [
             f"`{figure.graph}`",
@@ -136,25 +138,38 @@ def _measured(manifest: Manifest) -> str:
         "Divergence of each graph's next-token distribution from the checkpoint's in float32, in nats, on the texts in "
         f"`{manifest.certificate.goldens}`, at so many positions; the correlation is that of logits, perplexity the "
         "graph's and in brackets the checkpoint's over the texts among them, greedy the tokens that both choose before "
-        f"the first difference.{_where(manifest, manifest.certificate)}\n\n{table}\n\n"
-        "`thinkport verify .` repeats this on another machine, against the checkpoint's likeliest tokens and a sample "
-        "of its logits."
+        f"the first difference.{_fewer(manifest.certificate)}{_where(manifest, manifest.certificate)}\n\n{table}\n\n"
+        f"`{again}` measures these figures again, with the checkpoint at hand. `thinkport verify .` needs none: it "
+        "holds a machine's logits against the checkpoint's likeliest tokens and a sample of its logits, with `--full` "
+        "over all positions of each graph."
+    )
+
+
+def _fewer(certificate: Certificate) -> str:
+    """Rows of different numbers of positions are not of the same texts."""
+    if not any(figure.prompts for figure in certificate.figures):
+        return ""
+    return (
+        " A graph over the weights of one that answered all texts was asked some of them, which tell whether it "
+        "computes the same: rows compare where their positions do."
     )
 
 
 def _where(manifest: Manifest, certificate: Certificate) -> str:
-    """What the figures of graphs for other providers are worth: they were not measured there."""
+    """How graphs were run otherwise than they are shipped, and what figures of other providers' graphs are worth."""
     figures = {figure.graph: figure for figure in certificate.figures}
+    changes: dict[str, list[str]] = {}
+    for name, figure in figures.items():
+        if figure.changed:
+            changes.setdefault(figure.changed, []).append(f"`{name}`")
+    changed = "".join(f" {', '.join(names)}: run with {how}." for how, names in changes.items())
     elsewhere = [graph for graph in manifest.graphs if graph.file in figures]
     elsewhere = [graph for graph in elsewhere if graph.providers[0] != figures[graph.file].provider]
     if not elsewhere:
-        return ""
-    changes = [f"`{name}` with {figure.changed}" for name, figure in figures.items() if figure.changed]
-    changed = f" ({', '.join(changes)})" if changes else ""
+        return changed
     return (
-        f" All were measured on the CPU, where {', '.join(f'`{graph.file}`' for graph in elsewhere)} ran too"
-        f"{changed}: that shows what a graph computes, and nothing of another "
-        "device's arithmetic or speed."
+        f" All were measured on the CPU, where {', '.join(f'`{graph.file}`' for graph in elsewhere)} ran too: that "
+        f"shows what a graph computes, and nothing of another device's arithmetic or speed.{changed}"
     )
 
 
@@ -168,7 +183,7 @@ pip install "thinkport[{graph.target}]"
 thinkport generate . "Why is the sky blue?"{thinking}
 ```
 
-With onnxruntime-genai (`pip install onnxruntime-genai`):
+With onnxruntime-genai (`pip install {target(graph.target).genai_package}`):
 
 ```python
 import json
@@ -184,12 +199,15 @@ while not generator.is_done():
 print(tokenizer.decode(generator.get_sequence(0)))
 ```
 
-{_overlays(manifest)}With plain ONNX Runtime, the graph is `{graph.file}`; `thinkport.json` describes what it takes:
+{_one_turn(manifest)}{_overlays(manifest)}With plain ONNX Runtime, the graph is `{graph.file}`;
+`thinkport.json` describes what it takes:
 
 ```python
 import onnxruntime
 
-session = onnxruntime.InferenceSession("{graph.file}", providers={graph.providers})
+options = onnxruntime.SessionOptions()
+options.enable_mem_pattern = {graph.memory_pattern}
+session = onnxruntime.InferenceSession("{graph.file}", options, providers={graph.providers})
 print([(tensor.name, tensor.type, tensor.shape) for tensor in session.get_inputs()])
 ```"""
 
@@ -200,11 +218,6 @@ def _overlays(manifest: Manifest) -> str:
     if not overlays:
         return ""
     table = _table(["graph", "overlay"], [[f"`{file}`", f"`{name}`"] for file, name in overlays.items()])
-    once = [graph.file for graph in manifest.graphs if graph.file in overlays and not graph.several_tokens_over_past]
-    warning = (
-        f"{', '.join(f'`{file}`' for file in once)}: begin a new generator for every turn. There, more than one token "
-        "appended to a sequence that has begun gives wrong text without an error.\n\n"
-    )
     return f"""Another graph of this folder opens with its overlay, which names file, inputs and provider together. One
 without the others may run and give wrong text:
 
@@ -216,7 +229,18 @@ model = og.Model(config)
 
 {table}
 
-{warning if once else ""}"""
+"""
+
+
+def _one_turn(manifest: Manifest) -> str:
+    """What onnxruntime-genai must not do with some graphs."""
+    once = [graph.file for graph in manifest.graphs if not graph.several_tokens_over_past]
+    if not once:
+        return ""
+    return (
+        f"{', '.join(f'`{file}`' for file in once)}: begin a new generator for every turn. There, more than one token "
+        "appended to a sequence that has begun gives wrong text without an error.\n\n"
+    )
 
 
 def _licence(license_id: str | None, names: list[str]) -> str:

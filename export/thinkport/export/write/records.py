@@ -78,7 +78,10 @@ def recipe_record(
     *,
     tied: bool,
 ) -> Recipe:
-    """How every weight was stored, by role, from the graph's own initializers; a shared one counts once."""
+    """How every weight was stored, by role, from one graph's own initializers; a shared one counts once.
+
+    Scales are as wide as what a graph computes in: bits a weight are those of this graph.
+    """
     bits: dict[str, int] = {}
     weights: dict[str, int] = {}
     seen = set()

@@ -13,7 +13,6 @@ from rich.text import Text
 from thinkport.runtime.errors import InputError, ThinkportError
 from thinkport.runtime.events import Event, ThoughtPiece
 from thinkport.runtime.model import Model
-from thinkport.runtime.session import Session
 from thinkport.runtime.terminal.commands import answer_line
 from thinkport.runtime.terminal.conversation import Conversation
 from thinkport.runtime.terminal.figures import turn_parts
@@ -171,5 +170,6 @@ def lines_for(conversation: Conversation, *, history: bool) -> Lines:
 
 
 def _provider(model: Model) -> str:
-    """What the model runs on; a session that is not ONNX Runtime's has no name for it."""
-    return model.session.device if isinstance(model.session, Session) else "unknown provider"
+    """What the model runs on; one that was put together without an artifact has no name for it."""
+    chosen = model.provider_report.chosen
+    return chosen.place.lower() if chosen else "unknown provider"

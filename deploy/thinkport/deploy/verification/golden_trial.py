@@ -1,0 +1,93 @@
+"""Runs graphs of an artifact on this machine over its goldens, and says how their score compares with the recorded one.
+
+Knows sessions and scores. Must not know which graphs are to be tried.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+
+from thinkport.deploy.verification.check import WRONG, Check
+from thinkport.runtime.certificate import Figure, GoldenScore
+from thinkport.runtime.errors import ThinkportError
+from thinkport.runtime.golden_check import DECODED, GoldenResult, answered, check_goldens, quick
+from thinkport.runtime.goldens import Golden
+from thinkport.runtime.manifest import Graph, Manifest, Prefill
+from thinkport.runtime.ort import AUTO, Candidate, candidates
+from thinkport.runtime.prefill import write_entry
+from thinkport.runtime.session import Session
+from thinkport.runtime.threads import physical_cores
+
+
+class GoldenTrial:
+    """Trials of one artifact's graphs; `missing` are libraries that ONNX Runtime looked for in vain, in words."""
+
+    def __init__(self, ort: ModuleType, folder: Path, manifest: Manifest, threads: int | None, missing: str) -> None:
+        self._ort, self._folder, self._manifest, self._threads = ort, folder, manifest, threads
+        self._missing = missing
+        self._figures = (
+            {figure.graph: figure for figure in manifest.certificate.figures} if manifest.certificate else {}
+        )
+
+    def of_graph(self, candidate: Candidate, goldens: Sequence[Golden], *, full: bool) -> Check:
+        """A graph over a few short prompts, or with `full` over those that it answered at export."""
+        figure = self._figures.get(candidate.graph.file)
+        asked = answered(goldens, figure) if full else quick(goldens)
+        return self._tried(self._folder, candidate, asked, _recorded(figure, full=full), DECODED)
+
+    def of_prefill(self, prefill: Prefill, goldens: Sequence[Golden]) -> Check:
+        """The graph for long prompts, over weights that are derived for it and dropped again."""
+        file, figure = prefill.graph.file, self._figures.get(prefill.graph.file)
+        available, version = self._ort.get_available_providers(), self._ort.__version__
+        (candidate,) = candidates([prefill.graph], AUTO, available, version)
+        if candidate.obstacle:
+            detail = f"not run here: it {candidate.obstacle}"
+            return Check(name=f"goldens on {file}", passed=True, detail=detail, skipped=True)
+        with TemporaryDirectory(ignore_cleanup_errors=True) as entry:
+            write_entry(prefill, self._folder, Path(entry), threads=self._threads or physical_cores() or 1)
+            return self._tried(Path(entry), candidate, answered(goldens, figure), _recorded(figure, full=True), 0)
+
+    def _tried(
+        self,
+        folder: Path,
+        candidate: Candidate,
+        asked: Sequence[Golden],
+        recorded: GoldenScore | None,
+        decoded: int,
+    ) -> Check:
+        graph = candidate.graph
+        name = f"goldens on {graph.file}"
+        try:
+            result = self._result(folder, graph, candidate.device, asked, recorded, decoded)
+        except ThinkportError as error:
+            detail = f"{error} ({self._missing})" if self._missing else str(error)
+            return Check(name=name, passed=False, detail=detail, exit_code=WRONG)
+        score = result.score
+        detail = result.fault or (
+            f"logits correlate {score.correlation:.3f} over {score.rows} positions"
+            + (f" ({recorded.correlation:.3f} at export)" if recorded else "")
+        )
+        shown = {"correlation": score.correlation, "kl": score.kl, "top1": score.top1, "seconds": result.seconds}
+        return Check(name=name, passed=result.right, detail=detail, exit_code=WRONG, figures=shown)
+
+    def _result(
+        self,
+        folder: Path,
+        graph: Graph,
+        device: int | None,
+        asked: Sequence[Golden],
+        recorded: GoldenScore | None,
+        decoded: int,
+    ) -> GoldenResult:
+        session = Session(self._ort, folder, graph, self._manifest.model, self._threads, device_id=device)
+        try:
+            return check_goldens(session, asked, recorded, decoded)
+        finally:
+            session.close()
+
+
+def _recorded(figure: Figure | None, *, full: bool) -> GoldenScore | None:
+    if figure is None:
+        return None
+    return figure.score if full else figure.quick_score
