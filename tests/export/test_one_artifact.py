@@ -200,7 +200,17 @@ def test_every_graph_is_certified_on_the_cpu_and_what_was_changed_is_said(
     assert max(figure.kl_mean for figure in figures.values()) < 0.1
     card = (nano_artifact / "README.md").read_text(encoding="utf-8")
     assert "All were measured on the CPU" in card
-    assert "`cuda.onnx` with Q/K norms taken out of attention" in card
+    assert "`cuda.onnx`: run with Q/K norms taken out of attention" in card
+
+
+def test_bits_a_weight_do_not_depend_on_which_target_comes_first(
+    nano_checkpoint: Path, exported: Callable[..., Path]
+) -> None:
+    bits = {
+        read_manifest(exported(nano_checkpoint, targets=order)).recipe.bits_per_weight
+        for order in (("cpu", "dml"), ("dml", "cpu"))
+    }
+    assert bits == {4.5}
 
 
 def test_every_other_graph_has_an_overlay_of_file_inputs_and_provider(manifest: Manifest, nano_artifact: Path) -> None:
