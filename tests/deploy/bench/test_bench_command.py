@@ -81,6 +81,8 @@ def test_a_named_graph_is_measured_with_its_own_cache(
 
     found = json.loads(capsys.readouterr().out)
     assert (found["plan"]["provider"], found["plan"]["cache_dir"]) == ("cpu-float32-kv", str(tmp_path))
+    assert found["rows"][0]["samples"][0]["graph"] == "cpu-float32-kv.onnx"
+    assert found["rows"][0]["divergence"]["graph"] == "cpu-float32-kv.onnx"
     assert run(monkeypatch, nano_artifact, "--profile", "--context", "8", "--steps", "2", *named, "--json") == 0
     (profile,) = json.loads(capsys.readouterr().out)["profiles"]
     assert profile["by_op"]["GroupQueryAttention"]["nodes"] > 0

@@ -81,7 +81,7 @@ def test_a_plan_that_makes_no_sense_is_refused(wrong: dict) -> None:
 
 
 def test_the_limit_counts_weights_and_the_cache_of_the_context(manifest: Manifest) -> None:
-    cost, model = Cost.of(manifest), manifest.model
+    cost, model = Cost.of(manifest, manifest.graphs[0]), manifest.model
     sample = Sample(engine="", prefill={}, decode={100: 50.0})
     row = Row(name="a", kind=Kind.ARTIFACT, samples=(sample,), cost=cost)
 

@@ -9,7 +9,7 @@ from thinkport.deploy.bench.machine import Machine
 from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.runtime.certificate import Figure
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.manifest import Manifest, fingerprint, read_manifest
+from thinkport.runtime.manifest import Graph, Manifest, fingerprint, read_manifest
 
 _KV_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 
@@ -38,9 +38,9 @@ class Cost:
     kv_token: int
 
     @classmethod
-    def of(cls, manifest: Manifest) -> "Cost":
+    def of(cls, manifest: Manifest, graph: Graph) -> "Cost":
         """From the manifest; an embedding of its own is left out, as a step reads one row of it."""
-        model, graph = manifest.model, manifest.graphs[0]
+        model = manifest.model
         read = [form for role, form in manifest.recipe.roles.items() if role != "embedding"]
         return cls(
             weights=sum(form.weights * form.bits_per_weight / 8 for form in read),
@@ -159,11 +159,12 @@ def _row(contender: Contender, samples: Sequence[Sample]) -> Row:
         return Row(name=contender.name, kind=contender.kind, samples=tuple(samples))
     manifest = read_manifest(contender.path)
     figures = manifest.certificate.figures if manifest.certificate else []
+    graph = next((one for one in manifest.graphs if one.file == samples[0].graph), manifest.graphs[0])
     return Row(
         name=contender.name,
         kind=contender.kind,
         samples=tuple(samples),
-        cost=Cost.of(manifest),
-        figure=next((figure for figure in figures if figure.graph == manifest.graphs[0].file), None),
+        cost=Cost.of(manifest, graph),
+        figure=next((figure for figure in figures if figure.graph == graph.file), None),
         sha256=fingerprint(contender.path),
     )

@@ -38,7 +38,8 @@ _NEEDS = {
 class Sample:
     """What one process measured: tokens per second by length, seconds and bytes; None is not known.
 
-    `private_bytes` is the process's own memory after its first token, `context_bytes` that with a cache of a context.
+    `graph` is the file that an artifact ran; `private_bytes` is the process's own memory after its first token,
+    `context_bytes` that with a cache of a context.
     """
 
     engine: str
@@ -49,6 +50,7 @@ class Sample:
     private_bytes: int | None = None
     engine_share: float | None = None
     context_bytes: dict[int, int] = field(default_factory=dict)
+    graph: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -95,6 +95,7 @@ def main() -> None:
     facts["private_bytes"] = start.memory_first_token.private if start.memory_first_token else None
     with Model.load(folder, **settings) as model:
         measured = Measured(model)
+        facts["graph"] = measured.graph.file
         facts["engine"] = _engine(model)
         decoded = {context: measured.decode(context, plan["steps"]) for context in sorted(plan["contexts"])}
         facts["decode"] = {context: speed for context, (speed, _) in decoded.items()}
