@@ -20,8 +20,10 @@ def gains(nano_artifact: Path) -> list[DraftGain]:
 def test_a_copy_is_guessed_right_and_free_text_is_hardly_guessed(gains: list[DraftGain]) -> None:
     copied, edited, free = gains
     assert [gain.name for gain in gains] == [text.name for text in TEXTS]
-    assert copied.accepted > 0.8 * copied.tokens
-    assert edited.accepted > 0.3 * edited.tokens
+    # How often it guesses follows from the steps' times, which other programs of the machine change.
+    assert copied.accepted > 0.9 * copied.drafted
+    assert copied.accepted > 0.2 * copied.tokens
+    assert edited.accepted > 0.5 * edited.drafted > 0
     assert free.drafted < 0.1 * free.tokens
     for gain in gains:
         assert 0 <= gain.accepted <= gain.drafted
