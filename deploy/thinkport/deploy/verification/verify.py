@@ -83,8 +83,8 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
     if not runnable:
         why = "; ".join(f"{one.graph.file} {one.obstacle}" for one in found)
         yield Check(name="goldens", passed=False, detail=f"no graph runs here: {why}", exit_code=WRONG)
+    trial = GoldenTrial(ort, folder, manifest, threads, missing)
     for candidate in runnable if full else runnable[:1]:
-        trial = GoldenTrial(ort, folder, manifest, threads, missing)
         yield trial.of_graph(candidate, goldens, full=full)
         if candidate.graph.prefill and full:
             yield trial.of_prefill(candidate.graph.prefill, goldens)
