@@ -33,6 +33,7 @@ NAMES = {
     "thinkport.runtime": [
         "AnswerPiece",
         "ArtifactError",
+        "CacheLostError",
         "CacheWarning",
         "Attempt",
         "Chat",
@@ -42,6 +43,7 @@ NAMES = {
         "Engine",
         "Event",
         "Finish",
+        "Generation",
         "GreedyThinkingWarning",
         "InputError",
         "JsonSchema",
@@ -58,6 +60,7 @@ NAMES = {
         "Sampler",
         "SamplingSettings",
         "Speed",
+        "Stop",
         "Switch",
         "Thinking",
         "ThinkingEnd",

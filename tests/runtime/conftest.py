@@ -129,13 +129,20 @@ def thinking_ids(tokenizer: Tokenizer) -> ThinkingIds:
 
 @pytest.fixture(scope="session")
 def new_model(tokenizer: Tokenizer, template: ChatTemplate, thinking_ids: ThinkingIds) -> Callable[..., Model]:
-    """Makes a model that says `replies` in turn, or whatever `mixed` gives."""
+    """Makes a model that says `replies` in turn, or whatever `mixed` gives; `manifest` has changed fields."""
     sample = Manifest.model_validate_json((ROOT / "tests" / "contract" / "manifest.json").read_text(encoding="utf-8"))
     stop = tokenizer.added["<|im_end|>"]
-    manifest = sample.model_copy(update={"thinking": thinking_ids, "stop_ids": [stop]})
+    usual = sample.model_copy(update={"thinking": thinking_ids, "stop_ids": [stop]})
 
     def make(
-        *replies: str, thinking=None, prefix_cache_bytes=1 << 24, artifact="", memory_limit=None, **options
+        *replies: str,
+        thinking=None,
+        prefix_cache_bytes=1 << 24,
+        artifact="",
+        memory_limit=None,
+        manifest=None,
+        template=template,
+        **options,
     ) -> Model:
         heads = tokenizer.encode("<|im_start|>assistant\n")
         said = [[*tokenizer.encode(reply), stop] for reply in replies]
@@ -151,7 +158,7 @@ def new_model(tokenizer: Tokenizer, template: ChatTemplate, thinking_ids: Thinki
             return FakeSession(next_id if replies else mixed, **options)
 
         return Model(
-            manifest,
+            usual.model_copy(update=manifest or {}),
             tokenizer,
             template,
             open_session(),

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.runtime.engine import Finish
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import AnswerPiece, End, ThoughtPiece
+from thinkport.runtime.generation import Finish
 from thinkport.runtime.model import Model
 from thinkport.runtime.reply_splitter import Opening, Part, ReplySplitter, opening
 from thinkport.runtime.sampling import SamplingSettings
@@ -60,21 +60,21 @@ def test_off_means_that_no_thought_marker_is_drawn(new_model) -> None:
     assert (end.thought, end.thought_tokens, end.thinking_end) == ("", 0, ThinkingEnd.OFF)
 
 
-def without_a_switch(model: Model, generation_prompt: str) -> Model:
+def without_a_switch(new_model, reply: str, generation_prompt: str) -> Model:
     turns = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    model.template = ChatTemplate(turns + generation_prompt + "\n", {})  # Jinja takes the last newline away
-    return model
+    template = ChatTemplate(turns + generation_prompt + "\n", {})  # Jinja takes the last newline away
+    return new_model(reply, template=template)
 
 
 def test_off_means_off_where_the_template_has_no_switch(new_model) -> None:
-    model = without_a_switch(new_model("<think>\nhi</think>"), "<|im_start|>assistant\n")
+    model = without_a_switch(new_model, "<think>\nhi</think>", "<|im_start|>assistant\n")
     end = model.generate("hi", thinking=False, sampling=GREEDY, max_tokens=20)
     assert (end.thought, end.thought_tokens, end.thinking_end) == ("", 0, ThinkingEnd.OFF)
     assert model.generate("hi", sampling=GREEDY).thought == "hi"
 
 
 def test_off_is_refused_where_the_template_always_opens_a_thought(new_model) -> None:
-    model = without_a_switch(new_model("hi</think>on"), "<|im_start|>assistant\n<think>\n")
+    model = without_a_switch(new_model, "hi</think>on", "<|im_start|>assistant\n<think>\n")
     with pytest.raises(InputError, match="has no switch"):
         model.stream("hi", thinking=False)
 

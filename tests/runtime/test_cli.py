@@ -9,8 +9,8 @@ from typing import Literal
 import pytest
 from rich.console import Console
 
-from thinkport.runtime.engine import Finish
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece
+from thinkport.runtime.generation import Finish
 from thinkport.runtime.sampling import SamplingSettings
 from thinkport.runtime.terminal.figures import figures
 from thinkport.runtime.terminal.option_values import given

@@ -224,9 +224,9 @@ def test_between_thought_and_format_stands_the_blank_line_that_the_model_knows(n
 
 
 def test_a_prompt_that_opens_the_thought_leaves_it_free(new_model) -> None:
-    model = new_model(THOUGHTFUL + "yes")
     turns = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    model.template = ChatTemplate(turns + "<|im_start|>assistant\n<think>\n\n", {})  # Jinja takes the last newline
+    template = ChatTemplate(turns + "<|im_start|>assistant\n<think>\n\n", {})  # Jinja takes the last newline
+    model = new_model(THOUGHTFUL + "yes", template=template)
     end = assert_whole(model.stream("hi", response_format=Choice(("yes", "no")), sampling=GREEDY))
     assert (end.thought, end.answer, end.thinking_end) == ("hi on", "yes", ThinkingEnd.NATURAL)
 

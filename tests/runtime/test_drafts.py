@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinkport.runtime.draft_policy import DraftPolicy
-from thinkport.runtime.engine import Engine, Finish
+from thinkport.runtime.engine import Engine
+from thinkport.runtime.generation import Finish
 from thinkport.runtime.prompt_lookup import PromptLookup
 from thinkport.runtime.sampling import Sampler, SamplingSettings
 
@@ -55,8 +56,9 @@ def blur(logits, spread):
 def reply(session, *, size=4, drafts=True, seed=1, temperature=0.5, prompt=range(30), sampler=None, **options):
     engine = Engine(session, policy=Always(size))
     sampler = sampler or Sampler(SamplingSettings(temperature=temperature, presence_penalty=0.5), seed=seed)
-    tokens = list(engine.generate(list(prompt), sampler, drafts=drafts, **{"max_tokens": 60, **options}))
-    return engine, tokens
+    said = engine.generate(list(prompt), sampler, drafts=drafts, **{"max_tokens": 60, **options})
+    tokens = list(said)
+    return said, tokens
 
 
 @given(st.integers(0, 2**32), st.integers(1, 15), st.sampled_from([0.0, 0.4, 1.5]))
@@ -68,27 +70,28 @@ def test_drafts_change_no_token_whatever_the_draws(new_session, seed, size, temp
 
 def test_what_repeats_takes_fewer_steps_and_is_counted(new_session) -> None:
     session = new_session(lambda ids: len(ids) % PERIOD)
-    engine, tokens = reply(session, temperature=0, sampler=Sampler(SamplingSettings(temperature=0)))
+    said, tokens = reply(session, temperature=0, sampler=Sampler(SamplingSettings(temperature=0)))
     assert len(tokens) == 60
     assert len(session.steps) < 30
-    assert 40 < engine.accepted <= engine.drafted
+    assert 40 < said.accepted <= said.drafted
 
 
 @given(st.integers(0, 2**32), st.integers(1, 60), st.sampled_from([set(), {3}, {50}]))
 def test_the_cache_holds_the_reply_and_no_wrong_guess(new_session, seed, limit, stops) -> None:
     prompt = [at % PERIOD for at in range(30)]
     session = blurred(new_session(repeating))
-    engine, tokens = reply(session, seed=seed, prompt=prompt, stop_ids=stops, max_tokens=limit)
+    said, tokens = reply(session, seed=seed, prompt=prompt, stop_ids=stops, max_tokens=limit)
     whole = prompt + [token.id for token in tokens]
-    assert engine.ids in (whole, whole[:-1])
-    assert engine._held.lane.rows == [engine.ids]
+    held = said._loop.use._uses.held
+    assert held.ids in (whole, whole[:-1])
+    assert held.lane.rows == [held.ids]
 
 
 def test_no_more_is_guessed_than_the_reply_may_have(new_session) -> None:
     session = new_session(lambda ids: len(ids) % PERIOD, context_length=40)
-    engine, tokens = reply(session, size=15, temperature=0, prompt=[at % PERIOD for at in range(30)], max_tokens=None)
+    said, tokens = reply(session, size=15, temperature=0, prompt=[at % PERIOD for at in range(30)], max_tokens=None)
     assert (len(tokens), tokens[-1].finish) == (10, Finish.CONTEXT)
-    assert engine._held.lane.length <= 40
+    assert said._loop.use._uses.held.lane.length <= 40
 
 
 def test_forced_ids_in_the_middle_of_a_guess_take_its_place(new_session) -> None:
@@ -109,18 +112,19 @@ def test_forced_ids_in_the_middle_of_a_guess_take_its_place(new_session) -> None
 def test_cancelling_in_the_middle_of_a_guess_ends_the_reply_at_its_next_token(new_session) -> None:
     engine, came = Engine(new_session(lambda ids: len(ids) % PERIOD), policy=Always(6)), []
     prompt = [at % PERIOD for at in range(30)]
-    for token in engine.generate(prompt, Sampler(SamplingSettings(temperature=0)), drafts=True):
+    tokens = engine.generate(prompt, Sampler(SamplingSettings(temperature=0)), drafts=True)
+    for token in tokens:
         came.append(token.id)
         if len(came) == 3:
-            engine.cancel()
+            tokens.cancel()
     assert came[3:] == [None]
     assert engine.ids == (prompt + came[:3])[: len(engine.ids)]
 
 
 def test_a_graph_without_several_tokens_over_a_past_guesses_nothing(new_session) -> None:
     session = new_session(lambda ids: len(ids) % PERIOD, several_tokens_over_past=False)
-    engine, _ = reply(session, temperature=0)
-    assert engine.drafted == 0
+    said, _ = reply(session, temperature=0)
+    assert said.drafted == 0
     assert set(session.steps[1:]) == {1}
 
 

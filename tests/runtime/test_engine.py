@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.runtime.engine import Engine, Finish, Origin
+from thinkport.runtime.engine import Engine
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.generation import Finish, Origin
 from thinkport.runtime.held_sequence import common_prefix
 from thinkport.runtime.sampling import Sampler, SamplingSettings
 
@@ -65,10 +66,11 @@ def test_forced_ids_come_next_are_marked_and_change_what_follows(new_session) ->
 def test_cancelling_ends_a_reply_before_its_next_token(new_session) -> None:
     engine = Engine(new_session())
     tokens = []
-    for token in engine.generate(PROMPT, Sampler(GREEDY)):
+    reply = engine.generate(PROMPT, Sampler(GREEDY))
+    for token in reply:
         tokens.append(token)
         if len(tokens) == 2:
-            engine.cancel()
+            reply.cancel()
     assert [token.finish for token in tokens] == [None, None, Finish.CANCELLED]
     assert tokens[-1].id is None
 
@@ -77,14 +79,14 @@ def test_cancelling_ends_a_long_prompt_between_two_pieces(new_session) -> None:
     session = new_session()
     engine = Engine(session)
     reply = engine.generate(PROMPT, Sampler(GREEDY))
-    engine.cancel()
+    reply.cancel()
     assert [token.finish for token in reply] == [Finish.CANCELLED]
     assert session.steps == []
 
 
-def test_a_cancelled_engine_runs_again(new_session) -> None:
+def test_an_engine_whose_reply_was_cancelled_runs_again(new_session) -> None:
     engine = Engine(new_session())
-    engine.cancel()
+    engine.generate(PROMPT, Sampler(GREEDY)).cancel()
     assert ids_of(run(engine)) == ids_of(run(Engine(new_session())))
 
 
@@ -107,8 +109,9 @@ def test_what_a_prompt_shares_with_the_cache_is_not_run_again(new_session) -> No
     engine = Engine(session)
     reply = ids_of(run(engine))
     session.steps.clear()
-    run(engine, PROMPT + reply[:3] + [200, 201], max_tokens=1)
-    assert (engine.reused, session.steps) == (23, [2])
+    again = engine.generate(PROMPT + reply[:3] + [200, 201], Sampler(GREEDY), max_tokens=1)
+    list(again)
+    assert (again.reused, session.steps) == (23, [2])
 
 
 def test_the_same_prompt_again_runs_its_last_token_only(new_session) -> None:

@@ -13,6 +13,7 @@ from thinkport.runtime.kv_snapshot import KvSnapshot
 from thinkport.runtime.pace import Pace
 from thinkport.runtime.prefix_cache import PrefixCache
 from thinkport.runtime.sampling import Sampler, SamplingSettings
+from thinkport.runtime.stop import Stop
 
 GREEDY = SamplingSettings(temperature=0)
 START = list(range(100, 120))  # 20 tokens that conversations begin with
@@ -23,9 +24,16 @@ def run(engine, prompt, **options):
     return list(engine.generate(prompt, Sampler(GREEDY), **{"max_tokens": 3, **options}))
 
 
+def reused(engine, prompt, **options):
+    """How many of a prompt's tokens were not run."""
+    reply = engine.generate(prompt, Sampler(GREEDY), **{"max_tokens": 3, **options})
+    list(reply)
+    return reply.reused
+
+
 def held_rows(engine):
     """What the made-up lane itself holds."""
-    return engine._held.lane.rows[0] if engine._held.lane else []
+    return engine._uses.held.lane.rows[0] if engine._uses.held.lane else []
 
 
 def kept_of(engine):
@@ -68,29 +76,29 @@ def in_thread(call):
 def test_another_conversation_takes_the_start_that_the_first_one_ran(new_session) -> None:
     session, prefixes = new_session(), PrefixCache(LARGE)
     first = Engine(session, prefixes)
-    run(first, [*START, 1, 2], shareable=len(START), max_tokens=1)
-    assert (first.reused, session.steps) == (0, [8, 8, 4, 2]), "the start ends with a piece of its own"
+    assert reused(first, [*START, 1, 2], shareable=len(START), max_tokens=1) == 0
+    assert session.steps == [8, 8, 4, 2], "the start ends with a piece of its own"
     session.steps.clear()
+    assert reused(Engine(session, prefixes), [*START, 3], max_tokens=1) == 20
+    assert session.steps == [1]
     second = Engine(session, prefixes)
     assert run(second, [*START, 3], max_tokens=1) == run(Engine(new_session()), [*START, 3], max_tokens=1)
-    assert (second.reused, session.steps) == (20, [1])
 
 
 def test_a_start_serves_a_prompt_that_shares_a_part_of_it(new_session) -> None:
     prefixes = PrefixCache(LARGE)
     run(Engine(new_session(), prefixes), [*START, 1], shareable=20)
     other = Engine(new_session(), prefixes)
-    run(other, [*START[:17], 5, 6])
-    assert other.reused == 17
+    assert reused(other, [*START[:17], 5, 6]) == 17
 
 
 def test_a_prompt_that_is_a_stored_start_runs_its_last_token(new_session) -> None:
     session, prefixes = new_session(), PrefixCache(LARGE)
     said = run(Engine(session, prefixes), START, shareable=20)
     session.steps.clear()
-    other = Engine(session, prefixes)
-    assert run(other, START, shareable=20) == said
-    assert (other.reused, session.steps[0]) == (19, 1)
+    assert run(Engine(session, prefixes), START, shareable=20) == said
+    assert session.steps[0] == 1
+    assert reused(Engine(session, prefixes), START, shareable=20) == 19
 
 
 @pytest.mark.parametrize(
@@ -110,8 +118,8 @@ def test_a_start_that_the_cache_holds_already_is_not_run_apart_again(new_session
     engine = Engine(session, prefixes)
     run(engine, [*START, 1], shareable=20)
     before = prefixes.bytes
-    run(engine, [*START, 2, 3], shareable=20)
-    assert (engine.reused, prefixes.bytes) == (20, before)
+    assert reused(engine, [*START, 2, 3], shareable=20) == 20
+    assert prefixes.bytes == before
 
 
 def test_a_start_that_is_stored_is_not_run_apart_where_the_lane_has_most_of_it(new_session) -> None:
@@ -130,9 +138,7 @@ def test_what_the_lane_holds_is_kept_where_the_stored_start_is_hardly_longer(new
     near, far = Engine(new_session(), prefixes), Engine(new_session(), prefixes)
     near.restore(START[:5], KvSnapshot(parts=(np.array(START[:5], np.float32)[None, None, :, None],) * 2))
     far.restore(START[:4], KvSnapshot(parts=(np.array(START[:4], np.float32)[None, None, :, None],) * 2))
-    for engine in (near, far):
-        run(engine, [*START, 2])
-    assert (near.reused, far.reused) == (5, 20)
+    assert [reused(engine, [*START, 2]) for engine in (near, far)] == [5, 20]
 
 
 def test_a_reply_that_is_not_read_touches_nothing(new_session) -> None:
@@ -149,7 +155,7 @@ def test_a_cancelled_start_is_not_stored(new_session) -> None:
     prefixes = PrefixCache(LARGE)
     engine = Engine(new_session(), prefixes)
     reply = engine.generate([*START, 1], Sampler(GREEDY), shareable=20)
-    engine.cancel()
+    reply.cancel()
     list(reply)
     assert prefixes.bytes == 0
 
@@ -160,8 +166,9 @@ def test_a_prefilled_prompt_pays_for_its_rest_only(new_session) -> None:
     assert engine.prefill(START)
     assert (engine.ids, session.steps) == (START, [8, 8, 4])
     session.steps.clear()
-    assert run(engine, [*START, 1]) == run(Engine(new_session()), [*START, 1])
-    assert (engine.reused, session.steps[0]) == (20, 1)
+    reply = engine.generate([*START, 1], Sampler(GREEDY), max_tokens=3)
+    assert list(reply) == run(Engine(new_session()), [*START, 1])
+    assert (reply.reused, session.steps[0]) == (20, 1)
 
 
 def test_a_prefill_forgets_what_it_does_not_share_and_runs_nothing_twice(new_session) -> None:
@@ -175,11 +182,11 @@ def test_a_prefill_forgets_what_it_does_not_share_and_runs_nothing_twice(new_ses
 
 
 def test_a_stopped_prefill_keeps_what_was_run(new_session) -> None:
-    slow, stop = SlowSession(new_session()), Event()
+    slow, stop = SlowSession(new_session()), Stop()
     engine = Engine(slow.session)
     thread, results = in_thread(lambda: engine.prefill(START, stop=stop))
     slow.entered.wait()
-    stop.set()
+    stop.cancel()
     slow.go.set()
     thread.join()
     assert (results, engine.ids, held_rows(engine)) == ([False], START[:8], START[:8])
@@ -215,7 +222,7 @@ def test_a_reply_ends_a_prefill_at_its_next_piece(new_session) -> None:
     slow.go.set()
     assert list(reply) == run(Engine(new_session()), [*START, 1])
     thread.join()
-    assert (results, engine.reused) == ([False], 8)
+    assert (results, reply.reused) == ([False], 8)
 
 
 def test_a_prefill_ends_a_reply(new_session) -> None:
@@ -284,8 +291,9 @@ def test_a_snapshot_restores_what_was_held(new_session) -> None:
     session.steps.clear()
     other = Engine(session)
     other.restore(ids, snapshot)
-    assert run(other, START) == said
-    assert (other.reused, session.steps) == (19, [1, 1, 1])
+    reply = other.generate(START, Sampler(GREEDY), max_tokens=3)
+    assert list(reply) == said
+    assert (reply.reused, session.steps) == (19, [1, 1, 1])
 
 
 def test_a_snapshot_leaves_a_reply_in_progress_as_it_is(new_session) -> None:

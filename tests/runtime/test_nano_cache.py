@@ -45,8 +45,9 @@ def some_ids(model: Model, length: int, seed: int = 0):
 def seen(engine: Engine, prompt, **options):
     """The logits of a short reply, and how much of its prompt was not run."""
     recorder = Recorder()
-    list(engine.generate(prompt, recorder, **{"max_tokens": 4, **options}))
-    return np.array(recorder.seen), engine.reused
+    reply = engine.generate(prompt, recorder, **{"max_tokens": 4, **options})
+    list(reply)
+    return np.array(recorder.seen), reply.reused
 
 
 def test_a_shared_start_gives_the_logits_of_the_conversation_that_ran_it(loaded) -> None:

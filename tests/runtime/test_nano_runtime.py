@@ -110,10 +110,11 @@ def test_after_any_rewinds_the_logits_are_those_of_a_cold_run(exact, cuts) -> No
     partly = []
     for prompt in [BASE, *(BASE[:cut] + tail for cut, tail in cuts)]:
         held, ours, cold = list(warm.ids), Recorder(), Recorder()
-        list(warm.generate(prompt, ours, max_tokens=3))
+        reply = warm.generate(prompt, ours, max_tokens=3)
+        list(reply)
         list(exact.engine().generate(prompt, cold, max_tokens=3))
         assert np.abs(np.array(ours.seen) - np.array(cold.seen)).max() < TOLERANCE
-        partly.append(0 < warm.reused < len(held))
+        partly.append(0 < reply.reused < len(held))
     assert partly[1], "the first prompt's tokens were kept up to the cut, and no others"
 
 

@@ -47,7 +47,7 @@ def logits(session: Session, ids: np.ndarray) -> np.ndarray:
 
 
 def is_mapped(session: Session) -> bool:
-    return session._opened.lease is not None
+    return session._opened is not None and session._opened.lease is not None
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from thinkport.runtime.errors import InputError, ThinkportError
 from thinkport.runtime.settler import Settler
+from thinkport.runtime.stop import Stop
 
 
 class Pieces:
@@ -18,16 +19,16 @@ class Pieces:
     def __init__(self):
         self.begun, self.ended, self.thread = Event(), Event(), None
 
-    def __call__(self, stop: Event) -> None:
+    def __call__(self, stop: Stop) -> None:
         self.thread = current_thread()
         self.begun.set()
-        while not stop.wait(0.001):
-            pass
+        while not stop.cancelled:
+            time.sleep(0.001)
         time.sleep(0.02)  # the piece in progress
         self.ended.set()
 
 
-def failing(stop: Event) -> None:
+def failing(stop: Stop) -> None:
     raise InputError("the model is closed: load it again")
 
 
@@ -91,7 +92,7 @@ def test_work_may_hold_the_last_reference_to_its_settler() -> None:
     settler, go = Settler(), Event()
     owner, threads = [settler], []
 
-    def work(stop: Event) -> None:
+    def work(stop: Stop) -> None:
         threads.append(current_thread())
         go.wait()
         owner.clear()
@@ -107,9 +108,11 @@ def test_work_may_hold_the_last_reference_to_its_settler() -> None:
 
 def test_a_program_that_ends_stops_the_work_in_progress() -> None:
     program = (
+        "import time\n"
         "from thinkport.runtime.settler import Settler\n"
         "def work(stop):\n"
-        "    stop.wait()\n"
+        "    while not stop.cancelled:\n"
+        "        time.sleep(0.001)\n"
         "    print('stopped', flush=True)\n"
         "settler = Settler()\n"
         "settler.start(work)\n"

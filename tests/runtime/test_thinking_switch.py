@@ -101,8 +101,7 @@ def test_call_chat_and_model_have_defaults_of_their_own(new_model) -> None:
     assert (chat.send("hi", sampling=GREEDY).enabled, chat.thinking.enabled) == (Switch.ON, Switch.ON)
     assert chat.send("hi", sampling=GREEDY, thinking=False).enabled is Switch.OFF
     assert model.chat().send("hi", sampling=GREEDY).decided_by is DecidedBy.MODEL
-    model.manifest = model.manifest.model_copy(update={"enable_thinking": False})
-    model.thinking = Thinking()
+    model = new_model(THOUGHTFUL, manifest={"enable_thinking": False})
     assert model.generate("hi /think", sampling=GREEDY).enabled is Switch.OFF
 
 
@@ -128,9 +127,8 @@ WORDS = st.lists(st.sampled_from(["hi", "on", "<think>", "</think>", "/think", "
 @given(st.lists(WORDS, min_size=1, max_size=3), st.sampled_from(WAYS), st.integers(0, 2**32), st.floats(0.5, 9))
 def test_off_means_that_no_thought_token_is_sampled_or_shown(new_model, texts, way, seed, temperature) -> None:
     """Over a model that would say anything, thought markers included."""
-    model = new_model(thinking=False if way == "model" else None)
-    if way == "manifest":
-        model.manifest = model.manifest.model_copy(update={"enable_thinking": False})
+    changed = {"enable_thinking": False} if way == "manifest" else {}
+    model = new_model(thinking=False if way == "model" else None, manifest=changed)
     chat = model.chat(thinking=False if way == "chat" else None, settle=False)
     for text in texts:
         said = f"{text} /no_think" if way == "message" else text

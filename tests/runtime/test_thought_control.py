@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.runtime.engine import Finish
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import AnswerPiece, ThoughtPiece
+from thinkport.runtime.generation import Finish
 from thinkport.runtime.sampling import SamplingSettings
 from thinkport.runtime.thinking import QWEN_MESSAGE, Switch, Thinking, ThinkingEnd
 
@@ -236,14 +236,12 @@ def test_logits_that_are_never_drawn_from_are_left_as_they_are(new_model) -> Non
 
 
 def test_a_model_without_thoughts_only_answers(new_model) -> None:
-    model = new_model("on")
-    model.manifest = model.manifest.model_copy(update={"thinking": None})
+    model = new_model("on", manifest={"thinking": None})
     end = model.generate("hi /think", sampling=GREEDY)
     assert (end.answer, end.thinking_end) == ("on", ThinkingEnd.OFF)
 
 
 def test_thinking_on_is_refused_for_a_model_that_cannot(new_model) -> None:
-    model = new_model("on")
-    model.manifest = model.manifest.model_copy(update={"thinking": None})
+    model = new_model("on", manifest={"thinking": None})
     with pytest.raises(InputError, match="can't think"):
         model.stream("hi", thinking=Switch.ON)

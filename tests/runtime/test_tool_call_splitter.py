@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.runtime.engine import Finish
 from thinkport.runtime.events import ToolCall
+from thinkport.runtime.generation import Finish
 from thinkport.runtime.tool_call_splitter import ToolCallSplitter
 from thinkport.runtime.toolbox import ToolBox
 

@@ -145,7 +145,7 @@ def test_a_wrong_option_is_refused_on_the_call(new_model) -> None:
 
 def test_any_reply_can_be_a_turn(new_model) -> None:
     model = new_model("one two")
-    assert Turn(lambda: model.stream("hi", sampling=GREEDY)).result(30).answer == "one two"
+    assert Turn(lambda stop: model.stream("hi", sampling=GREEDY, stop=stop)).result(30).answer == "one two"
 
 
 def test_a_started_turn_goes_on_though_nobody_holds_it_or_its_chat(new_model) -> None:

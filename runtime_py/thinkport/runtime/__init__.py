@@ -1,9 +1,10 @@
 """Runs an artifact: text or messages in, thoughts and answers out."""
 
 from thinkport.runtime.chat import Chat
-from thinkport.runtime.engine import Engine, Finish, Origin, Token
+from thinkport.runtime.engine import Engine
 from thinkport.runtime.errors import (
     ArtifactError,
+    CacheLostError,
     CacheWarning,
     GreedyThinkingWarning,
     InputError,
@@ -13,12 +14,14 @@ from thinkport.runtime.errors import (
     ThinkportWarning,
 )
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
+from thinkport.runtime.generation import Finish, Generation, Origin, Token
 from thinkport.runtime.manifest import Manifest
 from thinkport.runtime.model import Model
 from thinkport.runtime.provider_report import Attempt, Outcome, ProviderReport
 from thinkport.runtime.reply import Reply
 from thinkport.runtime.response_format import Choice, JsonSchema, Regex, ResponseFormat
 from thinkport.runtime.sampling import Sampler, SamplingSettings
+from thinkport.runtime.stop import Stop
 from thinkport.runtime.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
 from thinkport.runtime.turn import Turn
 
@@ -26,6 +29,7 @@ __all__ = [
     "AnswerPiece",
     "ArtifactError",
     "Attempt",
+    "CacheLostError",
     "CacheWarning",
     "Chat",
     "Choice",
@@ -34,6 +38,7 @@ __all__ = [
     "Engine",
     "Event",
     "Finish",
+    "Generation",
     "GreedyThinkingWarning",
     "InputError",
     "JsonSchema",
@@ -50,6 +55,7 @@ __all__ = [
     "Sampler",
     "SamplingSettings",
     "Speed",
+    "Stop",
     "Switch",
     "Thinking",
     "ThinkingEnd",

@@ -3,7 +3,7 @@
 Knows the parts of a reply and the marker that opens a thought. Must not know grammars.
 """
 
-from thinkport.runtime.engine import Origin, Token
+from thinkport.runtime.generation import Origin, Token
 from thinkport.runtime.reply_splitter import Part
 from thinkport.runtime.sampling import Row
 from thinkport.runtime.structure import AnswerConstraint

@@ -2,29 +2,42 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Protocol, Self, Unpack
 
-from thinkport.runtime.chat_state import ChatState, remember_replies
-from thinkport.runtime.conversation_file import SavedConversation, read_conversation, write_conversation
+from thinkport.runtime.chat_state import ChatState, known_replies
+from thinkport.runtime.conversation_file import KvSource, SavedConversation, read_conversation, write_conversation
 from thinkport.runtime.engine import Engine
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.events import End, Event
-from thinkport.runtime.messages import checked
 from thinkport.runtime.prompt import Tools
-from thinkport.runtime.reply import Reply, ReplyRun
+from thinkport.runtime.reply import Reply
+from thinkport.runtime.reply_maker import ReplyMaker
 from thinkport.runtime.reply_request import ReplyRequest, Sampling
 from thinkport.runtime.settler import Settler
-from thinkport.runtime.thinking import Switch, Thinking
+from thinkport.runtime.stop import Stop
+from thinkport.runtime.thinking import Switch, Thinking, as_thinking
+from thinkport.runtime.thinking_switch import Decision
 from thinkport.runtime.turn import OnDone, OnEvent, Turn
 from thinkport.runtime.turn_events import turn_events
 from thinkport.runtime.turn_messages import result_messages, said_message
 from thinkport.runtime.turn_options import TurnOptions, check_names
 
-if TYPE_CHECKING:
-    from thinkport.runtime.model import Model
+
+class ChatModel(Protocol):
+    """What a chat needs of its model, which is a `Model`."""
+
+    @property
+    def replies(self) -> ReplyMaker:
+        """Makes prompts and replies."""
+
+    @property
+    def kv_source(self) -> KvSource:
+        """What saved KV caches belong to."""
+
+    def engine(self) -> Engine:
+        """A token loop with a KV cache of its own."""
 
 
 class Chat:
@@ -35,7 +48,7 @@ class Chat:
 
     def __init__(
         self,
-        model: "Model",
+        model: ChatModel,
         *,
         system: str | None = None,
         thinking: Thinking | Switch | bool | None = None,
@@ -46,11 +59,12 @@ class Chat:
         """Use `Model.chat`."""
         self.messages: list[dict[str, Any]] = []
         self.system = system
-        self.thinking = model.thinking_of(thinking, model.thinking) or replace(model.thinking, enabled=None)
+        default = model.replies.thinking
+        self.thinking = as_thinking(thinking, default) or replace(default, enabled=None)
         self.tools, self.sampling = tools, sampling
         self._model = model
         self._engine: Engine = model.engine()
-        self._reply: Reply | None = None
+        self._stop = Stop()  # of the latest reply
         self._turn: Turn | None = None  # the latest that was started
         self._starting = Lock()
         self._settler, self._settles = Settler(), settle
@@ -100,7 +114,10 @@ class Chat:
         with self._starting:
             if self._turn is not None and not self._turn.done:
                 raise InputError("a turn of this chat goes on: wait for it, cancel it, or use another chat")
-            self._turn = Turn(partial(self.stream, text, **options), on_event, on_done)
+            asked, self._stop = [{"role": "user", "content": text}], Stop()
+            self._turn = Turn(
+                lambda stop: self._begin(len(self.messages), asked, options, stop), on_event, on_done, self._stop
+            )
             return self._turn
 
     def astream(self, text: str, **options: Unpack[TurnOptions]) -> AsyncGenerator[Event]:
@@ -148,14 +165,12 @@ class Chat:
         return None
 
     def stop_thinking(self) -> None:
-        """Close the thought of the reply in progress at its next token, so that the answer comes; from any thread."""
-        asked = self._turn_in_progress() or self._reply
-        if asked is not None:
-            asked.stop_thinking()
+        """Close the thought of the latest reply at its next token, so that the answer comes; from any thread."""
+        self._stop.stop_thinking()
 
     def cancel(self) -> None:
-        """End the reply in progress at its next token; from any thread. What came so far joins the history."""
-        (self._turn_in_progress() or self._engine).cancel()
+        """End the latest reply at its next token; from any thread. What came so far joins the history."""
+        self._stop.cancel()
 
     def settle(self) -> None:
         """Feed the history to the KV cache as the next turn will need it, and wait for that.
@@ -180,63 +195,70 @@ class Chat:
         """
         self._settler.stop()
         held = self._engine.snapshot() if kv else None
-        state = ChatState(messages=self.messages, thinking=self.thinking, tools=self.tools, sampling=self.sampling)
-        data = state.to_json(self._model.replies)
+        state = ChatState(
+            messages=self.messages,
+            thinking=self.thinking,
+            tools=self.tools,
+            sampling=self.sampling,
+            replies=known_replies(self.messages, self._model.replies.memory),
+        )
+        data = state.to_json()
         ids, snapshot = held or ([], None)
         saved = SavedConversation(data=data, ids=ids, snapshot=snapshot)
         write_conversation(path, saved, self._model.kv_source)
 
     @classmethod
-    def restore(cls, model: "Model", path: str | Path, *, ignore_kv: bool = False) -> "Chat":
+    def restore(cls, model: ChatModel, path: str | Path, *, ignore_kv: bool = False) -> Self:
         """The conversation that `save` wrote. `ignore_kv` takes the messages alone, for example of another artifact.
 
         Raises:
             ArtifactError: no such file, a damaged one, or its KV cache is of another artifact, graph or layout.
+            InputError: the model is closed, or its chats leave too little memory.
         """
         saved = read_conversation(path, model.kv_source, ignore_kv=ignore_kv)
         try:
             state = ChatState.from_json(saved.data)
-            chat = cls(model, thinking=state.thinking, tools=state.tools, sampling=state.sampling)
-            chat.messages = state.messages
-            if saved.snapshot is not None:
-                remember_replies(saved.data, model.replies)
-                chat._engine.restore(saved.ids, saved.snapshot)
-        except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
+        except (KeyError, TypeError, ValueError, InputError) as error:
             raise ArtifactError(f"{path} is no conversation of this program ({error!r}): save it again") from error
+        chat = cls(model, thinking=state.thinking, tools=state.tools, sampling=state.sampling)
+        chat.messages = state.messages
+        if saved.snapshot is not None:
+            for content, known in state.replies:
+                model.replies.memory.remember(content, known)
+            chat._engine.restore(saved.ids, saved.snapshot)
         return chat
 
-    def _begin(self, keep: int, asked: list[dict[str, Any]], options: TurnOptions) -> Reply:
+    def _begin(self, keep: int, asked: list[dict[str, Any]], options: TurnOptions, stop: Stop | None = None) -> Reply:
         """The reply to the first `keep` messages and what is asked now."""
         check_names(options)
+        self._stop = stop = stop or Stop()  # first, so that it can be cancelled while it is prepared
         said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         request = ReplyRequest(
-            messages=checked([*self.messages[:keep], *asked]),
+            messages=[*self.messages[:keep], *asked],
             tools=self.tools,
-            call=self._model.thinking_of(said.pop("thinking", None), self.thinking),
+            call=as_thinking(said.pop("thinking", None), self.thinking),
             chat=self.thinking,
             **{"sampling": self.sampling, **said},
         )
+        prepared = self._model.replies.prepare(request)
         self._settler.stop()
-        self._reply = self._model.begin(request, self._engine, partial(self._remember, keep, asked))
-        return self._reply
 
-    def _remember(self, keep: int, asked: list[dict[str, Any]], run: ReplyRun, end: End) -> None:
-        self.messages[keep:] = [*asked, said_message(end)]
-        if self._settles:
-            self._settle(run.hard)
+        def remember(end: End, decision: Decision) -> None:
+            self.messages[keep:] = [*asked, said_message(end)]
+            if self._settles:
+                self._settle(decision.hard)
+
+        return self._model.replies.begin(prepared, self._engine, seed=request.seed, stop=stop, on_end=remember)
 
     def _settle(self, enable_thinking: bool | None) -> None:
-        model, engine, tools = self._model, self._engine, self.tools
+        replies, engine, tools = self._model.replies, self._engine, self.tools
         messages = [dict(message) for message in self.messages]
         # The work holds no chat, so that one that is dropped is collected.
         self._settler.start(
             lambda stop: (
-                engine.prefill(model.history(messages, tools, enable_thinking), stop=stop) if messages else None
+                engine.prefill(replies.history(messages, tools, enable_thinking), stop=stop) if messages else None
             )
         )
-
-    def _turn_in_progress(self) -> Turn | None:
-        return None if self._turn is None or self._turn.done else self._turn
 
     def _has_system(self) -> bool:
         return bool(self.messages) and self.messages[0]["role"] == "system"

@@ -16,15 +16,19 @@ from thinkport.runtime.thinking import Thinking
 
 @dataclass(frozen=True, kw_only=True)
 class ChatState:
-    """A chat between two turns. `sampling` is settings, single values over the mode's preset, or nothing."""
+    """A chat between two turns. `sampling` is settings, single values over the mode's preset, or nothing.
+
+    `replies` are those of its messages whose ids are known, by content, the latest of a content last.
+    """
 
     messages: list[dict[str, Any]]
     thinking: Thinking
     tools: Tools | None
     sampling: SamplingSettings | Mapping[str, Any] | None
+    replies: Sequence[tuple[str, KnownReply]] = ()
 
-    def to_json(self, replies: ReplyMemory) -> dict[str, Any]:
-        """JSON data, with what is known of the ids of its replies.
+    def to_json(self) -> dict[str, Any]:
+        """JSON data.
 
         Raises:
             InputError: a message holds what is no JSON.
@@ -36,7 +40,10 @@ class ChatState:
             "tools": None if self.tools is None else plain_data(list(self.tools)),
             "sampling": asdict(self.sampling) if isinstance(self.sampling, SamplingSettings) else self.sampling,
             "sampling_is_whole": whole,
-            "replies": _known(self.messages, replies),
+            "replies": [
+                [content, [[list(spelling.ids), spelling.text] for spelling in known.spellings]]
+                for content, known in self.replies
+            ],
         }
 
     @classmethod
@@ -52,24 +59,18 @@ class ChatState:
             thinking=Thinking(**{field.name: data["thinking"][field.name] for field in fields(Thinking)}),
             tools=data["tools"],
             sampling=SamplingSettings(**sampling) if data["sampling_is_whole"] else sampling,
+            replies=[
+                (str(content), KnownReply(tuple(Spelling(tuple(map(int, ids)), str(text)) for ids, text in known)))
+                for content, known in data["replies"]
+            ],
         )
 
 
-def remember_replies(data: Mapping[str, Any], replies: ReplyMemory) -> None:
-    """Put the replies of saved data into a memory, the latest of a content last."""
-    for content, known in data["replies"]:
-        spellings = tuple(Spelling(tuple(map(int, ids)), str(text)) for ids, text in known)
-        replies.remember(str(content), KnownReply(spellings))
-
-
-def _known(messages: Sequence[Mapping[str, Any]], replies: ReplyMemory) -> list[Any]:
+def known_replies(messages: Sequence[Mapping[str, Any]], memory: ReplyMemory) -> list[tuple[str, KnownReply]]:
+    """What a memory knows of the replies among messages, the latest of a content last."""
     contents = dict.fromkeys(
         message["content"]
         for message in messages
         if message["role"] == "assistant" and isinstance(message.get("content"), str)
     )
-    return [
-        [content, [[list(spelling.ids), spelling.text] for spelling in known.spellings]]
-        for content in contents
-        for known in reversed(replies.replies(content))
-    ]
+    return [(content, known) for content in contents for known in reversed(memory.replies(content))]

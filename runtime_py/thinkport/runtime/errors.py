@@ -29,6 +29,10 @@ class InputError(ThinkportError):
     exit_code = 2
 
 
+class CacheLostError(InputError):
+    """A reply or `Engine.logits` can't go on: a later use has its KV cache, or others needed the memory."""
+
+
 class ThinkportWarning(UserWarning):
     """Base of the warnings that the runtime gives through Python's `warnings`."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from thinkport.runtime.engine import Finish
+from thinkport.runtime.generation import Finish
 from thinkport.runtime.logprobs import TokenLogprob
 from thinkport.runtime.thinking import DecidedBy, Switch, ThinkingEnd
 

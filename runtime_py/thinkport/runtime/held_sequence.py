@@ -8,11 +8,16 @@ from time import perf_counter
 
 import numpy as np
 
+from thinkport.runtime.errors import CacheLostError
 from thinkport.runtime.kv_snapshot import KvSnapshot
 from thinkport.runtime.pace import Pace
 from thinkport.runtime.prefix_cache import PrefixCache
 from thinkport.runtime.session import Ids, Lane, LaneSource, Logits
 
+_EVICTED = (
+    "other conversations needed the memory of the KV cache that this goes on from: call reset() and run all of it "
+    "again, or load the model with a higher memory_limit"
+)
 _WORTH = 16  # tokens that are worth copying a snapshot rather than running them
 
 
@@ -28,6 +33,7 @@ class HeldSequence:
         self._prefixes = prefixes if prefixes and prefixes.limit_bytes and self._several else None
         self._pace = pace or Pace()
         self._boundary = 0  # where the start that is to be shared ends; 0 where none is
+        self._evicted = False  # whether tokens that a step could go on from are gone
 
     def open(self, batch: int) -> Lane:
         """The lane if it is of `batch` sequences, or else a new one in its place."""
@@ -36,9 +42,26 @@ class HeldSequence:
             self.ids, self.lane = [], self._session.open_lane(batch)
         return self.lane
 
+    @property
+    def past(self) -> int:
+        """Tokens that `run_batch` goes on from, of the longest sequence.
+
+        Raises:
+            CacheLostError: they were evicted.
+        """
+        if self._evicted:
+            raise CacheLostError(_EVICTED)
+        return self.lane.length if self.lane else 0
+
     def clear(self) -> None:
         """Forget every token and free the KV cache."""
-        self.ids, self.lane = [], None
+        self.ids, self.lane, self._evicted = [], None, False
+
+    def evict(self) -> None:
+        """Free the KV cache; `run_batch` is refused until a prompt, a snapshot or `clear` begins anew."""
+        evicted = self._evicted or (self.lane is not None and self.lane.length > 0)
+        self.clear()
+        self._evicted = evicted
 
     def close(self) -> None:
         """Forget every token and let go of the session."""
@@ -50,6 +73,7 @@ class HeldSequence:
 
         The first `shareable` tokens go to the prefix cache when `pieces` runs them.
         """
+        self._evicted = False
         shared = common_prefix(self.ids, wanted[:most])
         if not self._worth_keeping(shared, len(wanted)):
             shared = 0
@@ -95,11 +119,16 @@ class HeldSequence:
         del self.ids[len(self.ids) - tokens :]
         self.open(1).trim(len(self.ids))
 
-    def run_batch(self, ids: Ids, lengths: Ids, keep: int) -> Logits:
-        """Run checked ids (batch, sequence) over what the lane holds, which is then no sequence of known ids.
+    def run_batch(self, ids: Ids, lengths: Ids, keep: int, past: int) -> Logits:
+        """Run ids (batch, sequence), checked over `past` tokens in the lane, which is then no sequence of known ids.
 
         Returns the last `keep` logits of each row's `lengths`, float32 (batch, keep, vocabulary), the caller's own.
+
+        Raises:
+            CacheLostError: the lane no longer holds `past` tokens.
         """
+        if self.past != past:
+            raise CacheLostError(_EVICTED)
         self.ids = []
         lane = self.open(len(ids))
         columns = ids.shape[1]
@@ -119,7 +148,7 @@ class HeldSequence:
         Raises:
             InputError: the snapshot does not fit this graph; no sequence is held then.
         """
-        self.ids = []
+        self.ids, self._evicted = [], False
         self.open(1).write(snapshot)
         self.ids = list(ids)
 

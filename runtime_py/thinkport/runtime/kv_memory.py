@@ -38,8 +38,8 @@ class KvSize:
 class KvHolder(Protocol):
     """What holds a KV cache."""
 
-    def drop_idle(self) -> bool:
-        """Free the KV cache unless a reply over it goes on; whether it is free now."""
+    def evict(self) -> bool:
+        """Free the KV cache unless its memory is held by a use in progress. Return whether it is free now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class KvMemory(Generic[Holder]):
         with self._lock:
             return sum(self._held.values())
 
-    def engines(self) -> list[Holder]:
+    def holders(self) -> list[Holder]:
         """Everything that was added and still exists."""
         with self._lock:
             return list(self._held)
@@ -93,7 +93,7 @@ class KvMemory(Generic[Holder]):
             self._held[holder] = self._held.pop(holder, 0)
 
     def reserve(self, holder: Holder, wanted: int) -> None:
-        """Make room for a KV cache of `wanted` bytes; idle ones are dropped for it, the longest unused first.
+        """Make room for a KV cache of `wanted` bytes; idle ones are evicted for it, the longest unused first.
 
         Raises:
             InputError: the others are all in use and leave too little.
@@ -105,10 +105,10 @@ class KvMemory(Generic[Holder]):
                 self._make_room(holder, self.limit - wanted)
             self._held[holder] = wanted
 
-    def take_free(self, holder: Holder, wanted: int) -> bool:
-        """Have `wanted` bytes where nobody else has to go for it; whether that is so.
+    def reserve_free(self, holder: Holder, wanted: int) -> bool:
+        """Reserve `wanted` bytes without evicting anyone. Return whether it worked.
 
-        Waits for nobody: what is done ahead is waited for by finalizers, which run wherever garbage is collected.
+        Waits for nobody: work ahead is waited for by finalizers, which run wherever garbage is collected.
         """
         if wanted <= self._held.get(holder, 0):
             return True
@@ -133,8 +133,9 @@ class KvMemory(Generic[Holder]):
         for other, size in others.items():
             if sum(self._held[one] for one in others) <= left:
                 return
-            if other.drop_idle():
-                self._held[other] -= size
+            self._held[other] = 0  # first, so that one that goes on meanwhile reserves anew, and waits for this
+            if not other.evict():
+                self._held[other] = size
         taken = sum(self._held[one] for one in others)
         if taken > left:
             assert self.limit is not None

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -11,33 +10,31 @@ from typing import Any, Self
 from thinkport.runtime.artifact_loading import Reopen, load_artifact
 from thinkport.runtime.chat import Chat
 from thinkport.runtime.conversation_file import KvSource
-from thinkport.runtime.engine import CLOSED, UNLOADED, Engine
+from thinkport.runtime.engine import Engine
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.freed_memory import give_back
-from thinkport.runtime.held_sequence import common_prefix
 from thinkport.runtime.hub import artifact_folder
 from thinkport.runtime.kv_memory import KvMemory, MemoryUse
+from thinkport.runtime.kv_uses import CLOSED, UNLOADED, KvUses
 from thinkport.runtime.manifest import Manifest
 from thinkport.runtime.messages import checked
 from thinkport.runtime.ort import AUTO
 from thinkport.runtime.pace import Pace
 from thinkport.runtime.prefix_cache import PrefixCache
-from thinkport.runtime.prompt import Tools, encode_messages
+from thinkport.runtime.prompt import Tools
 from thinkport.runtime.provider_report import ProviderReport
-from thinkport.runtime.reply import Reply, ReplyRun
-from thinkport.runtime.reply_memory import KnownReply, ReplyMemory
-from thinkport.runtime.reply_request import OnEnd, ReplyRequest, Sampling, begin_reply
+from thinkport.runtime.reply import Reply
+from thinkport.runtime.reply_maker import ReplyMaker
+from thinkport.runtime.reply_request import ReplyRequest, Sampling
 from thinkport.runtime.response_format import ResponseFormat
 from thinkport.runtime.sampling import SamplingSettings
 from thinkport.runtime.session import LaneSource
-from thinkport.runtime.soft_closing import Boundaries
-from thinkport.runtime.structure import Grammars
+from thinkport.runtime.stop import Stop
 from thinkport.runtime.template import ChatTemplate, Message
-from thinkport.runtime.thinking import Switch, Thinking
+from thinkport.runtime.thinking import Switch, Thinking, as_thinking
 from thinkport.runtime.tokenizer import Tokenizer
 from thinkport.runtime.tool_choice import ToolChoice, ToolUse
-from thinkport.runtime.tool_tags import START
 
 PREFIX_CACHE_BYTES = 128 << 20  # 2,300 tokens of 0.6B in int8, a system prompt with a few tools
 
@@ -68,14 +65,11 @@ class Model:
         """
         self.provider_report = provider_report or ProviderReport(asked=AUTO, build="none")
         self.manifest, self.tokenizer, self.template = manifest, tokenizer, template
-        self.grammars = Grammars(tokenizer, vocab_size=session.vocab_size, stop_ids=manifest.stop_ids)
         self.kv_source = KvSource(artifact=artifact, graph=graph, layout=session.kv_layout)
         self._limit, self._memory, self._prefixes = memory_limit, *_memory(memory_limit, prefix_cache_bytes, session)
         self._pace = Pace()
-        self.thinking = self.thinking_of(thinking, Thinking()) or Thinking()
-        self.drafts = drafts
-        self.replies, self.boundaries = ReplyMemory(), Boundaries(tokenizer)
-        self._told: set[str] = set()
+        self.replies = ReplyMaker(manifest, tokenizer, template, vocab_size=session.vocab_size, drafts=drafts)
+        self.replies.thinking = as_thinking(thinking, Thinking()) or Thinking()
         self._session: LaneSource | None = session
         self._gone, self._reopen, self._changing = CLOSED, reopen, Lock()
 
@@ -162,6 +156,11 @@ class Model:
         return Engine(self.session, self._prefixes, self._pace, memory=self._memory, turns=turns)
 
     @property
+    def thinking(self) -> Thinking:
+        """How its replies think unless something nearer says otherwise."""
+        return self.replies.thinking
+
+    @property
     def memory(self) -> MemoryUse:
         """What its conversations take now."""
         return MemoryUse(kv=self._memory.bytes, shared=self._prefixes.bytes, limit=self._limit)
@@ -212,42 +211,17 @@ class Model:
         Raises:
             InputError: a message that templates would leave out, or one that this template refuses.
         """
-        return encode_messages(
-            self.tokenizer,
-            self.template,
-            checked(messages),
-            tools=tools,
-            enable_thinking=enable_thinking,
-            replies=self.replies,
-        )
+        return self.replies.prompt(messages, tools, enable_thinking).ids
 
     def history(
         self, messages: Sequence[Message], tools: Tools | None = None, enable_thinking: bool | None = None
     ) -> list[int]:
-        """Ids that every prompt begins with in which something new follows `messages`; the last are often the model's.
-
-        Templates write the last reply in one way and a reply that was answered in another, so they are asked for the
-        latter.
-        """
-        role = "tool" if messages and messages[-1].get("tool_calls") else "user"
-        prompts = [
-            self.encode([*messages, {"role": role, "content": text}], tools, enable_thinking) for text in ("a", "1")
-        ]
-        return prompts[0][: common_prefix(*prompts)]
-
-    def shareable(self, request: ReplyRequest, prompt: Sequence[int]) -> int:
-        """How many ids of a request's prompt its system message and tools make, which other conversations may share."""
-        system = list(request.messages[:1]) if request.messages[0]["role"] == "system" else []
-        if not system and not request.tools:
-            return 0
-        return common_prefix(prompt, self.history(system, request.tools))
+        """Ids that every prompt begins with in which something new follows `messages`."""
+        return self.replies.history(messages, tools, enable_thinking)
 
     def sampling(self, sampling: Sampling | None, *, thinks: bool) -> SamplingSettings:
         """The mode's preset, with the values of a mapping in place of its own; settings are taken as they are."""
-        if isinstance(sampling, SamplingSettings):
-            return sampling
-        presets = self.manifest.sampling
-        return SamplingSettings.from_preset(presets.thinking if thinks else presets.answering).override(sampling or {})
+        return self.replies.sampling(sampling, thinks=thinks)
 
     def stream(
         self,
@@ -263,13 +237,15 @@ class Model:
         seed: int | None = None,
         drafts: bool | None = None,
         engine: Engine | None = None,
+        stop: Stop | None = None,
     ) -> Reply:
         """Events of one reply to a user's text or to messages; closing it ends it.
 
         `thinking` says how it may think; None takes the model's default. `tools` may be called as `tool_choice` has it
         (auto, none, required, or a tool's name), and `response_format` holds the answer to a form. `sampling` replaces
         the mode's preset, or single values of it if it is a mapping. `engine` brings a KV cache to go on from. `drafts`
-        False guesses nothing ahead. Checks are made on the call, before the first event.
+        False guesses nothing ahead. `stop` ends it from any thread, as the reply's own methods do. Checks are made on
+        the call, before the first event.
 
         Raises:
             InputError: a request that can't be run.
@@ -279,23 +255,13 @@ class Model:
             tools=tools,
             tool_choice=tool_choice,
             response_format=response_format,
-            call=self.thinking_of(thinking, self.thinking),
+            call=as_thinking(thinking, self.thinking),
             max_tokens=max_tokens,
             sampling=sampling,
             seed=seed,
             drafts=drafts,
         )
-        return self.begin(request, engine or self.engine())
-
-    def begin(self, request: ReplyRequest, engine: Engine, on_end: OnEnd | None = None) -> Reply:
-        """The reply to a request; `on_end` is told of its end just before that is yielded."""
-
-        def remember(run: ReplyRun, end: End) -> None:
-            self.replies.remember(end.answer, self._known(run))
-            if on_end:
-                on_end(run, end)
-
-        return begin_reply(self, request, engine, remember)
+        return self.replies.begin(self.replies.prepare(request), engine or self.engine(), seed=seed, stop=stop)
 
     def generate(self, prompt: str | Sequence[Message], **options: Any) -> End:
         """The whole reply to a user's text or to messages; the options are those of `stream`."""
@@ -313,8 +279,8 @@ class Model:
             if self._reopen is None or (self._session is None and self._gone == CLOSED):
                 raise InputError(CLOSED if self._reopen else "this model has no artifact to be loaded again from")
             self._gone, self._session = UNLOADED, None
-        for engine in self._memory.engines():
-            engine.unload()
+        for uses in self._memory.holders():
+            uses.unload()
         self._prefixes.clear()
         give_back()
 
@@ -331,16 +297,16 @@ class Model:
             if self._reopen is None or self._gone == CLOSED:
                 raise InputError(CLOSED)
             session = self._reopen()
-            for engine in self._memory.engines():
-                engine.reload(session)
+            for uses in self._memory.holders():
+                uses.reload(session)
             self._session = session
 
     def close(self) -> None:
         """Free the graph, its weights and every KV cache; chats and engines of this model can't be used any more."""
         with self._changing:
             self._gone, self._session = CLOSED, None
-        for engine in self._memory.engines():
-            engine.close()
+        for uses in self._memory.holders():
+            uses.close()
         self._prefixes.clear()
         give_back()
 
@@ -352,42 +318,18 @@ class Model:
     ) -> None:
         self.close()
 
-    @staticmethod
-    def thinking_of(asked: Thinking | Switch | bool | None, default: Thinking) -> Thinking | None:
-        """What a `thinking` argument means over a default: settings as they are, a switch with the default's others."""
-        return asked if asked is None or isinstance(asked, Thinking) else replace(default, enabled=asked)
-
-    def first_time(self, subject: str) -> bool:
-        """Whether this model was not yet asked about `subject`: what is worth saying once."""
-        if subject in self._told:
-            return False
-        self._told.add(subject)
-        return True
-
-    def _known(self, run: ReplyRun) -> KnownReply:
-        call = self.tokenizer.added.get(START)
-        return KnownReply.of(self._after_header(run.prompt) + run.ids, self.tokenizer, self.manifest.thinking, call)
-
-    def _after_header(self, prompt: list[int]) -> list[int]:
-        """What the generation prompt holds of the reply already: a thought that it opened or left out."""
-        header = self.tokenizer.encode(self.template.reply_header)
-        for at in range(len(prompt) - len(header), -1, -1):
-            if prompt[at : at + len(header)] == header:
-                return prompt[at + len(header) :]
-        return []
-
 
 def _messages(prompt: str | Sequence[Message], system: str | None) -> list[Message]:
     lead: list[Message] = [] if system is None else [{"role": "system", "content": system}]
     return lead + checked([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt)
 
 
-def _memory(limit: int | None, prefix_bytes: int, session: LaneSource) -> tuple[KvMemory[Engine], PrefixCache]:
+def _memory(limit: int | None, prefix_bytes: int, session: LaneSource) -> tuple[KvMemory[KvUses], PrefixCache]:
     """Room for KV caches and for shared starts, which get a quarter of a limit at most."""
     if limit is None:
         return KvMemory(), PrefixCache(prefix_bytes)
     prefixes = min(prefix_bytes, max(0, limit // 4))
-    memory, size = KvMemory[Engine](limit - prefixes), session.kv_size
+    memory, size = KvMemory[KvUses](limit - prefixes), session.kv_size
     if memory.fits(size) < 2:
         raise InputError(
             f"memory_limit is {limit} bytes, expected at least {size.bytes(2) + prefixes} bytes for a chat's KV cache"

@@ -17,6 +17,7 @@ from thinkport.runtime.manifest import Graph
 from thinkport.runtime.provider_name import ProviderName
 
 AUTO = "auto"
+_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +35,25 @@ class Candidate:
 def import_onnxruntime(extra: str = "cpu") -> ModuleType:
     """ONNX Runtime, imported on the first call; its telemetry is off unless the user set `ORT_DISABLE_TELEMETRY`.
 
+    It reads that variable as it is loaded. The process's environment is afterwards what it was.
+
     Raises:
         MissingExtraError: no build of ONNX Runtime is installed; the message carries the install line for `extra`.
     """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    unset = _TELEMETRY not in os.environ
+    os.environ.setdefault(_TELEMETRY, "1")
     try:
-        return import_module("onnxruntime")
+        ort = import_module("onnxruntime")
+        if unset:
+            ort.disable_telemetry_events()  # for what looks at the variable later than that
+        return ort
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f'no ONNX Runtime is installed, expected one of its builds: pip install "thinkport[{extra}]"'
         ) from error
+    finally:
+        if unset:
+            os.environ.pop(_TELEMETRY, None)
 
 
 def extra_of(graphs: Sequence[Graph], provider: str) -> str:

@@ -6,9 +6,11 @@ ids it was sampled with.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.held_sequence import common_prefix
 from thinkport.runtime.marking import Marks
 from thinkport.runtime.rendered import Known, Rendered
 from thinkport.runtime.reply_memory import ReplyMemory
@@ -17,8 +19,18 @@ from thinkport.runtime.tokenizer import Tokenizer
 
 Tools = Sequence[Mapping[str, Any]]
 
+_NEW = "what is said next"  # content of a message that is not said yet
 
-def encode_messages(
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """A prompt's ids; the first `shareable` are its system message and tools, as other conversations have them."""
+
+    ids: list[int]
+    shareable: int
+
+
+def encode_prompt(
     tokenizer: Tokenizer,
     template: ChatTemplate,
     messages: Sequence[Message],
@@ -27,17 +39,51 @@ def encode_messages(
     enable_thinking: bool | None = None,
     add_generation_prompt: bool = True,
     replies: ReplyMemory | None = None,
-) -> list[int]:
-    """Ids of the prompt that the template makes of `messages`; `replies` knows the ids of some of them.
+) -> Prompt:
+    """The prompt that the template makes of `messages`; `replies` knows the ids of some of them.
 
     Raises:
         InputError: the template refuses the messages, or does something to content that can't be followed.
     """
     options = {"enable_thinking": enable_thinking, "add_generation_prompt": add_generation_prompt}
     rendered = _render(tokenizer, template, messages, tools, options)
-    if replies is None:
-        return rendered.encode(tokenizer)
-    return rendered.encode(tokenizer, list(_known(rendered, tokenizer, template, messages, replies)))
+    known = [] if replies is None else list(_known(rendered, tokenizer, template, messages, replies))
+    shared = _shared_text(rendered, template) if tools or messages[0]["role"] == "system" else 0
+    start = rendered.encode(tokenizer, known, end=shared)
+    if shared and not rendered.has_added_token(tokenizer, shared):  # cut there, the text may become other ids
+        ids = rendered.encode(tokenizer, known)
+        return Prompt(ids=ids, shareable=common_prefix(ids, start))
+    return Prompt(ids=start + rendered.encode(tokenizer, known, start=shared), shareable=len(start))
+
+
+def encode_history(
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    messages: Sequence[Message],
+    *,
+    tools: Tools | None = None,
+    enable_thinking: bool | None = None,
+    replies: ReplyMemory | None = None,
+) -> list[int]:
+    """Ids that every prompt begins with in which something new follows `messages`; empty where the template hides it.
+
+    Templates write the last reply in one way and a reply that was answered in another, so an answer is put behind them.
+
+    Raises:
+        InputError: as for `encode_prompt`.
+    """
+    role = "tool" if messages and messages[-1].get("tool_calls") else "user"
+    answered = [*messages, {"role": role, "content": _NEW}]
+    options = {"enable_thinking": enable_thinking, "add_generation_prompt": True}
+    rendered = _render(tokenizer, template, answered, tools, options)
+    known = [] if replies is None else list(_known(rendered, tokenizer, template, answered, replies))
+    return rendered.encode(tokenizer, known, end=max(0, rendered.text.rfind(_NEW)))
+
+
+def _shared_text(rendered: Rendered, template: ChatTemplate) -> int:
+    """Where the first turn begins behind what the template writes of a system message and tools."""
+    starts = [rendered.first(header, 1) for header in (template.user_header, template.reply_header)]
+    return min((start for start in starts if start is not None), default=0)
 
 
 def _render(
@@ -79,7 +125,7 @@ def _known(
     """The replies among `messages` whose ids are known and whose text stands in the prompt as they spell it."""
     header = template.reply_header
     said = [message.get("content") or "" for message in messages if message["role"] == "assistant"]
-    starts = list(_headers(rendered, header)) if header else []
+    starts = list(_headers(rendered, header))
     for content, start in zip(said, starts, strict=False):  # the last header may be the generation prompt's
         for spelling in replies.spellings(content) if isinstance(content, str) else ():
             end = start + len(spelling.text)
@@ -90,8 +136,7 @@ def _known(
 
 def _headers(rendered: Rendered, header: str) -> Iterator[int]:
     """Where each reply begins: after every header that the template wrote."""
-    at = rendered.text.find(header)
-    while at >= 0:
-        if rendered.is_templates(at):
-            yield at + len(header)
-        at = rendered.text.find(header, at + len(header))
+    at = rendered.first(header)
+    while at is not None:
+        yield at + len(header)
+        at = rendered.first(header, at + len(header))

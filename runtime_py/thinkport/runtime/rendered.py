@@ -41,15 +41,25 @@ class Rendered:
         """Whether the template wrote an added token at `at`, or the text ends there."""
         return at == len(self.text) or (tokenizer.added_pattern.begins(self.text, at) and self.is_templates(at))
 
-    def encode(self, tokenizer: Tokenizer, known: Sequence[Known] = ()) -> list[int]:
-        """The ids of the text, those of `known` spans (in order, apart from each other) as they are given."""
+    def first(self, text: str, after: int = 0) -> int | None:
+        """Where the template itself wrote `text` first, behind `after`; None where it did not."""
+        at = self.text.find(text, after) if text else -1
+        while at >= 0 and not self.is_templates(at):
+            at = self.text.find(text, at + 1)
+        return None if at < 0 else at
+
+    def encode(
+        self, tokenizer: Tokenizer, known: Sequence[Known] = (), *, start: int = 0, end: int | None = None
+    ) -> list[int]:
+        """The ids of the text from `start` to `end`; spans of `known` (in order, apart) have the ids that they say."""
         ids: list[int] = []
-        at = 0
+        at, end = start, len(self.text) if end is None else end
         for span in known:
-            ids += self._between(tokenizer, at, span.start)
-            ids += span.ids
-            at = span.end
-        return ids + self._between(tokenizer, at, len(self.text))
+            if start <= span.start and span.end <= end:
+                ids += self._between(tokenizer, at, span.start)
+                ids += span.ids
+                at = span.end
+        return ids + self._between(tokenizer, at, end)
 
     def _between(self, tokenizer: Tokenizer, start: int, end: int) -> list[int]:
         return [

@@ -1,14 +1,17 @@
 """One reply: the engine's tokens turned into events, counted and timed."""
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from time import perf_counter
 from typing import Self
 
 from thinkport.runtime.answer_guard import AnswerGuard
-from thinkport.runtime.engine import Engine, Finish, Origin, Token
+from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
+from thinkport.runtime.generation import Finish, Generation, Origin, Token
 from thinkport.runtime.logprobs import LogprobRecorder, TokenLogprob
 from thinkport.runtime.reply_splitter import Part, ReplySplitter
+from thinkport.runtime.stop import Stop
 from thinkport.runtime.thinking import ThinkingEnd
 from thinkport.runtime.thinking_switch import Decision
 from thinkport.runtime.thought_control import ThoughtControl
@@ -17,17 +20,25 @@ from thinkport.runtime.thought_control import ThoughtControl
 class Reply(Iterator[Event]):
     """Events of a reply, the last one its `End`. Read it from one thread; close its thought or cancel it from any."""
 
-    def __init__(self, run: "ReplyRun", events: Generator[Event], engine: Engine, control: ThoughtControl | None):
+    def __init__(self, events: Generator[Event], stop: Stop, control: ThoughtControl | None):
         """Use `Model.stream` or `Chat.stream`."""
-        self._run, self._events, self._engine, self._control = run, events, engine, control
+        self._events, self._stop, self._control = events, stop, control
+        self._end: End | None = None
 
     def __iter__(self) -> Self:
         """The reply itself."""
         return self
 
     def __next__(self) -> Event:
-        """The next event, once it has come."""
-        return next(self._events)
+        """The next event, once it has come.
+
+        Raises:
+            InputError: another reply was begun over its KV cache, or the model was closed.
+        """
+        event = next(self._events)
+        if isinstance(event, End):
+            self._end = event
+        return event
 
     @property
     def thinking_end(self) -> ThinkingEnd | None:
@@ -36,27 +47,31 @@ class Reply(Iterator[Event]):
 
     def stop_thinking(self) -> None:
         """Close the thought at its next token, so that the answer comes; nothing if no thought is open by then."""
-        if self._control is not None:
-            self._control.stop()
+        self._stop.stop_thinking()
 
     def cancel(self) -> None:
         """End the reply at its next token."""
-        self._engine.cancel()
+        self._stop.cancel()
 
     def abandon(self) -> None:
         """End the reply at its next token without an `End`, so that nothing of it is kept; from any thread."""
-        self._run.abandoned = True
-        self._engine.cancel()
+        self._stop.abandon()
 
     def close(self) -> None:
         """Let go of the reply; nothing more comes. For the thread that reads it."""
         self._events.close()
 
     def end(self) -> End:
-        """Run the reply to its end."""
-        *_, end = self
-        assert isinstance(end, End)
-        return end
+        """Run the reply to its end; once there, the same `End` again.
+
+        Raises:
+            InputError: the reply was abandoned, closed or superseded before its end.
+        """
+        for _ in self:
+            pass
+        if self._end is None:
+            raise InputError("the reply was abandoned or closed before its end: begin another one")
+        return self._end
 
 
 class ReplyRun:
@@ -64,19 +79,18 @@ class ReplyRun:
 
     def __init__(
         self,
-        engine: Engine,
-        prompt: list[int],
+        tokens: Generation,
+        prompt_tokens: int,
         decision: Decision,
         splitter: ReplySplitter,
         control: ThoughtControl | None,
         guard: AnswerGuard,
         recorder: LogprobRecorder | None = None,
     ):
-        """A reply to `prompt`; `control` is None for a model without thoughts."""
+        """A reply that `tokens` make; `control` is None for a model without thoughts."""
         self.ids: list[int] = []
-        self.abandoned = False  # nobody wants its end any more
-        self.prompt, self.hard = prompt, decision.hard
-        self._engine, self._decision, self._splitter = engine, decision, splitter
+        self._tokens, self._prompt_tokens = tokens, prompt_tokens
+        self._decision, self._splitter = decision, splitter
         self._control, self._guard, self._recorder = control, guard, recorder
         self._logprobs: list[TokenLogprob] = []  # of the answer's tokens since its last piece
         self._texts = dict.fromkeys(Part, "")
@@ -85,19 +99,20 @@ class ReplyRun:
         self._forced = 0
         self._calls: list[ToolCall] = []
 
-    def events(self, tokens: Iterator[Token], on_end: Callable[["ReplyRun", End], None]) -> Generator[Event]:
-        """Yield the events while `tokens` come; `on_end` is told of the end just before it is yielded.
+    def events(self, stop: Stop, on_end: Callable[["ReplyRun", End], None]) -> Generator[Event]:
+        """Yield the events while tokens come; `on_end` is told of the end just before it is yielded.
 
         A reply that was abandoned has no end.
         """
         finish = Finish.CANCELLED
         last = perf_counter()
-        for token in tokens:
-            self._count_time(perf_counter() - last, token)
-            yield from self._take(token)
-            finish = token.finish or finish
-            last = perf_counter()  # the reader's own time is nobody's
-        if self.abandoned:
+        with closing(self._tokens) as tokens:
+            for token in tokens:
+                self._count_time(perf_counter() - last, token)
+                yield from self._take(token)
+                finish = token.finish or finish
+                last = perf_counter()  # without the reader's own time
+        if stop.abandoned:
             return
         yield from self._events_of(self._splitter.part, self._splitter.flush(finish), forced=False)
         end = self._end(finish)
@@ -148,7 +163,7 @@ class ReplyRun:
         return AnswerPiece(text=text, forced=forced, tokens=tokens, logprobs=noted)
 
     def _end(self, finish: Finish) -> End:
-        counts, reused = self._splitter.tokens, self._engine.reused
+        counts, reused = self._splitter.tokens, self._tokens.reused
         return End(
             thought=self._texts[Part.THOUGHT],
             answer=self._texts[Part.ANSWER],
@@ -157,12 +172,12 @@ class ReplyRun:
             answer_end=finish,
             enabled=self._decision.enabled,
             decided_by=self._decision.by,
-            prompt_tokens=len(self.prompt),
+            prompt_tokens=self._prompt_tokens,
             cached_tokens=reused,
             forced_tokens=self._forced,
-            drafted_tokens=self._engine.drafted,
-            accepted_tokens=self._engine.accepted,
-            prefill=Speed(tokens=len(self.prompt) - reused, seconds=self._prefill),
+            drafted_tokens=self._tokens.drafted,
+            accepted_tokens=self._tokens.accepted,
+            prefill=Speed(tokens=self._prompt_tokens - reused, seconds=self._prefill),
             thinking=Speed(tokens=counts[Part.THOUGHT], seconds=self._seconds[Part.THOUGHT]),
             answering=Speed(tokens=counts[Part.ANSWER], seconds=self._seconds[Part.ANSWER]),
         )

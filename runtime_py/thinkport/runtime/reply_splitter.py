@@ -7,9 +7,9 @@ drawn.
 from collections.abc import Sequence
 from enum import StrEnum
 
-from thinkport.runtime.engine import Finish
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import ToolCall
+from thinkport.runtime.generation import Finish
 from thinkport.runtime.manifest import ThinkingIds
 from thinkport.runtime.thought_text import ThoughtText
 from thinkport.runtime.tokenizer import Tokenizer

@@ -19,7 +19,7 @@ from thinkport.runtime.kv_cache import AppendedCache, InPlaceCache, KvCache
 from thinkport.runtime.kv_memory import KvSize
 from thinkport.runtime.kv_snapshot import KvSnapshot, layout_of
 from thinkport.runtime.manifest import Graph, ModelShape, kv_bytes
-from thinkport.runtime.packed_weights import PackedWeights, Provider, open_graph
+from thinkport.runtime.packed_weights import OpenGraph, PackedWeights, Provider, open_graph
 from thinkport.runtime.prefill import PrefillGraph, PrefillWeights
 from thinkport.runtime.threads import physical_cores
 
@@ -141,12 +141,13 @@ class Session:
             return settings
 
         try:
-            self._opened = open_graph(ort, folder / graph.file, _with_device(graph, device_id), options, packed)
+            opened = open_graph(ort, folder / graph.file, _with_device(graph, device_id), options, packed)
         except ArtifactError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
             raise ArtifactError(f"{folder / graph.file} can't be loaded by ONNX Runtime: {error}") from error
-        self.inner = self._opened.inner
+        self._opened: OpenGraph | None = opened
+        self.inner = opened.inner
         _check_started(graph, self.inner.get_providers())
         self.device = self.inner.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.device_id = device_id or 0
@@ -191,9 +192,11 @@ class Session:
         return OrtLane(self, batch)
 
     def close(self) -> None:
-        """Let go of the graph and its files, whose lanes must be gone; ONNX Runtime frees them with its own object."""
-        self.inner = None
-        del self._opened
+        """Let go of the graph and its files, whose lanes must be gone; ONNX Runtime frees them with its own object.
+
+        Once closed, closing again changes nothing.
+        """
+        self.inner = self._opened = None
 
 
 def _with_device(graph: Graph, device_id: int | None) -> list[Provider]:

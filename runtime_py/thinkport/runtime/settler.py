@@ -5,21 +5,23 @@ Knows threads; must not know what the work is.
 
 import weakref
 from collections.abc import Callable
-from threading import Event, Thread, current_thread
+from threading import Thread, current_thread
+
+from thinkport.runtime.stop import Stop
 
 
 class _Job:
     """A function that runs in a thread; holds no settler, so that a dropped one is collected and ends its job."""
 
-    def __init__(self, work: Callable[[Event], object]):
-        self._stop = Event()
+    def __init__(self, work: Callable[[Stop], object]):
+        self._stop = Stop()
         self.error: Exception | None = None
         self._thread = Thread(target=self._run, args=(work,), name="thinkport-settler", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
         """Ask the work to stop and wait until it does."""
-        self._stop.set()
+        self._stop.cancel()
         self.join()
 
     def join(self) -> None:
@@ -27,7 +29,7 @@ class _Job:
         if self._thread is not current_thread():
             self._thread.join()
 
-    def _run(self, work: Callable[[Event], object]) -> None:
+    def _run(self, work: Callable[[Stop], object]) -> None:
         try:
             work(self._stop)
         except Exception as error:  # `wait` raises it in the thread that asks
@@ -37,15 +39,15 @@ class _Job:
 class Settler:
     """Runs one piece of work at a time. A settler that is dropped, or alive when the program ends, stops its work.
 
-    `start` is for one thread; work that looks at its event rarely is waited for as long.
+    `start` is for one thread; work that looks at its stop rarely is waited for as long.
     """
 
     def __init__(self) -> None:
         self._job: _Job | None = None
         self._finalizer: weakref.finalize[[], Settler] | None = None
 
-    def start(self, work: Callable[[Event], object]) -> None:
-        """Stop the work in progress, then run `work(stop)` in the background; it returns soon after `stop` is set."""
+    def start(self, work: Callable[[Stop], object]) -> None:
+        """Stop the work in progress, then run `work(stop)` in the background; it returns soon after it is cancelled."""
         self.stop()
         self._job = job = _Job(work)
         self._finalizer = weakref.finalize(self, job.end)

@@ -68,6 +68,20 @@ class ChatTemplate:
             return ""
         return with_header.removeprefix(without).split("<think>")[0] if with_header.startswith(without) else ""
 
+    @cached_property
+    def user_header(self) -> str:
+        """What begins each of a user's turns; empty if this template can't tell."""
+        first = [{"role": "user", "content": "<1>"}]
+        later = [*first, {"role": "assistant", "content": "<2>"}, {"role": "user", "content": "<3>"}]
+        try:
+            before_first = self.render(first).partition("<1>")[0]
+            before_later = self.render(later).rpartition("<3>")[0].rpartition("<2>")[2]
+        except InputError:
+            return ""
+        letters = zip(reversed(before_first), reversed(before_later), strict=False)
+        size = next((at for at, (a, b) in enumerate(letters) if a != b), min(len(before_first), len(before_later)))
+        return before_first[len(before_first) - size :]
+
     def render(
         self,
         messages: Sequence[Message],

@@ -98,6 +98,11 @@ class Thinking:
         return self if self.enabled is not None else replace(self, enabled=default.enabled)
 
 
+def as_thinking(asked: Thinking | Switch | bool | None, default: Thinking) -> Thinking | None:
+    """What a `thinking` argument means over a default: settings as they are, a switch with the default's others."""
+    return asked if asked is None or isinstance(asked, Thinking) else replace(default, enabled=asked)
+
+
 def _switch(enabled: Switch | bool | str | None) -> Switch | None:
     if isinstance(enabled, bool):
         return Switch.ON if enabled else Switch.OFF

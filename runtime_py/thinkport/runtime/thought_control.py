@@ -6,16 +6,16 @@ into the queue of forced ones. Knows ids; must not know messages, templates or h
 
 from collections import deque
 from collections.abc import Collection
-from threading import Event
 
 import numpy as np
 
 from thinkport.runtime.detokenize import Detokenizer
-from thinkport.runtime.engine import Finish, Origin, Token
+from thinkport.runtime.generation import Finish, Origin, Token
 from thinkport.runtime.manifest import ThinkingIds
 from thinkport.runtime.reply_splitter import Opening, Part
 from thinkport.runtime.sampling import Row
 from thinkport.runtime.soft_closing import Boundaries, progress, raise_logit
+from thinkport.runtime.stop import Stop
 from thinkport.runtime.thinking import Switch, Thinking, ThinkingEnd
 from thinkport.runtime.thought_closing import Closing, limit_thought
 from thinkport.runtime.thought_loops import LoopDetector
@@ -23,7 +23,20 @@ from thinkport.runtime.tokenizer import Tokenizer
 
 
 class ThoughtControl:
-    """The thought of one reply. `forced` is the engine's queue; `stop` may be called from any thread."""
+    """The thought of one reply. `forced` is the queue of forced ids; `stop` says whether the thought is to end.
+
+    | part before a token | the token                          | `end` becomes                   | ids forced          |
+    |---------------------|------------------------------------|---------------------------------|---------------------|
+    | none yet            | `<think>`                          | stays None                      | none                |
+    | none yet            | any other                          | none                            | none                |
+    | thought             | a token of it, nothing to end for  | stays None                      | none                |
+    | thought             | a token of it, and it has to end   | user, budget, reserve or loop   | closing, `</think>` |
+    | thought             | a forced one, while it is closed   | stays                           | the rest            |
+    | thought             | `</think>` that the model draws    | natural or soft                 | perhaps a separator |
+    | answer              | any                                | stays                           | none                |
+
+    Which of them a reply begins in is its `begin`; a switch that is off or on forces the first ids.
+    """
 
     def __init__(
         self,
@@ -37,6 +50,7 @@ class ThoughtControl:
         boundaries: Boundaries,
         stop_ids: Collection[int],
         forced: deque[int],
+        stop: Stop,
         separate: bool = False,
     ):
         """For a reply of at most `limit` tokens that begins as `begin` says. `separate` writes what stands between
@@ -54,7 +68,7 @@ class ThoughtControl:
         self._opened_by_prompt = begin is Opening.THINKING
         self._part: Part | None = {Opening.THINKING: Part.THOUGHT, Opening.ANSWERING: Part.ANSWER}.get(begin)
         self._loops = LoopDetector(Detokenizer(tokenizer).feed) if settings.stop_loops else None
-        self._asked_to_stop = Event()
+        self._stop = stop
         self._at_boundary = self._raised = False
         self._begin(switch)
 
@@ -67,10 +81,6 @@ class ThoughtControl:
     def may_open(self) -> bool:
         """Whether the next token may still open a thought."""
         return self._part is None
-
-    def stop(self) -> None:
-        """Close the thought at the next token; nothing if there is none by then."""
-        self._asked_to_stop.set()
 
     def shape(self, logits: Row) -> None:
         """Change the logits in place: a reply has at most one thought, at its start, and does not end within it."""
@@ -117,7 +127,7 @@ class ThoughtControl:
             looping = self._loops is not None and self._loops.feed(token.id)
         if self.end is not None or self._forced:
             return  # it is being closed
-        if self._asked_to_stop.is_set():
+        if self._stop.thinking_stopped:
             self._close(ThinkingEnd.USER)
         elif self.tokens >= self._limit.tokens:
             self._close(self._limit.reason)

@@ -4,8 +4,8 @@ Knows the tags and the newlines that templates put around calls. Must not know t
 """
 
 from thinkport.runtime.detokenize import Detokenizer
-from thinkport.runtime.engine import Finish
 from thinkport.runtime.events import ToolCall
+from thinkport.runtime.generation import Finish
 from thinkport.runtime.tokenizer import Tokenizer
 from thinkport.runtime.tool_calls import cut_call
 from thinkport.runtime.tool_tags import ToolTags

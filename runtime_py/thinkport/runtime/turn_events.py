@@ -3,10 +3,10 @@
 Knows turns and event loops; must not know chats.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 
+from thinkport.runtime.event_queue import EventQueue
 from thinkport.runtime.events import Event
 from thinkport.runtime.turn import OnDone, OnEvent, Turn
 
@@ -21,19 +21,17 @@ async def turn_events(start: Start) -> AsyncGenerator[Event]:
     Raises:
         ThinkportError: what the turn ended with.
     """
-    loop, events = asyncio.get_running_loop(), asyncio.Queue[Event | None]()
-
-    def put(event: Event | None) -> None:
-        with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
-            loop.call_soon_threadsafe(events.put_nowait, event)
-
-    turn = start(put, lambda _: put(None))
+    queue = EventQueue[Event]()
+    turn = start(queue.put, lambda ended: queue.end(ended.error))
+    ended = False
     try:
-        while (event := await events.get()) is not None:
-            yield event
+        async for event in queue.read():
+            if event is not None:
+                yield event
+        ended = True
     finally:
         turn.abandon()
-        while not turn.done:
-            await events.get()
-    if turn.error is not None:
-        raise turn.error
+        if not ended and not turn.done:
+            with suppress(Exception):  # a turn that is left raises nothing
+                async for _ in queue.read():
+                    pass

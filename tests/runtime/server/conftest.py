@@ -52,7 +52,7 @@ class Served:
     def slow_down(self, seconds: float) -> None:
         """Make each step take at least so long: the reference model thinks faster than anybody can click."""
         for engine in self.service.jobs.places._idle:
-            engine._turns = Slow(seconds)
+            engine._uses.turns = Slow(seconds)
 
     def close(self) -> None:
         """Close the clients."""
@@ -67,7 +67,8 @@ class Served:
 
 
 @contextmanager
-def running(model: Model, **settings) -> Iterator[Served]:
+def running(model: Model, send_buffer: int | None = None, **settings) -> Iterator[Served]:
+    """A server; `send_buffer` is how many bytes the system takes for a client that does not read."""
     chosen = ServerSettings(grace_seconds=2.0, **settings)
     app = create_app(model, "nano", chosen)
     config = uvicorn.Config(
@@ -75,6 +76,8 @@ def running(model: Model, **settings) -> Iterator[Served]:
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as bound:
+        if send_buffer is not None:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # connections inherit it
         loop = asyncio.new_event_loop()
         thread = Thread(target=lambda: loop.run_until_complete(server.serve(sockets=[bound])))
         thread.start()

@@ -140,7 +140,18 @@ def test_an_address_that_others_reach_needs_a_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"port": -1}, {"parallel": 0}, {"queue": -1}, {"api_key": "short"}, {"max_tokens": 0}]
+    "wrong",
+    [
+        {"port": -1},
+        {"parallel": 0},
+        {"queue": -1},
+        {"api_key": "short"},
+        {"max_tokens": 0},
+        {"grace_seconds": -1},
+        {"header_seconds": 0},
+        {"body_seconds": float("nan")},
+        {"write_seconds": 0},
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong) -> None:
     with pytest.raises(InputError):

@@ -15,6 +15,7 @@ from thinkport.deploy.bench.draft_texts import TEXTS, DraftText
 from thinkport.runtime.draft_policy import DraftPolicy
 from thinkport.runtime.engine import Engine
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.generation import Generation
 from thinkport.runtime.model import Model
 from thinkport.runtime.ort import AUTO
 from thinkport.runtime.sampling import Row, Sampler, SamplingSettings
@@ -79,20 +80,20 @@ def _gain(model: Model, text: DraftText, rounds: int, told: Callable[[str], None
     prompt, reply = model.tokenizer.encode(text.prompt), model.tokenizer.encode(text.reply)
     if len(prompt) + len(reply) > model.session.context_length:
         raise InputError(f"the context holds {model.session.context_length} tokens, {text.name} takes more")
-    runs: list[tuple[float, float, Engine]] = []
+    runs: list[tuple[float, float, Generation]] = []
     for turn in range(rounds):
         told(f"round {turn + 1} of {rounds}: {text.name}")
         found = {drafts: _run(model, prompt, reply, drafts=drafts) for drafts in _order(turn)}
         runs.append((found[False][0], found[True][0], found[True][1]))
-    plain, drafted, engines = zip(*runs, strict=True)
+    plain, drafted, replies = zip(*runs, strict=True)
     return DraftGain(
         name=text.name,
         tokens=len(reply),
         plain=median(plain),
         with_drafts=median(drafted),
         gain=median(faster / slower for slower, faster, _ in runs),
-        drafted=engines[-1].drafted,
-        accepted=engines[-1].accepted,
+        drafted=replies[-1].drafted,
+        accepted=replies[-1].accepted,
     )
 
 
@@ -100,7 +101,7 @@ def _order(turn: int) -> Iterator[bool]:
     yield from (False, True) if turn % 2 == 0 else (True, False)
 
 
-def _run(model: Model, prompt: list[int], reply: list[int], *, drafts: bool) -> tuple[float, Engine]:
+def _run(model: Model, prompt: list[int], reply: list[int], *, drafts: bool) -> tuple[float, Generation]:
     """Tokens per second of a reply behind its first token, in a conversation of its own."""
     settings = SamplingSettings.from_preset(model.manifest.sampling.answering)
     engine = Engine(model.session, policy=DraftPolicy())
@@ -110,4 +111,4 @@ def _run(model: Model, prompt: list[int], reply: list[int], *, drafts: bool) -> 
     count = sum(1 for _ in tokens)
     speed = count / (perf_counter() - began)
     engine.reset()
-    return speed, engine
+    return speed, tokens

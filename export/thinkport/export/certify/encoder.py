@@ -8,7 +8,7 @@ from thinkport.export.certify.reference import Ids
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import CheckpointError
 from thinkport.export.write.tokenizer_files import TOKENIZER, special_tokens
-from thinkport.runtime.prompt import encode_messages
+from thinkport.runtime.prompt import encode_prompt
 from thinkport.runtime.template import ChatTemplate, Message
 from thinkport.runtime.tokenizer import Tokenizer
 
@@ -42,13 +42,13 @@ class Encoder:
             CheckpointError: as `text`.
             InputError: the template refuses the messages.
         """
-        ids = encode_messages(
+        ids = encode_prompt(
             self._tokenizer,
             self._template,
             messages,
             enable_thinking=thinking,
             add_generation_prompt=to_be_answered,
-        )
+        ).ids
         return self._checked(ids)
 
     def _checked(self, ids: list[int]) -> Ids:

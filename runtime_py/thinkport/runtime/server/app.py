@@ -45,7 +45,6 @@ def create_app(served: Model, name: str, settings: ServerSettings | None = None)
         app.state.service = service = Service(served, name, chosen)
         yield
         await service.jobs.end(chosen.grace_seconds)
-        service.jobs.close()
 
     document = openapi(key=chosen.api_key is not None)
 

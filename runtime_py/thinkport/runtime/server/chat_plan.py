@@ -3,14 +3,14 @@
 Knows the body's fields and the model's options; must not know how a reply is sent.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from thinkport.runtime.engine import Engine
+from thinkport.runtime.events import Event
 from thinkport.runtime.model import Model
-from thinkport.runtime.reply import Reply
-from thinkport.runtime.reply_request import ReplyRequest, decide_thinking
+from thinkport.runtime.reply_request import ReplyRequest
 from thinkport.runtime.response_format import Choice, JsonSchema, Regex, ResponseFormat
 from thinkport.runtime.server.api_error import bad
 from thinkport.runtime.server.chat_messages import chat_messages
@@ -19,6 +19,7 @@ from thinkport.runtime.server.jobs import Plan
 from thinkport.runtime.server.settings import ServerSettings
 from thinkport.runtime.server.stop_strings import stopping
 from thinkport.runtime.server.thinking_fields import thinking_of
+from thinkport.runtime.stop import Stop
 
 _MOST_STOPS = 16
 
@@ -73,25 +74,14 @@ class ChatPlan:
         Raises:
             InputError: messages that the model's template refuses.
         """
-        request = self.request
-        prompt = model.encode(request.messages, request.tools, decide_thinking(model, request).hard)
-        return Plan(prompt, lambda engine, index: Stopping(self._reply(model, engine, index), self), self.replies)
+        prepared = model.replies.prepare(self.request)
 
-    def _reply(self, model: Model, engine: Engine, index: int) -> Reply:
-        seed = self.request.seed
-        return model.begin(self.request if seed is None else replace(self.request, seed=seed + index), engine)
+        def begin(engine: Engine, index: int, stop: Stop) -> Generator[Event]:
+            seed = None if self.request.seed is None else self.request.seed + index
+            reply = model.replies.begin(prepared, engine, seed=seed, stop=stop)
+            return stopping(reply, stop, self.stops, single_call=self.single_call)
 
-
-class Stopping:
-    """A reply that ends where its plan says."""
-
-    def __init__(self, reply: Reply, plan: ChatPlan):
-        self._reply, self._plan = reply, plan
-        self.cancel, self.stop_thinking = reply.cancel, reply.stop_thinking
-
-    def __iter__(self) -> Any:
-        """The events."""
-        return stopping(self._reply, self._plan.stops, single_call=self._plan.single_call)
+        return Plan(prepared.prompt.ids, begin, self.replies)
 
 
 def stops_of(stop: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Text completions: `POST /v1/completions`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from time import time
 from typing import Any
 
@@ -19,10 +19,11 @@ from thinkport.runtime.server.completion_request import CompletionRequest
 from thinkport.runtime.server.fields import read_body
 from thinkport.runtime.server.figures import finish_reason, timings, usage
 from thinkport.runtime.server.jobs import Piece, Plan
-from thinkport.runtime.server.raw_reply import RawReply
+from thinkport.runtime.server.raw_reply import raw_reply
 from thinkport.runtime.server.service import Service, data_frame
 from thinkport.runtime.server.settings import ServerSettings
 from thinkport.runtime.server.stop_strings import stopping
+from thinkport.runtime.stop import Stop
 from thinkport.runtime.tokenizer import Tokenizer
 
 _TOKENS = 16  # OpenAI's default
@@ -54,15 +55,6 @@ async def completions(request: Request) -> Response:
     return service.stream(job, frames, last)
 
 
-class _Stopping:
-    def __init__(self, reply: RawReply, stops: Sequence[str]):
-        self._reply, self._stops = reply, stops
-        self.cancel, self.stop_thinking = reply.cancel, reply.stop_thinking
-
-    def __iter__(self) -> Iterator[Event]:
-        return stopping(self._reply, self._stops)
-
-
 def _plan(body: CompletionRequest, model: Model, settings: ServerSettings) -> Plan:
     prompt = body.prompt
     ids = _ids(prompt, model)
@@ -70,14 +62,17 @@ def _plan(body: CompletionRequest, model: Model, settings: ServerSettings) -> Pl
     most = most_tokens(body.max_tokens or _TOKENS, settings)
     assert most is not None
 
-    def begin(engine: Engine, index: int) -> _Stopping:
+    def begin(engine: Engine, index: int, stop: Stop) -> Generator[Event]:
         recorder = None if body.logprobs is None else LogprobRecorder(body.logprobs)
         sampler = Sampler(
             model.sampling(body.sampling(), thinks=False),
             seed=None if body.seed is None else body.seed + index,
             watch=recorder.record if recorder else None,
         )
-        return _Stopping(RawReply(model, engine, ids, sampler, recorder, most), stops)
+        tokens = engine.generate(
+            ids, sampler, stop_ids=model.manifest.stop_ids, max_tokens=most, drafts=model.replies.drafts, stop=stop
+        )
+        return stopping(raw_reply(tokens, len(ids), model.tokenizer, recorder), stop, stops)
 
     return Plan(ids, begin, body.n or 1)
 

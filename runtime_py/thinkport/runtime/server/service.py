@@ -30,7 +30,7 @@ class Service:
     def __init__(self, model: Model, name: str, settings: ServerSettings):
         self.model, self.name, self.settings = model, name, settings
         places = Places(model, settings.parallel, settings.queue)
-        self.jobs = Jobs(places, settings.parallel)
+        self.jobs = Jobs(places)
         self.metrics = Metrics(places)
 
     @staticmethod

@@ -4,6 +4,7 @@ Knows limits and names; must not know routes or models.
 """
 
 import ipaddress
+import math
 from dataclasses import dataclass
 
 from thinkport.runtime.errors import InputError
@@ -55,6 +56,10 @@ class ServerSettings:
         for name in ("parallel", "max_body", "max_messages", "max_choices"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        for name in ("header_seconds", "body_seconds", "write_seconds", "grace_seconds"):
+            value, least = getattr(self, name), "0 or more" if name == "grace_seconds" else "more than 0"
+            if not (value > 0 or (value == 0 and name == "grace_seconds")) or not math.isfinite(value):
+                raise InputError(f"{name} is {value}, expected {least} seconds")
         if self.queue < 0:
             raise InputError(f"queue is {self.queue}, expected 0 (nobody waits) or more")
         if self.max_tokens is not None and self.max_tokens < 1:

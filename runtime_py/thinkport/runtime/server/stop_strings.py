@@ -4,12 +4,12 @@ Knows events of a reply; must not know ids: a stop string may begin and end with
 back, so what may be the start of a stop string is held until it can be told.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
-from thinkport.runtime.engine import Finish
 from thinkport.runtime.events import AnswerPiece, End, Event, ToolCall
+from thinkport.runtime.generation import Finish
+from thinkport.runtime.stop import Stop
 
 
 class StopText:
@@ -44,17 +44,9 @@ def _overlap(text: str, stop: str) -> int:
     return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)
 
 
-class Cancellable(Protocol):
-    """A reply that goes on while it is iterated."""
-
-    def __iter__(self) -> Iterator[Event]:
-        """Its events."""
-
-    def cancel(self) -> None:
-        """End it at its next token."""
-
-
-def stopping(reply: Cancellable, stops: Sequence[str], *, single_call: bool = False) -> Iterator[Event]:
+def stopping(
+    reply: Iterable[Event], stop: Stop, stops: Sequence[str], *, single_call: bool = False
+) -> Generator[Event]:
     """The reply's events, its answer ended before a stop string; `single_call` ends it after its first tool call."""
     text, shown, calls = StopText(stops), "", 0
     for event in reply:
@@ -72,11 +64,11 @@ def stopping(reply: Cancellable, stops: Sequence[str], *, single_call: bool = Fa
             if new or event.logprobs:
                 yield replace(event, text=new)
             if text.met:
-                reply.cancel()
+                stop.cancel()
         elif isinstance(event, ToolCall) and single_call:
             calls += 1
             if calls == 1:
                 yield event
-                reply.cancel()
+                stop.cancel()
         else:
             yield event

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from thinkport.runtime.engine import Finish
+from thinkport.runtime.generation import Finish
 from thinkport.runtime.model import Model
 from thinkport.runtime.terminal.figures import figures
 from thinkport.runtime.terminal.interrupts import INTERRUPTED, interrupting
