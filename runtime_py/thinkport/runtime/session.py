@@ -316,7 +316,7 @@ class OrtLane:
     def _bind_logits(self, columns: int, keep: int) -> Logits | None:
         """The buffer that the one row of a decode step goes to; None where ONNX Runtime makes one for more rows.
 
-        The graph declares one row, its default, and a given buffer of any other shape would be refused.
+        Graphs of earlier exports declare one row, and a given buffer of any other shape would be refused.
         """
         rows = keep if self._session.takes_keep else columns
         self._keep[0] = keep
