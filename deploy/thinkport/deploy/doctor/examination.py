@@ -20,7 +20,7 @@ from thinkport.runtime.ort import AUTO, Candidate, candidates, import_onnxruntim
 from thinkport.runtime.ort_build import clash_of
 from thinkport.runtime.provider_choice import Machine, OpenGraph, ProviderChoice
 from thinkport.runtime.provider_report import Attempt, Outcome
-from thinkport.runtime.session import LaneSource, Session
+from thinkport.runtime.session import LaneSource, Session, on_device
 from thinkport.runtime.verdicts import Verdicts
 
 
@@ -113,10 +113,10 @@ def _trials(
             yield Trial(
                 attempt=attempt,
                 tokens_per_second=tokens / attempt.seconds if attempt.seconds else None,
-                nodes=nodes_by_provider(ort, folder, graph) if session else {},
+                nodes=nodes_by_provider(ort, folder, graph, candidate.device) if session else {},
             )
         else:
-            yield _loaded(open_graph, candidate, nodes_by_provider(ort, folder, graph))
+            yield _loaded(open_graph, candidate, nodes_by_provider(ort, folder, graph, candidate.device))
 
 
 def _loaded(open_graph: OpenGraph, candidate: Candidate, nodes: Mapping[str, int]) -> Trial:
@@ -129,7 +129,7 @@ def _loaded(open_graph: OpenGraph, candidate: Candidate, nodes: Mapping[str, int
     return Trial(attempt=_attempt(candidate, Outcome.UNCHECKED, reason), nodes=nodes)
 
 
-def nodes_by_provider(ort: Any, folder: Path, graph: Graph) -> dict[str, int]:
+def nodes_by_provider(ort: Any, folder: Path, graph: Graph, device: int | None = None) -> dict[str, int]:
     """How many nodes ONNX Runtime gives to each provider, by its own record; empty before 1.24."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
@@ -137,7 +137,7 @@ def nodes_by_provider(ort: Any, folder: Path, graph: Graph) -> dict[str, int]:
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     try:
         session = ort.InferenceSession(
-            str(folder / graph.file), options, providers=graph.providers, enable_fallback=False
+            str(folder / graph.file), options, providers=on_device(graph, device), enable_fallback=False
         )
         assigned = session.get_provider_graph_assignment_info()
     except Exception:  # ONNX Runtime's exceptions share no base below Exception; an older one has no such method
