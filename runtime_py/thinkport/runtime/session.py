@@ -311,7 +311,7 @@ class OrtLane:
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
             raise ArtifactError(
                 f"{session.graph.file} failed in a step of {columns} tokens over {self.length}: {error}: "
-                "run another provider or graph, or export the artifact again"
+                "run another graph or provider, update the device's driver, or export the artifact again"
             ) from error
 
     def _bind(self, name: str, values: Ids) -> None:

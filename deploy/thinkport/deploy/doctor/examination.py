@@ -112,7 +112,7 @@ def _trials(
             session, attempt = choice.check(candidate, goldens)
             yield Trial(
                 attempt=attempt,
-                tokens_per_second=tokens / attempt.seconds if attempt.seconds else None,
+                tokens_per_second=tokens / attempt.seconds if session and attempt.seconds else None,
                 nodes=nodes_by_provider(ort, folder, graph, candidate.device) if session else {},
             )
         else:
@@ -188,7 +188,7 @@ def _machine_findings(facts: MachineFacts) -> Iterator[Finding]:
             todo="see the extras dml and cuda: uninstall this build first",
         )
     free = facts.hardware.memory_free
-    if free is not None and free < 1 << 30:
+    if free < 1 << 30:
         yield Finding(
             code="little-memory",
             severity=Severity.WARNING,
@@ -209,6 +209,8 @@ def _artifact_findings(trials: Sequence[Trial]) -> Iterator[Finding]:
             )
         elif one.outcome is Outcome.FAILED:
             todo = "install the driver and libraries of the provider, or copy the artifact again"
+            if one.ran:
+                todo = "update the device's driver, or export the artifact again if an older thinkport did it"
             yield Finding(code="graph-failed", severity=Severity.WARNING, sentence=str(one), todo=todo)
         elif one.outcome is Outcome.UNCHECKED:
             yield Finding(
