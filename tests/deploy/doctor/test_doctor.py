@@ -91,10 +91,12 @@ def test_memory_is_what_the_system_tells_on_every_system() -> None:
 
 def test_a_graph_that_ran_and_failed_has_another_cure_than_one_that_did_not_start() -> None:
     failed = {"graph": "dml.onnx", "provider": "DmlExecutionProvider", "outcome": Outcome.FAILED, "reason": "887A0005"}
-    found = _artifact_findings([Trial(attempt=Attempt(**failed)), Trial(attempt=Attempt(**failed, seconds=0.1))])  # type: ignore[arg-type]
+    attempts = [Attempt(**failed | more) for more in ({}, {"seconds": 0.1}, {"device": 7})]
+    found = _artifact_findings([Trial(attempt=one) for one in attempts])
     cures = [finding.todo or "" for finding in found if finding.code == "graph-failed"]
-    assert ["install the driver" in cure for cure in cures] == [True, False]
+    assert ["install the driver" in cure for cure in cures] == [True, False, False]
     assert "update the device's driver" in cures[1]
+    assert "is there a device 7?" in cures[2]
 
 
 def test_the_view_tells_what_the_check_adds_to_a_first_load() -> None:

@@ -211,6 +211,8 @@ def _artifact_findings(trials: Sequence[Trial]) -> Iterator[Finding]:
             todo = "install the driver and libraries of the provider, or copy the artifact again"
             if one.ran:
                 todo = "update the device's driver, or export the artifact again if an older thinkport did it"
+            elif one.device is not None:
+                todo = f"is there a device {one.device}? give another number, or none for the first device"
             yield Finding(code="graph-failed", severity=Severity.WARNING, sentence=str(one), todo=todo)
         elif one.outcome is Outcome.UNCHECKED:
             yield Finding(
