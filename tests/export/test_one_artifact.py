@@ -217,7 +217,7 @@ def test_every_other_graph_has_an_overlay_of_file_inputs_and_provider(manifest: 
     for graph in manifest.graphs[1:]:
         name = f"genai_overlay.{graph.file.removesuffix('.onnx')}.json"
         decoder = json.loads((nano_artifact / name).read_text(encoding="utf-8"))["model"]["decoder"]
-        assert decoder["filename"] == graph.file
+        assert decoder["filename"] == f"genai-{graph.file}"
         provider = decoder["session_options"]["provider_options"]
         assert provider == ([] if graph.target == "cpu" else [{graph.target: {}}])
         assert ("inputs" in decoder) == ("position_ids" in {spec.name for spec in graph.inputs})

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from thinkport.runtime import InputError, Model
+from thinkport.runtime.kv_buffers import OrtBuffers
 from thinkport.runtime.kv_cache import InPlaceCache
 from thinkport.runtime.kv_snapshot import KvSnapshot
 from thinkport.runtime.manifest import KvLayout, read_manifest
@@ -164,7 +165,7 @@ class Bound:
 def test_a_cache_on_a_device_is_read_and_written_through_copies(nano_fp32_artifact: Path, dtype, held, length) -> None:
     model, bound = read_manifest(nano_fp32_artifact).model, Bound()
     layout = KvLayout(dtype=dtype, in_place=True)
-    cache = InPlaceCache(SimpleNamespace(OrtValue=FarValue), bound, model, layout, "cuda", 1)
+    cache = InPlaceCache(OrtBuffers(SimpleNamespace(OrtValue=FarValue), "cuda"), bound, model, layout, 1)
     if held:
         cache.prepare(held)
         cache.advance(np.array([held]))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.kv_buffers import OrtBuffers
 from thinkport.runtime.kv_cache import LINEAR, STEP, AppendedCache, InPlaceCache, capacity_for
 from thinkport.runtime.manifest import Graph, KvLayout, Manifest, check_files, read_manifest
 from thinkport.runtime.model import Model
@@ -107,7 +108,7 @@ MODEL = SimpleNamespace(layers=2, kv_heads=2, head_dim=4, context_length=1000)
 def cache_of(kind, batch: int = 1):
     layout = KvLayout(dtype="int8", in_place=kind is InPlaceCache)
     binding = FakeBinding()
-    return kind(SimpleNamespace(OrtValue=FakeValue), binding, MODEL, layout, "cpu", batch), binding
+    return kind(OrtBuffers(SimpleNamespace(OrtValue=FakeValue), "cpu"), binding, MODEL, layout, batch), binding
 
 
 def test_in_place_past_and_present_are_one_buffer_and_growth_keeps_its_content() -> None:

@@ -4,10 +4,10 @@ import os
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
+
+import psutil
 
 from thinkport.runtime.threads import physical_cores
 
@@ -29,21 +29,23 @@ _FEATURES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
-    """`cores` are physical ones that the process may use; memory in bytes, None where the system doesn't tell."""
+    """`cores` are physical ones that the process may use; memory in bytes."""
 
     processor: str
     cores: int
     features: tuple[str, ...]
-    memory: int | None
-    memory_free: int | None
+    memory: int
+    memory_free: int
 
 
 def this_hardware() -> Hardware:
     """Of this process."""
     processor, features = _processor()
-    memory, free = _memory()
+    memory = psutil.virtual_memory()
     cores = physical_cores() or os.cpu_count() or 1
-    return Hardware(processor=processor, cores=cores, features=features, memory=memory, memory_free=free)
+    return Hardware(
+        processor=processor, cores=cores, features=features, memory=memory.total, memory_free=memory.available
+    )
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:
@@ -66,14 +68,3 @@ def _processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, tuple[str, .
     told = {key.strip().casefold(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     flags = f"{told.get('flags', '')} {told.get('features', '')}".split()
     return told.get("model name", name), tuple(word for word in _FEATURES if word in flags)
-
-
-def _memory() -> tuple[int | None, int | None]:
-    if find_spec("psutil") is not None:
-        told = import_module("psutil").virtual_memory()
-        return told.total, told.available
-    try:
-        page = os.sysconf("SC_PAGE_SIZE")
-        return page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None, None

@@ -9,7 +9,7 @@ from thinkport.deploy.targets import TARGETS
 from thinkport.export.quantize.recipes import DEFAULT_RECIPE
 from thinkport.runtime.certificate import MIN_AGREEMENT
 
-_PACKAGES = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "huggingface_hub", "onnxruntime", "psutil")
+_PACKAGES = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "huggingface_hub", "onnxruntime")
 _PANEL, _GRAPHS, _CERTIFICATE = "Export", "Graphs", "Certificate"
 
 

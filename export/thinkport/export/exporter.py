@@ -12,6 +12,7 @@ from typing import cast
 
 import numpy as np
 
+from thinkport.deploy.genai_files import genai_graph_name
 from thinkport.export.calibrate import Calibration, LayerInputs, calibrate, calibrated_bytes
 from thinkport.export.certify import certify, streamed_bytes
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
@@ -32,6 +33,7 @@ from thinkport.export.write import tokenizer_files as files
 from thinkport.export.write.artifact import finish_artifact
 from thinkport.export.write.blobs import Layout, plan_blobs
 from thinkport.export.write.derivation import derivation
+from thinkport.export.write.genai_graph import write_one_row_graph
 from thinkport.export.write.graph_file import write_graph
 from thinkport.export.write.licence import licence_id
 from thinkport.export.write.manifest_record import manifest_record
@@ -186,6 +188,8 @@ def _write(job: _Job, source: Checkpoint, graphs: list[MadeGraph], layout: Layou
             where = (layout, WEIGHTS) if form is None else (_derived_layout(job, made), DERIVED_WEIGHTS)
             opset = OPSET if form is None else form.opset
             write_graph(made.model, folder / made.plan.file, *where, source.read, frequencies, opset)
+            if made.plan.accelerates is None:
+                write_one_row_graph(made.model, folder / genai_graph_name(made.plan.file))
         for graph in records:
             check_kernels(folder, graph)
         files.copy_tokenizer_files(job.checkpoint, folder)

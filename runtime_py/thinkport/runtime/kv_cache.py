@@ -6,13 +6,13 @@ Knows buffers, lengths and IO binding; must not know tokens or what the graph co
 # ruff: noqa: D102 - what both kinds do is said in KvCache
 
 from abc import ABC, abstractmethod
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.kv_buffers import Buffers
 from thinkport.runtime.kv_snapshot import KvSnapshot, layout_of
 from thinkport.runtime.manifest import KvLayout, ModelShape
 
@@ -31,22 +31,11 @@ def capacity_for(total: int, limit: int) -> int:
 class KvCache(ABC):
     """Keys and values of every layer for `batch` sequences, each with its own length.
 
-    Owns the buffers; `binding` is the session's IO binding that they are bound to. `device` is the kind of memory they
-    are in, in ONNX Runtime's words, and `device_id` which device's it is.
+    Owns the values, which `buffers` makes; `binding` is the session's IO binding that they are bound to.
     """
 
-    def __init__(
-        self,
-        ort: ModuleType,
-        binding: Any,
-        model: ModelShape,
-        layout: KvLayout,
-        device: str,
-        batch: int,
-        device_id: int = 0,
-    ):
-        self._ort, self._binding, self._model = ort, binding, model
-        self._device, self._device_id = device, device_id
+    def __init__(self, buffers: Buffers, binding: Any, model: ModelShape, layout: KvLayout, batch: int):
+        self._buffers, self._binding, self._model = buffers, binding, model
         self._dtype = np.dtype(layout.dtype)
         self._values: list[Any] = []  # a key and a value for each layer in turn
         self.batch = batch
@@ -87,13 +76,12 @@ class KvCache(ABC):
         """
 
     def read(self, length: int) -> KvSnapshot:
-        """The first `length` tokens of the one sequence, one buffer after the other.
-
-        `numpy()` is the buffer itself on the CPU, of which only these tokens are copied, and elsewhere a copy of it.
-        """
+        """The first `length` tokens of the one sequence, one buffer after the other."""
         assert self.batch == 1, "a snapshot is of one sequence"
         assert 1 <= length <= self.length, "a snapshot is of tokens that are held"
-        return KvSnapshot(parts=tuple(np.array(value.numpy()[:, :, :length], order="C") for value in self._values))
+        return KvSnapshot(
+            parts=tuple(np.array(self._buffers.read(value)[:, :, :length], order="C") for value in self._values)
+        )
 
     def _check_fits(self, snapshot: KvSnapshot) -> None:
         assert self.batch == 1, "a snapshot is of one sequence"
@@ -109,9 +97,6 @@ class KvCache(ABC):
 
     def _shape(self, tokens: int) -> tuple[int, int, int, int]:
         return (self.batch, self._model.kv_heads, tokens, self._model.head_dim)
-
-    def _value(self, array: npt.NDArray[Any]) -> Any:
-        return self._ort.OrtValue.ortvalue_from_numpy(array, self._device, self._device_id)
 
 
 class InPlaceCache(KvCache):
@@ -140,12 +125,12 @@ class InPlaceCache(KvCache):
         self.lengths = np.array([snapshot.length], np.int64)
 
     def _fill(self, value: Any, part: npt.NDArray[Any]) -> None:
-        """Put a part at the start of a buffer, which stays where it is and bound; only the CPU's memory is at hand."""
-        at_hand = self._device == "cpu"
-        buffer = value.numpy() if at_hand else np.zeros(self._shape(self._capacity), self._dtype)
+        """Put a part at the start of a buffer, which stays where it is and bound."""
+        at_hand = self._buffers.at_hand
+        buffer = self._buffers.read(value) if at_hand else np.zeros(self._shape(self._capacity), self._dtype)
         buffer[:, :, : part.shape[2]] = part
         if not at_hand:
-            value.update_inplace(buffer)
+            self._buffers.fill(value, buffer)
 
     def _grow(self, capacity: int) -> None:
         """Move to larger buffers one at a time, so that the peak is one buffer above the new size."""
@@ -153,8 +138,8 @@ class InPlaceCache(KvCache):
         for index, (past, present) in enumerate(zip(self._pasts, self._presents, strict=True)):
             larger = np.zeros(self._shape(capacity), self._dtype)
             if kept:
-                larger[:, :, :kept] = self._values[index].numpy()[:, :, :kept]
-            value = self._value(larger)
+                larger[:, :, :kept] = self._buffers.read(self._values[index])[:, :, :kept]
+            value = self._buffers.make(larger)
             self._values[index : index + 1] = [value]
             self._binding.bind_ortvalue_input(past, value)
             self._binding.bind_ortvalue_output(present, value)
@@ -166,7 +151,7 @@ class AppendedCache(KvCache):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._values = [self._value(np.zeros(self._shape(0), self._dtype)) for _ in self._pasts]
+        self._values = [self._buffers.make(np.zeros(self._shape(0), self._dtype)) for _ in self._pasts]
         self._bind_presents()
 
     def prepare(self, total: int) -> None:
@@ -180,16 +165,17 @@ class AppendedCache(KvCache):
 
     def trim(self, length: int) -> None:
         if length < self.length:
-            self._values = [self._value(np.ascontiguousarray(v.numpy()[:, :, :length])) for v in self._values]
+            kept = [np.ascontiguousarray(self._buffers.read(value)[:, :, :length]) for value in self._values]
+            self._values = [self._buffers.make(part) for part in kept]
             self.lengths = np.minimum(self.lengths, length)
 
     def write(self, snapshot: KvSnapshot) -> None:
         """A copy for each buffer even where the snapshot's own would do: a lane must not keep a shared one alive."""
         self._check_fits(snapshot)
-        self._values = [self._value(np.array(part, order="C")) for part in snapshot.parts]
+        self._values = [self._buffers.make(np.array(part, order="C")) for part in snapshot.parts]
         self.lengths = np.array([snapshot.length], np.int64)
 
     def _bind_presents(self) -> None:
         """Ask for fresh presents. Outputs come back in the order first bound, so the constructor binds these first."""
         for present in self._presents:
-            self._binding.bind_output(present, self._device, self._device_id)
+            self._buffers.bind_output(self._binding, present)

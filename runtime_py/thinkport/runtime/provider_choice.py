@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
 
 from thinkport.runtime.certificate import GoldenScore
 from thinkport.runtime.cpu_features import cpu_features
@@ -117,12 +118,13 @@ class ProviderChoice:
         except BaseException:
             verdicts.forget(key)  # the user stopped it
             raise
+        begun = perf_counter()
         try:
             result = check_goldens(session, goldens, _recorded(self._manifest, graph))
         except ArtifactError as error:
             self._check_whole(key)
             verdicts.write(key, trial.failed(str(error)))
-            return None, _attempt(candidate, Outcome.FAILED, str(error))
+            return None, _attempt(candidate, Outcome.FAILED, str(error), perf_counter() - begun)
         except BaseException:
             verdicts.forget(key)
             raise
@@ -174,16 +176,23 @@ class ProviderChoice:
         tried = ". ".join(map(str, attempts))
         if provider == AUTO:
             return ArtifactError(f"none of the artifact's graphs can be used here. {tried}")
-        if attempts[0].device is not None:
-            return InputError(
-                f"provider {provider!r} can't be used here. {tried}. Is there a device {attempts[0].device}? Give "
-                "another number, or none for the first device"
+        return InputError(f"provider {provider!r} can't be used here. {tried}. {self._cure(attempts)}")
+
+    def _cure(self, attempts: Sequence[Attempt]) -> str:
+        """What to do about a provider none of whose graphs can be used."""
+        first = attempts[0]
+        target = next(one.target for one in self._manifest.graphs if one.file == first.graph)
+        if any(one.ran for one in attempts):
+            if first.provider == CPU:
+                return f'pip install -U "thinkport[{target}]", or export the artifact again'
+            other = 1 if not first.device else 0
+            return (
+                f"Update the device's driver, try another device ({target}:{other}), export the artifact again if an "
+                "older thinkport did it, or leave the provider out"
             )
-        extra = next(one.target for one in self._manifest.graphs if one.file == attempts[0].graph)
-        return InputError(
-            f"provider {provider!r} can't be used here. {tried}. Install its driver and "
-            f'pip install "thinkport[{extra}]", or leave the provider out'
-        )
+        if first.device is not None:
+            return f"Is there a device {first.device}? Give another number, or none for the first device"
+        return f'Install its driver and pip install "thinkport[{target}]", or leave the provider out'
 
 
 def _recorded(manifest: Manifest, graph: Graph) -> GoldenScore | None:

@@ -19,7 +19,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One graph with its provider; `seconds` are those of the check, None where there was none.
+    """One graph with its provider; `seconds` are those of the check, whole or not, None where none began.
 
     `device` is the number of the provider's device that was asked for, None where none was.
     """
@@ -30,6 +30,11 @@ class Attempt:
     reason: str
     seconds: float | None = None
     device: int | None = None
+
+    @property
+    def ran(self) -> bool:
+        """Whether the graph was loaded and then failed or was wrong: nothing is missing that could be installed."""
+        return self.outcome is Outcome.WRONG or (self.outcome is Outcome.FAILED and self.seconds is not None)
 
     @property
     def place(self) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.kv_buffers import Buffers, OrtBuffers, SessionBuffers
 from thinkport.runtime.kv_cache import AppendedCache, InPlaceCache, KvCache
 from thinkport.runtime.kv_memory import KvSize
 from thinkport.runtime.kv_snapshot import KvSnapshot, layout_of
@@ -124,7 +125,7 @@ class Session:
         `packed` is where this machine keeps the weights as its CPU wants them; None loads them anew. `prefill` is where
         the weights of the graph for long prompts are; None runs every prompt through `graph`. `on_loading` is called
         when nothing is left to do but ONNX Runtime's own loading, which may come to nothing and be begun again.
-        `device_id` is the number of a device of the graph's first provider, None for its default.
+        `device_id` is the number of a device of the graph's first provider, None for the first; see `on_device`.
 
         Raises:
             ArtifactError: a file is damaged, ONNX Runtime refuses the graph, or could not start its first provider.
@@ -141,7 +142,7 @@ class Session:
             return settings
 
         try:
-            opened = open_graph(ort, folder / graph.file, _with_device(graph, device_id), options, packed)
+            opened = open_graph(ort, folder / graph.file, on_device(graph, device_id), options, packed)
         except ArtifactError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
@@ -149,8 +150,10 @@ class Session:
         self._opened: OpenGraph | None = opened
         self.inner = opened.inner
         _check_started(graph, self.inner.get_providers())
-        self.device = self.inner.get_providers()[0].removesuffix("ExecutionProvider").lower()
-        self.device_id = device_id or 0
+        kind = self.inner.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        self.buffers: Buffers = OrtBuffers(ort, kind)
+        if device_id:
+            self.buffers = _buffers_of(ort, kind, graph, device_id, options())
         self.inputs = {value.name for value in self.inner.get_inputs()}
         self.takes_keep = "logits_to_keep" in {value.name for value in self.inner.get_overridable_initializers()}
 
@@ -199,10 +202,24 @@ class Session:
         self.inner = self._opened = None
 
 
-def _with_device(graph: Graph, device_id: int | None) -> list[Provider]:
-    """The graph's providers, the first on a device."""
+def on_device(graph: Graph, device_id: int | None) -> list[Provider]:
+    """The graph's providers, the first on the device of a number, or on the first device.
+
+    A provider that has another one to fall back to has devices. Without a number DirectML takes the adapter that the
+    system prefers, while its buffers are made on adapter 0: two cards, and the first step ends in 887A0005 (measured).
+    """
     first, *others = graph.providers
-    return [first if device_id is None else (first, {"device_id": str(device_id)}), *others]
+    return [(first, {"device_id": str(device_id or 0)}), *others] if others else [first]
+
+
+def _buffers_of(ort: ModuleType, kind: str, graph: Graph, device_id: int, options: Any) -> SessionBuffers:
+    try:
+        return SessionBuffers(ort, kind, on_device(graph, device_id), options, graph.kv.dtype)
+    except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
+        raise ArtifactError(
+            f"{graph.file} can't have its KV cache on device {device_id} of {graph.providers[0]}: {error}: "
+            "give no number, which takes the first device"
+        ) from error
 
 
 def _check_started(graph: Graph, started: list[str]) -> None:
@@ -224,13 +241,11 @@ class OrtLane:
         self._binding.bind_output("logits", "cpu")  # the first to be bound is the first of get_outputs()
         kind = InPlaceCache if session.graph.kv.in_place else AppendedCache
         self._cache: KvCache = kind(
-            session.ort,
+            session.buffers,
             self._binding,
             session.model,
             session.graph.kv,
-            session.device,
             batch,
-            session.device_id,
         )
         self._arrays: dict[str, npt.NDArray[Any]] = {}  # what the binding points to has to outlive the step
         self._prefill: Session | None = None
@@ -299,7 +314,7 @@ class OrtLane:
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
             raise ArtifactError(
                 f"{session.graph.file} failed in a step of {columns} tokens over {self.length}: {error}: "
-                "run another provider or graph, or export the artifact again"
+                "run another graph or provider, update the device's driver, or export the artifact again"
             ) from error
 
     def _bind(self, name: str, values: Ids) -> None:
@@ -319,7 +334,7 @@ class OrtLane:
     def _bind_logits(self, columns: int, keep: int) -> Logits | None:
         """The buffer that the one row of a decode step goes to; None where ONNX Runtime makes one for more rows.
 
-        The graph declares one row, its default, and a given buffer of any other shape would be refused.
+        Graphs of earlier exports declare one row, and a given buffer of any other shape would be refused.
         """
         rows = keep if self._session.takes_keep else columns
         self._keep[0] = keep

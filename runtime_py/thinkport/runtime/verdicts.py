@@ -24,8 +24,8 @@ class VerdictKey:
     """What a verdict holds for; see `Manifest`, `OrtBuild` and `Device` for the values.
 
     `artifact` is the artifact's fingerprint, `package` ONNX Runtime's build with its version, `devices` the machine's
-    with their drivers, or for the CPU's provider what the CPU can do, `device` the number of the one that was asked
-    for, `thinkport` the version whose session options and check it was.
+    with their drivers, or for the CPU's provider what the CPU can do, `device` the number of the one that it ran
+    on (0 where none was named, which is the first), `thinkport` the version whose session options and check it was.
     """
 
     artifact: str

@@ -10,9 +10,10 @@ import pytest
 from rich.console import Console
 
 from thinkport.deploy.doctor import Examination, Severity, Trial, examine
+from thinkport.deploy.doctor.examination import _artifact_findings
 from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
 from thinkport.deploy.doctor.view import show
-from thinkport.deploy.hardware import Hardware
+from thinkport.deploy.hardware import Hardware, this_hardware
 from thinkport.runtime.devices import Device
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.main import main
@@ -81,6 +82,21 @@ def test_each_thing_that_is_wrong_with_a_machine_is_a_finding_with_what_to_do(ch
 )
 def test_a_version_that_is_known_to_go_wrong_is_a_finding(changes, severity) -> None:
     assert codes(replace(FACTS, **changes)).get("known-bad") == severity
+
+
+def test_memory_is_what_the_system_tells_on_every_system() -> None:
+    own = this_hardware()
+    assert 0 < own.memory_free < own.memory
+
+
+def test_a_graph_that_ran_and_failed_has_another_cure_than_one_that_did_not_start() -> None:
+    failed = {"graph": "dml.onnx", "provider": "DmlExecutionProvider", "outcome": Outcome.FAILED, "reason": "887A0005"}
+    attempts = [Attempt(**failed | more) for more in ({}, {"seconds": 0.1}, {"device": 7})]
+    found = _artifact_findings([Trial(attempt=one) for one in attempts])
+    cures = [finding.todo or "" for finding in found if finding.code == "graph-failed"]
+    assert ["install the driver" in cure for cure in cures] == [True, False, False]
+    assert "update the device's driver" in cures[1]
+    assert "is there a device 7?" in cures[2]
 
 
 def test_the_view_tells_what_the_check_adds_to_a_first_load() -> None:

@@ -47,10 +47,10 @@ def test_the_input_is_optional_and_stays_so_behind_every_clean_up() -> None:
     assert keep.const_value.numpy().tolist() == [1]
 
 
-def test_one_row_is_what_the_graph_declares() -> None:
+def test_the_number_of_rows_is_declared_as_a_symbol() -> None:
     model = traced(2, LastRows())
     logits = next(value for value in model.graph.outputs if value.name == "logits")
-    assert [str(dim) for dim in logits.shape or ()] == ["batch", "1", "512"]
+    assert [str(dim) for dim in logits.shape or ()] == ["batch", "rows", "512"]
 
 
 def test_logits_that_no_projection_makes_are_left_alone_and_fail_the_export() -> None:

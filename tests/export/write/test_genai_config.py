@@ -29,7 +29,7 @@ def written(manifest: Manifest, **changes: Any) -> dict[str, Any]:
 
 def test_the_decoder_is_the_graph_with_the_ecosystems_names(manifest: Manifest) -> None:
     decoder = written(manifest)["model"]["decoder"]
-    assert decoder["filename"] == "cpu.onnx"
+    assert decoder["filename"] == "genai-cpu.onnx"
     assert decoder["head_size"] == 128 != decoder["hidden_size"] // decoder["num_attention_heads"]
     assert (decoder["num_hidden_layers"], decoder["num_key_value_heads"]) == (3, 2)
     names = {spec.name for spec in (*manifest.graphs[0].inputs, *manifest.graphs[0].outputs)}

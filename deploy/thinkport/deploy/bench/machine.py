@@ -22,11 +22,10 @@ class Machine:
         """One line: `AMD EPYC, 2 cores, 23.4 GiB, avx2, Linux 6.1`."""
         own = self.hardware
         widest = f", {own.features[-1]}" if own.features else ""
-        memory = f", {own.memory / 2**30:.1f} GiB" if own.memory else ""
-        return f"{own.processor}, {own.cores} cores{memory}{widest}, {self.system}"
+        return f"{own.processor}, {own.cores} cores, {own.memory / 2**30:.1f} GiB{widest}, {self.system}"
 
     def as_json(self) -> dict[str, Any]:
-        """For programs; memory in bytes, None where the system doesn't tell."""
+        """For programs; memory in bytes."""
         return asdict(self)
 
 

@@ -5,8 +5,8 @@ Nothing is copied: files that stay are the artifact's own.
 
 import json
 from collections.abc import Collection, Iterator
-from pathlib import PurePosixPath
 
+from thinkport.deploy.genai_files import genai_graph_name, overlay_name
 from thinkport.runtime.manifest import Graph, Manifest
 from thinkport.runtime.manifest_seal import OPEN, sealed
 
@@ -33,6 +33,7 @@ def manifest_bytes(manifest: Manifest) -> bytes:
 
 def _files_of(graph: Graph) -> Iterator[str]:
     yield graph.file
-    yield f"genai_overlay.{PurePosixPath(graph.file).stem}.json"
+    yield genai_graph_name(graph.file)
+    yield overlay_name(graph.file)
     if graph.prefill is not None:
         yield graph.prefill.graph.file

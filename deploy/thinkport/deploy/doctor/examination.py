@@ -20,7 +20,7 @@ from thinkport.runtime.ort import AUTO, Candidate, candidates, import_onnxruntim
 from thinkport.runtime.ort_build import clash_of
 from thinkport.runtime.provider_choice import Machine, OpenGraph, ProviderChoice
 from thinkport.runtime.provider_report import Attempt, Outcome
-from thinkport.runtime.session import LaneSource, Session
+from thinkport.runtime.session import LaneSource, Session, on_device
 from thinkport.runtime.verdicts import Verdicts
 
 
@@ -112,11 +112,11 @@ def _trials(
             session, attempt = choice.check(candidate, goldens)
             yield Trial(
                 attempt=attempt,
-                tokens_per_second=tokens / attempt.seconds if attempt.seconds else None,
-                nodes=nodes_by_provider(ort, folder, graph) if session else {},
+                tokens_per_second=tokens / attempt.seconds if session and attempt.seconds else None,
+                nodes=nodes_by_provider(ort, folder, graph, candidate.device) if session else {},
             )
         else:
-            yield _loaded(open_graph, candidate, nodes_by_provider(ort, folder, graph))
+            yield _loaded(open_graph, candidate, nodes_by_provider(ort, folder, graph, candidate.device))
 
 
 def _loaded(open_graph: OpenGraph, candidate: Candidate, nodes: Mapping[str, int]) -> Trial:
@@ -129,7 +129,7 @@ def _loaded(open_graph: OpenGraph, candidate: Candidate, nodes: Mapping[str, int
     return Trial(attempt=_attempt(candidate, Outcome.UNCHECKED, reason), nodes=nodes)
 
 
-def nodes_by_provider(ort: Any, folder: Path, graph: Graph) -> dict[str, int]:
+def nodes_by_provider(ort: Any, folder: Path, graph: Graph, device: int | None = None) -> dict[str, int]:
     """How many nodes ONNX Runtime gives to each provider, by its own record; empty before 1.24."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
@@ -137,7 +137,7 @@ def nodes_by_provider(ort: Any, folder: Path, graph: Graph) -> dict[str, int]:
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     try:
         session = ort.InferenceSession(
-            str(folder / graph.file), options, providers=graph.providers, enable_fallback=False
+            str(folder / graph.file), options, providers=on_device(graph, device), enable_fallback=False
         )
         assigned = session.get_provider_graph_assignment_info()
     except Exception:  # ONNX Runtime's exceptions share no base below Exception; an older one has no such method
@@ -188,7 +188,7 @@ def _machine_findings(facts: MachineFacts) -> Iterator[Finding]:
             todo="see the extras dml and cuda: uninstall this build first",
         )
     free = facts.hardware.memory_free
-    if free is not None and free < 1 << 30:
+    if free < 1 << 30:
         yield Finding(
             code="little-memory",
             severity=Severity.WARNING,
@@ -209,6 +209,10 @@ def _artifact_findings(trials: Sequence[Trial]) -> Iterator[Finding]:
             )
         elif one.outcome is Outcome.FAILED:
             todo = "install the driver and libraries of the provider, or copy the artifact again"
+            if one.ran:
+                todo = "update the device's driver, or export the artifact again if an older thinkport did it"
+            elif one.device is not None:
+                todo = f"is there a device {one.device}? give another number, or none for the first device"
             yield Finding(code="graph-failed", severity=Severity.WARNING, sentence=str(one), todo=todo)
         elif one.outcome is Outcome.UNCHECKED:
             yield Finding(

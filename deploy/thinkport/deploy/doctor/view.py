@@ -46,7 +46,6 @@ def _grid(rows: list[tuple[str, str]]) -> Table:
 
 def _facts(facts: MachineFacts) -> Table:
     own = facts.hardware
-    free = f", {size(own.memory_free)} free" if own.memory_free is not None else ""
     features = f": {', '.join(own.features)}" if own.features else ""
     providers = f" with {', '.join(facts.build.providers)}" if facts.build else ""
     return _grid(
@@ -58,7 +57,7 @@ def _facts(facts: MachineFacts) -> Table:
             ("installed", ", ".join(f"{name} {version}" for name, version in facts.builds.items()) or "none"),
             ("devices", ", ".join(map(str, facts.devices)) or "no graphics device known"),
             ("CPU", f"{own.processor}, {own.cores} cores{features}"),
-            ("memory", f"{size(own.memory)}{free}" if own.memory else "unknown"),
+            ("memory", f"{size(own.memory)}, {size(own.memory_free)} free"),
         ]
     )
 

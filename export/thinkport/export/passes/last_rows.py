@@ -53,7 +53,6 @@ class LastRows(GraphPass):
         head.replace_input_with(0, cut.outputs[0])
         graph.insert_before(head, [rows, left, start, cut])
         if logits.shape is not None:
-            # Declared as it is by default: onnxruntime-genai asks this very dimension whether to expect one row or all.
-            # More rows may be computed all the same, into a buffer that ONNX Runtime allocates.
-            logits.shape = ir.Shape([logits.shape[0], 1, logits.shape[2]])
+            # No literal 1, though it is the default: DirectML compiles for the shape that a value declares.
+            logits.shape = ir.Shape([logits.shape[0], names.ROWS, logits.shape[2]])
         return [cut.name or ""]

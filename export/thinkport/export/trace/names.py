@@ -8,6 +8,7 @@ ATTENTION_MASK = "attention_mask"
 POSITION_IDS = "position_ids"
 LOGITS = "logits"
 LOGITS_TO_KEEP = "logits_to_keep"
+ROWS = "rows"  # the dimension of logits that `logits_to_keep` decides
 EMBEDDING = "model.embed_tokens.weight"
 LM_HEAD = "lm_head.weight"
 

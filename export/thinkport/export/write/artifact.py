@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from thinkport.export.write.genai_config import genai_config, genai_overlay, overlay_name
+from thinkport.deploy.genai_files import overlay_name
+from thinkport.export.write.genai_config import genai_config, genai_overlay
 from thinkport.export.write.model_card import CARD_NAME, model_card
 from thinkport.runtime.manifest import MANIFEST_NAME, FileRecord, Manifest, hash_file, read_manifest
 from thinkport.runtime.manifest_seal import OPEN, sealed
@@ -41,7 +42,7 @@ def finish_artifact(
     )
     _write_json(folder / GENAI_CONFIG, config)
     for graph in manifest.graphs[1:]:
-        _write_json(folder / overlay_name(graph), genai_overlay(graph))
+        _write_json(folder / overlay_name(graph.file), genai_overlay(graph))
     manifest = manifest.model_copy(update={"files": _records(folder, known)})
     (folder / CARD_NAME).write_text(model_card(manifest, license_id=license_id), encoding="utf-8", newline="\n")
     manifest = manifest.model_copy(update={"files": _records(folder, manifest.files)})

@@ -8,6 +8,7 @@ and the runtime's DirectML build refuses them.
 from collections.abc import Sequence
 from typing import Any
 
+from thinkport.deploy.genai_files import genai_graph_name
 from thinkport.runtime.manifest import Graph, ModelShape, SamplingPreset
 
 # That runtime allocates the cache for max_length at once: at the usual 40,960 that is gigabytes for the smallest Qwen3.
@@ -39,7 +40,7 @@ def genai_config(
                     "log_severity_level": ERRORS_ONLY,
                     "provider_options": _provider_options(graph),
                 },
-                "filename": graph.file,
+                "filename": genai_graph_name(graph.file),
                 "head_size": model.head_dim,
                 "hidden_size": model.hidden_size,
                 "inputs": {name: name for name in _INPUTS if _takes(graph, name)}
@@ -62,11 +63,6 @@ def genai_config(
     }
 
 
-def overlay_name(graph: Graph) -> str:
-    """The file of a graph's overlay."""
-    return f"genai_overlay.{graph.file.removesuffix('.onnx')}.json"
-
-
 def genai_overlay(graph: Graph) -> dict[str, Any]:
     """What makes a genai_config.json open another graph of the folder: its file, its inputs and its provider together.
 
@@ -74,7 +70,7 @@ def genai_overlay(graph: Graph) -> dict[str, Any]:
     """
     positions = {"inputs": {"position_ids": "position_ids"}} if _takes(graph, "position_ids") else {}
     options = {"session_options": {"provider_options": _provider_options(graph)}}
-    return {"model": {"decoder": {"filename": graph.file} | positions | options}}
+    return {"model": {"decoder": {"filename": genai_graph_name(graph.file)} | positions | options}}
 
 
 def _provider_options(graph: Graph) -> list[dict[str, Any]]:

@@ -5,8 +5,8 @@ States what was measured or that nothing was; repeats no figure of the checkpoin
 
 import json
 
+from thinkport.deploy.genai_files import genai_graph_name, overlay_name
 from thinkport.deploy.targets import target
-from thinkport.export.write.genai_config import overlay_name
 from thinkport.runtime.certificate import Certificate
 from thinkport.runtime.manifest import MODEL_CARD, Graph, Manifest, Prefill
 
@@ -82,6 +82,7 @@ def _roles(manifest: Manifest) -> str:
 def _files(manifest: Manifest) -> str:
     graphs = {graph.file: _graph(graph) for graph in manifest.graphs}
     graphs |= {graph.prefill.graph.file: _prefill(graph, graph.prefill) for graph in manifest.graphs if graph.prefill}
+    graphs |= {genai_graph_name(graph.file): f"`{graph.file}` for onnxruntime-genai" for graph in manifest.graphs}
     rows = [
         [f"`{name}`{f' ({graphs[name]})' if name in graphs else ''}", f"{record.bytes:,}"]
         for name, record in sorted(manifest.files.items())
@@ -214,7 +215,7 @@ print([(tensor.name, tensor.type, tensor.shape) for tensor in session.get_inputs
 
 def _overlays(manifest: Manifest) -> str:
     """How onnxruntime-genai is given another graph, and what it must not do with one."""
-    overlays = {graph.file: name for graph in manifest.graphs if (name := overlay_name(graph)) in manifest.files}
+    overlays = {graph.file: name for graph in manifest.graphs if (name := overlay_name(graph.file)) in manifest.files}
     if not overlays:
         return ""
     table = _table(["graph", "overlay"], [[f"`{file}`", f"`{name}`"] for file, name in overlays.items()])

@@ -71,6 +71,6 @@ def run_serve(
                 return
             console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
             console.print(f"{served} at {url} (a chat page there, OpenAI's interfaces at {url}/v1)")
-            console.print(f"{model.provider_report.reason}. Ctrl-C ends.", style="dim")
+            console.print(f"{model.provider_report.chosen or 'No graph was chosen'}. Ctrl-C ends.", style="dim")
 
         serve(model, served, settings, bound, on_ready=ready, until=parent.gone if parent else None)

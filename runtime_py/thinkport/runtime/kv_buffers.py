@@ -1,0 +1,123 @@
+"""Buffers in the memory that a graph's first provider computes in: made, filled, and copied back.
+
+Knows OrtValues and where they lie. Must not know what they hold.
+"""
+
+# ruff: noqa: D102 - what both kinds do is said in Buffers
+
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+_ELEMENTS = {"float32": 1, "int8": 3, "float16": 10}  # TensorProto.DataType of ONNX
+_OPSET = 17
+
+
+class Buffers(Protocol):
+    """Makes and copies buffers of one device. An `at_hand` buffer is memory of the CPU's that numpy can write to."""
+
+    at_hand: bool
+
+    def make(self, content: Array) -> Any:
+        """A new buffer as an OrtValue; on the CPU it is the array itself."""
+
+    def read(self, value: Any) -> Array:
+        """A buffer's content: the buffer itself where it is at hand, otherwise a copy."""
+
+    def fill(self, value: Any, content: Array) -> None:
+        """Write all of a buffer, which stays where it is and bound; its shape and dtype are the content's."""
+
+    def bind_output(self, binding: Any, name: str) -> None:
+        """Let ONNX Runtime make a buffer for an output, here."""
+
+
+class OrtBuffers:
+    """Buffers that ONNX Runtime makes by the kind of device, in its own words, and that device's number."""
+
+    def __init__(self, ort: Any, kind: str, number: int = 0):
+        self.at_hand = kind == "cpu"
+        self._ort, self._kind, self._number = ort, kind, number
+
+    def make(self, content: Array) -> Any:
+        return self._ort.OrtValue.ortvalue_from_numpy(content, self._kind, self._number)
+
+    def read(self, value: Any) -> Array:
+        content: Array = value.numpy()
+        return content
+
+    def fill(self, value: Any, content: Array) -> None:
+        value.update_inplace(content)
+
+    def bind_output(self, binding: Any, name: str) -> None:
+        binding.bind_output(name, self._kind, self._number)
+
+
+class SessionBuffers:
+    """Buffers that a session of its own makes and copies, on the device that the session runs on.
+
+    For a device other than the first: ONNX Runtime's `ortvalue_from_numpy` makes DirectML's buffers on adapter 0
+    whatever number it is given, and `numpy()` and `update_inplace` raise for a buffer of another adapter (measured with
+    1.24.4). A session there, whose graph is one Identity, does all three. Which number the provider gives its memory is
+    asked of the session: DirectML's is 0 on every adapter.
+    """
+
+    at_hand = False
+
+    def __init__(self, ort: Any, kind: str, providers: list[Any], options: Any, dtype: str):
+        """`providers` name the device. ONNX Runtime's exceptions come through as they are."""
+        self._ort, self._kind = ort, kind
+        self._copies = ort.InferenceSession(identity_graph(dtype), options, providers=providers, enable_fallback=False)
+        self._number = self._copies.get_input_memory_infos()[0].device_id
+
+    def make(self, content: Array) -> Any:
+        binding = self._from(self._ort.OrtValue.ortvalue_from_numpy(content))
+        binding.bind_output("y", self._kind, self._number)
+        return self._run(binding)
+
+    def read(self, value: Any) -> Array:
+        binding = self._from(value)
+        binding.bind_output("y", "cpu")
+        content: Array = self._run(binding).numpy()
+        return content
+
+    def fill(self, value: Any, content: Array) -> None:
+        binding = self._from(self._ort.OrtValue.ortvalue_from_numpy(content))
+        binding.bind_ortvalue_output("y", value)
+        self._run(binding)
+
+    def bind_output(self, binding: Any, name: str) -> None:
+        binding.bind_output(name, self._kind, self._number)
+
+    def _from(self, value: Any) -> Any:
+        binding = self._copies.io_binding()
+        binding.bind_ortvalue_input("x", value)
+        return binding
+
+    def _run(self, binding: Any) -> Any:
+        self._copies.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        return binding.get_outputs()[0]
+
+
+def identity_graph(dtype: str) -> bytes:
+    """An ONNX model whose output `y` is its input `x`, of four dimensions of any size.
+
+    Written by hand, a few fields of onnx.proto, since the runtime has no onnx.
+    """
+    tensor = _number(1, _ELEMENTS[dtype]) + _field(2, _field(1, b"") * 4)
+    node = _field(1, b"x") + _field(2, b"y") + _field(4, b"Identity")
+    values = [_field(at, _field(1, name) + _field(2, _field(1, tensor))) for at, name in ((11, b"x"), (12, b"y"))]
+    graph = _field(1, node) + _field(2, b"copy") + b"".join(values)
+    return _number(1, 8) + _field(7, graph) + _field(8, _number(2, _OPSET))
+
+
+def _field(at: int, content: bytes) -> bytes:
+    """A field of protobuf that has a length, which one byte holds here."""
+    assert len(content) < 128
+    return bytes([at << 3 | 2, len(content)]) + content
+
+
+def _number(at: int, value: int) -> bytes:
+    return bytes([at << 3, value])
