@@ -11,8 +11,9 @@ from pathlib import Path
 from threading import Event
 
 from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.known_files import FilesCheck, KnownFiles
 from thinkport.runtime.machine_cache import MachineCache, user_cache_folder
-from thinkport.runtime.manifest import Graph, Manifest, check_computed, check_files, fingerprint, read_manifest
+from thinkport.runtime.manifest import Graph, Manifest, fingerprint, read_manifest
 from thinkport.runtime.ort import AUTO, Candidate, extra_of, import_onnxruntime, load_libraries
 from thinkport.runtime.ort_build import build_of
 from thinkport.runtime.packed_weights import PackedWeights
@@ -31,7 +32,10 @@ Reopen = Callable[[], LaneSource]
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedArtifact:
-    """What a model is made of. `artifact` is the folder's fingerprint, `graph` the file of the graph that runs."""
+    """What a model is made of. `artifact` is the folder's fingerprint, `graph` the file of the graph that runs.
+
+    `files_check` says what it cost to hold the files against the manifest.
+    """
 
     manifest: Manifest
     tokenizer: Tokenizer
@@ -40,6 +44,7 @@ class LoadedArtifact:
     artifact: str
     graph: str
     report: ProviderReport
+    files_check: FilesCheck
     reopen: Reopen
 
 
@@ -55,13 +60,14 @@ def load_artifact(
 ) -> LoadedArtifact:
     """Load an artifact; the arguments are those of `Model.load`, and so is what it raises."""
     manifest = read_manifest(folder)
-    check_files(folder, manifest, verify=verify)
+    known = KnownFiles()
+    checked = known.check(folder, manifest, anew=verify)
     if threads is not None and threads < 1:
         raise InputError(f"threads is {threads}, expected 1 or more, or nothing for all physical cores")
     graphs = _graphs_named(manifest.graphs, graph)
     ort = import_onnxruntime(extra_of(graphs, provider))
     artifact = fingerprint(folder)
-    check_source = partial(check_computed, folder, manifest)
+    check_source = partial(known.check, folder, manifest)
     packed = prefill = None
     if cache_dir is not None:
         cache = MachineCache(user_cache_folder() if cache_dir == AUTO else Path(cache_dir))
@@ -112,12 +118,13 @@ def load_artifact(
         artifact=artifact,
         graph=candidate.graph.file,
         report=chosen.report,
+        files_check=checked,
         reopen=reopen,
     )
 
 
 def _check_same(folder: Path, artifact: str) -> None:
-    check_files(folder, read_manifest(folder))
+    KnownFiles().check(folder, read_manifest(folder))
     if fingerprint(folder) != artifact:
         raise ArtifactError(f"{folder} holds another artifact than before it was unloaded: load it with Model.load")
 
