@@ -34,7 +34,8 @@ Reopen = Callable[[], LaneSource]
 class LoadedArtifact:
     """What a model is made of. `artifact` is the folder's fingerprint, `graph` the file of the graph that runs.
 
-    `files_check` says what it cost to hold the files against the manifest.
+    `manifest` stops at what the chat template writes after a turn too, which the file may leave out. `files_check` says
+    what it cost to hold the files against the manifest.
     """
 
     manifest: Manifest
@@ -111,7 +112,7 @@ def load_artifact(
         return open_graph(candidate)
 
     return LoadedArtifact(
-        manifest=manifest,
+        manifest=_with_turn_end(manifest, tokenizer, template),
         tokenizer=tokenizer,
         template=template,
         session=chosen.session,
@@ -121,6 +122,14 @@ def load_artifact(
         files_check=checked,
         reopen=reopen,
     )
+
+
+def _with_turn_end(manifest: Manifest, tokenizer: Tokenizer, template: ChatTemplate) -> Manifest:
+    """Stop at what the template writes after a turn too: older exporters took the ids of the configs alone."""
+    end = tokenizer.leading(template.after_reply)
+    if end is None or end in manifest.stop_ids or end >= manifest.model.vocab_size:
+        return manifest
+    return manifest.model_copy(update={"stop_ids": [*manifest.stop_ids, end]})
 
 
 def _check_same(folder: Path, artifact: str) -> None:

@@ -23,6 +23,8 @@ Message = Mapping[str, Any]
 
 _REASONING = ("reasoning_content", "thinking", "reasoning")  # a thought's names; templates read the first
 
+_REPLY = "What was said in reply."  # a text that no template writes by itself
+
 _REFUSALS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)  # a template's code
 
 
@@ -67,6 +69,19 @@ class ChatTemplate:
         except InputError:
             return ""
         return with_header.removeprefix(without).split("<think>")[0] if with_header.startswith(without) else ""
+
+    @cached_property
+    def after_reply(self) -> str:
+        """What stands between a reply's text and the next turn, without the white space before it.
+
+        Empty if this template can't tell.
+        """
+        asked = {"role": "user", "content": "a"}
+        try:
+            turns = self.render([asked, {"role": "assistant", "content": _REPLY}, asked], add_generation_prompt=False)
+        except InputError:
+            return ""
+        return turns.partition(_REPLY)[2].lstrip()
 
     def render(
         self,
