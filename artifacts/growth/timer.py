@@ -25,13 +25,14 @@ class Work:
     artifact: Path
     tokens: int
     phase: str = "load"
+    prompted: int = 0
     late: dict[str, list[float]] = field(default_factory=dict)
 
     def run(self) -> None:
         """Load without a cache, prefill, decode, reload."""
         with Model.load(self.artifact, cache_dir=None) as model:
             ids, engine = model.tokenizer.encode(PROMPT), model.engine()
-            self.phase = "prefill"
+            self.phase, self.prompted = "prefill", len(ids)
             engine.prefill(ids)
             self.phase = "decode"
             list(engine.generate(ids, Sampler(SamplingSettings(temperature=0)), max_tokens=self.tokens))
@@ -57,7 +58,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=75, help="of the reply")
     work = Work(**vars(parser.parse_args()))
     work.watch()
-    print(f"{this_machine().title}\n\n| | ticks | mean | worst |\n|---|---|---|---|")
+    print(f"{this_machine().title}; {work.prompted} tokens of prompt, {work.tokens} of reply\n")
+    print("| | ticks | mean | worst |\n|---|---|---|---|")
     for name, late in [*work.late.items(), ("all", [*chain.from_iterable(work.late.values())])]:
         print(f"| {name} | {len(late)} | {1e3 * sum(late) / len(late):.1f} ms | {1e3 * max(late):.0f} ms |")
 

@@ -117,6 +117,15 @@ def test_touch_a_copy_and_a_move_cost_a_hash_and_no_error(folder: Folder) -> Non
         assert folder.check().hashed == 0
 
 
+def test_a_folder_that_got_another_name_is_known_by_that(folder: Folder) -> None:
+    folder.check()
+    named = folder.path.with_name("named")
+    folder.path.rename(named)
+    KnownFiles(folder.cache).moved(folder.path, named)
+    folder.path = named
+    assert folder.check().hashed == 0
+
+
 def test_what_fails_is_not_remembered_and_a_file_that_is_put_back_is_right(folder: Folder) -> None:
     folder.check()
     whole = folder.weights.read_bytes()

@@ -152,6 +152,8 @@ class KnownFiles:
             self.folder.mkdir(parents=True, exist_ok=True)
             half.write_text(text, encoding="utf-8")
             half.replace(path)
+        with suppress(OSError):
+            half.unlink(missing_ok=True)  # a full disk, or on Windows a reader of the old one
 
 
 def _unchanged(path: Path, known: KnownFile) -> bool:
