@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from thinkport.export.families import DecoderShape, Family
+
+settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
+settings.load_profile("no deadline")
 
 ROOT = Path(__file__).resolve().parents[1]
 NANO = ROOT / "artifacts" / "checkpoints" / "nano-qwen3"

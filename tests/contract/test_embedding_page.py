@@ -30,7 +30,7 @@ def run(source: str, artifact: Path) -> str:
     source = source.replace('"artifacts/nano-int4"', repr(str(artifact)))
     command = [sys.executable, "-W", "error", "-c", source]
     environment = os.environ | {"PYTHONUTF8": "1", "ORT_DISABLE_TELEMETRY": "1"}
-    ended = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, env=environment, check=False)
+    ended = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300, env=environment, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout
 

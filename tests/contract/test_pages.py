@@ -35,7 +35,7 @@ def clone(tmp_path: Path, nano_artifact: Path) -> Path:
 def serve(command: str, folder: Path, environment: dict[str, str]) -> None:
     """Run a server until it answers, and end it as Ctrl-C does."""
     with subprocess.Popen(command.split(), cwd=folder, env=environment, stderr=subprocess.PIPE) as server:
-        until = monotonic() + 60
+        until = monotonic() + 300
         while monotonic() < until and server.poll() is None:
             try:
                 assert httpx.get("http://127.0.0.1:8080/health").json()["status"] == "ok"
@@ -43,7 +43,7 @@ def serve(command: str, folder: Path, environment: dict[str, str]) -> None:
             except httpx.TransportError:
                 sleep(0.2)
         server.send_signal(signal.SIGINT)
-        assert server.wait(30) == 0
+        assert server.wait(120) == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the pages' commands are for a POSIX shell here")

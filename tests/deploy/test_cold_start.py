@@ -11,6 +11,7 @@ from thinkport.deploy.process_memory import ProcessMemory, parse_rollup
 def test_a_fresh_process_tells_its_steps_in_order(nano_artifact: Path, tmp_path: Path) -> None:
     measured = cold_start(nano_artifact, cache_dir=tmp_path, context=300)
     assert 0 < measured.imported < measured.loaded < measured.first_token
+    assert 0 < measured.files_seconds < measured.load_seconds
     assert measured.context == 300
     assert measured.kv_bytes_context == 2 * measured.kv_bytes_first_token > 0  # room for 512 tokens and for 256
 

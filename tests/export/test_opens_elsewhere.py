@@ -46,7 +46,7 @@ def ask_genai(artifact: Path, overlay: dict | None = None) -> dict:
     pytest.importorskip("onnxruntime_genai", reason="onnxruntime-genai is not installed")
     command = [sys.executable, "-c", GENAI, str(artifact), json.dumps(QUESTION), json.dumps(overlay or {})]
     environment = os.environ | {"ORT_DISABLE_TELEMETRY": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
@@ -30,10 +29,6 @@ MARKERS = (
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "artifacts" / "nano" / "chat_template.jinja"
 NextId = Callable[[list[int]], int]
-
-
-settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
-settings.load_profile("no deadline")
 
 
 def mixed(ids: list[int]) -> int:

@@ -2,19 +2,18 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from shutil import copytree
-from threading import Thread
 
 import pytest
 
-from thinkport.runtime import ArtifactError, End, Model
+from thinkport.runtime import ArtifactError, Model
 
-TIMED = 1 / 60
 QUESTION = "What is 86*57?"
 PROGRAM = """
 import atexit, signal, sys, threading
+farewell = []
+atexit.register(lambda: [say() for say in farewell])  # before thinkport's, and so after them
 from thinkport.runtime import Model
 handlers = [signal.getsignal(one) for one in signal.valid_signals()]
 model = Model.load(sys.argv[1])
@@ -49,7 +48,7 @@ for turn in range(int(sys.argv[2])):
 
 def run(artifact: Path, then: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-W", "error", "-c", PROGRAM.format(then=then), str(artifact)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +68,18 @@ def test_a_program_hears_nothing_of_a_model_and_ends_when_it_wants_to(nano_artif
 
 
 def test_a_program_that_ends_does_not_wait_for_a_long_reply(nano_artifact: Path) -> None:
-    began = time.monotonic()
-    ended = run(nano_artifact, "import time; print(time.time(), flush=True); sys.exit(7)")
-    assert ended.returncode == 7
-    assert time.time() - float(ended.stdout) < 5
-    assert time.monotonic() - began < 60
+    long = (
+        "from thinkport.runtime import Regex\n"
+        "turn.result(60)\n"
+        "begun.clear()\n"
+        "endless = {'thinking': False, 'response_format': Regex('[0-9]{4000}')}\n"
+        "turn = chat.start('Count.', on_event=lambda event: begun.set(), **endless)\n"
+        "assert begun.wait(60)\n"
+        "farewell.append(lambda: print(turn._thread.is_alive(), len(chat.messages)))\n"
+        "sys.exit(7)"
+    )
+    ended = run(nano_artifact, long)
+    assert (ended.returncode, ended.stdout) == (7, "False 2\n"), ended.stderr  # the first turn alone is in the chat
 
 
 def test_several_chats_talk_at_once_over_one_model_as_they_would_alone(nano_artifact: Path) -> None:
@@ -116,39 +122,6 @@ def test_a_graph_that_is_another_one_by_now_is_not_loaded_again(nano_artifact: P
         with pytest.raises(ArtifactError, match=r"cpu\.onnx"):
             model.reload()
         assert not model.loaded
-
-
-def test_a_timer_keeps_ticking_while_a_model_is_loaded_and_answers(nano_artifact: Path) -> None:
-    late = lateness(nano_artifact)
-    assert sum(late) / len(late) < TIMED / 2
-
-
-@pytest.mark.long
-def test_a_timer_of_60_hz_keeps_ticking_while_a_0_6b_loads_and_answers(made_up, exported) -> None:
-    late = lateness(exported(made_up("0.6B"), targets=("cpu",)), prompt="word and more, " * 100, max_tokens=100)
-    print(
-        f"{len(late)} ticks, {1e3 * sum(late) / len(late):.2f} ms late in the mean, {1e3 * max(late):.0f} ms at worst"
-    )
-    assert sum(late) / len(late) < TIMED / 4
-
-
-def lateness(artifact: Path, prompt: str = QUESTION, max_tokens: int = 2000) -> list[float]:
-    """How many seconds each tick of a 60 Hz timer comes late in this thread while another one loads and answers."""
-    ends: list[End] = []
-
-    def work() -> None:
-        with Model.load(artifact, cache_dir=None) as model:
-            ends.append(model.generate(prompt, max_tokens=max_tokens, thinking=False))
-
-    thread = Thread(target=work)
-    thread.start()
-    late, due = [], time.perf_counter() + TIMED
-    while thread.is_alive():
-        time.sleep(max(0.0, due - time.perf_counter()))
-        late.append(time.perf_counter() - due)
-        due = max(due + TIMED, time.perf_counter())
-    assert ends
-    return late
 
 
 def memory_around_unloads(artifact: Path, *, times: int) -> list[int]:

@@ -1,6 +1,7 @@
 """The runtime on the trained nano model: real graphs, every kind of KV cache, held against PyTorch where it matters."""
 
 import json
+import shutil
 import subprocess
 import sys
 from itertools import zip_longest
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from thinkport.runtime import ArtifactError, End, Finish, InputError, Model, Sampler, SamplingSettings, ThinkingEnd
+from thinkport.runtime.manifest import MANIFEST_NAME, read_manifest
 
 GREEDY = SamplingSettings(temperature=0)
 TOLERANCE = 2e-3  # fp32 logits after a few layers
@@ -165,16 +167,20 @@ def test_a_prompt_longer_than_the_context_is_refused(model) -> None:
         model.generate("hi " * model.manifest.model.context_length)
 
 
-def test_a_changed_file_is_found_when_hashes_are_asked_for(nano_artifact: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for path in nano_artifact.iterdir():
-        (copy / path.name).write_bytes(path.read_bytes())
-    template = copy / "chat_template.jinja"
-    template.write_bytes(b"#" + template.read_bytes()[1:])
-    Model.load(copy).close()
-    with pytest.raises(ArtifactError, match="sha256"):
-        Model.load(copy, verify=True)
+def test_an_artifact_that_names_too_few_stop_ids_stops_at_what_its_template_writes_after_a_turn(
+    nano_artifact: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(nano_artifact, tmp_path / "copy")
+    manifest = read_manifest(copy)
+    end = manifest.stop_ids[0]
+    older = manifest.model_copy(update={"stop_ids": manifest.stop_ids[1:], "manifest_sha256": None})
+    (copy / MANIFEST_NAME).write_text(older.model_dump_json(), encoding="utf-8")
+    with Model.load(copy, cache_dir=None) as model:
+        assert end not in older.stop_ids
+        assert model.manifest.stop_ids == [*older.stop_ids, end]
+        reply = model.generate("What is 3 plus 4?", thinking=False, max_tokens=40, seed=0)
+    assert reply.answer_end is Finish.STOP
+    assert "<|im_end|>" not in reply.answer
 
 
 def test_generate_writes_one_json_object(nano_artifact: Path) -> None:

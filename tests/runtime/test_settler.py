@@ -117,5 +117,5 @@ def test_a_program_that_ends_stops_the_work_in_progress() -> None:
         "settler = Settler()\n"
         "settler.start(work)\n"
     )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "stopped\n", "")

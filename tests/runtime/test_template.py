@@ -13,6 +13,13 @@ def test_special_tokens_are_variables_of_the_template() -> None:
     assert ChatTemplate("{{ eos_token }}", {"eos_token": "<e>"}).render([{"role": "user"}]) == "<e>"
 
 
+def test_what_stands_after_a_reply_begins_with_what_ends_its_turn(template: ChatTemplate) -> None:
+    assert template.after_reply.startswith("<|im_end|>\n<|im_start|>user\na")
+    spaced = ChatTemplate("{% for m in messages %}{{ m.content }} \n</s>{% endfor %}", {})
+    assert spaced.after_reply == "</s>a \n</s>"
+    assert ChatTemplate("{{ raise_exception('no') }}", {}).after_reply == ""
+
+
 def test_a_generation_block_renders_what_is_inside() -> None:
     source = "{% for m in messages %}{% generation %}[{{ m.content }}]{% endgeneration %}{% endfor %}"
     assert ChatTemplate(source, {}).render([{"role": "user", "content": "hi"}]) == "[hi]"

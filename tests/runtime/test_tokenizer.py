@@ -45,6 +45,11 @@ def test_qwen3s_public_vectors_decode_and_stream_back_to_their_text(qwen3, vecto
         assert detokenizer.flush() == ""
 
 
+def test_the_added_token_that_a_text_begins_with_is_told(tokenizer) -> None:
+    assert tokenizer.leading("<|im_end|>\n") == tokenizer.added["<|im_end|>"]
+    assert [tokenizer.leading(text) for text in ("", "hi", "hi<|im_end|>", "<|im_end")] == [None] * 4
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

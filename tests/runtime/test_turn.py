@@ -24,7 +24,7 @@ class Gate:
             self.steps += 1
             if held(ids):
                 self.entered.set()
-                assert self.go.wait(30)
+                assert self.go.wait(120)
             return inner(ids)
 
         model.session.next_id = next_id
@@ -44,7 +44,7 @@ def test_events_come_in_the_turns_own_thread_and_the_end_is_the_result(new_model
         threads.add(current_thread())
 
     turn = chat.start("hi", on_event=on_event, on_done=over.append, sampling=GREEDY)
-    end = turn.result(30)
+    end = turn.result(120)
     assert (texts(seen, ThoughtPiece), texts(seen, AnswerPiece)) == (end.thought, end.answer)
     assert seen[-1] is end
     assert threads.isdisjoint({current_thread()})
@@ -58,13 +58,13 @@ def test_a_started_turn_may_be_told_to_stop_thinking_or_to_end_before_it_has_beg
     turn = chat.start("hi", sampling=GREEDY)
     chat.stop_thinking()
     gate.go.set()
-    end = turn.result(30)
+    end = turn.result(120)
     assert (end.thinking_end, end.answer_end) == (ThinkingEnd.USER, Finish.STOP)
     gate.go.clear()
     turn = chat.start("hi", sampling=GREEDY)
     chat.cancel()
     gate.go.set()
-    assert turn.result(30).answer_end is Finish.CANCELLED
+    assert turn.result(120).answer_end is Finish.CANCELLED
 
 
 def test_any_thread_ends_a_turn_within_a_token(new_model) -> None:
@@ -80,12 +80,12 @@ def test_any_thread_ends_a_turn_within_a_token(new_model) -> None:
             fifth.set()
 
     turn = chat.start("hi", on_event=on_event, sampling=GREEDY)
-    assert fifth.wait(30)
+    assert fifth.wait(120)
     canceller = Thread(target=turn.cancel)
     canceller.start()
     canceller.join()
     gate.go.set()
-    assert turn.result(30).answer_end is Finish.CANCELLED
+    assert turn.result(120).answer_end is Finish.CANCELLED
     assert len(seen) <= 8  # the step in progress, what was held back of the text, and the end
     assert chat.messages[-1]["role"] == "assistant"
 
@@ -94,13 +94,13 @@ def test_an_abandoned_turn_leaves_the_history_as_it_was(new_model) -> None:
     chat = new_model(LONG).chat(settle=False)
     gate = Gate(chat._model)
     turn = chat.start("hi", sampling=GREEDY)
-    assert gate.entered.wait(30)
+    assert gate.entered.wait(120)
     turn.abandon()
     gate.go.set()
     with pytest.raises(InputError, match="abandoned"):
-        turn.result(30)
+        turn.result(120)
     assert (chat.messages, turn.error) == ([], None)
-    assert chat.start("hi", sampling=GREEDY).result(30).answer == LONG.split("\n\n")[1]
+    assert chat.start("hi", sampling=GREEDY).result(120).answer == LONG.split("\n\n")[1]
 
 
 def test_a_turn_can_be_awaited_for_so_long_only(new_model) -> None:
@@ -110,7 +110,7 @@ def test_a_turn_can_be_awaited_for_so_long_only(new_model) -> None:
     with pytest.raises(TimeoutError, match="wait longer"):
         turn.result(0.01)
     gate.go.set()
-    assert isinstance(turn.result(30), End)
+    assert isinstance(turn.result(120), End)
 
 
 def test_a_second_turn_is_refused_while_a_started_one_goes_on(new_model) -> None:
@@ -120,21 +120,21 @@ def test_a_second_turn_is_refused_while_a_started_one_goes_on(new_model) -> None
     with pytest.raises(InputError, match="goes on: wait for it, cancel it"):
         chat.start("on")
     gate.go.set()
-    turn.result(30)
-    chat.start("on", sampling=GREEDY).result(30)
+    turn.result(120)
+    chat.start("on", sampling=GREEDY).result(120)
 
 
 def test_what_a_reply_or_a_callback_raises_is_the_turns_error(new_model) -> None:
     chat = new_model(LONG).chat(settle=False)
     with pytest.raises(InputError, match="max_tokens is 0"):
-        chat.start("hi", max_tokens=0).result(30)
+        chat.start("hi", max_tokens=0).result(120)
 
     def on_event(event) -> None:
         raise ValueError("the window is gone")
 
     turn = chat.start("hi", on_event=on_event, sampling=GREEDY)
     with pytest.raises(ValueError, match="the window is gone"):
-        turn.result(30)
+        turn.result(120)
     assert chat.messages == []
 
 
@@ -145,13 +145,13 @@ def test_a_wrong_option_is_refused_on_the_call(new_model) -> None:
 
 def test_any_reply_can_be_a_turn(new_model) -> None:
     model = new_model("one two")
-    assert Turn(lambda stop: model.stream("hi", sampling=GREEDY, stop=stop)).result(30).answer == "one two"
+    assert Turn(lambda stop: model.stream("hi", sampling=GREEDY, stop=stop)).result(120).answer == "one two"
 
 
 def test_a_started_turn_goes_on_though_nobody_holds_it_or_its_chat(new_model) -> None:
     over = Event()
     new_model(LONG).chat(settle=False).start("hi", on_done=lambda turn: over.set(), sampling=GREEDY)
-    assert over.wait(30)
+    assert over.wait(120)
 
 
 def test_asyncio_reads_a_turn_while_the_loop_goes_on(new_model) -> None:
@@ -188,7 +188,7 @@ def test_cancelling_the_task_ends_the_reply_within_a_step_and_frees_the_chat(new
 
     async def main() -> None:
         task = asyncio.create_task(read())
-        await asyncio.to_thread(gate.entered.wait, 30)
+        await asyncio.to_thread(gate.entered.wait, 120)
         steps = gate.steps
         task.cancel()
         await asyncio.sleep(0)

@@ -34,15 +34,17 @@ class ColdStart:
     """Seconds since the process was started, bytes, and CPU seconds.
 
     `imported` is when Python had the runtime, `loaded` when tokenizer and session were ready, `first_token` when a
-    prompt of 16 tokens had its first token; `load_seconds` is `loaded` less `imported`. KV bytes are the buffers of
-    that prompt and of the context, and are in the memory figures. `at_context` is after a prefill to `context` tokens
-    (None if not asked for), `idle_cpu` what two idle seconds after it cost.
+    prompt of 16 tokens had its first token; `load_seconds` is `loaded` less `imported`, and `files_seconds` the part of
+    it that held the artifact's files against the manifest. KV bytes are the buffers of that prompt and of the context,
+    and are in the memory figures. `at_context` is after a prefill to `context` tokens (None if not asked for),
+    `idle_cpu` what two idle seconds after it cost.
     """
 
     imported: float
     loaded: float
     first_token: float
     load_seconds: float
+    files_seconds: float
     memory_loaded: ProcessMemory | None
     memory_first_token: ProcessMemory | None
     kv_bytes_first_token: int
@@ -119,6 +121,7 @@ def _measure(
             loaded=loaded,
             first_token=first_token,
             load_seconds=loaded - imported,
+            files_seconds=model.files_check.seconds if model.files_check else 0.0,
             memory_loaded=memory_loaded,
             memory_first_token=memory_first_token,
             kv_bytes_first_token=_kv_bytes(model.session, PROMPT_TOKENS),

@@ -4,7 +4,7 @@ Knows the order of the stages. What a stage does lies in its own module.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from thinkport.export.write.licence import licence_id
 from thinkport.export.write.manifest_record import manifest_record
 from thinkport.export.write.records import graph_record, model_record, recipe_record
 from thinkport.export.write.staging import check_target, check_writable, clear_leftovers, staged
+from thinkport.export.write.stop_tokens import StopToken, stop_tokens
 from thinkport.export.write.weights_file import WeightsFile
 from thinkport.runtime.manifest import Manifest, Prefill
 from thinkport.runtime.threads import physical_cores
@@ -49,12 +50,16 @@ DERIVED_WEIGHTS = "prefill.bin"  # in no artifact
 
 @dataclass(frozen=True, kw_only=True)
 class ExportReport:
-    """What an export did: the artifact's folder and manifest, seconds by stage, peak resident bytes of the process."""
+    """What an export did: the artifact's folder and manifest, seconds by stage, peak resident bytes of the process.
+
+    `stops` are the tokens that end a reply, with what named them.
+    """
 
     folder: Path
     manifest: Manifest
     seconds: Mapping[str, float]
     peak_memory: int
+    stops: Sequence[StopToken]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +71,7 @@ class _Job:
     checkpoint: Checkpoint
     family: Family
     shape: DecoderShape
+    stops: list[StopToken]
     stages: Stages
 
 
@@ -98,7 +104,13 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     layout = plan_blobs([graph.model.graph for graph in graphs], lambda name: sizes[name][0])
     with staged(settings.output, force=settings.force) as folder:
         manifest = _write(job, weights, graphs, layout, folder)
-    return ExportReport(folder=settings.output, manifest=manifest, seconds=stages.seconds, peak_memory=peak_memory())
+    return ExportReport(
+        folder=settings.output,
+        manifest=manifest,
+        seconds=stages.seconds,
+        peak_memory=peak_memory(),
+        stops=job.stops,
+    )
 
 
 def _open(settings: ExportSettings, stages: Stages) -> _Job:
@@ -114,6 +126,7 @@ def _open(settings: ExportSettings, stages: Stages) -> _Job:
         checkpoint=checkpoint,
         family=family,
         shape=shape,
+        stops=stop_tokens(checkpoint),
         stages=stages,
     )
 
@@ -215,6 +228,7 @@ def _write(job: _Job, source: Checkpoint, graphs: list[MadeGraph], layout: Layou
             passes=first.passes,
             certificate=certificate,
             enable_thinking=job.settings.enable_thinking,
+            stop_ids=[stop.id for stop in job.stops],
         )
         return finish_artifact(
             folder,
@@ -222,6 +236,7 @@ def _write(job: _Job, source: Checkpoint, graphs: list[MadeGraph], layout: Layou
             pad_id=files.id_of("pad_token_id", job.checkpoint),
             bos_id=files.id_of("bos_token_id", job.checkpoint),
             license_id=licence_id(job.checkpoint.folder),
+            stops=job.stops,
             known={WEIGHTS: weights_record},
         )
 

@@ -15,7 +15,8 @@ from thinkport.export.quantize.rounding import check_groups
 from thinkport.export.settings import ExportSettings
 from thinkport.export.weight_sizes import weight_sizes
 from thinkport.export.write.staging import check_space
-from thinkport.export.write.tokenizer_files import check_default, check_tokens
+from thinkport.export.write.stop_tokens import stop_tokens
+from thinkport.export.write.tokenizer_files import check_default, check_ids
 
 _SMALL_FILES = 64 << 20  # room for tokenizer, graphs and goldens beside the weights
 _HEAD_STEP = 16  # GroupQueryAttention turns heads of a multiple of it only
@@ -35,7 +36,8 @@ def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
             f"head_dim is {shape.head_dim}: fused attention takes multiples of {_HEAD_STEP} only; export with --no-fuse"
         )
     family.presets(checkpoint.generation_config)
-    check_tokens(checkpoint, shape.vocab_size, family.thinking_tokens)
+    stops = {f"the stop token {stop}": stop.id for stop in stop_tokens(checkpoint)}
+    check_ids(checkpoint, shape.vocab_size, family.thinking_tokens, stops)
     check_default(checkpoint, family.thinking_tokens, settings.enable_thinking)
     if settings.quantization is not None:
         _check_groups(family, shape, settings.quantization)

@@ -28,6 +28,7 @@ def _rows(report: ExportReport) -> list[tuple[str, str]]:
         ("peak memory", f"{report.peak_memory / 1e9:.2f} GB"),
         ("size", f"{size / 1e6:,.1f} MB in {len(manifest.files) + 1} files"),
         ("weights", f"{manifest.recipe.bits_per_weight:.2f} bits a weight ({manifest.recipe.name})"),
+        ("a reply ends at", ", ".join(map(str, report.stops))),
         ("traced", f"{manifest.passes[0].nodes_before:,} nodes"),
     ]
     return [*rows, *((graph.file, _graph(manifest, graph)) for graph in manifest.graphs), *_figures(report)]

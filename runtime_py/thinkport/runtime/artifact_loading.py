@@ -11,8 +11,9 @@ from pathlib import Path
 from threading import Event
 
 from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.known_files import FilesCheck, KnownFiles
 from thinkport.runtime.machine_cache import MachineCache, user_cache_folder
-from thinkport.runtime.manifest import Graph, Manifest, check_computed, check_files, fingerprint, read_manifest
+from thinkport.runtime.manifest import Graph, Manifest, fingerprint, read_manifest
 from thinkport.runtime.ort import AUTO, Candidate, extra_of, import_onnxruntime, load_libraries
 from thinkport.runtime.ort_build import build_of
 from thinkport.runtime.packed_weights import PackedWeights
@@ -31,7 +32,11 @@ Reopen = Callable[[], LaneSource]
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedArtifact:
-    """What a model is made of. `artifact` is the folder's fingerprint, `graph` the file of the graph that runs."""
+    """What a model is made of. `artifact` is the folder's fingerprint, `graph` the file of the graph that runs.
+
+    `manifest` stops at what the chat template writes after a turn too, which the file may leave out. `files_check` says
+    what it cost to hold the files against the manifest.
+    """
 
     manifest: Manifest
     tokenizer: Tokenizer
@@ -40,6 +45,7 @@ class LoadedArtifact:
     artifact: str
     graph: str
     report: ProviderReport
+    files_check: FilesCheck
     reopen: Reopen
 
 
@@ -55,13 +61,14 @@ def load_artifact(
 ) -> LoadedArtifact:
     """Load an artifact; the arguments are those of `Model.load`, and so is what it raises."""
     manifest = read_manifest(folder)
-    check_files(folder, manifest, verify=verify)
+    known = KnownFiles()
+    checked = known.check(folder, manifest, anew=verify)
     if threads is not None and threads < 1:
         raise InputError(f"threads is {threads}, expected 1 or more, or nothing for all physical cores")
     graphs = _graphs_named(manifest.graphs, graph)
     ort = import_onnxruntime(extra_of(graphs, provider))
     artifact = fingerprint(folder)
-    check_source = partial(check_computed, folder, manifest)
+    check_source = partial(known.check, folder, manifest)
     packed = prefill = None
     if cache_dir is not None:
         cache = MachineCache(user_cache_folder() if cache_dir == AUTO else Path(cache_dir))
@@ -105,19 +112,28 @@ def load_artifact(
         return open_graph(candidate)
 
     return LoadedArtifact(
-        manifest=manifest,
+        manifest=_with_turn_end(manifest, tokenizer, template),
         tokenizer=tokenizer,
         template=template,
         session=chosen.session,
         artifact=artifact,
         graph=candidate.graph.file,
         report=chosen.report,
+        files_check=checked,
         reopen=reopen,
     )
 
 
+def _with_turn_end(manifest: Manifest, tokenizer: Tokenizer, template: ChatTemplate) -> Manifest:
+    """Stop at what the template writes after a turn too: older exporters took the ids of the configs alone."""
+    end = tokenizer.leading(template.after_reply)
+    if end is None or end in manifest.stop_ids or end >= manifest.model.vocab_size:
+        return manifest
+    return manifest.model_copy(update={"stop_ids": [*manifest.stop_ids, end]})
+
+
 def _check_same(folder: Path, artifact: str) -> None:
-    check_files(folder, read_manifest(folder))
+    KnownFiles().check(folder, read_manifest(folder))
     if fingerprint(folder) != artifact:
         raise ArtifactError(f"{folder} holds another artifact than before it was unloaded: load it with Model.load")
 

@@ -285,23 +285,17 @@ def check_files(folder: Path, manifest: Manifest, *, verify: bool = False) -> No
         if size != record.bytes:
             raise ArtifactError(f"{path} has {size} bytes, expected {record.bytes}: the file is damaged, copy it again")
         if verify:
-            _check_hash(path, record)
+            found = hash_file(path)
+            if found != record.sha256:
+                raise wrong_hash(path, found, record)
 
 
-def check_computed(folder: Path, manifest: Manifest) -> None:
-    """Hold what logits follow from, the graphs and their weights, against its sha256.
-
-    Raises:
-        ArtifactError: a file's content is not what was recorded.
-    """
-    for name, record in manifest.files.items():
-        if Path(name).suffix in {".onnx", ".bin"}:
-            _check_hash(folder / name, record)
-
-
-def _check_hash(path: Path, record: FileRecord) -> None:
-    if hash_file(path) != record.sha256:
-        raise ArtifactError(f"{path} does not have the recorded sha256: the file is damaged, copy it again")
+def wrong_hash(path: Path, found: str, record: FileRecord) -> ArtifactError:
+    """What to say of a file whose sha256 is `found` (hex)."""
+    return ArtifactError(
+        f"{path} does not have the recorded sha256: found {found[:12]}…, recorded {record.sha256[:12]}…: the file was "
+        "changed or damaged, copy it again, fetch it again or export the artifact again"
+    )
 
 
 def hash_file(path: Path) -> str:

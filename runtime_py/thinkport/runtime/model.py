@@ -15,6 +15,7 @@ from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.freed_memory import give_back
 from thinkport.runtime.hub import artifact_folder
+from thinkport.runtime.known_files import FilesCheck
 from thinkport.runtime.kv_memory import KvMemory, MemoryUse
 from thinkport.runtime.kv_uses import CLOSED, UNLOADED, KvUses
 from thinkport.runtime.manifest import Manifest
@@ -55,15 +56,18 @@ class Model:
         artifact: str = "",
         graph: str = "",
         provider_report: ProviderReport | None = None,
+        files_check: FilesCheck | None = None,
         memory_limit: int | None = None,
         reopen: Reopen | None = None,
     ):
         """Put a model together from its parts; `Model.load` is the way from an artifact.
 
         `artifact` and `graph` are the artifact's fingerprint and the graph's file, which saved KV caches belong to.
-        `provider_report` says on which provider it runs and why. `reopen` loads the graph again after `unload`.
+        `provider_report` says on which provider it runs and why, `files_check` what the check of the artifact's files
+        cost; None without an artifact. `reopen` loads the graph again after `unload`.
         """
         self.provider_report = provider_report or ProviderReport(asked=AUTO, build="none")
+        self.files_check = files_check
         self.manifest, self.tokenizer, self.template = manifest, tokenizer, template
         self.kv_source = KvSource(artifact=artifact, graph=graph, layout=session.kv_layout)
         self._limit, self._memory, self._prefixes = memory_limit, *_memory(memory_limit, prefix_cache_bytes, session)
@@ -95,8 +99,9 @@ class Model:
         (`dml-plain`); a device's number may follow (`dml:1`). `auto` takes the best that is installed, present and
         right, which is held against the artifact's goldens on its first use on this machine; `provider_report` tells.
         `graph` names a graph file instead of the preferred one. `threads` defaults to the physical cores that the
-        process may use. `verify` computes every file's sha256 first; sizes are always compared. `thinking` is the
-        default of every reply.
+        process may use. The first load on a machine computes every file's sha256, later ones compare what the file
+        system says of it and read a few blocks; `verify` computes all of them again. `files_check` tells the cost. The
+        model card may be edited. `thinking` is the default of every reply.
         `prefix_cache_bytes` limits what is kept of system prompts and tools for other conversations; 0 keeps nothing.
         `cache_dir` is where this machine keeps what it derives from artifacts, so that later loads take less time and
         memory and long prompts run faster; `auto` is the user's cache folder, None keeps nothing of them. Verdicts on
@@ -110,8 +115,8 @@ class Model:
         can have within the limit is its context.
 
         Raises:
-            ArtifactError: the folder is not a whole artifact, nothing in it runs with the installed ONNX Runtime, or
-                the Hub does not give it.
+            ArtifactError: the folder is not a whole artifact, a file of it was changed, nothing in it runs with the
+                installed ONNX Runtime, or the Hub does not give it.
             MissingExtraError: no ONNX Runtime is installed.
             InputError: an unknown graph or number of threads, a provider that can't be had, with the reason, or a
                 memory limit that holds no conversation.
@@ -137,6 +142,7 @@ class Model:
             artifact=loaded.artifact,
             graph=loaded.graph,
             provider_report=loaded.report,
+            files_check=loaded.files_check,
             reopen=loaded.reopen,
         )
 

@@ -45,7 +45,7 @@ class PackedWeights:
     cache: MachineCache
     artifact: str
     bytes: int
-    check_source: Callable[[], None]
+    check_source: Callable[[], object]
     worth_it: int = WORTH_IT
 
     def key(self, ort: ModuleType, file: str) -> CacheKey:

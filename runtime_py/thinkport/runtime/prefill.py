@@ -39,7 +39,7 @@ class PrefillWeights:
     folder: Path
     artifact: str
     cache: MachineCache
-    check_source: Callable[[], None]
+    check_source: Callable[[], object]
     keep: bool = False
 
 

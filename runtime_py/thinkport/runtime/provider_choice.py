@@ -18,7 +18,8 @@ from thinkport.runtime.devices import Device, graphics_devices
 from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
 from thinkport.runtime.golden_check import check_goldens, quick
 from thinkport.runtime.goldens import Golden, read_goldens
-from thinkport.runtime.manifest import Graph, Manifest, check_computed, fingerprint
+from thinkport.runtime.known_files import KnownFiles
+from thinkport.runtime.manifest import Graph, Manifest, fingerprint
 from thinkport.runtime.ort import AUTO, Candidate, candidates, refusal
 from thinkport.runtime.ort_build import OrtBuild, clash_of, installed_builds
 from thinkport.runtime.provider_report import Attempt, Outcome, ProviderReport
@@ -139,7 +140,7 @@ class ProviderChoice:
     def _check_whole(self, key: VerdictKey) -> None:
         """Before a machine is blamed, and every other copy of the artifact with it, look at the files."""
         try:
-            check_computed(self._folder, self._manifest)
+            KnownFiles().check(self._folder, self._manifest, anew=True)
         except ArtifactError:
             self._machine.verdicts.forget(key)
             raise

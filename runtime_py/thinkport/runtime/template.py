@@ -23,6 +23,8 @@ Message = Mapping[str, Any]
 
 _REASONING = ("reasoning_content", "thinking", "reasoning")  # a thought's names; templates read the first
 
+_REPLY = "What was said in reply."  # a text that no template writes by itself
+
 _REFUSALS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)  # a template's code
 
 
@@ -81,6 +83,19 @@ class ChatTemplate:
         letters = zip(reversed(before_first), reversed(before_later), strict=False)
         size = next((at for at, (a, b) in enumerate(letters) if a != b), min(len(before_first), len(before_later)))
         return before_first[len(before_first) - size :]
+
+    @cached_property
+    def after_reply(self) -> str:
+        """What stands between a reply's text and the next turn, without the white space before it.
+
+        Empty if this template can't tell.
+        """
+        asked = {"role": "user", "content": "a"}
+        try:
+            turns = self.render([asked, {"role": "assistant", "content": _REPLY}, asked], add_generation_prompt=False)
+        except InputError:
+            return ""
+        return turns.partition(_REPLY)[2].lstrip()
 
     def render(
         self,

@@ -55,6 +55,11 @@ class Tokenizer:
         """The text of `ids`, added tokens spelled out."""
         return str(self._backend.decode(list(ids), skip_special_tokens=False))
 
+    def leading(self, text: str) -> int | None:
+        """The added token that `text` begins with; None where it begins with another text."""
+        start, end = next(self.added_pattern.spans(text), (-1, 0))
+        return self.added[text[:end]] if start == 0 else None
+
     def token(self, id: int) -> str | None:  # noqa: A002 - the domain's word
         """The vocabulary's spelling of an id, in byte-level letters; None beyond the vocabulary."""
         spelling: str | None = self._backend.id_to_token(id)

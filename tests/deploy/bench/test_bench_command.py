@@ -46,6 +46,7 @@ def test_the_tables_name_the_machine_the_limit_and_the_ratios(
     assert "GB/s of memory" in lines[1]
     assert any(line.startswith("  share of the limit") for line in lines)
     assert any(line.startswith("artifact over") for line in lines)
+    assert any(line.startswith("of a load, to hold the files against the manifest: artifact 0.") for line in lines)
 
 
 def test_recipes_are_drawn_as_a_front(monkeypatch: pytest.MonkeyPatch, nano_artifact: Path, tmp_path: Path) -> None:

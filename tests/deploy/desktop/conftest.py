@@ -34,4 +34,4 @@ def screen() -> Iterator[str]:
     with os.fdopen(reading) as pipe:
         yield f":{pipe.readline().strip()}"
     server.terminate()
-    server.wait(10)
+    server.wait(120)

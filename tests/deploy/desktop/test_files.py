@@ -21,14 +21,14 @@ def test_the_latest_artifact_comes_first_and_each_comes_once(tmp_path: Path) -> 
     recent, folders = Recent(tmp_path / "state" / "recent.json"), [tmp_path / str(at) for at in range(MOST + 2)]
     for folder in [*folders, folders[5]]:
         folder.mkdir(exist_ok=True)
-        recent.add(folder, "mark")
+        recent.add(folder)
     expected = [folders[5], *(folder for folder in reversed(folders) if folder != folders[5])][:MOST]
     assert [one.folder for one in Recent(recent.file).all()] == [str(folder) for folder in expected]
 
 
 def test_a_folder_that_is_gone_is_not_offered(tmp_path: Path) -> None:
     recent = Recent(tmp_path / "recent.json")
-    recent.add(tmp_path / "gone", "mark")
+    recent.add(tmp_path / "gone")
     assert recent.all() == []
 
 
@@ -42,8 +42,8 @@ def test_a_damaged_list_of_artifacts_is_an_empty_one(tmp_path: Path, text: str) 
 def test_where_nothing_can_be_written_the_list_lasts_as_long_as_the_program(tmp_path: Path) -> None:
     (tmp_path / "a-file").touch()
     recent = Recent(tmp_path / "a-file" / "recent.json")
-    recent.add(tmp_path, "mark")
-    assert recent.checked(tmp_path, "mark")
+    recent.add(tmp_path)
+    assert [one.folder for one in recent.all()] == [str(tmp_path)]
 
 
 def test_an_artifact_is_checked_whole_the_first_time_only(nano_artifact: Path, tmp_path: Path) -> None:

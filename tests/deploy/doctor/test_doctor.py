@@ -130,6 +130,10 @@ def test_the_reference_artifact_is_right_on_this_machine(nano_artifact: Path, tm
     assert found.runs is not None
     assert (found.runs.graph, found.runs.outcome) == ("cpu.onnx", Outcome.CHECKED)
     assert found.trials[0].nodes.keys() == {CPU}
+    assert found.files is not None
+    first, later = found.files
+    assert (first.hashed, later.hashed) == (first.bytes, 0)
+    assert "later start compares them in 0." in " ".join(drawn(found, 80).split())
     assert not {"wrong-logits", "graph-failed", "nothing-runs"} & {finding.code for finding in found.findings}
     assert list(tmp_path.iterdir())  # what was found is remembered for the next load
 

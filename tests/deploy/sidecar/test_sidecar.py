@@ -38,12 +38,12 @@ def test_it_answers_without_any_python_and_ends_with_its_pipe(sidecar: Sidecar, 
     ask = {"messages": [{"role": "user", "content": "What is 86*57?"}], "enable_thinking": True}
     url = f"{told['url']}/v1/chat/completions"
     assert httpx.post(url, json=ask).status_code == 401
-    answer = httpx.post(url, json=ask, headers={"authorization": f"Bearer {told['api_key']}"}, timeout=60)
+    answer = httpx.post(url, json=ask, headers={"authorization": f"Bearer {told['api_key']}"}, timeout=300)
     assert answer.json()["choices"][0]["message"]["content"] == "4902"
     assert httpx.get(told["url"]).text.startswith("<!doctype html>")
     assert child.stdin is not None
     child.stdin.close()
-    assert child.wait(20) == 0
+    assert child.wait(120) == 0
     assert child.stdout is not None
     child.stdout.close()
 
@@ -53,7 +53,7 @@ def test_it_ends_when_its_parent_is_killed(sidecar: Sidecar, tmp_path: Path) -> 
         "import subprocess, sys, time\n"
         "child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)\n"
         "print(child.pid, child.stdout.readline(), flush=True)\n"
-        "time.sleep(100)\n"
+        "time.sleep(600)\n"
     )
     command = [sys.executable, "-c", program, str(sidecar.program), "serve", str(sidecar.folder / "artifact")]
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
@@ -62,7 +62,7 @@ def test_it_ends_when_its_parent_is_killed(sidecar: Sidecar, tmp_path: Path) -> 
         pid, said = parent.stdout.readline().split(maxsplit=1)
         assert json.loads(said)["port"]
         parent.kill()
-    until = monotonic() + 20
+    until = monotonic() + 120
     while _alive(int(pid)) and monotonic() < until:
         sleep(0.1)
     assert not _alive(int(pid))
@@ -86,7 +86,7 @@ def test_the_client_in_javascript_gets_its_answer(sidecar: Sidecar, tmp_path: Pa
         pytest.skip("no Node.js on this machine")
     (tmp_path / "ask.mjs").write_text((EXAMPLES / "ask.js").read_text())
     command = [node, "ask.mjs", str(sidecar.folder), "What is 86*57?"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert (done.stdout.strip(), done.returncode) == ("4902", 0), done.stderr
     assert "6*7=42" in done.stderr
 
@@ -98,7 +98,7 @@ def test_the_client_in_c_gets_its_answer(sidecar: Sidecar, tmp_path: Path) -> No
     flags = ["-Wall", "-Wextra", "-Werror", "-O1"]
     subprocess.run([compiler, *flags, "-o", str(program), str(EXAMPLES / "ask.c")], check=True)
     command = [str(program), str(sidecar.folder), "What is 86*57?"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     assert json.loads(done.stdout)["choices"][0]["message"]["content"] == "4902"
 
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Semaphore, Thread
 from time import monotonic, sleep
 from typing import Any
 
@@ -33,6 +33,19 @@ class Slow:
         pass
 
 
+class Allowed:
+    """Turns that somebody has to allow, one by one."""
+
+    def __init__(self, allowed: Semaphore):
+        self.allowed = allowed
+
+    def __enter__(self) -> None:
+        assert self.allowed.acquire(timeout=120)
+
+    def __exit__(self, *_) -> None:
+        pass
+
+
 class Served:
     """A server that takes requests; `loop` is the event loop that it runs in."""
 
@@ -54,11 +67,18 @@ class Served:
         for engine in self.service.jobs.places._idle:
             engine._uses.turns = Slow(seconds)
 
+    def step_by_step(self, steps: int) -> Semaphore:
+        """Make the engines wait after so many steps, for as many as are released."""
+        allowed = Semaphore(steps)
+        for engine in self.service.jobs.places._idle:
+            engine._uses.turns = Allowed(allowed)
+        return allowed
+
     def close(self) -> None:
         """Close the clients."""
         self._clients.close()
 
-    def idle(self, seconds: float = 10.0) -> bool:
+    def idle(self, seconds: float = 60.0) -> bool:
         """Whether no reply is being written, within so many seconds."""
         until = monotonic() + seconds
         while self.service.jobs.places.active and monotonic() < until:
@@ -89,7 +109,7 @@ def running(model: Model, send_buffer: int | None = None, **settings) -> Iterato
             served.close()
         finally:
             server.should_exit = True
-            thread.join(30)
+            thread.join(120)
             loop.close()
     assert not thread.is_alive()
 

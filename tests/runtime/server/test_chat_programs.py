@@ -31,7 +31,7 @@ def gradio(served: Any, tmp_path: Path) -> Iterator[str]:
         program = subprocess.Popen(
             [sys.executable, "-c", GRADIO, served.url, str(port)], env=os.environ | QUIET, stdout=said, stderr=said
         )
-    url, until = f"http://127.0.0.1:{port}", monotonic() + 90
+    url, until = f"http://127.0.0.1:{port}", monotonic() + 300
     try:
         while True:
             try:
@@ -44,7 +44,7 @@ def gradio(served: Any, tmp_path: Path) -> Iterator[str]:
         yield url
     finally:
         program.terminate()
-        program.wait(20)
+        program.wait(120)
 
 
 def test_gradios_chat_page_shows_a_streamed_answer(gradio: str, browser: Any) -> None:

@@ -30,21 +30,25 @@ def begin(served):
     return stream
 
 
-def test_a_client_that_hangs_up_frees_its_place_within_a_token(serve) -> None:
+def test_a_client_that_hangs_up_frees_its_place_long_before_its_reply_would_end(serve) -> None:
     served = serve(parallel=1)
+    served.slow_down(0.02)  # the whole reply takes 80 s and more
+    (engine,) = served.service.jobs.places._idle
     stream = begin(served)
     assert served.service.jobs.places.active == 1
-    began = monotonic()
     stream.close()
     assert served.idle()
-    assert monotonic() - began < 1.0
+    assert len(engine.ids) < 1000
 
 
 def test_a_client_that_waits_for_the_whole_and_hangs_up_frees_its_place_too(serve) -> None:
     served = serve(parallel=1)
+    served.slow_down(0.02)
+    (engine,) = served.service.jobs.places._idle
     with pytest.raises(openai.APITimeoutError):
         served.client(timeout=0.5).chat.completions.create(**{**LONG, "stream": False})
-    assert served.idle(2.0)
+    assert served.idle()
+    assert len(engine.ids) < 1000
 
 
 def test_past_the_queue_a_client_is_told_when_to_come_back(serve) -> None:
@@ -64,19 +68,19 @@ def test_those_who_wait_come_when_a_place_is_free(serve) -> None:
     with ThreadPoolExecutor(3) as threads:
         ask = {"model": "nano", "messages": LONG["messages"], "max_tokens": 2}
         waiting = [threads.submit(served.client().chat.completions.create, **ask) for _ in range(3)]
-        until = monotonic() + 10
+        until = monotonic() + 60
         while served.service.jobs.places.waiting < 3 and monotonic() < until:
             sleep(0.01)
         assert served.service.jobs.places.waiting == 3
         stream.close()
-        assert all(one.result(20).choices for one in waiting)
+        assert all(one.result(120).choices for one in waiting)
 
 
 def test_two_replies_are_written_in_turns(serve) -> None:
     served = serve(parallel=2)
     engines = list(served.service.jobs.places._idle)
     streams = begin(served), begin(served)  # nobody reads on: the server writes them all the same
-    until = monotonic() + 20
+    until = monotonic() + 120
     while not all(engine.ids for engine in engines):  # a first piece is sent before the prompt has run
         assert monotonic() < until
         sleep(0.001)
@@ -104,18 +108,19 @@ def test_the_one_that_waited_longest_has_the_next_turn() -> None:
             while len(turns._waiting) <= number:
                 sleep(0.001)
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     assert order == [0, 1, 2, 3, 4]
 
 
 def test_stop_thinking_closes_the_thought_of_a_stream(serve) -> None:
     served = serve(parallel=1)
-    served.slow_down(0.02)
+    step = served.step_by_step(12)  # the reference model thinks faster than anybody can click
     ask = {"model": "nano", "messages": [{"role": "user", "content": "What is 86*57?"}], "stream": True}
     stream = served.client().chat.completions.create(**ask, extra_body={"enable_thinking": True}, seed=1)
     for count, chunk in enumerate(stream):
         if count == 3:
             served.client().post(f"/chat/completions/{chunk.id}/stop_thinking", cast_to=object)
+            step.release(1000)
     assert chunk.choices[0].thinking["end"] == "user"
     assert chunk.choices[0].thinking["tokens"] < 30
     with pytest.raises(openai.NotFoundError):
@@ -145,7 +150,7 @@ def test_one_that_gives_up_waiting_leaves_its_turn_to_the_next(nano_model) -> No
         await asyncio.sleep(0)
         places.give_back(engine, 1.0)  # it is the first one's turn, which gives up before it hears of it
         first.cancel()
-        assert await asyncio.wait_for(second, 1) is engine
+        assert await asyncio.wait_for(second, 60) is engine
         assert not places.waiting
 
     asyncio.run(run())
@@ -157,8 +162,8 @@ def test_replies_in_progress_end_cleanly_when_the_server_does(serve) -> None:
     chunks: list = []
     reader = Thread(target=lambda: chunks.extend(stream))
     reader.start()
-    asyncio.run_coroutine_threadsafe(served.service.jobs.end(0.2), served.loop).result(20)
-    reader.join(10)
+    asyncio.run_coroutine_threadsafe(served.service.jobs.end(0.2), served.loop).result(120)
+    reader.join(120)
     assert chunks[-1].choices[0].finish_reason == "length"
     assert chunks[-1].choices[0].thinking["answer_end"] == "cancelled"
     with pytest.raises(openai.InternalServerError, match="ending"):

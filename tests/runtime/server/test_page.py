@@ -100,7 +100,7 @@ def test_stop_ends_the_reply_and_frees_its_place(serve, opened) -> None:
     page.locator(".thought .said").filter(has_text="=").wait_for()
     page.keyboard.press("Escape")
     figures(page).filter(has_text="stopped").wait_for()
-    assert served.idle(2.0)
+    assert served.idle()
     assert page.get_by_role("button", name="Send").is_visible()
 
 

@@ -23,7 +23,7 @@ sys.modules["fakes"] = fakes = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fakes)
 from thinkport.runtime.terminal import chat_program
 from thinkport.runtime.terminal.prompt_line import PromptLine
-script = fakes.Script(thought="hm " * 600, answer="**word** " * 600, per_second=50)
+script = fakes.Script(thought="hm " * 6000, answer="**word** " * 6000, per_second=50)
 conversation = fakes.talk(script)
 lines = PromptLine(history=None, toolbar=lambda width: "slow fake")
 try:
@@ -79,7 +79,7 @@ class Terminal:
         above = ["".join(row[column].data for column in range(width)).rstrip() for row in self._screen.history.top]
         return "\n".join([*above, *(line.rstrip() for line in self._screen.display)])
 
-    def wait_for(self, holds: Callable[[str], bool], seconds: float = 60) -> str:
+    def wait_for(self, holds: Callable[[str], bool], seconds: float = 300) -> str:
         """The screen's text, once something holds of it."""
         until = time.monotonic() + seconds
         while not holds(text := self.text()):
@@ -87,12 +87,12 @@ class Terminal:
             self._read()
         return text
 
-    def ended(self, seconds: float = 60) -> int:
+    def ended(self, seconds: float = 300) -> int:
         """The exit code, once the program has ended."""
         until = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < until:
             self._read()
-        return self.process.wait(timeout=1)
+        return self.process.wait(timeout=60)
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -170,13 +170,13 @@ def test_ctrl_c_ends_the_thought_then_the_turn_and_the_prompt_comes_back(tmp_pat
 
 
 def test_ctrl_c_three_times_leaves_and_the_terminal_is_as_before(tmp_path: Path) -> None:
-    slower = SLOW_FAKE.replace("per_second=50", "per_second=1")
+    slower = SLOW_FAKE.replace("per_second=50", "per_second=0.1")
     with terminal(slower, state=tmp_path) as opened:
         opened.wait_for(lambda text: "slow fake" in text)
         opened.type(f"What?{ENTER}")
         opened.wait_for(lambda text: "tok/s" in text)
         for _ in range(3):  # all within a token, since the turn's end takes the third
             opened.type(CTRL_C)
-            time.sleep(0.1)  # a second signal of a kind that waits already is dropped
+            time.sleep(0.5)  # a second signal of a kind that waits already is dropped
         assert opened.ended() == 130, opened.text()
         assert not opened._screen.cursor.hidden

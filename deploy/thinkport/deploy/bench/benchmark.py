@@ -78,7 +78,7 @@ class Row:
         return {n: min(s.context_bytes[n] for s in self.samples if n in s.context_bytes) for n in lengths}
 
     def least(self, name: str) -> float | None:
-        """The smallest `load_s`, `first_token_s` or `private_bytes`."""
+        """The smallest `load_s`, `files_s`, `first_token_s` or `private_bytes`."""
         found = Spread.of([getattr(s, name) for s in self.samples if getattr(s, name) is not None], least=True)
         return found.best if found else None
 

@@ -38,7 +38,8 @@ _NEEDS = {
 class Sample:
     """What one process measured: tokens per second by length, seconds and bytes; None is not known.
 
-    `graph` is the file that an artifact ran; `private_bytes` is the process's own memory after its first token,
+    `graph` is the file that an artifact ran, `files_s` the part of `load_s` that held its files against the manifest;
+    `private_bytes` is the process's own memory after its first token,
     `context_bytes` that with a cache of a context.
     """
 
@@ -46,6 +47,7 @@ class Sample:
     prefill: dict[int, float]
     decode: dict[int, float]
     load_s: float | None = None
+    files_s: float | None = None
     first_token_s: float | None = None
     private_bytes: int | None = None
     engine_share: float | None = None

@@ -21,6 +21,11 @@ def show(console: Console, bench: Benchmark) -> None:
         if table:
             console.print()
             console.print(table)
+    checked = [(row.name, found) for row in bench.rows if (found := row.least("files_s")) is not None]
+    if checked:
+        console.print()
+        parts = ", ".join(f"{name} {found:.3f} s" for name, found in checked)
+        console.print(f"of a load, to hold the files against the manifest: {parts}")
     spreads = [s.spread for row in bench.rows for s in _all_speeds(bench, row) if s]
     console.print()
     console.print(f"tok/s; the slowest round of a figure is up to {max(spreads, default=0):.0%} below the best")

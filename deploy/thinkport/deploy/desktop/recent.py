@@ -1,4 +1,4 @@
-"""The artifacts that were opened before, and which of them were checked whole. Knows a JSON file, and no widgets."""
+"""The artifacts that were opened before. Knows a JSON file, and no widgets."""
 
 import json
 from contextlib import suppress
@@ -11,10 +11,9 @@ MOST = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A folder that was opened; `fingerprint` is its artifact's when all of its files were right."""
+    """A folder that was opened."""
 
     folder: str
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -28,14 +27,10 @@ class Recent:
         """What was opened and still is a folder."""
         return [one for one in self._read() if Path(one.folder).is_dir()]
 
-    def checked(self, folder: Path, fingerprint: str) -> bool:
-        """Whether this very artifact was checked in this folder."""
-        return Opened(folder=str(folder), fingerprint=fingerprint) in self._read()
-
-    def add(self, folder: Path, fingerprint: str) -> None:
+    def add(self, folder: Path) -> None:
         """Put a folder first."""
         others = [one for one in self._read() if one.folder != str(folder)]
-        self._write([Opened(folder=str(folder), fingerprint=fingerprint), *others][:MOST])
+        self._write([Opened(folder=str(folder)), *others][:MOST])
 
     def _read(self) -> list[Opened]:
         try:
@@ -53,4 +48,4 @@ class Recent:
 
 
 def _opened(record: dict[str, Any]) -> Opened:
-    return Opened(folder=str(record["folder"]), fingerprint=str(record["fingerprint"]))
+    return Opened(folder=str(record["folder"]))

@@ -15,7 +15,8 @@ from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.extras import install_line
 from thinkport.runtime.golden_check import quick
 from thinkport.runtime.goldens import read_goldens
-from thinkport.runtime.manifest import Graph, Manifest, check_files, read_manifest
+from thinkport.runtime.known_files import FilesCheck, KnownFiles
+from thinkport.runtime.manifest import Graph, Manifest, read_manifest
 from thinkport.runtime.ort import AUTO, Candidate, candidates, import_onnxruntime
 from thinkport.runtime.ort_build import clash_of
 from thinkport.runtime.provider_choice import Machine, OpenGraph, ProviderChoice
@@ -35,10 +36,14 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Examination:
-    """All of it; `runs` is the graph that a load would take now, None where none can be."""
+    """All of it; `runs` is the graph that a load would take now, None where none can be.
+
+    `files` are two checks of the artifact's files: as a first start makes it, which hashes them, and as a later one.
+    """
 
     facts: MachineFacts
     artifact: str | None
+    files: tuple[FilesCheck, FilesCheck] | None = None
     trials: tuple[Trial, ...]
     findings: tuple[Finding, ...]
 
@@ -77,14 +82,19 @@ def examine(
     if artifact is None and provider != AUTO:
         raise InputError(f"provider {provider!r} names graphs of an artifact, and none was given: name its folder too")
     facts = facts or machine_facts()
-    trials: tuple[Trial, ...] = ()
+    files, trials = None, tuple[Trial, ...]()
     if artifact is not None:
         manifest = read_manifest(artifact)
-        check_files(artifact, manifest)
+        known = KnownFiles()
+        files = known.check(artifact, manifest, anew=True), known.check(artifact, manifest)
         trials = tuple(_trials(artifact, manifest, facts, verdicts or Verdicts(), provider))
     findings = (*_machine_findings(facts), *_artifact_findings(trials))
     return Examination(
-        facts=facts, artifact=None if artifact is None else str(artifact), trials=trials, findings=findings
+        facts=facts,
+        artifact=None if artifact is None else str(artifact),
+        files=files,
+        trials=trials,
+        findings=findings,
     )
 
 

@@ -9,6 +9,7 @@ from thinkport.deploy.contents_view import size
 from thinkport.deploy.doctor.examination import Examination, Trial
 from thinkport.deploy.doctor.finding import Severity
 from thinkport.deploy.doctor.machine_facts import MachineFacts
+from thinkport.runtime.known_files import FilesCheck
 
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan", Severity.FINE: "green"}
 
@@ -16,6 +17,8 @@ _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cy
 def show(console: Console, found: Examination) -> None:
     """Write the whole view."""
     _section(console, "Machine", _facts(found.facts))
+    if found.files is not None:
+        _section(console, f"Files of {found.artifact}", _files(*found.files))
     if found.artifact is not None:
         _section(console, f"Graphs of {found.artifact}", _graphs(found))
         runs = found.runs
@@ -58,6 +61,20 @@ def _facts(facts: MachineFacts) -> Table:
             ("devices", ", ".join(map(str, facts.devices)) or "no graphics device known"),
             ("CPU", f"{own.processor}, {own.cores} cores{features}"),
             ("memory", f"{size(own.memory)}, {size(own.memory_free)} free"),
+        ]
+    )
+
+
+def _files(first: FilesCheck, later: FilesCheck) -> Table:
+    again = "again, since the user's cache folder can't be written or they were just changed" if later.hashed else ""
+    return _grid(
+        [
+            ("content", f"{first.files} files, {size(first.bytes)}, as the manifest records"),
+            ("first start", f"hashes them in {first.seconds:.3f} s"),
+            (
+                "later start",
+                f"hashes {size(later.hashed)} {again}" if again else f"compares them in {later.seconds:.3f} s",
+            ),
         ]
     )
 

@@ -5,13 +5,14 @@ Knows the folder's layout. Must not know how the graph or the weights were made.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from thinkport.deploy.genai_files import overlay_name
 from thinkport.export.write.genai_config import genai_config, genai_overlay
 from thinkport.export.write.model_card import CARD_NAME, model_card
+from thinkport.export.write.stop_tokens import StopToken
 from thinkport.runtime.manifest import MANIFEST_NAME, FileRecord, Manifest, hash_file, read_manifest
 from thinkport.runtime.manifest_seal import OPEN, sealed
 
@@ -25,12 +26,13 @@ def finish_artifact(
     pad_id: int | None,
     bos_id: int | None,
     license_id: str | None,
+    stops: Sequence[StopToken],
     known: Mapping[str, FileRecord],
 ) -> Manifest:
     """Write genai_config.json and its overlays, the model card and `thinkport.json`; returns the whole manifest.
 
-    `known` are files hashed while they were written; the others are hashed here. Everything is on the disk when the
-    manifest is.
+    `stops` are the tokens that end a reply. `known` are files hashed while they were written; the others are hashed
+    here. Everything is on the disk when the manifest is.
     """
     config = genai_config(
         manifest.model,
@@ -44,7 +46,9 @@ def finish_artifact(
     for graph in manifest.graphs[1:]:
         _write_json(folder / overlay_name(graph.file), genai_overlay(graph))
     manifest = manifest.model_copy(update={"files": _records(folder, known)})
-    (folder / CARD_NAME).write_text(model_card(manifest, license_id=license_id), encoding="utf-8", newline="\n")
+    (folder / CARD_NAME).write_text(
+        model_card(manifest, license_id=license_id, stops=stops), encoding="utf-8", newline="\n"
+    )
     manifest = manifest.model_copy(update={"files": _records(folder, manifest.files)})
     for path in folder.iterdir():
         _sync(path)

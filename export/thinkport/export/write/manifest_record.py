@@ -23,6 +23,7 @@ def manifest_record(
     passes: list[PassRecord],
     certificate: Certificate | None,
     enable_thinking: bool | None,
+    stop_ids: list[int],
 ) -> Manifest:
     """The manifest, whose `files` are filled in when they are all written; `passes` are those of the first graph."""
     return Manifest(
@@ -40,7 +41,7 @@ def manifest_record(
         special_tokens=files.special_tokens(checkpoint),
         thinking=files.thinking_ids(checkpoint, family.thinking_tokens),
         enable_thinking=enable_thinking,
-        stop_ids=files.stop_ids(checkpoint),
+        stop_ids=stop_ids,
         sampling=family.presets(checkpoint.generation_config),
         certificate=certificate,
         files={},

@@ -1,24 +1,30 @@
-"""The artifact's README.md, a model card as the Hugging Face Hub reads one. A pure function of the manifest.
+"""The artifact's README.md, a model card as the Hugging Face Hub reads one. A pure function of what an export made.
 
 States what was measured or that nothing was; repeats no figure of the checkpoint's authors.
 """
 
 import json
+from collections.abc import Sequence
 
 from thinkport.deploy.genai_files import genai_graph_name, overlay_name
 from thinkport.deploy.targets import target
+from thinkport.export.write.stop_tokens import StopToken
 from thinkport.runtime.certificate import Certificate
 from thinkport.runtime.manifest import MODEL_CARD, Graph, Manifest, Prefill
 
 CARD_NAME = MODEL_CARD  # not listed in itself: its size is known only when it is written
 
 
-def model_card(manifest: Manifest, *, license_id: str | None = None) -> str:
-    """The card's text; `license_id` is the checkpoint's licence in the Hub's spelling, None when it names none."""
+def model_card(manifest: Manifest, *, license_id: str | None = None, stops: Sequence[StopToken] = ()) -> str:
+    """The card's text.
+
+    `license_id` is the checkpoint's licence in the Hub's spelling, None when it names none; `stops` are the tokens that
+    end a reply, with what names them.
+    """
     sections = [
         _front_matter(manifest, license_id),
         f"# {manifest.name}\n\n{_introduction(manifest)}",
-        f"## Inside\n\n{_shape(manifest)}\n\n{_roles(manifest)}\n\n{_files(manifest)}",
+        f"## Inside\n\n{_shape(manifest)}{_stops(stops)}\n\n{_roles(manifest)}\n\n{_files(manifest)}",
         f"## Measured\n\n{_measured(manifest)}",
         f"## Use\n\n{_use(manifest)}",
         f"## Licence\n\n{_licence(license_id, list(manifest.files))}",
@@ -63,6 +69,11 @@ def _shape(manifest: Manifest) -> str:
         f"{model.head_dim}, vocabulary {model.vocab_size:,}, context {model.context_length:,} tokens, "
         f"{'tied' if model.tied_embeddings else 'separate'} embedding and output weights."
     )
+
+
+def _stops(stops: Sequence[StopToken]) -> str:
+    named = ", ".join(f"`{stop.token or stop.id}` (named by {', '.join(stop.named_by)})" for stop in stops)
+    return f" A reply ends at {named}." if named else ""
 
 
 def _table(headers: list[str], rows: list[list[str]]) -> str:
@@ -188,6 +199,7 @@ With onnxruntime-genai (`pip install {target(graph.target).genai_package}`):
 
 ```python
 import json
+from collections.abc import Sequence
 import onnxruntime_genai as og
 
 model = og.Model(".")

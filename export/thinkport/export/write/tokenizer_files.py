@@ -1,4 +1,4 @@
-"""The checkpoint's files that an artifact carries along, and what they say of special tokens and stop ids.
+"""The checkpoint's files that an artifact carries along, and what they say of special tokens.
 
 Knows Hugging Face's file names. Must not know a graph.
 """
@@ -32,23 +32,20 @@ def copy_tokenizer_files(checkpoint: Checkpoint, folder: Path) -> None:
     (folder / CHAT_TEMPLATE).write_text(checkpoint.chat_template, encoding="utf-8", newline="\n")
 
 
-def check_tokens(checkpoint: Checkpoint, vocab_size: int, thinking: tuple[str, str]) -> None:
-    """Refuse, before any long work, what the runtime could not chat with.
+def check_ids(checkpoint: Checkpoint, vocab_size: int, thinking: tuple[str, str], stops: Mapping[str, int]) -> None:
+    """Refuse, before any long work, ids of stop tokens (by their names) and of `thinking` that the model doesn't have.
 
     Raises:
-        CheckpointError: a tokenizer or a chat template that it can't use, no id that ends a reply, or a stop or
-            thinking id beyond the model's.
+        CheckpointError: an id is beyond the model's, or the runtime can't use the tokenizer.
     """
-    with _usable("chat template", checkpoint):
-        ChatTemplate(checkpoint.chat_template, special_tokens(checkpoint))
-    ids = {"eos_token_id": stop_ids(checkpoint)}
+    ids = dict(stops)
     found = thinking_ids(checkpoint, thinking)
     if found is not None:
-        ids |= {thinking[0]: [found.start], thinking[1]: [found.end]}
-    for name, wanted in ids.items():
-        if max(wanted) >= vocab_size:
+        ids |= {thinking[0]: found.start, thinking[1]: found.end}
+    for name, number in ids.items():
+        if number >= vocab_size:
             raise CheckpointError(
-                f"{name} of {checkpoint.id} is {max(wanted)} and the model has {vocab_size} ids: "
+                f"{name} of {checkpoint.id} is {number} and the model has {vocab_size} ids: "
                 "config.json and the tokenizer belong to different models, fetch both again"
             )
 
@@ -63,8 +60,7 @@ def check_default(checkpoint: Checkpoint, thinking: tuple[str, str], enable_thin
     if enable_thinking and thinking_ids(checkpoint, thinking) is None:
         raise CheckpointError(f"{checkpoint.id} has no {start} and {end}, so it can't think: export without --think")
     if enable_thinking is False:
-        template = ChatTemplate(checkpoint.chat_template, special_tokens(checkpoint))
-        prompt = template.render([{"role": "user", "content": "a"}], enable_thinking=False)
+        prompt = template_of(checkpoint).render([{"role": "user", "content": "a"}], enable_thinking=False)
         if prompt.rfind(start) > prompt.rfind(end):
             raise CheckpointError(
                 f"the chat template of {checkpoint.id} always opens a thought, so thinking can't be off: "
@@ -72,19 +68,29 @@ def check_default(checkpoint: Checkpoint, thinking: tuple[str, str], enable_thin
             )
 
 
-def added_tokens(checkpoint: Checkpoint) -> dict[str, int]:
-    """Ids of the tokenizer's added tokens (`<|im_end|>`, `<think>` …) by their text.
+def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer:
+    """The checkpoint's tokenizer, whose added tokens are `<|im_end|>`, `<think>` and the like.
 
     Raises:
-        CheckpointError: a tokenizer that the runtime can't use.
+        CheckpointError: the runtime can't use it.
     """
     with _usable(TOKENIZER, checkpoint):
-        return Tokenizer.from_file(checkpoint.folder / TOKENIZER).added
+        return Tokenizer.from_file(checkpoint.folder / TOKENIZER)
+
+
+def template_of(checkpoint: Checkpoint) -> ChatTemplate:
+    """The checkpoint's chat template.
+
+    Raises:
+        CheckpointError: the runtime can't use it.
+    """
+    with _usable("chat template", checkpoint):
+        return ChatTemplate(checkpoint.chat_template, special_tokens(checkpoint))
 
 
 def thinking_ids(checkpoint: Checkpoint, tokens: tuple[str, str]) -> ThinkingIds | None:
     """Ids of the tokens that open and close a thought; None where the tokenizer lacks one."""
-    ids = added_tokens(checkpoint)
+    ids = tokenizer_of(checkpoint).added
     start, end = tokens
     return ThinkingIds(start=ids[start], end=ids[end]) if start in ids and end in ids else None
 
@@ -98,28 +104,6 @@ def special_tokens(checkpoint: Checkpoint) -> dict[str, str]:
     config = read_json(checkpoint.folder / "tokenizer_config.json") or {}
     texts = {key: _text(key, config.get(key)) for key in _SPECIAL}
     return {key: text for key, text in texts.items() if text is not None}
-
-
-def stop_ids(checkpoint: Checkpoint) -> list[int]:
-    """Ids that end a reply: generation_config's, else config's.
-
-    Raises:
-        CheckpointError: neither names one, so that a reply would never end, or what they name isn't an id.
-    """
-    for source in (checkpoint.generation_config or {}, checkpoint.config):
-        found = source.get("eos_token_id")
-        if found is not None:
-            ids = found if isinstance(found, list) else [found]
-            if not ids or not all(type(number) is int and number >= 0 for number in ids):
-                raise CheckpointError(
-                    f"eos_token_id of {checkpoint.id} is {found!r}; expected an id or a list of them: "
-                    "correct generation_config.json or config.json"
-                )
-            return ids
-    raise CheckpointError(
-        f"neither generation_config.json nor config.json of {checkpoint.id} has eos_token_id: "
-        "add the ids that end a reply"
-    )
 
 
 def id_of(name: str, checkpoint: Checkpoint) -> int | None:

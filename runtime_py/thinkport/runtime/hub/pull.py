@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
-from thinkport.runtime.errors import InputError
-from thinkport.runtime.hub.checked_snapshots import check_snapshot
+from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.hub.download_progress import Progress
 from thinkport.runtime.hub.repository import repository_named
 from thinkport.runtime.hub.snapshot import fetch_snapshot
-from thinkport.runtime.hub.whole import check_whole
+from thinkport.runtime.known_files import KnownFiles
 from thinkport.runtime.manifest import MANIFEST_NAME, MODEL_CARD, read_manifest
 
 
@@ -53,10 +52,20 @@ def pull(
     if output is not None and output.exists():
         raise InputError(f"{output} is there already: name a new folder with -o, or take it away first")
     folder = fetch_snapshot(wanted, endpoint=endpoint, cache_dir=cache_dir, progress=progress)
-    check_snapshot(folder)
+    _check_snapshot(folder)
     if output is not None:
         _copy(folder, output)
     return Pulled(folder=output or folder, id=wanted.id, revision=folder.name)
+
+
+def _check_snapshot(folder: Path) -> None:
+    try:
+        KnownFiles().check(folder, read_manifest(folder))
+    except ArtifactError as error:
+        raise ArtifactError(
+            f"what the Hub gave is not what the artifact's manifest records: {error}; if copying doesn't help, take "
+            f"{folder} out of the cache and fetch it again"
+        ) from error
 
 
 def _copy(folder: Path, output: Path) -> None:
@@ -69,8 +78,9 @@ def _copy(folder: Path, output: Path) -> None:
                 continue
             (beside / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / name, beside / name)
-        check_whole(beside)
+        KnownFiles().check(beside, read_manifest(beside))
         beside.chmod(0o755)  # mkdtemp's folder is its owner's alone
         beside.rename(output)
+        KnownFiles().moved(beside, output)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.hub.refusal import refusal
 from thinkport.runtime.hub.repository import Repository, repository_named
-from thinkport.runtime.hub.whole import check_whole
-from thinkport.runtime.manifest import MANIFEST_NAME, Manifest
+from thinkport.runtime.known_files import KnownFiles
+from thinkport.runtime.manifest import MANIFEST_NAME, Manifest, read_manifest
 
 
 def push(
@@ -33,7 +33,8 @@ def push(
     wanted = repository_named(ref)
     if wanted is None or wanted.revision is not None:
         raise InputError(f"{ref!r} names no repository to push to: expected OWNER/NAME; a branch goes with --branch")
-    manifest = check_whole(folder)
+    manifest = read_manifest(folder)
+    KnownFiles().check(folder, manifest, anew=True)
     try:
         with _bars(bars):
             return _commit(folder, manifest, wanted, private, branch, message, endpoint)

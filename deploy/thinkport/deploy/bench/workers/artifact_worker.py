@@ -91,7 +91,11 @@ def main() -> None:
     folder, plan = Path(sys.argv[1]), json.loads(sys.argv[2])
     settings = {name: plan[name] for name in ("provider", "threads", "cache_dir")}
     start = cold_start(folder, **settings)
-    facts: dict[str, Any] = {"load_s": start.load_seconds, "first_token_s": start.first_token}
+    facts: dict[str, Any] = {
+        "load_s": start.load_seconds,
+        "files_s": start.files_seconds,
+        "first_token_s": start.first_token,
+    }
     facts["private_bytes"] = start.memory_first_token.private if start.memory_first_token else None
     with Model.load(folder, **settings) as model:
         measured = Measured(model)
