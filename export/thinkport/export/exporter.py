@@ -137,7 +137,7 @@ def _calibrated(job: _Job, weights: Checkpoint) -> Calibration | None:
     if all((plan.kv.dtype, plan.activations) == ("float32", "float32") for plan in job.plans):
         return None
     with job.stages.stage("calibrate", calibrated_bytes(job.checkpoint, job.shape)) as advance:
-        return calibrate(weights, job.family.model_type, job.shape, advance=advance)
+        return calibrate(weights, job.family, job.shape, advance=advance)
 
 
 def _shared_scales(job: _Job, weights: Checkpoint, calibration: Calibration) -> tuple[KvScales, Checkpoint]:
@@ -145,8 +145,7 @@ def _shared_scales(job: _Job, weights: Checkpoint, calibration: Calibration) -> 
     scales, divisors = shared(calibration.kv_scales)
     rows_by: dict[str, np.ndarray] = {}
     for layer, divisor in enumerate(divisors):
-        query, key = job.family.head_norms(layer)
-        rows_by |= {query: 1 / divisor, key: divisor}
+        rows_by |= job.family.key_divisors(layer, divisor, job.shape)
     return scales, divided(weights, rows_by)
 
 
@@ -251,7 +250,7 @@ def _weights_file(job: _Job, source: Checkpoint, layout: Layout, path: Path, adv
     recipe = job.settings.quantization
     inputs = None
     if recipe is not None and recipe.compensate:
-        inputs = LayerInputs(source, job.family.model_type, job.shape)
+        inputs = LayerInputs(source, job.family, job.shape)
     return WeightsFile(
         path=path,
         layout=layout,

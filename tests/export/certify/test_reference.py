@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import Qwen3ForCausalLM
 
-from thinkport.export.certify.decoder import Qwen3Decoder
-from thinkport.export.certify.reference import Ids, Logits, reference_logits
-from thinkport.export.certify.streamed_weights import BLOCK_BYTES, StreamedWeights
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.families import family_of
+from thinkport.export.families.dense.decoder import DenseDecoder
+from thinkport.export.reference.logits import Ids, Logits, reference_logits
+from thinkport.export.reference.streamed_weights import BLOCK_BYTES, StreamedWeights
 
 YARN = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 64}
 LENGTHS = (1, 37, 90)
@@ -27,7 +27,7 @@ def prompts() -> list[Ids]:
 def streamed(checkpoint: Checkpoint, asked: list[Ids], block_bytes: int = BLOCK_BYTES) -> list[Logits]:
     shape = family_of(checkpoint.config).shape(checkpoint.config)
     weights = StreamedWeights(checkpoint=checkpoint, advance=lambda _: None, block_bytes=block_bytes)
-    return reference_logits(Qwen3Decoder(weights, shape), shape.layers, asked)
+    return reference_logits(DenseDecoder(weights, shape), shape.layers, asked)
 
 
 @torch.inference_mode()

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from thinkport.export.certify.reference import Ids
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import CheckpointError
+from thinkport.export.reference.logits import Ids
 from thinkport.export.write.tokenizer_files import TOKENIZER, special_tokens
 from thinkport.runtime.prompt import encode_messages
 from thinkport.runtime.template import ChatTemplate, Message

@@ -6,7 +6,7 @@ Knows rows of logits, one at a time. Exponentials are float32, of logits that ar
 import numpy as np
 from numpy.typing import NDArray
 
-from thinkport.export.certify.reference import Logits
+from thinkport.export.reference.logits import Logits
 from thinkport.runtime.certificate import Figure, GoldenScore, Perplexity
 from thinkport.runtime.golden_check import correlation
 

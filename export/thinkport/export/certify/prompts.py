@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from thinkport.export.certify.encoder import Encoder
-from thinkport.export.certify.reference import Ids
 from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.reference.logits import Ids
 from thinkport.runtime.template import Message
 
 MOST_TOKENS = 40  # of a prompt, the long one aside
