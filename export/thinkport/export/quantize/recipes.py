@@ -1,13 +1,6 @@
 """The ways to quantize a model, by name: one row a recipe, one entry a role of weight.
 
-Knows numbers only: no graph, no checkpoint. What the error figures below mean: squared error over squared sum of the
-weights, on normal weights with a few columns four times as loud.
-
-| group size | bits a weight | rounded plainly | searched |
-|---|---|---|---|
-| 32 | 5.0 | 0.0088 | 0.0079 |
-| 64 | 4.5 | 0.0120 | 0.0108 |
-| 128 | 4.25 | 0.0163 | 0.0141 |
+Knows numbers only: no graph, no checkpoint.
 """
 
 import difflib
@@ -33,7 +26,6 @@ class RoleRecipe:
         bits: 4 or 8.
         group_size: 32, 64 or 128 columns share a scale.
         accuracy_level: MatMulNBits' attribute: 4 multiplies in int8, rounding activations too; 0 in float32.
-        search: search each scale for least squared error instead of rounding plainly.
 
     Raises:
         RecipeError: a value that ONNX Runtime can't run, or runs absurdly slowly.
@@ -42,7 +34,6 @@ class RoleRecipe:
     bits: int = 4
     group_size: int = 64
     accuracy_level: int = 4
-    search: bool = True
 
     def __post_init__(self) -> None:
         _require("bits", self.bits, BITS)
