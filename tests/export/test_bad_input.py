@@ -105,12 +105,6 @@ def without_one(tensors: dict[str, np.ndarray]) -> None:
     del tensors[PROJECTION]
 
 
-def without_template(folder: Path) -> None:
-    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    del config["chat_template"]
-    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
-
-
 def folder_in_place_of(name: str) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         (folder / name).unlink()
@@ -142,7 +136,7 @@ CHECKPOINTS = {
     "truncated weights": (cut_short, "is cut short"),
     "another shape": (with_tensors(transposed), rf"{PROJECTION} is \[128, 64\].*makes it \[64, 128\]"),
     "missing weight": (with_tensors(without_one), f"lacks {PROJECTION}"),
-    "no chat template": (without_template, "has no chat template"),
+    "odd chat template": (in_json("tokenizer_config.json", chat_template=5), "is 5; expected a text, or a list"),
     "no config": (without("config.json"), "has no config.json"),
     "no tokenizer": (without("tokenizer.json"), "has no tokenizer.json"),
     "unreadable weights": (folder_in_place_of("model.safetensors"), "model.safetensors can't be read"),

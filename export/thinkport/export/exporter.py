@@ -17,6 +17,7 @@ from thinkport.export.certify import certify, streamed_bytes
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
 from thinkport.export.checkpoint.equalized import divided, equalized, reader_bytes
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
+from thinkport.export.finer_recipe import divergence_warning
 from thinkport.export.graph_kernels import check_kernels
 from thinkport.export.graphs import MadeGraph, make_graphs
 from thinkport.export.plans import GraphPlan, fitted, plan_graphs
@@ -200,6 +201,8 @@ def _write(job: _Job, source: Checkpoint, graphs: list[MadeGraph], layout: Layou
                 min_agreement=job.settings.min_agreement,
                 advance=advance,
             )
+        warning = divergence_warning(certificate, job.settings, job.family, job.shape)
+        certificate = certificate.model_copy(update={"warning": warning})
     with job.stages.stage("manifest"):
         manifest = manifest_record(
             job.checkpoint,

@@ -68,6 +68,17 @@ def test_keys_that_are_divided_and_queries_that_make_up_for_it_give_the_same_fun
     assert np.abs(logits(found, ids) - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
+def test_a_llamas_keys_are_divided_by_the_rows_of_its_projections(narrow_llama: Path) -> None:
+    llama = open_checkpoint(narrow_llama)
+    family = family_of(llama.config)
+    shape = family.shape(llama.config)
+    divisor = np.tile(np.random.default_rng().uniform(0.1, 10, shape.head_dim // 2), 2).astype(np.float32)
+    found = divided(llama, family.key_divisors(1, divisor, shape))
+    ids = np.random.default_rng().integers(0, 512, 40)
+    expected = logits(llama, ids)
+    assert np.abs(logits(found, ids) - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
 def test_a_trained_checkpoint_whose_columns_are_alike_is_left_alone(nano_checkpoint: Path) -> None:
     assert not scaled(open_checkpoint(nano_checkpoint)).rows_by
 

@@ -40,7 +40,7 @@ def test_a_name_like_no_other_is_answered_with_the_list_alone() -> None:
 )
 def test_what_the_runtime_can_not_run_well_is_refused_when_made(wrong: dict[str, int], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        RoleRecipe(**wrong)  # type: ignore[arg-type]
+        RoleRecipe(**wrong)
 
 
 def test_a_recipe_can_not_be_changed() -> None:

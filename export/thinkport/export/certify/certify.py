@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
+
 from thinkport.export.certify import greedy
 from thinkport.export.certify.asked_graph import AskedGraph
 from thinkport.export.certify.figures import Divergence
 from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
 from thinkport.export.certify.graph_file import is_exact
 from thinkport.export.certify.on_cpu import on_cpu, prefill_on_cpu
-from thinkport.export.certify.prompts import Prompt, Questions, all_questions, brief_questions, golden_prompts
+from thinkport.export.certify.prompts import RANDOM, Prompt, Questions, all_questions, brief_questions, golden_prompts
 from thinkport.export.certify.verdict import check_agreement, check_exact, check_finite
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.families import DecoderShape, family_of
@@ -165,14 +167,18 @@ def _compared(
     asked: AskedGraph, graph: Graph, questions: Questions, answers: Answers, *, decoded: int = DECODED
 ) -> Figure:
     divergence, scorer, quick_scorer = Divergence(), Scorer(), Scorer()
+    by_text: dict[str, list[float]] = {}
     for prompt, at, found in asked.rows(questions.compared, decoded):
         entry = answers.by_name[prompt.name]
         check_finite(graph, prompt.name, found)
-        divergence.add(answers.logits[prompt.name][at], found, _following(prompt, at))
+        kl = divergence.add(answers.logits[prompt.name][at], found, _following(prompt, at))
+        if prompt.title != RANDOM:
+            by_text.setdefault(prompt.title, []).append(kl)
         scorer.add(entry, at, found)
         if entry.name in answers.quick:
             quick_scorer.add(entry, at, found)
-    return divergence.figure(graph.file, score=scorer.score, quick_score=quick_scorer.score)
+    figure = divergence.figure(graph.file, score=scorer.score, quick_score=quick_scorer.score)
+    return figure.model_copy(update={"kl_by_text": {name: float(np.mean(found)) for name, found in by_text.items()}})
 
 
 def _following(prompt: Prompt, at: int) -> int | None:

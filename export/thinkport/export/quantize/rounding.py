@@ -2,7 +2,7 @@
 
 Knows arithmetic only: no file, no graph, no model. With `h = 2**(bits - 1)`, a group's scale is its signed extreme over
 `-h`: the extreme lands on code `-h`, as ONNX Runtime's own MLAS kernel does, and is kept exactly. A scale of least
-squared error would be smaller and make the largest weights of a trained model too small, which costs more than it gains.
+squared error makes the largest weights of a trained model too small, which costs more than it gains.
 """
 
 from dataclasses import dataclass
