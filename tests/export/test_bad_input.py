@@ -142,8 +142,8 @@ CHECKPOINTS = {
     "unreadable weights": (folder_in_place_of("model.safetensors"), "model.safetensors can't be read"),
     "unreadable config": (folder_in_place_of("config.json"), "config.json can't be read"),
     "rows that groups don't divide": (
-        configure(intermediate_size=96),
-        r"'int4-g64' doesn't fit model\.layers\.0\.mlp\.down_proj\.weight: rows of 96 .*: use group size 32",
+        configure(intermediate_size=80),
+        r"'int8-g32' doesn't fit model\.layers\.0\.mlp\.down_proj\.weight: rows of 80 .*: no group size fits",
     ),
     "odd heads": (configure(head_dim=24), "head_dim is 24: fused attention takes multiples of 16 only"),
     "absurd context": (configure(max_position_embeddings=10**9), "expected at most 2097152"),
@@ -218,7 +218,7 @@ def test_a_file_without_permission_is_named(checkpoint: Path, tmp_path: Path, ru
         (["--recipe", "int4-g46"], 2, "did you mean 'int4-g64'"),
         (["--recipe", "int4-g64", "--precision", "fp32"], 2, "which does not quantize"),
         (["--target", "gpu"], 2, "unknown target 'gpu', expected one of: cpu"),
-        (["--precision", "int2"], 2, "unknown precision 'int2', expected one of: int4, fp32"),
+        (["--precision", "int2"], 2, "unknown precision 'int2', expected one of: int4, int8, fp32"),
     ],
 )
 def test_an_option_that_is_not_there_or_contradicts_another_is_refused(

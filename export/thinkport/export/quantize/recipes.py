@@ -11,7 +11,7 @@ from typing import Literal
 
 from thinkport.export.errors import RecipeError
 
-Precision = Literal["int4", "int8"]
+QuantizedPrecision = Literal["int4", "int8"]
 Role = Literal["attention", "mlp", "embedding", "lm_head", "norm"]
 
 BITS = (4, 8)
@@ -77,7 +77,7 @@ class Recipe:
     compensate: bool = False
 
     @property
-    def precision(self) -> Precision:
+    def precision(self) -> QuantizedPrecision:
         """What the layers' weights are stored in."""
         return "int4" if self.mlp.bits == 4 else "int8"
 
@@ -159,7 +159,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe
 # On SmolLM2-135M, the one real model that recipes were measured on, the smallest one that stays below 0.3 nats of mean
 # KL divergence is int8-g32 (0.020); of those of 4 bits, accurate is nearest (0.50). Neither is a figure of Qwen3.
 DEFAULT_RECIPE = "int8-g32"
-DEFAULT_RECIPES: Mapping[Precision, str] = MappingProxyType({"int4": "accurate", "int8": DEFAULT_RECIPE})
+DEFAULT_RECIPES: Mapping[QuantizedPrecision, str] = MappingProxyType({"int4": "accurate", "int8": DEFAULT_RECIPE})
 
 
 def recipe_named(name: str) -> Recipe:
