@@ -37,7 +37,7 @@ def divergence_warning(
     )
     finer = next_finer(recipe, settings, family, shape)
     if finer is None:
-        return said + "No recipe is finer: --precision fp32 leaves the weights as they are, on the CPU"
+        return said + "No recipe is finer: --precision fp32 --target cpu leaves the weights as they are"
     return (
         said + f"The next finer one has {bits_a_weight(finer, family, shape):.2f} bits a weight: --recipe {finer.name}"
     )
