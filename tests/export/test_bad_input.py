@@ -105,12 +105,6 @@ def without_one(tensors: dict[str, np.ndarray]) -> None:
     del tensors[PROJECTION]
 
 
-def without_template(folder: Path) -> None:
-    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    del config["chat_template"]
-    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
-
-
 def folder_in_place_of(name: str) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         (folder / name).unlink()
@@ -142,14 +136,14 @@ CHECKPOINTS = {
     "truncated weights": (cut_short, "is cut short"),
     "another shape": (with_tensors(transposed), rf"{PROJECTION} is \[128, 64\].*makes it \[64, 128\]"),
     "missing weight": (with_tensors(without_one), f"lacks {PROJECTION}"),
-    "no chat template": (without_template, "has no chat template"),
+    "odd chat template": (in_json("tokenizer_config.json", chat_template=5), "is 5; expected a text, or a list"),
     "no config": (without("config.json"), "has no config.json"),
     "no tokenizer": (without("tokenizer.json"), "has no tokenizer.json"),
     "unreadable weights": (folder_in_place_of("model.safetensors"), "model.safetensors can't be read"),
     "unreadable config": (folder_in_place_of("config.json"), "config.json can't be read"),
     "rows that groups don't divide": (
-        configure(intermediate_size=96),
-        r"'int4-g64' doesn't fit model\.layers\.0\.mlp\.down_proj\.weight: rows of 96 .*: use group size 32",
+        configure(intermediate_size=80),
+        r"'int8-g32' doesn't fit model\.layers\.0\.mlp\.down_proj\.weight: rows of 80 .*: no group size fits",
     ),
     "odd heads": (configure(head_dim=24), "head_dim is 24: fused attention takes multiples of 16 only"),
     "absurd context": (configure(max_position_embeddings=10**9), "expected at most 2097152"),
@@ -224,7 +218,7 @@ def test_a_file_without_permission_is_named(checkpoint: Path, tmp_path: Path, ru
         (["--recipe", "int4-g46"], 2, "did you mean 'int4-g64'"),
         (["--recipe", "int4-g64", "--precision", "fp32"], 2, "which does not quantize"),
         (["--target", "gpu"], 2, "unknown target 'gpu', expected one of: cpu"),
-        (["--precision", "int2"], 2, "unknown precision 'int2', expected one of: int4, fp32"),
+        (["--precision", "int2"], 2, "unknown precision 'int2', expected one of: int4, int8, fp32"),
     ],
 )
 def test_an_option_that_is_not_there_or_contradicts_another_is_refused(

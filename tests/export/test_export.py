@@ -109,7 +109,7 @@ def test_the_artifact_is_whole_and_named_after_checkpoint_and_recipe(
 ) -> None:
     report, _ = exported_once
     check_files(report.folder, report.manifest, verify=True)
-    assert report.manifest.name == "narrow-int4-g64"
+    assert report.manifest.name == "narrow-int8-g32"
     assert report.manifest.source.revision is None
     assert report.manifest.source.dtype == "F32"
 
@@ -121,7 +121,7 @@ def test_the_table_has_all_that_was_promised(exported_once: tuple[ExportReport, 
     text = screen.getvalue()
     for row in ("artifact", "seconds", "peak memory", "size", "weights", "KV cache", "nodes", "against fp32"):
         assert row in text
-    assert "4.50 bits a weight (int4-g64)" in text
+    assert "9.00 bits a weight (int8-g32)" in text
     assert "int8, 0.3 KB a token" in text
     for graph in report.manifest.graphs:
         assert graph.file in text
@@ -142,7 +142,7 @@ def test_on_a_pipe_progress_is_a_line_a_stage() -> None:
 
 def test_the_recipes_are_listed_with_the_default_marked(capsys: pytest.CaptureFixture[str]) -> None:
     show_recipes()
-    assert "int4-g64 (default)" in capsys.readouterr().out
+    assert "int8-g32 (default)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,12 @@ def test_the_recipes_are_listed_with_the_default_marked(capsys: pytest.CaptureFi
         ({"precision": "fp32", "recipe": "int4-g64"}, RecipeError, "recipe 'int4-g64' with precision fp32"),
         ({"recipe": "int4-g46"}, RecipeError, "no recipe is called 'int4-g46'; did you mean 'int4-g64'"),
         ({"targets": ("cpus",)}, InputError, "unknown target 'cpus'.*did you mean 'cpu'"),
-        ({"precision": "int3"}, InputError, "unknown precision 'int3', expected one of: int4, fp32"),
+        ({"precision": "int3"}, InputError, "unknown precision 'int3', expected one of: int4, int8, fp32"),
+        (
+            {"precision": "int4", "recipe": "int8-g32"},
+            RecipeError,
+            "stores int8 weights, and precision is int4: leave one",
+        ),
         ({"workers": 0}, InputError, "workers is 0, expected 1 or more"),
         ({"kv": "int4"}, InputError, "unknown kv 'int4', expected one of: fp32, fp16, int8"),
         (

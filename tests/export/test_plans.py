@@ -12,18 +12,23 @@ from thinkport.runtime.errors import InputError
 
 
 def planned(**options: Any) -> dict[str, str]:
-    """The cache of each planned graph by its file."""
-    plans = plan_graphs(ExportSettings(checkpoint="x", output=Path("y"), **options))
+    """The cache of each planned graph by its file, with weights of 4 bits if nothing else is said."""
+    settings: dict[str, Any] = {"precision": "int4"} | options
+    plans = plan_graphs(ExportSettings(checkpoint="x", output=Path("y"), **settings))
     return {plan.file: plan.kv.dtype for plan in plans}
 
 
 def test_an_older_onnx_runtime_gets_a_graph_whose_cache_it_takes() -> None:
-    plans = plan_graphs(ExportSettings(checkpoint="x", output=Path("y"), targets=("cpu",)))
+    plans = plan_graphs(ExportSettings(checkpoint="x", output=Path("y"), targets=("cpu",), precision="int4"))
     best, prefill, fallback = plans
     assert (best.file, best.kv.dtype) == ("cpu.onnx", "int8")
     assert (prefill.file, prefill.accelerates, prefill.kv) == ("cpu-prefill.onnx", best.file, best.kv)
     assert (fallback.file, fallback.kv.dtype) == ("cpu-float32-kv.onnx", "float32")
     assert fallback.kv.onnxruntime_floor < best.kv.onnxruntime_floor
+
+
+def test_weights_of_8_bits_need_no_others_for_long_prompts() -> None:
+    assert planned(targets=("cpu",), precision="int8") == {"cpu.onnx": "int8", "cpu-float32-kv.onnx": "float32"}
 
 
 @pytest.mark.parametrize("options", [{"kv": "fp32"}, {"precision": "fp32"}, {"fuse": False}], ids=str)

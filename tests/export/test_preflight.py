@@ -23,7 +23,9 @@ from thinkport.runtime.manifest import read_manifest
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"recipe": "int4-g32-head8"}, {"precision": "fp32"}, {"precision": "fp32", "fuse": False}], ids=str
+    "options",
+    [{"recipe": "int8-g32"}, {"recipe": "int4-g32-head8"}, {"precision": "fp32"}, {"precision": "fp32", "fuse": False}],
+    ids=str,
 )
 def test_the_estimate_is_the_size_of_the_weights_but_for_padding(
     exported: Callable[..., Path], nano_checkpoint: Path, options: dict[str, Any]

@@ -159,7 +159,8 @@ def _certificate(certificate: Certificate | None, console: Console) -> Renderabl
         table.add_row(
             figure.graph.removesuffix(".onnx"), str(figure.tokens), *kl, *agreement, f"{figure.correlation:.3f}", greedy
         )
-    return Group(table, *_perplexities(certificate))
+    warning = [Text(f"Warning: {certificate.warning}", style="yellow")] if certificate.warning else []
+    return Group(table, *_perplexities(certificate), *warning)
 
 
 def _perplexities(certificate: Certificate) -> list[Text]:

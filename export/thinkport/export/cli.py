@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from thinkport.deploy.targets import TARGETS
-from thinkport.export.quantize.recipes import DEFAULT_RECIPE
+from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES
 from thinkport.runtime.certificate import MIN_AGREEMENT
 
 _PACKAGES = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "huggingface_hub", "onnxruntime")
@@ -35,17 +35,20 @@ def export_command(
         ),
     ] = None,
     precision: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="int4|fp32", help="Quantize, or stop before: a yardstick for the CPU.", rich_help_panel=_GRAPHS
+            metavar="int4|int8|fp32",
+            help="Quantize to so many bits, or stop before: a yardstick for the CPU.",
+            show_default="the recipe's",
+            rich_help_panel=_GRAPHS,
         ),
-    ] = "int4",
+    ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
             help="How to quantize; `thinkport recipes` lists them.",
-            show_default=DEFAULT_RECIPE,
+            show_default=f"{DEFAULT_RECIPE}; for int4 {DEFAULT_RECIPES['int4']}",
             rich_help_panel=_GRAPHS,
         ),
     ] = None,
@@ -91,7 +94,7 @@ def export_command(
     force: Annotated[bool, typer.Option("--force", help="Replace an artifact at the output path.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table.")] = False,
 ) -> None:
-    """Turn a Qwen3 checkpoint into an artifact: one folder that runs."""
+    """Turn a Qwen3 or Llama checkpoint into an artifact: one folder that runs."""
     from thinkport.runtime.extras import require
 
     require("export", *_PACKAGES)

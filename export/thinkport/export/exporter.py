@@ -18,6 +18,7 @@ from thinkport.export.certify import certify, streamed_bytes
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
 from thinkport.export.checkpoint.equalized import divided, equalized, reader_bytes
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
+from thinkport.export.finer_recipe import divergence_warning
 from thinkport.export.graph_kernels import check_kernels
 from thinkport.export.graphs import MadeGraph, make_graphs
 from thinkport.export.plans import GraphPlan, fitted, plan_graphs
@@ -152,7 +153,7 @@ def _calibrated(job: _Job, weights: Checkpoint) -> Calibration | None:
     if all((plan.kv.dtype, plan.activations) == ("float32", "float32") for plan in job.plans):
         return None
     with job.stages.stage("calibrate", calibrated_bytes(job.checkpoint, job.shape)) as advance:
-        return calibrate(weights, job.family.model_type, job.shape, advance=advance)
+        return calibrate(weights, job.family, job.shape, advance=advance)
 
 
 def _shared_scales(job: _Job, weights: Checkpoint, calibration: Calibration) -> tuple[KvScales, Checkpoint]:
@@ -160,8 +161,7 @@ def _shared_scales(job: _Job, weights: Checkpoint, calibration: Calibration) -> 
     scales, divisors = shared(calibration.kv_scales)
     rows_by: dict[str, np.ndarray] = {}
     for layer, divisor in enumerate(divisors):
-        query, key = job.family.head_norms(layer)
-        rows_by |= {query: 1 / divisor, key: divisor}
+        rows_by |= job.family.key_divisors(layer, divisor, job.shape)
     return scales, divided(weights, rows_by)
 
 
@@ -218,6 +218,8 @@ def _write(job: _Job, source: Checkpoint, graphs: list[MadeGraph], layout: Layou
                 min_agreement=job.settings.min_agreement,
                 advance=advance,
             )
+        warning = divergence_warning(certificate, job.settings, job.family, job.shape)
+        certificate = certificate.model_copy(update={"warning": warning})
     with job.stages.stage("manifest"):
         manifest = manifest_record(
             job.checkpoint,
@@ -270,7 +272,7 @@ def _weights_file(job: _Job, source: Checkpoint, layout: Layout, path: Path, adv
     recipe = job.settings.quantization
     inputs = None
     if recipe is not None and recipe.compensate:
-        inputs = LayerInputs(source, job.family.model_type, job.shape)
+        inputs = LayerInputs(source, job.family, job.shape)
     return WeightsFile(
         path=path,
         layout=layout,

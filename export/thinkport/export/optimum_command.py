@@ -20,7 +20,9 @@ from thinkport.runtime.errors import ThinkportError
 class ThinkportExportCommand(BaseOptimumCLICommand):  # type: ignore[misc, unused-ignore]
     """Optimum's side of `thinkport export`; the output folder is its second argument."""
 
-    COMMAND = CommandInfo(name="thinkport", help="Export a Qwen3 checkpoint to an artifact that thinkport runs.")
+    COMMAND = CommandInfo(
+        name="thinkport", help="Export a Qwen3 or Llama checkpoint to an artifact that thinkport runs."
+    )
 
     @staticmethod
     def parse_args(parser: ArgumentParser) -> None:

@@ -30,11 +30,10 @@ from thinkport.export.passes.silu import Silu
 from thinkport.export.passes.skip_norm import SkipNorm
 from thinkport.export.plans import GraphPlan
 from thinkport.export.quantize.kv_scales import KvScales
-from thinkport.export.quantize.recipes import Recipe
-from thinkport.export.trace.names import OPSET
+from thinkport.export.quantize.recipes import Recipe, Role
+from thinkport.export.trace.names import OPSET, layer_of
 from thinkport.runtime.manifest import PassRecord
 
-_PROJECTIONS = 7  # q, k, v, o, gate, up, down
 _DTYPES: Mapping[str, ir.DataType] = MappingProxyType(
     {"float32": ir.DataType.FLOAT, "float16": ir.DataType.FLOAT16, "bfloat16": ir.DataType.BFLOAT16}
 )
@@ -54,7 +53,7 @@ def build_pipeline(
     _require(plan)
     passes: list[GraphPass] = [LastRows()]  # on the traced graph too, so that all graphs have it as an input
     if plan.fuse:
-        passes += _fusions(shape, plan)
+        passes += _fusions(family, shape, plan)
     if plan.kv.dtype == "int8":  # behind attention, which it finds by the fused operator
         assert kv_scales is not None
         passes.append(Int8Cache(scales=kv_scales))
@@ -62,15 +61,15 @@ def build_pipeline(
         passes += _quantization(family, shape, plan, recipe)
     if plan.accelerates is not None:  # behind all that they replace
         passes.append(PrefillAttention(heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim))
-        passes.append(RowScaledInt8(projections=_projections(plan)))
+        passes.append(RowScaledInt8(projections=_projections(family, shape, plan)))
     if plan.activations != "float32":  # behind all that makes float32 values
         passes.append(Activations(dtype=_DTYPES[plan.activations]))
     if plan.plain_norms:  # behind the narrowing, in whose midst it computes in float32
-        passes.append(PlainNorm(activations=_DTYPES[plan.activations]))
+        passes.append(PlainNorm(norms=_norms(family, shape), activations=_DTYPES[plan.activations]))
     return [*passes, CleanUp()]
 
 
-def _fusions(shape: DecoderShape, plan: GraphPlan) -> list[GraphPass]:
+def _fusions(family: Family, shape: DecoderShape, plan: GraphPlan) -> list[GraphPass]:
     target = plan.target
     cos, sin = cos_sin_tables(shape)
     attention = Attention(
@@ -82,13 +81,13 @@ def _fusions(shape: DecoderShape, plan: GraphPlan) -> list[GraphPass]:
         rotary_inside=target.rotary_in_attention,
     )
     passes: list[GraphPass] = [
-        RmsNorm(),  # before attention, which looks through the norms of its heads
+        RmsNorm(norms=_norms(family, shape)),  # before attention, which looks through the norms of its heads
         attention,
         CleanUp(),  # the spelled-out attention would look like more readers of q, k and v
     ]
     if target.packed_qkv:
         passes.append(PackedQkv())  # finds its projections by the attention node
-    if target.qk_norm_in_attention:
+    if target.qk_norm_in_attention and shape.head_norms:
         passes.append(QkNorm())  # behind packing: it takes the packed projection whole
     passes += [PackedGateUp(), Silu()]
     if not plan.plain_norms:
@@ -101,7 +100,7 @@ def _quantization(family: Family, shape: DecoderShape, plan: GraphPlan, recipe: 
     yield MatMulNBits(
         recipe=recipe,
         role=family.role,
-        projections=_projections(plan),
+        projections=_projections(family, shape, plan),
         tied=shape.tied,
         accuracy_level=target.accuracy_level is not None,
     )
@@ -109,10 +108,21 @@ def _quantization(family: Family, shape: DecoderShape, plan: GraphPlan, recipe: 
         yield PlainLookup()
 
 
-def _projections(plan: GraphPlan) -> int:
+def _projections(family: Family, shape: DecoderShape, plan: GraphPlan) -> int:
     """Projections a layer, as they are packed."""
     packed_qkv, packed_gate_up = plan.fuse and plan.target.packed_qkv, plan.fuse
-    return _PROJECTIONS - 2 * packed_qkv - packed_gate_up
+    roles = _first_layer(family, shape)
+    return roles.total() - roles["norm"] - 2 * packed_qkv - packed_gate_up
+
+
+def _norms(family: Family, shape: DecoderShape) -> int:
+    """Norms a layer."""
+    return _first_layer(family, shape)["norm"]
+
+
+def _first_layer(family: Family, shape: DecoderShape) -> Counter[Role]:
+    """How many weights of each role a layer has; all layers are alike."""
+    return Counter(family.role(name) for name in family.expected_tensors(shape) if layer_of(name) == 0)
 
 
 def _require(plan: GraphPlan) -> None:

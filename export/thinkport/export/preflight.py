@@ -40,7 +40,7 @@ def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
     check_ids(checkpoint, shape.vocab_size, family.thinking_tokens, stops)
     check_default(checkpoint, family.thinking_tokens, settings.enable_thinking)
     if settings.quantization is not None:
-        _check_groups(family, shape, settings.quantization)
+        check_groups_fit(family, shape, settings.quantization)
     sizes = weight_sizes(family, shape, settings.quantization, plan_graphs(settings))
     check_space(settings.output, sizes.total + _SMALL_FILES)
     if settings.certificate:
@@ -54,7 +54,12 @@ def _check_apart(settings: ExportSettings, checkpoint: Checkpoint) -> None:
         raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
 
 
-def _check_groups(family: Family, shape: DecoderShape, recipe: Recipe) -> None:
+def check_groups_fit(family: Family, shape: DecoderShape, recipe: Recipe) -> None:
+    """Refuse a recipe whose groups don't divide the rows of a weight.
+
+    Raises:
+        RecipeError: with the weight's name and a size that would fit.
+    """
     for name, size in family.expected_tensors(shape).items():
         how = recipe.for_role(family.role(name), tied=shape.tied)
         if how is None:

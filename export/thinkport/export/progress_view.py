@@ -19,6 +19,7 @@ from rich.text import Text
 WORDS = {
     "open": "Opening the checkpoint",
     "trace": "Tracing the model",
+    "equalize": "Making loud channels alike",
     "calibrate": "Measuring keys and values",
     "fuse": "Fusing the graph",
     "weights": "Writing the weights",

@@ -8,11 +8,11 @@ from typing import Literal, get_args
 
 from thinkport.deploy.targets import TARGETS, Activations, KvDtype, Target, target
 from thinkport.export.errors import RecipeError
-from thinkport.export.quantize.recipes import DEFAULT_RECIPE, Recipe, recipe_named
+from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES, Recipe, recipe_named
 from thinkport.runtime.certificate import MIN_AGREEMENT
 from thinkport.runtime.errors import InputError
 
-Precision = Literal["int4", "fp32"]
+Precision = Literal["int4", "int8", "fp32"]
 Kv = Literal["fp32", "fp16", "int8"]
 
 _KV_DTYPES: Mapping[Kv, KvDtype] = MappingProxyType({"fp32": "float32", "fp16": "float16", "int8": "int8"})
@@ -27,8 +27,9 @@ class ExportSettings:
         checkpoint: a local folder, or a Hub id `owner/name[@revision]`.
         output: the artifact's folder.
         targets: where graphs are to run, by name; None is everywhere that these settings can be had.
-        precision: `int4` quantizes by `recipe`; `fp32` stops before quantizing.
-        recipe: a recipe's name; None is the default one for int4.
+        precision: `int4` and `int8` quantize, by the best recipe of so many bits if none is named; `fp32` stops before
+            quantizing; None is the recipe's.
+        recipe: a recipe's name; None is the default one of the precision.
         kv: the KV cache's numbers, of those targets that take them; None is each target's best, and fp32 for a
             yardstick (precision fp32, or not fused).
         fuse: False stops before fusing: the graph as traced, a yardstick.
@@ -39,7 +40,7 @@ class ExportSettings:
         workers: threads that quantize; None is one a core.
 
     Raises:
-        RecipeError: a recipe with fp32, or an unknown one.
+        RecipeError: a recipe of another precision, or an unknown one.
         InputError: an unknown target, precision or kv, a kv that no target or no unfused graph can have, a yardstick of
             a target that computes in other numbers, or no worker.
     """
@@ -47,7 +48,7 @@ class ExportSettings:
     checkpoint: str
     output: Path
     targets: tuple[str, ...] | None = None
-    precision: Precision = "int4"
+    precision: Precision | None = None
     recipe: str | None = None
     kv: Kv | None = None
     fuse: bool = True
@@ -58,7 +59,7 @@ class ExportSettings:
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        if self.precision not in get_args(Precision):
+        if self.precision is not None and self.precision not in get_args(Precision):
             raise InputError(f"unknown precision {self.precision!r}, expected one of: {', '.join(get_args(Precision))}")
         if not -1 <= self.min_agreement <= 1:
             raise InputError(f"min_agreement is {self.min_agreement}, expected a correlation from -1 to 1")
@@ -66,6 +67,12 @@ class ExportSettings:
             raise InputError(f"workers is {self.workers}, expected 1 or more, or None for one a core")
         if self.precision == "fp32" and self.recipe is not None:
             raise RecipeError(f"recipe {self.recipe!r} with precision fp32, which does not quantize: leave one out")
+        recipe = self.quantization
+        if recipe is not None and self.precision not in (None, recipe.precision):
+            raise RecipeError(
+                f"recipe {recipe.name!r} stores {recipe.precision} weights, and precision is {self.precision}: leave "
+                "one of the two out"
+            )
         for entry in self.entries:
             self._check_target(entry)
         if self.kv is not None:
@@ -74,7 +81,10 @@ class ExportSettings:
     @property
     def quantization(self) -> Recipe | None:
         """The recipe to apply; None for fp32."""
-        return None if self.precision == "fp32" else recipe_named(self.recipe or DEFAULT_RECIPE)
+        if self.precision == "fp32":
+            return None
+        default = DEFAULT_RECIPE if self.precision is None else DEFAULT_RECIPES[self.precision]
+        return recipe_named(self.recipe or default)
 
     @property
     def yardstick(self) -> bool:
@@ -106,7 +116,7 @@ class ExportSettings:
                 "graph in float32: leave the option out, or export for another target"
             )
         if self.quantization is not None:
-            _check_recipe(self.quantization, entry)
+            check_recipe(self.quantization, entry)
 
     def _check_kv(self, kv: Kv) -> None:
         """Refuse a cache that no target's attention operator, or a graph without that operator, takes."""
@@ -126,8 +136,12 @@ class ExportSettings:
             )
 
 
-def _check_recipe(recipe: Recipe, where: Target) -> None:
-    """Refuse what the target's matrix operator doesn't take."""
+def check_recipe(recipe: Recipe, where: Target) -> None:
+    """Refuse what the target's matrix operator doesn't take.
+
+    Raises:
+        RecipeError: bits or a group size, with those that it takes.
+    """
     for how in (recipe.attention, recipe.mlp, recipe.lm_head, recipe.embedding):
         if how.bits not in where.weight_bits or how.group_size not in where.group_sizes:
             raise RecipeError(

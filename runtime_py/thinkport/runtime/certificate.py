@@ -35,8 +35,8 @@ class Figure(Record):
     positions. `greedy_tokens` counts the tokens that graph and checkpoint have in common when both continue prompts
     greedily, out of `greedy_asked`. `provider` is where it was measured; `changed` says what was rewritten for that,
     None where the graph ran as it is. `prompts` are the goldens that were asked, None where all were: graphs over the
-    weights of another one that answered all are asked fewer. `score` and `quick_score` are what a check of the same
-    goldens on another machine compares with.
+    weights of another one that answered all are asked fewer. `kl_by_text` is the mean KL of each kind of text, ids at
+    random left out. `score` and `quick_score` are what a check of the same goldens on another machine compares with.
     """
 
     graph: str
@@ -54,6 +54,7 @@ class Figure(Record):
     provider: str = "CPUExecutionProvider"
     changed: str | None = None
     prompts: list[str] | None = None
+    kl_by_text: dict[str, float] | None = None
     score: GoldenScore
     quick_score: GoldenScore
 
@@ -62,8 +63,10 @@ class Certificate(Record):
     """What was measured at export: the goldens' file and a figure a graph.
 
     `command` measures the figures again, in the artifact's folder; a checkpoint that was a folder has its name there.
+    `warning` says what is wrong with the figures and what to do, None where nothing is.
     """
 
     goldens: str
     figures: list[Figure]
     command: str | None = None
+    warning: str | None = None

@@ -15,13 +15,13 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from thinkport.export.calibrate import calibrate, calibrated_bytes
 from thinkport.export.calibrate.calibrate import measured_scales
 from thinkport.export.calibrate.texts import CHAT_TOKENS, MOST_TOKENS, RANDOM_TOKENS, calibration_texts
-from thinkport.export.certify.decoder import Qwen3Decoder
 from thinkport.export.certify.prompts import golden_prompts
-from thinkport.export.certify.streamed_weights import StreamedWeights
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
-from thinkport.export.errors import CheckpointError, UnsupportedModelError
+from thinkport.export.errors import CheckpointError
 from thinkport.export.families import DecoderShape, family_of
+from thinkport.export.families.dense.decoder import DenseDecoder
 from thinkport.export.quantize.kv_scales import KvScales, key_scales, value_scales
+from thinkport.export.reference.streamed_weights import StreamedWeights
 from thinkport.runtime.tokenizer import Tokenizer
 
 VOCABULARY = 512
@@ -37,7 +37,7 @@ def shape_of(checkpoint: Checkpoint) -> DecoderShape:
 
 
 def scales_of(checkpoint: Checkpoint) -> KvScales:
-    return calibrate(checkpoint, "qwen3", shape_of(checkpoint), advance=lambda _: None).kv_scales
+    return calibrate(checkpoint, family_of(checkpoint.config), shape_of(checkpoint), advance=lambda _: None).kv_scales
 
 
 def changed(checkpoint: Checkpoint, folder: Path, change: Callable[[str, NDArray[Any]], NDArray[Any]]) -> Checkpoint:
@@ -99,16 +99,11 @@ def test_keys_that_overflow_are_told_with_their_layer(checkpoint: Checkpoint, tm
         scales_of(damaged)
 
 
-def test_a_family_without_a_reference_is_told_how_to_go_on(checkpoint: Checkpoint) -> None:
-    with pytest.raises(UnsupportedModelError, match="only qwen3: export with --target cpu --kv fp32"):
-        calibrate(checkpoint, "other", shape_of(checkpoint), advance=lambda _: None)
-
-
 def test_progress_ends_where_it_was_said_to_and_no_block_is_large(checkpoint: Checkpoint) -> None:
     seen: list[int] = []
     weights = StreamedWeights(checkpoint=checkpoint, advance=seen.append, block_bytes=5000)
     shape = shape_of(checkpoint)
-    measured_scales(Qwen3Decoder(weights, shape), shape.layers, calibration_texts(checkpoint, VOCABULARY))
+    measured_scales(DenseDecoder(weights, shape), shape.layers, calibration_texts(checkpoint, VOCABULARY))
     assert sum(seen) == calibrated_bytes(checkpoint, shape)
     assert max(seen) <= 5000
 

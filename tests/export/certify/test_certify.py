@@ -11,14 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from thinkport.export.certify import certify, streamed_bytes
-from thinkport.export.certify.decoder import Qwen3Decoder
 from thinkport.export.certify.prompts import golden_prompts
-from thinkport.export.certify.reference import reference_logits
-from thinkport.export.certify.streamed_weights import StreamedWeights
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.errors import CertificateError
 from thinkport.export.exporter import export
 from thinkport.export.families import DecoderShape, family_of
+from thinkport.export.families.dense.decoder import DenseDecoder
+from thinkport.export.reference.logits import reference_logits
+from thinkport.export.reference.streamed_weights import StreamedWeights
 from thinkport.export.settings import ExportSettings
 from thinkport.runtime.certificate import Certificate, Figure
 from thinkport.runtime.goldens import read_goldens
@@ -134,16 +134,6 @@ def test_a_graph_that_gives_nan_is_refused(checkpoint: Checkpoint, artifact: Cal
         certificate_of(checkpoint, folder)
 
 
-def test_a_family_without_a_reference_is_told_how_to_go_on(
-    checkpoint: Checkpoint, artifact: Callable[..., Path]
-) -> None:
-    folder = artifact(precision="fp32")
-    graph, model, shape = parts(checkpoint, folder)
-    other = model.model_copy(update={"family": "other"})
-    with pytest.raises(CertificateError, match="only qwen3: export with --no-certificate"):
-        certify(folder, [graph], other, checkpoint, shape, min_agreement=0.5, advance=lambda _: None)
-
-
 def test_goldens_hold_the_checkpoints_own_likeliest_tokens(
     checkpoint: Checkpoint, artifact: Callable[..., Path]
 ) -> None:
@@ -179,7 +169,7 @@ def test_progress_ends_where_it_was_said_to(make_checkpoint: Callable[..., Path]
     checkpoint = open_checkpoint(make_checkpoint(tie_word_embeddings=tied))
     shape = family_of(checkpoint.config).shape(checkpoint.config)
     seen: list[int] = []
-    decoder = Qwen3Decoder(StreamedWeights(checkpoint=checkpoint, advance=seen.append), shape)
+    decoder = DenseDecoder(StreamedWeights(checkpoint=checkpoint, advance=seen.append), shape)
     prompts = golden_prompts(checkpoint, shape.vocab_size, shape.context_length)
     reference_logits(decoder, shape.layers, [prompt.ids for prompt in prompts])
     assert sum(seen) == streamed_bytes(checkpoint, shape)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from thinkport.export.certify.figures import Divergence, Softmax, kl_divergence
-from thinkport.export.certify.reference import Logits
+from thinkport.export.reference.logits import Logits
 from thinkport.runtime.certificate import Figure, GoldenScore
 
 

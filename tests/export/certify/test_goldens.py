@@ -8,7 +8,7 @@ from safetensors import safe_open
 
 from thinkport.export.certify.goldens import SAMPLED, TOP, golden, sample_ids, write_goldens
 from thinkport.export.certify.prompts import Prompt
-from thinkport.export.certify.reference import Logits
+from thinkport.export.reference.logits import Logits
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.goldens import FORMAT, read_goldens
 

@@ -20,7 +20,7 @@ from thinkport.export.certify.graph_parts import GraphPart, cut
 from thinkport.export.certify.on_cpu import Asked, on_cpu, prefill_on_cpu
 from thinkport.export.certify.part_sessions import LOADED, PartSessions
 from thinkport.export.certify.prompts import Prompt
-from thinkport.export.certify.reference import Ids, Logits
+from thinkport.export.reference.logits import Ids, Logits
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.manifest import Manifest, read_manifest
 from thinkport.runtime.ort import import_onnxruntime

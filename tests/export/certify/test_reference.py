@@ -7,15 +7,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import Qwen3ForCausalLM
+from tests.export.trace.checkpoints import LLAMA, narrow_checkpoint
+from transformers import AutoModelForCausalLM
 
-from thinkport.export.certify.decoder import Qwen3Decoder
-from thinkport.export.certify.reference import Ids, Logits, reference_logits
-from thinkport.export.certify.streamed_weights import BLOCK_BYTES, StreamedWeights
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.families import family_of
+from thinkport.export.reference.logits import Ids, Logits, reference_logits
+from thinkport.export.reference.streamed_weights import BLOCK_BYTES, StreamedWeights
 
 YARN = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 64}
+LLAMA3 = {
+    "rope_scaling": {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    }
+}
 LENGTHS = (1, 37, 90)
 MakeCheckpoint = Callable[..., Path]
 
@@ -27,12 +36,12 @@ def prompts() -> list[Ids]:
 def streamed(checkpoint: Checkpoint, asked: list[Ids], block_bytes: int = BLOCK_BYTES) -> list[Logits]:
     shape = family_of(checkpoint.config).shape(checkpoint.config)
     weights = StreamedWeights(checkpoint=checkpoint, advance=lambda _: None, block_bytes=block_bytes)
-    return reference_logits(Qwen3Decoder(weights, shape), shape.layers, asked)
+    return reference_logits(family_of(checkpoint.config).decoder(weights, shape), shape.layers, asked)
 
 
 @torch.inference_mode()
 def from_transformers(checkpoint: Checkpoint, ids: Ids) -> Logits:
-    model = Qwen3ForCausalLM.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
     logits: Logits = model(torch.from_numpy(ids)[None]).logits[0].numpy()
     return logits
 
@@ -44,6 +53,15 @@ def from_transformers(checkpoint: Checkpoint, ids: Ids) -> Logits:
 )
 def test_logits_are_those_of_transformers(make_checkpoint: MakeCheckpoint, changes: dict[str, Any]) -> None:
     checkpoint = open_checkpoint(make_checkpoint(**changes))
+    asked = prompts()
+    for ids, found in zip(asked, streamed(checkpoint, asked), strict=True):
+        expected = from_transformers(checkpoint, ids)
+        assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("changes", [{}, {"tie_word_embeddings": False}, {"num_key_value_heads": None}, LLAMA3])
+def test_a_llamas_logits_are_those_of_transformers(tmp_path: Path, changes: dict[str, Any]) -> None:
+    checkpoint = open_checkpoint(narrow_checkpoint(tmp_path / "llama", **LLAMA | changes))
     asked = prompts()
     for ids, found in zip(asked, streamed(checkpoint, asked), strict=True):
         expected = from_transformers(checkpoint, ids)

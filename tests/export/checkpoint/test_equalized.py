@@ -8,12 +8,12 @@ import torch
 from safetensors.numpy import load_file, save_file
 from tests.export.trace.checkpoints import narrow_checkpoint
 
-from thinkport.export.certify.decoder import Qwen3Decoder
-from thinkport.export.certify.reference import reference_logits
-from thinkport.export.certify.streamed_weights import StreamedWeights
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.checkpoint.equalized import EqualizedCheckpoint, divided, equalized, reader_bytes
 from thinkport.export.families import family_of
+from thinkport.export.families.dense.decoder import DenseDecoder
+from thinkport.export.reference.logits import reference_logits
+from thinkport.export.reference.streamed_weights import StreamedWeights
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def scaled(checkpoint: Checkpoint, seen: list[int] | None = None) -> EqualizedCh
 
 def logits(checkpoint: Checkpoint, ids: np.ndarray) -> np.ndarray:
     shape = family_of(checkpoint.config).shape(checkpoint.config)
-    decoder = Qwen3Decoder(StreamedWeights(checkpoint=checkpoint, advance=lambda _: None), shape)
+    decoder = DenseDecoder(StreamedWeights(checkpoint=checkpoint, advance=lambda _: None), shape)
     return reference_logits(decoder, shape.layers, [ids])[0]
 
 
@@ -60,12 +60,22 @@ def test_keys_that_are_divided_and_queries_that_make_up_for_it_give_the_same_fun
     rows_by: dict[str, np.ndarray] = {}
     for layer in range(shape.layers):
         divisor = np.tile(np.random.default_rng().uniform(0.1, 10, shape.head_dim // 2), 2).astype(np.float32)
-        query, key = family.head_norms(layer)
-        rows_by |= {query: 1 / divisor, key: divisor}
+        rows_by |= family.key_divisors(layer, divisor, shape)
     found = divided(before, rows_by)
     assert found.rows_by.keys() == before.rows_by.keys() | rows_by.keys()
     ids = np.random.default_rng().integers(0, 512, 40)
     expected = logits(loud, ids)
+    assert np.abs(logits(found, ids) - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_a_llamas_keys_are_divided_by_the_rows_of_its_projections(narrow_llama: Path) -> None:
+    llama = open_checkpoint(narrow_llama)
+    family = family_of(llama.config)
+    shape = family.shape(llama.config)
+    divisor = np.tile(np.random.default_rng().uniform(0.1, 10, shape.head_dim // 2), 2).astype(np.float32)
+    found = divided(llama, family.key_divisors(1, divisor, shape))
+    ids = np.random.default_rng().integers(0, 512, 40)
+    expected = logits(llama, ids)
     assert np.abs(logits(found, ids) - expected).max() <= 1e-4 * np.abs(expected).max()
 
 

@@ -8,8 +8,9 @@ import torch
 from transformers import Qwen3Config
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
-from thinkport.export.families import cos_sin_tables, inv_freq_and_scaling
-from thinkport.export.families.qwen3 import Qwen3Shape
+from thinkport.export.families import cos_sin_tables, family_of, inv_freq_and_scaling
+
+QWEN3 = family_of({"model_type": "qwen3"})
 
 SCALINGS: list[dict[str, Any]] = [
     {"rope_type": "default"},
@@ -44,7 +45,7 @@ def test_frequencies_and_tables_are_those_of_transformers(scaling: dict[str, Any
         tie_word_embeddings=True,
         rope_parameters={**scaling, "rope_theta": theta},
     )
-    shape = Qwen3Shape.from_config(config.to_dict())
+    shape = QWEN3.shape(config.to_dict())
     reference = Qwen3RotaryEmbedding(config)
     frequencies, factor = inv_freq_and_scaling(shape)
     assert frequencies.dtype == np.float32
@@ -58,7 +59,7 @@ def test_frequencies_and_tables_are_those_of_transformers(scaling: dict[str, Any
 
 def test_tables_span_the_context_by_default() -> None:
     config = Qwen3Config(max_position_embeddings=64, num_hidden_layers=1).to_dict()
-    cos, sin = cos_sin_tables(Qwen3Shape.from_config(config))
+    cos, sin = cos_sin_tables(QWEN3.shape(config))
     assert cos.shape == sin.shape == (64, 64)
     assert cos.dtype == sin.dtype == np.float32
     assert (cos[0] == 1).all()

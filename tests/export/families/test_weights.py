@@ -2,21 +2,21 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.errors import CheckpointError, UnsupportedModelError
-from thinkport.export.families import Rope, family_of
-from thinkport.export.families.qwen3 import Qwen3Shape
+from thinkport.export.families import DecoderShape, Rope, family_of
 
 QWEN3 = family_of({"model_type": "qwen3"})
 
 
-def shape_of(*, tied: bool) -> Qwen3Shape:
-    return Qwen3Shape(
+def shape_of(*, tied: bool, head_norms: bool = True) -> DecoderShape:
+    return DecoderShape(
         layers=2,
         hidden_size=64,
         heads=4,
@@ -27,6 +27,7 @@ def shape_of(*, tied: bool) -> Qwen3Shape:
         context_length=128,
         tied=tied,
         rms_eps=1e-6,
+        head_norms=head_norms,
         rope=Rope(theta=1e4),
     )
 
@@ -35,14 +36,17 @@ def entry(name: str, shape: tuple[int, ...], dtype: str = "BF16") -> TensorEntry
     return TensorEntry(name, dtype, shape, Path("model.safetensors"), 0, 0)
 
 
-def stored(shape: Qwen3Shape) -> dict[str, TensorEntry]:
+def stored(shape: DecoderShape) -> dict[str, TensorEntry]:
     return {name: entry(name, size) for name, size in QWEN3.expected_tensors(shape).items()}
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_the_expected_weights_are_those_of_transformers(tied: bool) -> None:
-    shape = shape_of(tied=tied)
-    config = Qwen3Config(
+@pytest.mark.parametrize(
+    ("config_class", "model_class"), [(Qwen3Config, Qwen3ForCausalLM), (LlamaConfig, LlamaForCausalLM)]
+)
+def test_the_expected_weights_are_those_of_transformers(config_class: Any, model_class: Any, tied: bool) -> None:
+    shape = shape_of(tied=tied, head_norms=config_class is Qwen3Config)
+    config = config_class(
         num_hidden_layers=shape.layers,
         hidden_size=shape.hidden_size,
         num_attention_heads=shape.heads,
@@ -53,8 +57,8 @@ def test_the_expected_weights_are_those_of_transformers(tied: bool) -> None:
         tie_word_embeddings=tied,
     )
     with torch.device("meta"):
-        weights = {name: tuple(weight.shape) for name, weight in Qwen3ForCausalLM(config).named_parameters()}
-    assert QWEN3.expected_tensors(shape) == weights
+        weights = {name: tuple(weight.shape) for name, weight in model_class(config).named_parameters()}
+    assert family_of(config.to_dict()).expected_tensors(shape) == weights
 
 
 def test_every_weight_has_a_role() -> None:
@@ -89,7 +93,7 @@ def test_a_tied_checkpoint_may_store_what_can_be_computed(extra: str) -> None:
         ("model.layers.0.self_attn.q_proj.bias", "has a bias, model.layers.0.self_attn.q_proj.bias"),
         ("model.layers.0.mlp.up_proj.weight_scale_inv", "already quantized: it has .*weight_scale_inv"),
         ("model.layers.0.mlp.up_proj.qweight", "already quantized: it has .*qweight"),
-        ("model.layers.0.mlp.experts.0.up_proj.weight", "which a dense Qwen3 doesn't"),
+        ("model.layers.0.mlp.experts.0.up_proj.weight", "which a dense decoder doesn't"),
     ],
 )
 def test_a_weight_that_the_family_does_not_have_is_refused_by_name(extra: str, message: str) -> None:

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 BOUND = 1e-4
 
 
-@pytest.fixture(scope="module", params=["nano", "0.6B of two layers"])
-def checkpoint(request: pytest.FixtureRequest, nano_checkpoint: Path, made_up: Callable[..., Path]) -> Path:
-    return nano_checkpoint if request.param == "nano" else made_up("0.6B", "--layers", "2")
+@pytest.fixture(scope="module", params=["nano", "0.6B of two layers", "llama of two layers"])
+def checkpoint(
+    request: pytest.FixtureRequest, nano_checkpoint: Path, narrow_llama: Path, made_up: Callable[..., Path]
+) -> Path:
+    if request.param == "0.6B of two layers":
+        return made_up("0.6B", "--layers", "2")
+    return nano_checkpoint if request.param == "nano" else narrow_llama
 
 
 @pytest.fixture(scope="module")

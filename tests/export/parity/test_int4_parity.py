@@ -24,9 +24,13 @@ GROUP_SIZES = {"int4-g32": 32, "int4-g64": 64, "int4-g128": 128, EXACT: 64}
 TEXTS = 5  # of which the median counts: in one of a hundred a rounding tips attention, and all that follows is off
 
 
-@pytest.fixture(scope="module", params=["nano", "0.6B of two layers"])
-def checkpoint(request: pytest.FixtureRequest, nano_checkpoint: Path, made_up: Callable[..., Path]) -> Path:
-    return nano_checkpoint if request.param == "nano" else made_up("0.6B", "--layers", "2")
+@pytest.fixture(scope="module", params=["nano", "0.6B of two layers", "llama of two layers"])
+def checkpoint(
+    request: pytest.FixtureRequest, nano_checkpoint: Path, narrow_llama: Path, made_up: Callable[..., Path]
+) -> Path:
+    if request.param == "0.6B of two layers":
+        return made_up("0.6B", "--layers", "2")
+    return nano_checkpoint if request.param == "nano" else narrow_llama
 
 
 def in_pieces(artifact: Path, ids: np.ndarray) -> np.ndarray:

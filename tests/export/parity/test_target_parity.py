@@ -26,13 +26,28 @@ HALF = 0.05  # of the largest logit: three digits through three layers, and room
 GRAPHS = ("dml.onnx", "dml-plain.onnx", "cuda.onnx")
 
 
-@pytest.fixture(params=[("nano", "int4-g64-exact"), ("0.6B of two layers", "int4-g64-exact"), ("nano", "int8-g32")])
+CASES = [
+    ("nano", "int4-g64-exact"),
+    ("0.6B of two layers", "int4-g64-exact"),
+    ("llama of two layers", "int4-g64-exact"),
+    ("nano", "int8-g32"),
+]
+
+
+@pytest.fixture(params=CASES)
 def case(
-    request: pytest.FixtureRequest, nano_checkpoint: Path, made_up: Callable[..., Path], exported: Callable[..., Path]
+    request: pytest.FixtureRequest,
+    nano_checkpoint: Path,
+    narrow_llama: Path,
+    made_up: Callable[..., Path],
+    exported: Callable[..., Path],
 ) -> tuple[Path, Path]:
     """A checkpoint and its artifact."""
     size, recipe = request.param
-    checkpoint = nano_checkpoint if size == "nano" else made_up("0.6B", "--layers", "2")
+    if size == "0.6B of two layers":
+        checkpoint = made_up("0.6B", "--layers", "2")
+    else:
+        checkpoint = nano_checkpoint if size == "nano" else narrow_llama
     return checkpoint, exported(checkpoint, recipe=recipe)
 
 

@@ -23,7 +23,7 @@ def attention(*, rotary_inside: bool = True) -> Attention:
 
 
 def test_every_layer_of_a_traced_model_fires_and_nothing_of_the_spelling_stays() -> None:
-    model = traced(3, RmsNorm())
+    model = traced(3, RmsNorm(norms=4))
     assert attention().run(model, 3) == 3
     CleanUp().run(model, 3)
     assert names_of(model, "GroupQueryAttention") == [f"layers.{n}.self_attn.GroupQueryAttention" for n in range(3)]
@@ -32,7 +32,7 @@ def test_every_layer_of_a_traced_model_fires_and_nothing_of_the_spelling_stays()
 
 
 def test_the_operator_gets_its_heads_scale_cache_lengths_and_tables() -> None:
-    model = traced(2, RmsNorm(), attention())
+    model = traced(2, RmsNorm(norms=4), attention())
     fused = node(model, "layers.1.self_attn.GroupQueryAttention")
     assert fused.attributes["num_heads"].as_int() == 4
     assert fused.attributes["kv_num_heads"].as_int() == 2
@@ -83,7 +83,7 @@ def soft(model: ir.Model) -> None:
 
 @pytest.mark.parametrize("change", [not_causal, looking_ahead, another_mask, windowed, soft])
 def test_attention_under_another_mask_is_left_alone(change: Callable[[ir.Model], None]) -> None:
-    model = traced(2, RmsNorm())
+    model = traced(2, RmsNorm(norms=4))
     change(model)
     unchanged = ops(model)
     assert attention().rewrite(model) == []
@@ -106,7 +106,7 @@ def hard_choice(model: ir.Model) -> None:
 
 @pytest.mark.parametrize("change", [unturned_key, uncached_value, hard_choice])
 def test_another_attention_fails_the_export_naming_the_layer(change: Callable[[ir.Model], None]) -> None:
-    model = traced(2, RmsNorm())
+    model = traced(2, RmsNorm(norms=4))
     change(model)
     with pytest.raises(GraphError, match="pass attention fired 0 times in layer 1, expected 1"):
         attention().run(model, 2)

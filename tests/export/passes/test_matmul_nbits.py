@@ -44,7 +44,7 @@ def quantizer(how: RoleRecipe, role: Any = mlp, *, tied: bool = False, projectio
 
 def filled(weight: NDArray[np.float32], how: RoleRecipe, *names: str) -> dict[str, NDArray[Any]]:
     """Codes and scales by the initializers' names, as the writer would put them there."""
-    rounded = quantize_rows(weight, bits=how.bits, group_size=how.group_size, search=how.search)
+    rounded = quantize_rows(weight, bits=how.bits, group_size=how.group_size)
     codes = pack(rounded.codes, bits=how.bits, group_size=how.group_size)
     found: dict[str, NDArray[Any]] = {"weight.qweight": codes, "weight.table": codes.reshape(len(codes), -1)}
     return {name: found[name] for name in names} | {"weight.scales": rounded.scales}

@@ -31,14 +31,14 @@ def test_a_norm_spelled_out_becomes_one_node_with_the_same_numbers() -> None:
     model = spelled_out()
     feeds = {"x": 3 * normal(2, 3, 8), "z": normal(2, 3, 8), "computed": normal(8)}
     before = run(model, feeds)["y"]
-    assert RmsNorm().rewrite(model) == ["layers.0.norm.SimplifiedLayerNormalization"]
+    assert RmsNorm(norms=4).rewrite(model) == ["layers.0.norm.SimplifiedLayerNormalization"]
     CleanUp().rewrite(model)
     assert ops(model) == ["SimplifiedLayerNormalization"]
     np.testing.assert_allclose(run(model, feeds)["y"], before, rtol=1e-5, atol=1e-6)
 
 
 def test_every_norm_of_a_traced_model_fires() -> None:
-    assert RmsNorm().run(traced(3), 3) == 3 * 4 + 1
+    assert RmsNorm(norms=4).run(traced(3), 3) == 3 * 4 + 1
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_every_norm_of_a_traced_model_fires() -> None:
 def test_what_only_looks_like_a_norm_is_left_alone(change: dict[str, float | str]) -> None:
     model = spelled_out(**change)  # type: ignore[arg-type]
     before = ops(model)
-    assert RmsNorm().rewrite(model) == []
+    assert RmsNorm(norms=4).rewrite(model) == []
     assert ops(model) == before
 
 
@@ -57,4 +57,4 @@ def test_a_norm_that_does_not_fire_fails_the_export_naming_the_layer() -> None:
     model = traced()
     node(model, "layers.1.self_attn.k_norm.Sqrt_24").op_type = "Exp"
     with pytest.raises(GraphError, match="pass rms_norm fired 3 times in layer 1, expected 4"):
-        RmsNorm().run(model, 2)
+        RmsNorm(norms=4).run(model, 2)

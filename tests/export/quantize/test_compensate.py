@@ -41,9 +41,7 @@ def noise(seed: int, n: int, k: int) -> Floats:
 @given(st.integers(0, 2**32 - 1), st.sampled_from([4, 8]), st.sampled_from([32, 64, 128]), st.integers(-9, 6))
 def test_codes_are_in_range_and_the_error_told_is_the_error_made(seed: int, bits: int, group: int, power: int) -> None:
     weights = noise(seed, 5, 128) * np.float32(10.0**power)
-    rounded = quantize_compensated(
-        weights, compensation(correlated(seed), LENGTHS), bits=bits, group_size=group, search=True
-    )
+    rounded = quantize_compensated(weights, compensation(correlated(seed), LENGTHS), bits=bits, group_size=group)
     assert rounded.codes.max() < 2**bits
     assert (np.isfinite(rounded.scales) & (rounded.scales != 0)).all()
     lost = weights.astype(np.float64) - restored(rounded, bits)
@@ -55,25 +53,23 @@ def test_codes_are_in_range_and_the_error_told_is_the_error_made(seed: int, bits
 @pytest.mark.parametrize("seed", range(5))
 def test_outputs_over_correlated_inputs_lose_far_less_than_by_plain_rounding(seed: int, group: int) -> None:
     weights, inputs = noise(seed, 64, 128), correlated(seed)
-    plain = quantize_rows(weights, bits=4, group_size=group, search=True)
-    made_up = quantize_compensated(weights, compensation(inputs, LENGTHS), bits=4, group_size=group, search=True)
+    plain = quantize_rows(weights, bits=4, group_size=group)
+    made_up = quantize_compensated(weights, compensation(inputs, LENGTHS), bits=4, group_size=group)
     lost, kept = (float(np.square(inputs @ (weights - restored(part, 4)).T).sum()) for part in (plain, made_up))
     assert kept < 0.5 * lost
 
 
 def test_without_correlations_it_is_plain_rounding() -> None:
     weights = noise(3, 9, 128)
-    plain = quantize_rows(weights, bits=4, group_size=32, search=True)
-    same = quantize_compensated(weights, np.eye(128, dtype=np.float32)[None], bits=4, group_size=32, search=True)
+    plain = quantize_rows(weights, bits=4, group_size=32)
+    same = quantize_compensated(weights, np.eye(128, dtype=np.float32)[None], bits=4, group_size=32)
     np.testing.assert_allclose(same.scales, plain.scales, rtol=1e-6)
     assert (same.codes != plain.codes).mean() < 0.01  # a weight between two codes may go either way
 
 
 def test_rows_do_not_depend_on_one_another() -> None:
     weights, factor = noise(4, 40, 128), compensation(correlated(4), LENGTHS)
-    whole, alone = (
-        quantize_compensated(part, factor, bits=4, group_size=32, search=True) for part in (weights, weights[7:20])
-    )
+    whole, alone = (quantize_compensated(part, factor, bits=4, group_size=32) for part in (weights, weights[7:20]))
     # The order of sums may differ with the number of rows, and one code that tips moves those behind it.
     assert (whole.codes[7:20] != alone.codes).mean() < 0.1
 
@@ -113,15 +109,13 @@ def test_very_many_columns_are_split_into_blocks_of_whole_groups(k: int, width: 
 
 def test_blocks_of_columns_are_rounded_as_if_alone() -> None:
     weights, factors = noise(8, 6, 256), np.concatenate([compensation(correlated(seed), LENGTHS) for seed in (8, 9)])
-    whole = quantize_compensated(weights, factors, bits=4, group_size=64, search=True)
+    whole = quantize_compensated(weights, factors, bits=4, group_size=64)
     for block, columns in enumerate((slice(0, 128), slice(128, 256))):
         part = np.ascontiguousarray(weights[:, columns])
-        alone = quantize_compensated(part, factors[block : block + 1], bits=4, group_size=64, search=True)
+        alone = quantize_compensated(part, factors[block : block + 1], bits=4, group_size=64)
         np.testing.assert_array_equal(whole.codes[:, columns], alone.codes)
 
 
 def test_a_group_size_that_does_not_divide_the_row_is_refused() -> None:
     with pytest.raises(RecipeError, match="use group size 32"):
-        quantize_compensated(
-            np.zeros((1, 96), np.float32), np.eye(96, dtype=np.float32)[None], bits=4, group_size=64, search=True
-        )
+        quantize_compensated(np.zeros((1, 96), np.float32), np.eye(96, dtype=np.float32)[None], bits=4, group_size=64)

@@ -66,7 +66,7 @@ def test_the_even_column_is_in_the_low_four_bits() -> None:
 
 
 def test_a_range_of_rows_is_the_same_range_of_bytes() -> None:
-    rounded = quantize_rows(weights(), bits=4, group_size=64, search=True)
+    rounded = quantize_rows(weights(), bits=4, group_size=64)
     whole = pack(rounded.codes, bits=4, group_size=64).tobytes()
     part = pack(rounded.codes[5:9], bits=4, group_size=64).tobytes()
     assert whole[5 * K // 2 : 9 * K // 2] == part
@@ -81,7 +81,7 @@ def test_plain_rounding_packs_to_the_bytes_and_scales_of_the_runtimes_own_kernel
     scales = np.zeros(N * K // group, np.float32)
     unused = np.zeros(N * ((K // group + 1) // 2), np.uint8)
     kernels.quantize_matmul_4bits(packed, np.ascontiguousarray(weights().T), scales, unused, group, N, K, True)
-    ours = quantize_rows(weights(), bits=4, group_size=group, search=False)
+    ours = quantize_rows(weights(), bits=4, group_size=group)
     np.testing.assert_allclose(ours.scales.reshape(-1), scales, rtol=1e-6)
     # The kernel rounds halves up and numpy to even: a tie may fall to either side.
     difference = unpack(packed, bits=4).astype(int) - ours.codes
@@ -92,7 +92,7 @@ def test_plain_rounding_packs_to_the_bytes_and_scales_of_the_runtimes_own_kernel
 @pytest.mark.parametrize("group", [32, 64, 128])
 @pytest.mark.parametrize("bits", [4, 8])
 def test_matmulnbits_computes_with_exactly_these_weights(bits: int, group: int) -> None:
-    rounded = quantize_rows(weights(), bits=bits, group_size=group, search=True)
+    rounded = quantize_rows(weights(), bits=bits, group_size=group)
     packed = pack(rounded.codes, bits=bits, group_size=group)
     sizes: dict[str, Any] = {"K": K, "N": N, "bits": bits, "block_size": group, "accuracy_level": 0}
     node = helper.make_node("MatMulNBits", ["x", "b", "s"], ["y"], domain="com.microsoft", **sizes)
@@ -103,7 +103,7 @@ def test_matmulnbits_computes_with_exactly_these_weights(bits: int, group: int) 
 
 
 def test_the_embedding_reads_the_same_bytes_as_the_matrix() -> None:
-    rounded = quantize_rows(weights(), bits=4, group_size=64, search=True)
+    rounded = quantize_rows(weights(), bits=4, group_size=64)
     packed = pack(rounded.codes, bits=4, group_size=64)
     settings: dict[str, Any] = {"bits": 4, "block_size": 64, "gather_axis": 0, "quantize_axis": 1}
     node = helper.make_node("GatherBlockQuantized", ["b", "ids", "s"], ["y"], domain="com.microsoft", **settings)

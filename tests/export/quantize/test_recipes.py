@@ -6,6 +6,7 @@ import pytest
 
 from thinkport.export.errors import RecipeError
 from thinkport.export.quantize import DEFAULT_RECIPE, RECIPES, Recipe, RoleRecipe, recipe_named
+from thinkport.export.quantize.recipes import DEFAULT_RECIPES
 
 
 def test_every_recipe_is_found_by_its_own_name_and_says_what_it_is() -> None:
@@ -15,8 +16,9 @@ def test_every_recipe_is_found_by_its_own_name_and_says_what_it_is() -> None:
         assert recipe.summary
 
 
-def test_the_default_is_one_of_them() -> None:
-    assert DEFAULT_RECIPE in RECIPES
+def test_each_precision_has_a_default_of_its_own_bits() -> None:
+    assert all(RECIPES[name].precision == precision for precision, name in DEFAULT_RECIPES.items())
+    assert DEFAULT_RECIPE in DEFAULT_RECIPES.values()
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_the_list() -> None:
@@ -40,7 +42,7 @@ def test_a_name_like_no_other_is_answered_with_the_list_alone() -> None:
 )
 def test_what_the_runtime_can_not_run_well_is_refused_when_made(wrong: dict[str, int], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        RoleRecipe(**wrong)  # type: ignore[arg-type]
+        RoleRecipe(**wrong)
 
 
 def test_a_recipe_can_not_be_changed() -> None:

@@ -33,6 +33,16 @@ NARROW: dict[str, Any] = {
 }
 
 
+LLAMA: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "max_position_embeddings": 4096,
+    "mlp_bias": False,
+}
+
+
 def narrow_checkpoint(folder: Path, *, seed: int | None = None, **changes: Any) -> Path:
     """Write a whole checkpoint of a few narrow layers; fresh weights if no seed is given."""
     folder.mkdir(parents=True)

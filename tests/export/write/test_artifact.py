@@ -55,7 +55,7 @@ def stored(artifact: Path, name: str) -> NDArray[np.uint8]:
 
 def rounded(checkpoint: Checkpoint, name: str, how: RoleRecipe) -> tuple[bytes, bytes]:
     """Codes and scales of one checkpoint tensor, quantized alone."""
-    found = quantize_rows(checkpoint.read(name), bits=how.bits, group_size=how.group_size, search=how.search)
+    found = quantize_rows(checkpoint.read(name), bits=how.bits, group_size=how.group_size)
     return pack(found.codes, bits=how.bits, group_size=how.group_size).tobytes(), found.scales.tobytes()
 
 

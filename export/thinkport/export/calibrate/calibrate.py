@@ -12,13 +12,13 @@ import torch
 
 from thinkport.export.calibrate.texts import calibration_texts
 from thinkport.export.certify import streamed_bytes
-from thinkport.export.certify.decoder import DECODERS, Decoder, Packed
-from thinkport.export.certify.reference import Ids
-from thinkport.export.certify.streamed_weights import StreamedWeights
 from thinkport.export.checkpoint import Checkpoint
-from thinkport.export.errors import CheckpointError, UnsupportedModelError
-from thinkport.export.families import DecoderShape
+from thinkport.export.errors import CheckpointError
+from thinkport.export.families import DecoderShape, Family
 from thinkport.export.quantize.kv_scales import Floats, KvScales, key_scales, value_scales
+from thinkport.export.reference.decoder import Decoder, Packed
+from thinkport.export.reference.logits import Ids
+from thinkport.export.reference.streamed_weights import StreamedWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,21 +35,15 @@ class Calibration:
 
 
 def calibrate(
-    checkpoint: Checkpoint, family: str, shape: DecoderShape, *, advance: Callable[[int], None]
+    checkpoint: Checkpoint, family: Family, shape: DecoderShape, *, advance: Callable[[int], None]
 ) -> Calibration:
     """Run the checkpoint in float32 over the calibration texts; `advance` is told the bytes of weights that are done.
 
     Raises:
-        UnsupportedModelError: the family has no float32 reference.
         CheckpointError: the checkpoint can't be read, or gives keys or values that are not numbers.
         ThinkportError: the tokenizer or the chat template can't be used.
     """
-    if family not in DECODERS:
-        raise UnsupportedModelError(
-            f"{family} has no reference to measure a KV cache and activations with, only {', '.join(DECODERS)}: "
-            "export with --target cpu --kv fp32"
-        )
-    decoder = DECODERS[family](StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
+    decoder = family.decoder(StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
     scales = measured_scales(decoder, shape.layers, calibration_texts(checkpoint, shape.vocab_size))
     return Calibration(kv_scales=scales, largest_activation=decoder.largest)
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from thinkport.export.calibrate.texts import compensation_texts
-from thinkport.export.certify.decoder import DECODERS, Decoder, Packed
-from thinkport.export.certify.streamed_weights import StreamedWeights
 from thinkport.export.checkpoint import Checkpoint
-from thinkport.export.families import DecoderShape
+from thinkport.export.families import DecoderShape, Family
 from thinkport.export.quantize.kv_scales import Floats
+from thinkport.export.reference.decoder import Packed
+from thinkport.export.reference.streamed_weights import StreamedWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +36,14 @@ class LayerInputs:
         lengths: tokens of each text.
     """
 
-    def __init__(self, checkpoint: Checkpoint, family: str, shape: DecoderShape) -> None:
+    def __init__(self, checkpoint: Checkpoint, family: Family, shape: DecoderShape) -> None:
         """Read the texts and their embeddings.
 
         Raises:
             ThinkportError: the tokenizer, the chat template or the checkpoint can't be used.
         """
         self._weights = _Listening(checkpoint=checkpoint, advance=lambda _: None)
-        self._decoder: Decoder = DECODERS[family](self._weights, shape)
+        self._decoder = family.decoder(self._weights, shape)
         texts = compensation_texts(checkpoint, shape.vocab_size)
         self.lengths: Sequence[int] = [len(ids) for ids in texts]
         self._hidden = self._decoder.embed(torch.from_numpy(np.concatenate(texts)))

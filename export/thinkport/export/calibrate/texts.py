@@ -7,8 +7,8 @@ texts than the ones a certificate is measured on.
 import numpy as np
 
 from thinkport.export.certify.encoder import Encoder
-from thinkport.export.certify.reference import Ids
 from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.reference.logits import Ids
 from thinkport.runtime.template import Message
 
 MOST_TOKENS = 40  # of one text

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from thinkport.export.certify import greedy
 from thinkport.export.certify.prompts import Prompt
-from thinkport.export.certify.reference import Ids, Logits
+from thinkport.export.reference.logits import Ids, Logits
 from thinkport.runtime.golden_check import golden_rows
 from thinkport.runtime.session import LaneSource
 

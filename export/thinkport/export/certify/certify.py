@@ -12,20 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
+
 from thinkport.export.certify import greedy
 from thinkport.export.certify.asked_graph import AskedGraph
-from thinkport.export.certify.decoder import DECODERS, Decoder
 from thinkport.export.certify.figures import Divergence
 from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
 from thinkport.export.certify.graph_file import is_exact
 from thinkport.export.certify.on_cpu import on_cpu, prefill_on_cpu
-from thinkport.export.certify.prompts import Prompt, Questions, all_questions, brief_questions, golden_prompts
-from thinkport.export.certify.reference import Ids, Logits, reference_logits
-from thinkport.export.certify.streamed_weights import StreamedWeights
+from thinkport.export.certify.prompts import RANDOM, Prompt, Questions, all_questions, brief_questions, golden_prompts
 from thinkport.export.certify.verdict import check_agreement, check_exact, check_finite
 from thinkport.export.checkpoint import Checkpoint
-from thinkport.export.errors import CertificateError
-from thinkport.export.families import DecoderShape
+from thinkport.export.families import DecoderShape, family_of
+from thinkport.export.reference.decoder import Decoder
+from thinkport.export.reference.logits import Ids, Logits, reference_logits
+from thinkport.export.reference.streamed_weights import StreamedWeights
 from thinkport.runtime.certificate import Certificate, Figure
 from thinkport.runtime.golden_check import DECODED, Scorer, quick
 from thinkport.runtime.goldens import Golden
@@ -48,8 +49,7 @@ def certify(
 
     Raises:
         CertificateError: a graph of plain float32 weights computes something else than the checkpoint, a rounded one
-            agrees less than `min_agreement` (mean correlation of logits), a graph gives NaN or infinity, or the family
-            has no reference.
+            agrees less than `min_agreement` (mean correlation of logits), or a graph gives NaN or infinity.
         CheckpointError: the checkpoint can't be read.
         ArtifactError: the installed ONNX Runtime can't run a graph.
     """
@@ -75,11 +75,11 @@ def measure(
     """The figures of `certify`, not judged, and the goldens, not written.
 
     Raises:
-        CertificateError: a graph gives NaN or infinity, or the family has no reference.
+        CertificateError: a graph gives NaN or infinity.
         CheckpointError: the checkpoint can't be read.
         ArtifactError: the installed ONNX Runtime can't run a graph.
     """
-    decoder = _decoder(model.family, StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
+    decoder = family_of(checkpoint.config).decoder(StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
     prompts = golden_prompts(checkpoint, shape.vocab_size, shape.context_length)
     whole, brief = all_questions(prompts), brief_questions(prompts)
     asked = [brief if at else whole for at in range(len(graphs))]
@@ -167,26 +167,21 @@ def _compared(
     asked: AskedGraph, graph: Graph, questions: Questions, answers: Answers, *, decoded: int = DECODED
 ) -> Figure:
     divergence, scorer, quick_scorer = Divergence(), Scorer(), Scorer()
+    by_text: dict[str, list[float]] = {}
     for prompt, at, found in asked.rows(questions.compared, decoded):
         entry = answers.by_name[prompt.name]
         check_finite(graph, prompt.name, found)
-        divergence.add(answers.logits[prompt.name][at], found, _following(prompt, at))
+        kl = divergence.add(answers.logits[prompt.name][at], found, _following(prompt, at))
+        if prompt.title != RANDOM:
+            by_text.setdefault(prompt.title, []).append(kl)
         scorer.add(entry, at, found)
         if entry.name in answers.quick:
             quick_scorer.add(entry, at, found)
-    return divergence.figure(graph.file, score=scorer.score, quick_score=quick_scorer.score)
+    figure = divergence.figure(graph.file, score=scorer.score, quick_score=quick_scorer.score)
+    return figure.model_copy(update={"kl_by_text": {name: float(np.mean(found)) for name, found in by_text.items()}})
 
 
 def _following(prompt: Prompt, at: int) -> int | None:
     """The token after a row of a text: what perplexity is of."""
     position = int(prompt.rows[at]) + 1
     return int(prompt.ids[position]) if prompt.is_text and position < len(prompt.ids) else None
-
-
-def _decoder(family: str, weights: StreamedWeights, shape: DecoderShape) -> Decoder:
-    if family not in DECODERS:
-        raise CertificateError(
-            f"{family} has no reference to hold a graph against, only {', '.join(DECODERS)}: "
-            "export with --no-certificate"
-        )
-    return DECODERS[family](weights, shape)

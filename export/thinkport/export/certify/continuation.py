@@ -8,7 +8,7 @@ Knows ids; must not know the graph.
 import numpy as np
 
 from thinkport.export.certify.part_step import Text
-from thinkport.export.certify.reference import Ids
+from thinkport.export.reference.logits import Ids
 
 
 class Continuation(Text):

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from thinkport.export.certify.reference import Ids
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import CheckpointError
+from thinkport.export.reference.logits import Ids
 from thinkport.export.write.tokenizer_files import TOKENIZER, special_tokens
 from thinkport.runtime.prompt import encode_prompt
 from thinkport.runtime.template import ChatTemplate, Message
@@ -25,7 +25,8 @@ class Encoder:
         """
         self._id, self._vocab_size = checkpoint.id, vocab_size
         self._tokenizer = Tokenizer.from_file(checkpoint.folder / TOKENIZER)
-        self._template = ChatTemplate(checkpoint.chat_template, special_tokens(checkpoint))
+        source = checkpoint.chat_template
+        self._template = None if source is None else ChatTemplate(source, special_tokens(checkpoint))
 
     def text(self, text: str) -> Ids:
         """Ids of a plain text.
@@ -38,10 +39,14 @@ class Encoder:
     def chat(self, messages: Sequence[Message], *, thinking: bool, to_be_answered: bool = True) -> Ids:
         """Ids of a chat, with the header of the reply behind it if it is `to_be_answered`.
 
+        Without a chat template, ids of what is said, a line each.
+
         Raises:
             CheckpointError: as `text`.
             InputError: the template refuses the messages.
         """
+        if self._template is None:
+            return self.text("\n".join(message["content"] for message in messages))
         ids = encode_prompt(
             self._tokenizer,
             self._template,

@@ -6,7 +6,7 @@ Knows rows of logits, one at a time. Exponentials are float32, of logits that ar
 import numpy as np
 from numpy.typing import NDArray
 
-from thinkport.export.certify.reference import Logits
+from thinkport.export.reference.logits import Logits
 from thinkport.runtime.certificate import Figure, GoldenScore, Perplexity
 from thinkport.runtime.golden_check import correlation
 
@@ -43,8 +43,11 @@ class Divergence:
         self._largest_error = 0.0
         self._largest_logit = 0.0
 
-    def add(self, expected: Logits, found: Logits, following: int | None = None) -> None:
-        """Take a row (vocabulary,) of the checkpoint and of the graph, and the token that followed, if one did."""
+    def add(self, expected: Logits, found: Logits, following: int | None = None) -> float:
+        """Take a row (vocabulary,) of the checkpoint and of the graph, and the token that followed, if one did.
+
+        Returns its KL divergence, in nats.
+        """
         checkpoint, graph = Softmax(expected), Softmax(found)
         self._kl.append(kl_divergence(checkpoint, graph))
         self._correlation.append(correlation(expected, found))
@@ -54,6 +57,7 @@ class Divergence:
         self._largest_logit = max(self._largest_logit, float(np.abs(expected).max()))
         if following is not None:
             self._surprise.append((-checkpoint.log_probabilities[following], -graph.log_probabilities[following]))
+        return self._kl[-1]
 
     def figure(self, graph: str, changed: str | None = None, *, score: GoldenScore, quick_score: GoldenScore) -> Figure:
         """The figures so far, of the graph file `graph`; at least one token must have been added."""

@@ -6,7 +6,7 @@ another one, the two have had the same text before them. Knows lanes and ids.
 
 import numpy as np
 
-from thinkport.export.certify.reference import Ids, Logits
+from thinkport.export.reference.logits import Ids, Logits
 from thinkport.runtime.golden_check import chunk_of
 from thinkport.runtime.session import LaneSource
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from thinkport.export.certify.graph_parts import GraphPart
 from thinkport.export.certify.part_sessions import LoadedPart
-from thinkport.export.certify.reference import Ids
+from thinkport.export.reference.logits import Ids
 from thinkport.export.trace.names import (
     ATTENTION_MASK,
     INPUT_IDS,

@@ -19,7 +19,7 @@ from thinkport.export.certify.graph_parts import GraphPart
 from thinkport.export.certify.part_sessions import PartSessions, Supply
 from thinkport.export.certify.part_step import PartStep, Step, Text
 from thinkport.export.certify.prompts import Prompt
-from thinkport.export.certify.reference import Ids, Logits
+from thinkport.export.reference.logits import Ids, Logits
 from thinkport.export.trace.names import LOGITS
 from thinkport.runtime.golden_check import chunk_of, kept_rows, steps
 from thinkport.runtime.manifest import Graph, ModelShape

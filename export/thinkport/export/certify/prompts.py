@@ -11,15 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from thinkport.export.certify.encoder import Encoder
-from thinkport.export.certify.reference import Ids
 from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.reference.logits import Ids
 from thinkport.runtime.template import Message
 
 MOST_TOKENS = 40  # of a prompt, the long one aside
 LONG_TOKENS = 400
 LONG_ROWS = 24  # at the end of the long one
 GREEDY = ("chat-thinking", "chat-answering")  # the prompts that are continued, as a user's would be
-BRIEF = ("chat-thinking", "chat-answering", "chat-turns", "random", "english", "long")  # enough to find a wrong graph
+RANDOM = "random"  # ids that are no text
+BRIEF = ("chat-thinking", "chat-answering", "chat-turns", RANDOM, "english", "long")  # enough to find a wrong graph
 
 _TEXTS = {
     "english": "The baker opened her shop before sunrise, swept the step, and set the first loaves in the window to "
@@ -95,7 +96,7 @@ def golden_prompts(checkpoint: Checkpoint, vocab_size: int, context_length: int)
         (name, encoder.chat(messages, thinking=thinking), MOST_TOKENS, MOST_TOKENS)
         for name, (thinking, messages) in _CHATS.items()
     ]
-    prompts.append(("random", np.random.default_rng(0).integers(0, vocab_size, MOST_TOKENS), MOST_TOKENS, MOST_TOKENS))
+    prompts.append((RANDOM, np.random.default_rng(0).integers(0, vocab_size, MOST_TOKENS), MOST_TOKENS, MOST_TOKENS))
     prompts += [(name, encoder.text(text), MOST_TOKENS, MOST_TOKENS) for name, text in _TEXTS.items()]
     prompts.append(("long", encoder.text(_diary()), min(LONG_TOKENS, context_length // 2), LONG_ROWS))
     return [

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from thinkport.export.certify.reference import Logits
 from thinkport.export.errors import CertificateError
+from thinkport.export.reference.logits import Logits
 from thinkport.runtime.certificate import Figure
 from thinkport.runtime.manifest import Graph
 

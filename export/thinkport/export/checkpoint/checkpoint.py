@@ -29,7 +29,7 @@ class Checkpoint:
         revision: the commit that was resolved; None for a local folder.
         config: `config.json`.
         generation_config: `generation_config.json`, or None where there is none.
-        chat_template: the Jinja source of the default template.
+        chat_template: the Jinja source of the default template; None for a base model, which has none.
         tensors: every tensor by name.
     """
 
@@ -38,7 +38,7 @@ class Checkpoint:
     revision: str | None
     config: dict[str, Any]
     generation_config: dict[str, Any] | None
-    chat_template: str
+    chat_template: str | None
     tensors: Mapping[str, TensorEntry]
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:

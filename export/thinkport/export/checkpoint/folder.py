@@ -32,11 +32,13 @@ def read_json(file: Path) -> dict[str, Any] | None:
     return found
 
 
-def read_chat_template(folder: Path) -> str:
+def read_chat_template(folder: Path) -> str | None:
     """The Jinja source of `chat_template.jinja`, or else of `tokenizer_config.json`; of several, the default one.
 
+    None for a base model, which has none.
+
     Raises:
-        CheckpointError: there is none: a base model, or an incomplete copy.
+        CheckpointError: it can't be read, or isn't a text.
     """
     file = folder / "chat_template.jinja"
     try:
@@ -47,10 +49,10 @@ def read_chat_template(folder: Path) -> str:
         raise CheckpointError(f"{file} can't be read: {error}") from error
     if isinstance(template, list):  # an older form: [{"name": …, "template": …}]
         template = next((item.get("template") for item in template if item.get("name") == "default"), None)
-    if not isinstance(template, str):
+    if template is not None and not isinstance(template, str):
         raise CheckpointError(
-            f"{folder} has no chat template, neither chat_template.jinja nor in tokenizer_config.json: "
-            "a base model can't chat; export the instruction-tuned one"
+            f"{folder}: the chat template in tokenizer_config.json is {template!r}; expected a text, or a "
+            "list of named ones: correct it, or remove it"
         )
     return template
 

@@ -7,10 +7,14 @@ from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.families.shape import DecoderShape
 from thinkport.export.quantize import Role
 from thinkport.export.quantize.equalize import Site
+from thinkport.export.quantize.kv_scales import Floats
 from thinkport.runtime.manifest import Presets
 
 if TYPE_CHECKING:
     import torch
+
+    from thinkport.export.reference.decoder import Decoder
+    from thinkport.export.reference.streamed_weights import StreamedWeights
 
 
 class Family(Protocol):
@@ -49,8 +53,10 @@ class Family(Protocol):
     def sites(self, shape: DecoderShape) -> list[Site]:
         """Channels that can be scaled where they are made and back where they are read, in any order."""
 
-    def head_norms(self, layer: int) -> tuple[str, str]:
-        """The weights (head_dim,) that norm a layer's Q and K heads before rotary."""
+    def key_divisors(self, layer: int, divisor: Floats, shape: DecoderShape) -> dict[str, Floats]:
+        """What rows of which tensors are divided by, float32 (rows,) by name, so that a layer's keys are divided by
+        `divisor` (head_dim,) before rotary, and its queries multiplied.
+        """
 
     def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
         """Sampling of the two modes: the checkpoint's own values over the family's published ones.
@@ -61,11 +67,14 @@ class Family(Protocol):
 
     @property
     def thinking_tokens(self) -> tuple[str, str]:
-        """The added tokens that open and close a thought."""
+        """The added tokens that open and close a thought; a checkpoint whose tokenizer lacks them can't think."""
 
     @property
     def frequencies_name(self) -> str:
         """The traced model's buffer of rotary frequencies, which no checkpoint holds."""
+
+    def decoder(self, streamed: "StreamedWeights", shape: DecoderShape) -> "Decoder":
+        """The model in float32 over a checkpoint's streamed weights."""
 
     def build_traceable(
         self, config: Mapping[str, Any], shape: DecoderShape, layers: int

@@ -7,9 +7,10 @@ from typing import Any
 
 from thinkport.export.errors import CheckpointError, UnsupportedModelError
 from thinkport.export.families.family import Family
-from thinkport.export.families.qwen3.family import Qwen3
+from thinkport.export.families.llama import Llama
+from thinkport.export.families.qwen3 import Qwen3
 
-FAMILIES: Mapping[str, Family] = MappingProxyType({family.model_type: family for family in (Qwen3(),)})
+FAMILIES: Mapping[str, Family] = MappingProxyType({family.model_type: family for family in (Qwen3(), Llama())})
 
 
 def family_of(config: Mapping[str, Any]) -> Family:

@@ -57,6 +57,7 @@ class DecoderShape:
         context_length: positions that the model was made for, or that its rope scaling lengthens them to, in tokens.
         tied: whether lm_head is the embedding table.
         rms_eps: added to the mean square in every norm.
+        head_norms: whether every Q and K head is normed before rotary.
         rope: the rotary embedding.
     """
 
@@ -70,6 +71,7 @@ class DecoderShape:
     context_length: int
     tied: bool
     rms_eps: float
+    head_norms: bool
     rope: Rope
 
     @property

@@ -20,16 +20,19 @@ _LAST = [-1]
 
 @dataclass(frozen=True, kw_only=True)
 class PlainNorm(GraphPass):
-    """Every norm of a graph, behind the pass that narrows activations: a half's square overflows from 256 on.
+    """Every norm of a graph, `norms` a layer, behind the pass that narrows activations.
+
+    In float32: a half's square overflows from 256 on.
 
     For devices that compute the fused operator wrongly (issue 29739 of ONNX Runtime).
     """
 
     name: ClassVar[str] = "plain_norm"
+    norms: int
     activations: ir.DataType
 
     def expected(self, layers: int) -> Mapping[int | None, int]:
-        return each_layer(layers, 4, outside=1)
+        return each_layer(layers, self.norms, outside=1)
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         norms = [node for node in model.graph if node.op_type == "SimplifiedLayerNormalization"]

@@ -6,6 +6,7 @@ Cases:
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import onnx_ir as ir
@@ -15,16 +16,18 @@ from thinkport.export.passes.walk import made_by, made_from, operand
 from thinkport.export.trace.constant import constant, scalar
 
 
+@dataclass(frozen=True, kw_only=True)
 class RmsNorm(GraphPass):
-    """Input, post-attention, query and key norms of each layer, and the final one.
+    """The norms of each layer, so many, and the final one.
 
     Operator: ONNX Runtime's SimplifiedLayerNormalization (default domain), on every provider.
     """
 
     name: ClassVar[str] = "rms_norm"
+    norms: int
 
     def expected(self, layers: int) -> Mapping[int | None, int]:
-        return each_layer(layers, 4, outside=1)
+        return each_layer(layers, self.norms, outside=1)
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         return [_fuse(model.graph, node) for node in list(model.graph) if _match(node) is not None]

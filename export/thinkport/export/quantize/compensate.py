@@ -89,7 +89,7 @@ def believed_share(inputs: Floats, lengths: Sequence[int]) -> float:
     return float(np.clip(common / pairs * len(inputs) ** 2 / total, 0.0, 1.0))
 
 
-def quantize_compensated(weights: Floats, factor: Floats, *, bits: int, group_size: int, search: bool) -> Rounded:
+def quantize_compensated(weights: Floats, factor: Floats, *, bits: int, group_size: int) -> Rounded:
     """Round float32 (n, k) rows as `quantize_rows` does, a column after the other, by the `compensation` of k columns.
 
     A group's scales are chosen when its turn comes, for what is left of earlier columns' errors too.
@@ -108,7 +108,7 @@ def quantize_compensated(weights: Floats, factor: Floats, *, bits: int, group_si
         own = slice(first, first + group_size)
         target = columns[group] + factor[block, :first, own].T @ errors[start - first : start]
         rows = np.ascontiguousarray(target.T)
-        found = quantize_rows(rows, bits=bits, group_size=group_size, search=search).scales
+        found = quantize_rows(rows, bits=bits, group_size=group_size).scales
         scales[:, start // group_size] = found[:, 0]
         _round_group(columns[group], target, found[:, 0], factor[block, own, own], errors[group], codes[group], bits)
     error, total = (float(np.vdot(part, part)) for part in (errors, columns))

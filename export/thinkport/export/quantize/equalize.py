@@ -66,7 +66,7 @@ def is_worth(samples: Sequence[Floats], columns: Floats, *, group_size: int) -> 
 
 def _error(rows: Floats, columns: Floats, group_size: int) -> float:
     scaled = rows * columns
-    rounded = quantize_rows(scaled, bits=4, group_size=group_size, search=True)
+    rounded = quantize_rows(scaled, bits=4, group_size=group_size)
     values = (rounded.codes.astype(np.float32) - 8).reshape(len(rows), -1, group_size) * rounded.scales[:, :, None]
     lost = (values.reshape(rows.shape) - scaled) / columns
     return float(np.vdot(lost, lost)) / max(float(np.vdot(rows, rows)), float(np.finfo(np.float32).tiny))

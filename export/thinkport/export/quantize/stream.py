@@ -195,10 +195,10 @@ def _quantize_range(
     at: int,
 ) -> RowBlock:
     weights = source.rows(name, start, stop)
-    bits, group_size, search = recipe.bits, recipe.group_size, recipe.search
+    bits, group_size = recipe.bits, recipe.group_size
     if factor is None:
-        rounded = quantize_rows(weights, bits=bits, group_size=group_size, search=search)
+        rounded = quantize_rows(weights, bits=bits, group_size=group_size)
     else:
-        rounded = quantize_compensated(weights, factor, bits=bits, group_size=group_size, search=search)
+        rounded = quantize_compensated(weights, factor, bits=bits, group_size=group_size)
     packed = pack(rounded.codes, bits=recipe.bits, group_size=recipe.group_size)
     return RowBlock(at, packed, rounded.scales, rounded.squared_error, rounded.squared_sum)

@@ -146,11 +146,13 @@ def _measured(manifest: Manifest) -> str:
         "greedy",
     ]
     table = _table(["graph", *headers], rows)
+    certificate = manifest.certificate
+    warning = f"**Warning:** {certificate.warning}.\n\n" if certificate.warning else ""
     return (
-        "Divergence of each graph's next-token distribution from the checkpoint's in float32, in nats, on the texts in "
-        f"`{manifest.certificate.goldens}`, at so many positions; the correlation is that of logits, perplexity the "
-        "graph's and in brackets the checkpoint's over the texts among them, greedy the tokens that both choose before "
-        f"the first difference.{_fewer(manifest.certificate)}{_where(manifest, manifest.certificate)}\n\n{table}\n\n"
+        f"{warning}Divergence of each graph's next-token distribution from the checkpoint's in float32, in nats, "
+        f"on the texts in `{certificate.goldens}`, at so many positions; the correlation is that of logits, perplexity "
+        "the graph's and in brackets the checkpoint's over the texts among them, greedy the tokens that both choose "
+        f"before the first difference.{_fewer(certificate)}{_where(manifest, certificate)}\n\n{table}\n\n"
         f"`{again}` measures these figures again, with the checkpoint at hand. `thinkport verify .` needs none: it "
         "holds a machine's logits against the checkpoint's likeliest tokens and a sample of its logits, with `--full` "
         "over all positions of each graph."

@@ -20,6 +20,11 @@ from thinkport.runtime.tokenizer import Tokenizer
 
 TOKENIZER = "tokenizer.json"
 CHAT_TEMPLATE = "chat_template.jinja"
+# Stands in an artifact for a template that its checkpoint lacks: whatever renders it, here and elsewhere, is told why.
+NO_TEMPLATE = (
+    "{{ raise_exception('the checkpoint of this artifact has no chat template, so it can not chat: "
+    "complete a text with it (POST /v1/completions), or export an instruction-tuned checkpoint') }}"
+)
 _COPIED = (TOKENIZER, "tokenizer_config.json", "generation_config.json", "config.json")
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
 
@@ -29,7 +34,7 @@ def copy_tokenizer_files(checkpoint: Checkpoint, folder: Path) -> None:
     for name in (*_COPIED, *licence_files(checkpoint.folder)):
         if (checkpoint.folder / name).is_file():
             shutil.copyfile(checkpoint.folder / name, folder / name)
-    (folder / CHAT_TEMPLATE).write_text(checkpoint.chat_template, encoding="utf-8", newline="\n")
+    (folder / CHAT_TEMPLATE).write_text(_source(checkpoint), encoding="utf-8", newline="\n")
 
 
 def check_ids(checkpoint: Checkpoint, vocab_size: int, thinking: tuple[str, str], stops: Mapping[str, int]) -> None:
@@ -59,7 +64,7 @@ def check_default(checkpoint: Checkpoint, thinking: tuple[str, str], enable_thin
     start, end = thinking
     if enable_thinking and thinking_ids(checkpoint, thinking) is None:
         raise CheckpointError(f"{checkpoint.id} has no {start} and {end}, so it can't think: export without --think")
-    if enable_thinking is False:
+    if enable_thinking is False and checkpoint.chat_template is not None:
         prompt = template_of(checkpoint).render([{"role": "user", "content": "a"}], enable_thinking=False)
         if prompt.rfind(start) > prompt.rfind(end):
             raise CheckpointError(
@@ -79,13 +84,17 @@ def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer:
 
 
 def template_of(checkpoint: Checkpoint) -> ChatTemplate:
-    """The checkpoint's chat template.
+    """The checkpoint's chat template, or `NO_TEMPLATE`.
 
     Raises:
         CheckpointError: the runtime can't use it.
     """
     with _usable("chat template", checkpoint):
-        return ChatTemplate(checkpoint.chat_template, special_tokens(checkpoint))
+        return ChatTemplate(_source(checkpoint), special_tokens(checkpoint))
+
+
+def _source(checkpoint: Checkpoint) -> str:
+    return NO_TEMPLATE if checkpoint.chat_template is None else checkpoint.chat_template
 
 
 def thinking_ids(checkpoint: Checkpoint, tokens: tuple[str, str]) -> ThinkingIds | None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thinkport.export.certify.decoder import Decoder, Packed
+from thinkport.export.reference.decoder import Decoder, Packed
 
 Ids = NDArray[np.int64]
 Logits = NDArray[np.float32]

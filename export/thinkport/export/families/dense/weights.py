@@ -1,4 +1,4 @@
-"""Which weights a dense Qwen3 has, what each is for, and whether a checkpoint has just those.
+"""Which weights a dense decoder has, what each is for, and whether a checkpoint has just those.
 
 Knows names and shapes; reads no weight.
 """
@@ -33,14 +33,14 @@ def expected_tensors(shape: DecoderShape) -> dict[str, tuple[int, ...]]:
         "self_attn.q_proj": (shape.q_size, hidden),
         "self_attn.k_proj": (shape.kv_size, hidden),
         "self_attn.v_proj": (shape.kv_size, hidden),
-        "self_attn.q_norm": (shape.head_dim,),
-        "self_attn.k_norm": (shape.head_dim,),
         "self_attn.o_proj": (hidden, shape.q_size),
         "post_attention_layernorm": (hidden,),
         "mlp.gate_proj": (shape.intermediate_size, hidden),
         "mlp.up_proj": (shape.intermediate_size, hidden),
         "mlp.down_proj": (hidden, shape.intermediate_size),
     }
+    if shape.head_norms:
+        layer |= {"self_attn.q_norm": (shape.head_dim,), "self_attn.k_norm": (shape.head_dim,)}
     expected: dict[str, tuple[int, ...]] = {EMBEDDING: (shape.vocab_size, hidden)}
     for index in range(shape.layers):
         expected |= {layer_name(index, part): size for part, size in layer.items()}
@@ -54,7 +54,7 @@ def role(name: str) -> Role:
     """What a weight is for.
 
     Raises:
-        KeyError: not a weight of this family.
+        KeyError: not a weight of a dense decoder.
     """
     if name.endswith("norm.weight"):
         return "norm"
@@ -75,7 +75,7 @@ def check_weights(tensors: Mapping[str, TensorEntry], shape: DecoderShape) -> No
 
     Raises:
         CheckpointError: one is missing, has another shape, or isn't floating point: config and weights disagree.
-        UnsupportedModelError: one that a dense Qwen3 doesn't have, such as a bias.
+        UnsupportedModelError: one that such a model doesn't have, such as a bias.
     """
     expected = expected_tensors(shape)
     _check_depth(tensors, shape)
@@ -111,4 +111,6 @@ def _unexpected(name: str) -> str:
         return f"the checkpoint has a bias, {name}: attention and MLP biases are not supported"
     if _QUANTIZED.search(name):
         return f"the checkpoint is already quantized: it has {name}; export the bf16 or fp16 one that it was made from"
-    return f"the checkpoint has {name}, which a dense Qwen3 doesn't: another architecture, or an adapter to merge first"
+    return (
+        f"the checkpoint has {name}, which a dense decoder doesn't: another architecture, or an adapter to merge first"
+    )

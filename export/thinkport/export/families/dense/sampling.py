@@ -1,4 +1,4 @@
-"""Qwen3's published sampling values (QwenLM/Qwen3, "Best Practices")."""
+"""Sampling values of the two modes, from a family's published ones and a checkpoint's `generation_config.json`."""
 
 import math
 from collections.abc import Mapping
@@ -7,29 +7,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from thinkport.export.errors import CheckpointError
-from thinkport.runtime.manifest import Presets, SamplingPreset
-
-_THINKING = {
-    "temperature": 0.6,
-    "top_p": 0.95,
-    "top_k": 20,
-    "min_p": 0.0,
-    "presence_penalty": 0.0,
-    "repetition_penalty": 1.0,
-}
-_ANSWERING = _THINKING | {"temperature": 0.7, "top_p": 0.8}
+from thinkport.runtime.manifest import SamplingPreset
 
 
-def presets(generation_config: Mapping[str, Any] | None) -> Presets:
-    """The two modes' values; a checkpoint's generation_config.json is about thinking, the mode it starts in.
+def checkpoints_own(published: SamplingPreset, generation_config: Mapping[str, Any] | None) -> SamplingPreset:
+    """The checkpoint's values over the `published` ones; greedy where it says not to sample.
 
     Raises:
         CheckpointError: a value that no sampler could use.
     """
-    own = {key: value for key, value in (generation_config or {}).items() if key in _THINKING and value is not None}
+    values = published.model_dump()
+    own = {key: value for key, value in (generation_config or {}).items() if key in values and value is not None}
     if generation_config is not None and generation_config.get("do_sample") is False:
         own["temperature"] = 0.0
-    return Presets(thinking=_preset(_THINKING | own), answering=_preset(_ANSWERING))
+    return _preset(values | own)
 
 
 def _preset(values: Mapping[str, Any]) -> SamplingPreset:

@@ -1,10 +1,10 @@
-"""Where a dense Qwen3's channels can be scaled without changing what it computes.
+"""Where a dense decoder's channels can be scaled without changing what it computes.
 
 Knows which tensor makes a channel and which read it. Left out: gate's rows, which pass an activation; q's and k's,
-whose heads are normed; and a tied table's columns, which an embedding looks up as they are.
+whose channels rotary mixes and head norms level; and a tied table's columns, which an embedding looks up as they are.
 """
 
-from thinkport.export.families.qwen3.weights import FINAL_NORM, LM_HEAD, layer_name
+from thinkport.export.families.dense.weights import FINAL_NORM, LM_HEAD, layer_name
 from thinkport.export.families.shape import DecoderShape
 from thinkport.export.quantize.equalize import Site
 

@@ -1,65 +1,22 @@
-"""A checkpoint's forward pass as functions of streamed weights: what a family supplies to be certified.
+"""The dense decoder in float32, a block of a matrix at a time.
 
 Written from the architecture's own description and not by transformers, whose models hold every weight at once.
-Another family is one class with the methods of `Decoder` and one line in `DECODERS`.
 """
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from itertools import accumulate
-from types import MappingProxyType
-from typing import Protocol
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention, silu
 
-from thinkport.export.certify.streamed_weights import StreamedWeights
-from thinkport.export.families import DecoderShape, cos_sin_tables
-from thinkport.export.families.qwen3.weights import EMBEDDING, FINAL_NORM, LM_HEAD, layer_name
+from thinkport.export.families.dense.weights import EMBEDDING, FINAL_NORM, LM_HEAD, layer_name
+from thinkport.export.families.rope import cos_sin_tables
+from thinkport.export.families.shape import DecoderShape
+from thinkport.export.reference.decoder import Observe, Packed
+from thinkport.export.reference.streamed_weights import StreamedWeights
 
 
-@dataclass(frozen=True)
-class Packed:
-    """Sequences laid one after another along the token dimension, by their lengths."""
-
-    lengths: tuple[int, ...]
-
-    @property
-    def slices(self) -> list[slice]:
-        """Where each sequence lies."""
-        return [slice(end - length, end) for length, end in zip(self.lengths, accumulate(self.lengths), strict=True)]
-
-    @property
-    def positions(self) -> torch.Tensor:
-        """Each token's position in its own sequence, int64 (tokens,)."""
-        return torch.cat([torch.arange(length) for length in self.lengths])
-
-
-Observe = Callable[[torch.Tensor, torch.Tensor], None]
-"""Sees what a KV cache holds of a layer: keys, turned by rotary, and values, each (tokens, kv_heads, head_dim)."""
-
-
-class Decoder(Protocol):
-    """One family's forward pass over packed tokens, in float32.
-
-    `largest` is the largest magnitude so far of what a graph holds between its operators: hidden states, and what goes
-    into and comes out of matrices, logits left out.
+class DenseDecoder:
+    """Pre-norm, rotary, grouped KV heads, SwiGLU (Llama 3, arXiv 2407.21783), with norms on Q and K heads if the shape
+    has them (Qwen3, arXiv 2505.09388).
     """
-
-    largest: float
-
-    def embed(self, ids: torch.Tensor) -> torch.Tensor:
-        """Ids (tokens,) to hidden states (tokens, hidden)."""
-
-    def layer(self, index: int, hidden: torch.Tensor, packed: Packed, observe: Observe | None = None) -> torch.Tensor:
-        """Hidden states after a layer, whose keys and values are shown to `observe`."""
-
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Hidden states after the last layer to logits (tokens, vocabulary)."""
-
-
-class Qwen3Decoder:
-    """The dense Qwen3 (arXiv 2505.09388): pre-norm, a norm on every Q and K head, rotary, grouped KV heads, SwiGLU."""
 
     def __init__(self, weights: StreamedWeights, shape: DecoderShape) -> None:
         self._weights, self._shape = weights, shape
@@ -85,9 +42,11 @@ class Qwen3Decoder:
             return flat.reshape(len(flat), -1, self._shape.head_dim)
 
         cos, sin = self._rotary(packed)
-        query = rotate(self._norm(layer_name(index, "self_attn.q_norm"), heads("q")), cos, sin)
-        key = rotate(self._norm(layer_name(index, "self_attn.k_norm"), heads("k")), cos, sin)
-        value = heads("v")
+        query, key, value = heads("q"), heads("k"), heads("v")
+        if self._shape.head_norms:
+            query = self._norm(layer_name(index, "self_attn.q_norm"), query)
+            key = self._norm(layer_name(index, "self_attn.k_norm"), key)
+        query, key = rotate(query, cos, sin), rotate(key, cos, sin)
         if observe is not None:
             observe(key, value)
         mixed = causal_attention(query, key, value, packed)
@@ -110,9 +69,6 @@ class Qwen3Decoder:
         """Cosine and sine of every token, (tokens, 1, head_dim / 2)."""
         cos, sin = cos_sin_tables(self._shape, max(packed.lengths))
         return torch.from_numpy(cos)[packed.positions, None], torch.from_numpy(sin)[packed.positions, None]
-
-
-DECODERS: Mapping[str, Callable[[StreamedWeights, DecoderShape], Decoder]] = MappingProxyType({"qwen3": Qwen3Decoder})
 
 
 def rotate(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

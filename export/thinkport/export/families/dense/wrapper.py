@@ -1,16 +1,18 @@
-"""Qwen3 as a function of ids, mask and (past key, past value) pairs, ready to be traced.
+"""A causal LM as a function of ids, mask and (past key, past value) pairs, ready to be traced.
 
-Knows transformers' Qwen3 and its cache class. Must not know ONNX or how a graph is rewritten.
+Knows transformers' cache class. Must not know ONNX or how a graph is rewritten.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
 from transformers.cache_utils import DynamicCache
 
 from thinkport.export.families.shape import DecoderShape
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 KvPair = tuple[torch.Tensor, torch.Tensor]
 
@@ -51,23 +53,30 @@ class CachedDecoder(torch.nn.Module):
         return output.logits, [(layer.keys, layer.values) for layer in cache.layers]
 
 
-def build_model(config: Mapping[str, Any], layers: int) -> torch.nn.Module:
-    """transformers' Qwen3 with `layers` layers on the current default device, in float32."""
-    settings = {k: v for k, v in config.items() if k not in ("layer_types", "torch_dtype", "dtype")}
-    settings |= {"num_hidden_layers": layers, "layer_types": ["full_attention"] * layers}
-    parsed = Qwen3Config(**settings)
-    parsed._attn_implementation = "sdpa"
-    model: torch.nn.Module = Qwen3ForCausalLM(parsed)
-    return model.eval()
-
-
 def build_traceable(
-    config: Mapping[str, Any], shape: DecoderShape, layers: int
+    config_class: "type[PreTrainedConfig]",
+    model_class: Callable[[Any], torch.nn.Module],
+    config: Mapping[str, Any],
+    shape: DecoderShape,
+    layers: int,
 ) -> tuple[torch.nn.Module, tuple[Any, ...]]:
-    """The wrapper on the meta device and sample inputs; no dynamic dimension of a sample is 0 or 1."""
+    """transformers' model in the wrapper, on the meta device, and sample inputs.
+
+    No dynamic dimension of a sample is 0 or 1, which the tracer would take for a constant.
+
+    Args:
+        config_class: transformers' class for the family's config.json.
+        model_class: makes the causal LM of it.
+        config: the content of config.json.
+        shape: the model's sizes.
+        layers: decoder layers of the traced model.
+    """
     batch, sequence, seen = 2, 3, 5
+    settings = {k: v for k, v in config.items() if k not in ("layer_types", "torch_dtype", "dtype")}
+    parsed = config_class(**settings | {"num_hidden_layers": layers})
+    parsed._attn_implementation = "sdpa"
     with torch.device("meta"):
-        wrapper = CachedDecoder(build_model(config, layers))
+        wrapper = CachedDecoder(model_class(parsed).eval())
         ids = torch.zeros(batch, sequence, dtype=torch.int64)
         mask = torch.ones(batch, seen + sequence, dtype=torch.int64)
         size = (batch, shape.kv_heads, seen, shape.head_dim)

@@ -1,0 +1,71 @@
+"""Llama as a `Family`: a dense decoder without norms on its heads, whose configuration leaves more to defaults."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from thinkport.export.errors import CheckpointError, UnsupportedModelError
+from thinkport.export.families.config_reader import positive_int
+from thinkport.export.families.dense import DenseFamily
+from thinkport.export.families.dense.sampling import checkpoints_own
+from thinkport.export.families.dense.shape import read_shape
+from thinkport.export.families.shape import DecoderShape
+from thinkport.runtime.manifest import Presets, SamplingPreset
+
+# As the generation_config.json of Meta's Llama 2 and 3 chat models has it.
+_PUBLISHED = SamplingPreset(
+    temperature=0.6, top_p=0.9, top_k=0, min_p=0.0, presence_penalty=0.0, repetition_penalty=1.0
+)
+_ROPE_THETA = 10000.0  # of Llama and Llama 2, whose first configurations don't name it
+
+
+class Llama(DenseFamily):
+    """Llama, Llama 2 and 3, and what others published in their form, such as SmolLM2."""
+
+    @property
+    def model_type(self) -> str:
+        """The name in `config.json`."""
+        return "llama"
+
+    def shape(self, config: Mapping[str, Any]) -> DecoderShape:
+        """See `Family.shape`; what older configurations leave out has the value that those models were trained with."""
+        if config.get("mlp_bias"):
+            raise UnsupportedModelError("mlp_bias is true: biases on gate, up and down are not supported")
+        if config.get("pretraining_tp") not in (None, 1):
+            raise UnsupportedModelError(
+                f"pretraining_tp is {config['pretraining_tp']!r}: only 1 is supported, matrices multiplied whole"
+            )
+        return read_shape({**config, **_defaults(config)}, head_norms=False)
+
+    def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
+        """See `Family.presets`; both modes sample alike."""
+        preset = checkpoints_own(_PUBLISHED, generation_config)
+        return Presets(thinking=preset, answering=preset)
+
+    @property
+    def thinking_tokens(self) -> tuple[str, str]:
+        """Those of models distilled from one that thinks; Llama's own tokenizer has none."""
+        return "<think>", "</think>"
+
+    def transformers_classes(self) -> tuple[Any, Any]:
+        """See `DenseFamily`."""
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        return LlamaConfig, LlamaForCausalLM
+
+
+def _defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of the keys that are absent or null."""
+    hidden, heads = positive_int(config, "hidden_size"), positive_int(config, "num_attention_heads")
+    values = {
+        "num_key_value_heads": heads,
+        "head_dim": hidden // heads,
+        "tie_word_embeddings": False,
+        "rope_theta": _ROPE_THETA,
+    }
+    missing = {key: value for key, value in values.items() if config.get(key) is None}
+    if "head_dim" in missing and hidden % heads:
+        raise CheckpointError(
+            f"config.json: {heads} attention heads can't share a hidden_size of {hidden} evenly, and head_dim is "
+            "missing; expected one of the three to be another"
+        )
+    return missing

@@ -1,0 +1,77 @@
+"""Whether an artifact is too far from its checkpoint, and which recipe comes nearer.
+
+Knows figures, recipes and a model's sizes. Must not know how anything is measured.
+"""
+
+from math import prod
+
+from thinkport.export.errors import RecipeError
+from thinkport.export.families import DecoderShape, Family
+from thinkport.export.preflight import check_groups_fit
+from thinkport.export.quantize.recipes import RECIPES, Recipe
+from thinkport.export.settings import ExportSettings, check_recipe
+from thinkport.runtime.certificate import Certificate
+
+MOST_DIVERGENCE = 0.3  # nats, mean KL on one kind of text; a perplexity that is a third higher
+
+
+def divergence_warning(
+    certificate: Certificate, settings: ExportSettings, family: Family, shape: DecoderShape
+) -> str | None:
+    """What to tell the user where some graph is further from the checkpoint than `MOST_DIVERGENCE`; None where none is.
+
+    The share of equal top tokens is not judged: where no token is likely, it says nothing.
+    """
+    recipe = settings.quantization
+    found = [
+        (kl, text, figure.graph) for figure in certificate.figures for text, kl in (figure.kl_by_text or {}).items()
+    ]
+    if recipe is None or not found:
+        return None
+    kl, text, graph = max(found)
+    if kl <= MOST_DIVERGENCE:
+        return None
+    said = (
+        f"{graph} is far from the checkpoint: mean KL divergence {kl:.2g} nats on the text {text!r}, expected at most "
+        f"{MOST_DIVERGENCE:g}. Recipe {recipe.name} is too coarse for this checkpoint, and replies are clearly worse. "
+    )
+    finer = next_finer(recipe, settings, family, shape)
+    if finer is None:
+        return said + "No recipe is finer: --precision fp32 --target cpu leaves the weights as they are"
+    return (
+        said + f"The next finer one has {bits_a_weight(finer, family, shape):.2f} bits a weight: --recipe {finer.name}"
+    )
+
+
+def next_finer(recipe: Recipe, settings: ExportSettings, family: Family, shape: DecoderShape) -> Recipe | None:
+    """The recipe of the fewest bits a weight above those of `recipe` that fits the model and the targets."""
+    least = bits_a_weight(recipe, family, shape)
+    finer = {
+        other.name: bits_a_weight(other, family, shape)
+        for other in RECIPES.values()
+        if other.mlp.accuracy_level and _fits(other, settings, family, shape)  # level 0 is for measuring: it is slow
+    }
+    above = {name: bits for name, bits in finer.items() if bits > least}
+    fewest = min(above.values(), default=None)
+    # Of recipes of the same size the calibrated one, which is behind the plain ones, is the better.
+    return next((RECIPES[name] for name, bits in reversed(above.items()) if bits == fewest), None)
+
+
+def bits_a_weight(recipe: Recipe, family: Family, shape: DecoderShape) -> float:
+    """Bits that a weight of this model takes on average, scales in float32 counted."""
+    bits = weights = 0.0
+    for name, size in family.expected_tensors(shape).items():
+        how = recipe.for_role(family.role(name), tied=shape.tied)
+        if how is not None:
+            bits, weights = bits + how.bits_per_weight * prod(size), weights + prod(size)
+    return bits / weights
+
+
+def _fits(recipe: Recipe, settings: ExportSettings, family: Family, shape: DecoderShape) -> bool:
+    try:
+        check_groups_fit(family, shape, recipe)
+        for entry in settings.entries:
+            check_recipe(recipe, entry)
+    except RecipeError:
+        return False
+    return True
