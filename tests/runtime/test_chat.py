@@ -11,7 +11,8 @@ from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import AnswerPiece, End, ThoughtPiece
 from thinkport.runtime.generation import Finish
 from thinkport.runtime.model import Model
-from thinkport.runtime.reply_splitter import Opening, Part, ReplySplitter, opening
+from thinkport.runtime.opening import Opening, Part, opening
+from thinkport.runtime.reply_splitter import ReplySplitter
 from thinkport.runtime.sampling import SamplingSettings
 from thinkport.runtime.template import ChatTemplate
 from thinkport.runtime.thinking import ThinkingEnd

@@ -14,9 +14,12 @@ import numpy as np
 
 from thinkport.deploy.genai_files import genai_graph_name
 from thinkport.export.calibrate import Calibration, LayerInputs, calibrate, calibrated_bytes
-from thinkport.export.certify import certify, streamed_bytes
+from thinkport.export.certify import certify
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
+from thinkport.export.checkpoint import tokenizer_files as files
 from thinkport.export.checkpoint.equalized import divided, equalized, reader_bytes
+from thinkport.export.checkpoint.licence import licence_id
+from thinkport.export.checkpoint.stop_tokens import StopToken, stop_tokens
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
 from thinkport.export.finer_recipe import divergence_warning
 from thinkport.export.graph_kernels import check_kernels
@@ -26,21 +29,19 @@ from thinkport.export.preflight import check_export
 from thinkport.export.progress import Advance, Listener, Silent, Stages, peak_memory
 from thinkport.export.quantize.kv_scales import KvScales, shared
 from thinkport.export.quantize.recipes import Role, RoleRecipe
+from thinkport.export.reference.streamed_weights import streamed_bytes
 from thinkport.export.settings import ExportSettings
 from thinkport.export.trace.names import OPSET
 from thinkport.export.trace.trace import trace
 from thinkport.export.weight_sizes import ITEM_BYTES
-from thinkport.export.write import tokenizer_files as files
 from thinkport.export.write.artifact import finish_artifact
 from thinkport.export.write.blobs import Layout, plan_blobs
 from thinkport.export.write.derivation import derivation
 from thinkport.export.write.genai_graph import write_one_row_graph
 from thinkport.export.write.graph_file import write_graph
-from thinkport.export.write.licence import licence_id
 from thinkport.export.write.manifest_record import manifest_record
 from thinkport.export.write.records import graph_record, model_record, recipe_record
 from thinkport.export.write.staging import check_target, check_writable, clear_leftovers, staged
-from thinkport.export.write.stop_tokens import StopToken, stop_tokens
 from thinkport.export.write.weights_file import WeightsFile
 from thinkport.runtime.manifest import Manifest, Prefill
 from thinkport.runtime.threads import physical_cores

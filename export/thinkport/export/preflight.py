@@ -7,6 +7,8 @@ import psutil
 
 from thinkport.export.certify import certifying_bytes, check_memory
 from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.checkpoint.stop_tokens import stop_tokens
+from thinkport.export.checkpoint.tokenizer_files import check_default, check_ids
 from thinkport.export.errors import OutputError, RecipeError, UnsupportedModelError
 from thinkport.export.families import DecoderShape, Family, family_of
 from thinkport.export.plans import plan_graphs
@@ -15,8 +17,6 @@ from thinkport.export.quantize.rounding import check_groups
 from thinkport.export.settings import ExportSettings
 from thinkport.export.weight_sizes import weight_sizes
 from thinkport.export.write.staging import check_space
-from thinkport.export.write.stop_tokens import stop_tokens
-from thinkport.export.write.tokenizer_files import check_default, check_ids
 
 _SMALL_FILES = 64 << 20  # room for tokenizer, graphs and goldens beside the weights
 _HEAD_STEP = 16  # GroupQueryAttention turns heads of a multiple of it only

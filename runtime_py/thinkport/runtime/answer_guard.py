@@ -4,7 +4,7 @@ Knows the parts of a reply and the marker that opens a thought. Must not know gr
 """
 
 from thinkport.runtime.generation import Origin, Token
-from thinkport.runtime.reply_splitter import Part
+from thinkport.runtime.opening import Part
 from thinkport.runtime.sampling import Row
 from thinkport.runtime.structure import AnswerConstraint
 from thinkport.runtime.thought_control import ThoughtControl

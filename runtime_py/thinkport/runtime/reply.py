@@ -10,7 +10,8 @@ from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
 from thinkport.runtime.generation import Finish, Generation, Origin, Token
 from thinkport.runtime.logprobs import LogprobRecorder, TokenLogprob
-from thinkport.runtime.reply_splitter import Part, ReplySplitter
+from thinkport.runtime.opening import Part
+from thinkport.runtime.reply_splitter import ReplySplitter
 from thinkport.runtime.stop import Stop
 from thinkport.runtime.thinking import ThinkingEnd
 from thinkport.runtime.thinking_switch import Decision

@@ -15,11 +15,12 @@ from thinkport.runtime.events import End
 from thinkport.runtime.logprobs import LogprobRecorder
 from thinkport.runtime.manifest import Manifest
 from thinkport.runtime.messages import checked
+from thinkport.runtime.opening import Opening, opening, switched
 from thinkport.runtime.prompt import Prompt, Tools, encode_history, encode_prompt
 from thinkport.runtime.reply import Reply, ReplyRun
 from thinkport.runtime.reply_memory import KnownReply, ReplyMemory
 from thinkport.runtime.reply_request import PreparedReply, ReplyRequest, Sampling
-from thinkport.runtime.reply_splitter import Opening, ReplySplitter, opening, switched
+from thinkport.runtime.reply_splitter import ReplySplitter
 from thinkport.runtime.requests import check_limit
 from thinkport.runtime.response_format import ResponseFormat
 from thinkport.runtime.sampling import Sampler, SamplingSettings, Shaper

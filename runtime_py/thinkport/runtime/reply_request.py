@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from thinkport.runtime.opening import Opening
 from thinkport.runtime.prompt import Prompt, Tools
-from thinkport.runtime.reply_splitter import Opening
 from thinkport.runtime.response_format import ResponseFormat
 from thinkport.runtime.sampling import SamplingSettings
 from thinkport.runtime.template import Message

@@ -4,60 +4,40 @@ Knows the ids of `<think>` and `</think>` and the newlines that templates put ar
 drawn.
 """
 
-from collections.abc import Sequence
-from enum import StrEnum
-
-from thinkport.runtime.errors import InputError
+from thinkport.runtime.detokenize import Detokenizer
 from thinkport.runtime.events import ToolCall
 from thinkport.runtime.generation import Finish
 from thinkport.runtime.manifest import ThinkingIds
-from thinkport.runtime.thought_text import ThoughtText
+from thinkport.runtime.opening import Opening, Part
 from thinkport.runtime.tokenizer import Tokenizer
 from thinkport.runtime.tool_call_splitter import ToolCallSplitter
 from thinkport.runtime.toolbox import ToolBox
 
 
-class Part(StrEnum):
-    """A part of a reply."""
+class ThoughtText:
+    """A thought's ids as text: newlines at its start are left out, later ones held until more text follows."""
 
-    THOUGHT = "thought"
-    ANSWER = "answer"
+    def __init__(self, tokenizer: Tokenizer):
+        self._detokenizer = Detokenizer(tokenizer)
+        self._bare = True  # nothing was shown yet
+        self._held = ""
 
+    def feed(self, id: int) -> list[str | ToolCall]:  # noqa: A002 - the domain's word
+        """The text that is whole with this id, if there is any."""
+        return self._show(self._detokenizer.feed(id))
 
-class Opening(StrEnum):
-    """How a prompt leaves the reply to begin."""
+    def flush(self) -> list[str | ToolCall]:
+        """What is still held, but for newlines."""
+        return self._show(self._detokenizer.flush())
 
-    FREE = "free"  # the model may open a thought
-    THINKING = "thinking"  # the prompt opened one
-    ANSWERING = "answering"  # the prompt closed one, or the model has none
-
-
-def opening(prompt: Sequence[int], thinking: ThinkingIds | None, tokenizer: Tokenizer) -> Opening:
-    """What the prompt's last think marker says; a closed thought counts if nothing but white space follows it."""
-    if thinking is None:
-        return Opening.ANSWERING
-    for at in range(len(prompt) - 1, -1, -1):
-        if prompt[at] == thinking.start:
-            return Opening.THINKING
-        if prompt[at] == thinking.end:
-            return Opening.FREE if tokenizer.decode(prompt[at + 1 :]).strip() else Opening.ANSWERING
-    return Opening.FREE
-
-
-def switched(begin: Opening, enable_thinking: bool | None) -> Opening:
-    """How the reply begins once the caller was heard: off means off, also where the template has no switch.
-
-    Raises:
-        InputError: thinking is off and the prompt opened a thought all the same.
-    """
-    if enable_thinking is not False:
-        return begin
-    if begin is Opening.THINKING:
-        raise InputError(
-            "thinking can't be switched off: this model's chat template has no switch and always opens a thought. "
-            "Leave thinking on, or use a model that can do both"
-        )
-    return Opening.ANSWERING
+    def _show(self, text: str) -> list[str | ToolCall]:
+        whole = self._held + text
+        if self._bare:
+            whole = whole.lstrip("\n")
+        shown = whole.rstrip("\n")
+        self._held = whole[len(shown) :]
+        self._bare = self._bare and not shown
+        return [shown] if shown else []
 
 
 class ReplySplitter:

@@ -12,7 +12,7 @@ import numpy as np
 from thinkport.runtime.detokenize import Detokenizer
 from thinkport.runtime.generation import Finish, Origin, Token
 from thinkport.runtime.manifest import ThinkingIds
-from thinkport.runtime.reply_splitter import Opening, Part
+from thinkport.runtime.opening import Opening, Part
 from thinkport.runtime.sampling import Row
 from thinkport.runtime.soft_closing import Boundaries, progress, raise_logit
 from thinkport.runtime.stop import Stop

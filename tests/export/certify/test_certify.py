@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from thinkport.export.certify import certify, streamed_bytes
+from thinkport.export.certify import certify
 from thinkport.export.certify.prompts import golden_prompts
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.errors import CertificateError
@@ -18,7 +18,7 @@ from thinkport.export.exporter import export
 from thinkport.export.families import DecoderShape, family_of
 from thinkport.export.families.dense.decoder import DenseDecoder
 from thinkport.export.reference.logits import reference_logits
-from thinkport.export.reference.streamed_weights import StreamedWeights
+from thinkport.export.reference.streamed_weights import StreamedWeights, streamed_bytes
 from thinkport.export.settings import ExportSettings
 from thinkport.runtime.certificate import Certificate, Figure
 from thinkport.runtime.goldens import read_goldens

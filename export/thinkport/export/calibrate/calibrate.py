@@ -11,14 +11,13 @@ import numpy as np
 import torch
 
 from thinkport.export.calibrate.texts import calibration_texts
-from thinkport.export.certify import streamed_bytes
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import CheckpointError
 from thinkport.export.families import DecoderShape, Family
 from thinkport.export.quantize.kv_scales import Floats, KvScales, key_scales, value_scales
 from thinkport.export.reference.decoder import Decoder, Packed
 from thinkport.export.reference.logits import Ids
-from thinkport.export.reference.streamed_weights import StreamedWeights
+from thinkport.export.reference.streamed_weights import StreamedWeights, streamed_bytes
 
 
 @dataclass(frozen=True, kw_only=True)

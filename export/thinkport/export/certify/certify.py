@@ -6,7 +6,6 @@ graph for long prompts, which has weights of its own, does too; others are asked
 first one's and the CPU is slow in the numbers of other providers.
 """
 
-import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -45,7 +44,7 @@ def certify(
 ) -> Certificate:
     """Measure `folder`'s graphs against the checkpoint in float32, and write `goldens.safetensors` beside them.
 
-    `advance` is told the bytes of weights done, `streamed_bytes` in all.
+    `advance` is told the bytes of weights done, `streamed_bytes` of the reference in all.
 
     Raises:
         CertificateError: a graph of plain float32 weights computes something else than the checkpoint, a rounded one
@@ -98,13 +97,6 @@ def measure(
         figures.append(figure.model_copy(update={**counts, "prompts": None if questions is whole else names}))
     figures += [_prefill_figure(folder, graph.prefill, model, whole, answers) for graph in graphs if graph.prefill]
     return Certificate(goldens=GOLDENS, figures=figures, command=_command(checkpoint)), answers.goldens
-
-
-def streamed_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
-    """How many bytes `certify` reports in all: every matrix in float32, and one table of embedding and lm_head."""
-    table = (shape.vocab_size, shape.hidden_size)
-    matrices = [entry for entry in checkpoint.tensors.values() if len(entry.shape) > 1 and entry.shape != table]
-    return 4 * (math.prod(table) + sum(math.prod(entry.shape) for entry in matrices))
 
 
 def _command(checkpoint: Checkpoint) -> str:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thinkport.export.certify.encoder import Encoder
 from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.reference.encoder import Encoder
 from thinkport.export.reference.logits import Ids
 from thinkport.runtime.template import Message
 

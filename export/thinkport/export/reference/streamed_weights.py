@@ -3,8 +3,10 @@
 Knows blocks of rows; must not know which weights a model has or what they are for.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,6 +14,18 @@ import torch
 from thinkport.export.checkpoint import Checkpoint
 
 BLOCK_BYTES = 32 << 20  # from 16 MB on, larger ones are no faster
+
+
+class TableShape(Protocol):
+    """What is asked of a model's shape: that of its embedding."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,3 +53,10 @@ class StreamedWeights:
         unique, which = torch.unique(ids, return_inverse=True)
         found = [self.checkpoint.rows(name, row, row + 1) for row in unique.tolist()]
         return torch.from_numpy(np.concatenate(found))[which]
+
+
+def streamed_bytes(checkpoint: Checkpoint, shape: TableShape) -> int:
+    """How many bytes `advance` is told in all: every matrix in float32, and one table of embedding and lm_head."""
+    table = (shape.vocab_size, shape.hidden_size)
+    matrices = [entry for entry in checkpoint.tensors.values() if len(entry.shape) > 1 and entry.shape != table]
+    return 4 * (math.prod(table) + sum(math.prod(entry.shape) for entry in matrices))

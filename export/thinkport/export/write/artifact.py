@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from thinkport.deploy.genai_files import overlay_name
+from thinkport.export.checkpoint.stop_tokens import StopToken
 from thinkport.export.write.genai_config import genai_config, genai_overlay
 from thinkport.export.write.model_card import CARD_NAME, model_card
-from thinkport.export.write.stop_tokens import StopToken
 from thinkport.runtime.manifest import MANIFEST_NAME, FileRecord, Manifest, hash_file, read_manifest
 from thinkport.runtime.manifest_seal import OPEN, sealed
 

@@ -6,8 +6,8 @@ Knows the manifest's schema. Must not write a file.
 from datetime import UTC, datetime
 
 from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.checkpoint import tokenizer_files as files
 from thinkport.export.families import Family
-from thinkport.export.write import tokenizer_files as files
 from thinkport.export.write.records import tool_versions
 from thinkport.runtime.certificate import Certificate
 from thinkport.runtime.manifest import SCHEMA_VERSION, Graph, Manifest, ModelShape, PassRecord, Recipe, Source

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from thinkport.deploy.genai_files import genai_graph_name, overlay_name
 from thinkport.deploy.targets import target
-from thinkport.export.write.stop_tokens import StopToken
+from thinkport.export.checkpoint.stop_tokens import StopToken
 from thinkport.runtime.certificate import Certificate
 from thinkport.runtime.manifest import MODEL_CARD, Graph, Manifest, Prefill
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from tests.export.trace.checkpoints import narrow_checkpoint
 
+from thinkport.export.checkpoint.licence import licence_files, licence_id
 from thinkport.export.exporter import export
 from thinkport.export.settings import ExportSettings
-from thinkport.export.write.licence import licence_files, licence_id
 
 
 @pytest.mark.parametrize(

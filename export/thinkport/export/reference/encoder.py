@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.checkpoint.tokenizer_files import TOKENIZER, special_tokens
 from thinkport.export.errors import CheckpointError
 from thinkport.export.reference.logits import Ids
-from thinkport.export.write.tokenizer_files import TOKENIZER, special_tokens
 from thinkport.runtime.prompt import encode_prompt
 from thinkport.runtime.template import ChatTemplate, Message
 from thinkport.runtime.tokenizer import Tokenizer

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.checkpoint import tokenizer_files as files
 from thinkport.export.errors import CheckpointError
-from thinkport.export.write import tokenizer_files as files
 
 TURN_END = "the chat template after a turn"
 

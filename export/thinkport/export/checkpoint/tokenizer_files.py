@@ -11,8 +11,8 @@ from typing import Any
 
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.checkpoint.folder import read_json
+from thinkport.export.checkpoint.licence import licence_files
 from thinkport.export.errors import CheckpointError
-from thinkport.export.write.licence import licence_files
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.manifest import ThinkingIds
 from thinkport.runtime.template import ChatTemplate
