@@ -10,7 +10,7 @@ HEAVY = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "optimum", "m
 IMPORTS = "import thinkport.runtime"
 RUNS = """
 import sys
-from thinkport.runtime.main import main
+from thinkport.runtime.cli.main import main
 sys.argv = {argv!r}
 try:
     main()

@@ -12,7 +12,7 @@ EXPORT_PACKAGES = {"torch", "transformers", "onnx", "onnx_ir", "onnxscript", "op
 FORBIDDEN = {
     "runtime": EXPORT_PACKAGES | {"thinkport.deploy", "thinkport.export"},
     "deploy": {"torch", "transformers", "optimum", "thinkport.export"},
-    "export": {"thinkport.runtime.chat", "thinkport.runtime.engine", "thinkport.runtime.sampling"},
+    "export": {"thinkport.runtime.chat.chat", "thinkport.runtime.engine.engine", "thinkport.runtime.engine.sampling"},
 }
 # Not in the base install: only a function may import them, when a verb needs them.
 LATE = {"onnxruntime", "onnxruntime_genai"}
@@ -80,3 +80,24 @@ def test_no_root_makes_the_namespace_a_package() -> None:
 
 def test_every_part_tells_type_checkers_that_it_is_typed() -> None:
     assert all((folder / "thinkport" / part / "py.typed").is_file() for part, folder in FOLDERS.items())
+
+
+def room(part: str, path: Path) -> str:
+    """The folder of a part that a file lies in, or the file itself where it lies in none."""
+    return path.relative_to(FOLDERS[part] / "thinkport" / part).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("part", FOLDERS)
+def test_imports_between_a_parts_folders_run_downhill(part: str) -> None:
+    """Late imports and those for type checkers count too: a folder is understood without those that use it."""
+    files = [path for of, path in MODULES if of == part]
+    below: dict[str, set[str]] = {room(part, path): set() for path in files}
+    rooms = set(below)
+    for path in files:
+        for name in imported(ast.walk(ast.parse(path.read_text(encoding="utf-8")))):
+            _, of, *inside = [*name.split("."), "", ""]
+            if of == part and inside[0] in rooms - {room(part, path)}:
+                below[room(part, path)].add(inside[0])
+    while bottom := {name for name, needs in below.items() if not needs & below.keys()}:
+        below = {name: needs for name, needs in below.items() if name not in bottom}
+    assert not below, "folders that need each other"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, SCHEMA_VERSION, Manifest, read_manifest
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION, Manifest, read_manifest
 
 HERE = Path(__file__).parent
 SAMPLE = HERE / "manifest.json"

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from thinkport.export.optimum_command import ThinkportExportCommand
-from thinkport.runtime.main import build_app
+from thinkport.runtime.cli.main import build_app
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from thinkport.runtime.manifest import MANIFEST_NAME, Manifest
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, Manifest
 
 SAMPLE = Path(__file__).parents[1] / "contract" / "manifest.json"
 

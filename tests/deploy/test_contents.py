@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from thinkport.deploy.contents import folded, look_inside
+from thinkport.runtime.artifact.manifest import Manifest, TensorSpec
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.manifest import Manifest, TensorSpec
 
 
 def test_a_whole_artifact_is_read_without_opening_its_graph(artifact: Path, manifest: Manifest) -> None:

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from thinkport.deploy.contents import Contents, look_inside
 from thinkport.deploy.contents_view import show, size
-from thinkport.runtime.main import main
-from thinkport.runtime.manifest import Manifest
+from thinkport.runtime.artifact.manifest import Manifest
+from thinkport.runtime.cli.main import main
 
 SECTIONS = ("nano-int4", "Weights by role", "Passes", "Graph cpu.onnx", "KV cache", "Files", "Divergence")
 

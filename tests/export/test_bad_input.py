@@ -18,8 +18,8 @@ from tests.export.write.fake_artifact import content_of, fill
 
 from thinkport.export.progress_view import WORDS
 from thinkport.runtime import Model
+from thinkport.runtime.cli.main import main
 from thinkport.runtime.errors import ArtifactError, InputError
-from thinkport.runtime.main import main
 
 Run = Callable[..., tuple[int, str]]
 PROJECTION = "model.layers.1.mlp.down_proj.weight"

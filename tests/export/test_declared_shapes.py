@@ -13,8 +13,8 @@ import onnxruntime as ort
 import pytest
 
 from thinkport.export.certify.cpu_form import cpu_form
-from thinkport.runtime.derived_weights import write_derived
-from thinkport.runtime.manifest import read_manifest
+from thinkport.runtime.artifact.manifest import read_manifest
+from thinkport.runtime.machine.derived_weights import write_derived
 
 if TYPE_CHECKING:
     from collections.abc import Callable

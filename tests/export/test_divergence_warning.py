@@ -12,9 +12,9 @@ from thinkport.export.families import DecoderShape, Family, family_of
 from thinkport.export.finer_recipe import MOST_DIVERGENCE, bits_a_weight, divergence_warning, next_finer
 from thinkport.export.quantize import RECIPES
 from thinkport.export.settings import ExportSettings
-from thinkport.runtime.certificate import Certificate
-from thinkport.runtime.main import build_app
-from thinkport.runtime.manifest import read_manifest
+from thinkport.runtime.artifact.certificate import Certificate
+from thinkport.runtime.artifact.manifest import read_manifest
+from thinkport.runtime.cli.main import build_app
 
 WIDE = NARROW | {"hidden_size": 256, "intermediate_size": 256}  # rows that groups of 128 divide
 ODD = LLAMA | {"hidden_size": 192, "intermediate_size": 192, "num_attention_heads": 6, "num_key_value_heads": 2}

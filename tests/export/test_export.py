@@ -19,9 +19,9 @@ from thinkport.export.recipes_view import show_recipes
 from thinkport.export.report_view import show_report
 from thinkport.export.settings import ExportSettings
 from thinkport.export.write.weights_file import WeightsFile
-from thinkport.runtime import main
+from thinkport.runtime.artifact.manifest import check_files
+from thinkport.runtime.cli import main
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.manifest import check_files
 
 STAGES = ["open", "trace", "calibrate", "fuse", "weights", "graph", "manifest"]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from tests.fake_hub import COMMIT, REPO, FakeHub
 
-from thinkport.runtime.manifest import read_manifest
+from thinkport.runtime.artifact.manifest import read_manifest
 
-MAIN = "from thinkport.runtime.main import main; main()"
+MAIN = "from thinkport.runtime.cli.main import main; main()"
 
 
 @pytest.fixture

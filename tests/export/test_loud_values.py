@@ -8,7 +8,7 @@ import onnx
 import pytest
 from safetensors.torch import load_file, save_file
 
-from thinkport.runtime.manifest import read_manifest
+from thinkport.runtime.artifact.manifest import read_manifest
 
 LOUD, LAYER, CHANNEL, HEAD_DIM = 32.0, 1, 5, 128
 

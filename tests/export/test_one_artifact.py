@@ -13,8 +13,8 @@ from onnx import TensorProto
 
 from thinkport.deploy.targets import TARGETS, target
 from thinkport.export.write.blobs import INLINE_BYTES
-from thinkport.runtime.manifest import Manifest, read_manifest
-from thinkport.runtime.ort import choose_graph
+from thinkport.runtime.artifact.manifest import Manifest, read_manifest
+from thinkport.runtime.providers.ort import choose_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable

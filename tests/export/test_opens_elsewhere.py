@@ -14,7 +14,7 @@ import onnxruntime as ort
 import pytest
 
 from thinkport.runtime import Model
-from thinkport.runtime.manifest import read_manifest
+from thinkport.runtime.artifact.manifest import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from thinkport.export.optimum_command import ThinkportExportCommand, arguments_of
-from thinkport.runtime.manifest import read_manifest
+from thinkport.runtime.artifact.manifest import read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIMUM = "from optimum.commands.optimum_cli import main; main()"

@@ -19,7 +19,7 @@ from thinkport.export.plans import plan_graphs
 from thinkport.export.preflight import check_export
 from thinkport.export.settings import ExportSettings
 from thinkport.export.weight_sizes import weight_sizes
-from thinkport.runtime.manifest import read_manifest
+from thinkport.runtime.artifact.manifest import read_manifest
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from thinkport.export.finer_recipe import MOST_DIVERGENCE
 from thinkport.export.quantize.recipes import DEFAULT_RECIPE, RECIPES
 from thinkport.export.settings import ExportSettings
 from thinkport.runtime import Model
-from thinkport.runtime.certificate import Certificate
+from thinkport.runtime.artifact.certificate import Certificate
 
 pytestmark = pytest.mark.long
 TOOL = SHARED / "tools" / "real" / "make_smollm2.py"

@@ -9,12 +9,12 @@ import pytest
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
-from thinkport.runtime.kv_memory import KvSize
-from thinkport.runtime.kv_snapshot import KvSnapshot, layout_of
-from thinkport.runtime.manifest import Manifest, ThinkingIds
+from thinkport.runtime.artifact.manifest import Manifest, ThinkingIds
+from thinkport.runtime.engine.kv_memory import KvSize
+from thinkport.runtime.engine.kv_snapshot import KvSnapshot, layout_of
 from thinkport.runtime.model import Model
-from thinkport.runtime.template import ChatTemplate
-from thinkport.runtime.tokenizer import Tokenizer
+from thinkport.runtime.prompt.template import ChatTemplate
+from thinkport.runtime.prompt.tokenizer import Tokenizer
 
 MARKERS = (
     "<|endoftext|>",

@@ -9,14 +9,14 @@ import pytest
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers
 
+from thinkport.runtime.constraints import AnswerConstraint, Grammars
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import ToolCall
-from thinkport.runtime.response_format import Choice, JsonSchema, Regex
-from thinkport.runtime.structure import AnswerConstraint, Grammars
-from thinkport.runtime.tokenizer import Tokenizer
-from thinkport.runtime.tool_call_splitter import ToolCallSplitter
-from thinkport.runtime.tool_choice import ToolChoice, ToolUse
-from thinkport.runtime.toolbox import ToolBox
+from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.tools.response_format import Choice, JsonSchema, Regex
+from thinkport.runtime.tools.tool_call_splitter import ToolCallSplitter
+from thinkport.runtime.tools.tool_choice import ToolChoice, ToolUse
+from thinkport.runtime.tools.toolbox import ToolBox
 
 WIDTH = 300
 SWITCH = {
@@ -189,7 +189,9 @@ def test_a_format_that_can_not_be_enforced_is_refused_before_any_token(grammars)
 
 
 def test_importing_tools_and_formats_loads_neither_llguidance_nor_jsonschema() -> None:
-    source = "import sys, thinkport.runtime.structure, thinkport.runtime.tool_call_splitter; print(*sys.modules)"
+    source = (
+        "import sys, thinkport.runtime.constraints, thinkport.runtime.tools.tool_call_splitter; print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert not {"llguidance", "jsonschema", "referencing"} & set(done.stdout.split())
 
@@ -198,7 +200,7 @@ WITHOUT = """
 import sys
 sys.modules["llguidance"] = None  # as if it were not installed
 from thinkport.runtime.errors import MissingExtraError
-from thinkport.runtime.structure.guidance import import_llguidance
+from thinkport.runtime.constraints.guidance import import_llguidance
 try:
     import_llguidance()
 except MissingExtraError as error:

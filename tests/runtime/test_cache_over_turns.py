@@ -2,8 +2,8 @@
 
 import pytest
 
-from thinkport.runtime.sampling import SamplingSettings
-from thinkport.runtime.thinking import Thinking
+from thinkport.runtime.engine.sampling import SamplingSettings
+from thinkport.runtime.thinking.thinking import Thinking
 
 GREEDY = SamplingSettings(temperature=0)
 THOUGHTFUL = "<think>\nhi on hi\n</think>\n\none"

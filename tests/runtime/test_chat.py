@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thinkport.runtime.engine.generation import Finish
+from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import AnswerPiece, End, ThoughtPiece
-from thinkport.runtime.generation import Finish
 from thinkport.runtime.model import Model
-from thinkport.runtime.opening import Opening, Part, opening
-from thinkport.runtime.reply_splitter import ReplySplitter
-from thinkport.runtime.sampling import SamplingSettings
-from thinkport.runtime.template import ChatTemplate
-from thinkport.runtime.thinking import ThinkingEnd
+from thinkport.runtime.prompt.template import ChatTemplate
+from thinkport.runtime.reply.reply_splitter import ReplySplitter
+from thinkport.runtime.thinking.opening import Opening, Part, opening
+from thinkport.runtime.thinking.thinking import ThinkingEnd
 
 GREEDY = SamplingSettings(temperature=0)
 THOUGHTFUL = "<think>\nhi on\n\non\n</think>\n\nanswer\n🙂"

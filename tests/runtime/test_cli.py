@@ -9,14 +9,14 @@ from typing import Literal
 import pytest
 from rich.console import Console
 
+from thinkport.runtime.engine.generation import Finish
+from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece
-from thinkport.runtime.generation import Finish
-from thinkport.runtime.sampling import SamplingSettings
 from thinkport.runtime.terminal.figures import figures
 from thinkport.runtime.terminal.option_values import given
 from thinkport.runtime.terminal.plain_reply import show_plain
 from thinkport.runtime.terminal.reply_json import to_json
-from thinkport.runtime.thinking import DecidedBy, Switch, ThinkingEnd
+from thinkport.runtime.thinking.thinking import DecidedBy, Switch, ThinkingEnd
 
 END = End(
     thought="hm",
@@ -36,7 +36,7 @@ EVENTS: list[Event] = [ThoughtPiece(text="h"), ThoughtPiece(text="m"), AnswerPie
 
 
 def thinkport(*arguments: str) -> subprocess.CompletedProcess[str]:
-    main = "from thinkport.runtime.main import main; main()"
+    main = "from thinkport.runtime.cli.main import main; main()"
     command = [sys.executable, "-c", main, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 

@@ -27,7 +27,7 @@ from thinkport.runtime import (
     ThinkingEnd,
     ThoughtPiece,
 )
-from thinkport.runtime.template import ChatTemplate
+from thinkport.runtime.prompt.template import ChatTemplate
 
 GREEDY = SamplingSettings(temperature=0)
 WARM = SamplingSettings(temperature=0.7)
@@ -291,7 +291,7 @@ def test_the_trained_model_is_right_in_every_format(nano) -> None:
 
 
 def generate(artifact: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    main = "from thinkport.runtime.main import main; main()"
+    main = "from thinkport.runtime.cli.main import main; main()"
     command = [sys.executable, "-c", main, "generate", str(artifact), "What is 25282+54955?", "--seed", "1", *options]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 

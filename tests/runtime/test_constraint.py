@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from thinkport.runtime.constraints import Constraint, Grammars
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.response_format import Choice, JsonSchema, Regex
-from thinkport.runtime.structure import Constraint, Grammars
-from thinkport.runtime.tokenizer import Tokenizer
-from thinkport.runtime.toolbox import ToolBox
+from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.tools.response_format import Choice, JsonSchema, Regex
+from thinkport.runtime.tools.toolbox import ToolBox
 
 ROOT = Path(__file__).resolve().parents[2]
 NANO = ROOT / "artifacts" / "checkpoints" / "nano-qwen3" / "tokenizer.json"

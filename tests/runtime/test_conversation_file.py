@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thinkport.runtime.conversation_file import (
+from thinkport.runtime.artifact.manifest import fingerprint
+from thinkport.runtime.chat.conversation_file import (
     KvSource,
     SavedConversation,
     read_conversation,
     write_conversation,
 )
+from thinkport.runtime.engine.kv_snapshot import KvSnapshot
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.kv_snapshot import KvSnapshot
-from thinkport.runtime.manifest import fingerprint
 
 DATA = {"messages": [{"role": "user", "content": "Grüße 👋 \ud83d"}], "thinking": None, "seed": 7}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from thinkport.runtime.cpu_features import cpu_features
+from thinkport.runtime.machine.cpu_features import cpu_features
 
 linux = pytest.mark.skipif("sys.platform != 'linux'", reason="reads Linux's /proc/cpuinfo")
 

@@ -14,9 +14,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from thinkport.runtime.artifact.manifest import read_manifest
+from thinkport.runtime.engine.session import Session
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.manifest import read_manifest
-from thinkport.runtime.session import Session
 
 DML, CPU = "DmlExecutionProvider", "CPUExecutionProvider"
 PREFERRED = 1  # the card that the system prefers

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.runtime.draft_policy import DraftPolicy
-from thinkport.runtime.engine import Engine
-from thinkport.runtime.generation import Finish
-from thinkport.runtime.prompt_lookup import PromptLookup
-from thinkport.runtime.sampling import Sampler, SamplingSettings
+from thinkport.runtime.engine.draft_policy import DraftPolicy
+from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.generation import Finish
+from thinkport.runtime.engine.prompt_lookup import PromptLookup
+from thinkport.runtime.engine.sampling import Sampler, SamplingSettings
 
 PERIOD = 7
 

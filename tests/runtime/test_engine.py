@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.runtime.engine import Engine
+from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.generation import Finish, Origin
+from thinkport.runtime.engine.held_sequence import common_prefix
+from thinkport.runtime.engine.sampling import Sampler, SamplingSettings
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.generation import Finish, Origin
-from thinkport.runtime.held_sequence import common_prefix
-from thinkport.runtime.sampling import Sampler, SamplingSettings
 
 GREEDY = SamplingSettings(temperature=0)
 PROMPT = list(range(20))

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.runtime.engine import Engine
+from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.pace import Pace
+from thinkport.runtime.engine.prefix_cache import PrefixCache
+from thinkport.runtime.engine.sampling import Sampler, SamplingSettings
+from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.kv_snapshot import KvSnapshot
-from thinkport.runtime.pace import Pace
-from thinkport.runtime.prefix_cache import PrefixCache
-from thinkport.runtime.sampling import Sampler, SamplingSettings
-from thinkport.runtime.stop import Stop
 
 GREEDY = SamplingSettings(temperature=0)
 START = list(range(100, 120))  # 20 tokens that conversations begin with

@@ -5,7 +5,11 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import pytest
 
-from thinkport.runtime.golden_check import (
+from thinkport.runtime.artifact.goldens import Golden
+from thinkport.runtime.engine.kv_memory import KvSize
+from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.session import Ids, Logits
+from thinkport.runtime.providers.golden_check import (
     CHUNK,
     DECODED,
     QUICK_PROMPTS,
@@ -17,10 +21,6 @@ from thinkport.runtime.golden_check import (
     score,
     steps,
 )
-from thinkport.runtime.goldens import Golden
-from thinkport.runtime.kv_memory import KvSize
-from thinkport.runtime.kv_snapshot import KvSnapshot
-from thinkport.runtime.session import Ids, Logits
 
 VOCABULARY = 300
 MODEL = np.random.default_rng().standard_normal((VOCABULARY, VOCABULARY)).astype(np.float32) * 3

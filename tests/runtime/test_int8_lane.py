@@ -12,12 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from thinkport.runtime import Model
+from thinkport.runtime.artifact.manifest import read_manifest
+from thinkport.runtime.engine.kv_cache import STEP
+from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.session import OrtLane, Session
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.kv_cache import STEP
-from thinkport.runtime.kv_snapshot import KvSnapshot
-from thinkport.runtime.manifest import read_manifest
-from thinkport.runtime.ort import choose_graph
-from thinkport.runtime.session import OrtLane, Session
+from thinkport.runtime.providers.ort import choose_graph
 
 CLOSE = 0.5  # of logits around 10; measured: flipped codes cost up to 0.07, other tokens 0.55 and more
 CODES = 4  # steps that a code may be off; measured: 2, and 5 to 100 where a token is not the same

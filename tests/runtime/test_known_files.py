@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, FileRecord, Manifest, hash_file, read_manifest
+from thinkport.runtime.cli.main import main
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.known_files import BLOCK, SAMPLED, FileFacts, FilesCheck, KnownFiles
-from thinkport.runtime.main import main
-from thinkport.runtime.manifest import MANIFEST_NAME, FileRecord, Manifest, hash_file, read_manifest
+from thinkport.runtime.machine.known_files import BLOCK, SAMPLED, FileFacts, FilesCheck, KnownFiles
 from thinkport.runtime.model import Model
 
 SAMPLE = Path(__file__).resolve().parents[1] / "contract" / "manifest.json"

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinkport.runtime import AnswerPiece, Finish, InputError, Model
-from thinkport.runtime.engine import Engine
-from thinkport.runtime.kv_memory import KvMemory, KvSize
-from thinkport.runtime.kv_uses import KvUses
-from thinkport.runtime.sampling import Sampler, SamplingSettings
+from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.kv_memory import KvMemory, KvSize
+from thinkport.runtime.engine.kv_uses import KvUses
+from thinkport.runtime.engine.sampling import Sampler, SamplingSettings
 
 GREEDY = {"temperature": 0}
 STEP = 256 * 8  # bytes that a made-up conversation of up to 256 tokens takes

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from thinkport.runtime import InputError, Model
-from thinkport.runtime.kv_buffers import OrtBuffers
-from thinkport.runtime.kv_cache import InPlaceCache
-from thinkport.runtime.kv_snapshot import KvSnapshot
-from thinkport.runtime.manifest import KvLayout, read_manifest
+from thinkport.runtime.artifact.manifest import KvLayout, read_manifest
+from thinkport.runtime.engine.kv_buffers import OrtBuffers
+from thinkport.runtime.engine.kv_cache import InPlaceCache
+from thinkport.runtime.engine.kv_snapshot import KvSnapshot
 
 LENGTHS = [1, 5, 255, 256, 257, 512, 513]  # around the capacities of 256 and 512 tokens
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thinkport.runtime.artifact.manifest import Graph, KvLayout, Manifest, check_files, read_manifest
+from thinkport.runtime.engine.kv_buffers import OrtBuffers
+from thinkport.runtime.engine.kv_cache import LINEAR, STEP, AppendedCache, InPlaceCache, capacity_for
 from thinkport.runtime.errors import ArtifactError, InputError
-from thinkport.runtime.kv_buffers import OrtBuffers
-from thinkport.runtime.kv_cache import LINEAR, STEP, AppendedCache, InPlaceCache, capacity_for
-from thinkport.runtime.manifest import Graph, KvLayout, Manifest, check_files, read_manifest
 from thinkport.runtime.model import Model
-from thinkport.runtime.ort import choose_graph
+from thinkport.runtime.providers.ort import choose_graph
 
 SAMPLE = Path(__file__).resolve().parents[1] / "contract" / "manifest.json"
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"

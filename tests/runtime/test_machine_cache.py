@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thinkport.runtime import machine_cache
-from thinkport.runtime.cache_record import RECORD_NAME, CacheKey
 from thinkport.runtime.errors import CacheWarning
-from thinkport.runtime.machine_cache import MachineCache
+from thinkport.runtime.machine import machine_cache
+from thinkport.runtime.machine.cache_record import RECORD_NAME, CacheKey
+from thinkport.runtime.machine.machine_cache import MachineCache
 
 KEY = CacheKey(artifact="a" * 64, graph="cpu.onnx", content="sums 1", onnxruntime="1.32.0", cpu="x86_64 avx2")
 MIB = 1 << 20
@@ -22,8 +22,8 @@ MIB = 1 << 20
 MAKES = """
 import sys, os
 from pathlib import Path
-from thinkport.runtime.cache_record import CacheKey
-from thinkport.runtime.machine_cache import MachineCache
+from thinkport.runtime.machine.cache_record import CacheKey
+from thinkport.runtime.machine.machine_cache import MachineCache
 key = CacheKey(artifact="a" * 64, graph="cpu.onnx", content="sums 1", onnxruntime="1.32.0", cpu="x86_64 avx2")
 def write(folder):
     (folder / "sums").write_bytes(b"whole")

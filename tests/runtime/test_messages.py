@@ -2,11 +2,11 @@
 
 import pytest
 
+from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.messages import checked
-from thinkport.runtime.response_format import JsonSchema
-from thinkport.runtime.sampling import SamplingSettings
-from thinkport.runtime.thinking import Thinking
+from thinkport.runtime.prompt.messages import checked
+from thinkport.runtime.thinking.thinking import Thinking
+from thinkport.runtime.tools.response_format import JsonSchema
 
 GREEDY = SamplingSettings(temperature=0)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from thinkport.runtime import Engine, InputError, Model, Sampler, SamplingSettings
-from thinkport.runtime.conversation_file import KvSource, SavedConversation, read_conversation, write_conversation
-from thinkport.runtime.manifest import fingerprint
-from thinkport.runtime.prefix_cache import PrefixCache
-from thinkport.runtime.settler import Settler
+from thinkport.runtime.artifact.manifest import fingerprint
+from thinkport.runtime.chat.conversation_file import KvSource, SavedConversation, read_conversation, write_conversation
+from thinkport.runtime.chat.settler import Settler
+from thinkport.runtime.engine.prefix_cache import PrefixCache
 
 GREEDY = SamplingSettings(temperature=0)
 TOLERANCE = 2e-3  # fp32 logits after a few layers
@@ -107,7 +107,7 @@ def test_a_program_may_end_while_a_prefill_goes_on(nano_artifact: Path) -> None:
     program = (
         "import sys\n"
         "from thinkport.runtime import Model\n"
-        "from thinkport.runtime.settler import Settler\n"
+        "from thinkport.runtime.chat.settler import Settler\n"
         "model = Model.load(sys.argv[1])\n"
         "engine, settler = model.engine(), Settler()\n"
         "settler.start(lambda stop: engine.prefill([1, 2] * 4000, stop=stop))\n"

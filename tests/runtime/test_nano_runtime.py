@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from thinkport.runtime import ArtifactError, End, Finish, InputError, Model, Sampler, SamplingSettings, ThinkingEnd
-from thinkport.runtime.manifest import MANIFEST_NAME, read_manifest
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, read_manifest
 
 GREEDY = SamplingSettings(temperature=0)
 TOLERANCE = 2e-3  # fp32 logits after a few layers
@@ -184,7 +184,13 @@ def test_an_artifact_that_names_too_few_stop_ids_stops_at_what_its_template_writ
 
 
 def test_generate_writes_one_json_object(nano_artifact: Path) -> None:
-    command = [sys.executable, "-c", "from thinkport.runtime.main import main; main()", "generate", str(nano_artifact)]
+    command = [
+        sys.executable,
+        "-c",
+        "from thinkport.runtime.cli.main import main; main()",
+        "generate",
+        str(nano_artifact),
+    ]
     options = ["What is 3 plus 4?", "--no-think", "--max-tokens", "20", "--seed", "1", "--json"]
     ended = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
@@ -192,7 +198,7 @@ def test_generate_writes_one_json_object(nano_artifact: Path) -> None:
 
 
 def test_chat_works_over_a_pipe(nano_artifact: Path) -> None:
-    command = [sys.executable, "-c", "from thinkport.runtime.main import main; main()", "chat", str(nano_artifact)]
+    command = [sys.executable, "-c", "from thinkport.runtime.cli.main import main; main()", "chat", str(nano_artifact)]
     said = "What is 3 plus 4?\nAnd 5 plus 6?\n/exit\nnot read\n"
     ended = subprocess.run([*command, "--max-tokens", "20"], input=said, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from thinkport.runtime import Engine, Finish, InputError, Sampler, SamplingSettings
-from thinkport.runtime.kv_memory import KvMemory
-from thinkport.runtime.rendered import Rendered
-from thinkport.runtime.reply_request import ReplyRequest
-from thinkport.runtime.template import ChatTemplate
+from thinkport.runtime.engine.kv_memory import KvMemory
+from thinkport.runtime.prompt.rendered import Rendered
+from thinkport.runtime.prompt.template import ChatTemplate
+from thinkport.runtime.reply.reply_request import ReplyRequest
 
 GREEDY = {"temperature": 0}
 ONE = 256 * 8  # bytes that a made-up conversation of up to 256 tokens takes
@@ -99,7 +99,7 @@ def test_logits_over_a_cache_that_nobody_evicts_goes_on(new_session) -> None:
 def test_importing_onnx_runtime_leaves_the_embedders_environment_as_it_was() -> None:
     program = (
         "import os; before = dict(os.environ)\n"
-        "from thinkport.runtime.ort import import_onnxruntime\n"
+        "from thinkport.runtime.providers.ort import import_onnxruntime\n"
         "import_onnxruntime()\n"
         "assert dict(os.environ) == before, set(os.environ) ^ set(before)\n"
     )

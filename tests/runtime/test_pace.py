@@ -2,7 +2,7 @@
 
 import pytest
 
-from thinkport.runtime.pace import Pace
+from thinkport.runtime.engine.pace import Pace
 
 
 def paced(step: float, prefilled: float) -> Pace:

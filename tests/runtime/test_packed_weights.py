@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from thinkport.runtime.artifact.manifest import fingerprint, read_manifest
+from thinkport.runtime.engine.session import Session
 from thinkport.runtime.errors import ArtifactError, CacheWarning
-from thinkport.runtime.machine_cache import MachineCache
-from thinkport.runtime.manifest import fingerprint, read_manifest
+from thinkport.runtime.machine.machine_cache import MachineCache
+from thinkport.runtime.machine.packed_weights import PackedWeights
 from thinkport.runtime.model import Model
-from thinkport.runtime.ort import import_onnxruntime
-from thinkport.runtime.packed_weights import PackedWeights
-from thinkport.runtime.session import Session
+from thinkport.runtime.providers.ort import import_onnxruntime
 
 ROOM = 0.3  # of a logit, for equivalent int4 graphs
 Load = Callable[..., Session]

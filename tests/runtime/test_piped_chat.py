@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-MAIN = [sys.executable, "-c", "from thinkport.runtime.main import main; main()"]
+MAIN = [sys.executable, "-c", "from thinkport.runtime.cli.main import main; main()"]
 
 
 def test_a_line_that_cannot_be_answered_does_not_end_a_piped_chat(nano_artifact: Path) -> None:

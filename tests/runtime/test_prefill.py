@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from thinkport.runtime.artifact.manifest import fingerprint, read_manifest
+from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.session import OrtLane, Session
 from thinkport.runtime.errors import CacheWarning
-from thinkport.runtime.kv_snapshot import KvSnapshot
-from thinkport.runtime.machine_cache import MachineCache
-from thinkport.runtime.manifest import fingerprint, read_manifest
-from thinkport.runtime.ort import import_onnxruntime
-from thinkport.runtime.prefill import PrefillWeights
-from thinkport.runtime.session import OrtLane, Session
+from thinkport.runtime.machine.machine_cache import MachineCache
+from thinkport.runtime.machine.prefill_weights import PrefillWeights
+from thinkport.runtime.providers.ort import import_onnxruntime
 
 CLOSE = 0.5  # of logits around 10; measured 0.1, other tokens make 2 and more
 CODES = 12  # that a code may be off; measured 5
@@ -108,7 +108,9 @@ def test_it_is_let_go_of_after_the_last_of_several_prompts_and_its_memory_with_i
     prefill = opened().prefill
     assert prefill is not None
     given_back: list[bool] = []
-    monkeypatch.setattr("thinkport.runtime.prefill.give_back", lambda: given_back.append(prefill.loaded))
+    monkeypatch.setattr(
+        "thinkport.runtime.machine.prefill_weights.give_back", lambda: given_back.append(prefill.loaded)
+    )
     with prefill.use(DERIVE) as first:
         with prefill.use(FROM) as second:
             assert first is second is not None

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.prefix_cache import PrefixCache
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.kv_snapshot import KvSnapshot
-from thinkport.runtime.prefix_cache import PrefixCache
 
 TOKEN = 2 * 4 + 8  # a key and a value of a float32 each, and an id
 

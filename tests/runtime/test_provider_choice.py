@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thinkport.runtime.certificate import Certificate
-from thinkport.runtime.devices import Device, graphics_devices
+from thinkport.runtime.artifact.certificate import Certificate
+from thinkport.runtime.artifact.goldens import FORMAT
+from thinkport.runtime.artifact.manifest import FileRecord, Graph, Manifest, hash_file
 from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
-from thinkport.runtime.goldens import FORMAT
-from thinkport.runtime.manifest import FileRecord, Graph, Manifest, hash_file
-from thinkport.runtime.ort import Candidate
-from thinkport.runtime.ort_build import OrtBuild, clash_of
-from thinkport.runtime.provider_choice import Machine, ProviderChoice
-from thinkport.runtime.provider_report import Outcome, ProviderReport
-from thinkport.runtime.verdicts import MOST_TRIALS, Verdict, Verdicts
+from thinkport.runtime.providers.devices import Device, graphics_devices
+from thinkport.runtime.providers.ort import Candidate
+from thinkport.runtime.providers.ort_build import OrtBuild, clash_of
+from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
+from thinkport.runtime.providers.provider_report import Outcome, ProviderReport
+from thinkport.runtime.providers.verdicts import MOST_TRIALS, Verdict, Verdicts
 
 SAMPLE = Path(__file__).resolve().parents[1] / "contract" / "manifest.json"
 CPU, DML = "CPUExecutionProvider", "DmlExecutionProvider"

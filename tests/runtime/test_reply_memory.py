@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thinkport.runtime.prompt import encode_prompt
-from thinkport.runtime.reply_memory import KnownReply, ReplyMemory, Spelling
-from thinkport.runtime.sampling import SamplingSettings
+from thinkport.runtime.engine.sampling import SamplingSettings
+from thinkport.runtime.prompt.prompt import encode_prompt
+from thinkport.runtime.prompt.reply_memory import KnownReply, ReplyMemory, Spelling
 
 GREEDY = SamplingSettings(temperature=0)
 

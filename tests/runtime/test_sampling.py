@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.runtime.errors import ArtifactError, InputError
-from thinkport.runtime.manifest import SamplingPreset
-from thinkport.runtime.sampling import (
+from thinkport.runtime.artifact.manifest import SamplingPreset
+from thinkport.runtime.engine.sampling import (
     Sampler,
     SamplingSettings,
     candidates,
@@ -17,6 +16,7 @@ from thinkport.runtime.sampling import (
     softmax,
     top_k,
 )
+from thinkport.runtime.errors import ArtifactError, InputError
 
 VOCABULARY = 64
 LOGITS = st.lists(st.integers(-80, 80), min_size=VOCABULARY, max_size=VOCABULARY).map(

@@ -5,11 +5,11 @@ import zipfile
 
 import pytest
 
-from thinkport.runtime.chat import Chat
-from thinkport.runtime.conversation_file import KvSource
+from thinkport.runtime.chat.chat import Chat
+from thinkport.runtime.chat.conversation_file import KvSource
+from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.errors import ArtifactError, InputError
-from thinkport.runtime.sampling import SamplingSettings
-from thinkport.runtime.thinking import Switch, Thinking
+from thinkport.runtime.thinking.thinking import Switch, Thinking
 
 GREEDY = SamplingSettings(temperature=0)
 THOUGHTFUL = "<think>\nhi on hi\n</think>\n\none"
@@ -100,7 +100,7 @@ def test_a_file_without_what_a_chat_needs_is_refused_in_words(new_model, tmp_pat
 
 
 def test_a_model_knows_what_its_caches_are_of(nano_artifact, new_model) -> None:
-    from thinkport.runtime.manifest import fingerprint
+    from thinkport.runtime.artifact.manifest import fingerprint
     from thinkport.runtime.model import Model
 
     with Model.load(nano_artifact) as model:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.runtime.soft_closing import LEAD, Boundaries, progress, raise_logit
+from thinkport.runtime.thinking.soft_closing import LEAD, Boundaries, progress, raise_logit
 
 
 class Vocabulary:

@@ -3,7 +3,7 @@
 import pytest
 
 from thinkport.runtime.errors import ArtifactError, InputError
-from thinkport.runtime.template import ChatTemplate
+from thinkport.runtime.prompt.template import ChatTemplate
 
 ENDLESS: list = []
 ENDLESS.append(ENDLESS)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.errors import GreedyThinkingWarning, InputError
 from thinkport.runtime.events import ThoughtPiece
-from thinkport.runtime.sampling import SamplingSettings
-from thinkport.runtime.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
-from thinkport.runtime.thinking_switch import decide, latest_soft_switch
+from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
+from thinkport.runtime.thinking.thinking_switch import decide, latest_soft_switch
 
 GREEDY = SamplingSettings(temperature=0)
 ON, OFF, AUTO = (Thinking(enabled=switch) for switch in Switch)

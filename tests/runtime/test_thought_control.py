@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thinkport.runtime.engine.generation import Finish
+from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import AnswerPiece, ThoughtPiece
-from thinkport.runtime.generation import Finish
-from thinkport.runtime.sampling import SamplingSettings
-from thinkport.runtime.thinking import QWEN_MESSAGE, Switch, Thinking, ThinkingEnd
+from thinkport.runtime.thinking.thinking import QWEN_MESSAGE, Switch, Thinking, ThinkingEnd
 
 GREEDY = SamplingSettings(temperature=0)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.runtime.thought_loops import LINE, PERIOD, SAME_LINE, SPAN, TIMES, LoopDetector
+from thinkport.runtime.thinking.thought_loops import LINE, PERIOD, SAME_LINE, SPAN, TIMES, LoopDetector
 
 
 def found_at(text: str) -> int | None:

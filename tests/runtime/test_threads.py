@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from thinkport.runtime.threads import cores_on_linux, cores_on_windows, physical_cores
+from thinkport.runtime.machine.threads import cores_on_linux, cores_on_windows, physical_cores
 
 CPUS = "sys/devices/system/cpu"
 GROUPS = "sys/fs/cgroup"

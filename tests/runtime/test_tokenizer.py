@@ -6,9 +6,9 @@ import pytest
 from tokenizers import Tokenizer as Backend
 from tokenizers import models
 
-from thinkport.runtime.detokenize import Detokenizer
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.tokenizer import Tokenizer
+from thinkport.runtime.prompt.detokenize import Detokenizer
+from thinkport.runtime.prompt.tokenizer import Tokenizer
 
 QWEN3 = Path(__file__).resolve().parents[3] / "shared" / "qwen3"
 SEPARATOR = "\n__ggml_vocab_test__\n"

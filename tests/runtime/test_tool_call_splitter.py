@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.events import ToolCall
-from thinkport.runtime.generation import Finish
-from thinkport.runtime.tool_call_splitter import ToolCallSplitter
-from thinkport.runtime.toolbox import ToolBox
+from thinkport.runtime.tools.tool_call_splitter import ToolCallSplitter
+from thinkport.runtime.tools.toolbox import ToolBox
 
 BOX = ToolBox([{"name": "note"}])
 TEXTS = st.text() | st.sampled_from(

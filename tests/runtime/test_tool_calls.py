@@ -9,10 +9,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.template import ChatTemplate
-from thinkport.runtime.tool_calls import cut_call, message_calls
-from thinkport.runtime.tool_choice import ToolChoice, ToolUse
-from thinkport.runtime.toolbox import ToolBox
+from thinkport.runtime.prompt.template import ChatTemplate
+from thinkport.runtime.tools.tool_calls import cut_call, message_calls
+from thinkport.runtime.tools.tool_choice import ToolChoice, ToolUse
+from thinkport.runtime.tools.toolbox import ToolBox
 
 ROOT = Path(__file__).resolve().parents[2]
 NANO = ROOT / "artifacts" / "nano" / "chat_template.jinja"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thinkport.deploy.bundle.cli_bundle import bundle
-from thinkport.runtime.cli_options import Artifact, CacheDir, MaxTokens, Provider, Temperature, Threads, TopK, TopP
-from thinkport.runtime.ort import AUTO
+from thinkport.runtime.cli.cli_options import Artifact, CacheDir, MaxTokens, Provider, Temperature, Threads, TopK, TopP
+from thinkport.runtime.providers.ort import AUTO
 from thinkport.runtime.terminal.artifact_here import artifact_here
-from thinkport.runtime.thinking import Thinking
+from thinkport.runtime.thinking.thinking import Thinking
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from thinkport.deploy.process_memory import ProcessMemory, process_memory
+from thinkport.runtime.engine.kv_cache import capacity_for
+from thinkport.runtime.engine.session import LaneSource, Session
 from thinkport.runtime.errors import ThinkportError
-from thinkport.runtime.kv_cache import capacity_for
-from thinkport.runtime.ort import AUTO
-from thinkport.runtime.session import LaneSource, Session
+from thinkport.runtime.providers.ort import AUTO
 
 PROMPT_TOKENS = 16
 _TEXT = "the quick brown fox "

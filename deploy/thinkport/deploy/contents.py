@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thinkport.runtime.manifest import (
+from thinkport.runtime.artifact.manifest import (
     Graph,
     Manifest,
     ModelShape,

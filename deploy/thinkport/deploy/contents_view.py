@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from thinkport.deploy.contents import Contents, PassDelta, folded
-from thinkport.runtime.certificate import Certificate, Perplexity
-from thinkport.runtime.manifest import Graph
+from thinkport.runtime.artifact.certificate import Certificate, Perplexity
+from thinkport.runtime.artifact.manifest import Graph
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from thinkport.deploy.kernels import KernelReport, check
 from thinkport.deploy.kernels.kernel_list import kernel_list
+from thinkport.runtime.artifact.manifest import Graph, Manifest, read_manifest
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.manifest import Graph, Manifest, read_manifest
 
 
 def check_graphs(folder: Path, target: str, *, graph: str | None = None) -> Mapping[str, KernelReport]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from thinkport.runtime.threads import physical_cores
+from thinkport.runtime.machine.threads import physical_cores
 
 # What the int8 and float kernels of CPU engines choose by, the widest last.
 _FEATURES = (

@@ -7,7 +7,7 @@ import typer
 
 from thinkport.deploy.targets import TARGETS
 from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES
-from thinkport.runtime.certificate import MIN_AGREEMENT
+from thinkport.runtime.artifact.certificate import MIN_AGREEMENT
 
 _PACKAGES = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "huggingface_hub", "onnxruntime")
 _PANEL, _GRAPHS, _CERTIFICATE = "Export", "Graphs", "Certificate"

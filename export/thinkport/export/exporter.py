@@ -43,8 +43,8 @@ from thinkport.export.write.manifest_record import manifest_record
 from thinkport.export.write.records import graph_record, model_record, recipe_record
 from thinkport.export.write.staging import check_target, check_writable, clear_leftovers, staged
 from thinkport.export.write.weights_file import WeightsFile
-from thinkport.runtime.manifest import Manifest, Prefill
-from thinkport.runtime.threads import physical_cores
+from thinkport.runtime.artifact.manifest import Manifest, Prefill
+from thinkport.runtime.machine.threads import physical_cores
 
 WEIGHTS = "weights.bin"
 DERIVED_WEIGHTS = "prefill.bin"  # in no artifact

@@ -10,7 +10,7 @@ from thinkport.export.families import DecoderShape, Family
 from thinkport.export.preflight import check_groups_fit
 from thinkport.export.quantize.recipes import RECIPES, Recipe
 from thinkport.export.settings import ExportSettings, check_recipe
-from thinkport.runtime.certificate import Certificate
+from thinkport.runtime.artifact.certificate import Certificate
 
 MOST_DIVERGENCE = 0.3  # nats, mean KL on one kind of text; a perplexity that is a third higher
 

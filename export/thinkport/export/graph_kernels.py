@@ -7,7 +7,7 @@ from pathlib import Path
 
 from thinkport.deploy.kernels import check
 from thinkport.export.errors import GraphError
-from thinkport.runtime.manifest import Graph
+from thinkport.runtime.artifact.manifest import Graph
 
 
 def check_kernels(folder: Path, graph: Graph) -> None:

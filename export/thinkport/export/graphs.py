@@ -13,7 +13,7 @@ from thinkport.export.pipeline import build_pipeline, run_passes
 from thinkport.export.plans import GraphPlan
 from thinkport.export.quantize.kv_scales import KvScales
 from thinkport.export.quantize.recipes import Recipe
-from thinkport.runtime.manifest import PassRecord
+from thinkport.runtime.artifact.manifest import PassRecord
 
 
 @dataclass(frozen=True, kw_only=True)

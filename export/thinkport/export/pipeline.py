@@ -32,7 +32,7 @@ from thinkport.export.plans import GraphPlan
 from thinkport.export.quantize.kv_scales import KvScales
 from thinkport.export.quantize.recipes import Recipe, Role
 from thinkport.export.trace.names import OPSET, layer_of
-from thinkport.runtime.manifest import PassRecord
+from thinkport.runtime.artifact.manifest import PassRecord
 
 _DTYPES: Mapping[str, ir.DataType] = MappingProxyType(
     {"float32": ir.DataType.FLOAT, "float16": ir.DataType.FLOAT16, "bfloat16": ir.DataType.BFLOAT16}

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from thinkport.export.exporter import ExportReport
-from thinkport.runtime.manifest import Graph, Manifest, ModelShape, kv_bytes
+from thinkport.runtime.artifact.manifest import Graph, Manifest, ModelShape, kv_bytes
 
 
 def show_report(report: ExportReport, console: Console) -> None:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from thinkport.deploy.targets import TARGETS, Activations, KvDtype, Target, target
 from thinkport.export.errors import RecipeError
 from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES, Recipe, recipe_named
-from thinkport.runtime.certificate import MIN_AGREEMENT
+from thinkport.runtime.artifact.certificate import MIN_AGREEMENT
 from thinkport.runtime.errors import InputError
 
 Precision = Literal["int4", "int8", "fp32"]

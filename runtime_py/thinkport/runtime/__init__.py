@@ -1,7 +1,12 @@
 """Runs an artifact: text or messages in, thoughts and answers out."""
 
-from thinkport.runtime.chat import Chat
-from thinkport.runtime.engine import Engine
+from thinkport.runtime.artifact.manifest import Manifest
+from thinkport.runtime.chat.chat import Chat
+from thinkport.runtime.chat.turn import Turn
+from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.generation import Finish, Generation, Origin, Token
+from thinkport.runtime.engine.sampling import Sampler, SamplingSettings
+from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import (
     ArtifactError,
     CacheLostError,
@@ -14,16 +19,11 @@ from thinkport.runtime.errors import (
     ThinkportWarning,
 )
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
-from thinkport.runtime.generation import Finish, Generation, Origin, Token
-from thinkport.runtime.manifest import Manifest
 from thinkport.runtime.model import Model
-from thinkport.runtime.provider_report import Attempt, Outcome, ProviderReport
-from thinkport.runtime.reply import Reply
-from thinkport.runtime.response_format import Choice, JsonSchema, Regex, ResponseFormat
-from thinkport.runtime.sampling import Sampler, SamplingSettings
-from thinkport.runtime.stop import Stop
-from thinkport.runtime.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
-from thinkport.runtime.turn import Turn
+from thinkport.runtime.providers.provider_report import Attempt, Outcome, ProviderReport
+from thinkport.runtime.reply.reply import Reply
+from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
+from thinkport.runtime.tools.response_format import Choice, JsonSchema, Regex, ResponseFormat
 
 __all__ = [
     "AnswerPiece",

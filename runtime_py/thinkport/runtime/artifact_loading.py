@@ -10,19 +10,19 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 
+from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint, read_manifest
+from thinkport.runtime.engine.session import LaneSource, Session
 from thinkport.runtime.errors import ArtifactError, InputError
-from thinkport.runtime.known_files import FilesCheck, KnownFiles
-from thinkport.runtime.machine_cache import MachineCache, user_cache_folder
-from thinkport.runtime.manifest import Graph, Manifest, fingerprint, read_manifest
-from thinkport.runtime.ort import AUTO, Candidate, extra_of, import_onnxruntime, load_libraries
-from thinkport.runtime.ort_build import build_of
-from thinkport.runtime.packed_weights import PackedWeights
-from thinkport.runtime.prefill import PrefillWeights
-from thinkport.runtime.provider_choice import Machine, ProviderChoice
-from thinkport.runtime.provider_report import ProviderReport
-from thinkport.runtime.session import LaneSource, Session
-from thinkport.runtime.template import ChatTemplate
-from thinkport.runtime.tokenizer import Tokenizer
+from thinkport.runtime.machine.known_files import FilesCheck, KnownFiles
+from thinkport.runtime.machine.machine_cache import MachineCache, user_cache_folder
+from thinkport.runtime.machine.packed_weights import PackedWeights
+from thinkport.runtime.machine.prefill_weights import PrefillWeights
+from thinkport.runtime.prompt.template import ChatTemplate
+from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.providers.ort import AUTO, Candidate, extra_of, import_onnxruntime, load_libraries
+from thinkport.runtime.providers.ort_build import build_of
+from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
+from thinkport.runtime.providers.provider_report import ProviderReport
 
 _HEAD_START = 0.03  # seconds in which ONNX Runtime reads a graph, before it lets go of Python's lock
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from thinkport.runtime.generation import Finish
-from thinkport.runtime.logprobs import TokenLogprob
-from thinkport.runtime.thinking import DecidedBy, Switch, ThinkingEnd
+from thinkport.runtime.engine.generation import Finish
+from thinkport.runtime.engine.logprobs import TokenLogprob
+from thinkport.runtime.thinking.thinking import DecidedBy, Switch, ThinkingEnd
 
 
 @dataclass(frozen=True, kw_only=True)

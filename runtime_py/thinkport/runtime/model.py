@@ -7,35 +7,35 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
+from thinkport.runtime.artifact.manifest import Manifest
 from thinkport.runtime.artifact_loading import Reopen, load_artifact
-from thinkport.runtime.chat import Chat
-from thinkport.runtime.conversation_file import KvSource
-from thinkport.runtime.engine import Engine
+from thinkport.runtime.chat.chat import Chat
+from thinkport.runtime.chat.conversation_file import KvSource
+from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.kv_memory import KvMemory, MemoryUse
+from thinkport.runtime.engine.kv_uses import CLOSED, UNLOADED, KvUses
+from thinkport.runtime.engine.pace import Pace
+from thinkport.runtime.engine.prefix_cache import PrefixCache
+from thinkport.runtime.engine.sampling import SamplingSettings
+from thinkport.runtime.engine.session import LaneSource
+from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
-from thinkport.runtime.freed_memory import give_back
 from thinkport.runtime.hub import artifact_folder
-from thinkport.runtime.known_files import FilesCheck
-from thinkport.runtime.kv_memory import KvMemory, MemoryUse
-from thinkport.runtime.kv_uses import CLOSED, UNLOADED, KvUses
-from thinkport.runtime.manifest import Manifest
-from thinkport.runtime.messages import checked
-from thinkport.runtime.ort import AUTO
-from thinkport.runtime.pace import Pace
-from thinkport.runtime.prefix_cache import PrefixCache
-from thinkport.runtime.prompt import Tools
-from thinkport.runtime.provider_report import ProviderReport
-from thinkport.runtime.reply import Reply
-from thinkport.runtime.reply_maker import ReplyMaker
-from thinkport.runtime.reply_request import ReplyRequest, Sampling
-from thinkport.runtime.response_format import ResponseFormat
-from thinkport.runtime.sampling import SamplingSettings
-from thinkport.runtime.session import LaneSource
-from thinkport.runtime.stop import Stop
-from thinkport.runtime.template import ChatTemplate, Message
-from thinkport.runtime.thinking import Switch, Thinking, as_thinking
-from thinkport.runtime.tokenizer import Tokenizer
-from thinkport.runtime.tool_choice import ToolChoice, ToolUse
+from thinkport.runtime.machine.freed_memory import give_back
+from thinkport.runtime.machine.known_files import FilesCheck
+from thinkport.runtime.prompt.messages import checked
+from thinkport.runtime.prompt.prompt import Tools
+from thinkport.runtime.prompt.template import ChatTemplate, Message
+from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.providers.ort import AUTO
+from thinkport.runtime.providers.provider_report import ProviderReport
+from thinkport.runtime.reply.reply import Reply
+from thinkport.runtime.reply.reply_maker import ReplyMaker
+from thinkport.runtime.reply.reply_request import ReplyRequest, Sampling
+from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
+from thinkport.runtime.tools.response_format import ResponseFormat
+from thinkport.runtime.tools.tool_choice import ToolChoice, ToolUse
 
 PREFIX_CACHE_BYTES = 128 << 20  # 2,300 tokens of 0.6B in int8, a system prompt with a few tools
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from thinkport.deploy.bench.plot import front
-from thinkport.runtime.main import main
+from thinkport.runtime.cli.main import main
 
 SHORT = ("--context", "8,16", "--prefill", "8", "--rounds", "1", "--steps", "2", "--threads", "1")
 

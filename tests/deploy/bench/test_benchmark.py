@@ -9,8 +9,8 @@ import pytest
 from thinkport.deploy.bench import BenchPlan, Contender, Kind, Sample, measure, read_bandwidth, this_machine
 from thinkport.deploy.bench.benchmark import Cost, Row
 from thinkport.deploy.bench.contender import Contender as Parsed
+from thinkport.runtime.artifact.manifest import Manifest
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.manifest import Manifest
 
 PLAN = BenchPlan(contexts=(8, 16), prefills=(), threads=1, steps=2, rounds=2)
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="the fake programs are shell scripts")

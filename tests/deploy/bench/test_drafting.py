@@ -9,7 +9,7 @@ import pytest
 from thinkport.deploy.bench.draft_texts import TEXTS, DraftText
 from thinkport.deploy.bench.drafting import DraftGain, measure_drafts
 from thinkport.runtime import Model
-from thinkport.runtime.main import main
+from thinkport.runtime.cli.main import main
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from thinkport.deploy.desktop import run
 from thinkport.deploy.desktop.live_figures import LiveFigures
 from thinkport.runtime import AnswerPiece, MissingExtraError, ThoughtPiece
-from thinkport.runtime.main import main
+from thinkport.runtime.cli.main import main
 
 
 class Clock:

@@ -14,12 +14,12 @@ from thinkport.deploy.doctor.examination import _artifact_findings
 from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
 from thinkport.deploy.doctor.view import show
 from thinkport.deploy.hardware import Hardware, this_hardware
-from thinkport.runtime.devices import Device
+from thinkport.runtime.cli.main import main
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.main import main
-from thinkport.runtime.ort_build import OrtBuild
-from thinkport.runtime.provider_report import Attempt, Outcome
-from thinkport.runtime.verdicts import Verdicts
+from thinkport.runtime.providers.devices import Device
+from thinkport.runtime.providers.ort_build import OrtBuild
+from thinkport.runtime.providers.provider_report import Attempt, Outcome
+from thinkport.runtime.providers.verdicts import Verdicts
 
 CPU = "CPUExecutionProvider"
 HARDWARE = Hardware(processor="A CPU", cores=4, features=("avx2",), memory=16 << 30, memory_free=8 << 30)

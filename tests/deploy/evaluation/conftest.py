@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from thinkport.deploy.evaluation import Problem, Suite
+from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.events import End, Speed
-from thinkport.runtime.generation import Finish
-from thinkport.runtime.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
+from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
 
 MESSAGE_TOKENS = 5
 

@@ -13,8 +13,8 @@ import typer
 from thinkport.deploy.evaluation import Suite, plans
 from thinkport.deploy.evaluation.cli_eval import measure_and_write
 from thinkport.deploy.evaluation.outputs import Outputs
+from thinkport.runtime.cli.main import main
 from thinkport.runtime.events import End
-from thinkport.runtime.main import main
 
 ROW = {
     "thinking",

@@ -11,7 +11,7 @@ from thinkport.deploy.evaluation.plan import title
 from thinkport.deploy.evaluation.row import Outcome, Row
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
-from thinkport.runtime.thinking import Switch, Thinking, ThinkingEnd
+from thinkport.runtime.thinking.thinking import Switch, Thinking, ThinkingEnd
 
 
 def without_seconds(evaluation: Evaluation) -> list[Row]:

@@ -8,8 +8,8 @@ import pytest
 from onnx import helper
 from tests.deploy.kernels.graphs import FLOAT, INT64, MICROSOFT, UINT8, attention, graph
 
-from thinkport.runtime.main import main
-from thinkport.runtime.manifest import MANIFEST_NAME, Manifest
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, Manifest
+from thinkport.runtime.cli.main import main
 
 
 @pytest.fixture

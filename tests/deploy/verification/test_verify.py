@@ -12,10 +12,10 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from thinkport.deploy.verification import verify
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, FileRecord, hash_file, read_manifest
+from thinkport.runtime.artifact.manifest_seal import OPEN, check_seal, sealed
+from thinkport.runtime.cli.main import build_app
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.main import build_app
-from thinkport.runtime.manifest import MANIFEST_NAME, FileRecord, hash_file, read_manifest
-from thinkport.runtime.manifest_seal import OPEN, check_seal, sealed
 
 EVERY = 997  # bytes between two that are flipped
 

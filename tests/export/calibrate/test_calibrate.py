@@ -22,7 +22,7 @@ from thinkport.export.families import DecoderShape, family_of
 from thinkport.export.families.dense.decoder import DenseDecoder
 from thinkport.export.quantize.kv_scales import KvScales, key_scales, value_scales
 from thinkport.export.reference.streamed_weights import StreamedWeights
-from thinkport.runtime.tokenizer import Tokenizer
+from thinkport.runtime.prompt.tokenizer import Tokenizer
 
 VOCABULARY = 512
 

@@ -20,9 +20,9 @@ from thinkport.export.families.dense.decoder import DenseDecoder
 from thinkport.export.reference.logits import reference_logits
 from thinkport.export.reference.streamed_weights import StreamedWeights, streamed_bytes
 from thinkport.export.settings import ExportSettings
-from thinkport.runtime.certificate import Certificate, Figure
-from thinkport.runtime.goldens import read_goldens
-from thinkport.runtime.manifest import Graph, ModelShape, read_manifest
+from thinkport.runtime.artifact.certificate import Certificate, Figure
+from thinkport.runtime.artifact.goldens import read_goldens
+from thinkport.runtime.artifact.manifest import Graph, ModelShape, read_manifest
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 
 from thinkport.export.certify.figures import Divergence, Softmax, kl_divergence
 from thinkport.export.reference.logits import Logits
-from thinkport.runtime.certificate import Figure, GoldenScore
+from thinkport.runtime.artifact.certificate import Figure, GoldenScore
 
 
 def rows(*values: list[float]) -> Logits:

@@ -9,8 +9,8 @@ from safetensors import safe_open
 from thinkport.export.certify.goldens import SAMPLED, TOP, golden, sample_ids, write_goldens
 from thinkport.export.certify.prompts import Prompt
 from thinkport.export.reference.logits import Logits
+from thinkport.runtime.artifact.goldens import FORMAT, read_goldens
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.goldens import FORMAT, read_goldens
 
 IDS = np.array([3, 1, 4], np.int64)
 SAMPLE_OF_5 = np.array([0, 2, 4], np.int64)

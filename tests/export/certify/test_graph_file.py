@@ -7,7 +7,7 @@ import onnx_ir as ir
 import pytest
 
 from thinkport.export.certify.graph_file import is_exact
-from thinkport.runtime.manifest import Graph, KvLayout
+from thinkport.runtime.artifact.manifest import Graph, KvLayout
 
 
 def graph_of(kv: KvLayout) -> Graph:

@@ -21,10 +21,10 @@ from thinkport.export.certify.on_cpu import Asked, on_cpu, prefill_on_cpu
 from thinkport.export.certify.part_sessions import LOADED, PartSessions
 from thinkport.export.certify.prompts import Prompt
 from thinkport.export.reference.logits import Ids, Logits
+from thinkport.runtime.artifact.manifest import Manifest, read_manifest
+from thinkport.runtime.engine.session import Session
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.manifest import Manifest, read_manifest
-from thinkport.runtime.ort import import_onnxruntime
-from thinkport.runtime.session import Session
+from thinkport.runtime.providers.ort import import_onnxruntime
 
 FILES = ("cpu.onnx", "cpu-float32-kv.onnx", "dml.onnx", "dml-plain.onnx", "cuda.onnx")
 SAME = 1e-5  # of the largest logit

@@ -17,7 +17,7 @@ from thinkport.export.certify.prompts import (
 )
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.errors import CheckpointError
-from thinkport.runtime.tokenizer import Tokenizer
+from thinkport.runtime.prompt.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tests.export.parity.driver import Driver, relative
 from tests.export.parity.reference import fresh_ids
 
 from thinkport.export.certify.cpu_form import cpu_form
-from thinkport.runtime.manifest import Graph, read_manifest
+from thinkport.runtime.artifact.manifest import Graph, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

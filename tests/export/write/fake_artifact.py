@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from thinkport.runtime.manifest import MANIFEST_NAME, Manifest
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, Manifest
 
 SAMPLE = Path(__file__).parents[2] / "contract" / "manifest.json"
 

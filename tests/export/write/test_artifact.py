@@ -17,7 +17,7 @@ from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.pipeline import build_pipeline, run_passes
 from thinkport.export.quantize import RoleRecipe, pack, quantize_rows, recipe_named
 from thinkport.export.write.blobs import INLINE_BYTES, LINE, PAGE, plan_blobs
-from thinkport.runtime.manifest import MANIFEST_NAME, check_files, hash_file, read_manifest
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, check_files, hash_file, read_manifest
 
 RECIPE = recipe_named("int4-g64")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from thinkport.export.write.genai_config import genai_config
-from thinkport.runtime.manifest import KvLayout, Manifest
+from thinkport.runtime.artifact.manifest import KvLayout, Manifest
 
 SAMPLE = Path(__file__).parents[2] / "contract" / "manifest.json"
 

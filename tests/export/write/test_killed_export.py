@@ -9,7 +9,7 @@ import pytest
 from thinkport.export.errors import OutputError
 from thinkport.export.exporter import export
 from thinkport.export.settings import ExportSettings
-from thinkport.runtime.manifest import check_files, read_manifest
+from thinkport.runtime.artifact.manifest import check_files, read_manifest
 
 # One export is forked behind its trace, which takes nearly all of its time, and every copy is killed while it writes.
 KILLS_ITS_COPIES = """
@@ -19,7 +19,7 @@ from thinkport.export.exporter import export
 from thinkport.export.progress import Silent
 from thinkport.export.settings import ExportSettings
 from thinkport.export.write.staging import clear_leftovers
-from thinkport.runtime.manifest import check_files, read_manifest
+from thinkport.runtime.artifact.manifest import check_files, read_manifest
 
 checkpoint, old, output = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from thinkport.export.write.model_card import CARD_NAME, model_card
-from thinkport.runtime.manifest import Manifest
+from thinkport.runtime.artifact.manifest import Manifest
 
 yaml = pytest.importorskip("yaml", reason="PyYAML comes with the export's packages")
 SAMPLE = Path(__file__).parents[2] / "contract" / "manifest.json"

@@ -14,7 +14,7 @@ from tests.export.write.fake_artifact import content_of, fill
 
 from thinkport.export.errors import OutputError
 from thinkport.export.write.staging import check_space, check_target, check_writable, clear_leftovers, staged
-from thinkport.runtime.manifest import MANIFEST_NAME
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME
 
 
 def beside(target: Path) -> list[str]:

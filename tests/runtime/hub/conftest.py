@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.fake_hub import FakeHub
 
-from thinkport.runtime.manifest import MANIFEST_NAME, read_manifest
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, read_manifest
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tests.fake_hub import COMMIT, REPO, TOKEN, FakeHub
 
 from thinkport.runtime import ArtifactError, Model
 
-MAIN = "from thinkport.runtime.main import main; main()"
+MAIN = "from thinkport.runtime.cli.main import main; main()"
 LOADS = """
 import sys
 from thinkport.runtime import Model

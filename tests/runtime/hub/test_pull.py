@@ -7,8 +7,8 @@ import pytest
 from tests.fake_hub import COMMIT, REPO, FakeHub
 
 from thinkport.runtime import ArtifactError, InputError
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, check_files, read_manifest
 from thinkport.runtime.hub import Progress, Pulled, pull
-from thinkport.runtime.manifest import MANIFEST_NAME, check_files, read_manifest
 
 NOWHERE = "http://127.0.0.1:9"
 

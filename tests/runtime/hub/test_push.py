@@ -6,8 +6,8 @@ import pytest
 from tests.fake_hub import COMMIT, REPO, TOKEN, FakeHub
 
 from thinkport.runtime import ArtifactError, InputError
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, read_manifest
 from thinkport.runtime.hub import pull, push
-from thinkport.runtime.manifest import MANIFEST_NAME, read_manifest
 
 
 @pytest.fixture

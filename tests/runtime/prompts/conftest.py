@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.template import ChatTemplate
-from thinkport.runtime.tokenizer import Tokenizer
+from thinkport.runtime.prompt.template import ChatTemplate
+from thinkport.runtime.prompt.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parents[3]
 CHECKPOINTS = {"nano": ROOT / "artifacts" / "checkpoints" / "nano-qwen3", "qwen3": ROOT.parent / "shared" / "qwen3"}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.runtime.prompts.conversations import ODD, conversation, harmless, seeded, tool
 
-from thinkport.runtime.prompt import encode_prompt
+from thinkport.runtime.prompt.prompt import encode_prompt
 
 SEEDED = 400
 OPTIONS: dict[str, list[Any]] = {

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.runtime.marking import Marked, Marks
-from thinkport.runtime.spellings import Spellings
+from thinkport.runtime.prompt.marking import Marked, Marks
+from thinkport.runtime.prompt.spellings import Spellings
 
 SPELLINGS = Spellings(["<think>", "</think>", "[INST]"])
 TEXT = st.text(st.sampled_from("<>/[]think \nINSTa"), max_size=25) | st.lists(

@@ -8,7 +8,7 @@ from time import monotonic, sleep
 import openai
 import pytest
 
-from thinkport.runtime.fair_turns import FairTurns
+from thinkport.runtime.engine.fair_turns import FairTurns
 from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.places import Places
 

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from thinkport.runtime.manifest import read_manifest
-from thinkport.runtime.ort import Candidate, import_onnxruntime
-from thinkport.runtime.ort_build import build_of
-from thinkport.runtime.provider_choice import Machine, ProviderChoice
-from thinkport.runtime.verdicts import Verdict, Verdicts
+from thinkport.runtime.artifact.manifest import read_manifest
+from thinkport.runtime.providers.ort import Candidate, import_onnxruntime
+from thinkport.runtime.providers.ort_build import build_of
+from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
+from thinkport.runtime.providers.verdicts import Verdict, Verdicts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ def find_wrong(artifact: Path, cache: Path) -> None:
 
 def test_what_was_passed_over_is_told_once(nano_artifact: Path, tmp_path: Path) -> None:
     find_wrong(nano_artifact, tmp_path)
-    command = [sys.executable, "-c", "from thinkport.runtime.main import main; main()", "serve", str(nano_artifact)]
+    command = [sys.executable, "-c", "from thinkport.runtime.cli.main import main; main()", "serve", str(nano_artifact)]
     command += ["--port", "0"]
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "COLUMNS": "200"}
     lines = []

@@ -2,7 +2,7 @@ import pytest
 
 from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.thinking_fields import BUDGETS, EFFORTS, thinking_of
-from thinkport.runtime.thinking import Switch, Thinking
+from thinkport.runtime.thinking.thinking import Switch, Thinking
 
 DEFAULT = Thinking(enabled=None, budget=77, soft_from=0.5)
 

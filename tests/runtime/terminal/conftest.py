@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece
-from thinkport.runtime.generation import Finish
 from thinkport.runtime.terminal.conversation import Conversation
 from thinkport.runtime.terminal.markdown_view import THEME
-from thinkport.runtime.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
+from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
 
 
 def end_of(thought: str = "", answer: str = "", **changes: Any) -> End:

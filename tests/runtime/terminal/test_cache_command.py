@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from thinkport.runtime.cache_record import CacheKey
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.machine_cache import MachineCache
+from thinkport.runtime.machine.cache_record import CacheKey
+from thinkport.runtime.machine.machine_cache import MachineCache
 from thinkport.runtime.terminal.cache_program import run_cache
 from thinkport.runtime.terminal.option_values import cache_dir_of
 

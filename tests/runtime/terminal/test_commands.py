@@ -4,7 +4,7 @@ import pytest
 
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.terminal.commands import COMMANDS, answer_line
-from thinkport.runtime.thinking import Switch, Thinking
+from thinkport.runtime.thinking.thinking import Switch, Thinking
 
 
 def said(conversation) -> list[str]:

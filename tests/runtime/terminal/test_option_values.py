@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.response_format import Choice, JsonSchema, Regex
 from thinkport.runtime.terminal.option_values import (
     prompt_of,
     reply_thinking_of,
@@ -14,7 +13,8 @@ from thinkport.runtime.terminal.option_values import (
     thinking_of,
     tools_of,
 )
-from thinkport.runtime.thinking import Switch, Thinking
+from thinkport.runtime.thinking.thinking import Switch, Thinking
+from thinkport.runtime.tools.response_format import Choice, JsonSchema, Regex
 
 
 def test_only_given_options_change_the_thinking() -> None:

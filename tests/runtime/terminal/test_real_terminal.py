@@ -15,7 +15,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals like POSIX's")
 
 ENTER, CTRL_C, CTRL_D = "\r", "\x03", "\x04"
-MAIN = "from thinkport.runtime.main import main; main()"
+MAIN = "from thinkport.runtime.cli.main import main; main()"
 SLOW_FAKE = f"""
 import importlib.util, sys
 spec = importlib.util.spec_from_file_location("fakes", {str(Path(__file__).with_name("conftest.py"))!r})

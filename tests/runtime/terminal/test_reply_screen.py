@@ -8,7 +8,7 @@ import pytest
 from thinkport.runtime.events import AnswerPiece, Event, ThoughtPiece, ToolCall
 from thinkport.runtime.terminal.interrupts import Press
 from thinkport.runtime.terminal.reply_screen import ReplyScreen
-from thinkport.runtime.thinking import Thinking, ThinkingEnd
+from thinkport.runtime.thinking.thinking import Thinking, ThinkingEnd
 
 LONG = "".join(f"- item {number}\n" for number in range(40))
 CODE = "```python\n" + "".join(f"x_{number} = {number}\n" for number in range(40)) + "```\n\nDone.\n"

@@ -3,7 +3,7 @@
 from thinkport.runtime.terminal.rendered_lines import Line
 from thinkport.runtime.terminal.thought_line import ThoughtLine, bar
 from thinkport.runtime.terminal.thought_text import ThoughtText
-from thinkport.runtime.thinking import Thinking, ThinkingEnd
+from thinkport.runtime.thinking.thinking import Thinking, ThinkingEnd
 
 
 class Clock:

@@ -7,9 +7,9 @@ from typing import Any
 from thinkport.deploy.bench.contender import Contender, Kind, Sample
 from thinkport.deploy.bench.machine import Machine
 from thinkport.deploy.bench.plan import BenchPlan
-from thinkport.runtime.certificate import Figure
+from thinkport.runtime.artifact.certificate import Figure
+from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint, read_manifest
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.manifest import Graph, Manifest, fingerprint, read_manifest
 
 _KV_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 

@@ -20,11 +20,11 @@ from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.deploy.bench.profile_view import show_profile
 from thinkport.deploy.bench.profiling import profile
 from thinkport.deploy.bench.table_view import show
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, fingerprint, read_manifest
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import require
-from thinkport.runtime.manifest import MANIFEST_NAME, fingerprint, read_manifest
-from thinkport.runtime.ort import choose_graph, import_onnxruntime
-from thinkport.runtime.threads import physical_cores
+from thinkport.runtime.machine.threads import physical_cores
+from thinkport.runtime.providers.ort import choose_graph, import_onnxruntime
 
 
 @dataclass(frozen=True, kw_only=True)

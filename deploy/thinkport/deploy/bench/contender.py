@@ -11,8 +11,8 @@ from typing import Any, Self
 
 from thinkport.deploy.bench import workers
 from thinkport.deploy.bench.plan import BenchPlan
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.manifest import MANIFEST_NAME
 
 _WORKERS = Path(workers.__path__[0])
 

@@ -12,13 +12,13 @@ from time import perf_counter
 from typing import Any
 
 from thinkport.deploy.bench.draft_texts import TEXTS, DraftText
-from thinkport.runtime.draft_policy import DraftPolicy
-from thinkport.runtime.engine import Engine
+from thinkport.runtime.engine.draft_policy import DraftPolicy
+from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.generation import Generation
+from thinkport.runtime.engine.sampling import Row, Sampler, SamplingSettings
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.generation import Generation
 from thinkport.runtime.model import Model
-from thinkport.runtime.ort import AUTO
-from thinkport.runtime.sampling import Row, Sampler, SamplingSettings
+from thinkport.runtime.providers.ort import AUTO
 
 
 @dataclass(frozen=True, kw_only=True)

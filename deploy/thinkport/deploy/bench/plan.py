@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.ort import AUTO
+from thinkport.runtime.providers.ort import AUTO
 
 
 @dataclass(frozen=True, kw_only=True)

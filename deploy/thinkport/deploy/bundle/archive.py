@@ -10,7 +10,7 @@ from tempfile import mkstemp
 from typing import BinaryIO
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
-from thinkport.runtime.manifest import hash_file
+from thinkport.runtime.artifact.manifest import hash_file
 
 Entry = bytes | Path
 SUMS = "SHA256SUMS"

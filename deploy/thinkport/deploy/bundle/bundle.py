@@ -19,9 +19,9 @@ from thinkport.deploy.bundle.wheel import Wheel
 from thinkport.deploy.bundle.wheel_set import complete, requirements_text
 from thinkport.deploy.bundle.wheel_source import WheelSource
 from thinkport.deploy.targets import CPU, target
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, Manifest, check_files, read_manifest
+from thinkport.runtime.artifact.manifest_seal import check_seal
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.manifest import MANIFEST_NAME, Manifest, check_files, read_manifest
-from thinkport.runtime.manifest_seal import check_seal
 
 PYTHON = re.compile(r"3\.(1[1-9]|[2-9]\d)")
 Told = Callable[[str], None]

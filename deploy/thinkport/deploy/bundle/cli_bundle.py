@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from thinkport.runtime.cli_options import Artifact
+from thinkport.runtime.cli.cli_options import Artifact
 from thinkport.runtime.errors import InputError
 
 

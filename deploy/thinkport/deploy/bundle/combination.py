@@ -4,8 +4,8 @@ from types import MappingProxyType
 
 from thinkport.deploy.bundle.platform import Platform
 from thinkport.deploy.targets import Target
+from thinkport.runtime.artifact.manifest import Manifest
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.manifest import Manifest
 
 _NO_DIRECTML = "DirectML is a part of Windows: choose cpu, or cuda where there is such a device"
 _NO_CUDA = "NVIDIA's CUDA isn't for this system: choose cpu"

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from thinkport.deploy.bundle.wheel import Wheel
-from thinkport.runtime.manifest import Manifest
+from thinkport.runtime.artifact.manifest import Manifest
 
 
 def sbom_text(name: str, manifest: Manifest, wheels: Mapping[str, Wheel], hashes: Mapping[str, str]) -> str:

@@ -7,8 +7,8 @@ import json
 from collections.abc import Collection, Iterator
 
 from thinkport.deploy.genai_files import genai_graph_name, overlay_name
-from thinkport.runtime.manifest import Graph, Manifest
-from thinkport.runtime.manifest_seal import OPEN, sealed
+from thinkport.runtime.artifact.manifest import Graph, Manifest
+from thinkport.runtime.artifact.manifest_seal import OPEN, sealed
 
 
 def slim_manifest(manifest: Manifest, targets: Collection[str]) -> Manifest:

@@ -9,12 +9,12 @@ from thinkport.deploy.desktop.reply_view import ReplyView
 from thinkport.deploy.desktop.signals import TurnSignals
 from thinkport.deploy.desktop.thinking_controls import ThinkingControls
 from thinkport.deploy.desktop.transcript import Transcript
-from thinkport.runtime.chat import Chat
+from thinkport.runtime.chat.chat import Chat
+from thinkport.runtime.chat.turn import Turn
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.events import AnswerPiece, End, ThoughtPiece
 from thinkport.runtime.model import Model
-from thinkport.runtime.thinking import Switch
-from thinkport.runtime.turn import Turn
+from thinkport.runtime.thinking.thinking import Switch
 
 _PATIENCE = 5.0  # seconds that closing waits for a step in progress
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thinkport.deploy.desktop.recent import Recent
-from thinkport.runtime.known_files import KnownFiles
-from thinkport.runtime.manifest import read_manifest
+from thinkport.runtime.artifact.manifest import read_manifest
+from thinkport.runtime.machine.known_files import KnownFiles
 from thinkport.runtime.model import Model
 
 OnProgress = Callable[[str, float | None], object]

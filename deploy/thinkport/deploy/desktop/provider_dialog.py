@@ -12,7 +12,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from thinkport.runtime.provider_report import ProviderReport
+from thinkport.runtime.providers.provider_report import ProviderReport
 
 _COLUMNS = ("Graph", "Provider", "Outcome", "Reason")
 

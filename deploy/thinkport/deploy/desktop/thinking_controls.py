@@ -3,7 +3,7 @@
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QSlider, QSpinBox, QWidget
 
-from thinkport.runtime.thinking import Switch, Thinking
+from thinkport.runtime.thinking.thinking import Switch, Thinking
 
 _SWITCHES = {"Auto": Switch.AUTO, "On": Switch.ON, "Off": Switch.OFF}
 _SLIDER_MOST, _STEP, _MOST, _FIRST = 4096, 64, 1 << 20, 1024  # tokens

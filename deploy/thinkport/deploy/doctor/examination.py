@@ -10,19 +10,19 @@ from thinkport.deploy.doctor.finding import Finding, Severity
 from thinkport.deploy.doctor.known_bad import known_bad
 from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
 from thinkport.deploy.targets import TARGETS
-from thinkport.runtime.cpu_features import cpu_features
+from thinkport.runtime.artifact.goldens import read_goldens
+from thinkport.runtime.artifact.manifest import Graph, Manifest, read_manifest
+from thinkport.runtime.engine.session import LaneSource, Session, on_device
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.extras import install_line
-from thinkport.runtime.golden_check import quick
-from thinkport.runtime.goldens import read_goldens
-from thinkport.runtime.known_files import FilesCheck, KnownFiles
-from thinkport.runtime.manifest import Graph, Manifest, read_manifest
-from thinkport.runtime.ort import AUTO, Candidate, candidates, import_onnxruntime
-from thinkport.runtime.ort_build import clash_of
-from thinkport.runtime.provider_choice import Machine, OpenGraph, ProviderChoice
-from thinkport.runtime.provider_report import Attempt, Outcome
-from thinkport.runtime.session import LaneSource, Session, on_device
-from thinkport.runtime.verdicts import Verdicts
+from thinkport.runtime.machine.cpu_features import cpu_features
+from thinkport.runtime.machine.known_files import FilesCheck, KnownFiles
+from thinkport.runtime.providers.golden_check import quick
+from thinkport.runtime.providers.ort import AUTO, Candidate, candidates, import_onnxruntime
+from thinkport.runtime.providers.ort_build import clash_of
+from thinkport.runtime.providers.provider_choice import Machine, OpenGraph, ProviderChoice
+from thinkport.runtime.providers.provider_report import Attempt, Outcome
+from thinkport.runtime.providers.verdicts import Verdicts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from thinkport.deploy.hardware import Hardware, installed_versions, this_hardware
-from thinkport.runtime.devices import Device, graphics_devices
 from thinkport.runtime.errors import MissingExtraError
-from thinkport.runtime.ort import import_onnxruntime, load_libraries
-from thinkport.runtime.ort_build import OrtBuild, build_of, installed_builds
+from thinkport.runtime.providers.devices import Device, graphics_devices
+from thinkport.runtime.providers.ort import import_onnxruntime, load_libraries
+from thinkport.runtime.providers.ort_build import OrtBuild, build_of, installed_builds
 
 _GENAI = tuple(f"onnxruntime-genai{kind}" for kind in ("", "-cuda", "-directml", "-winml"))
 PACKAGES = ("thinkport", "numpy", "tokenizers", "llguidance", *_GENAI)

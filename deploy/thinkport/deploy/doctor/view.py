@@ -9,7 +9,7 @@ from thinkport.deploy.contents_view import size
 from thinkport.deploy.doctor.examination import Examination, Trial
 from thinkport.deploy.doctor.finding import Severity
 from thinkport.deploy.doctor.machine_facts import MachineFacts
-from thinkport.runtime.known_files import FilesCheck
+from thinkport.runtime.machine.known_files import FilesCheck
 
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan", Severity.FINE: "green"}
 

@@ -22,7 +22,7 @@ from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import require
 from thinkport.runtime.model import Model
 from thinkport.runtime.terminal.interrupts import INTERRUPTED
-from thinkport.runtime.thinking import Switch, Thinking
+from thinkport.runtime.thinking.thinking import Switch, Thinking
 
 Number = TypeVar("Number", int, float)
 

@@ -12,10 +12,10 @@ from thinkport.deploy.evaluation.comparison import matches
 from thinkport.deploy.evaluation.progress import Listener, Silent
 from thinkport.deploy.evaluation.row import Outcome, Row
 from thinkport.deploy.evaluation.suite import Problem, Suite
+from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
-from thinkport.runtime.sampling import SamplingSettings
-from thinkport.runtime.thinking import Thinking
+from thinkport.runtime.thinking.thinking import Thinking
 
 Sampling = SamplingSettings | Mapping[str, Any]
 _MOST_PROBLEMS = 1_000_000  # seeds of the replies are this far apart from one seed to the next

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.thinking import Switch, Thinking
+from thinkport.runtime.thinking.thinking import Switch, Thinking
 
 
 def plans(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from thinkport.deploy.evaluation.evaluator import Evaluation
 from thinkport.deploy.evaluation.row import Row
-from thinkport.runtime.thinking import Switch
+from thinkport.runtime.thinking.thinking import Switch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

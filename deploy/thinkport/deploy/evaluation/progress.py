@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from thinkport.deploy.evaluation.row import Outcome, Row
-from thinkport.runtime.thinking import Thinking
+from thinkport.runtime.thinking.thinking import Thinking
 
 
 class Listener(Protocol):

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from thinkport.deploy.evaluation.plan import title
 from thinkport.deploy.evaluation.row import Outcome, Row
-from thinkport.runtime.thinking import Thinking
+from thinkport.runtime.thinking.thinking import Thinking
 
 
 class ProgressView:

@@ -8,9 +8,9 @@ from statistics import NormalDist, fmean
 from typing import Any
 
 from thinkport.deploy.evaluation.suite import Problem
+from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.events import End
-from thinkport.runtime.generation import Finish
-from thinkport.runtime.thinking import Switch, Thinking, ThinkingEnd
+from thinkport.runtime.thinking.thinking import Switch, Thinking, ThinkingEnd
 
 _Z = NormalDist().inv_cdf(0.975)  # two sides of 95 %
 

@@ -11,16 +11,16 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from thinkport.runtime.artifact.manifest import check_files, read_manifest
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.extras import require
-from thinkport.runtime.manifest import check_files, read_manifest
 
 PROGRAM = "thinkport-sidecar"
 ARTIFACT = "artifact"
-_ENTRY = '"""The console command, frozen."""\n\nfrom thinkport.runtime.main import main\n\nmain()\n'
+_ENTRY = '"""The console command, frozen."""\n\nfrom thinkport.runtime.cli.main import main\n\nmain()\n'
 # Verbs are found through the distribution's entry points, so its metadata travels; each part's module is named since
 # nothing imports it by name.
-_VERBS = ("thinkport.runtime.cli", "thinkport.deploy.cli", "thinkport.export.cli")
+_VERBS = ("thinkport.runtime.cli.text_verbs", "thinkport.deploy.cli", "thinkport.export.cli")
 _WHOLE = ("thinkport.runtime", "uvicorn")  # packages that import some of their modules by name only
 _DATA = ("thinkport.runtime",)
 # What exporting, measuring and drawing take, which a server never imports.

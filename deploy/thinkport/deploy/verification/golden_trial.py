@@ -9,15 +9,15 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 
 from thinkport.deploy.verification.check import WRONG, Check
-from thinkport.runtime.certificate import Figure, GoldenScore
+from thinkport.runtime.artifact.certificate import Figure, GoldenScore
+from thinkport.runtime.artifact.goldens import Golden
+from thinkport.runtime.artifact.manifest import Graph, Manifest, Prefill
+from thinkport.runtime.engine.session import Session
 from thinkport.runtime.errors import ThinkportError
-from thinkport.runtime.golden_check import DECODED, GoldenResult, answered, check_goldens, quick
-from thinkport.runtime.goldens import Golden
-from thinkport.runtime.manifest import Graph, Manifest, Prefill
-from thinkport.runtime.ort import AUTO, Candidate, candidates
-from thinkport.runtime.prefill import write_entry
-from thinkport.runtime.session import Session
-from thinkport.runtime.threads import physical_cores
+from thinkport.runtime.machine.prefill_weights import write_entry
+from thinkport.runtime.machine.threads import physical_cores
+from thinkport.runtime.providers.golden_check import DECODED, GoldenResult, answered, check_goldens, quick
+from thinkport.runtime.providers.ort import AUTO, Candidate, candidates
 
 
 class GoldenTrial:

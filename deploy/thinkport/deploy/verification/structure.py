@@ -8,9 +8,9 @@ from pathlib import Path
 
 from thinkport.deploy.kernels.graph_file import read_graph
 from thinkport.deploy.verification.check import Check
+from thinkport.runtime.artifact.goldens import read_goldens
+from thinkport.runtime.artifact.manifest import Graph, Manifest
 from thinkport.runtime.errors import ThinkportError
-from thinkport.runtime.goldens import read_goldens
-from thinkport.runtime.manifest import Graph, Manifest
 
 
 def structure_checks(folder: Path, manifest: Manifest) -> Iterator[Check]:

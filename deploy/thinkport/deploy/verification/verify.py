@@ -11,13 +11,13 @@ from pathlib import Path
 from thinkport.deploy.verification.check import WRONG, Check, Verification
 from thinkport.deploy.verification.golden_trial import GoldenTrial
 from thinkport.deploy.verification.structure import structure_checks
-from thinkport.runtime.certificate import MIN_AGREEMENT, Certificate, Figure
+from thinkport.runtime.artifact.certificate import MIN_AGREEMENT, Certificate, Figure
+from thinkport.runtime.artifact.goldens import read_goldens
+from thinkport.runtime.artifact.manifest import Manifest, check_files, read_manifest
+from thinkport.runtime.artifact.manifest_seal import check_seal
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.extras import require
-from thinkport.runtime.goldens import read_goldens
-from thinkport.runtime.manifest import Manifest, check_files, read_manifest
-from thinkport.runtime.manifest_seal import check_seal
-from thinkport.runtime.ort import AUTO, candidates, extra_of, import_onnxruntime, load_libraries
+from thinkport.runtime.providers.ort import AUTO, candidates, extra_of, import_onnxruntime, load_libraries
 
 CERTIFIERS = "thinkport.certifiers"
 _SAME = 0.1  # of a mean KL divergence: another machine's kernels round otherwise

@@ -6,9 +6,9 @@ from thinkport.export.certify.certify import measure
 from thinkport.export.checkpoint import open_checkpoint
 from thinkport.export.families import family_of
 from thinkport.export.write.records import model_record
-from thinkport.runtime.certificate import Certificate
+from thinkport.runtime.artifact.certificate import Certificate
+from thinkport.runtime.artifact.manifest import ModelShape, read_manifest
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.manifest import ModelShape, read_manifest
 
 
 def certify_again(folder: Path, checkpoint: str) -> Certificate:

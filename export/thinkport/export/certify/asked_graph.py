@@ -8,8 +8,8 @@ from typing import Protocol
 from thinkport.export.certify import greedy
 from thinkport.export.certify.prompts import Prompt
 from thinkport.export.reference.logits import Ids, Logits
-from thinkport.runtime.golden_check import golden_rows
-from thinkport.runtime.session import LaneSource
+from thinkport.runtime.engine.session import LaneSource
+from thinkport.runtime.providers.golden_check import golden_rows
 
 
 class AskedGraph(Protocol):

@@ -26,10 +26,10 @@ from thinkport.export.families import DecoderShape, family_of
 from thinkport.export.reference.decoder import Decoder
 from thinkport.export.reference.logits import Ids, Logits, reference_logits
 from thinkport.export.reference.streamed_weights import StreamedWeights
-from thinkport.runtime.certificate import Certificate, Figure
-from thinkport.runtime.golden_check import DECODED, Scorer, quick
-from thinkport.runtime.goldens import Golden
-from thinkport.runtime.manifest import Graph, ModelShape, Prefill
+from thinkport.runtime.artifact.certificate import Certificate, Figure
+from thinkport.runtime.artifact.goldens import Golden
+from thinkport.runtime.artifact.manifest import Graph, ModelShape, Prefill
+from thinkport.runtime.providers.golden_check import DECODED, Scorer, quick
 
 
 def certify(

@@ -14,7 +14,7 @@ from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.qk_norm import K_NORM
 from thinkport.export.passes.qk_norm_outside import QkNormOutside
 from thinkport.export.passes.widened import Widened
-from thinkport.runtime.manifest import Graph, ModelShape
+from thinkport.runtime.artifact.manifest import Graph, ModelShape
 
 CPU = target("cpu")
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from thinkport.export.certify.graph_parts import GraphPart
 from thinkport.export.write.blobs import PAGE
-from thinkport.runtime.derivation import Derivation
+from thinkport.runtime.artifact.derivation import Derivation
 
 
 def moved(part: GraphPart, whole: Derivation) -> Derivation:

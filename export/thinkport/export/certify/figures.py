@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkport.export.reference.logits import Logits
-from thinkport.runtime.certificate import Figure, GoldenScore, Perplexity
-from thinkport.runtime.golden_check import correlation
+from thinkport.runtime.artifact.certificate import Figure, GoldenScore, Perplexity
+from thinkport.runtime.providers.golden_check import correlation
 
 
 class Softmax:

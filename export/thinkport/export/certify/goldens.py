@@ -10,7 +10,7 @@ from safetensors.numpy import save
 from thinkport.export.certify.figures import Softmax
 from thinkport.export.certify.prompts import Prompt
 from thinkport.export.reference.logits import Ids, Logits
-from thinkport.runtime.goldens import FORMAT, SAMPLE, Golden
+from thinkport.runtime.artifact.goldens import FORMAT, SAMPLE, Golden
 
 GOLDENS = "goldens.safetensors"
 TOP = 16

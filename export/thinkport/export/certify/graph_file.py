@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from thinkport.runtime.manifest import Graph
+from thinkport.runtime.artifact.manifest import Graph
 
 _WHOLE = {ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL}
 

@@ -7,8 +7,8 @@ another one, the two have had the same text before them. Knows lanes and ids.
 import numpy as np
 
 from thinkport.export.reference.logits import Ids, Logits
-from thinkport.runtime.golden_check import chunk_of
-from thinkport.runtime.session import LaneSource
+from thinkport.runtime.engine.session import LaneSource
+from thinkport.runtime.providers.golden_check import chunk_of
 
 TOKENS = 24
 

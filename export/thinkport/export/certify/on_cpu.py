@@ -15,12 +15,12 @@ from thinkport.export.certify.derived_part import moved
 from thinkport.export.certify.graph_parts import GraphPart, cut, weight_bytes
 from thinkport.export.certify.part_sessions import LOADED, Supply
 from thinkport.export.certify.parted_graph import HELD, PartedGraph
-from thinkport.runtime.derived_weights import write_derived
-from thinkport.runtime.manifest import Graph, ModelShape, Prefill
-from thinkport.runtime.ort import AUTO, choose_graph, import_onnxruntime
-from thinkport.runtime.prefill import write_entry
-from thinkport.runtime.session import Session
-from thinkport.runtime.threads import physical_cores
+from thinkport.runtime.artifact.manifest import Graph, ModelShape, Prefill
+from thinkport.runtime.engine.session import Session
+from thinkport.runtime.machine.derived_weights import write_derived
+from thinkport.runtime.machine.prefill_weights import write_entry
+from thinkport.runtime.machine.threads import physical_cores
+from thinkport.runtime.providers.ort import AUTO, choose_graph, import_onnxruntime
 
 WHOLE = 2_000_000_000  # bytes of memory that a graph may take to be loaded whole
 

@@ -14,8 +14,8 @@ import onnx_ir as ir
 
 from thinkport.export.certify.graph_parts import GraphPart
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.freed_memory import give_back
-from thinkport.runtime.threads import physical_cores
+from thinkport.runtime.machine.freed_memory import give_back
+from thinkport.runtime.machine.threads import physical_cores
 
 LOADED = 1.5  # bytes of memory that a loaded graph takes a byte of weights: 1.4 measured in float32, all repacked
 _FOLDER = "session.model_external_initializers_file_folder_path"

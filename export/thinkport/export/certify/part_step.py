@@ -21,8 +21,8 @@ from thinkport.export.trace.names import (
     past_layer,
     past_of,
 )
+from thinkport.runtime.artifact.manifest import Graph, ModelShape
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.manifest import Graph, ModelShape
 
 Values = NDArray[Any]
 

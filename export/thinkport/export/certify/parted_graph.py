@@ -21,8 +21,8 @@ from thinkport.export.certify.part_step import PartStep, Step, Text
 from thinkport.export.certify.prompts import Prompt
 from thinkport.export.reference.logits import Ids, Logits
 from thinkport.export.trace.names import LOGITS
-from thinkport.runtime.golden_check import chunk_of, kept_rows, steps
-from thinkport.runtime.manifest import Graph, ModelShape
+from thinkport.runtime.artifact.manifest import Graph, ModelShape
+from thinkport.runtime.providers.golden_check import chunk_of, kept_rows, steps
 
 HELD = 1_500_000_000  # bytes of loaded parts that are worth holding between tokens
 

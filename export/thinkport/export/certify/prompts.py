@@ -13,7 +13,7 @@ import numpy as np
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.reference.encoder import Encoder
 from thinkport.export.reference.logits import Ids
-from thinkport.runtime.template import Message
+from thinkport.runtime.prompt.template import Message
 
 MOST_TOKENS = 40  # of a prompt, the long one aside
 LONG_TOKENS = 400

@@ -4,8 +4,8 @@ import numpy as np
 
 from thinkport.export.errors import CertificateError
 from thinkport.export.reference.logits import Logits
-from thinkport.runtime.certificate import Figure
-from thinkport.runtime.manifest import Graph
+from thinkport.runtime.artifact.certificate import Figure
+from thinkport.runtime.artifact.manifest import Graph
 
 EXACT = 1e-3  # of the largest logit: ten times what a right float32 graph needs, far below what a wrong one shows
 

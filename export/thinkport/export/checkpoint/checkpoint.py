@@ -15,8 +15,8 @@ from thinkport.export.checkpoint.folder import read_chat_template, read_json, te
 from thinkport.export.checkpoint.hub import ResolvedCheckpoint, resolve
 from thinkport.export.checkpoint.safetensors_file import TensorEntry, read_rows
 from thinkport.export.errors import CheckpointError
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME
 from thinkport.runtime.hub.download_progress import Progress
-from thinkport.runtime.manifest import MANIFEST_NAME
 
 
 @dataclass(frozen=True)

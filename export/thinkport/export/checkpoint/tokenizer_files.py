@@ -13,10 +13,10 @@ from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.checkpoint.folder import read_json
 from thinkport.export.checkpoint.licence import licence_files
 from thinkport.export.errors import CheckpointError
+from thinkport.runtime.artifact.manifest import ThinkingIds
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.manifest import ThinkingIds
-from thinkport.runtime.template import ChatTemplate
-from thinkport.runtime.tokenizer import Tokenizer
+from thinkport.runtime.prompt.template import ChatTemplate
+from thinkport.runtime.prompt.tokenizer import Tokenizer
 
 TOKENIZER = "tokenizer.json"
 CHAT_TEMPLATE = "chat_template.jinja"

@@ -8,7 +8,7 @@ from thinkport.export.families.shape import DecoderShape
 from thinkport.export.quantize import Role
 from thinkport.export.quantize.equalize import Site
 from thinkport.export.quantize.kv_scales import Floats
-from thinkport.runtime.manifest import Presets
+from thinkport.runtime.artifact.manifest import Presets
 
 if TYPE_CHECKING:
     import torch

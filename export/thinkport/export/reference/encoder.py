@@ -8,9 +8,9 @@ from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.checkpoint.tokenizer_files import TOKENIZER, special_tokens
 from thinkport.export.errors import CheckpointError
 from thinkport.export.reference.logits import Ids
-from thinkport.runtime.prompt import encode_prompt
-from thinkport.runtime.template import ChatTemplate, Message
-from thinkport.runtime.tokenizer import Tokenizer
+from thinkport.runtime.prompt.prompt import encode_prompt
+from thinkport.runtime.prompt.template import ChatTemplate, Message
+from thinkport.runtime.prompt.tokenizer import Tokenizer
 
 
 class Encoder:

@@ -13,8 +13,8 @@ from thinkport.deploy.genai_files import overlay_name
 from thinkport.export.checkpoint.stop_tokens import StopToken
 from thinkport.export.write.genai_config import genai_config, genai_overlay
 from thinkport.export.write.model_card import CARD_NAME, model_card
-from thinkport.runtime.manifest import MANIFEST_NAME, FileRecord, Manifest, hash_file, read_manifest
-from thinkport.runtime.manifest_seal import OPEN, sealed
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, FileRecord, Manifest, hash_file, read_manifest
+from thinkport.runtime.artifact.manifest_seal import OPEN, sealed
 
 GENAI_CONFIG = "genai_config.json"
 

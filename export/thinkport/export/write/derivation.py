@@ -11,7 +11,7 @@ import onnx_ir as ir
 from thinkport.export.quantize.recipes import RoleRecipe
 from thinkport.export.trace.source import Part, Source
 from thinkport.export.write.blobs import Blob, Layout
-from thinkport.runtime.derivation import Derivation, Int8Weight, WeightCopy
+from thinkport.runtime.artifact.derivation import Derivation, Int8Weight, WeightCopy
 
 HowStored = Callable[[str], RoleRecipe]
 """How the weights of a role are stored, by the role's name."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from thinkport.deploy.genai_files import genai_graph_name
-from thinkport.runtime.manifest import Graph, ModelShape, SamplingPreset
+from thinkport.runtime.artifact.manifest import Graph, ModelShape, SamplingPreset
 
 # That runtime allocates the cache for max_length at once: at the usual 40,960 that is gigabytes for the smallest Qwen3.
 LONGEST = 4096

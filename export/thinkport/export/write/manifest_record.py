@@ -9,8 +9,8 @@ from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.checkpoint import tokenizer_files as files
 from thinkport.export.families import Family
 from thinkport.export.write.records import tool_versions
-from thinkport.runtime.certificate import Certificate
-from thinkport.runtime.manifest import SCHEMA_VERSION, Graph, Manifest, ModelShape, PassRecord, Recipe, Source
+from thinkport.runtime.artifact.certificate import Certificate
+from thinkport.runtime.artifact.manifest import SCHEMA_VERSION, Graph, Manifest, ModelShape, PassRecord, Recipe, Source
 
 
 def manifest_record(

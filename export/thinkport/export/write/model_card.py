@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from thinkport.deploy.genai_files import genai_graph_name, overlay_name
 from thinkport.deploy.targets import target
 from thinkport.export.checkpoint.stop_tokens import StopToken
-from thinkport.runtime.certificate import Certificate
-from thinkport.runtime.manifest import MODEL_CARD, Graph, Manifest, Prefill
+from thinkport.runtime.artifact.certificate import Certificate
+from thinkport.runtime.artifact.manifest import MODEL_CARD, Graph, Manifest, Prefill
 
 CARD_NAME = MODEL_CARD  # not listed in itself: its size is known only when it is written
 

@@ -16,7 +16,7 @@ from thinkport.export.quantize import Role, RoundingError
 from thinkport.export.trace.names import past_name
 from thinkport.export.trace.source import source_of
 from thinkport.export.write.blobs import nbytes_of
-from thinkport.runtime.manifest import Graph, KvLayout, ModelShape, Recipe, RoleFormat, TensorSpec
+from thinkport.runtime.artifact.manifest import Graph, KvLayout, ModelShape, Recipe, RoleFormat, TensorSpec
 
 _TOOLS = ("thinkport", "torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from thinkport.export.errors import OutputError
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, read_manifest
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.manifest import MANIFEST_NAME, read_manifest
 
 
 def check_replaceable(target: Path) -> None:

@@ -14,7 +14,7 @@ import psutil
 
 from thinkport.export.errors import OutputError
 from thinkport.export.write.replaceable import check_replaceable
-from thinkport.runtime.manifest import MANIFEST_NAME
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME
 
 _PARTIAL, _REPLACED = "partial", "replaced"
 

@@ -23,7 +23,7 @@ from thinkport.export.quantize.recipes import Recipe, Role
 from thinkport.export.quantize.stream import RoundingError, RowBlock, quantize_tensor
 from thinkport.export.trace.source import Source
 from thinkport.export.write.blobs import Blob, Layout
-from thinkport.runtime.manifest import FileRecord
+from thinkport.runtime.artifact.manifest import FileRecord
 
 _BLOCK_BYTES = 16 << 20
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, MODEL_CARD, read_manifest
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.hub.download_progress import Progress
 from thinkport.runtime.hub.repository import repository_named
 from thinkport.runtime.hub.snapshot import fetch_snapshot
-from thinkport.runtime.known_files import KnownFiles
-from thinkport.runtime.manifest import MANIFEST_NAME, MODEL_CARD, read_manifest
+from thinkport.runtime.machine.known_files import KnownFiles
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, Manifest, read_manifest
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.hub.refusal import refusal
 from thinkport.runtime.hub.repository import Repository, repository_named
-from thinkport.runtime.known_files import KnownFiles
-from thinkport.runtime.manifest import MANIFEST_NAME, Manifest, read_manifest
+from thinkport.runtime.machine.known_files import KnownFiles
 
 
 def push(

@@ -9,11 +9,11 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, read_manifest
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.hub.download_progress import Progress, reporting_bar
 from thinkport.runtime.hub.refusal import refusal, unreached
 from thinkport.runtime.hub.repository import Repository
-from thinkport.runtime.manifest import MANIFEST_NAME, read_manifest
 
 
 def fetch_snapshot(

@@ -7,11 +7,11 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thinkport.runtime.engine import Engine
+from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.events import Event
 from thinkport.runtime.model import Model
-from thinkport.runtime.reply_request import ReplyRequest
-from thinkport.runtime.response_format import Choice, JsonSchema, Regex, ResponseFormat
+from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.server.api_error import bad
 from thinkport.runtime.server.chat_messages import chat_messages
 from thinkport.runtime.server.chat_request import ChatRequest
@@ -19,7 +19,7 @@ from thinkport.runtime.server.jobs import Plan
 from thinkport.runtime.server.settings import ServerSettings
 from thinkport.runtime.server.stop_strings import stopping
 from thinkport.runtime.server.thinking_fields import thinking_of
-from thinkport.runtime.stop import Stop
+from thinkport.runtime.tools.response_format import Choice, JsonSchema, Regex, ResponseFormat
 
 _MOST_STOPS = 16
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from time import time
 from typing import Any
 
-from thinkport.runtime.detokenize import token_bytes
+from thinkport.runtime.engine.logprobs import TokenLogprob
 from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
-from thinkport.runtime.logprobs import TokenLogprob
+from thinkport.runtime.prompt.detokenize import token_bytes
+from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.server.figures import LiveTimings, finish_reason, thinking, timings, usage
-from thinkport.runtime.tokenizer import Tokenizer
 
 
 class ChatReply:

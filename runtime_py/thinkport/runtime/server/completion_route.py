@@ -7,12 +7,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from thinkport.runtime.detokenize import token_bytes
-from thinkport.runtime.engine import Engine
+from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.logprobs import LogprobRecorder, TokenLogprob
+from thinkport.runtime.engine.sampling import Sampler
+from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.events import AnswerPiece, End, Event
-from thinkport.runtime.logprobs import LogprobRecorder, TokenLogprob
 from thinkport.runtime.model import Model
-from thinkport.runtime.sampling import Sampler
+from thinkport.runtime.prompt.detokenize import token_bytes
+from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.server.api_error import bad
 from thinkport.runtime.server.chat_plan import most_tokens, stops_of
 from thinkport.runtime.server.completion_request import CompletionRequest
@@ -23,8 +25,6 @@ from thinkport.runtime.server.raw_reply import raw_reply
 from thinkport.runtime.server.service import Service, data_frame
 from thinkport.runtime.server.settings import ServerSettings
 from thinkport.runtime.server.stop_strings import stopping
-from thinkport.runtime.stop import Stop
-from thinkport.runtime.tokenizer import Tokenizer
 
 _TOKENS = 16  # OpenAI's default
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
+from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece
-from thinkport.runtime.generation import Finish
 
 _FINISH = {Finish.STOP: "stop", Finish.LENGTH: "length", Finish.CONTEXT: "length", Finish.CANCELLED: "length"}
 

@@ -10,12 +10,12 @@ from contextlib import suppress
 from time import monotonic
 from typing import NamedTuple
 
-from thinkport.runtime.background import Background, Readable
-from thinkport.runtime.engine import Engine
-from thinkport.runtime.event_queue import EventQueue
+from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.events import Event
+from thinkport.runtime.reply.background import Background, Readable
+from thinkport.runtime.reply.event_queue import EventQueue
 from thinkport.runtime.server.places import Places
-from thinkport.runtime.stop import Stop
 
 _KEEP_ALIVE = 15.0  # seconds of silence after which a reader is told that all is well
 

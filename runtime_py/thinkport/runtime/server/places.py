@@ -7,9 +7,9 @@ import asyncio
 import math
 from collections.abc import Sequence
 
-from thinkport.runtime.engine import Engine
-from thinkport.runtime.fair_turns import FairTurns
-from thinkport.runtime.held_sequence import common_prefix
+from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.fair_turns import FairTurns
+from thinkport.runtime.engine.held_sequence import common_prefix
 from thinkport.runtime.model import Model
 from thinkport.runtime.server.api_error import ApiError
 

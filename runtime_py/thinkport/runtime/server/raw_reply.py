@@ -6,12 +6,12 @@ Knows tokens and text; must not know messages.
 from collections.abc import Generator
 from time import perf_counter
 
-from thinkport.runtime.detokenize import Detokenizer
+from thinkport.runtime.engine.generation import Finish, Generation, Origin
+from thinkport.runtime.engine.logprobs import LogprobRecorder, TokenLogprob
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed
-from thinkport.runtime.generation import Finish, Generation, Origin
-from thinkport.runtime.logprobs import LogprobRecorder, TokenLogprob
-from thinkport.runtime.thinking import DecidedBy, Switch, ThinkingEnd
-from thinkport.runtime.tokenizer import Tokenizer
+from thinkport.runtime.prompt.detokenize import Detokenizer
+from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.thinking.thinking import DecidedBy, Switch, ThinkingEnd
 
 
 def raw_reply(

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thinkport.runtime.model import Model
-from thinkport.runtime.reply_request import ReplyRequest
-from thinkport.runtime.response_format import ResponseFormat
+from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.server.api_error import bad
 from thinkport.runtime.server.chat_messages import call_arguments, chat_messages, content_text
 from thinkport.runtime.server.chat_plan import ChatPlan, most_tokens, response_format_of
 from thinkport.runtime.server.responses_request import ResponsesRequest
 from thinkport.runtime.server.settings import ServerSettings
 from thinkport.runtime.server.thinking_fields import thinking_of
+from thinkport.runtime.tools.response_format import ResponseFormat
 
 
 def responses_plan(body: ResponsesRequest, model: Model, settings: ServerSettings) -> ChatPlan:

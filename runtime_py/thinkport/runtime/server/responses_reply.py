@@ -10,8 +10,8 @@ from time import time
 from typing import Any
 from uuid import uuid4
 
+from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
-from thinkport.runtime.generation import Finish
 from thinkport.runtime.server.figures import thinking, timings, usage
 
 _THOUGHT, _ANSWER = "reasoning", "message"

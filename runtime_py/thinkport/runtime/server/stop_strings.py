@@ -7,9 +7,9 @@ back, so what may be the start of a stop string is held until it can be told.
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 
+from thinkport.runtime.engine.generation import Finish
+from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.events import AnswerPiece, End, Event, ToolCall
-from thinkport.runtime.generation import Finish
-from thinkport.runtime.stop import Stop
 
 
 class StopText:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from thinkport.runtime.server.api_error import bad
-from thinkport.runtime.thinking import Switch, Thinking
+from thinkport.runtime.thinking.thinking import Switch, Thinking
 
 # Tokens of thought. Qwen3 was trained for on and off only; where these come from is in the documentation.
 EFFORTS: dict[str, int | None] = {"minimal": 128, "low": 512, "medium": 2048, "high": 8192, "xhigh": None}

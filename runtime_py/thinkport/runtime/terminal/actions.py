@@ -11,7 +11,7 @@ from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import Event
 from thinkport.runtime.terminal.controls import harmless
 from thinkport.runtime.terminal.conversation import Conversation
-from thinkport.runtime.thinking import Switch
+from thinkport.runtime.thinking.thinking import Switch
 
 OFF = "off"
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from pathlib import Path
 
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.machine_cache import MachineCache, user_cache_folder
-from thinkport.runtime.ort import AUTO
+from thinkport.runtime.machine.machine_cache import MachineCache, user_cache_folder
+from thinkport.runtime.providers.ort import AUTO
 
 _MB = 1e6
 

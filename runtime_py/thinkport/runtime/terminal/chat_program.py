@@ -26,7 +26,7 @@ from thinkport.runtime.terminal.reply_screen import ReplyScreen
 from thinkport.runtime.terminal.toolbar import toolbar
 from thinkport.runtime.terminal.typing_echo import without_echo
 from thinkport.runtime.terminal.warning_lines import tidy_warnings
-from thinkport.runtime.thinking import Thinking
+from thinkport.runtime.thinking.thinking import Thinking
 
 _DIM, _RED = Style(dim=True), Style(color="red")
 HISTORY = "chat-history"

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from thinkport.runtime.chat import Chat
+from thinkport.runtime.chat.chat import Chat
 from thinkport.runtime.events import End, Event
 from thinkport.runtime.model import Model
 from thinkport.runtime.terminal.figures import context_fill
 from thinkport.runtime.terminal.totals import Totals
-from thinkport.runtime.thinking import Thinking
+from thinkport.runtime.thinking.thinking import Thinking
 
 
 @dataclass(kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from thinkport.runtime.generation import Finish
+from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.model import Model
 from thinkport.runtime.terminal.figures import figures
 from thinkport.runtime.terminal.interrupts import INTERRUPTED, interrupting
@@ -16,7 +16,7 @@ from thinkport.runtime.terminal.lookalikes import use_lookalikes
 from thinkport.runtime.terminal.plain_reply import show_plain
 from thinkport.runtime.terminal.reply_json import to_json
 from thinkport.runtime.terminal.warning_lines import tidy_warnings
-from thinkport.runtime.thinking import Thinking
+from thinkport.runtime.thinking.thinking import Thinking
 
 
 def run_generate(

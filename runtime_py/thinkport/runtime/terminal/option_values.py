@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.response_format import Choice, JsonSchema, Regex, ResponseFormat
-from thinkport.runtime.thinking import Thinking
+from thinkport.runtime.thinking.thinking import Thinking
+from thinkport.runtime.tools.response_format import Choice, JsonSchema, Regex, ResponseFormat
 
 OFF = "off"
 

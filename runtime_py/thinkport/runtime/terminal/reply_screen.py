@@ -25,7 +25,7 @@ from thinkport.runtime.terminal.plain_reply import call_text
 from thinkport.runtime.terminal.rendered_lines import Line, lines_of, print_lines
 from thinkport.runtime.terminal.thought_line import ThoughtLine
 from thinkport.runtime.terminal.thought_text import ThoughtText
-from thinkport.runtime.thinking import Thinking, ThinkingEnd
+from thinkport.runtime.thinking.thinking import Thinking, ThinkingEnd
 
 _FRAME = 1 / 12  # seconds
 _DRAWING = 10  # a frame waits this many times the seconds that the last one took

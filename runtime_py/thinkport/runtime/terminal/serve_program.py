@@ -11,7 +11,7 @@ from rich.console import Console
 from thinkport.runtime.extras import require
 from thinkport.runtime.model import Model
 from thinkport.runtime.terminal.warning_lines import tidy_warnings
-from thinkport.runtime.thinking import Thinking
+from thinkport.runtime.thinking.thinking import Thinking
 
 
 def run_serve(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from thinkport.runtime.terminal.parted_lines import fitting
-from thinkport.runtime.thinking import Thinking, ThinkingEnd
+from thinkport.runtime.thinking.thinking import Thinking, ThinkingEnd
 
 _BAR = 16  # cells
 _SETTLED = 0.5  # seconds before a speed means something

@@ -13,10 +13,10 @@ import numpy as np
 from thinkport.deploy.cold_start import cold_start
 from thinkport.deploy.engine_overhead import measure_overhead
 from thinkport.deploy.process_memory import process_memory
-from thinkport.runtime.kv_snapshot import KvSnapshot
-from thinkport.runtime.manifest import Graph, ModelShape
+from thinkport.runtime.artifact.manifest import Graph, ModelShape
+from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.session import Lane
 from thinkport.runtime.model import Model
-from thinkport.runtime.session import Lane
 
 _PROMPT = "What is 86*57?"
 _WARM = 3  # steps before time is taken

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from thinkport.export.errors import CheckpointError
-from thinkport.runtime.manifest import SamplingPreset
+from thinkport.runtime.artifact.manifest import SamplingPreset
 
 
 def checkpoints_own(published: SamplingPreset, generation_config: Mapping[str, Any] | None) -> SamplingPreset:

@@ -9,7 +9,7 @@ from thinkport.export.families.dense import DenseFamily
 from thinkport.export.families.dense.sampling import checkpoints_own
 from thinkport.export.families.dense.shape import read_shape
 from thinkport.export.families.shape import DecoderShape
-from thinkport.runtime.manifest import Presets, SamplingPreset
+from thinkport.runtime.artifact.manifest import Presets, SamplingPreset
 
 # As the generation_config.json of Meta's Llama 2 and 3 chat models has it.
 _PUBLISHED = SamplingPreset(

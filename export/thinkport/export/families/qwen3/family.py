@@ -8,7 +8,7 @@ from thinkport.export.families.dense.sampling import checkpoints_own
 from thinkport.export.families.dense.shape import read_shape
 from thinkport.export.families.qwen3.windows import refuse_windows
 from thinkport.export.families.shape import DecoderShape
-from thinkport.runtime.manifest import Presets, SamplingPreset
+from thinkport.runtime.artifact.manifest import Presets, SamplingPreset
 
 # https://github.com/QwenLM/Qwen3, "Best Practices"
 _THINKING = SamplingPreset(

@@ -1,0 +1,1 @@
+"""What an artifact holds: manifest, goldens and certificate, and how its files are read."""

@@ -1,0 +1,72 @@
+"""What an export measured of its graphs: part of the manifest."""
+
+from thinkport.runtime.artifact.record import Record
+
+MIN_AGREEMENT = (
+    0.5  # mean correlation of logits: a graph that computes something else is near 0, int4 of noise over 0.9
+)
+
+
+class GoldenScore(Record):
+    """How a graph's logits agree with the goldens over `rows` positions; each is a mean.
+
+    `correlation` is Pearson's, of the sampled logits; `kl`, in nats, counts the likeliest tokens and all others as one;
+    `top1` is the share of positions with the same likeliest token.
+    """
+
+    rows: int
+    correlation: float
+    kl: float
+    top1: float
+
+
+class Perplexity(Record):
+    """Perplexity of one text of `tokens` under the checkpoint in float32 and under a graph."""
+
+    tokens: int
+    checkpoint: float
+    graph: float
+
+
+class Figure(Record):
+    """One graph, as it ran at export, against the checkpoint in float32 over `tokens` positions of the goldens.
+
+    KL divergences are in nats, agreements are shares, `correlation` is Pearson's over the whole vocabulary, a mean over
+    positions. `greedy_tokens` counts the tokens that graph and checkpoint have in common when both continue prompts
+    greedily, out of `greedy_asked`. `provider` is where it was measured; `changed` says what was rewritten for that,
+    None where the graph ran as it is. `prompts` are the goldens that were asked, None where all were: graphs over the
+    weights of another one that answered all are asked fewer. `kl_by_text` is the mean KL of each kind of text, ids at
+    random left out. `score` and `quick_score` are what a check of the same goldens on another machine compares with.
+    """
+
+    graph: str
+    tokens: int
+    kl_mean: float
+    kl_p95: float
+    kl_max: float
+    top1_agreement: float
+    top5_agreement: float
+    correlation: float
+    max_relative_error: float
+    perplexity: Perplexity | None = None
+    greedy_tokens: int | None = None
+    greedy_asked: int | None = None
+    provider: str = "CPUExecutionProvider"
+    changed: str | None = None
+    prompts: list[str] | None = None
+    kl_by_text: dict[str, float] | None = None
+    score: GoldenScore
+    quick_score: GoldenScore
+
+
+class Certificate(Record):
+    """What was measured at export: the goldens' file and a figure a graph.
+
+    `command` measures the figures again, in the artifact's folder; a checkpoint that was a folder has its name there.
+    `warning` says what is wrong with the figures and what to do, None where nothing is.
+    """
+
+    goldens: str
+    figures: list[Figure]
+    command: str | None = None
+    warning: str | None = None

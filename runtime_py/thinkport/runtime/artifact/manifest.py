@@ -1,0 +1,319 @@
+"""The artifact's manifest, `thinkport.json`: all that a reader of an artifact may rely on.
+
+Knows the schema, how it is read and how an artifact's files are held against it. Must not know how an artifact is
+made (export writes these same models) or how a graph is run.
+"""
+
+import hashlib
+import json
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from thinkport.runtime.artifact.certificate import Certificate
+from thinkport.runtime.artifact.derivation import Derivation
+from thinkport.runtime.artifact.record import Record
+from thinkport.runtime.errors import ArtifactError
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "thinkport.json"
+MODEL_CARD = "README.md"
+KV_ITEM_BYTES = {"float32": 4, "float16": 2, "int8": 1}
+_HASH_BLOCK = 1 << 20
+
+
+class FileRecord(Record):
+    """Size in bytes and sha256 (hex) of one file of the artifact."""
+
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Source(Record):
+    """The checkpoint an artifact was made from; `revision` is the resolved commit of a Hub checkpoint."""
+
+    id: str
+    revision: str | None
+    dtype: str
+
+
+class ModelShape(Record):
+    """The model's numbers; `head_dim` is independent of `hidden_size`."""
+
+    family: str
+    layers: int = Field(gt=0)
+    hidden_size: int = Field(gt=0)
+    attention_heads: int = Field(gt=0)
+    kv_heads: int = Field(gt=0)
+    head_dim: int = Field(gt=0)
+    intermediate_size: int = Field(gt=0)
+    vocab_size: int = Field(gt=0)
+    context_length: int = Field(gt=0)
+    tied_embeddings: bool
+    rope_theta: float
+
+
+class RoleFormat(Record):
+    """How the weights of one role are stored; `bits_per_weight` counts scales.
+
+    `relative_error` is the squared rounding error over the squared sum of the weights; None where nothing was rounded.
+    """
+
+    bits: int
+    group_size: int | None
+    accuracy_level: int | None
+    weights: int
+    bits_per_weight: float
+    relative_error: float | None = None
+
+
+class Recipe(Record):
+    """The recipe that was applied: name, precision and the outcome by role (attention, mlp, embedding, lm_head)."""
+
+    name: str
+    precision: Literal["int4", "int8", "fp32"]
+    bits_per_weight: float
+    roles: dict[str, RoleFormat]
+
+
+class PassRecord(Record):
+    """One graph pass: how often it fired and the graph's node count and op counts after it."""
+
+    name: str
+    fired: int
+    nodes_before: int
+    nodes_after: int
+    ops_after: dict[str, int]
+
+
+class TensorSpec(Record):
+    """A graph input or output: ONNX Runtime's element type (as `float32`) and shape; a str is a dynamic dimension."""
+
+    name: str
+    dtype: str
+    shape: list[int | str]
+
+
+class KvLayout(Record):
+    """How a graph takes its KV cache.
+
+    Buffers are (batch, kv_heads, capacity, head_dim) of `dtype`, in the memory of the graph's first provider.
+    `in_place`: past and present are one buffer with room for later tokens; otherwise past is exactly as long as the
+    tokens seen and present is past with the new ones added.
+    """
+
+    dtype: Literal["float32", "float16", "int8"]
+    in_place: bool
+
+
+def kv_bytes(model: ModelShape, kv: KvLayout) -> int:
+    """Bytes of the KV cache that one token takes."""
+    return 2 * model.layers * model.kv_heads * model.head_dim * KV_ITEM_BYTES[kv.dtype]
+
+
+class Prefill(Record):
+    """A graph that runs long prompts of another one, over its KV cache and with the same inputs and outputs.
+
+    It takes a batch of one sequence. From `from_tokens` tokens on it is worth loading, from `derive_from_tokens` on
+    its weights are worth deriving for it.
+    """
+
+    graph: "Graph"
+    derivation: Derivation
+    from_tokens: int = Field(gt=0)
+    derive_from_tokens: int = Field(gt=0)
+
+
+class Graph(Record):
+    """One graph file and what it needs. Providers are in order of preference.
+
+    `activations` is the type that it computes in; logits are float32 in every graph. `several_tokens_over_past`: a step
+    of more than one token may follow others; without it, only an empty cache takes several. `memory_pattern`: False
+    where the provider refuses sessions that plan memory ahead. `plain_norms`: a variant whose norms are spelled out,
+    for devices where the fused ones are wrong; asked for by its name. `graph_capture`: every node that computes on
+    tensors runs on the first provider, so that a runtime of fixed shapes may capture the graph and replay it.
+    `prefill`: what runs its long prompts.
+    """
+
+    file: str
+    target: str
+    providers: list[str]
+    onnxruntime_floor: str
+    fused: bool
+    nodes: int
+    kv: KvLayout
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+    several_tokens_over_past: bool
+    prefill_chunk: int = Field(gt=0)
+    activations: Literal["float32", "float16", "bfloat16"] = "float32"
+    memory_pattern: bool = True
+    plain_norms: bool = False
+    graph_capture: bool = False
+    prefill: Prefill | None = None
+
+
+class ThinkingIds(Record):
+    """Ids of `<think>` and `</think>`."""
+
+    start: int
+    end: int
+
+
+class SamplingPreset(Record):
+    """Sampling values as in a generation_config.json; a temperature of 0 is greedy, a top_k of 0 is no limit."""
+
+    temperature: float = Field(ge=0)
+    top_k: int = Field(ge=0)
+    top_p: float = Field(gt=0, le=1)
+    min_p: float = Field(ge=0, le=1)
+    presence_penalty: float
+    repetition_penalty: float = Field(gt=0)
+
+
+class Presets(Record):
+    """The sampling presets of the two modes."""
+
+    thinking: SamplingPreset
+    answering: SamplingPreset
+
+
+class Manifest(Record):
+    """`thinkport.json`. Unknown keys are an error: a newer writer raises `schema_version`.
+
+    `enable_thinking` is the default of every reply; None leaves it to the chat template. `manifest_sha256` is the
+    file's own, see `manifest_seal`.
+    """
+
+    schema_version: Literal[1]
+    manifest_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    name: str
+    created: str
+    tools: dict[str, str]
+    source: Source
+    model: ModelShape
+    recipe: Recipe
+    passes: list[PassRecord]
+    graphs: list[Graph]
+    tokenizer: str
+    chat_template: str
+    special_tokens: dict[str, str]
+    thinking: ThinkingIds | None
+    enable_thinking: bool | None = None
+    stop_ids: list[int]
+    sampling: Presets
+    certificate: Certificate | None
+    files: dict[str, FileRecord]
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: dict[str, FileRecord]) -> dict[str, FileRecord]:
+        for name in files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or not path.parts:
+                raise ValueError(f"{name!r} leads out of the artifact's folder")
+        return files
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check `thinkport.json` of an artifact folder; hashes are not computed.
+
+    Raises:
+        ArtifactError: no folder, no manifest, a newer schema, a malformed manifest, a path leading out, or a file
+            that is used but not listed.
+    """
+    path = folder / MANIFEST_NAME
+    if not folder.is_dir():
+        raise ArtifactError(f"no artifact at {folder}: expected a folder that `thinkport export` wrote")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"{folder} has no {MANIFEST_NAME}: not an artifact; make one with `thinkport export`"
+        ) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ArtifactError(f"{path} can't be read ({error}): export the artifact again") from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise ArtifactError(
+            f"{path} has schema version {version}, this thinkport reads up to {SCHEMA_VERSION}: upgrade thinkport"
+        )
+    try:
+        manifest = Manifest.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the top level"
+        raise ArtifactError(f"{path}: {where}: {first['msg']}: export the artifact again") from error
+    _check_names(path, manifest)
+    return manifest
+
+
+def _check_names(path: Path, manifest: Manifest) -> None:
+    """Every file that is read by name must be one of `files`, whose paths stay inside and whose sizes are compared.
+
+    Not a check of the model: an export makes its manifest before it knows the files.
+    """
+    named = {"tokenizer": manifest.tokenizer, "chat_template": manifest.chat_template}
+    named |= {f"graphs.{at}.file": graph.file for at, graph in enumerate(manifest.graphs)}
+    for at, graph in enumerate(manifest.graphs):
+        if graph.prefill:
+            named[f"graphs.{at}.prefill.graph.file"] = graph.prefill.graph.file
+            named[f"graphs.{at}.prefill.derivation.weights"] = graph.prefill.derivation.weights
+    if manifest.certificate:
+        named["certificate.goldens"] = manifest.certificate.goldens
+    for where, name in named.items():
+        if name not in manifest.files:
+            raise ArtifactError(f"{path}: {where}: {name!r} is not among the artifact's files: export it again")
+
+
+def check_files(folder: Path, manifest: Manifest, *, verify: bool = False) -> None:
+    """Hold every file against its recorded size, and with `verify` against its sha256.
+
+    The model card is for people, who may edit it or leave it out: only `verify` looks at it.
+
+    Raises:
+        ArtifactError: a file is missing, of another size, or (with `verify`) of another content.
+    """
+    for name, record in manifest.files.items():
+        path = folder / name
+        if name == MODEL_CARD and not verify:
+            continue
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing: copy the whole artifact folder again or export it again")
+        size = path.stat().st_size
+        if size != record.bytes:
+            raise ArtifactError(f"{path} has {size} bytes, expected {record.bytes}: the file is damaged, copy it again")
+        if verify:
+            found = hash_file(path)
+            if found != record.sha256:
+                raise wrong_hash(path, found, record)
+
+
+def wrong_hash(path: Path, found: str, record: FileRecord) -> ArtifactError:
+    """What to say of a file whose sha256 is `found` (hex)."""
+    return ArtifactError(
+        f"{path} does not have the recorded sha256: found {found[:12]}…, recorded {record.sha256[:12]}…: the file was "
+        "changed or damaged, copy it again, fetch it again or export the artifact again"
+    )
+
+
+def hash_file(path: Path) -> str:
+    """The sha256 of a file as hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fingerprint(folder: Path) -> str:
+    """The sha256 of an artifact's manifest, which lists every other file's: two artifacts with one have one content.
+
+    Raises:
+        ArtifactError: no manifest can be read there.
+    """
+    try:
+        return hash_file(folder / MANIFEST_NAME)
+    except OSError as error:
+        raise ArtifactError(f"{folder / MANIFEST_NAME} can't be read ({error}): export the artifact again") from error

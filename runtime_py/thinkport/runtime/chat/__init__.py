@@ -1,0 +1,1 @@
+"""Conversations: their messages, turns and files."""

@@ -1,0 +1,264 @@
+"""A conversation: keeps the messages and one engine, whose KV cache is reused from turn to turn."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+from typing import Any, Protocol, Self, Unpack
+
+from thinkport.runtime.chat.chat_state import ChatState, known_replies
+from thinkport.runtime.chat.conversation_file import KvSource, SavedConversation, read_conversation, write_conversation
+from thinkport.runtime.chat.settler import Settler
+from thinkport.runtime.chat.turn import OnDone, OnEvent, Turn
+from thinkport.runtime.chat.turn_events import turn_events
+from thinkport.runtime.chat.turn_messages import result_messages, said_message
+from thinkport.runtime.chat.turn_options import TurnOptions, check_names
+from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.stop import Stop
+from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.events import End, Event
+from thinkport.runtime.prompt.prompt import Tools
+from thinkport.runtime.reply.reply import Reply
+from thinkport.runtime.reply.reply_maker import ReplyMaker
+from thinkport.runtime.reply.reply_request import ReplyRequest, Sampling
+from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
+from thinkport.runtime.thinking.thinking_switch import Decision
+
+
+class ChatModel(Protocol):
+    """What a chat needs of its model, which is a `Model`."""
+
+    @property
+    def replies(self) -> ReplyMaker:
+        """Makes prompts and replies."""
+
+    @property
+    def kv_source(self) -> KvSource:
+        """What saved KV caches belong to."""
+
+    def engine(self) -> Engine:
+        """A token loop with a KV cache of its own."""
+
+
+class Chat:
+    """A conversation with a model. `messages` is its history, which may be edited between turns.
+
+    One turn at a time: a turn that begins while another is read ends that one with an `InputError`.
+    """
+
+    def __init__(
+        self,
+        model: ChatModel,
+        *,
+        system: str | None = None,
+        thinking: Thinking | Switch | bool | None = None,
+        tools: Tools | None = None,
+        sampling: Sampling | None = None,
+        settle: bool = True,
+    ):
+        """Use `Model.chat`."""
+        self.messages: list[dict[str, Any]] = []
+        self.system = system
+        default = model.replies.thinking
+        self.thinking = as_thinking(thinking, default) or replace(default, enabled=None)
+        self.tools, self.sampling = tools, sampling
+        self._model = model
+        self._engine: Engine = model.engine()
+        self._stop = Stop()  # of the latest reply
+        self._turn: Turn | None = None  # the latest that was started
+        self._starting = Lock()
+        self._settler, self._settles = Settler(), settle
+
+    @property
+    def system(self) -> str | None:
+        """The system message that begins the history; None takes it away."""
+        return self.messages[0]["content"] if self._has_system() else None
+
+    @system.setter
+    def system(self, text: str | None) -> None:
+        if text is not None and not isinstance(text, str):
+            raise InputError(f"the system message is {type(text).__name__}, expected a text, or None for none")
+        self.messages[: self._has_system()] = [] if text is None else [{"role": "system", "content": text}]
+
+    def stream(self, text: str, **options: Unpack[TurnOptions]) -> Reply:
+        """Events of the reply to a user's `text`; text and reply join the history when the end is reached.
+
+        A reply closed before its end leaves the history as it was.
+
+        Raises:
+            InputError: on the call, a request that can't be run.
+        """
+        return self._begin(len(self.messages), [{"role": "user", "content": text}], options)
+
+    def send(self, text: str, **options: Unpack[TurnOptions]) -> End:
+        """The whole reply to a user's `text`; the options are those of `stream`."""
+        return self.stream(text, **options).end()
+
+    def start(
+        self,
+        text: str,
+        *,
+        on_event: OnEvent | None = None,
+        on_done: OnDone | None = None,
+        **options: Unpack[TurnOptions],
+    ) -> Turn:
+        """Begin a turn in a thread of its own and return at once; for any thread, such as a window's.
+
+        `on_event` is called with each event and `on_done` with the turn when it is over, both in the turn's thread.
+        Whatever `stream` raises is the turn's `error`.
+
+        Raises:
+            InputError: a turn that was started goes on.
+        """
+        check_names(options)
+        with self._starting:
+            if self._turn is not None and not self._turn.done:
+                raise InputError("a turn of this chat goes on: wait for it, cancel it, or use another chat")
+            asked, self._stop = [{"role": "user", "content": text}], Stop()
+            self._turn = Turn(
+                lambda stop: self._begin(len(self.messages), asked, options, stop), on_event, on_done, self._stop
+            )
+            return self._turn
+
+    def astream(self, text: str, **options: Unpack[TurnOptions]) -> AsyncGenerator[Event]:
+        """Events of the reply to a user's `text` for `async for`; the loop goes on during a step.
+
+        Cancelling the task ends the reply within a token and leaves the history as it was. A loop that is left by
+        `break` does the same when its generator is closed: see `contextlib.aclosing`.
+
+        Raises:
+            InputError: at the first event, a request that can't be run, or a turn that was started goes on.
+        """
+        return turn_events(lambda on_event, on_done: self.start(text, on_event=on_event, on_done=on_done, **options))
+
+    def stream_results(self, results: Mapping[str, str] | Sequence[str], **options: Unpack[TurnOptions]) -> Reply:
+        """Events of the reply to what the tools gave: texts by call id, or in the order of the calls.
+
+        Raises:
+            InputError: the last message calls no tools, or the results are not those of its calls, or are no texts.
+        """
+        calls = self.messages[-1].get("tool_calls") if self.messages else None
+        if not calls:
+            raise InputError("the last message calls no tools, expected one that does: send a text instead")
+        return self._begin(len(self.messages), result_messages(calls, results), options)
+
+    def retry(self, **options: Unpack[TurnOptions]) -> Reply:
+        """Events of another reply to the last message that is not the model's; at its end it replaces the old one.
+
+        Raises:
+            InputError: nothing was said yet.
+        """
+        keep = len(self.messages)
+        while keep and self.messages[keep - 1]["role"] == "assistant":
+            keep -= 1
+        if not keep or self.messages[keep - 1]["role"] == "system":
+            raise InputError("there is nothing to reply to again: say something first")
+        return self._begin(keep, [], options)
+
+    def undo(self) -> str | None:
+        """Take the user's last message and all that follows out of the history; its text, None if there is none."""
+        for at in range(len(self.messages) - 1, -1, -1):
+            if self.messages[at]["role"] == "user":
+                text: str = self.messages[at]["content"]
+                del self.messages[at:]
+                return text
+        return None
+
+    def stop_thinking(self) -> None:
+        """Close the thought of the latest reply at its next token, so that the answer comes; from any thread."""
+        self._stop.stop_thinking()
+
+    def cancel(self) -> None:
+        """End the latest reply at its next token; from any thread. What came so far joins the history."""
+        self._stop.cancel()
+
+    def settle(self) -> None:
+        """Feed the history to the KV cache as the next turn will need it, and wait for that.
+
+        The template drops the thoughts of earlier turns, so that after a turn the cache is rewound to where the
+        thought began and the answer fed again. Chats do it in the background after each turn unless told not to.
+
+        Raises:
+            InputError: the history fills the context, or the model is closed.
+        """
+        self._settle(None)
+        self._settler.wait()
+
+    def save(self, path: str | Path, *, kv: bool = True) -> None:
+        """Write the conversation to one file: messages, settings and, with `kv`, the KV cache of what was said.
+
+        The file takes the place of an older one when it is whole. The cache takes as much on disk as in memory.
+
+        Raises:
+            ArtifactError: the file can't be written.
+            InputError: a message holds what is no JSON.
+        """
+        self._settler.stop()
+        held = self._engine.snapshot() if kv else None
+        state = ChatState(
+            messages=self.messages,
+            thinking=self.thinking,
+            tools=self.tools,
+            sampling=self.sampling,
+            replies=known_replies(self.messages, self._model.replies.memory),
+        )
+        data = state.to_json()
+        ids, snapshot = held or ([], None)
+        saved = SavedConversation(data=data, ids=ids, snapshot=snapshot)
+        write_conversation(path, saved, self._model.kv_source)
+
+    @classmethod
+    def restore(cls, model: ChatModel, path: str | Path, *, ignore_kv: bool = False) -> Self:
+        """The conversation that `save` wrote. `ignore_kv` takes the messages alone, for example of another artifact.
+
+        Raises:
+            ArtifactError: no such file, a damaged one, or its KV cache is of another artifact, graph or layout.
+            InputError: the model is closed, or its chats leave too little memory.
+        """
+        saved = read_conversation(path, model.kv_source, ignore_kv=ignore_kv)
+        try:
+            state = ChatState.from_json(saved.data)
+        except (KeyError, TypeError, ValueError, InputError) as error:
+            raise ArtifactError(f"{path} is no conversation of this program ({error!r}): save it again") from error
+        chat = cls(model, thinking=state.thinking, tools=state.tools, sampling=state.sampling)
+        chat.messages = state.messages
+        if saved.snapshot is not None:
+            for content, known in state.replies:
+                model.replies.memory.remember(content, known)
+            chat._engine.restore(saved.ids, saved.snapshot)
+        return chat
+
+    def _begin(self, keep: int, asked: list[dict[str, Any]], options: TurnOptions, stop: Stop | None = None) -> Reply:
+        """The reply to the first `keep` messages and what is asked now."""
+        check_names(options)
+        self._stop = stop = stop or Stop()  # first, so that it can be cancelled while it is prepared
+        said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        request = ReplyRequest(
+            messages=[*self.messages[:keep], *asked],
+            tools=self.tools,
+            call=as_thinking(said.pop("thinking", None), self.thinking),
+            chat=self.thinking,
+            **{"sampling": self.sampling, **said},
+        )
+        prepared = self._model.replies.prepare(request)
+        self._settler.stop()
+
+        def remember(end: End, decision: Decision) -> None:
+            self.messages[keep:] = [*asked, said_message(end)]
+            if self._settles:
+                self._settle(decision.hard)
+
+        return self._model.replies.begin(prepared, self._engine, seed=request.seed, stop=stop, on_end=remember)
+
+    def _settle(self, enable_thinking: bool | None) -> None:
+        replies, engine, tools = self._model.replies, self._engine, self.tools
+        messages = [dict(message) for message in self.messages]
+        # The work holds no chat, so that one that is dropped is collected.
+        self._settler.start(
+            lambda stop: (
+                engine.prefill(replies.history(messages, tools, enable_thinking), stop=stop) if messages else None
+            )
+        )
+
+    def _has_system(self) -> bool:
+        return bool(self.messages) and self.messages[0]["role"] == "system"

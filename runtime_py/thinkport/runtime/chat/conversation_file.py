@@ -1,0 +1,203 @@
+"""A conversation on disk: what a chat wants kept, and the KV cache of its messages with what it is worth.
+
+Knows a zip of JSON and `.npy` members, and that it is damaged or another artifact's. Must not know what a chat keeps,
+nor how a KV cache is used.
+"""
+
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.errors import ArtifactError
+
+FORMAT = "thinkport conversation"
+VERSION = 1
+_HEAD, _IDS = "conversation.json", "ids.npy"
+_BLOCK = 1 << 20  # bytes read at once, so that no second copy of a buffer is made
+_ZIP64_FROM = 1 << 30  # bytes from which a member needs the larger header: the limit is 2 GiB with its own header
+_MESSAGES_ONLY = "take the messages alone with ignore_kv=True, and their KV cache is computed anew"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KvSource:
+    """What a KV cache was computed by: it is worth nothing to any other.
+
+    artifact: the fingerprint of its manifest. graph: the graph's file. layout: as `KvSnapshot.layout` has it.
+    """
+
+    artifact: str
+    graph: str
+    layout: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SavedConversation:
+    """What a file holds: a chat's `data`, any JSON object, and the `ids` that the KV snapshot is of.
+
+    `snapshot` is None, and `ids` empty, where no KV cache was saved or it was not asked for.
+    """
+
+    data: dict[str, Any]
+    ids: list[int]
+    snapshot: KvSnapshot | None
+
+
+class _Kv(NamedTuple):
+    """The head's record of a snapshot: what each of its parts is."""
+
+    tokens: int
+    parts: int
+    heads: int
+    width: int
+    dtype: str
+
+
+def write_conversation(path: str | Path, conversation: SavedConversation, source: KvSource) -> None:
+    """Write a file in place of the one at `path`, which stays as it is until the new one is whole.
+
+    Raises:
+        ArtifactError: the file can't be written.
+    """
+    target = Path(path)
+    try:
+        with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+            try:
+                _write(file, conversation, source)
+                file.flush()
+                os.fsync(file.fileno())
+                file.close()  # Windows replaces no open file
+                Path(file.name).replace(target)
+            except BaseException:
+                file.close()
+                Path(file.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise ArtifactError(f"{target} can't be written ({error}): save the conversation elsewhere") from error
+
+
+def read_conversation(path: str | Path, source: KvSource, *, ignore_kv: bool = False) -> SavedConversation:
+    """Read a file that `write_conversation` wrote, for a model whose KV caches are of `source`.
+
+    `ignore_kv` leaves the KV cache out, whoever made it and in whatever state.
+
+    Raises:
+        ArtifactError: no such file, not a conversation's, damaged, of a newer version, or its KV cache is of another
+            artifact, graph or layout.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ArtifactError(f"no conversation at {file}: expected a file that was saved before")
+    with _damage_explained(file, ignore_kv):
+        return _read(file, source, ignore_kv)
+
+
+def _write(file: IO[bytes], conversation: SavedConversation, source: KvSource) -> None:
+    head = {"format": FORMAT, "version": VERSION, "source": asdict(source), "kv": None, "data": conversation.data}
+    snapshot = conversation.snapshot
+    with zipfile.ZipFile(file, "w") as archive:  # stored: keys and values hardly get smaller
+        if snapshot:
+            assert snapshot.layout == source.layout, "the snapshot is of another KV cache than the source says"
+            assert snapshot.length == len(conversation.ids), "the ids are not the snapshot's"
+            _, heads, tokens, width = snapshot.parts[0].shape
+            head["kv"] = _Kv(tokens, len(snapshot.parts), heads, width, snapshot.parts[0].dtype.name)._asdict()
+        archive.writestr(_HEAD, json.dumps(head))
+        if snapshot:
+            _write_array(archive, _IDS, np.array(conversation.ids, np.int64))
+            for at, part in enumerate(snapshot.parts):
+                _write_array(archive, _part_name(at), part)
+
+
+def _write_array(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
+    with archive.open(name, "w", force_zip64=array.nbytes >= _ZIP64_FROM) as member:
+        npy.write_array(member, array, version=(1, 0), allow_pickle=False)
+
+
+def _read(path: Path, source: KvSource, ignore_kv: bool) -> SavedConversation:
+    with zipfile.ZipFile(path) as archive:
+        head = _read_head(archive, path)
+        data = head["data"]
+        if ignore_kv or head["kv"] is None:
+            return SavedConversation(data=data, ids=[], snapshot=None)
+        _check_source(path, KvSource(**head["source"]), source)
+        kv = _Kv(**head["kv"])
+        ids = _read_array(archive, _IDS, np.dtype(np.int64), (kv.tokens,)).tolist()
+        shape = (1, kv.heads, kv.tokens, kv.width)
+        parts = tuple(_read_array(archive, _part_name(at), np.dtype(kv.dtype), shape) for at in range(kv.parts))
+        return SavedConversation(data=data, ids=ids, snapshot=KvSnapshot(parts=parts))
+
+
+def _read_head(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
+    """The JSON member, once it is known to be one that this version reads."""
+    if _HEAD not in archive.namelist():
+        raise ArtifactError(f"{path} has no {_HEAD}: it is not a saved conversation, or damaged")
+    with _open(archive, _HEAD) as member:
+        head = json.loads(member.read())
+    if head["format"] != FORMAT:
+        raise ArtifactError(f"{path} is a {head['format']!r}, expected a {FORMAT!r}: pick another file")
+    if head["version"] > VERSION:
+        raise ArtifactError(
+            f"{path} has format version {head['version']}, this thinkport reads up to {VERSION}: upgrade thinkport"
+        )
+    return {"data": head["data"], "kv": head["kv"], "source": head["source"]}
+
+
+def _check_source(path: Path, found: KvSource, expected: KvSource) -> None:
+    """Raise for the first thing in which a file's KV cache differs from the model's."""
+    for what in fields(KvSource):
+        has, wants = getattr(found, what.name), getattr(expected, what.name)
+        if has != wants:
+            raise ArtifactError(f"the KV cache in {path} is of {what.name} {has}, expected {wants}: {_MESSAGES_ONLY}")
+
+
+def _read_array(archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """A member that has to be of this type and shape, read to its end, where its CRC is compared."""
+    with _open(archive, name) as member:
+        npy.read_magic(member)
+        found = npy.read_array_header_1_0(member)
+        if found != (shape, False, dtype):
+            raise ValueError(f"{name} is {found}, expected {(shape, False, dtype)}")
+        array = np.empty(shape, dtype)
+        flat, at = array.reshape(-1).view(np.uint8), 0
+        while block := member.read(_BLOCK):
+            flat[at : at + len(block)] = np.frombuffer(block, np.uint8)
+            at += len(block)
+        if at != flat.size:
+            raise ValueError(f"{name} has {at} bytes of data, expected {flat.size}")
+    return array
+
+
+def _open(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """A stored member that is no larger than its file: damaged sizes would ask for any amount of memory."""
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > Path(str(archive.filename)).stat().st_size:
+        raise ValueError(f"{name} has {info.file_size} bytes by method {info.compress_type}, expected them stored")
+    return archive.open(info)
+
+
+def _part_name(at: int) -> str:
+    return f"kv/{at // 2}.{'value' if at % 2 else 'key'}.npy"
+
+
+@contextmanager
+def _damage_explained(path: Path, ignore_kv: bool) -> Iterator[None]:
+    """Whatever else goes wrong while a file is read is damage to it."""
+    try:
+        yield
+    except ArtifactError:
+        raise
+    except OSError as error:
+        raise ArtifactError(f"{path} can't be read ({error}): check its permissions and its disk") from error
+    except Exception as error:  # zipfile, json and numpy raise a dozen kinds over damaged bytes
+        rest = "pick another file, or a sound copy" + ("" if ignore_kv else f", or {_MESSAGES_ONLY}")
+        raise ArtifactError(f"{path} is damaged, cut short or no saved conversation ({error!r}): {rest}") from error

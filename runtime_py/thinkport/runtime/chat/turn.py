@@ -1,0 +1,62 @@
+"""A turn of a chat in a thread of its own: what the model says goes to callbacks, and any thread may end it.
+
+Knows a reply's events. Must not know messages, or what a window does with them.
+"""
+
+from collections.abc import Callable
+
+from thinkport.runtime.engine.stop import Stop
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.events import End, Event
+from thinkport.runtime.reply.background import Background
+from thinkport.runtime.reply.reply import Reply
+
+Begin = Callable[[Stop], Reply]
+OnEvent = Callable[[Event], object]
+OnDone = Callable[["Turn"], object]
+
+
+class Turn(Background[Event]):
+    """A reply that is read in the background. All of its methods may be called from any thread, at any time."""
+
+    def __init__(
+        self, begin: Begin, on_event: OnEvent | None = None, on_done: OnDone | None = None, stop: Stop | None = None
+    ):
+        """Use `Chat.start`. See `Background`; `on_done` is called with the turn."""
+        self._end: End | None = None
+
+        def read(event: Event) -> None:
+            if on_event is not None:
+                on_event(event)
+            if isinstance(event, End):
+                self._end = event
+
+        super().__init__(begin, read, on_done or (lambda _: None), stop)
+
+    def stop_thinking(self) -> None:
+        """Close the thought at its next token, so that the answer comes; before there is a reply, at its first."""
+        self.stop.stop_thinking()
+
+    def cancel(self) -> None:
+        """End the reply at its next token, with an `End`: what came so far joins the chat's history."""
+        self.stop.cancel()
+
+    def abandon(self) -> None:
+        """End the reply at its next token, without an `End`: the chat's history stays as it was."""
+        self.stop.abandon()
+
+    def result(self, timeout: float | None = None) -> End:
+        """Wait for the end.
+
+        Raises:
+            ThinkportError: what the reply ended with; any other exception that `on_event` raised as well.
+            InputError: the turn was abandoned.
+            TimeoutError: it isn't over after so many seconds; it goes on.
+        """
+        if not self.wait(timeout):
+            raise TimeoutError(f"the turn isn't over after {timeout} s: wait longer, or cancel it")
+        if self.error is not None:
+            raise self.error
+        if self._end is None:
+            raise InputError("the turn was abandoned before its end: begin another one")
+        return self._end

@@ -1,0 +1,1 @@
+"""The command line: the runtime's verbs and their options."""

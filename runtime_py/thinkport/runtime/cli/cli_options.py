@@ -1,0 +1,124 @@
+"""The options that several verbs share, each with its help, its default and its place in `--help`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thinkport.runtime.terminal.option_values import OFF
+from thinkport.runtime.thinking.thinking import Thinking
+
+_DEFAULTS = Thinking()
+_SAMPLING, _THINKING, _FORM, _RUNNING = "Sampling", "Thinking", "Form of the answer", "Running"
+
+Artifact = Annotated[
+    Path,
+    typer.Argument(
+        metavar="ARTIFACT",
+        help="Folder that `thinkport export` wrote, or OWNER/NAME\\[@REVISION] on the Hub.",
+        show_default=False,
+    ),
+]
+System = Annotated[str | None, typer.Option(help="System message.", show_default=False)]
+MaxTokens = Annotated[
+    int | None, typer.Option(help="Most tokens of a reply, thought included.", show_default="the context")
+]
+Seed = Annotated[int | None, typer.Option(help="Draws the same tokens again.", show_default="a new one")]
+
+Think = Annotated[
+    bool | None,
+    typer.Option(
+        "--think/--no-think",
+        help="Think before the answer, or answer at once.",
+        show_default="as the message and the model have it",
+        rich_help_panel=_THINKING,
+    ),
+]
+ThinkBudget = Annotated[
+    int | None,
+    typer.Option(
+        help="Most tokens of the thought; then it is closed and the answer comes.",
+        show_default="no limit" if _DEFAULTS.budget is None else str(_DEFAULTS.budget),
+        rich_help_panel=_THINKING,
+    ),
+]
+SoftFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar=f"SHARE|{OFF}",
+        help="Share of the budget from which closing the thought is made likelier.",
+        show_default=OFF if _DEFAULTS.soft_from is None else str(_DEFAULTS.soft_from),
+        rich_help_panel=_THINKING,
+    ),
+]
+
+
+def _sampling(help: str) -> typer.models.OptionInfo:  # noqa: A002 - typer's name
+    option: typer.models.OptionInfo = typer.Option(
+        help=help, show_default="the mode's preset", rich_help_panel=_SAMPLING
+    )
+    return option
+
+
+Temperature = Annotated[float | None, _sampling("0 takes the likeliest token.")]
+TopP = Annotated[float | None, _sampling("Keep the likeliest tokens that together reach this share.")]
+TopK = Annotated[int | None, _sampling("Keep this many of the likeliest tokens; 0 keeps all.")]
+MinP = Annotated[float | None, _sampling("Keep tokens at least this many times as likely as the likeliest.")]
+PresencePenalty = Annotated[float | None, _sampling("Subtracted from the logits of what the reply holds already.")]
+RepetitionPenalty = Annotated[float | None, _sampling("Divides the logits of what prompt and reply hold already.")]
+
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads.", show_default="all physical cores", rich_help_panel=_RUNNING)
+]
+Drafts = Annotated[
+    bool,
+    typer.Option(
+        "--drafts/--no-drafts",
+        help="Guess ahead what repeats the prompt or the reply; the same distribution in less time.",
+        rich_help_panel=_RUNNING,
+    ),
+]
+Provider = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="auto (the best that is right here), a target of the artifact (cpu, dml, cuda), a graph without its "
+        "suffix (dml-plain), or an ONNX Runtime provider; dml:1 is its second device.",
+        rich_help_panel=_RUNNING,
+    ),
+]
+CacheDir = Annotated[
+    str,
+    typer.Option(
+        "--cache-dir",
+        metavar=f"DIR|{OFF}",
+        envvar="THINKPORT_CACHE_DIR",
+        help="Where this machine keeps what it makes of artifacts: weights as its CPU wants them, and int8 ones for "
+        "long prompts. off keeps nothing.",
+        show_default="the user's cache folder",
+        rich_help_panel=_RUNNING,
+    ),
+]
+Schema = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.json",
+        help="The answer is JSON of this schema.",
+        show_default=False,
+        rich_help_panel=_FORM,
+    ),
+]
+Pattern = Annotated[
+    str | None,
+    typer.Option("--regex", help="The answer matches this whole.", show_default=False, rich_help_panel=_FORM),
+]
+Choices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--choice", help="The answer is one of these; give it several times.", show_default=False, rich_help_panel=_FORM
+    ),
+]
+Tools = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.json", help="Tools that the model may call.", show_default=False, rich_help_panel=_FORM),
+]

@@ -1,0 +1,226 @@
+"""An engine: ids in, ids out, over one KV cache.
+
+Checks requests and begins uses of the cache. Must not know text, templates or thoughts.
+"""
+
+from collections import deque
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+
+import numpy.typing as npt
+
+from thinkport.runtime.engine.argument_checks import (
+    check_batch,
+    check_fits,
+    check_keep,
+    check_lengths,
+    check_limit,
+    check_prompt,
+)
+from thinkport.runtime.engine.draft_policy import DraftPolicy
+from thinkport.runtime.engine.drafter import Drafter
+from thinkport.runtime.engine.generation import Finish, Generation, TokenLoop
+from thinkport.runtime.engine.kv_memory import KvMemory
+from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.kv_uses import KvUses, Use
+from thinkport.runtime.engine.pace import Pace
+from thinkport.runtime.engine.prefix_cache import PrefixCache
+from thinkport.runtime.engine.sampling import Sampler
+from thinkport.runtime.engine.session import LaneSource, Logits
+from thinkport.runtime.engine.stop import Stop
+from thinkport.runtime.errors import CacheLostError, InputError
+
+
+class Engine:
+    """One sequence (or batch) with its KV cache; make one a conversation.
+
+    Use it from one thread; what ends a reply, and `close`, may come from any. A use that begins while another one goes
+    on, in whatever thread, ends it at its next step: a reply raises `CacheLostError`, a prefill returns False.
+    """
+
+    def __init__(
+        self,
+        session: LaneSource,
+        prefixes: PrefixCache | None = None,
+        pace: Pace | None = None,
+        policy: DraftPolicy | None = None,
+        memory: KvMemory[KvUses] | None = None,
+        turns: AbstractContextManager[None] | None = None,
+    ):
+        """`prefixes` gives and takes starts of prompts, `pace` knows how long steps take on this machine.
+
+        Engines of the same graph may have both in common, and `memory`, which all of their KV caches have to fit into.
+        `policy` says how many tokens a reply with drafts guesses. Each step is run within `turns`, which engines that
+        share the cores may have in common.
+        """
+        self._uses = KvUses(session, prefixes, pace, memory or KvMemory(), turns)
+        self._policy = policy or DraftPolicy()
+
+    @property
+    def session(self) -> LaneSource:
+        """The graph that it runs.
+
+        Raises:
+            InputError: the engine was closed.
+        """
+        return self._uses.session
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens that a sequence can have: the model's context, or what of it the memory has room for."""
+        return self._uses.memory.fits(self.session.kv_size)
+
+    @property
+    def ids(self) -> list[int]:
+        """What the KV cache holds of the one sequence that `generate` and `prefill` run."""
+        return list(self._uses.held.ids)
+
+    def generate(
+        self,
+        prompt: Sequence[int],
+        sampler: Sampler,
+        *,
+        stop_ids: Collection[int] = (),
+        max_tokens: int | None = None,
+        forced: deque[int] | None = None,
+        shareable: int = 0,
+        drafts: bool = False,
+        stop: Stop | None = None,
+    ) -> Generation:
+        """The reply's tokens as they come, the last with the reason why it is the last.
+
+        What the KV cache shares with the start of `prompt` is kept and the rest prefilled. Ids that the caller puts
+        into `forced` between two tokens come next, in place of sampled ones; they count as tokens but never stop.
+        Other conversations are likely to begin with the first `shareable` ids: they are run as pieces of their own
+        and go to the prefix cache. `stop` ends the reply from any thread, before its first token too. Any later use of
+        the engine ends this reply: to go on with it is a `CacheLostError`.
+
+        With `drafts`, what came before is guessed to come again: a step runs a token and a few guessed ones, and each
+        next token is drawn from its own logits as ever, by the same sampler in the same state, for as long as the draws
+        agree with the guess. So the distribution is exactly that without drafts, and the ids are the same wherever
+        steps of one and of several tokens compute the same logits. They do in float32 up to its rounding; kernels that
+        round activations to int8 may differ in the last bits, which flips near-ties. Graphs that can't take several
+        tokens over others do without.
+
+        Raises:
+            InputError: on the call, before any token, if the prompt is empty, too long or not of this vocabulary,
+                or the limit is below 1.
+        """
+        prompt_ids = check_prompt(prompt, self.session).tolist()
+        check_limit(max_tokens)
+        context = self.context_length
+        check_fits(len(prompt_ids), context)
+        room = context - len(prompt_ids)
+        limit = room if max_tokens is None else min(max_tokens, room)
+        loop = TokenLoop(
+            use=self._uses.begin(stop),
+            prompt=prompt_ids,
+            sampler=sampler,
+            drafter=Drafter(prompt_ids, self._policy if drafts and self.session.several_tokens_over_past else None),
+            limit=limit,
+            last=Finish.LENGTH if limit == max_tokens else Finish.CONTEXT,
+            stop_ids=frozenset(stop_ids),
+            forced=deque() if forced is None else forced,
+            shareable=shareable,
+        )
+        return Generation(loop)
+
+    def prefill(self, ids: Sequence[int], *, stop: Stop | None = None) -> bool:
+        """Make the KV cache hold exactly `ids`, so that a prompt that begins with them pays only for its rest.
+
+        False if it does not hold them: `stop` was cancelled or a later use began, where what was run is kept; or
+        nothing is done, since the graph takes several tokens over an empty cache only and too many are missing, or
+        since others have the memory.
+
+        Raises:
+            InputError: ids that can't be a prompt, or the engine is closed, be it meanwhile.
+        """
+        wanted = check_prompt(ids, self.session).tolist()
+        use = self._uses.begin(stop, ahead=True)
+        try:
+            return not use.stop.cancelled and use.reserve_free(len(wanted)) and _prefill(use, wanted)
+        except CacheLostError:
+            return False
+
+    def snapshot(self) -> tuple[list[int], KvSnapshot] | None:
+        """The ids that the KV cache holds and a copy of their keys and values; None where it holds no sequence.
+
+        A reply or prefill in progress goes on.
+
+        Raises:
+            InputError: the engine is closed.
+        """
+        with self._uses.lock:
+            self._uses.session  # noqa: B018 - raises where there is none
+            kept = self._uses.held.read()
+            return (self.ids, kept) if kept else None
+
+    def restore(self, ids: Sequence[int], snapshot: KvSnapshot) -> None:
+        """Make the KV cache hold `ids` by a snapshot of them, from an engine of the same graph.
+
+        Raises:
+            InputError: ids that can't be a prompt, or a snapshot of other tokens or of another KV layout.
+        """
+        wanted = check_prompt(ids, self.session).tolist()
+        if len(wanted) != snapshot.length:
+            raise InputError(f"{len(wanted)} ids and a KV snapshot of {snapshot.length} tokens, expected as many")
+        use = self._uses.begin()
+        check_fits(len(wanted), self.context_length)
+        with use.holding():
+            use.reserve(len(wanted))
+            with use.step() as held:
+                held.write(wanted, snapshot)
+
+    def logits(
+        self,
+        ids: npt.ArrayLike,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        attention_mask: npt.ArrayLike | None = None,
+        keep: int = 1,
+    ) -> Logits:
+        """Run ids (batch, sequence) over the KV cache and return the last `keep` logits of each row.
+
+        The first call is a prefill, whose rows may be of unequal lengths, padded on the right and told by `lengths`
+        (batch,) or by an `attention_mask` of the ids' shape; later calls go on from there, one token a row, or
+        several if there is one row. Returns float32 (batch, keep, vocabulary), the caller's own.
+
+        Raises:
+            CacheLostError: other conversations needed the memory of what this call goes on from; `reset` begins anew.
+            InputError: whatever the model or GroupQueryAttention can't take, such as left padding.
+        """
+        held = self._uses.held
+        past, lane = held.past, held.lane
+        array = check_batch(ids, past, lane.batch if lane else None, self.session)
+        real = check_lengths(array, past, lengths, attention_mask, self.session)
+        check_keep(keep, real)
+        use = self._uses.begin()
+        with use.holding():
+            use.reserve(past + array.shape[1], len(array))
+            with use.step() as held:
+                return held.run_batch(array, real, keep, past)
+
+    def reset(self) -> None:
+        """Forget every token and free the KV cache."""
+        self._uses.clear()
+
+    def close(self) -> None:
+        """Let go of the KV cache and of the session once the step in progress ends; the engine can't be used any more.
+
+        From any thread: a reply or prefill in another one ends with an `InputError`.
+        """
+        self._uses.close()
+
+
+def _prefill(use: Use, wanted: list[int]) -> bool:
+    with use.step() as held:
+        if not held.in_reach(wanted):
+            return False
+        shared = held.rewind(wanted, len(wanted))
+        pieces = held.pieces(wanted[shared:])
+    for piece in pieces:
+        if use.stop.cancelled:
+            return False
+        with use.step() as held:
+            held.run(piece)
+    return True

@@ -1,0 +1,176 @@
+"""The token loop: one reply's ids, drawn or forced, one after the other.
+
+Knows ids, a sampler and drafts. Must not know text, templates or thoughts: a budget is ids that the caller puts into
+the queue of forced ones.
+"""
+
+from collections import deque
+from collections.abc import Collection, Generator, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from time import perf_counter
+from typing import NamedTuple, Self
+
+from thinkport.runtime.engine.drafter import Drafter
+from thinkport.runtime.engine.kv_uses import Use
+from thinkport.runtime.engine.sampling import Sampler
+from thinkport.runtime.engine.session import Logits
+
+
+class Origin(StrEnum):
+    """Where a token came from."""
+
+    SAMPLED = "sampled"
+    FORCED = "forced"
+
+
+class Finish(StrEnum):
+    """Why a reply ended: a stop id, the caller's limit, the model's context, or `cancel`."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CONTEXT = "context"
+    CANCELLED = "cancelled"
+
+
+class Token(NamedTuple):
+    """One step of a reply; `finish` is None until the last. `id` is None only where a cancelled reply ends."""
+
+    id: int | None
+    origin: Origin
+    finish: Finish | None
+
+
+@dataclass(kw_only=True)
+class TokenLoop:
+    """What one reply is made of: see `Engine.generate`.
+
+    `limit` is the most tokens, `last` the finish that it stands for. `reused` counts the prompt's tokens that were not
+    run, once the first token came.
+    """
+
+    use: Use
+    prompt: list[int]
+    sampler: Sampler
+    drafter: Drafter
+    limit: int
+    last: Finish
+    stop_ids: Collection[int] = ()
+    forced: deque[int] = field(default_factory=deque)
+    shareable: int = 0
+    reused: int = 0
+
+    def tokens(self) -> Generator[Token]:
+        """Yield the tokens; the memory of the KV cache is held from the first that is asked for until they are over.
+
+        Raises:
+            CacheLostError: a later use has the KV cache.
+            InputError: the engine is closed, or replies in progress leave too little memory.
+        """
+        with self.use.holding():
+            yield from self._tokens()
+
+    def _tokens(self) -> Iterator[Token]:
+        self.sampler.start(self.prompt)
+        self.use.reserve(len(self.prompt))
+        with self.use.step() as held:
+            self.reused = held.rewind(self.prompt, len(self.prompt) - 1, self.shareable)
+        pending = self.prompt[self.reused :]  # at least one token
+        rows = None  # of logits: after what was pending, and after each guess
+        for count in range(1, self.limit + 1):
+            if self.forced:
+                token, origin = self.forced.popleft(), Origin.FORCED
+            else:
+                if pending:
+                    rows = self._feed(pending, self.limit - count)
+                    pending = []
+                if rows is None or self.use.stop.cancelled:
+                    self._drop_guess()
+                    yield Token(None, Origin.SAMPLED, Finish.CANCELLED)
+                    return
+                token, origin = self.sampler.draw(rows[self.drafter.right]), Origin.SAMPLED
+                self.use.check()  # or a later step may have overwritten the logits
+            self.sampler.accept(token)
+            finish = Finish.STOP if origin is Origin.SAMPLED and token in self.stop_ids else None
+            finish = finish or (self.last if count == self.limit else None)
+            came = self.drafter.accept(token)
+            if not came or finish:
+                self._drop_guess()
+            if not came:
+                pending.append(token)
+            yield Token(token, origin, finish)
+            self.use.check()
+            if finish:
+                return
+
+    def _feed(self, pending: list[int], most: int) -> Logits | None:
+        """Run `pending` in pieces, a single token with a guess of at most `most` tokens; None once cancelled.
+
+        The logits (1 + guessed, vocabulary) are those after the last pending token and after each guessed one.
+        """
+        logits = None
+        with self.use.step() as held:
+            pieces, ran = held.pieces(pending), len(held.ids)
+        for piece in pieces:
+            if self.use.stop.cancelled:
+                return None
+            guess = self.drafter.draft(most) if len(pending) == 1 else []
+            ran += len(piece) + len(guess)
+            self.use.reserve(ran)
+            began = perf_counter()
+            with self.use.step() as held:
+                logits = held.run(piece, guess)
+            if len(pending) == 1:
+                self.drafter.ran(perf_counter() - began)
+        return logits
+
+    def _drop_guess(self) -> None:
+        """Take out of the KV cache what was guessed and did not come."""
+        if self.drafter.left:
+            with self.use.step() as held:
+                held.drop(self.drafter.left)
+        self.drafter.settle()
+
+
+class Generation(Iterator[Token]):
+    """The tokens of a reply as they come, and what is counted of them. Read it from one thread; cancel it from any."""
+
+    def __init__(self, loop: TokenLoop):
+        """Use `Engine.generate`."""
+        self._loop = loop
+        self._tokens = loop.tokens()  # the generator holds the loop, not this object: dropped, it is collected at once
+
+    def __iter__(self) -> Self:
+        """The generation itself."""
+        return self
+
+    def __next__(self) -> Token:
+        """The next token, once it has come.
+
+        Raises:
+            InputError: a later use has the KV cache, the engine is closed, or there is too little memory.
+        """
+        return next(self._tokens)
+
+    @property
+    def reused(self) -> int:
+        """Tokens of the prompt that were not run, since this or the prefix cache had them."""
+        return self._loop.reused
+
+    @property
+    def drafted(self) -> int:
+        """Tokens that were guessed ahead."""
+        return self._loop.drafter.drafted
+
+    @property
+    def accepted(self) -> int:
+        """Guessed tokens that came."""
+        return self._loop.drafter.accepted
+
+    def close(self) -> None:
+        """Let go of the KV cache, whose memory others may then have. For the thread that reads it."""
+        self._tokens.close()
+
+    def cancel(self) -> None:
+        """End it before its next token, or between two pieces of its prompt; from any thread, at any time."""
+        self._loop.use.stop.cancel()

@@ -1,0 +1,178 @@
+"""The tokens that an engine's KV cache holds: kept from prompt to prompt, run in pieces, shared through a prefix cache.
+
+Knows ids, a lane and prefixes. Must not know sampling, replies or threads: its engine lets in one thread at a time.
+"""
+
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+
+import numpy as np
+
+from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.pace import Pace
+from thinkport.runtime.engine.prefix_cache import PrefixCache
+from thinkport.runtime.engine.session import Ids, Lane, LaneSource, Logits
+from thinkport.runtime.errors import CacheLostError
+
+_EVICTED = (
+    "other conversations needed the memory of the KV cache that this goes on from: call reset() and run all of it "
+    "again, or load the model with a higher memory_limit"
+)
+_WORTH = 16  # tokens that are worth copying a snapshot rather than running them
+
+
+class HeldSequence:
+    """One sequence (or batch) and its KV cache."""
+
+    def __init__(self, session: LaneSource, prefixes: PrefixCache | None = None, pace: Pace | None = None):
+        """`pace` matters to graphs that take several tokens over an empty cache only."""
+        self.ids: list[int] = []  # what the KV cache holds of one sequence; empty where it holds a batch
+        self.lane: Lane | None = None
+        self._session: LaneSource | None = session
+        self._several = session.several_tokens_over_past
+        self._prefixes = prefixes if prefixes and prefixes.limit_bytes and self._several else None
+        self._pace = pace or Pace()
+        self._boundary = 0  # where the start that is to be shared ends; 0 where none is
+        self._evicted = False  # whether tokens that a step could go on from are gone
+
+    def open(self, batch: int) -> Lane:
+        """The lane if it is of `batch` sequences, or else a new one in its place."""
+        if self.lane is None or self.lane.batch != batch:
+            assert self._session, "a closed engine runs no steps"
+            self.ids, self.lane = [], self._session.open_lane(batch)
+        return self.lane
+
+    @property
+    def past(self) -> int:
+        """Tokens that `run_batch` goes on from, of the longest sequence.
+
+        Raises:
+            CacheLostError: they were evicted.
+        """
+        if self._evicted:
+            raise CacheLostError(_EVICTED)
+        return self.lane.length if self.lane else 0
+
+    def clear(self) -> None:
+        """Forget every token and free the KV cache."""
+        self.ids, self.lane, self._evicted = [], None, False
+
+    def evict(self) -> None:
+        """Free the KV cache; `run_batch` is refused until a prompt, a snapshot or `clear` begins anew."""
+        evicted = self._evicted or (self.lane is not None and self.lane.length > 0)
+        self.clear()
+        self._evicted = evicted
+
+    def close(self) -> None:
+        """Forget every token and let go of the session."""
+        self.clear()
+        self._session = None
+
+    def rewind(self, wanted: list[int], most: int, shareable: int = 0) -> int:
+        """Hold a start of `wanted` of at most `most` tokens, the longest to be had without running one; its length.
+
+        The first `shareable` tokens go to the prefix cache when `pieces` runs them.
+        """
+        self._evicted = False
+        shared = common_prefix(self.ids, wanted[:most])
+        if not self._worth_keeping(shared, len(wanted)):
+            shared = 0
+        stored = self._stored(wanted[:most])
+        if stored and stored.length >= shared + _WORTH:
+            shared = stored.length
+            self.write(wanted[:shared], stored)
+        self.open(1).trim(shared)
+        self.ids = wanted[:shared]
+        self._boundary = self._end_of_start(wanted[: max(shareable, 0)])
+        return shared
+
+    def in_reach(self, wanted: list[int]) -> bool:
+        """Whether `wanted` can be run over what the KV cache shares with it."""
+        return self._worth_keeping(common_prefix(self.ids, wanted), len(wanted))
+
+    def pieces(self, pending: Sequence[int]) -> Iterator[Sequence[int]]:
+        """What the next steps take of `pending`; each piece has to be `run` before the next one is asked for."""
+        at = 0
+        with self.open(1).prefilling(len(pending)) as chunk:
+            while at < len(pending):
+                piece = pending[at : at + self._piece(len(pending), chunk)]
+                yield piece
+                at += len(piece)
+
+    def run(self, piece: Sequence[int], guess: Sequence[int] = ()) -> Logits:
+        """Run a piece, and a guess of what follows it, in one step.
+
+        Returns the logits after the piece and after each guessed token, float32 (1 + guessed, vocabulary), valid until
+        the next step.
+        """
+        lane = self.open(1)
+        started = perf_counter()
+        logits: Logits = lane.step(np.array([[*piece, *guess]], np.int64), keep=1 + len(guess))[0]
+        self._pace.add(len(piece) + len(guess), perf_counter() - started, over_past=bool(self.ids))
+        self.ids += [*piece, *guess]
+        if self._prefixes and len(self.ids) - len(guess) == self._boundary:
+            self._prefixes.put(self.ids[: self._boundary], lane.read(self._boundary))
+        return logits
+
+    def drop(self, tokens: int) -> None:
+        """Forget the last `tokens`, which were guessed wrong."""
+        del self.ids[len(self.ids) - tokens :]
+        self.open(1).trim(len(self.ids))
+
+    def run_batch(self, ids: Ids, lengths: Ids, keep: int, past: int) -> Logits:
+        """Run ids (batch, sequence), checked over `past` tokens in the lane, which is then no sequence of known ids.
+
+        Returns the last `keep` logits of each row's `lengths`, float32 (batch, keep, vocabulary), the caller's own.
+
+        Raises:
+            CacheLostError: the lane no longer holds `past` tokens.
+        """
+        if self.past != past:
+            raise CacheLostError(_EVICTED)
+        self.ids = []
+        lane = self.open(len(ids))
+        columns = ids.shape[1]
+        if lane.length and columns > 1 and not self._several:
+            return np.concatenate([lane.step(ids[:, i : i + 1]).copy() for i in range(columns)], axis=1)[:, -keep:]
+        kept = lane.step(ids, lengths, keep + columns - int(lengths.min()))
+        first = kept.shape[1] - columns + lengths - keep
+        return np.stack([row[start : start + keep] for row, start in zip(kept, first, strict=True)])
+
+    def read(self) -> KvSnapshot | None:
+        """The keys and values of `ids`, copied; None where no sequence is held."""
+        return self.lane.read(len(self.ids)) if self.ids and self.lane else None
+
+    def write(self, ids: list[int], snapshot: KvSnapshot) -> None:
+        """Hold `ids` and no other tokens.
+
+        Raises:
+            InputError: the snapshot does not fit this graph; no sequence is held then.
+        """
+        self.ids, self._evicted = [], False
+        self.open(1).write(snapshot)
+        self.ids = list(ids)
+
+    def _piece(self, pending: int, chunk: int) -> int:
+        """How many tokens the next step takes."""
+        if not self._several:
+            return 1 if self.ids else pending
+        left = self._boundary - len(self.ids)
+        return min(left, chunk) if left > 0 else chunk
+
+    def _worth_keeping(self, shared: int, total: int) -> bool:
+        """Whether the rest of `total` tokens is best run over the `shared` ones that are held."""
+        return self._several or self._pace.one_by_one(total - shared, total)
+
+    def _stored(self, wanted: list[int]) -> KvSnapshot | None:
+        return self._prefixes.longest(wanted) if self._prefixes else None
+
+    def _end_of_start(self, start: list[int]) -> int:
+        """The length of a start that is to be shared: one that is worth it, has to be run and is not stored yet."""
+        if not self._prefixes or len(start) < max(_WORTH, len(self.ids) + 1):
+            return 0
+        return 0 if self._prefixes.covers(start) else len(start)
+
+
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many ids `a` and `b` have in common at their start."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -1,0 +1,181 @@
+"""The KV cache of a batch of sequences, in the two ways a graph can take it.
+
+Knows buffers, lengths and IO binding; must not know tokens or what the graph computes.
+"""
+
+# ruff: noqa: D102 - what both kinds do is said in KvCache
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from thinkport.runtime.artifact.manifest import KvLayout, ModelShape
+from thinkport.runtime.engine.kv_buffers import Buffers
+from thinkport.runtime.engine.kv_snapshot import KvSnapshot, layout_of
+from thinkport.runtime.errors import InputError
+
+STEP = 256  # tokens of capacity at first; it doubles up to LINEAR and then grows by LINEAR
+LINEAR = 4096
+
+
+def capacity_for(total: int, limit: int) -> int:
+    """Capacity for `total` tokens: steps of a fixed list, so that few growths copy the cache, at most `limit`."""
+    capacity = STEP
+    while capacity < total:
+        capacity += min(capacity, LINEAR)
+    return min(capacity, limit)
+
+
+class KvCache(ABC):
+    """Keys and values of every layer for `batch` sequences, each with its own length.
+
+    Owns the values, which `buffers` makes; `binding` is the session's IO binding that they are bound to.
+    """
+
+    def __init__(self, buffers: Buffers, binding: Any, model: ModelShape, layout: KvLayout, batch: int):
+        self._buffers, self._binding, self._model = buffers, binding, model
+        self._dtype = np.dtype(layout.dtype)
+        self._values: list[Any] = []  # a key and a value for each layer in turn
+        self.batch = batch
+        self.lengths: npt.NDArray[np.int64] = np.zeros(batch, np.int64)
+        names = [f"{layer}.{part}" for layer in range(model.layers) for part in ("key", "value")]
+        self._pasts = [f"past_key_values.{name}" for name in names]
+        self._presents = [f"present.{name}" for name in names]
+
+    @property
+    def length(self) -> int:
+        """The longest sequence's length in tokens."""
+        return int(self.lengths.max())
+
+    @abstractmethod
+    def prepare(self, total: int) -> None:
+        """Bind past and present for a step after which the longest sequence has `total` tokens."""
+
+    def bind_to(self, binding: Any) -> None:
+        """Bind past and present to another session's binding for the step that was prepared; in place only."""
+        for past, present, value in zip(self._pasts, self._presents, self._values, strict=True):
+            binding.bind_ortvalue_input(past, value)
+            binding.bind_ortvalue_output(present, value)
+
+    @abstractmethod
+    def advance(self, lengths: npt.NDArray[np.int64]) -> None:
+        """Take what the step wrote; `lengths` are the sequences' lengths now."""
+
+    @abstractmethod
+    def trim(self, length: int) -> None:
+        """Forget every token from `length` on."""
+
+    @abstractmethod
+    def write(self, snapshot: KvSnapshot) -> None:
+        """Hold the tokens of `snapshot` and no others; nothing of it is kept.
+
+        Raises:
+            InputError: it is of another layout, or longer than the model's context; the cache is as before.
+        """
+
+    def read(self, length: int) -> KvSnapshot:
+        """The first `length` tokens of the one sequence, one buffer after the other."""
+        assert self.batch == 1, "a snapshot is of one sequence"
+        assert 1 <= length <= self.length, "a snapshot is of tokens that are held"
+        return KvSnapshot(
+            parts=tuple(np.array(self._buffers.read(value)[:, :, :length], order="C") for value in self._values)
+        )
+
+    def _check_fits(self, snapshot: KvSnapshot) -> None:
+        assert self.batch == 1, "a snapshot is of one sequence"
+        model = self._model
+        own = layout_of(self._dtype, model.layers, model.kv_heads, model.head_dim)
+        if snapshot.layout != own:
+            raise InputError(f"the KV snapshot is {snapshot.layout}, expected {own}: take it from the same graph")
+        if snapshot.length > model.context_length:
+            raise InputError(
+                f"the KV snapshot has {snapshot.length} tokens, the model's context is {model.context_length}: "
+                "take its first tokens only"
+            )
+
+    def _shape(self, tokens: int) -> tuple[int, int, int, int]:
+        return (self.batch, self._model.kv_heads, tokens, self._model.head_dim)
+
+
+class InPlaceCache(KvCache):
+    """One buffer a layer and part, bound as past and as present, with room for later tokens."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._capacity = 0
+
+    def prepare(self, total: int) -> None:
+        if total > self._capacity:
+            self._grow(capacity_for(total, self._model.context_length))
+
+    def advance(self, lengths: npt.NDArray[np.int64]) -> None:
+        self.lengths = lengths
+
+    def trim(self, length: int) -> None:
+        self.lengths = np.minimum(self.lengths, length)
+
+    def write(self, snapshot: KvSnapshot) -> None:
+        self._check_fits(snapshot)
+        self.trim(0)  # a growth then copies nothing
+        self.prepare(snapshot.length)
+        for value, part in zip(self._values, snapshot.parts, strict=True):
+            self._fill(value, part)
+        self.lengths = np.array([snapshot.length], np.int64)
+
+    def _fill(self, value: Any, part: npt.NDArray[Any]) -> None:
+        """Put a part at the start of a buffer, which stays where it is and bound."""
+        at_hand = self._buffers.at_hand
+        buffer = self._buffers.read(value) if at_hand else np.zeros(self._shape(self._capacity), self._dtype)
+        buffer[:, :, : part.shape[2]] = part
+        if not at_hand:
+            self._buffers.fill(value, buffer)
+
+    def _grow(self, capacity: int) -> None:
+        """Move to larger buffers one at a time, so that the peak is one buffer above the new size."""
+        kept = self.length
+        for index, (past, present) in enumerate(zip(self._pasts, self._presents, strict=True)):
+            larger = np.zeros(self._shape(capacity), self._dtype)
+            if kept:
+                larger[:, :, :kept] = self._buffers.read(self._values[index])[:, :, :kept]
+            value = self._buffers.make(larger)
+            self._values[index : index + 1] = [value]
+            self._binding.bind_ortvalue_input(past, value)
+            self._binding.bind_ortvalue_output(present, value)
+        self._capacity = capacity
+
+
+class AppendedCache(KvCache):
+    """Past is exactly the tokens seen; every step returns a new present that is past with the new tokens added."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._values = [self._buffers.make(np.zeros(self._shape(0), self._dtype)) for _ in self._pasts]
+        self._bind_presents()
+
+    def prepare(self, total: int) -> None:
+        for past, value in zip(self._pasts, self._values, strict=True):
+            self._binding.bind_ortvalue_input(past, value)
+        self._bind_presents()
+
+    def advance(self, lengths: npt.NDArray[np.int64]) -> None:
+        self._values = self._binding.get_outputs()[-len(self._presents) :]  # the logits were bound before
+        self.lengths = lengths
+
+    def trim(self, length: int) -> None:
+        if length < self.length:
+            kept = [np.ascontiguousarray(self._buffers.read(value)[:, :, :length]) for value in self._values]
+            self._values = [self._buffers.make(part) for part in kept]
+            self.lengths = np.minimum(self.lengths, length)
+
+    def write(self, snapshot: KvSnapshot) -> None:
+        """A copy for each buffer even where the snapshot's own would do: a lane must not keep a shared one alive."""
+        self._check_fits(snapshot)
+        self._values = [self._buffers.make(np.array(part, order="C")) for part in snapshot.parts]
+        self.lengths = np.array([snapshot.length], np.int64)
+
+    def _bind_presents(self) -> None:
+        """Ask for fresh presents. Outputs come back in the order first bound, so the constructor binds these first."""
+        for present in self._presents:
+            self._buffers.bind_output(self._binding, present)

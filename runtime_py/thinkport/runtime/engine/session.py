@@ -1,0 +1,349 @@
+"""A graph loaded in ONNX Runtime, and lanes over it: batches of token sequences, each with its KV cache.
+
+Knows the graph's inputs and outputs. Must not know prompts, sampling or text.
+"""
+
+# ruff: noqa: D102 - what Session and OrtLane do is said in LaneSource and Lane
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
+from thinkport.runtime.engine.kv_buffers import Buffers, OrtBuffers, SessionBuffers
+from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache
+from thinkport.runtime.engine.kv_memory import KvSize
+from thinkport.runtime.engine.kv_snapshot import KvSnapshot, layout_of
+from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.machine.packed_weights import OpenGraph, PackedWeights, Provider, open_graph
+from thinkport.runtime.machine.prefill_weights import PrefillGraph, PrefillWeights
+from thinkport.runtime.machine.threads import physical_cores
+
+Ids = npt.NDArray[np.int64]
+Logits = npt.NDArray[np.float32]
+
+_ERRORS_ONLY = 3  # ONNX Runtime warns about the optional input `logits_to_keep` on every load
+
+
+class Lane(Protocol):
+    """A batch of sequences that grows by steps; one thread at a time."""
+
+    batch: int
+
+    @property
+    def length(self) -> int:
+        """Tokens in the KV cache, of the longest sequence."""
+
+    def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
+        """Run `ids` (batch, sequence) over the cache.
+
+        `lengths` (batch,) counts each row's real tokens in a right-padded first step; None takes every column.
+        Returns the logits of the last `keep` columns, (batch, keep, vocabulary), valid until the next step.
+
+        Raises:
+            ArtifactError: the graph fails; the cache is as before.
+        """
+
+    def trim(self, length: int) -> None:
+        """Forget every token from `length` on."""
+
+    def prefilling(self, tokens: int) -> AbstractContextManager[int]:
+        """Around the steps of a prompt of so many tokens: how many of them a step takes."""
+
+    def read(self, length: int) -> KvSnapshot:
+        """A copy of the first `length` tokens of a lane of one sequence."""
+
+    def write(self, snapshot: KvSnapshot) -> None:
+        """Make a lane of one sequence hold the tokens of `snapshot` and no others.
+
+        Raises:
+            InputError: the snapshot is of another KV layout or longer than the context; the lane is as before.
+        """
+
+
+class LaneSource(Protocol):
+    """What the engine needs of a session; tests put a written fake here."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids are in [0, vocab_size)."""
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens that a sequence can have."""
+
+    @property
+    def prefill_chunk(self) -> int:
+        """How many tokens of a prompt one step takes."""
+
+    @property
+    def several_tokens_over_past(self) -> bool:
+        """Whether a step of several tokens may follow others."""
+
+    @property
+    def ragged_batches(self) -> bool:
+        """Whether the rows of a batch may differ in length."""
+
+    @property
+    def kv_layout(self) -> str:
+        """The layout of its lanes' KV snapshots, as `KvSnapshot.layout` has it."""
+
+    @property
+    def kv_size(self) -> KvSize:
+        """What its lanes' KV caches take."""
+
+    def open_lane(self, batch: int = 1) -> Lane:
+        """An empty lane."""
+
+
+class Session:
+    """One graph of an artifact in ONNX Runtime; lanes over it may run in different threads.
+
+    Idle threads spin for under 50 ms after a step (measured with 1.32) and then sleep, so spinning stays on:
+    `session.force_spinning_stop` would end it after every token instead of every turn, and run options ignore it.
+    """
+
+    def __init__(
+        self,
+        ort: ModuleType,
+        folder: Path,
+        graph: Graph,
+        model: ModelShape,
+        threads: int | None = None,
+        packed: PackedWeights | None = None,
+        prefill: PrefillWeights | None = None,
+        on_loading: Callable[[], None] = lambda: None,
+        device_id: int | None = None,
+    ):
+        """Load `graph`; `threads` defaults to the physical cores that the process may use.
+
+        `packed` is where this machine keeps the weights as its CPU wants them; None loads them anew. `prefill` is where
+        the weights of the graph for long prompts are; None runs every prompt through `graph`. `on_loading` is called
+        when nothing is left to do but ONNX Runtime's own loading, which may come to nothing and be begun again.
+        `device_id` is the number of a device of the graph's first provider, None for the first; see `on_device`.
+
+        Raises:
+            ArtifactError: a file is damaged, ONNX Runtime refuses the graph, or could not start its first provider.
+        """
+        self.graph, self.model, self.ort = graph, model, ort
+        self.kv_size = KvSize(token=kv_bytes(model, graph.kv), in_place=graph.kv.in_place, context=model.context_length)
+
+        def options() -> Any:
+            settings = ort.SessionOptions()
+            settings.log_severity_level = _ERRORS_ONLY
+            settings.intra_op_num_threads = threads or physical_cores() or 0
+            settings.enable_mem_pattern = graph.memory_pattern
+            on_loading()
+            return settings
+
+        try:
+            opened = open_graph(ort, folder / graph.file, on_device(graph, device_id), options, packed)
+        except ArtifactError:
+            raise
+        except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
+            raise ArtifactError(f"{folder / graph.file} can't be loaded by ONNX Runtime: {error}") from error
+        self._opened: OpenGraph | None = opened
+        self.inner = opened.inner
+        _check_started(graph, self.inner.get_providers())
+        kind = self.inner.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        self.buffers: Buffers = OrtBuffers(ort, kind)
+        if device_id:
+            self.buffers = _buffers_of(ort, kind, graph, device_id, options())
+        self.inputs = {value.name for value in self.inner.get_inputs()}
+        self.takes_keep = "logits_to_keep" in {value.name for value in self.inner.get_overridable_initializers()}
+
+        self.prefill: PrefillGraph[Session] | None = None
+        if prefill is not None and graph.prefill is not None:
+            own, cores = graph.prefill.graph, threads or physical_cores() or 1
+
+            def load(entry: Path) -> Session:
+                return Session(ort, entry, own, model, threads)
+
+            self.prefill = PrefillGraph(graph.prefill, prefill, load, cores)
+
+    @property
+    def vocab_size(self) -> int:
+        return self.model.vocab_size
+
+    @property
+    def context_length(self) -> int:
+        return self.model.context_length
+
+    @property
+    def prefill_chunk(self) -> int:
+        return self.graph.prefill_chunk
+
+    @property
+    def several_tokens_over_past(self) -> bool:
+        return self.graph.several_tokens_over_past
+
+    @property
+    def ragged_batches(self) -> bool:
+        """Only in place does a row's next token overwrite its padding; appended, the padding would stay between."""
+        return self.graph.kv.in_place
+
+    @property
+    def kv_layout(self) -> str:
+        return layout_of(self.graph.kv.dtype, self.model.layers, self.model.kv_heads, self.model.head_dim)
+
+    def open_lane(self, batch: int = 1) -> "OrtLane":
+        return OrtLane(self, batch)
+
+    def close(self) -> None:
+        """Let go of the graph and its files, whose lanes must be gone; ONNX Runtime frees them with its own object.
+
+        Once closed, closing again changes nothing.
+        """
+        self.inner = self._opened = None
+
+
+def on_device(graph: Graph, device_id: int | None) -> list[Provider]:
+    """The graph's providers, the first on the device of a number, or on the first device.
+
+    A provider that has another one to fall back to has devices. Without a number DirectML takes the adapter that the
+    system prefers, while its buffers are made on adapter 0: two cards, and the first step ends in 887A0005 (measured).
+    """
+    first, *others = graph.providers
+    return [(first, {"device_id": str(device_id or 0)}), *others] if others else [first]
+
+
+def _buffers_of(ort: ModuleType, kind: str, graph: Graph, device_id: int, options: Any) -> SessionBuffers:
+    try:
+        return SessionBuffers(ort, kind, on_device(graph, device_id), options, graph.kv.dtype)
+    except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
+        raise ArtifactError(
+            f"{graph.file} can't have its KV cache on device {device_id} of {graph.providers[0]}: {error}: "
+            "give no number, which takes the first device"
+        ) from error
+
+
+def _check_started(graph: Graph, started: list[str]) -> None:
+    """Refuse a session without the graph's first provider: where it can't start, ONNX Runtime goes on without it."""
+    if graph.providers[0] not in started:
+        raise ArtifactError(
+            f"ONNX Runtime could not start {graph.providers[0]} for {graph.file}: there is no such device, or its "
+            "driver or libraries are missing"
+        )
+
+
+class OrtLane:
+    """A lane of a session. Id, mask and logits buffers are reused, so that a step binds three pointers and runs."""
+
+    def __init__(self, session: Session, batch: int):
+        self.batch = batch
+        self._session = session
+        self._binding: Any = session.inner.io_binding()
+        self._binding.bind_output("logits", "cpu")  # the first to be bound is the first of get_outputs()
+        kind = InPlaceCache if session.graph.kv.in_place else AppendedCache
+        self._cache: KvCache = kind(
+            session.buffers,
+            self._binding,
+            session.model,
+            session.graph.kv,
+            batch,
+        )
+        self._arrays: dict[str, npt.NDArray[Any]] = {}  # what the binding points to has to outlive the step
+        self._prefill: Session | None = None
+        self._keep = np.ones(1, np.int64)
+        if session.takes_keep:
+            self._keep_value = session.ort.OrtValue.ortvalue_from_numpy(self._keep)
+            self._binding.bind_ortvalue_input("logits_to_keep", self._keep_value)
+
+    @property
+    def length(self) -> int:
+        return self._cache.length
+
+    def trim(self, length: int) -> None:
+        self._cache.trim(length)
+
+    def read(self, length: int) -> KvSnapshot:
+        return self._cache.read(length)
+
+    def write(self, snapshot: KvSnapshot) -> None:
+        self._cache.write(snapshot)
+
+    @contextmanager
+    def prefilling(self, tokens: int) -> Iterator[int]:
+        prefill = self._session.prefill if self.batch == 1 else None
+        with prefill.use(tokens) if prefill else nullcontext() as self._prefill:
+            try:
+                yield (self._prefill or self._session).prefill_chunk
+            finally:
+                self._prefill = None
+
+    def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
+        columns = ids.shape[1]
+        past = self._cache.lengths
+        after = past + (columns if lengths is None else lengths)
+        total = self._cache.length + columns
+        self._cache.prepare(total)
+        if self._prefill is not None:
+            prefilled = self._prefill_step(self._prefill, ids, total, keep)
+            self._cache.advance(after)
+            return prefilled
+        self._bind("input_ids", ids)
+        self._bind("attention_mask", self._mask(after, total))
+        if "position_ids" in self._session.inputs:
+            self._bind("position_ids", past[:, None] + np.arange(columns))
+        logits = self._bind_logits(columns, keep)
+        self._run(self._session, self._binding, columns)
+        self._cache.advance(after)
+        return (self._binding.get_outputs()[0].numpy() if logits is None else logits)[:, -keep:]
+
+    def _prefill_step(self, prefill: Session, ids: Ids, total: int, keep: int) -> Logits:
+        """A step through the other graph, over this lane's cache."""
+        binding = prefill.inner.io_binding()
+        self._cache.bind_to(binding)
+        binding.bind_cpu_input("input_ids", np.ascontiguousarray(ids, np.int64))
+        binding.bind_cpu_input("attention_mask", np.ones((1, total), np.int64))
+        rows = prefill.ort.OrtValue.ortvalue_from_numpy(np.array([keep], np.int64))
+        binding.bind_ortvalue_input("logits_to_keep", rows)
+        binding.bind_output("logits", "cpu")
+        self._run(prefill, binding, ids.shape[1])
+        logits: Logits = binding.get_outputs()[-1].numpy()
+        return logits[:, -keep:]
+
+    def _run(self, session: Session, binding: Any, columns: int) -> None:
+        try:
+            session.inner.run_with_iobinding(binding)
+        except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
+            raise ArtifactError(
+                f"{session.graph.file} failed in a step of {columns} tokens over {self.length}: {error}: "
+                "run another graph or provider, update the device's driver, or export the artifact again"
+            ) from error
+
+    def _bind(self, name: str, values: Ids) -> None:
+        array = np.ascontiguousarray(values, np.int64)
+        self._arrays[name] = array
+        self._binding.bind_input(name, "cpu", 0, np.int64, array.shape, array.ctypes.data)
+
+    def _mask(self, lengths: Ids, total: int) -> Ids:
+        """Ones up to each row's length, (batch, total); for one sequence a view of a buffer that grows by doubling."""
+        if self.batch > 1:
+            return (np.arange(total) < lengths[:, None]).astype(np.int64)
+        ones = self._arrays.get("ones")
+        if ones is None or ones.shape[1] < total:
+            ones = self._arrays["ones"] = np.ones((1, 2 * total), np.int64)
+        return ones[:, :total]
+
+    def _bind_logits(self, columns: int, keep: int) -> Logits | None:
+        """The buffer that the one row of a decode step goes to; None where ONNX Runtime makes one for more rows.
+
+        Graphs of earlier exports declare one row, and a given buffer of any other shape would be refused.
+        """
+        rows = keep if self._session.takes_keep else columns
+        self._keep[0] = keep
+        if rows > 1:
+            self._binding.bind_output("logits", "cpu")
+            return None
+        shape = (self.batch, rows, self._session.vocab_size)
+        logits = self._arrays.get("logits")
+        if logits is None or logits.shape != shape:
+            logits = self._arrays["logits"] = np.empty(shape, np.float32)
+        self._binding.bind_output("logits", "cpu", 0, np.float32, shape, logits.ctypes.data)
+        return logits

@@ -1,0 +1,200 @@
+"""Whether an artifact's files are those that its manifest records: the one place that decides it.
+
+A machine hashes a file when it meets it first. Later it compares what the file system says of the file, and reads a few
+blocks; whatever differs is hashed again. Verdicts on graphs and all that is derived from weights belong to the
+manifest's hashes, so they hold only behind this check. What it can't notice is in `deploy/docs/running.md`.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from io import RawIOBase
+from pathlib import Path
+from random import sample
+from secrets import token_hex
+from time import perf_counter, time_ns
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from thinkport.runtime.artifact.manifest import MODEL_CARD, FileRecord, Manifest, check_files, wrong_hash
+from thinkport.runtime.artifact.manifest_seal import check_seal
+from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.machine.machine_cache import user_cache_folder
+
+BLOCK = 1 << 20
+SAMPLED = 8  # blocks of a file that a later start reads, each time others: 8 MiB of it
+_TICK, _SECONDS = 50_000_000, 2_000_000_000  # ns between two times that a file can get: most systems', and FAT's
+
+OnFile = Callable[[str, int], object]
+"""Told the name of a file before it is hashed, and how many bytes were hashed before it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFacts:
+    """What a file system says of a file; `ctime_ns` is the time of its creation on Windows, elsewhere of its change."""
+
+    bytes: int
+    inode: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """The facts of the file at `path`; raises OSError."""
+        found = path.stat()
+        return cls(bytes=found.st_size, inode=found.st_ino, mtime_ns=found.st_mtime_ns, ctime_ns=found.st_ctime_ns)
+
+    def tells(self, now_ns: int) -> bool:
+        """Whether any change from `now_ns` on shows in the times; one within a tick of the last change would not."""
+        times = (self.mtime_ns, self.ctime_ns)
+        return all(abs(now_ns - when) > (_TICK if when % 1_000_000_000 else _SECONDS) for when in times)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownFile:
+    """A file as it was hashed: its facts, its sha256 (hex), and the sum of each MiB's 64-bit words.
+
+    A sum differs after any flipped bit and any foreign page; it costs nothing beside the sha256.
+    """
+
+    facts: FileFacts
+    sha256: str
+    sums: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilesCheck:
+    """What a check cost: `hashed` of all `bytes` went through sha256; `seconds` is the whole check's time."""
+
+    files: int
+    bytes: int
+    hashed: int
+    seconds: float
+
+
+class KnownFiles:
+    """What this machine knows of artifacts' files: one small JSON file for each artifact's folder.
+
+    A folder that can't be read or written knows nothing, so that each check hashes everything.
+    """
+
+    def __init__(self, folder: Path | None = None):
+        """`folder` is thinkport's in the user's cache if not given, wherever weights are cached."""
+        self.folder = folder or user_cache_folder() / "files"
+
+    def check(
+        self,
+        artifact: Path,
+        manifest: Manifest,
+        *,
+        anew: bool = False,
+        on_file: OnFile = lambda name, done: None,
+    ) -> FilesCheck:
+        """Hold every file but the model card, which is for people, against the manifest, and the manifest itself.
+
+        `anew` hashes every file, whatever is known.
+
+        Raises:
+            ArtifactError: a file is missing or changed, with its name, what was recorded and what was found.
+        """
+        begun = perf_counter()
+        check_files(artifact, manifest)
+        if manifest.manifest_sha256 is not None:
+            check_seal(artifact)
+        known = {} if anew else self._read(artifact)
+        files = {name: record for name, record in manifest.files.items() if name != MODEL_CARD}
+        now: dict[str, KnownFile] = {}
+        hashed = 0
+        for name, record in files.items():
+            path, before = artifact / name, known.get(name)
+            try:
+                if before is None or before.sha256 != record.sha256 or not _unchanged(path, before):
+                    on_file(name, hashed)
+                    before = _hashed(path, record)
+                    hashed += record.bytes
+            except OSError as error:
+                raise ArtifactError(f"{path} can't be read ({error.strerror or error}): copy it again") from error
+            if before is not None:
+                now[name] = before
+        if now != known:
+            self._write(artifact, now)
+        size = sum(record.bytes for record in files.values())
+        return FilesCheck(files=len(files), bytes=size, hashed=hashed, seconds=perf_counter() - begun)
+
+    def moved(self, artifact: Path, to: Path) -> None:
+        """Know the files of a folder by its new name."""
+        with suppress(OSError):
+            self._path(artifact).replace(self._path(to))
+
+    def _path(self, artifact: Path) -> Path:
+        name = sha256(os.fsencode(artifact.resolve())).hexdigest()[:32]
+        return self.folder / f"{name}.json"
+
+    def _read(self, artifact: Path) -> dict[str, KnownFile]:
+        try:
+            raw = json.loads(self._path(artifact).read_text(encoding="utf-8"))
+            return {
+                name: KnownFile(**{**file, "facts": FileFacts(**file["facts"])}) for name, file in raw["files"].items()
+            }
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return {}
+
+    def _write(self, artifact: Path, files: dict[str, KnownFile]) -> None:
+        path = self._path(artifact)
+        half = path.with_suffix(f".{token_hex(4)}")
+        text = json.dumps({"files": {name: asdict(file) for name, file in files.items()}})
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            half.write_text(text, encoding="utf-8")
+            half.replace(path)
+        with suppress(OSError):
+            half.unlink(missing_ok=True)  # a full disk, or on Windows a reader of the old one
+
+
+def _unchanged(path: Path, known: KnownFile) -> bool:
+    """Whether a file has the facts that it had when it was hashed, and some blocks still have their sums."""
+    if FileFacts.of(path) != known.facts:
+        return False
+    block = np.zeros(BLOCK // 8, np.uint64)
+    with path.open("rb", buffering=0) as file:
+        for at in sorted(sample(range(len(known.sums)), min(SAMPLED, len(known.sums)))):
+            file.seek(at * BLOCK)
+            _fill(block, file)
+            if int(block.sum()) != known.sums[at]:
+                return False
+    return True
+
+
+def _hashed(path: Path, record: FileRecord) -> KnownFile | None:
+    """Hash a file; None where its facts would not tell a later change from this state.
+
+    Raises:
+        ArtifactError: its sha256 is not the recorded one.
+        OSError: it can't be read.
+    """
+    facts, began = FileFacts.of(path), time_ns()
+    digest, sums = sha256(), []
+    block = np.zeros(BLOCK // 8, np.uint64)
+    with path.open("rb", buffering=0) as file:
+        while count := _fill(block, file):
+            digest.update(block.view(np.uint8)[:count].data)
+            sums.append(int(block.sum()))
+    if digest.hexdigest() != record.sha256:
+        raise wrong_hash(path, digest.hexdigest(), record)
+    known = KnownFile(facts=facts, sha256=record.sha256, sums=sums)
+    return known if facts.tells(began) and FileFacts.of(path) == facts else None
+
+
+def _fill(block: npt.NDArray[np.uint64], file: RawIOBase) -> int:
+    """Read the next block, the rest of it zeros; returns how many bytes the file had for it."""
+    raw = block.view(np.uint8)
+    count = 0
+    while count < len(raw) and (more := file.readinto(raw[count:].data)):
+        count += more
+    raw[count:] = 0
+    return count

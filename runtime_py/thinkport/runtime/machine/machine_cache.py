@@ -1,0 +1,215 @@
+"""What this machine derived from artifacts and would derive again at each start: entries, folders of files, by key.
+
+Entries are never shipped. Any number of processes may use one cache at once: an entry appears whole or not at all,
+and is not taken away while one of them has it. Nothing here is needed to run: a cache that can't be used is a miss.
+Knows files, keys and locks; must not know what the files hold.
+"""
+
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from types import TracebackType
+from typing import Self
+
+from thinkport.runtime.errors import CacheWarning
+from thinkport.runtime.machine.cache_record import RECORD_NAME, CacheKey, CacheRecord
+from thinkport.runtime.machine.file_lock import FileLock
+
+CACHE_BYTES = 12 << 30  # most bytes of all entries; packed weights take 0.8 GB at 0.6B and 10 at 8B
+FREE_BYTES = 2 << 30  # of the disk, that making an entry leaves free
+_LOCK, _MAKING = ".lock", ".making"
+
+
+def user_cache_folder() -> Path:
+    """Where the cache is if nothing else is said: thinkport's place in the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("thinkport", appauthor=False)
+
+
+class Lease:
+    """An entry in use: its files stay where they are until the lease is closed, or the process ends."""
+
+    def __init__(self, folder: Path, record: CacheRecord, lock: FileLock):
+        self.folder, self.record = folder, record
+        self._lock = lock
+
+    def close(self) -> None:
+        """Let the entry go; a second time does nothing."""
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheEntry:
+    """An entry as `thinkport cache` lists it; `used` is seconds since the epoch."""
+
+    name: str
+    key: CacheKey
+    bytes: int
+    used: float
+    in_use: bool
+
+
+class MachineCache:
+    """Entries under one folder, at most `limit` bytes of them; the longest unused make room for new ones."""
+
+    def __init__(self, folder: Path, limit: int = CACHE_BYTES):
+        self.folder, self.limit = folder, limit
+
+    def find(self, key: CacheKey) -> Lease | None:
+        """The entry of `key`, held against its record first; None where there is none that is whole."""
+        return self._take(key, check=True)
+
+    def make(self, key: CacheKey, write: Callable[[Path], object], *, expected_bytes: int) -> Lease | None:
+        """The entry of `key`, which `write` fills in the folder that it is given.
+
+        None where there can't be one: another process is making it, there is no room for `expected_bytes` (about what
+        it takes), or the folder can't be written, which is warned of. What else `write` raises is raised here.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            alone = FileLock.try_take(self._lock_of(key.name), alone=True)
+            if alone is None:
+                return None
+            with alone:
+                self._clear_leftovers(key.name)
+                made = self._has_room(expected_bytes) and self._make_alone(key, write)
+        except OSError as error:
+            self._warn(error)
+            return None
+        return self._take(key, check=False) if made else None
+
+    def discard(self, key: CacheKey) -> None:
+        """Take the entry of `key` away, if nobody uses it."""
+        self._remove(key.name)
+
+    def entries(self) -> list[CacheEntry]:
+        """All entries, the longest unused first."""
+        return sorted(self._entries(), key=lambda entry: entry.used)
+
+    def clear(self) -> int:
+        """Take every entry away that nobody uses; returns how many bytes that were."""
+        return sum(entry.bytes for entry in self.entries() if self._remove(entry.name))
+
+    def _take(self, key: CacheKey, *, check: bool) -> Lease | None:
+        folder = self.folder / key.name
+        try:
+            if not (folder / RECORD_NAME).is_file():
+                return None
+            lock = FileLock.try_take(self._lock_of(key.name), alone=False)
+            if lock is None:  # somebody is about to take it away
+                return None
+            self._lock_of(key.name).touch()
+        except OSError as error:
+            self._warn(error)
+            return None
+        record = _read_record(folder)
+        if record is None or record.key != key or (check and not record.is_true_of(folder)):
+            lock.close()
+            self.discard(key)
+            return None
+        return Lease(folder, record, lock)
+
+    def _entries(self) -> Iterator[CacheEntry]:
+        for path in self.folder.glob(f"*/{RECORD_NAME}") if self.folder.is_dir() else ():
+            record = _read_record(path.parent)
+            name = path.parent.name
+            if record is not None and not name.endswith(_MAKING):
+                free = self._lock_alone(name)
+                if free:
+                    free.close()
+                yield CacheEntry(
+                    name=name, key=record.key, bytes=record.bytes, used=self._used(name), in_use=free is None
+                )
+
+    def _make_alone(self, key: CacheKey, write: Callable[[Path], object]) -> bool:
+        """Fill a folder beside the entry's and rename it."""
+        making = self.folder / f"{key.name}.{token_hex(4)}{_MAKING}"
+        making.mkdir()
+        try:
+            write(making)
+            CacheRecord.of(key, making).write(making)
+            shutil.rmtree(self.folder / key.name, ignore_errors=True)
+            making.rename(self.folder / key.name)
+        except BaseException:
+            shutil.rmtree(making, ignore_errors=True)
+            raise
+        return True
+
+    def _clear_leftovers(self, own: str) -> None:
+        """Take away what processes left that died while making or removing: those whose entry nobody has locked."""
+        for left in self.folder.glob(f"*{_MAKING}"):
+            name = left.name.partition(".")[0]
+            lock = None if name == own else self._lock_alone(name)
+            if lock or name == own:
+                shutil.rmtree(left, ignore_errors=True)
+            if lock:
+                lock.close()
+
+    def _has_room(self, wanted: int) -> bool:
+        """Whether `wanted` bytes fit, after taking away as many of the longest unused entries as it needs."""
+        if wanted > self.limit:
+            return False
+        entries = self.entries()
+        held = sum(entry.bytes for entry in entries)
+        for entry in entries:
+            if held + wanted <= self.limit:
+                break
+            held -= entry.bytes if self._remove(entry.name) else 0
+        return held + wanted <= self.limit and shutil.disk_usage(self.folder).free >= wanted + FREE_BYTES
+
+    def _remove(self, name: str) -> bool:
+        """Take an entry away unless somebody uses it; renamed first, so that no half of it is ever found."""
+        lock = self._lock_alone(name)
+        if lock is None:
+            return False
+        with lock:
+            going = self.folder / f"{name}.{token_hex(4)}{_MAKING}"
+            try:
+                (self.folder / name).rename(going)
+            except OSError:  # not there, or on Windows open somewhere
+                return False
+            shutil.rmtree(going, ignore_errors=True)
+        return True
+
+    def _lock_alone(self, name: str) -> FileLock | None:
+        try:
+            return FileLock.try_take(self._lock_of(name), alone=True)
+        except OSError:
+            return None
+
+    def _lock_of(self, name: str) -> Path:
+        """An entry's lock; never removed, since who opened it before would hold a lock on nothing."""
+        return self.folder / (name + _LOCK)
+
+    def _used(self, name: str) -> float:
+        try:
+            return self._lock_of(name).stat().st_mtime
+        except OSError:
+            return 0.0
+
+    def _warn(self, error: OSError) -> None:
+        warnings.warn(
+            f"the cache in {self.folder} can't be used ({error.strerror or error}), so loading takes longer and more "
+            "memory: free or name another folder for it, or turn it off",
+            CacheWarning,
+            stacklevel=3,
+        )
+
+
+def _read_record(folder: Path) -> CacheRecord | None:
+    try:
+        return CacheRecord.read(folder)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None

@@ -1,0 +1,40 @@
+"""How many threads a session gets: the fast physical cores that this process may use, within a container's share."""
+
+import os
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+from thinkport.runtime.machine.linux_cpus import core_of, cpu_quota, fast_cpus
+from thinkport.runtime.machine.sysctl import sysctl_number
+from thinkport.runtime.machine.windows_cpus import core_records, efficiency_classes
+
+_ROOT = Path("/")
+_MACOS_KEYS = ("hw.perflevel0.physicalcpu", "hw.physicalcpu")  # performance cores of Apple's chips, all of Intel's
+
+
+def physical_cores() -> int | None:
+    """Threads that work best here; None where the system does not tell (ONNX Runtime then counts all cores)."""
+    if sys.platform == "win32":
+        return cores_on_windows(core_records())
+    if sys.platform == "darwin":
+        return next(filter(None, map(sysctl_number, _MACOS_KEYS)), None)
+    if hasattr(os, "sched_getaffinity"):
+        return cores_on_linux(_ROOT, os.sched_getaffinity(0))
+    return None
+
+
+def cores_on_linux(root: Path, allowed: Collection[int]) -> int:
+    """Fast cores among the `allowed` CPUs, and no more than whole CPUs in the control group's quota.
+
+    Over a quota every thread is stopped for the rest of a period, so that a part of a CPU is better left alone.
+    """
+    cores = len({core_of(root, cpu) for cpu in fast_cpus(root, allowed)})
+    quota = cpu_quota(root)
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def cores_on_windows(records: bytes) -> int | None:
+    """Cores of the fastest class."""
+    classes = efficiency_classes(records)
+    return classes.count(max(classes)) if classes else None

@@ -1,0 +1,1 @@
+"""Messages and texts to ids and back: tokenizer, chat template, detokenizer."""

@@ -1,0 +1,142 @@
+"""Messages to ids: the template's text, with what messages spell kept apart from what the template writes.
+
+The ids are those of the rendered text, with two exceptions. Content that spells an added token (`<|im_end|>`,
+`<think>`) becomes plain-text ids: content can't open a turn or a thought. And a reply that was sampled here keeps the
+ids it was sampled with.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thinkport.runtime.engine.held_sequence import common_prefix
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.prompt.marking import Marks
+from thinkport.runtime.prompt.rendered import Known, Rendered
+from thinkport.runtime.prompt.reply_memory import ReplyMemory
+from thinkport.runtime.prompt.template import ChatTemplate, Message, normalize, plain_data
+from thinkport.runtime.prompt.tokenizer import Tokenizer
+
+Tools = Sequence[Mapping[str, Any]]
+
+_NEW = "what is said next"  # content of a message that is not said yet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """A prompt's ids; the first `shareable` are its system message and tools, as other conversations have them."""
+
+    ids: list[int]
+    shareable: int
+
+
+def encode_prompt(
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    messages: Sequence[Message],
+    *,
+    tools: Tools | None = None,
+    enable_thinking: bool | None = None,
+    add_generation_prompt: bool = True,
+    replies: ReplyMemory | None = None,
+) -> Prompt:
+    """The prompt that the template makes of `messages`; `replies` knows the ids of some of them.
+
+    Raises:
+        InputError: the template refuses the messages, or does something to content that can't be followed.
+    """
+    options = {"enable_thinking": enable_thinking, "add_generation_prompt": add_generation_prompt}
+    rendered = _render(tokenizer, template, messages, tools, options)
+    known = [] if replies is None else list(_known(rendered, tokenizer, template, messages, replies))
+    shared = _shared_text(rendered, template) if tools or messages[0]["role"] == "system" else 0
+    start = rendered.encode(tokenizer, known, end=shared)
+    if shared and not rendered.has_added_token(tokenizer, shared):  # cut there, the text may become other ids
+        ids = rendered.encode(tokenizer, known)
+        return Prompt(ids=ids, shareable=common_prefix(ids, start))
+    return Prompt(ids=start + rendered.encode(tokenizer, known, start=shared), shareable=len(start))
+
+
+def encode_history(
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    messages: Sequence[Message],
+    *,
+    tools: Tools | None = None,
+    enable_thinking: bool | None = None,
+    replies: ReplyMemory | None = None,
+) -> list[int]:
+    """Ids that every prompt begins with in which something new follows `messages`; empty where the template hides it.
+
+    Templates write the last reply in one way and a reply that was answered in another, so an answer is put behind them.
+
+    Raises:
+        InputError: as for `encode_prompt`.
+    """
+    role = "tool" if messages and messages[-1].get("tool_calls") else "user"
+    answered = [*messages, {"role": role, "content": _NEW}]
+    options = {"enable_thinking": enable_thinking, "add_generation_prompt": True}
+    rendered = _render(tokenizer, template, answered, tools, options)
+    known = [] if replies is None else list(_known(rendered, tokenizer, template, answered, replies))
+    return rendered.encode(tokenizer, known, end=max(0, rendered.text.rfind(_NEW)))
+
+
+def _shared_text(rendered: Rendered, template: ChatTemplate) -> int:
+    """Where the first turn begins behind what the template writes of a system message and tools."""
+    starts = [rendered.first(header, 1) for header in (template.user_header, template.reply_header)]
+    return min((start for start in starts if start is not None), default=0)
+
+
+def _render(
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    messages: Sequence[Message],
+    tools: Tools | None,
+    options: Mapping[str, Any],
+) -> Rendered:
+    text = template.render(messages, tools=tools, **options)
+    plain_messages, plain_tools = normalize(messages), plain_data(tools)
+    marks = Marks(tokenizer.added_pattern, plain_messages, plain_tools)
+    if not marks:
+        return Rendered([(text, False)])
+    marked = template.render(marks.mark(plain_messages), tools=marks.mark(plain_tools), **options)
+    if _spelled(tokenizer, marked) == _spelled(tokenizer, text):
+        return Rendered([(text, False)])  # content opens nothing, whatever the template does to it
+    rendered = Rendered(marks.split(marked))
+    if rendered.text != text:
+        spelled = ", ".join(sorted(token for token in tokenizer.added if token in text))
+        raise InputError(
+            f"a message spells added tokens (of {spelled}) and this chat template changes them beyond recognition: "
+            "remove them from the message"
+        )
+    return rendered
+
+
+def _spelled(tokenizer: Tokenizer, text: str) -> list[str]:
+    return [text[start:end] for start, end in tokenizer.added_pattern.spans(text)]
+
+
+def _known(
+    rendered: Rendered,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    messages: Sequence[Message],
+    replies: ReplyMemory,
+) -> Iterator[Known]:
+    """The replies among `messages` whose ids are known and whose text stands in the prompt as they spell it."""
+    header = template.reply_header
+    said = [message.get("content") or "" for message in messages if message["role"] == "assistant"]
+    starts = list(_headers(rendered, header))
+    for content, start in zip(said, starts, strict=False):  # the last header may be the generation prompt's
+        for spelling in replies.spellings(content) if isinstance(content, str) else ():
+            end = start + len(spelling.text)
+            if rendered.text.startswith(spelling.text, start) and rendered.has_added_token(tokenizer, end):
+                yield Known(start, end, spelling.ids)
+                break
+
+
+def _headers(rendered: Rendered, header: str) -> Iterator[int]:
+    """Where each reply begins: after every header that the template wrote."""
+    at = rendered.first(header)
+    while at is not None:
+        yield at + len(header)
+        at = rendered.first(header, at + len(header))

@@ -1,0 +1,200 @@
+"""Messages to a prompt, by the artifact's own chat template.
+
+Gives byte for byte the text of transformers' `apply_chat_template(tokenize=False)`; templates come from strangers and
+run in a sandbox, on plain JSON data. Knows Jinja and messages; must not know ids.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError, nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.prompt.marking import Marked
+
+Message = Mapping[str, Any]
+
+_REASONING = ("reasoning_content", "thinking", "reasoning")  # a thought's names; templates read the first
+
+_REPLY = "What was said in reply."  # a text that no template writes by itself
+
+_REFUSALS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)  # a template's code
+
+
+class ChatTemplate:
+    """A compiled chat template."""
+
+    def __init__(self, source: str, special_tokens: Mapping[str, str]):
+        """Compile `source`; `special_tokens` are the variables such as `eos_token`.
+
+        Raises:
+            ArtifactError: the template's syntax is wrong.
+        """
+        self._special_tokens = dict(special_tokens)
+        self.has_switch = "enable_thinking" in source  # and so a model that was taught /think and /no_think
+        try:
+            self._template = _environment().from_string(source)
+        except (TemplateError, SyntaxError, RecursionError) as error:  # the latter two are Python's, of Jinja's code
+            raise ArtifactError(f"the chat template can't be compiled ({error}): export the artifact again") from error
+
+    @classmethod
+    def from_file(cls, path: Path, special_tokens: Mapping[str, str]) -> "ChatTemplate":
+        """Read and compile a `chat_template.jinja`.
+
+        Raises:
+            ArtifactError: it is missing, not UTF-8, or its syntax is wrong.
+        """
+        try:
+            source = path.read_bytes().decode()  # bytes, since text would lose CRLF
+        except (OSError, UnicodeDecodeError) as error:
+            raise ArtifactError(f"{path} can't be read ({error}): export the artifact again") from error
+        try:
+            return cls(source, special_tokens)
+        except ArtifactError as error:
+            raise ArtifactError(f"{path}: {error}") from error
+
+    @cached_property
+    def reply_header(self) -> str:
+        """What begins a reply's turn and holds no thought yet; empty if this template can't tell."""
+        asked = [{"role": "user", "content": "a"}]
+        try:
+            without, with_header = (self.render(asked, add_generation_prompt=add) for add in (False, True))
+        except InputError:
+            return ""
+        return with_header.removeprefix(without).split("<think>")[0] if with_header.startswith(without) else ""
+
+    @cached_property
+    def user_header(self) -> str:
+        """What begins each of a user's turns; empty if this template can't tell."""
+        first = [{"role": "user", "content": "<1>"}]
+        later = [*first, {"role": "assistant", "content": "<2>"}, {"role": "user", "content": "<3>"}]
+        try:
+            before_first = self.render(first).partition("<1>")[0]
+            before_later = self.render(later).rpartition("<3>")[0].rpartition("<2>")[2]
+        except InputError:
+            return ""
+        letters = zip(reversed(before_first), reversed(before_later), strict=False)
+        size = next((at for at, (a, b) in enumerate(letters) if a != b), min(len(before_first), len(before_later)))
+        return before_first[len(before_first) - size :]
+
+    @cached_property
+    def after_reply(self) -> str:
+        """What stands between a reply's text and the next turn, without the white space before it.
+
+        Empty if this template can't tell.
+        """
+        asked = {"role": "user", "content": "a"}
+        try:
+            turns = self.render([asked, {"role": "assistant", "content": _REPLY}, asked], add_generation_prompt=False)
+        except InputError:
+            return ""
+        return turns.partition(_REPLY)[2].lstrip()
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        enable_thinking: bool | None = None,
+        add_generation_prompt: bool = True,
+    ) -> str:
+        """The prompt's text; `enable_thinking` None leaves the choice to the template.
+
+        Raises:
+            InputError: there are no messages, one is malformed, or the template refuses them.
+        """
+        variables: dict[str, Any] = dict(self._special_tokens)
+        if enable_thinking is not None:
+            variables["enable_thinking"] = enable_thinking
+        try:
+            return self._template.render(
+                messages=normalize(messages),
+                tools=None if tools is None else plain_data(list(tools)),
+                documents=None,
+                add_generation_prompt=add_generation_prompt,
+                **variables,
+            )
+        except (TemplateError, *_REFUSALS) as error:
+            raise InputError(f"the chat template refuses these messages: {error}") from error
+
+
+def normalize(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """The messages as a template sees them: plain data, nothing that is None, a thought under its usual names."""
+    if not messages:
+        raise InputError("there are no messages, expected at least one: add a user message")
+    plain = []
+    for message in messages:
+        if not isinstance(message, Mapping) or "role" not in message:
+            raise InputError(f"a message is {message!r}, expected a mapping with role and content")
+        kept = plain_data({key: value for key, value in message.items() if value is not None})
+        thought = next((kept[key] for key in _REASONING if key in kept), None)
+        plain.append(kept if thought is None else {"thinking": thought, **kept, "reasoning_content": thought})
+    return plain
+
+
+def plain_data(value: Any) -> Any:
+    """A copy made of JSON's types, so that a template meets no object with methods of its own.
+
+    Raises:
+        InputError: something else is in there.
+    """
+    if isinstance(value, Mapping):
+        return {_plain_scalar(key): plain_data(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_data(item) for item in value]
+    return _plain_scalar(value)
+
+
+def _plain_scalar(value: Any) -> Any:
+    """Text, a number or None, without what a subclass (an enum, say) adds; marked text stays marked."""
+    if value is None or type(value) in (str, int, float, bool, Marked):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    raise InputError(f"a message holds a {type(value).__name__}, expected text, numbers, lists and mappings only")
+
+
+class _Generation(Extension):
+    """`{% generation %}`, which marks the assistant's part for training; here it renders what is inside."""
+
+    tags = {"generation"}  # noqa: RUF012 - as jinja2 declares it
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
+    )
+    environment.filters["tojson"] = _tojson
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = _strftime_now
+    return environment
+
+
+def _tojson(
+    value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
+) -> str:
+    """As transformers has it: Jinja's own filter would escape HTML's characters."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def _raise_exception(message: str) -> None:
+    raise TemplateError(message)
+
+
+def _strftime_now(form: str) -> str:
+    return datetime.now().strftime(form)

@@ -1,0 +1,83 @@
+"""Text to ids and back, through the artifact's `tokenizer.json`.
+
+Knows byte-level BPE and added tokens such as `<|im_end|>`. Must not know messages or how text is generated.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer as Backend
+from tokenizers import decoders
+
+from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.prompt.spellings import Spellings
+
+
+class Tokenizer:
+    """A byte-level BPE tokenizer with added tokens."""
+
+    def __init__(self, backend: Backend):
+        """Wrap a tokenizer of the `tokenizers` library.
+
+        Raises:
+            ArtifactError: it is not byte-level, so its pieces could not be streamed.
+        """
+        if not isinstance(backend.decoder, decoders.ByteLevel):
+            raise ArtifactError("the tokenizer is not byte-level BPE, the only kind this runtime streams")
+        self._backend = backend
+        self._plain = _without_added_tokens(backend)
+        self.added = {token.content: number for number, token in backend.get_added_tokens_decoder().items()}
+        self.added_pattern = Spellings(self.added)
+
+    @classmethod
+    def from_file(cls, path: Path) -> "Tokenizer":
+        """Read a `tokenizer.json`.
+
+        Raises:
+            ArtifactError: it is missing or malformed.
+        """
+        try:
+            return cls(Backend.from_str(path.read_text(encoding="utf-8")))
+        except ArtifactError as error:
+            raise ArtifactError(f"{path}: {error}") from None
+        except Exception as error:  # tokenizers raises bare Exceptions
+            raise ArtifactError(f"{path} can't be read as a tokenizer ({error}): export the artifact again") from error
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`, where the spelling of an added token is that token."""
+        return _encode(self._backend, text)
+
+    def encode_plain(self, text: str) -> list[int]:
+        """Ids of `text` as mere text: no added token is ever among them."""
+        return _encode(self._plain, text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids`, added tokens spelled out."""
+        return str(self._backend.decode(list(ids), skip_special_tokens=False))
+
+    def leading(self, text: str) -> int | None:
+        """The added token that `text` begins with; None where it begins with another text."""
+        start, end = next(self.added_pattern.spans(text), (-1, 0))
+        return self.added[text[:end]] if start == 0 else None
+
+    def token(self, id: int) -> str | None:  # noqa: A002 - the domain's word
+        """The vocabulary's spelling of an id, in byte-level letters; None beyond the vocabulary."""
+        spelling: str | None = self._backend.id_to_token(id)
+        return spelling
+
+
+def _encode(backend: Backend, text: str) -> list[int]:
+    try:
+        ids: list[int] = backend.encode(text, add_special_tokens=False).ids
+    except (UnicodeEncodeError, TypeError) as error:  # what tokenizers raises depends on its version
+        raise InputError("the text is not valid Unicode: read it with its real encoding") from error
+    return ids
+
+
+def _without_added_tokens(backend: Backend) -> Backend:
+    plain = Backend(backend.model)  # shares the vocabulary
+    if backend.normalizer is not None:
+        plain.normalizer = backend.normalizer
+    if backend.pre_tokenizer is not None:
+        plain.pre_tokenizer = backend.pre_tokenizer
+    return plain

@@ -1,0 +1,147 @@
+"""The door to ONNX Runtime: imports it, and ranks an artifact's graphs by what the installed build can run.
+
+Knows the manifest's graphs and what the installed ONNX Runtime offers; holds no table of targets.
+"""
+
+import io
+import os
+import re
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+
+from thinkport.runtime.artifact.manifest import Graph
+from thinkport.runtime.errors import ArtifactError, InputError, MissingExtraError, ThinkportError
+from thinkport.runtime.providers.provider_name import ProviderName
+
+AUTO = "auto"
+_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A graph that may be asked for; `obstacle` says why the installed build can't run it, None where it can.
+
+    `device` is the number of a device of its first provider, None for the provider's default.
+    """
+
+    graph: Graph
+    obstacle: str | None = None
+    device: int | None = None
+
+
+def import_onnxruntime(extra: str = "cpu") -> ModuleType:
+    """ONNX Runtime, imported on the first call; its telemetry is off unless the user set `ORT_DISABLE_TELEMETRY`.
+
+    It reads that variable as it is loaded. The process's environment is afterwards what it was.
+
+    Raises:
+        MissingExtraError: no build of ONNX Runtime is installed; the message carries the install line for `extra`.
+    """
+    unset = _TELEMETRY not in os.environ
+    os.environ.setdefault(_TELEMETRY, "1")
+    try:
+        ort = import_module("onnxruntime")
+        if unset:
+            ort.disable_telemetry_events()  # for what looks at the variable later than that
+        return ort
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f'no ONNX Runtime is installed, expected one of its builds: pip install "thinkport[{extra}]"'
+        ) from error
+    finally:
+        if unset:
+            os.environ.pop(_TELEMETRY, None)
+
+
+def extra_of(graphs: Sequence[Graph], provider: str) -> str:
+    """The extra that brings ONNX Runtime for what `provider` names: a target's has its name; else the CPU's."""
+    name = ProviderName.parse(provider).name
+    return next((graph.target for graph in graphs if _is_named(graph, name)), "cpu")
+
+
+def load_libraries(ort: ModuleType) -> str:
+    """Load what a build's accelerators need of the libraries that pip installed; returns what was missing, in a line.
+
+    A build finds CUDA's libraries of the system by itself; those that came as packages it has to be told to load.
+    """
+    if not getattr(ort, "cuda_version", ""):
+        return ""
+    told = io.StringIO()
+    with redirect_stdout(told):
+        ort.preload_dlls()
+    return "; ".join(line.strip() for line in told.getvalue().splitlines() if "Failed to load" in line)
+
+
+def candidates(graphs: Sequence[Graph], provider: str, available: Sequence[str], version: str) -> list[Candidate]:
+    """The graphs that `provider` names, the best first: those that run before those that can't.
+
+    `provider` is `auto`, a target as the manifest names it (`cpu`), a provider's own name, or a graph's file without
+    its suffix (`dml-plain`); a device's number may follow (`dml:1`, see `ProviderName`). Graphs are in ONNX Runtime's
+    own order of providers, which has accelerators before the CPU, then the manifest's: the best graph of a target
+    stands first.
+
+    Raises:
+        InputError: `provider` names nothing in this artifact, or a device where there are none to choose from.
+    """
+    asked = ProviderName.parse(provider)
+    auto = asked.name.casefold() == AUTO
+    wanted = [graph for graph in graphs if auto or _is_named(graph, asked.name)]
+    if not wanted:
+        targets, files = (graph.target for graph in graphs), (graph.file.removesuffix(".onnx") for graph in graphs)
+        names = ", ".join([AUTO, *dict.fromkeys((*targets, *files)), "an ONNX Runtime provider"])
+        raise InputError(f"no graph for provider {provider!r} in this artifact, expected one of: {names}")
+    if asked.device is not None and (auto or all(len(graph.providers) == 1 for graph in wanted)):
+        raise InputError(
+            f"provider {provider!r} names a device, and {asked.name} has none to choose from: leave :{asked.device} "
+            "out, or name the graphics card's provider"
+        )
+    found = [
+        Candidate(graph=graph, obstacle=_obstacle(graph, available, version), device=asked.device) for graph in wanted
+    ]
+    return sorted(found, key=lambda one: len(available) if one.obstacle else available.index(one.graph.providers[0]))
+
+
+def choose_graph(graphs: Sequence[Graph], provider: str, available: Sequence[str], version: str) -> Graph:
+    """The best graph that the installed build can run; see `candidates`.
+
+    Raises:
+        InputError: `provider` names nothing in this artifact, or its provider is not in the installed build.
+        ArtifactError: no graph of the artifact runs with the installed ONNX Runtime.
+    """
+    found = candidates(graphs, provider, available, version)
+    if found[0].obstacle:
+        raise refusal(found, provider, available, version)
+    return found[0].graph
+
+
+def refusal(
+    found: Sequence[Candidate], provider: str, available: Sequence[str], version: str, clash: str = ""
+) -> ThinkportError:
+    """The error for candidates that all have an obstacle; `clash` says what is wrong with the installed builds."""
+    obstacles = "; ".join(f"{one.graph.file} {one.obstacle}" for one in found)
+    kind = ArtifactError if provider == AUTO else InputError
+    cure = clash or "Only one build of ONNX Runtime can be installed: uninstall this one"
+    return kind(
+        f"ONNX Runtime {version} with {', '.join(available)} runs none of the graphs: {obstacles}. {cure}, "
+        f'then pip install "thinkport[{found[0].graph.target}]"'
+    )
+
+
+def _is_named(graph: Graph, provider: str) -> bool:
+    names = (graph.target, graph.providers[0], graph.file.removesuffix(".onnx"))
+    return provider.casefold() in {name.casefold() for name in names}
+
+
+def _obstacle(graph: Graph, available: Sequence[str], version: str) -> str | None:
+    if graph.providers[0] not in available:
+        return f"needs {graph.providers[0]}"
+    if _release(version) < _release(graph.onnxruntime_floor):
+        return f"needs ONNX Runtime {graph.onnxruntime_floor} or newer"
+    return None
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

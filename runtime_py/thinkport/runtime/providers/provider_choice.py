@@ -1,0 +1,226 @@
+"""From an artifact's graphs to the one that runs here: installed, present and right.
+
+The best graph that the installed ONNX Runtime can run is loaded and, on its first use on a machine, held against the
+artifact's goldens. One that is wrong or fails makes room for the next: another variant for the same provider, then the
+CPU's. Knows manifest, sessions, the check and the verdicts; holds no table of targets.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+
+from thinkport.runtime.artifact.certificate import GoldenScore
+from thinkport.runtime.artifact.goldens import Golden, read_goldens
+from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint
+from thinkport.runtime.engine.session import LaneSource
+from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
+from thinkport.runtime.machine.cpu_features import cpu_features
+from thinkport.runtime.machine.known_files import KnownFiles
+from thinkport.runtime.providers.devices import Device, graphics_devices
+from thinkport.runtime.providers.golden_check import check_goldens, quick
+from thinkport.runtime.providers.ort import AUTO, Candidate, candidates, refusal
+from thinkport.runtime.providers.ort_build import OrtBuild, clash_of, installed_builds
+from thinkport.runtime.providers.provider_report import Attempt, Outcome, ProviderReport
+from thinkport.runtime.providers.verdicts import VerdictKey, Verdicts
+
+CPU = "CPUExecutionProvider"
+
+OpenGraph = Callable[[Candidate], LaneSource]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What a choice depends on beside the artifact: ONNX Runtime's build, the devices, and what is remembered.
+
+    `cpu` is what the CPU can do, as text; `missing` are libraries that the build looked for in vain, in words.
+    """
+
+    build: OrtBuild
+    devices: Sequence[Device]
+    cpu: str
+    verdicts: Verdicts
+    missing: str = ""
+
+    @classmethod
+    def here(cls, build: OrtBuild, missing: str = "") -> "Machine":
+        """This machine, with what its user's cache folder remembers."""
+        return cls(build=build, devices=graphics_devices(), cpu=cpu_features(), verdicts=Verdicts(), missing=missing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The session that runs and why it does."""
+
+    session: LaneSource
+    candidate: Candidate
+    report: ProviderReport
+
+
+class ProviderChoice:
+    """The choice for one artifact on one machine; `open_graph` loads a graph."""
+
+    def __init__(self, folder: Path, manifest: Manifest, machine: Machine, open_graph: OpenGraph):
+        self._folder, self._manifest, self._machine, self._open = folder, manifest, machine, open_graph
+        self._artifact = fingerprint(folder)
+
+    def choose(self, graphs: Sequence[Graph], provider: str) -> Choice:
+        """The first graph that is right; a `ProviderWarning` says what was passed over or could not be checked.
+
+        Raises:
+            InputError: `provider` is not in the artifact or can't be had here; the message says why.
+            ArtifactError: no graph runs with the installed ONNX Runtime.
+        """
+        build = self._machine.build
+        found = candidates(graphs, provider, build.providers, build.version)
+        if found[0].obstacle:
+            raise refusal(found, provider, build.providers, build.version, clash_of(installed_builds()))
+        attempts: list[Attempt] = []
+        for at, candidate in enumerate(found):
+            session, attempt = self._attempt(candidate)
+            attempts.append(attempt)
+            if session is not None:
+                attempts += [_unneeded(other) for other in found[at + 1 :]]
+                report = ProviderReport(asked=provider, build=str(build), attempts=tuple(attempts))
+                _warn_of(report)
+                return Choice(session=session, candidate=candidate, report=report)
+        raise self._nothing_right(provider, attempts)
+
+    def key(self, candidate: Candidate) -> VerdictKey:
+        """What a verdict on this graph holds for."""
+        machine, graph = self._machine, candidate.graph
+        return VerdictKey(
+            artifact=self._artifact,
+            graph=graph.file,
+            provider=graph.providers[0],
+            package=str(machine.build),
+            devices=(machine.cpu,) if graph.providers[0] == CPU else tuple(sorted(map(str, machine.devices))),
+            thinkport=version("thinkport"),
+            device=candidate.device or 0,
+        )
+
+    def check(self, candidate: Candidate, goldens: Sequence[Golden]) -> tuple[LaneSource | None, Attempt]:
+        """Load a graph and hold it against goldens, whatever is remembered, and remember the verdict.
+
+        Raises:
+            ArtifactError: the graph is wrong or fails since a file is damaged, which says nothing of the machine.
+        """
+        verdicts, key, graph = self._machine.verdicts, self.key(candidate), candidate.graph
+        trial = verdicts.read(key).begun()
+        if graph.providers[0] != CPU:
+            verdicts.write(key, trial)  # before loading: a driver may end the process
+        try:
+            session = self._open(candidate)
+        except ArtifactError as error:
+            verdicts.forget(key)  # what is missing can be installed
+            return None, _attempt(candidate, Outcome.FAILED, self._with_missing(str(error)))
+        except BaseException:
+            verdicts.forget(key)  # the user stopped it
+            raise
+        begun = perf_counter()
+        try:
+            result = check_goldens(session, goldens, _recorded(self._manifest, graph))
+        except ArtifactError as error:
+            self._check_whole(key)
+            verdicts.write(key, trial.failed(str(error)))
+            return None, _attempt(candidate, Outcome.FAILED, str(error), perf_counter() - begun)
+        except BaseException:
+            verdicts.forget(key)
+            raise
+        if result.fault is not None:
+            self._check_whole(key)
+        verdicts.write(key, trial.ended(result.fault))
+        if result.fault is not None:
+            return None, _attempt(candidate, Outcome.WRONG, result.fault, result.seconds)
+        agreement = f"agrees with the checkpoint over {result.score.rows} positions"
+        return session, _attempt(candidate, Outcome.CHECKED, agreement, result.seconds)
+
+    def _check_whole(self, key: VerdictKey) -> None:
+        """Before a machine is blamed, and every other copy of the artifact with it, look at the files."""
+        try:
+            KnownFiles().check(self._folder, self._manifest, anew=True)
+        except ArtifactError:
+            self._machine.verdicts.forget(key)
+            raise
+
+    def _attempt(self, candidate: Candidate) -> tuple[LaneSource | None, Attempt]:
+        graph = candidate.graph
+        if candidate.obstacle:
+            return None, _attempt(candidate, Outcome.IMPOSSIBLE, candidate.obstacle)
+        known = self._machine.verdicts.read(self.key(candidate))
+        if known.wrong is not None:
+            named = "" if candidate.device is None else f" --provider {graph.target}:{candidate.device}"
+            again = f"`thinkport doctor ARTIFACT{named}` checks it again"
+            return None, _attempt(candidate, Outcome.WRONG, f"as found before on this machine, {known.wrong}; {again}")
+        if known.right:
+            return self._opened(candidate, Outcome.REMEMBERED, "agreed with the checkpoint before, on this machine")
+        if graph.providers[0] == CPU and not self._machine.verdicts.remembers:
+            why = "the provider on which it was certified; not checked: the user's cache folder can't be written"
+            return self._opened(candidate, Outcome.UNCHECKED, why)
+        if self._manifest.certificate is None:
+            why = "not checked, since the artifact was exported with --no-certificate and has no goldens"
+            return self._opened(candidate, Outcome.UNCHECKED, why)
+        return self.check(candidate, quick(read_goldens(self._folder / self._manifest.certificate.goldens)))
+
+    def _opened(self, candidate: Candidate, outcome: Outcome, reason: str) -> tuple[LaneSource | None, Attempt]:
+        try:
+            return self._open(candidate), _attempt(candidate, outcome, reason)
+        except ArtifactError as error:
+            return None, _attempt(candidate, Outcome.FAILED, self._with_missing(str(error)))
+
+    def _with_missing(self, why: str) -> str:
+        return f"{why} ({self._machine.missing})" if self._machine.missing else why
+
+    def _nothing_right(self, provider: str, attempts: Sequence[Attempt]) -> ArtifactError | InputError:
+        tried = ". ".join(map(str, attempts))
+        if provider == AUTO:
+            return ArtifactError(f"none of the artifact's graphs can be used here. {tried}")
+        return InputError(f"provider {provider!r} can't be used here. {tried}. {self._cure(attempts)}")
+
+    def _cure(self, attempts: Sequence[Attempt]) -> str:
+        """What to do about a provider none of whose graphs can be used."""
+        first = attempts[0]
+        target = next(one.target for one in self._manifest.graphs if one.file == first.graph)
+        if any(one.ran for one in attempts):
+            if first.provider == CPU:
+                return f'pip install -U "thinkport[{target}]", or export the artifact again'
+            other = 1 if not first.device else 0
+            return (
+                f"Update the device's driver, try another device ({target}:{other}), export the artifact again if an "
+                "older thinkport did it, or leave the provider out"
+            )
+        if first.device is not None:
+            return f"Is there a device {first.device}? Give another number, or none for the first device"
+        return f'Install its driver and pip install "thinkport[{target}]", or leave the provider out'
+
+
+def _recorded(manifest: Manifest, graph: Graph) -> GoldenScore | None:
+    figures = manifest.certificate.figures if manifest.certificate else []
+    return next((figure.quick_score for figure in figures if figure.graph == graph.file), None)
+
+
+def _attempt(candidate: Candidate, outcome: Outcome, reason: str, seconds: float | None = None) -> Attempt:
+    return Attempt(
+        graph=candidate.graph.file,
+        provider=candidate.graph.providers[0],
+        outcome=outcome,
+        reason=reason,
+        seconds=seconds,
+        device=candidate.device,
+    )
+
+
+def _unneeded(candidate: Candidate) -> Attempt:
+    if candidate.obstacle:
+        return _attempt(candidate, Outcome.IMPOSSIBLE, candidate.obstacle)
+    return _attempt(candidate, Outcome.UNNEEDED, "a better one is used")
+
+
+def _warn_of(report: ProviderReport) -> None:
+    """Tell the user where it is not the machine's best, or nobody knows whether it is right."""
+    chosen = report.chosen
+    unsure = chosen and chosen.outcome is Outcome.UNCHECKED and chosen.provider != CPU
+    if report.passed_over or unsure:
+        warnings.warn(report.reason, ProviderWarning, stacklevel=4)

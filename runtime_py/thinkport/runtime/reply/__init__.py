@@ -1,0 +1,1 @@
+"""One reply: from a request to its events."""

@@ -1,0 +1,184 @@
+"""One reply: the engine's tokens turned into events, counted and timed."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from time import perf_counter
+from typing import Self
+
+from thinkport.runtime.engine.generation import Finish, Generation, Origin, Token
+from thinkport.runtime.engine.logprobs import LogprobRecorder, TokenLogprob
+from thinkport.runtime.engine.stop import Stop
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
+from thinkport.runtime.reply.answer_guard import AnswerGuard
+from thinkport.runtime.reply.reply_splitter import ReplySplitter
+from thinkport.runtime.thinking.opening import Part
+from thinkport.runtime.thinking.thinking import ThinkingEnd
+from thinkport.runtime.thinking.thinking_switch import Decision
+from thinkport.runtime.thinking.thought_control import ThoughtControl
+
+
+class Reply(Iterator[Event]):
+    """Events of a reply, the last one its `End`. Read it from one thread; close its thought or cancel it from any."""
+
+    def __init__(self, events: Generator[Event], stop: Stop, control: ThoughtControl | None):
+        """Use `Model.stream` or `Chat.stream`."""
+        self._events, self._stop, self._control = events, stop, control
+        self._end: End | None = None
+
+    def __iter__(self) -> Self:
+        """The reply itself."""
+        return self
+
+    def __next__(self) -> Event:
+        """The next event, once it has come.
+
+        Raises:
+            InputError: another reply was begun over its KV cache, or the model was closed.
+        """
+        event = next(self._events)
+        if isinstance(event, End):
+            self._end = event
+        return event
+
+    @property
+    def thinking_end(self) -> ThinkingEnd | None:
+        """Why thinking ended, once it is decided; None before."""
+        return self._control.end if self._control else ThinkingEnd.OFF
+
+    def stop_thinking(self) -> None:
+        """Close the thought at its next token, so that the answer comes; nothing if no thought is open by then."""
+        self._stop.stop_thinking()
+
+    def cancel(self) -> None:
+        """End the reply at its next token."""
+        self._stop.cancel()
+
+    def abandon(self) -> None:
+        """End the reply at its next token without an `End`, so that nothing of it is kept; from any thread."""
+        self._stop.abandon()
+
+    def close(self) -> None:
+        """Let go of the reply; nothing more comes. For the thread that reads it."""
+        self._events.close()
+
+    def end(self) -> End:
+        """Run the reply to its end; once there, the same `End` again.
+
+        Raises:
+            InputError: the reply was abandoned, closed or superseded before its end.
+        """
+        for _ in self:
+            pass
+        if self._end is None:
+            raise InputError("the reply was abandoned or closed before its end: begin another one")
+        return self._end
+
+
+class ReplyRun:
+    """What is kept while a reply is written. `ids` are its tokens, what ended it left out."""
+
+    def __init__(
+        self,
+        tokens: Generation,
+        prompt_tokens: int,
+        decision: Decision,
+        splitter: ReplySplitter,
+        control: ThoughtControl | None,
+        guard: AnswerGuard,
+        recorder: LogprobRecorder | None = None,
+    ):
+        """A reply that `tokens` make; `control` is None for a model without thoughts."""
+        self.ids: list[int] = []
+        self._tokens, self._prompt_tokens = tokens, prompt_tokens
+        self._decision, self._splitter = decision, splitter
+        self._control, self._guard, self._recorder = control, guard, recorder
+        self._logprobs: list[TokenLogprob] = []  # of the answer's tokens since its last piece
+        self._texts = dict.fromkeys(Part, "")
+        self._seconds = dict.fromkeys(Part, 0.0)
+        self._prefill, self._sampled = 0.0, False
+        self._forced = 0
+        self._calls: list[ToolCall] = []
+
+    def events(self, stop: Stop, on_end: Callable[["ReplyRun", End], None]) -> Generator[Event]:
+        """Yield the events while tokens come; `on_end` is told of the end just before it is yielded.
+
+        A reply that was abandoned has no end.
+        """
+        finish = Finish.CANCELLED
+        last = perf_counter()
+        with closing(self._tokens) as tokens:
+            for token in tokens:
+                self._count_time(perf_counter() - last, token)
+                yield from self._take(token)
+                finish = token.finish or finish
+                last = perf_counter()  # without the reader's own time
+        if stop.abandoned:
+            return
+        yield from self._events_of(self._splitter.part, self._splitter.flush(finish), forced=False)
+        end = self._end(finish)
+        on_end(self, end)
+        yield end
+
+    def _count_time(self, seconds: float, token: Token) -> None:
+        """Forced ids take no time of their own: the prompt is run, with them, for the first that is sampled."""
+        if self._sampled:
+            self._seconds[self._splitter.part] += seconds
+        else:
+            self._prefill += seconds
+            self._sampled = token.origin is Origin.SAMPLED
+
+    def _take(self, token: Token) -> Iterator[Event]:
+        if token.id is None or token.finish is Finish.STOP:
+            return
+        forced = token.origin is Origin.FORCED
+        self.ids.append(token.id)
+        self._forced += forced
+        part = self._splitter.part
+        pieces = self._splitter.feed(token.id, forced=forced)
+        self._note_logprob(part, marker=part is not self._splitter.part)
+        if self._control is not None:
+            self._control.accept(token, self._splitter.part)
+        self._guard.accept(token, self._splitter.part, marker=part is not self._splitter.part)
+        yield from self._events_of(part, pieces, forced=forced)
+
+    def _note_logprob(self, part: Part, *, marker: bool) -> None:
+        noted = self._recorder.take() if self._recorder else None
+        if noted and part is Part.ANSWER and not marker:
+            self._logprobs.append(noted)
+
+    def _events_of(self, part: Part, pieces: list[str | ToolCall], *, forced: bool) -> Iterator[Event]:
+        for piece in pieces:
+            if isinstance(piece, ToolCall):
+                self._calls.append(piece)
+                yield piece
+            else:
+                self._texts[part] += piece
+                yield self._piece(part, piece, forced=forced)
+
+    def _piece(self, part: Part, text: str, *, forced: bool) -> ThoughtPiece | AnswerPiece:
+        tokens = self._splitter.tokens[part]
+        if part is Part.THOUGHT:
+            return ThoughtPiece(text=text, forced=forced, tokens=tokens)
+        noted, self._logprobs = tuple(self._logprobs), []
+        return AnswerPiece(text=text, forced=forced, tokens=tokens, logprobs=noted)
+
+    def _end(self, finish: Finish) -> End:
+        counts, reused = self._splitter.tokens, self._tokens.reused
+        return End(
+            thought=self._texts[Part.THOUGHT],
+            answer=self._texts[Part.ANSWER],
+            tool_calls=tuple(self._calls),
+            thinking_end=self._control.ended(finish) if self._control else ThinkingEnd.OFF,
+            answer_end=finish,
+            enabled=self._decision.enabled,
+            decided_by=self._decision.by,
+            prompt_tokens=self._prompt_tokens,
+            cached_tokens=reused,
+            forced_tokens=self._forced,
+            drafted_tokens=self._tokens.drafted,
+            accepted_tokens=self._tokens.accepted,
+            prefill=Speed(tokens=self._prompt_tokens - reused, seconds=self._prefill),
+            thinking=Speed(tokens=counts[Part.THOUGHT], seconds=self._seconds[Part.THOUGHT]),
+            answering=Speed(tokens=counts[Part.ANSWER], seconds=self._seconds[Part.ANSWER]),
+        )

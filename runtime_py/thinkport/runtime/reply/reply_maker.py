@@ -1,0 +1,217 @@
+"""Makes the replies of one model: everything between a request and the first token.
+
+Knows what a model is besides its graph: tokenizer, template, manifest, defaults. Runs nothing; whatever can't be run is
+refused here.
+"""
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from thinkport.runtime.artifact.manifest import Manifest
+from thinkport.runtime.constraints import AnswerConstraint, Grammars
+from thinkport.runtime.engine.argument_checks import check_limit
+from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.logprobs import LogprobRecorder
+from thinkport.runtime.engine.sampling import Sampler, SamplingSettings, Shaper
+from thinkport.runtime.engine.stop import Stop
+from thinkport.runtime.errors import GreedyThinkingWarning, InputError
+from thinkport.runtime.events import End
+from thinkport.runtime.prompt.messages import checked
+from thinkport.runtime.prompt.prompt import Prompt, Tools, encode_history, encode_prompt
+from thinkport.runtime.prompt.reply_memory import KnownReply, ReplyMemory
+from thinkport.runtime.prompt.template import ChatTemplate, Message
+from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.reply.answer_guard import AnswerGuard
+from thinkport.runtime.reply.reply import Reply, ReplyRun
+from thinkport.runtime.reply.reply_request import PreparedReply, ReplyRequest, Sampling
+from thinkport.runtime.reply.reply_splitter import ReplySplitter
+from thinkport.runtime.thinking.opening import Opening, opening, switched
+from thinkport.runtime.thinking.soft_closing import Boundaries
+from thinkport.runtime.thinking.thinking import Switch, Thinking
+from thinkport.runtime.thinking.thinking_switch import Decision, decide
+from thinkport.runtime.thinking.thought_control import ThoughtControl
+from thinkport.runtime.tools.response_format import ResponseFormat
+from thinkport.runtime.tools.tool_choice import ToolChoice
+from thinkport.runtime.tools.tool_tags import START
+from thinkport.runtime.tools.toolbox import ToolBox
+
+OnEnd = Callable[[End, Decision], None]
+
+
+class ReplyMaker:
+    """Prompts and replies of one model, from any thread."""
+
+    def __init__(
+        self, manifest: Manifest, tokenizer: Tokenizer, template: ChatTemplate, *, vocab_size: int, drafts: bool
+    ):
+        """`vocab_size` is the graph's; `drafts` is whether a reply guesses tokens ahead if its request doesn't say."""
+        self.manifest, self.tokenizer, self.template, self.drafts = manifest, tokenizer, template, drafts
+        self.thinking = Thinking()  # of a request that doesn't say
+        self.memory = ReplyMemory()
+        self._grammars = Grammars(tokenizer, vocab_size=vocab_size, stop_ids=manifest.stop_ids)
+        self._boundaries = Boundaries(tokenizer)
+        self._header = tokenizer.encode(template.reply_header)
+        template.user_header  # noqa: B018 - rendered here, once, rather than within the first request
+        self._warned = False
+
+    def prompt(self, messages: Sequence[Message], tools: Tools | None, enable_thinking: bool | None) -> Prompt:
+        """The prompt of messages; see `encode_prompt`.
+
+        Raises:
+            InputError: a message that templates would leave out, or one that this template refuses.
+        """
+        return encode_prompt(
+            self.tokenizer,
+            self.template,
+            checked(messages),
+            tools=tools,
+            enable_thinking=enable_thinking,
+            replies=self.memory,
+        )
+
+    def history(self, messages: Sequence[Message], tools: Tools | None, enable_thinking: bool | None) -> list[int]:
+        """What every prompt begins with that goes on from `messages`; see `encode_history`."""
+        return encode_history(
+            self.tokenizer,
+            self.template,
+            checked(messages),
+            tools=tools,
+            enable_thinking=enable_thinking,
+            replies=self.memory,
+        )
+
+    def sampling(self, sampling: Sampling | None, *, thinks: bool) -> SamplingSettings:
+        """The mode's preset, with the values of a mapping in place of its own; settings are taken as they are."""
+        if isinstance(sampling, SamplingSettings):
+            return sampling
+        presets = self.manifest.sampling
+        return SamplingSettings.from_preset(presets.thinking if thinks else presets.answering).override(sampling or {})
+
+    def prepare(self, request: ReplyRequest) -> PreparedReply:
+        """Check a request, decide whether it thinks, and make its prompt.
+
+        Raises:
+            InputError: a request that can't be run.
+        """
+        check_limit(request.max_tokens)
+        toolbox = ToolBox(request.tools or [])
+        decision = self._decide(request)
+        thinking = request.call or request.chat or self.thinking
+        prompt = self.prompt(request.messages, request.tools, decision.hard)
+        ids = self.manifest.thinking
+        thinks = ids is not None and decision.enabled is not Switch.OFF and thinking.budget != 0
+        return PreparedReply(
+            request=request,
+            prompt=prompt,
+            decision=decision,
+            thinking=thinking,
+            opening=switched(opening(prompt.ids, ids, self.tokenizer), decision.hard),
+            settings=self.sampling(request.sampling, thinks=thinks),
+            toolbox=toolbox,
+        )
+
+    def begin(
+        self,
+        prepared: PreparedReply,
+        engine: Engine,
+        *,
+        seed: int | None = None,
+        stop: Stop | None = None,
+        on_end: OnEnd | None = None,
+    ) -> Reply:
+        """A reply over an engine, whose first token is run when its first event is asked for.
+
+        `stop` ends it from outside. `on_end` is told of its end just before that is yielded.
+
+        Raises:
+            InputError: a request that can't be run.
+        """
+        request, prompt = prepared.request, prepared.prompt
+        stop = stop or Stop()
+        self._warn_of_greed(prepared)
+        constraint = self._constraint(request, prepared.toolbox)
+        forced: deque[int] = deque()
+        room = engine.context_length - len(prompt.ids)
+        control = self._control(prepared, stop, room, forced, separate=constraint.from_first_token)
+        guard = AnswerGuard(constraint, control)
+        shapers: list[Shaper] = [guard.shape] if control is None else [guard.shape, control.shape]
+        recorder = None if request.logprobs is None else LogprobRecorder(request.logprobs)
+        watch = recorder.record if recorder else None
+        tokens = engine.generate(
+            prompt.ids,
+            Sampler(prepared.settings, seed=seed, shapers=shapers, watch=watch),
+            stop_ids=self.manifest.stop_ids,
+            max_tokens=request.max_tokens,
+            forced=forced,
+            shareable=0 if engine.ids else prompt.shareable,
+            drafts=self.drafts if request.drafts is None else request.drafts,
+            stop=stop,
+        )
+        splitter = ReplySplitter(self.tokenizer, self.manifest.thinking, prepared.opening, prepared.toolbox)
+
+        def ended(run: ReplyRun, end: End) -> None:
+            self.memory.remember(end.answer, self._known(prompt.ids, run.ids))
+            if on_end is not None:
+                on_end(end, prepared.decision)
+
+        run = ReplyRun(tokens, len(prompt.ids), prepared.decision, splitter, control, guard, recorder)
+        return Reply(run.events(stop, ended), stop, control)
+
+    def _decide(self, request: ReplyRequest) -> Decision:
+        """Whether the reply thinks; a template without a switch goes with a model that was taught no soft ones."""
+        can = self.manifest.thinking is not None
+        messages = request.messages if can and self.template.has_switch else ()
+        decision = decide(messages, request.call, request.chat, self.thinking, self.manifest.enable_thinking)
+        if decision.enabled is Switch.ON and not can:
+            raise InputError(
+                "this model can't think: its artifact names no thinking markers; switch thinking off or to auto"
+            )
+        return decision
+
+    def _control(
+        self, prepared: PreparedReply, stop: Stop, room: int, forced: deque[int], *, separate: bool
+    ) -> ThoughtControl | None:
+        ids, most = self.manifest.thinking, prepared.request.max_tokens
+        if ids is None:
+            return None
+        return ThoughtControl(
+            ids,
+            prepared.opening,
+            prepared.decision.enabled,
+            prepared.thinking,
+            limit=room if most is None else min(most, room),
+            tokenizer=self.tokenizer,
+            boundaries=self._boundaries,
+            stop_ids=self.manifest.stop_ids,
+            forced=forced,
+            stop=stop,
+            separate=separate,
+        )
+
+    def _constraint(self, request: ReplyRequest, toolbox: ToolBox) -> AnswerConstraint:
+        form: object = request.response_format  # a caller without a type checker may give anything
+        if not isinstance(form, ResponseFormat | None):
+            kind = form.__name__ if isinstance(form, type) else type(form).__name__
+            raise InputError(f"response_format is {kind}, expected JsonSchema(...), Regex(...) or Choice(...)")
+        choice = ToolChoice.of(request.tool_choice, toolbox.names)
+        return AnswerConstraint(self._grammars, response_format=form, toolbox=toolbox, choice=choice)
+
+    def _warn_of_greed(self, prepared: PreparedReply) -> None:
+        answers = prepared.opening is Opening.ANSWERING or prepared.decision.enabled is Switch.OFF
+        if prepared.settings.temperature > 0 or answers or self._warned:
+            return
+        self._warned = True
+        warnings.warn(
+            "greedy sampling while thinking: Qwen3's thoughts then tend to repeat themselves without end, as its model "
+            "card warns; leave the temperature to the preset, or set 0.6 with top_p 0.95 and top_k 20",
+            GreedyThinkingWarning,
+            stacklevel=5,
+        )
+
+    def _known(self, prompt: list[int], reply: list[int]) -> KnownReply:
+        """A reply's ids, with what the generation prompt holds of it already: a thought that it opened or left out."""
+        header = self._header
+        starts = range(len(prompt) - len(header), -1, -1) if header else ()
+        begun = next((prompt[at + len(header) :] for at in starts if prompt[at : at + len(header)] == header), [])
+        return KnownReply.of(begun + reply, self.tokenizer, self.manifest.thinking, self.tokenizer.added.get(START))

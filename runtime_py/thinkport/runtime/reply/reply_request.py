@@ -1,0 +1,55 @@
+"""What is asked of one reply. Knows the fields and what they mean together; must not know how a reply is written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thinkport.runtime.engine.sampling import SamplingSettings
+from thinkport.runtime.prompt.prompt import Prompt, Tools
+from thinkport.runtime.prompt.template import Message
+from thinkport.runtime.thinking.opening import Opening
+from thinkport.runtime.thinking.thinking import Thinking
+from thinkport.runtime.thinking.thinking_switch import Decision
+from thinkport.runtime.tools.response_format import ResponseFormat
+from thinkport.runtime.tools.tool_choice import ToolChoice, ToolUse
+from thinkport.runtime.tools.toolbox import ToolBox
+
+Sampling = SamplingSettings | Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplyRequest:
+    """One reply to `messages`. `call` and `chat` are how the call and the chat want it to think.
+
+    `tool_choice` is auto, none, required, or the tool that must be called; see `ToolChoice.of`. `drafts` says whether
+    tokens are guessed ahead; None leaves it to the model. `logprobs` asks for the log probabilities of the answer's
+    tokens and of so many of the likeliest at each place; None for none.
+    """
+
+    messages: Sequence[Message]
+    tools: Tools | None = None
+    tool_choice: str | Mapping[str, Any] | ToolChoice = ToolUse.AUTO
+    response_format: ResponseFormat | None = None
+    call: Thinking | None = None
+    chat: Thinking | None = None
+    max_tokens: int | None = None
+    sampling: Sampling | None = None
+    seed: int | None = None
+    drafts: bool | None = None
+    logprobs: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedReply:
+    """A request that was checked, with its prompt and what was decided for it: replies are begun from it.
+
+    `opening` is what the prompt leaves open of a thought, `settings` the sampling of the mode that was decided.
+    """
+
+    request: ReplyRequest
+    prompt: Prompt
+    decision: Decision
+    thinking: Thinking
+    opening: Opening
+    settings: SamplingSettings
+    toolbox: ToolBox

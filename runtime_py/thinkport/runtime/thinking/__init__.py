@@ -1,0 +1,1 @@
+"""Whether a reply thinks, how long, and how a thought is closed."""

@@ -1,0 +1,76 @@
+"""Who decides whether a reply thinks: the caller's switches first, then what the messages say.
+
+Qwen's two kinds of switch (https://github.com/QwenLM/Qwen3, "Switching Between Thinking and Non-Thinking Mode"): the
+hard one is the template's `enable_thinking`; the soft ones are `/think` and `/no_think` in a user or system message,
+of which the latest counts, and only while the hard one is not off. Knows messages and words; must not know ids.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thinkport.runtime.prompt.template import Message
+from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking
+
+# Not within a path or a word: `a/think`, `/think/of`, `./think`, `/thinking`. A letter of another script may touch it.
+_SOFT = re.compile(r"(?<![A-Za-z0-9_/~:.\\-])/(no_)?think(?![A-Za-z0-9_/\\-])")
+_SWITCHING = ("user", "system")
+_RESULT = ("<tool_response>", "</tool_response>")  # a user message between these is a tool's, as templates have it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """How thinking is switched for one reply, and who switched it.
+
+    `enabled` is what holds. `hard` is what the caller, chat or model said, which the template is told: on, off or
+    nothing, where it takes its own default.
+    """
+
+    enabled: Switch
+    by: DecidedBy
+    hard: bool | None
+
+
+def decide(
+    messages: Sequence[Message],
+    call: Thinking | None,
+    chat: Thinking | None,
+    model: Thinking | None,
+    manifest: bool | None = None,
+) -> Decision:
+    """The decision for a reply to `messages`: the nearest hard switch, and within on or auto the latest soft one."""
+    hard, by = _nearest(call, chat, model, manifest)
+    said = {Switch.ON: True, Switch.OFF: False}.get(hard)
+    if hard is Switch.OFF:
+        return Decision(enabled=hard, by=by, hard=said)
+    soft = latest_soft_switch(messages)
+    if soft is not None:
+        return Decision(enabled=soft, by=DecidedBy.MESSAGE, hard=said)
+    return Decision(enabled=hard, by=by, hard=said)
+
+
+def latest_soft_switch(messages: Sequence[Message]) -> Switch | None:
+    """What the last `/think` or `/no_think` of the user's and system's messages says; None if there is none."""
+    for message in reversed(messages):
+        if message.get("role") in _SWITCHING and (found := _SOFT.findall(_said(message))):
+            return Switch.OFF if found[-1] else Switch.ON
+    return None
+
+
+def _nearest(
+    call: Thinking | None, chat: Thinking | None, model: Thinking | None, manifest: bool | None
+) -> tuple[Switch, DecidedBy]:
+    for thinking, by in ((call, DecidedBy.CALL), (chat, DecidedBy.CHAT), (model, DecidedBy.MODEL)):
+        if thinking is not None and isinstance(thinking.enabled, Switch):
+            return thinking.enabled, by if thinking.enabled is not Switch.AUTO else DecidedBy.TEMPLATE
+    if manifest is not None:
+        return Switch.ON if manifest else Switch.OFF, DecidedBy.MODEL
+    return Switch.AUTO, DecidedBy.TEMPLATE
+
+
+def _said(message: Message) -> str:
+    content: Any = message.get("content")
+    if not isinstance(content, str) or (content.startswith(_RESULT[0]) and content.endswith(_RESULT[1])):
+        return ""
+    return content

@@ -1,0 +1,1 @@
+"""Tools and answer formats as callers give them, and calls as models write them."""
