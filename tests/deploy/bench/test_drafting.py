@@ -21,9 +21,8 @@ def test_a_copy_is_guessed_right_and_free_text_is_hardly_guessed(gains: list[Dra
     copied, edited, free = gains
     assert [gain.name for gain in gains] == [text.name for text in TEXTS]
     # How often it guesses follows from the steps' times, which other programs of the machine change.
-    assert copied.accepted > 0.9 * copied.drafted
-    assert copied.accepted > 0.2 * copied.tokens
-    assert edited.accepted > 0.5 * edited.drafted > 0
+    assert copied.accepted > 0.9 * copied.drafted > 0
+    assert edited.accepted >= 0.5 * edited.drafted
     assert free.drafted < 0.1 * free.tokens
     for gain in gains:
         assert 0 <= gain.accepted <= gain.drafted

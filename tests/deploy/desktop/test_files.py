@@ -10,6 +10,7 @@ from thinkport.deploy.desktop.conversation_export import export_conversation, to
 from thinkport.deploy.desktop.opening import open_artifact
 from thinkport.deploy.desktop.recent import MOST, Recent
 from thinkport.runtime import ArtifactError, InputError
+from thinkport.runtime.known_files import FileFacts
 
 SAID = [
     {"role": "user", "content": "What is 6*7?"},
@@ -46,12 +47,16 @@ def test_where_nothing_can_be_written_the_list_lasts_as_long_as_the_program(tmp_
     assert [one.folder for one in recent.all()] == [str(tmp_path)]
 
 
-def test_an_artifact_is_checked_whole_the_first_time_only(nano_artifact: Path, tmp_path: Path) -> None:
+def test_an_artifact_is_checked_whole_the_first_time_only(
+    nano_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileFacts, "tells", lambda *_: True)  # as of files that were not written just now
+    folder = copytree(nano_artifact, tmp_path / "copy")
     recent = Recent(tmp_path / "recent.json")
     told: list[list[tuple]] = []
     for _ in range(2):
         told.append([])
-        model = open_artifact(nano_artifact, recent, provider="cpu", on_progress=lambda *what: told[-1].append(what))
+        model = open_artifact(folder, recent, provider="cpu", on_progress=lambda *what: told[-1].append(what))
         model.close()
     first, second = told
     shares = [share for _, share in first if share is not None]

@@ -154,7 +154,9 @@ def test_a_model_without_thinking_has_one_row_and_no_budgets(
     folder = tmp_path / "artifact"
     shutil.copytree(nano_artifact, folder)
     manifest = json.loads((folder / "thinkport.json").read_bytes())
-    (folder / "thinkport.json").write_text(json.dumps({**manifest, "thinking": None}), encoding="utf-8")
+    (folder / "thinkport.json").write_text(
+        json.dumps({**manifest, "thinking": None, "manifest_sha256": None}), encoding="utf-8"
+    )
     assert run(monkeypatch, folder, "--n", 2, "--json") == 0
     assert [row["thinking"] for row in json.loads(capsys.readouterr().out)["rows"]] == ["off"]
     assert run(monkeypatch, folder, "--n", 2, "--budgets", "16") == 2

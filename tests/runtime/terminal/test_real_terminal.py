@@ -92,7 +92,10 @@ class Terminal:
         until = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < until:
             self._read()
-        return self.process.wait(timeout=60)
+        code = self.process.wait(timeout=60)
+        while self._read():  # what it wrote last
+            pass
+        return code
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -100,12 +103,16 @@ class Terminal:
         self.process.wait()
         os.close(self._master)
 
-    def _read(self) -> None:
-        if select([self._master], [], [], 0.1)[0]:
-            try:
-                self._stream.feed(os.read(self._master, 65536))
-            except OSError:  # Linux says so where the other end is closed
-                time.sleep(0.05)
+    def _read(self) -> bool:
+        """Show what the program wrote; whether there was anything."""
+        if not select([self._master], [], [], 0.1)[0]:
+            return False
+        try:
+            self._stream.feed(os.read(self._master, 65536))
+        except OSError:  # Linux says so where the other end is closed
+            time.sleep(0.05)
+            return False
+        return True
 
 
 def at_the_prompt(text: str) -> bool:
