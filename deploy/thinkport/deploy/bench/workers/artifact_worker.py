@@ -17,6 +17,7 @@ from thinkport.runtime.artifact.manifest import Graph, ModelShape
 from thinkport.runtime.engine.kv_snapshot import KvSnapshot
 from thinkport.runtime.engine.session import Lane
 from thinkport.runtime.model import Model
+from thinkport.runtime.providers.provider_choice import CPU
 
 _PROMPT = "What is 86*57?"
 _WARM = 3  # steps before time is taken
@@ -81,9 +82,10 @@ def _engine(model: Model) -> str:
     """ONNX Runtime's version, and the provider where it is not the CPU's."""
     chosen, session = model.provider_report.chosen, model.session
     name = f"onnxruntime {getattr(session, 'ort').__version__}"  # noqa: B009 - as above
-    on = getattr(session, "device")  # noqa: B009 - as above
-    number = "" if chosen is None or chosen.device is None else f":{chosen.device}"
-    return name if on == "cpu" else f"{name} on {on}{number}"
+    if chosen is None or chosen.provider == CPU:
+        return name
+    number = "" if chosen.device is None else f":{chosen.device}"
+    return f"{name} on {chosen.provider.removesuffix('ExecutionProvider').lower()}{number}"
 
 
 def main() -> None:
