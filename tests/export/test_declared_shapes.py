@@ -12,7 +12,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 
-from thinkport.export.certify.cpu_form import cpu_form
+from thinkport.export.certify.cpu_graph import graph_for_cpu
 from thinkport.runtime.artifact.manifest import read_manifest
 from thinkport.runtime.machine.derived_weights import write_derived
 
@@ -109,7 +109,7 @@ def faults_of(artifact: Path, folder: Path) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for path in sorted(artifact.glob("*.onnx")):
         graph = records[path.name].model_copy(update={"file": path.name})
-        model = ir.to_proto(cpu_form(artifact, graph, manifest.model).loaded)
+        model = ir.to_proto(graph_for_cpu(artifact, graph, manifest.model).loaded)
         found[path.name] = {}
         for sizes in ONE_SEQUENCE if "prefill" in path.name else RUNS:
             found[path.name] |= wrong(model, folder, replace(sizes, in_place=graph.kv.in_place))

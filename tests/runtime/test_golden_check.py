@@ -1,6 +1,7 @@
 """A graph is held against goldens both ways it runs, and a wrong one is told from one that only rounds otherwise."""
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,15 +88,18 @@ def test_every_token_is_run_once_in_order(tokens: int) -> None:
 @pytest.mark.parametrize(("several", "taken"), [(True, [16, 16, 4]), (False, [36])])
 def test_a_prompt_is_prefilled_the_way_the_graph_takes_and_then_decoded(several: bool, taken: list[int]) -> None:
     session = FakeSession(several_tokens_over_past=several)
-    list(golden_rows(session, np.arange(40), np.arange(40)))
+    list(golden_rows(session, [golden_of(40)]))
     assert session.taken == [*taken, *[1] * DECODED]
 
 
 @pytest.mark.parametrize("rows", [[39], [0], [3, 17, 30, 37, 39], list(range(40))])
 def test_the_rows_that_were_asked_for_come_in_order(rows: list[int]) -> None:
-    ids = np.random.default_rng().integers(0, VOCABULARY, 40)
-    found = [row.copy() for row in golden_rows(FakeSession(), ids, np.array(rows))]
-    np.testing.assert_array_equal(found, MODEL[ids[rows]])
+    goldens = [replace(golden_of(40), name=name, rows=np.array(rows)) for name in ("first", "second")]
+    found = [(golden.name, at, row.copy()) for golden, at, row in golden_rows(FakeSession(), goldens)]
+    assert [(name, at) for name, at, _ in found] == [(golden.name, at) for golden in goldens for at in range(len(rows))]
+    np.testing.assert_array_equal(
+        [row for *_, row in found], MODEL[[golden.ids[rows] for golden in goldens]].reshape(-1, VOCABULARY)
+    )
 
 
 def test_the_checkpoints_own_logits_score_full_marks() -> None:

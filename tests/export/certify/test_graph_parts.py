@@ -47,13 +47,14 @@ def names(part: GraphPart) -> tuple[set[str], set[str]]:
 
 
 def test_there_is_a_part_up_to_the_first_cache_and_one_for_each() -> None:
-    first, second, third = cut(decoder(2))
+    first, second, third = parts = cut(decoder(2))
+    assert [part.layers for part in parts] == [0, 1, 1]
     assert names(first) == ({"input_ids", "attention_mask"}, {"turned.0", "embedding"})
     assert names(second) == (
         {"turned.0", "embedding", "past_key_values.0.key", "attention_mask"},
         {"present.0.key", "turned.1"},
     )
-    assert names(third) == ({"turned.1", "embedding", "past_key_values.1.key"}, {"present.1.key", "logits"})
+    assert names(third) == ({"turned.1", "embedding", "past_key_values.0.key"}, {"present.0.key", "logits"})
 
 
 def test_what_follows_from_the_mask_alone_is_computed_again_and_not_handed_on() -> None:

@@ -15,25 +15,37 @@ class NextOne:
     """After a token comes the one above it."""
 
     vocab_size, context_length, prefill_chunk, ragged_batches, kv_layout = 100, 1000, 128, True, "none"
-    batch, length = 1, 0
     kv_size = KvSize(token=1, in_place=True, context=1000)
 
     def __init__(self, *, several_tokens_over_past: bool = True) -> None:
         self.several_tokens_over_past = several_tokens_over_past
         self.taken: list[int] = []
 
-    def open_lane(self, batch: int = 1) -> "NextOne":
-        return self
+    def open_lane(self, batch: int = 1) -> "NextOneLane":
+        return NextOneLane(self)
+
+
+class NextOneLane:
+    batch = 1
+
+    def __init__(self, session: NextOne) -> None:
+        self.session, self.held = session, np.array([], np.int64)
+
+    @property
+    def length(self) -> int:
+        return len(self.held)
 
     def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
-        self.taken.append(ids.shape[1])
-        return np.eye(self.vocab_size, dtype=np.float32)[(ids + 1) % self.vocab_size][:, -keep:]
+        self.session.taken.append(ids.shape[1])
+        self.held = np.append(self.held, ids)
+        assert (np.diff(self.held) == 1).all() or keep > 1, "the KV cache holds a wrong guess"
+        return np.eye(100, dtype=np.float32)[(ids + 1) % 100][:, -keep:]
 
     def prefilling(self, tokens: int) -> AbstractContextManager[int]:
-        return nullcontext(self.prefill_chunk)
+        return nullcontext(tokens)
 
     def trim(self, length: int) -> None:
-        raise AssertionError("nothing is to be forgotten")
+        self.held = self.held[:length]
 
     def read(self, length: int) -> KvSnapshot:
         raise AssertionError("nothing is to be copied")
@@ -45,8 +57,32 @@ class NextOne:
 @pytest.mark.parametrize(("several", "taken"), [(True, [16, 4, 1, 1]), (False, [20, 1, 1])])
 def test_a_prompt_is_continued_by_the_likeliest_tokens(several: bool, taken: list[int]) -> None:
     session = NextOne(several_tokens_over_past=several)
-    assert continued(session, np.arange(20), 3).tolist() == [*range(20), 20, 21, 22]
+    (text,) = continued(session, [np.arange(20)], tokens=3)
+    assert text.tolist() == [*range(20), 20, 21, 22]
     assert session.taken == taken
+
+
+@pytest.mark.parametrize(
+    ("guess", "taken"),
+    [
+        ([4, 5, 6, 7], [6]),
+        ([4, 5, 6, 0], [6]),  # the last is never run
+        ([4, 5, 0, 7], [6, 1]),
+        ([0, 5, 6, 7], [6, 1, 1, 1]),
+    ],
+)
+def test_a_guess_is_believed_up_to_where_the_graph_chooses_otherwise(guess: list[int], taken: list[int]) -> None:
+    session = NextOne()
+    (text,) = continued(session, [np.arange(1, 4)], [np.array([1, 2, 3, *guess])], tokens=4)
+    assert text.tolist() == [*range(1, 8)]
+    assert session.taken == taken
+
+
+def test_texts_with_and_without_a_guess_go_side_by_side() -> None:
+    session = NextOne()
+    found = continued(session, [np.arange(3), np.arange(5)], [np.arange(6)], tokens=3)
+    assert [text.tolist() for text in found] == [[*range(6)], [*range(8)]]
+    assert session.taken == [5, 5, 1, 1]
 
 
 def test_rows_before_are_those_that_the_tokens_were_chosen_after() -> None:

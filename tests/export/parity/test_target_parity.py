@@ -15,7 +15,7 @@ from tests.export.parity.dequantized import Dequantized
 from tests.export.parity.driver import Driver, relative
 from tests.export.parity.reference import fresh_ids
 
-from thinkport.export.certify.cpu_form import cpu_form
+from thinkport.export.certify.cpu_graph import graph_for_cpu
 from thinkport.runtime.artifact.manifest import Graph, read_manifest
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_a_graph_computes_the_checkpoint_however_its_tokens_come(
     reference = Dequantized(checkpoint, artifact)
     ids = fresh_ids(reference.vocabulary, 1, 56)
     wanted = reference.logits(ids)
-    ir.save(cpu_form(tmp_path, graph, manifest.model).loaded, tmp_path / "on-cpu.onnx")
+    ir.save(graph_for_cpu(tmp_path, graph, manifest.model).loaded, tmp_path / "on-cpu.onnx")
     for way, steps in ways(graph, ids).items():
         driver = Driver(tmp_path, file="on-cpu.onnx")
         found = np.concatenate([driver.step(step) for step in steps], axis=1)

@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from thinkport.export.certify import greedy
-from thinkport.export.certify.asked_graph import AskedGraph
+from thinkport.export.certify.cpu_session import CpuSession, cpu_session, prefill_cpu_session
 from thinkport.export.certify.figures import Divergence
 from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
-from thinkport.export.certify.graph_file import is_exact
-from thinkport.export.certify.on_cpu import on_cpu, prefill_on_cpu
+from thinkport.export.certify.part_sessions import HELD
 from thinkport.export.certify.prompts import RANDOM, Prompt, Questions, all_questions, brief_questions, golden_prompts
-from thinkport.export.certify.verdict import check_agreement, check_exact, check_finite
+from thinkport.export.certify.verdict import check_agreement, check_exact, check_finite, is_exact
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.families import DecoderShape, family_of
 from thinkport.export.reference.decoder import Decoder
@@ -28,8 +27,8 @@ from thinkport.export.reference.logits import Ids, Logits, reference_logits
 from thinkport.export.reference.streamed_weights import StreamedWeights
 from thinkport.runtime.artifact.certificate import Certificate, Figure
 from thinkport.runtime.artifact.goldens import Golden
-from thinkport.runtime.artifact.manifest import Graph, ModelShape, Prefill
-from thinkport.runtime.providers.golden_check import DECODED, Scorer, quick
+from thinkport.runtime.artifact.manifest import Graph, ModelShape
+from thinkport.runtime.providers.golden_check import DECODED, Scorer, golden_rows, quick
 
 
 def certify(
@@ -91,11 +90,14 @@ def measure(
     figures = []
     for graph, questions, texts in zip(graphs, asked, said, strict=True):
         common = sum(greedy.in_common(text, chosen[text.tobytes()]) for text in texts)
-        figure = _figure(folder, graph, model, questions, answers)
+        with cpu_session(folder, graph, model) as loaded:
+            figure = _compared(loaded, graph, questions, answers, DECODED)
         counts = {"greedy_tokens": common, "greedy_asked": greedy.TOKENS * len(texts)}
         names = [prompt.name for prompt in questions.compared]
         figures.append(figure.model_copy(update={**counts, "prompts": None if questions is whole else names}))
-    figures += [_prefill_figure(folder, graph.prefill, model, whole, answers) for graph in graphs if graph.prefill]
+    for prefill in filter(None, (graph.prefill for graph in graphs)):
+        with prefill_cpu_session(folder, prefill, model) as loaded:
+            figures.append(_compared(loaded, prefill.graph, whole, answers, decoded=0))
     return Certificate(goldens=GOLDENS, figures=figures, command=_command(checkpoint)), answers.goldens
 
 
@@ -116,8 +118,9 @@ class Answers:
 
 def _said(folder: Path, graph: Graph, model: ModelShape, questions: Questions, guesses: Sequence[Ids]) -> list[Ids]:
     """The prompts that are continued, as the graph continues them, which is maybe as another one did."""
-    with on_cpu(folder, graph, model) as (asked, _):
-        return asked.continued(questions.continued, guesses)
+    prompts = [prompt.ids for prompt in questions.continued]
+    with cpu_session(folder, graph, model, held=HELD) as (session, run, changed):
+        return greedy.continued(session, prompts, guesses if changed else (), run=run)
 
 
 def _reference(
@@ -135,32 +138,10 @@ def _reference(
     return asked, dict(zip(texts, logits[len(prompts) :], strict=True))
 
 
-def _figure(
-    folder: Path,
-    graph: Graph,
-    model: ModelShape,
-    questions: Questions,
-    answers: Answers,
-) -> Figure:
-    with on_cpu(folder, graph, model) as (asked, changed):
-        return _compared(asked, graph, questions, answers).model_copy(update={"changed": changed})
-
-
-def _prefill_figure(
-    folder: Path, prefill: Prefill, model: ModelShape, questions: Questions, answers: Answers
-) -> Figure:
-    """The figure of a graph for long prompts: its own logits, over weights derived as on a reader's machine."""
-    with prefill_on_cpu(folder, prefill, model) as (asked, changed):
-        figure = _compared(asked, prefill.graph, questions, answers, decoded=0)
-        return figure.model_copy(update={"changed": changed})
-
-
-def _compared(
-    asked: AskedGraph, graph: Graph, questions: Questions, answers: Answers, *, decoded: int = DECODED
-) -> Figure:
+def _compared(loaded: CpuSession, graph: Graph, questions: Questions, answers: Answers, decoded: int) -> Figure:
     divergence, scorer, quick_scorer = Divergence(), Scorer(), Scorer()
     by_text: dict[str, list[float]] = {}
-    for prompt, at, found in asked.rows(questions.compared, decoded):
+    for prompt, at, found in golden_rows(loaded.session, questions.compared, decoded, loaded.run):
         entry = answers.by_name[prompt.name]
         check_finite(graph, prompt.name, found)
         kl = divergence.add(answers.logits[prompt.name][at], found, _following(prompt, at))
@@ -169,7 +150,7 @@ def _compared(
         scorer.add(entry, at, found)
         if entry.name in answers.quick:
             quick_scorer.add(entry, at, found)
-    figure = divergence.figure(graph.file, score=scorer.score, quick_score=quick_scorer.score)
+    figure = divergence.figure(graph.file, loaded.changed, score=scorer.score, quick_score=quick_scorer.score)
     return figure.model_copy(update={"kl_by_text": {name: float(np.mean(found)) for name, found in by_text.items()}})
 
 

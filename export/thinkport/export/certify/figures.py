@@ -73,6 +73,7 @@ class Divergence:
             correlation=float(np.mean(self._correlation)),
             max_relative_error=self._largest_error / (self._largest_logit or 1.0),
             perplexity=self._perplexity(),
+            changed=changed,
             score=score,
             quick_score=quick_score,
         )

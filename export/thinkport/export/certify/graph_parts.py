@@ -4,24 +4,33 @@ What a part hands on is what it computed of the ids or of a KV cache; what follo
 is computed again in each part that wants it. Knows graph inputs and outputs by name, and no operator.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from thinkport.export.trace.names import INPUT_IDS, past_layer
+from thinkport.export.trace.names import INPUT_IDS, past_layer, past_name
+
+_KV_LAYER = re.compile(r"(?<=^past_key_values\.)\d+|(?<=^present\.)\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphPart:
-    """A part of a graph as a graph of its own, over the same external data.
+    """A part of a graph as a graph of its own, over the same external data, with the KV cache of at most one layer.
 
-    `later` names the values computed so far that later parts take; `weights` are the bytes of its initializers.
+    That layer is number 0 in the names of its inputs and outputs. `later` names the values computed so far that later
+    parts take; `weights` are the bytes of its initializers.
     """
 
     model: ir.Model
     later: frozenset[str]
     weights: int
+
+    @property
+    def layers(self) -> int:
+        """How many layers' KV caches it takes."""
+        return int(past_name(0, "key") in self.inputs)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -78,19 +87,11 @@ def _highest(values: Iterable[ir.Value | None], levels: Mapping[ir.Value, int]) 
     return max((levels[value] for value in values if value is not None and value in levels), default=0)
 
 
-def _part(
-    model: ir.Model,
-    takes: list[ir.Value],
-    outputs: list[ir.Value],
-    later: frozenset[str],
-) -> GraphPart:
-    inputs = [*takes, *_reached(outputs, stop=takes)]
-    graph = ir.convenience.extract(model.graph, inputs, outputs)
-    return GraphPart(
-        model=ir.Model(graph, ir_version=model.ir_version),
-        later=later,
-        weights=weight_bytes(graph),
-    )
+def _part(model: ir.Model, takes: list[ir.Value], outputs: list[ir.Value], later: frozenset[str]) -> GraphPart:
+    graph = ir.convenience.extract(model.graph, [*takes, *_reached(outputs, stop=takes)], outputs)
+    for value in (*graph.inputs, *graph.outputs):
+        value.name = _KV_LAYER.sub("0", value.name or "")
+    return GraphPart(model=ir.Model(graph, ir_version=model.ir_version), later=later, weights=weight_bytes(graph))
 
 
 def _reached(outputs: list[ir.Value], stop: list[ir.Value]) -> list[ir.Value]:

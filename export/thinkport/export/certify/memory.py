@@ -1,8 +1,7 @@
 """How much memory certifying takes: the checkpoint is streamed, and so is a graph too large to be loaded whole."""
 
-from thinkport.export.certify.on_cpu import WHOLE
-from thinkport.export.certify.part_sessions import LOADED
-from thinkport.export.certify.parted_graph import HELD
+from thinkport.export.certify.cpu_session import WHOLE
+from thinkport.export.certify.part_sessions import HELD, LOADED
 from thinkport.export.errors import CertificateError
 
 _ROWS = 640  # of logits: prompts, and what graphs say after them where no two say the same

@@ -18,6 +18,7 @@ from thinkport.runtime.machine.freed_memory import give_back
 from thinkport.runtime.machine.threads import physical_cores
 
 LOADED = 1.5  # bytes of memory that a loaded graph takes a byte of weights: 1.4 measured in float32, all repacked
+HELD = 1_500_000_000  # bytes of loaded parts that are worth holding between tokens
 _FOLDER = "session.model_external_initializers_file_folder_path"
 _ERRORS_ONLY = 3
 

@@ -1,6 +1,9 @@
-"""What a certificate refuses. Knows figures and bounds."""
+"""What a certificate refuses. Knows figures, bounds and the types of a graph's weights."""
+
+from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 
 from thinkport.export.errors import CertificateError
 from thinkport.export.reference.logits import Logits
@@ -8,6 +11,13 @@ from thinkport.runtime.artifact.certificate import Figure
 from thinkport.runtime.artifact.manifest import Graph
 
 EXACT = 1e-3  # of the largest logit: ten times what a right float32 graph needs, far below what a wrong one shows
+_UNROUNDED = {ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL}
+
+
+def is_exact(folder: Path, graph: Graph) -> bool:
+    """Whether nothing in the graph is rounded below float32: neither weights nor the KV cache."""
+    weights = ir.load(folder / graph.file).graph.initializers.values()
+    return graph.kv.dtype == "float32" and all(weight.dtype in _UNROUNDED for weight in weights)
 
 
 def check_finite(graph: Graph, prompt: str, found: Logits) -> None:

@@ -160,7 +160,8 @@ class AppendedCache(KvCache):
         self._bind_presents()
 
     def advance(self, lengths: npt.NDArray[np.int64]) -> None:
-        self._values = self._binding.get_outputs()[-len(self._presents) :]  # the logits were bound before
+        outputs = self._binding.get_outputs()
+        self._values = outputs[len(outputs) - len(self._presents) :]  # the logits were bound before
         self.lengths = lengths
 
     def trim(self, length: int) -> None:

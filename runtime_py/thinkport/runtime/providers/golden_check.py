@@ -3,17 +3,18 @@
 Knows sessions and goldens. Must not know how a provider is chosen, or what is done about a wrong one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thinkport.runtime.artifact.certificate import Figure, GoldenScore
 from thinkport.runtime.artifact.goldens import Golden
-from thinkport.runtime.engine.session import Ids, LaneSource, Logits
+from thinkport.runtime.engine.session import Ids, Lane, LaneSource, Logits
 
 CHUNK = 16  # tokens a step, so that a short prompt too is prefilled over a past
 DECODED = 4  # tokens at a prompt's end that go one at a time
@@ -28,16 +29,31 @@ _FLAT = 1e-6  # of the largest logit: nothing but rounding is left
 _NOT_NUMBERS = 1e9  # nats; infinity has no place in JSON
 
 
-class TakesSteps(Protocol):
-    """What says how a prompt is cut into steps: a session, or a manifest's graph."""
+class HasRows(Protocol):
+    """A prompt and the positions whose logits are compared."""
 
     @property
-    def prefill_chunk(self) -> int:
-        """How many tokens of a prompt one step takes."""
+    def ids(self) -> Ids:
+        """The prompt, (tokens,)."""
 
     @property
-    def several_tokens_over_past(self) -> bool:
-        """Whether a step of several tokens may follow others."""
+    def rows(self) -> Ids:
+        """The positions, (rows,), in order."""
+
+
+Asked = TypeVar("Asked", bound=HasRows)
+
+
+class LaneStep(NamedTuple):
+    """A step whose ids (1, tokens) are known in advance, and how many rows of its logits are wanted."""
+
+    lane: Lane
+    ids: Ids
+    keep: int = 1
+
+
+Run = Callable[[Iterable[LaneStep]], Iterator[Logits]]
+"""Runs steps, those of one lane in order. Yields the logits (keep, vocabulary) of each, valid until the next."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +102,8 @@ def score(session: LaneSource, goldens: Sequence[Golden], decoded: int = DECODED
         ArtifactError: the graph fails.
     """
     scorer = Scorer()
-    for golden in goldens:
-        for at, row in enumerate(golden_rows(session, golden.ids, golden.rows, decoded)):
-            scorer.add(golden, at, row)
+    for golden, at, row in golden_rows(session, goldens, decoded):
+        scorer.add(golden, at, row)
     return scorer.score
 
 
@@ -112,20 +127,40 @@ class Scorer:
         return GoldenScore(rows=len(rows), correlation=correlation, kl=kl, top1=top1)
 
 
-def golden_rows(session: LaneSource, ids: Ids, rows: Ids, decoded: int = DECODED) -> Iterator[Logits]:
-    """A graph's logits (vocabulary,) after the positions `rows` of a prompt, in order; each valid until the next.
+def one_by_one(ahead: Iterable[LaneStep]) -> Iterator[Logits]:
+    """Run each step when its logits are asked for.
 
-    The prompt goes the ways that the runtime has: prefill in chunks over a past, where the graph takes that, then
+    Raises:
+        ArtifactError: the graph fails.
+    """
+    for lane, ids, keep in ahead:
+        yield lane.step(ids, keep=keep)[0]
+
+
+def golden_rows(
+    session: LaneSource, prompts: Iterable[Asked], decoded: int = DECODED, run: Run = one_by_one
+) -> Iterator[tuple[Asked, int, Logits]]:
+    """Yield each prompt's rows in order: the prompt, the row's number, its logits (vocabulary,), valid until the next.
+
+    A prompt goes the ways that the runtime has: prefill in chunks over a past, where the graph takes that, then
     the last `decoded` tokens one at a time.
 
     Raises:
         ArtifactError: the graph fails.
     """
-    lane = session.open_lane()
-    for start, stop in steps(len(ids), chunk_of(session, len(ids)), decoded):
-        kept = kept_rows(rows, start, stop)
-        logits = lane.step(ids[None, start:stop], keep=stop - kept[0] if kept else 1)[0]
-        yield from (logits[at - stop] for at in kept)
+    wanted: deque[list[tuple[Asked, int, int]]] = deque()  # of each step: prompt, row, place from the step's end
+
+    def ahead() -> Iterator[LaneStep]:
+        for prompt in prompts:
+            lane, tokens = session.open_lane(), len(prompt.ids)
+            for start, stop in steps(tokens, chunk_of(session, tokens), decoded):
+                kept = [(prompt, row, at - stop) for row, at in enumerate(prompt.rows.tolist()) if start <= at < stop]
+                wanted.append(kept)
+                yield LaneStep(lane, prompt.ids[None, start:stop], keep=-kept[0][2] if kept else 1)
+
+    for logits in run(ahead()):
+        for prompt, row, at in wanted.popleft():
+            yield prompt, row, logits[at]
 
 
 def fault_of(found: GoldenScore, recorded: GoldenScore | None) -> str | None:
@@ -158,14 +193,9 @@ def steps(tokens: int, chunk: int, decoded: int = DECODED) -> Iterator[tuple[int
         yield start, start + 1
 
 
-def chunk_of(graph: TakesSteps, tokens: int) -> int:
+def chunk_of(session: LaneSource, tokens: int) -> int:
     """How many tokens a step of a checked prompt of so many takes."""
-    return min(CHUNK, graph.prefill_chunk) if graph.several_tokens_over_past else tokens
-
-
-def kept_rows(rows: Ids, start: int, stop: int) -> list[int]:
-    """The positions among `rows` that a step over [start, stop) gives logits of."""
-    return [at for at in rows.tolist() if start <= at < stop]
+    return min(CHUNK, session.prefill_chunk) if session.several_tokens_over_past else tokens
 
 
 def correlation(expected: Logits, found: Logits) -> float:

@@ -14,22 +14,25 @@ import onnxruntime
 import pytest
 from tests.export.certify.test_graph_parts import decoder
 
-from thinkport.export.certify.asked_graph import WholeGraph
-from thinkport.export.certify.cpu_form import cpu_form
+from thinkport.export.certify import greedy
+from thinkport.export.certify.cpu_graph import graph_for_cpu
+from thinkport.export.certify.cpu_session import CpuSession, cpu_session, prefill_cpu_session
 from thinkport.export.certify.graph_parts import GraphPart, cut
-from thinkport.export.certify.on_cpu import Asked, on_cpu, prefill_on_cpu
 from thinkport.export.certify.part_sessions import LOADED, PartSessions
 from thinkport.export.certify.prompts import Prompt
 from thinkport.export.reference.logits import Ids, Logits
 from thinkport.runtime.artifact.manifest import Manifest, read_manifest
+from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.sampling import Sampler, SamplingSettings
 from thinkport.runtime.engine.session import Session
 from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.providers.golden_check import golden_rows
 from thinkport.runtime.providers.ort import import_onnxruntime
 
 FILES = ("cpu.onnx", "cpu-float32-kv.onnx", "dml.onnx", "dml-plain.onnx", "cuda.onnx")
 SAME = 1e-5  # of the largest logit
 PLAIN = 0.01  # ONNX Runtime fuses plain float16 norms, but for those that a part begins with: a few steps of the type
-Ask = Callable[[int], AbstractContextManager[Asked]]
+Ask = Callable[[int], AbstractContextManager[CpuSession]]
 
 
 def prompts(manifest: Manifest) -> list[Prompt]:
@@ -42,8 +45,8 @@ def prompts(manifest: Manifest) -> list[Prompt]:
 
 
 def rows(ask: Ask, whole: int, asked: list[Prompt], decoded: int = 4) -> list[tuple[str, int, Logits]]:
-    with ask(whole) as (graph, _):
-        return [(prompt.name, at, found.copy()) for prompt, at, found in graph.rows(asked, decoded)]
+    with ask(whole) as (session, run, _):
+        return [(prompt.name, at, found.copy()) for prompt, at, found in golden_rows(session, asked, decoded, run)]
 
 
 def check_same(ask: Ask, asked: list[Prompt], decoded: int = 4, bound: float = SAME) -> None:
@@ -55,8 +58,8 @@ def check_same(ask: Ask, asked: list[Prompt], decoded: int = 4, bound: float = S
 
 
 def said(ask: Ask, whole: int, asked: list[Prompt], guesses: Sequence[Ids] = ()) -> list[list[int]]:
-    with ask(whole) as (graph, _):
-        return [text.tolist() for text in graph.continued(asked, guesses)]
+    with ask(whole) as (session, run, _):
+        return [text.tolist() for text in greedy.continued(session, [p.ids for p in asked], guesses, run=run)]
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -67,17 +70,17 @@ def test_parts_say_what_the_whole_graph_says(
     manifest = read_manifest(folder)
     (graph,) = (graph for graph in manifest.graphs if graph.file == file)
     asked = prompts(manifest)
-    form = cpu_form(folder, graph, manifest.model)
+    form = graph_for_cpu(folder, graph, manifest.model)
     ir.save(form.loaded, tmp_path / "whole.onnx")
     shutil.copy(folder / "weights.bin", tmp_path)  # ONNX Runtime follows no link out of the folder
     record = form.graph.model_copy(update={"file": "whole.onnx"})
 
-    def ask(whole: int) -> AbstractContextManager[Asked]:
+    def ask(whole: int) -> AbstractContextManager[CpuSession]:
         """In one session for any bound but 0, changed for the CPU or not."""
         if not whole:
-            return on_cpu(folder, graph, manifest.model, whole)
+            return cpu_session(folder, graph, manifest.model, whole=whole)
         session = Session(import_onnxruntime("cpu"), tmp_path, record, manifest.model)
-        return nullcontext((WholeGraph(session), None))
+        return nullcontext(CpuSession(session))
 
     check_same(ask, asked, bound=PLAIN if graph.plain_norms else SAME)
     continued = said(ask, 0, asked)
@@ -102,8 +105,8 @@ def test_a_guess_spares_loading_and_changes_nothing(
     graph = manifest.graphs[0].model_copy(update={"several_tokens_over_past": several})
     asked = prompts(manifest)[:2]
 
-    def ask(whole: int) -> AbstractContextManager[Asked]:
-        return on_cpu(folder, graph, manifest.model, whole)
+    def ask(whole: int) -> AbstractContextManager[CpuSession]:
+        return cpu_session(folder, graph, manifest.model, whole=whole)
 
     alone = said(ask, 0, asked)
     guesses = [np.array(text) for text in alone]
@@ -116,7 +119,6 @@ def test_a_guess_spares_loading_and_changes_nothing(
         loads.append(part)
         return load(self, part, at)
 
-    monkeypatch.setattr("thinkport.export.certify.on_cpu.HELD", 0)
     monkeypatch.setattr(PartSessions, "_load", counted)
     assert said(ask, 0, asked, guesses) == alone
     assert len(loads) == 4 * max(1, 24 - right)
@@ -129,7 +131,9 @@ def test_parts_of_a_prefill_graph_run_over_weights_derived_for_each(
     manifest = read_manifest(folder)
     prefill = manifest.graphs[0].prefill
     assert prefill is not None
-    check_same(lambda whole: prefill_on_cpu(folder, prefill, manifest.model, whole), prompts(manifest), decoded=0)
+    check_same(
+        lambda whole: prefill_cpu_session(folder, prefill, manifest.model, whole=whole), prompts(manifest), decoded=0
+    )
 
 
 def test_a_graph_that_is_not_fused_is_cut_too(nano_checkpoint: Path, exported: Callable[..., Path]) -> None:
@@ -137,11 +141,37 @@ def test_a_graph_that_is_not_fused_is_cut_too(nano_checkpoint: Path, exported: C
     manifest = read_manifest(folder)
     asked = prompts(manifest)
 
-    def ask(whole: int) -> AbstractContextManager[Asked]:
-        return on_cpu(folder, manifest.graphs[0], manifest.model, whole)
+    def ask(whole: int) -> AbstractContextManager[CpuSession]:
+        return cpu_session(folder, manifest.graphs[0], manifest.model, whole=whole)
 
     check_same(ask, asked)
     assert said(ask, 0, asked) == said(ask, 1 << 40, asked)
+
+
+@pytest.mark.parametrize("fuse", [True, False], ids=["in place", "appended"])
+def test_the_runtimes_engine_runs_parts_like_any_session(
+    nano_checkpoint: Path, exported: Callable[..., Path], fuse: bool
+) -> None:
+    folder = exported(nano_checkpoint, precision="fp32", fuse=fuse)
+    manifest = read_manifest(folder)
+    first, *_, long = np.random.default_rng().integers(0, manifest.model.vocab_size, (3, 40)).tolist()
+
+    def replies(whole: int) -> list[list[int | None]]:
+        """A reply, one that goes on from half of it, and one to a restored copy of the KV cache."""
+        with cpu_session(folder, manifest.graphs[0], manifest.model, whole=whole) as (session, *_):
+            engine, other = Engine(session), Engine(session)
+            greedy_settings = SamplingSettings(temperature=0)
+            said = [[token.id for token in engine.generate(first, Sampler(greedy_settings), max_tokens=8)]]
+            said += [[token.id for token in engine.generate(first[:20] + long, Sampler(greedy_settings), max_tokens=8)]]
+            kept = engine.snapshot()
+            assert kept is not None
+            other.restore(*kept)
+            generation = other.generate([*kept[0], 1], Sampler(greedy_settings), max_tokens=8)
+            said += [[token.id for token in generation]]
+            assert generation.reused == len(kept[0])
+            return said
+
+    assert replies(0) == replies(1 << 40)
 
 
 def test_the_certificate_says_that_a_graph_was_loaded_in_parts_and_leaves_no_file(
@@ -151,10 +181,10 @@ def test_the_certificate_says_that_a_graph_was_loaded_in_parts_and_leaves_no_fil
     manifest = read_manifest(folder)
     before = sorted(folder.iterdir())
     cuda = manifest.graphs[-1]
-    with on_cpu(folder, cuda, manifest.model, 0) as (_, changed):
+    with cpu_session(folder, cuda, manifest.model, whole=0) as (*_, changed):
         assert changed == "Q/K norms taken out of attention and its layers loaded one at a time"
         assert sorted(folder.iterdir()) == before
-    with on_cpu(folder, manifest.graphs[0], manifest.model, 0) as (_, changed):
+    with cpu_session(folder, manifest.graphs[0], manifest.model, whole=0) as (*_, changed):
         assert changed == "its layers loaded one at a time"
 
 
@@ -166,10 +196,10 @@ def test_a_damaged_weight_is_found_in_its_part(
     (tmp_path / "cpu.onnx").write_bytes((folder / "cpu.onnx").read_bytes())
     (tmp_path / "weights.bin").write_bytes((folder / "weights.bin").read_bytes()[:4096])
     with (
-        on_cpu(tmp_path, manifest.graphs[0], manifest.model, 0) as (graph, _),
+        cpu_session(tmp_path, manifest.graphs[0], manifest.model, whole=0) as (session, run, _),
         pytest.raises(ArtifactError, match=r"a part of the graph over .* can't be loaded"),
     ):
-        list(graph.rows(prompts(manifest), 4))
+        list(golden_rows(session, prompts(manifest), run=run))
 
 
 class TestSessions:

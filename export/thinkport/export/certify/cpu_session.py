@@ -1,88 +1,98 @@
-"""Loads a graph of any target on the CPU provider to be asked, in one session where it fits and else part by part.
+"""Loads a graph of any target on the CPU provider, in one session where it fits and else part by part.
 
-Knows how much memory that may take. Must not know what is asked.
+Knows how much memory that may take. Must not know what the graph is asked.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
+from typing import NamedTuple
 
-from thinkport.export.certify.asked_graph import AskedGraph, WholeGraph
-from thinkport.export.certify.cpu_form import CPU, CpuForm, cpu_form
+from thinkport.export.certify.cpu_graph import CPU, CpuGraph, graph_for_cpu
 from thinkport.export.certify.derived_part import moved
 from thinkport.export.certify.graph_parts import GraphPart, cut, weight_bytes
-from thinkport.export.certify.part_sessions import LOADED, Supply
-from thinkport.export.certify.parted_graph import HELD, PartedGraph
+from thinkport.export.certify.part_sessions import LOADED, PartSessions, Supply
+from thinkport.export.certify.parted_session import PartedSession
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, Prefill
-from thinkport.runtime.engine.session import Session
+from thinkport.runtime.engine.session import LaneSource, Session
 from thinkport.runtime.machine.derived_weights import write_derived
 from thinkport.runtime.machine.prefill_weights import write_entry
 from thinkport.runtime.machine.threads import physical_cores
+from thinkport.runtime.providers.golden_check import Run, one_by_one
 from thinkport.runtime.providers.ort import AUTO, choose_graph, import_onnxruntime
 
 WHOLE = 2_000_000_000  # bytes of memory that a graph may take to be loaded whole
 
-Asked = tuple[AskedGraph, str | None]
-"""A loaded graph, and how it is not the one that is shipped, in words; None where it is."""
+
+class CpuSession(NamedTuple):
+    """A loaded graph, how its steps are run, and what makes it another graph than the shipped one, in words, if any."""
+
+    session: LaneSource
+    run: Run = one_by_one
+    changed: str | None = None
 
 
 @contextmanager
-def on_cpu(folder: Path, graph: Graph, model: ModelShape, whole: int = WHOLE) -> Iterator[Asked]:
+def cpu_session(
+    folder: Path, graph: Graph, model: ModelShape, *, whole: int = WHOLE, held: int = 0
+) -> Iterator[CpuSession]:
     """A graph over the weights beside it, to which nothing is written.
 
     One that takes more memory than `whole` bytes is loaded part by part, and so is one that had to be changed, since it
-    is in no file.
+    is in no file. `held` bytes of parts stay loaded from one run of steps to the next.
 
     Raises:
         MissingExtraError: no ONNX Runtime is installed.
         ArtifactError: the installed one can't run the graph.
         GraphError: a pass did not undo what is in every layer.
     """
-    form = cpu_form(folder, graph, model)
+    form = graph_for_cpu(folder, graph, model)
     if form.changes or LOADED * weight_bytes(form.loaded.graph) > whole:
-        yield _parted(form, model, cut(form.loaded), lambda _: nullcontext(folder), HELD)
+        yield _parted(form, model, cut(form.loaded), lambda _: nullcontext(folder), held)
         return
-    with _session(folder, form.graph, model) as session:
-        yield WholeGraph(session), None
+    with _whole(folder, form.graph, model) as session:
+        yield session
 
 
 @contextmanager
-def prefill_on_cpu(folder: Path, prefill: Prefill, model: ModelShape, whole: int = WHOLE) -> Iterator[Asked]:
-    """A graph for long prompts, over weights derived as on a reader's machine; as `on_cpu`."""
-    form = cpu_form(folder, prefill.graph, model)
+def prefill_cpu_session(
+    folder: Path, prefill: Prefill, model: ModelShape, *, whole: int = WHOLE
+) -> Iterator[CpuSession]:
+    """A graph for long prompts, over weights derived as on a reader's machine; as `cpu_session`."""
+    form = graph_for_cpu(folder, prefill.graph, model)
     if LOADED * weight_bytes(form.loaded.graph) > whole:
         parts = cut(form.loaded)
         yield _parted(form, model, parts, _derived(folder, prefill, parts))
         return
     with TemporaryDirectory(ignore_cleanup_errors=True) as entry:
         write_entry(prefill, folder, Path(entry), threads=physical_cores() or 1)
-        with _session(Path(entry), form.graph, model) as session:
-            yield WholeGraph(session), None
+        with _whole(Path(entry), form.graph, model) as session:
+            yield session
 
 
 @contextmanager
-def _session(folder: Path, graph: Graph, model: ModelShape) -> Iterator[Session]:
+def _whole(folder: Path, graph: Graph, model: ModelShape) -> Iterator[CpuSession]:
     ort = import_onnxruntime(CPU.extra)
     session = Session(ort, folder, _runnable(ort, graph), model)
     try:
-        yield session
+        yield CpuSession(session)
     finally:
         session.close()  # it maps a file that may be about to go, which Windows would not let it
 
 
-def _parted(form: CpuForm, model: ModelShape, parts: Sequence[GraphPart], supply: Supply, held: int = 0) -> Asked:
+def _parted(form: CpuGraph, model: ModelShape, parts: list[GraphPart], supply: Supply, held: int = 0) -> CpuSession:
     ort = import_onnxruntime(CPU.extra)
-    graph = PartedGraph(ort, _runnable(ort, form.graph), model, parts, supply, held)
-    return graph, " and ".join((*form.changes, "its layers loaded one at a time"))
+    session = PartedSession(ort, _runnable(ort, form.graph), model, parts, PartSessions(ort, supply, held))
+    return CpuSession(session, session.run, " and ".join((*form.changes, "its layers loaded one at a time")))
 
 
 def _runnable(ort: ModuleType, graph: Graph) -> Graph:
     return choose_graph([graph], AUTO, ort.get_available_providers(), ort.__version__)
 
 
-def _derived(folder: Path, prefill: Prefill, parts: Sequence[GraphPart]) -> Supply:
+def _derived(folder: Path, prefill: Prefill, parts: list[GraphPart]) -> Supply:
     """Derives a part's weights alone and drops them after it."""
     derivations = {id(part): moved(part, prefill.derivation) for part in parts}
 

@@ -20,7 +20,7 @@ CPU = target("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CpuForm:
+class CpuGraph:
     """A graph that the CPU provider runs: loaded, its record, and what was changed in it, in words."""
 
     loaded: ir.Model
@@ -28,7 +28,7 @@ class CpuForm:
     changes: tuple[str, ...]
 
 
-def cpu_form(folder: Path, graph: Graph, model: ModelShape) -> CpuForm:
+def graph_for_cpu(folder: Path, graph: Graph, model: ModelShape) -> CpuGraph:
     """A graph in the form to run on the CPU provider; the file is left as it is.
 
     Raises:
@@ -39,7 +39,7 @@ def cpu_form(folder: Path, graph: Graph, model: ModelShape) -> CpuForm:
     for graph_pass in passes.values():
         graph_pass.run(loaded, model.layers)
     here = graph if graph.target == CPU.name else _on_cpu(graph)
-    return CpuForm(loaded=loaded, graph=here, changes=tuple(passes))
+    return CpuGraph(loaded=loaded, graph=here, changes=tuple(passes))
 
 
 def _on_cpu(graph: Graph) -> Graph:

@@ -1,4 +1,4 @@
-"""A graph file tells whether it is rounded and how much it needs, and what doesn't fit is refused at once."""
+"""A graph tells whether it is rounded."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from thinkport.export.certify.graph_file import is_exact
+from thinkport.export.certify.verdict import is_exact
 from thinkport.runtime.artifact.manifest import Graph, KvLayout
 
 
