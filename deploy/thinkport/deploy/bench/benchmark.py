@@ -1,11 +1,11 @@
-"""Runs contenders turn about and adds up what they measured. Prints nothing."""
+"""Runs contenders in alternating order and gathers what they measured. Prints nothing."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from thinkport.deploy.bench.contender import Contender, Kind, Sample
-from thinkport.deploy.bench.machine import Machine
+from thinkport.deploy.bench.machine import BenchMachine
 from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.runtime.artifact.certificate import Figure
 from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint, read_manifest
@@ -53,7 +53,7 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class BenchRow:
     """One contender's samples, a round each; cost, figure and sha256 of an artifact are its manifest's."""
 
     name: str
@@ -73,7 +73,7 @@ class Row:
 
     @property
     def context_bytes(self) -> dict[int, int]:
-        """The least private memory with a cache of each context, where it was told."""
+        """The least private memory with a KV cache of each context, where it was measured."""
         lengths = sorted({length for sample in self.samples for length in sample.context_bytes})
         return {n: min(s.context_bytes[n] for s in self.samples if n in s.context_bytes) for n in lengths}
 
@@ -88,7 +88,7 @@ class Row:
         return max((s.engine_share for s in self.samples if s.engine_share is not None), default=None)
 
     def of_limit(self, context: int, bandwidth: float) -> float | None:
-        """The share of the memory's limit that decoding reaches; None for what has no manifest."""
+        """The share of the memory's limit that decoding reaches; None without a manifest."""
         speed = self.decode(context)
         return speed.best * self.cost.at(context) / bandwidth if speed and self.cost else None
 
@@ -106,12 +106,12 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """Rows in the order in which they were given, the first the one that others are compared with."""
+    """Rows in the given order; the others are compared with the first."""
 
-    machine: Machine
+    machine: BenchMachine
     bandwidth: float
     plan: BenchPlan
-    rows: tuple[Row, ...]
+    rows: tuple[BenchRow, ...]
 
     def as_json(self) -> dict[str, Any]:
         """For programs: bandwidth in bytes per second."""
@@ -121,8 +121,8 @@ class Benchmark:
 
 def measure(
     contenders: Sequence[Contender], plan: BenchPlan, told: Callable[[str], None] = lambda _: None
-) -> tuple[Row, ...]:
-    """Every contender once a round, turn about; `told` hears what comes next.
+) -> tuple[BenchRow, ...]:
+    """Measure every contender once a round, in alternating order; `told` is called with what comes next.
 
     Raises:
         InputError: a contender fails, or a length is beyond an artifact's context.
@@ -140,7 +140,7 @@ def measure(
 def _turns(rounds: int, contenders: int) -> Iterator[tuple[int, int]]:
     for turn in range(rounds):
         order = range(contenders)
-        for at in order if turn % 2 == 0 else reversed(order):  # whoever follows another is not always the same
+        for at in order if turn % 2 == 0 else reversed(order):  # so that no contender always follows the same one
             yield turn, at
 
 
@@ -154,13 +154,13 @@ def _check_context(contender: Contender, plan: BenchPlan) -> None:
             )
 
 
-def _row(contender: Contender, samples: Sequence[Sample]) -> Row:
+def _row(contender: Contender, samples: Sequence[Sample]) -> BenchRow:
     if contender.kind is not Kind.ARTIFACT:
-        return Row(name=contender.name, kind=contender.kind, samples=tuple(samples))
+        return BenchRow(name=contender.name, kind=contender.kind, samples=tuple(samples))
     manifest = read_manifest(contender.path)
     figures = manifest.certificate.figures if manifest.certificate else []
     graph = next((one for one in manifest.graphs if one.file == samples[0].graph), manifest.graphs[0])
-    return Row(
+    return BenchRow(
         name=contender.name,
         kind=contender.kind,
         samples=tuple(samples),

@@ -14,12 +14,10 @@ from thinkport.deploy.bench.bandwidth import read_bandwidth
 from thinkport.deploy.bench.benchmark import Benchmark, measure
 from thinkport.deploy.bench.contender import Contender
 from thinkport.deploy.bench.drafting import measure_drafts
-from thinkport.deploy.bench.drafting_view import drafts_table
 from thinkport.deploy.bench.machine import this_machine
 from thinkport.deploy.bench.plan import BenchPlan
-from thinkport.deploy.bench.profile_view import show_profile
 from thinkport.deploy.bench.profiling import profile
-from thinkport.deploy.bench.table_view import show
+from thinkport.deploy.bench.table_view import show_benchmark, show_drafts, show_profile
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, fingerprint, read_manifest
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import require
@@ -36,7 +34,7 @@ class RunsOn:
     cache_dir: str | None
 
     def check(self, artifact: Path) -> None:
-        """Find out now and not in a worker what can't be had.
+        """Refuse now, before a worker starts, what this machine does not have.
 
         Raises:
             InputError: the provider is not in the artifact, or not installed.
@@ -54,7 +52,7 @@ class BenchOutputs:
     plot: Path | None
 
     def check(self) -> None:
-        """Find out now and not in minutes what can't be written.
+        """Refuse now, before minutes of work, what can't be written.
 
         Raises:
             InputError: not a PNG file's name.
@@ -119,7 +117,7 @@ def run_profile(artifact: Path, *, context: str, runs_on: RunsOn, steps: int, as
 
 
 def run_drafts(artifact: Path, *, runs_on: RunsOn, rounds: int, as_json: bool) -> None:
-    """Measure what guessing ahead gains, and write."""
+    """Measure what drafts gain, and write."""
     told = Console(stderr=True, highlight=False, markup=False)
     with told.status("") as status:
         found = measure_drafts(
@@ -136,7 +134,7 @@ def run_drafts(artifact: Path, *, runs_on: RunsOn, rounds: int, as_json: bool) -
     console = Console(highlight=False, markup=False)
     console.print(this_machine().title)
     console.print()
-    console.print(drafts_table(found))
+    show_drafts(console, found)
 
 
 def lengths(name: str, text: str) -> tuple[int, ...]:
@@ -174,7 +172,7 @@ def _write(bench: Benchmark, outputs: BenchOutputs, *, front: bool) -> None:
     if outputs.as_json:
         _write_json({"thinkport": version("thinkport"), **bench.as_json()})
     else:
-        show(Console(highlight=False, markup=False), bench)
+        show_benchmark(Console(highlight=False, markup=False), bench)
 
 
 def _facts(artifact: Path) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class DraftGain:
 
 
 class _Given(Sampler):
-    """Samples each token as ever, and then takes the next one of a reply that is given."""
+    """Samples each token as usual, and then returns the next one of a given reply instead."""
 
     def __init__(self, settings: SamplingSettings, reply: Sequence[int]) -> None:
         super().__init__(settings, seed=0)
@@ -64,7 +64,7 @@ def measure_drafts(
     cache_dir: str | None = AUTO,
     told: Callable[[str], None] = lambda _: None,
 ) -> list[DraftGain]:
-    """Every text `rounds` times with and without, turn about; `told` hears what comes next.
+    """Time every text `rounds` times with and without drafts, in turn; `told` is called with what comes next.
 
     Raises:
         InputError: the artifact's graph takes one token at a time, or its context is too short for a text.

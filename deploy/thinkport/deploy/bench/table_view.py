@@ -1,16 +1,18 @@
-"""How a benchmark looks in a terminal: speeds, then what they cost, then ratios, each within 80 columns."""
+"""How benchmarks, profiles and gains of drafts look in a terminal, each table within 80 columns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from thinkport.deploy.bench.benchmark import Benchmark, Row, Spread
+from thinkport.deploy.bench.benchmark import Benchmark, BenchRow, Spread
+from thinkport.deploy.bench.drafting import DraftGain
+from thinkport.deploy.bench.profiling import Profile, Share
 
 
-def show(console: Console, bench: Benchmark) -> None:
-    """Write all tables."""
+def show_benchmark(console: Console, bench: Benchmark) -> None:
+    """Write speeds, then what they cost, then ratios."""
     plan = bench.plan
     console.print(bench.machine.title)
     console.print(
@@ -29,6 +31,48 @@ def show(console: Console, bench: Benchmark) -> None:
     spreads = [s.spread for row in bench.rows for s in _all_speeds(bench, row) if s]
     console.print()
     console.print(f"tok/s; the slowest round of a figure is up to {max(spreads, default=0):.0%} below the best")
+
+
+def show_drafts(console: Console, found: Sequence[DraftGain]) -> None:
+    """Write a reply a row: its tokens, those that were guessed and that came, and speeds."""
+    table = _table(console, "tokens", "guessed", "came", "tok/s without", "with", "gain", first="reply")
+    for one in found:
+        counts = (str(one.tokens), str(one.drafted), str(one.accepted))
+        table.add_row(one.name, *counts, f"{one.plain:.1f}", f"{one.with_drafts:.1f}", f"{one.gain:.2f}")
+    console.print(table)
+
+
+def show_profile(console: Console, found: Profile) -> None:
+    """Write the table by operator and the table by layer."""
+    nodes = sum(share.milliseconds for share in found.by_op.values())
+    console.print(f"one token at context {found.context}: {found.step_ms:.2f} ms, of which nodes {nodes:.2f} ms")
+    for name, groups in (("operator", found.by_op), ("part", _folded(found.by_layer))):
+        console.print()
+        table = _table(console, "nodes", "ms", "share", first=name)
+        for group, share in groups.items():
+            table.add_row(
+                group, str(share.nodes), _number(share.milliseconds, 3), _percent(share.milliseconds / found.step_ms)
+            )
+        console.print(table)
+
+
+def _folded(layers: Mapping[str, Share]) -> dict[str, Share]:
+    """Layers are alike: their mean, the fastest and the slowest stand for them."""
+    inner = {name: share for name, share in layers.items() if name.startswith("layer ")}
+    outer = {name: share for name, share in layers.items() if name not in inner}
+    if not inner:
+        return outer
+    order = sorted(inner, key=lambda name: inner[name].milliseconds)
+    total = Share(
+        nodes=sum(share.nodes for share in inner.values()),
+        milliseconds=sum(share.milliseconds for share in inner.values()),
+    )
+    return {
+        f"all {len(inner)} layers": total,
+        f"  fastest: {order[0]}": inner[order[0]],
+        f"  slowest: {order[-1]}": inner[order[-1]],
+        **outer,
+    }
 
 
 def _speeds(console: Console, bench: Benchmark) -> Table:
@@ -72,7 +116,7 @@ def _ratios(console: Console, bench: Benchmark) -> Table | None:
     return table
 
 
-def _all_speeds(bench: Benchmark, row: Row) -> Sequence[Spread | None]:
+def _all_speeds(bench: Benchmark, row: BenchRow) -> Sequence[Spread | None]:
     return [*map(row.prefill, bench.plan.prefills), *map(row.decode, bench.plan.contexts)]
 
 

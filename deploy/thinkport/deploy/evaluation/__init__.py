@@ -1,20 +1,19 @@
 """Accuracy against thinking budget: suites of problems, ways of thinking, and what a model makes of them."""
 
 from thinkport.deploy.evaluation.comparison import Comparison, matches
-from thinkport.deploy.evaluation.evaluator import Evaluation, evaluate, measure
+from thinkport.deploy.evaluation.evaluator import Evaluation, EvaluationListener, evaluate, measure
 from thinkport.deploy.evaluation.plan import plans
-from thinkport.deploy.evaluation.progress import Listener
-from thinkport.deploy.evaluation.row import Outcome, Row, Tally
+from thinkport.deploy.evaluation.row import EvaluationRow, JudgedReply, Tally
 from thinkport.deploy.evaluation.suite import Problem, Suite
 from thinkport.deploy.evaluation.suites import arithmetic, find_suite, read_suite
 
 __all__ = [
     "Comparison",
     "Evaluation",
-    "Listener",
-    "Outcome",
+    "EvaluationListener",
+    "EvaluationRow",
+    "JudgedReply",
     "Problem",
-    "Row",
     "Suite",
     "Tally",
     "arithmetic",

@@ -1,4 +1,4 @@
-"""Asks a model a suite's questions, once for each way of thinking and seed, and adds up what came.
+"""Asks a model a suite's questions, once for each way of thinking and seed, and scores the replies.
 
 Knows nothing of files and screens: whoever shows progress listens.
 """
@@ -9,8 +9,7 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from thinkport.deploy.evaluation.comparison import matches
-from thinkport.deploy.evaluation.progress import Listener, Silent
-from thinkport.deploy.evaluation.row import Outcome, Row
+from thinkport.deploy.evaluation.row import EvaluationRow, JudgedReply
 from thinkport.deploy.evaluation.suite import Problem, Suite
 from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.errors import InputError
@@ -19,6 +18,19 @@ from thinkport.runtime.thinking.thinking import Thinking
 
 Sampling = SamplingSettings | Mapping[str, Any]
 _MOST_PROBLEMS = 1_000_000  # seeds of the replies are this far apart from one seed to the next
+
+
+class EvaluationListener:
+    """Is called for everything as it happens, in the evaluating thread; override what you need."""
+
+    def row_started(self, plan: Thinking) -> None:
+        """A way of thinking begins."""
+
+    def replied(self, plan: Thinking, outcome: JudgedReply) -> None:
+        """One reply came and was judged."""
+
+    def row_done(self, row: EvaluationRow) -> None:
+        """A way of thinking is measured."""
 
 
 class Replier(Protocol):
@@ -45,7 +57,7 @@ class Evaluation:
     suite: Suite
     seeds: tuple[int, ...]
     sampling: Sampling | None
-    rows: tuple[Row, ...]
+    rows: tuple[EvaluationRow, ...]
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -66,7 +78,7 @@ def evaluate(
     suite: Suite,
     plans: Sequence[Thinking],
     seeds: Sequence[int] = (0,),
-    listener: Listener | None = None,
+    listener: EvaluationListener | None = None,
     *,
     sampling: Sampling | None = None,
 ) -> Evaluation:
@@ -86,13 +98,13 @@ def measure(
     suite: Suite,
     plans: Sequence[Thinking],
     seeds: Sequence[int] = (0,),
-    listener: Listener | None = None,
+    listener: EvaluationListener | None = None,
     *,
     sampling: Sampling | None = None,
-) -> Iterator[Row]:
-    """The rows of `evaluate`, one at a time, for whoever wants those that were done when it was interrupted."""
+) -> Iterator[EvaluationRow]:
+    """Yield the rows of `evaluate` one at a time, so that a caller keeps those before an interruption."""
     check_seeds(seeds)
-    listener = listener or Silent()
+    listener = listener or EvaluationListener()
     for plan in plans:
         listener.row_started(plan)
         outcomes = []
@@ -100,7 +112,7 @@ def measure(
             outcome = _ask(model, suite, problem, plan, seed, number, sampling)
             outcomes.append(outcome)
             listener.replied(plan, outcome)
-        row = Row.of(plan, outcomes)
+        row = EvaluationRow.of(plan, outcomes)
         listener.row_done(row)
         yield row
 
@@ -113,7 +125,7 @@ def _questions(suite: Suite, seeds: Sequence[int]) -> Iterator[tuple[int, int, P
 
 def _ask(
     model: Replier, suite: Suite, problem: Problem, plan: Thinking, seed: int, number: int, sampling: Sampling | None
-) -> Outcome:
+) -> JudgedReply:
     start = perf_counter()
     end = model.generate(
         suite.prompt(problem),
@@ -124,7 +136,7 @@ def _ask(
     )
     seconds = perf_counter() - start
     correct = matches(problem.comparison, end.answer, problem.answer)
-    return Outcome(problem=problem, seed=seed, end=end, correct=correct, seconds=seconds)
+    return JudgedReply(problem=problem, seed=seed, end=end, correct=correct, seconds=seconds)
 
 
 def check_seeds(seeds: Sequence[int]) -> None:

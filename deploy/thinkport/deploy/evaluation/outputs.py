@@ -24,7 +24,7 @@ class Outputs:
     plot: Path | None
 
     def check(self) -> None:
-        """Make the folders, and find out now and not hours later what can't be written.
+        """Make the folders, and refuse now, before hours of work, what can't be written.
 
         Raises:
             InputError: a folder or another kind of picture where a file is expected.

@@ -24,14 +24,14 @@ def write_derived(derivation: Derivation, artifact: Path, folder: Path, threads:
     shipped = np.memmap(artifact / derivation.weights, np.uint8, mode="r")
     with (folder / derivation.file).open("wb") as file, ThreadPoolExecutor(threads) as pool:
         file.truncate(derivation.bytes)
-        output = _Output(file)
+        output = _DerivedFile(file)
         tasks = [pool.submit(output.copy, shipped, copy) for copy in derivation.copies]
         tasks += [pool.submit(output.round, shipped, weight) for weight in derivation.int8]
         for task in tasks:
             task.result()
 
 
-class _Output:
+class _DerivedFile:
     """A file written at any place from several threads."""
 
     def __init__(self, file: BinaryIO):

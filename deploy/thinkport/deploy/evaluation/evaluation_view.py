@@ -6,13 +6,14 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from thinkport.deploy.evaluation.evaluator import EvaluationListener
 from thinkport.deploy.evaluation.plan import title
-from thinkport.deploy.evaluation.row import Outcome, Row
+from thinkport.deploy.evaluation.row import JudgedReply
 from thinkport.runtime.thinking.thinking import Thinking
 
 
-class ProgressView:
-    """A listener of an evaluation of `replies`, and a context manager that takes the screen; silent on a pipe."""
+class EvaluationView(EvaluationListener):
+    """Shows an evaluation of `replies` replies while its context is entered; prints nothing to a pipe."""
 
     def __init__(self, console: Console, replies: int) -> None:
         self._progress = Progress(
@@ -38,16 +39,13 @@ class ProgressView:
         self._progress.stop()
 
     def row_started(self, plan: Thinking) -> None:
-        """Name the row."""
+        """Show the row's name."""
         self._asked = self._right = 0
         self._progress.update(self._task, description=title(plan))
 
-    def replied(self, plan: Thinking, outcome: Outcome) -> None:
+    def replied(self, plan: Thinking, outcome: JudgedReply) -> None:
         """Move the bar."""
         self._asked += 1
         self._right += outcome.correct
         share = f"{100 * self._right / self._asked:.0f} % right"
         self._progress.update(self._task, advance=1, description=f"{title(plan)}: {share}")
-
-    def row_done(self, row: Row) -> None:
-        """Nothing: the table comes at the end."""
