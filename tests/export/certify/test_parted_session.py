@@ -19,7 +19,7 @@ from thinkport.export.certify.cpu_graph import graph_for_cpu
 from thinkport.export.certify.cpu_session import CpuSession, cpu_session, prefill_cpu_session
 from thinkport.export.certify.graph_parts import GraphPart, cut
 from thinkport.export.certify.part_sessions import LOADED, PartSessions
-from thinkport.export.certify.prompts import Prompt
+from thinkport.export.certify.prompts import GoldenPrompt
 from thinkport.export.reference.logits import Ids, Logits
 from thinkport.runtime.artifact.manifest import Manifest, read_manifest
 from thinkport.runtime.engine.engine import Engine
@@ -35,21 +35,21 @@ PLAIN = 0.01  # ONNX Runtime fuses plain float16 norms, but for those that a par
 Ask = Callable[[int], AbstractContextManager[CpuSession]]
 
 
-def prompts(manifest: Manifest) -> list[Prompt]:
+def prompts(manifest: Manifest) -> list[GoldenPrompt]:
     """Texts at random, new ones each time: shorter than a chunk, a few chunks long, and a single token."""
     random = np.random.default_rng()
     return [
-        Prompt(name=str(length), ids=random.integers(0, manifest.model.vocab_size, length), rows=rows)
+        GoldenPrompt(name=str(length), ids=random.integers(0, manifest.model.vocab_size, length), rows=rows)
         for length, rows in ((9, np.arange(9)), (70, np.array([3, 40, 41, 66, 69])), (1, np.arange(1)))
     ]
 
 
-def rows(ask: Ask, whole: int, asked: list[Prompt], decoded: int = 4) -> list[tuple[str, int, Logits]]:
+def rows(ask: Ask, whole: int, asked: list[GoldenPrompt], decoded: int = 4) -> list[tuple[str, int, Logits]]:
     with ask(whole) as (session, run, _):
         return [(prompt.name, at, found.copy()) for prompt, at, found in golden_rows(session, asked, decoded, run)]
 
 
-def check_same(ask: Ask, asked: list[Prompt], decoded: int = 4, bound: float = SAME) -> None:
+def check_same(ask: Ask, asked: list[GoldenPrompt], decoded: int = 4, bound: float = SAME) -> None:
     ours, theirs = rows(ask, 0, asked, decoded), rows(ask, 1 << 40, asked, decoded)
     assert [row[:2] for row in ours] == [row[:2] for row in theirs]
     assert len(ours) == sum(len(prompt.rows) for prompt in asked)
@@ -57,7 +57,7 @@ def check_same(ask: Ask, asked: list[Prompt], decoded: int = 4, bound: float = S
         assert np.abs(found - expected).max() <= bound * np.abs(expected).max()
 
 
-def said(ask: Ask, whole: int, asked: list[Prompt], guesses: Sequence[Ids] = ()) -> list[list[int]]:
+def said(ask: Ask, whole: int, asked: list[GoldenPrompt], guesses: Sequence[Ids] = ()) -> list[list[int]]:
     with ask(whole) as (session, run, _):
         return [text.tolist() for text in greedy.continued(session, [p.ids for p in asked], guesses, run=run)]
 

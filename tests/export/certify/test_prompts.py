@@ -12,7 +12,7 @@ from thinkport.export.certify.prompts import (
     LONG_ROWS,
     LONG_TOKENS,
     MOST_TOKENS,
-    Prompt,
+    GoldenPrompt,
     golden_prompts,
 )
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
@@ -25,7 +25,7 @@ def checkpoint(make_checkpoint: Callable[..., Path]) -> Checkpoint:
     return open_checkpoint(make_checkpoint(num_hidden_layers=1))
 
 
-def prompts_of(checkpoint: Checkpoint, context: int = 2048, vocabulary: int = 320) -> list[Prompt]:
+def prompts_of(checkpoint: Checkpoint, context: int = 2048, vocabulary: int = 320) -> list[GoldenPrompt]:
     return golden_prompts(checkpoint, vocabulary, context)
 
 

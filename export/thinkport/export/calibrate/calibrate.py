@@ -25,7 +25,7 @@ class Calibration:
     """What was measured.
 
     Attributes:
-        kv_scales: what the codes of an int8 KV cache are worth.
+        kv_scales: the scales of an int8 KV cache.
         largest_activation: the largest magnitude of the residual stream and of what flows between the matrices.
     """
 

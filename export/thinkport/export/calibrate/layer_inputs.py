@@ -1,4 +1,4 @@
-"""What every matrix of a checkpoint is given over the calibration texts, one layer at a time.
+"""The inputs of every matrix of a checkpoint over the calibration texts, one layer at a time.
 
 Knows a decoder's layers, in order. Inputs of one layer are held, and the float32 activations between layers.
 """
@@ -19,7 +19,7 @@ from thinkport.export.reference.streamed_weights import StreamedWeights
 
 @dataclass(frozen=True, kw_only=True)
 class _Listening(StreamedWeights):
-    """Streamed weights that remember what each matrix was multiplied with."""
+    """Streamed weights that keep the inputs of each matrix."""
 
     heard: dict[str, Floats] = field(default_factory=dict)
 

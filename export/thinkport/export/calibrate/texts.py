@@ -1,4 +1,4 @@
-"""What a checkpoint reads while its KV cache is measured: languages, code, mathematics, a chat that thinks, any ids.
+"""The calibration texts: languages, code, mathematics, a chat that thinks, any ids.
 
 Made without a network and the same each time. Short, since the whole model runs over every token in float32; other
 texts than the ones a certificate is measured on.

@@ -1,9 +1,9 @@
 """Certifying: an artifact's graphs against its checkpoint, on prompts that travel with the artifact.
 
-Knows the order of the steps. Graphs are asked what they would say, one at a time; then the checkpoint is computed once
-over all of it and let go of; then each graph is loaded again and measured. The first graph answers all prompts, and a
-graph for long prompts, which has weights of its own, does too; others are asked fewer, since their weights are the
-first one's and the CPU is slow in the numbers of other providers.
+Knows the order of the steps. Each graph in turn continues some prompts; then the checkpoint is computed once over all
+texts; then each graph is loaded again and measured. The first graph runs all prompts, and so does a prefill graph,
+which has weights of its own. The other graphs run fewer, since they share the first one's weights and the CPU is slow
+in the types of other providers.
 """
 
 import shlex
@@ -18,7 +18,7 @@ from thinkport.export.certify.cpu_session import CpuSession, cpu_session, prefil
 from thinkport.export.certify.figures import Divergence
 from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
 from thinkport.export.certify.part_sessions import HELD
-from thinkport.export.certify.prompts import RANDOM, Prompt, Questions, all_questions, brief_questions, golden_prompts
+from thinkport.export.certify.prompts import RANDOM, GoldenPrompt, Questions, golden_prompts, questions_of
 from thinkport.export.certify.verdict import check_agreement, check_exact, check_finite, is_exact
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.families import DecoderShape, family_of
@@ -79,7 +79,7 @@ def measure(
     """
     decoder = family_of(checkpoint.config).decoder(StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
     prompts = golden_prompts(checkpoint, shape.vocab_size, shape.context_length)
-    whole, brief = all_questions(prompts), brief_questions(prompts)
+    whole, brief = questions_of(prompts)
     asked = [brief if at else whole for at in range(len(graphs))]
     said: list[list[Ids]] = []
     for graph, questions in zip(graphs, asked, strict=True):
@@ -102,13 +102,13 @@ def measure(
 
 
 def _command(checkpoint: Checkpoint) -> str:
-    """What measures it again, in the artifact's folder."""
+    """The command that measures it again in the artifact's folder."""
     name = checkpoint.id if checkpoint.revision is None else f"{checkpoint.id}@{checkpoint.revision}"
     return f"thinkport verify . --checkpoint {shlex.quote(name)}"
 
 
 class Answers:
-    """What the checkpoint says: its logits (rows, vocabulary) by a prompt's name, and the goldens made of them."""
+    """The checkpoint's logits (rows, vocabulary) by a prompt's name, and the goldens made of them."""
 
     def __init__(self, logits: Mapping[str, Logits], goldens: list[Golden]) -> None:
         self.logits, self.goldens = logits, goldens
@@ -117,16 +117,16 @@ class Answers:
 
 
 def _said(folder: Path, graph: Graph, model: ModelShape, questions: Questions, guesses: Sequence[Ids]) -> list[Ids]:
-    """The prompts that are continued, as the graph continues them, which is maybe as another one did."""
+    """Greedy continuations of the prompts by one graph; `guesses` are those of another graph."""
     prompts = [prompt.ids for prompt in questions.continued]
     with cpu_session(folder, graph, model, held=HELD) as (session, run, changed):
         return greedy.continued(session, prompts, guesses if changed else (), run=run)
 
 
 def _reference(
-    decoder: Decoder, layers: int, prompts: Sequence[Prompt], said: Sequence[Ids]
+    decoder: Decoder, layers: int, prompts: Sequence[GoldenPrompt], said: Sequence[Ids]
 ) -> tuple[dict[str, Logits], dict[bytes, Logits]]:
-    """The checkpoint's logits at the prompts' rows, by name, and before every token that a graph said, by the ids.
+    """The checkpoint's logits at the prompts' rows, by name, and before every token that a graph chose, by the ids.
 
     Graphs that say the same cost no more than one.
     """
@@ -154,7 +154,7 @@ def _compared(loaded: CpuSession, graph: Graph, questions: Questions, answers: A
     return figure.model_copy(update={"kl_by_text": {name: float(np.mean(found)) for name, found in by_text.items()}})
 
 
-def _following(prompt: Prompt, at: int) -> int | None:
+def _following(prompt: GoldenPrompt, at: int) -> int | None:
     """The token after a row of a text: what perplexity is of."""
     position = int(prompt.rows[at]) + 1
     return int(prompt.ids[position]) if prompt.is_text and position < len(prompt.ids) else None

@@ -43,14 +43,14 @@ def graph_for_cpu(folder: Path, graph: Graph, model: ModelShape) -> CpuGraph:
 
 
 def _on_cpu(graph: Graph) -> Graph:
-    """Another target's graph, whose own floor speaks of its own provider's build."""
+    """The record of another target's graph on the CPU provider, with the version of ONNX Runtime that this needs."""
     known = [form.onnxruntime_floor for form in CPU.kv if form.dtype == graph.kv.dtype]
     floor = known[0] if known else CPU.kv[-1].onnxruntime_floor
     return graph.model_copy(update={"providers": list(CPU.providers), "onnxruntime_floor": floor})
 
 
 def _needed(loaded: ir.Model, graph: Graph, model: ModelShape) -> Iterator[tuple[str, GraphPass]]:
-    """The passes that make the CPU take it, each by what it does, in words."""
+    """The passes that the CPU provider needs, each by what it does, in words."""
     inside = any(len(node.inputs) > K_NORM for node in loaded.graph if node.op_type == "GroupQueryAttention")
     if inside and not CPU.qk_norm_in_attention:
         yield "Q/K norms taken out of attention", QkNormOutside(head_dim=model.head_dim)

@@ -1,6 +1,7 @@
 """Loads a graph of any target on the CPU provider, in one session where it fits and else part by part.
 
-Knows how much memory that may take. Must not know what the graph is asked.
+Knows how much memory that may take, and where weights lie. Must not know what the graph is asked, nor how a weight is
+derived; the runtime does it.
 """
 
 from collections.abc import Iterator
@@ -10,11 +11,14 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import NamedTuple
 
+import onnx_ir as ir
+
 from thinkport.export.certify.cpu_graph import CPU, CpuGraph, graph_for_cpu
-from thinkport.export.certify.derived_part import moved
 from thinkport.export.certify.graph_parts import GraphPart, cut, weight_bytes
 from thinkport.export.certify.part_sessions import LOADED, PartSessions, Supply
 from thinkport.export.certify.parted_session import PartedSession
+from thinkport.export.write.blobs import PAGE
+from thinkport.runtime.artifact.derivation import Derivation
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, Prefill
 from thinkport.runtime.engine.session import LaneSource, Session
 from thinkport.runtime.machine.derived_weights import write_derived
@@ -94,7 +98,7 @@ def _runnable(ort: ModuleType, graph: Graph) -> Graph:
 
 def _derived(folder: Path, prefill: Prefill, parts: list[GraphPart]) -> Supply:
     """Derives a part's weights alone and drops them after it."""
-    derivations = {id(part): moved(part, prefill.derivation) for part in parts}
+    derivations = {id(part): _derivation_of(part, prefill.derivation) for part in parts}
 
     @contextmanager
     def supply(part: GraphPart) -> Iterator[Path]:
@@ -103,3 +107,25 @@ def _derived(folder: Path, prefill: Prefill, parts: list[GraphPart]) -> Supply:
             yield Path(entry)
 
     return supply
+
+
+def _derivation_of(part: GraphPart, whole: Derivation) -> Derivation:
+    """How a file with the weights of `part` alone is derived; the part reads them from there from now on."""
+    values = part.model.graph.initializers.values()
+    weights = [(value, value.const_value) for value in values if isinstance(value.const_value, ir.ExternalTensor)]
+    places, end = {}, 0
+    for at, size in sorted({tensor.offset or 0: tensor.nbytes for _, tensor in weights}.items()):
+        places[at] = end
+        end += -(-size // PAGE) * PAGE
+    for value, old in weights:
+        at = places[old.offset or 0]
+        value.const_value = ir.ExternalTensor(
+            old.location, at, old.length, old.dtype, shape=old.shape, name=old.name, base_dir=old.base_dir
+        )
+    copies = [copy.model_copy(update={"at": places[copy.at]}) for copy in whole.copies if copy.at in places]
+    int8 = [
+        weight.model_copy(update={"at": places[weight.at], "scales_at": places[weight.scales_at]})
+        for weight in whole.int8
+        if weight.at in places
+    ]
+    return whole.model_copy(update={"bytes": end, "copies": copies, "int8": int8})

@@ -33,7 +33,7 @@ def kl_divergence(expected: Softmax, found: Softmax) -> float:
 
 
 class Divergence:
-    """Gathers what a graph's logits differ by, over as many tokens as are added."""
+    """Gathers how far a graph's logits are from the checkpoint's, token by token."""
 
     def __init__(self) -> None:
         self._kl: list[float] = []

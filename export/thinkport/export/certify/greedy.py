@@ -1,7 +1,7 @@
-"""How long a graph says greedily what the checkpoint would say.
+"""How many tokens a graph's greedy continuation has in common with the checkpoint's.
 
-One pass of the checkpoint over what the graph said is enough: up to the first position where its likeliest token is
-another one, the two have had the same text before them. Knows lanes and ids.
+One pass of the checkpoint over the graph's text is enough: up to the first position where their likeliest tokens
+differ, both have the same text before them. Knows lanes and ids.
 """
 
 from collections.abc import Iterator, Sequence

@@ -27,13 +27,13 @@ Supply = Callable[[GraphPart], AbstractContextManager[Path]]
 
 
 class LoadedPart:
-    """A part's session, `inner`, until it is closed: who still holds the part then holds no memory and no file."""
+    """A part's session, `inner`, which is None once closed, so that other references keep no memory and no file."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
 
     def close(self) -> None:
-        """Let go of it; ONNX Runtime frees memory and files with its own object."""
+        """Drop the session: ONNX Runtime frees memory and files with its object."""
         self.inner = None
         give_back()
 
@@ -41,7 +41,7 @@ class LoadedPart:
 class PartSessions:
     """Parts that are loaded when they are used.
 
-    The first `room` bytes of them stay loaded, whose folders have to last as long; the others are let go of.
+    The first `room` bytes of parts stay loaded, and need their folders as long; the others are closed after use.
     """
 
     def __init__(self, ort: ModuleType, supply: Supply, room: int = 0) -> None:
@@ -87,7 +87,7 @@ class PartSessions:
 
 
 def _tell_types(graph: ir.Graph, types: Mapping[str, np.dtype[Any]]) -> None:
-    """ONNX Runtime has to know an input's type; an output's it finds by itself."""
+    """Set the types of inputs, which ONNX Runtime does not infer, unlike those of outputs."""
     for value in graph.inputs:
         told = types.get(value.name or "")
         if told is not None:

@@ -1,4 +1,4 @@
-"""What an artifact is asked when it is certified: texts in several languages, code, mathematics, chats of both thinking
+"""The prompts that an artifact is certified on: texts in several languages, code, mathematics, chats of both thinking
 modes, a long context, and ids at random.
 
 Made without a network and the same each time; other texts than the ones that the KV cache and the rounding are
@@ -52,7 +52,7 @@ _CHATS: dict[str, tuple[bool, list[Message]]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prompt:
+class GoldenPrompt:
     """A prompt's ids (tokens,) and the positions (rows,) at which it is compared; `is_text`: its tokens follow."""
 
     name: str
@@ -70,22 +70,23 @@ class Prompt:
 class Questions:
     """What one graph is asked: the prompts on which it is compared, and those that it continues greedily."""
 
-    compared: Sequence[Prompt]
-    continued: Sequence[Prompt]
+    compared: Sequence[GoldenPrompt]
+    continued: Sequence[GoldenPrompt]
 
 
-def all_questions(prompts: Sequence[Prompt]) -> Questions:
-    """For a graph that has to show what its rounded weights cost."""
-    return Questions(compared=prompts, continued=[prompt for prompt in prompts if prompt.title in GREEDY])
+def questions_of(prompts: Sequence[GoldenPrompt]) -> tuple[Questions, Questions]:
+    """All questions, for a graph that has to show what its rounded weights cost, and a few.
+
+    The few are for another graph over the same weights, which has to show that it computes the same.
+    """
+    brief = [prompt for prompt in prompts if prompt.title in BRIEF]
+    return (
+        Questions(compared=prompts, continued=[prompt for prompt in prompts if prompt.title in GREEDY]),
+        Questions(compared=brief, continued=[prompt for prompt in brief if prompt.title == GREEDY[0]]),
+    )
 
 
-def brief_questions(prompts: Sequence[Prompt]) -> Questions:
-    """For another graph over the same weights, which has to show that it computes the same."""
-    compared = [prompt for prompt in prompts if prompt.title in BRIEF]
-    return Questions(compared=compared, continued=[prompt for prompt in compared if prompt.title == GREEDY[0]])
-
-
-def golden_prompts(checkpoint: Checkpoint, vocab_size: int, context_length: int) -> list[Prompt]:
+def golden_prompts(checkpoint: Checkpoint, vocab_size: int, context_length: int) -> list[GoldenPrompt]:
     """The prompts, short chats first: they are what a quick check takes.
 
     Raises:
@@ -105,8 +106,8 @@ def golden_prompts(checkpoint: Checkpoint, vocab_size: int, context_length: int)
     ]
 
 
-def _prompt(name: str, ids: Ids, kept: int, *, is_text: bool) -> Prompt:
-    return Prompt(name=name, ids=ids, rows=np.arange(max(0, len(ids) - kept), len(ids)), is_text=is_text)
+def _prompt(name: str, ids: Ids, kept: int, *, is_text: bool) -> GoldenPrompt:
+    return GoldenPrompt(name=name, ids=ids, rows=np.arange(max(0, len(ids) - kept), len(ids)), is_text=is_text)
 
 
 def _diary() -> str:

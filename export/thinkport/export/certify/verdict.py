@@ -47,7 +47,7 @@ def check_exact(figure: Figure) -> None:
 
 
 def check_agreement(figure: Figure, least: float) -> None:
-    """Refuse a graph that has little to do with its checkpoint.
+    """Refuse a graph that agrees too little with its checkpoint.
 
     Raises:
         CertificateError: its logits correlate with the checkpoint's less than `least`.

@@ -1,4 +1,4 @@
-"""What a cache entry is made of: the record of its files, against which they are held before each use.
+"""A cache entry's record: sizes and checksums of its files, compared with the files before each use.
 
 Knows files and sums; must not know what the files are for.
 """
@@ -103,7 +103,7 @@ def checksum(path: Path) -> str:
 
 
 def _sums(path: Path, start: int, end: int) -> bytes:
-    """The sums of the whole blocks from byte `start` to `end`, and behind them the bytes that fill none."""
+    """The sums of the whole blocks from byte `start` to `end`, then the bytes of the last, partial block."""
     block = np.empty(_BLOCK // 8, np.uint64)  # small enough for a core's cache, and no mapping to fault in
     sums = np.empty((end - start) // _BLOCK, np.uint64)
     with path.open("rb", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""What this machine's CPU can do, as text: weights that were laid out for one CPU are of no use to another.
+"""This machine's CPU features, as text: weights that are packed for one CPU are useless on another.
 
 Knows where each operating system tells it; must not know what is laid out.
 """

@@ -1,4 +1,4 @@
-"""Locks between processes on a file: several may share it or one may have it alone; a process that dies lets go.
+"""File locks between processes, shared or exclusive. The system releases the locks of a process that dies.
 
 Knows the operating system's locks; must not know what is locked.
 """
@@ -43,14 +43,14 @@ else:
 
 
 class FileLock:
-    """A held lock. Close it, or use it as a context manager, to let go."""
+    """A held lock. Close it to release it, or use it as a context manager."""
 
     def __init__(self, descriptor: int):
         self._descriptor: int | None = descriptor
 
     @classmethod
     def try_take(cls, path: Path, *, alone: bool) -> Self | None:
-        """A lock on `path`, which is made if need be; None where somebody else's lock is in the way.
+        """Lock `path`, which is created if missing. Return None where another lock prevents it.
 
         Raises:
             OSError: the file can't be opened, or its file system has no locks.
@@ -67,7 +67,7 @@ class FileLock:
         return cls(descriptor)
 
     def close(self) -> None:
-        """Let go; a second time does nothing."""
+        """Release the lock; a second call does nothing."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)

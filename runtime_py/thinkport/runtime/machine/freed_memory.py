@@ -1,11 +1,11 @@
-"""Memory that was freed and that the C library still keeps for itself."""
+"""Returns memory to the system that was freed and that the C library still keeps."""
 
 import ctypes
 import sys
 
 
 def give_back() -> None:
-    """Hand freed memory back to the system, where the C library has to be asked to.
+    """Return freed memory to the system, where the C library does so only when asked.
 
     glibc keeps what lies between pieces in use: 180 MB of a 0.6B that was unloaded, 500 MB of a graph for long prompts
     that was let go of; 10 and 25 ms to give back (measured).

@@ -19,7 +19,7 @@ def core_of(root: Path, cpu: int) -> str:
 
 
 def fast_cpus(root: Path, cpus: Collection[int]) -> set[int]:
-    """Those of `cpus` that are performance cores; all where they are alike or nobody tells.
+    """Those of `cpus` that are performance cores; all where they are alike or the system does not tell.
 
     A product is cut in equal parts, one a thread, so that a slow core makes the fast ones wait.
     """

@@ -1,4 +1,4 @@
-"""What this machine derived from artifacts and would derive again at each start: entries, folders of files, by key.
+"""The machine's cache of what it derived from artifacts: entries, which are folders of files, by key.
 
 Entries are never shipped. Any number of processes may use one cache at once: an entry appears whole or not at all,
 and is not taken away while one of them has it. Nothing here is needed to run: a cache that can't be used is a miss.
@@ -24,7 +24,7 @@ _LOCK, _MAKING = ".lock", ".making"
 
 
 def user_cache_folder() -> Path:
-    """Where the cache is if nothing else is said: thinkport's place in the user's cache folder."""
+    """The default place of the cache: thinkport's folder in the user's cache folder."""
     from platformdirs import user_cache_path
 
     return user_cache_path("thinkport", appauthor=False)
@@ -38,7 +38,7 @@ class Lease:
         self._lock = lock
 
     def close(self) -> None:
-        """Let the entry go; a second time does nothing."""
+        """Release the entry; a second call does nothing."""
         self._lock.close()
 
     def __enter__(self) -> Self:
@@ -68,7 +68,7 @@ class MachineCache:
         self.folder, self.limit = folder, limit
 
     def find(self, key: CacheKey) -> Lease | None:
-        """The entry of `key`, held against its record first; None where there is none that is whole."""
+        """The entry of `key`, whose files match its record; None where there is none."""
         return self._take(key, check=True)
 
     def make(self, key: CacheKey, write: Callable[[Path], object], *, expected_bytes: int) -> Lease | None:
@@ -91,7 +91,7 @@ class MachineCache:
         return self._take(key, check=False) if made else None
 
     def discard(self, key: CacheKey) -> None:
-        """Take the entry of `key` away, if nobody uses it."""
+        """Delete the entry of `key` unless a process uses it."""
         self._remove(key.name)
 
     def entries(self) -> list[CacheEntry]:
@@ -99,7 +99,7 @@ class MachineCache:
         return sorted(self._entries(), key=lambda entry: entry.used)
 
     def clear(self) -> int:
-        """Take every entry away that nobody uses; returns how many bytes that were."""
+        """Delete entries that no process uses; return the bytes freed."""
         return sum(entry.bytes for entry in self.entries() if self._remove(entry.name))
 
     def _take(self, key: CacheKey, *, check: bool) -> Lease | None:
@@ -108,7 +108,7 @@ class MachineCache:
             if not (folder / RECORD_NAME).is_file():
                 return None
             lock = FileLock.try_take(self._lock_of(key.name), alone=False)
-            if lock is None:  # somebody is about to take it away
+            if lock is None:  # another process is deleting it
                 return None
             self._lock_of(key.name).touch()
         except OSError as error:
@@ -148,7 +148,7 @@ class MachineCache:
         return True
 
     def _clear_leftovers(self, own: str) -> None:
-        """Take away what processes left that died while making or removing: those whose entry nobody has locked."""
+        """Delete what processes left that died while they wrote or deleted: folders whose entry is not locked."""
         for left in self.folder.glob(f"*{_MAKING}"):
             name = left.name.partition(".")[0]
             lock = None if name == own else self._lock_alone(name)
@@ -158,7 +158,7 @@ class MachineCache:
                 lock.close()
 
     def _has_room(self, wanted: int) -> bool:
-        """Whether `wanted` bytes fit, after taking away as many of the longest unused entries as it needs."""
+        """Delete the longest unused entries until `wanted` bytes fit. Return whether they do."""
         if wanted > self.limit:
             return False
         entries = self.entries()
@@ -170,7 +170,7 @@ class MachineCache:
         return held + wanted <= self.limit and shutil.disk_usage(self.folder).free >= wanted + FREE_BYTES
 
     def _remove(self, name: str) -> bool:
-        """Take an entry away unless somebody uses it; renamed first, so that no half of it is ever found."""
+        """Delete an entry unless a process uses it. It is renamed first, so that no half of it is found."""
         lock = self._lock_alone(name)
         if lock is None:
             return False
@@ -190,7 +190,7 @@ class MachineCache:
             return None
 
     def _lock_of(self, name: str) -> Path:
-        """An entry's lock; never removed, since who opened it before would hold a lock on nothing."""
+        """An entry's lock file. It is never deleted: a process that has it open would hold a lock on no file."""
         return self.folder / (name + _LOCK)
 
     def _used(self, name: str) -> float:

@@ -1,4 +1,4 @@
-"""Opens a graph in ONNX Runtime, where it can over weights that this machine has laid out for its CPU before.
+"""Opens a graph in ONNX Runtime, over packed weights that an earlier load kept in the machine's cache if it can.
 
 ONNX Runtime lays quantized weights out anew at each load, into memory that no other process shares and the system
 can't drop. Kept in a file, that memory is a mapping of it; what is laid out at a load is then only held against the
@@ -18,7 +18,7 @@ from thinkport.runtime.machine.cache_record import CacheKey
 from thinkport.runtime.machine.cpu_features import cpu_features
 from thinkport.runtime.machine.machine_cache import Lease, MachineCache
 
-WORTH_IT = 64 << 20  # bytes of an artifact; a smaller one loads in no time and takes no memory to speak of
+WORTH_IT = 64 << 20  # bytes of an artifact; a smaller one loads fast and takes little memory
 _CONTENT = "packed weights 1"
 _SHARE = 2.3  # of the artifact, measured at 0.6B: ONNX Runtime keeps the weights both as they were and laid out
 _INLINE = 1024  # bytes; shapes are worked out from smaller constants, which must lie in the graph itself

@@ -1,4 +1,4 @@
-"""Long prompts through a graph of their own: loaded when one comes, let go of after it.
+"""The prefill graph, which runs long prompts: loaded when one comes, unloaded after it.
 
 Its weights, int8, are in no artifact: they are derived once on each machine and kept in its cache. Knows when the graph
 is worth its price, which the manifest says; must not know tokens or KV caches.
@@ -53,7 +53,7 @@ class PrefillGraph(Generic[Loaded]):
 
     def __init__(self, prefill: Prefill, weights: PrefillWeights, load: Load[Loaded], threads: int):
         self._prefill, self._weights, self._load, self._threads = prefill, weights, load, threads
-        self._lock = Lock()  # held while the graph is loaded or let go of
+        self._lock = Lock()  # held while the graph is loaded or unloaded
         self._loaded: Loaded | None = None
         self._lease: Lease | None = None
         self._users = 0
@@ -61,12 +61,12 @@ class PrefillGraph(Generic[Loaded]):
 
     @property
     def loaded(self) -> bool:
-        """Whether it takes memory now."""
+        """Whether the graph is loaded."""
         return self._loaded is not None
 
     @contextmanager
     def use(self, tokens: int) -> Iterator[Loaded | None]:
-        """The loaded graph for a prompt of so many tokens; None where the prompt is better off without."""
+        """The loaded graph for a prompt of so many tokens; None where it does not pay."""
         loaded = self._enter(tokens)
         try:
             yield loaded
