@@ -5,12 +5,12 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
-from thinkport.runtime.known_files import FileFacts
 
 from thinkport.deploy.desktop.conversation_export import export_conversation, to_markdown
 from thinkport.deploy.desktop.opening import open_artifact
 from thinkport.deploy.desktop.recent import MOST, Recent
 from thinkport.runtime import ArtifactError, InputError
+from thinkport.runtime.machine.known_files import FileFacts
 
 SAID = [
     {"role": "user", "content": "What is 6*7?"},
