@@ -1,11 +1,11 @@
 """An artifact, loaded: the one object that embedders hold. Everything it does is done elsewhere."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, Unpack
 
 from thinkport.runtime.artifact.manifest import Manifest
 from thinkport.runtime.artifact_loading import Reopen, load_artifact
@@ -18,7 +18,6 @@ from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
 from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.engine.session import LaneSource
-from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.hub import artifact_folder
@@ -32,10 +31,9 @@ from thinkport.runtime.providers.ort import AUTO
 from thinkport.runtime.providers.provider_report import ProviderReport
 from thinkport.runtime.reply.reply import Reply
 from thinkport.runtime.reply.reply_maker import ReplyMaker
-from thinkport.runtime.reply.reply_request import ReplyRequest, Sampling
+from thinkport.runtime.reply.reply_options import ReplyOptions, Sampling, check_names
+from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
-from thinkport.runtime.tools.response_format import ResponseFormat
-from thinkport.runtime.tools.tool_choice import ToolChoice, ToolUse
 
 PREFIX_CACHE_BYTES = 128 << 20  # 2,300 tokens of 0.6B in int8, a system prompt with a few tools
 
@@ -229,47 +227,22 @@ class Model:
         """The mode's preset, with the values of a mapping in place of its own; settings are taken as they are."""
         return self.replies.sampling(sampling, thinks=thinks)
 
-    def stream(
-        self,
-        prompt: str | Sequence[Message],
-        *,
-        system: str | None = None,
-        tools: Tools | None = None,
-        tool_choice: str | Mapping[str, Any] | ToolChoice = ToolUse.AUTO,
-        response_format: ResponseFormat | None = None,
-        thinking: Thinking | Switch | bool | None = None,
-        max_tokens: int | None = None,
-        sampling: Sampling | None = None,
-        seed: int | None = None,
-        drafts: bool | None = None,
-        engine: Engine | None = None,
-        stop: Stop | None = None,
-    ) -> Reply:
+    def stream(self, prompt: str | Sequence[Message], **options: Unpack[ReplyOptions]) -> Reply:
         """Events of one reply to a user's text or to messages; closing it ends it.
 
-        `thinking` says how it may think; None takes the model's default. `tools` may be called as `tool_choice` has it
-        (auto, none, required, or a tool's name), and `response_format` holds the answer to a form. `sampling` replaces
-        the mode's preset, or single values of it if it is a mapping. `engine` brings a KV cache to go on from. `drafts`
-        False guesses nothing ahead. `stop` ends it from any thread, as the reply's own methods do. Checks are made on
-        the call, before the first event.
+        `ReplyOptions` has the options. Checks are made on the call, before the first event.
 
         Raises:
             InputError: a request that can't be run.
+            TypeError: an option that is unknown.
         """
-        request = ReplyRequest(
-            messages=_messages(prompt, system),
-            tools=tools,
-            tool_choice=tool_choice,
-            response_format=response_format,
-            call=as_thinking(thinking, self.thinking),
-            max_tokens=max_tokens,
-            sampling=sampling,
-            seed=seed,
-            drafts=drafts,
-        )
-        return self.replies.begin(self.replies.prepare(request), engine or self.engine(), seed=seed, stop=stop)
+        check_names(options, ReplyOptions, "a reply")
+        engine, stop = options.pop("engine", None), options.pop("stop", None)
+        messages = _messages(prompt, options.pop("system", None))
+        request = ReplyRequest.of(messages, options, self.thinking)
+        return self.replies.begin(self.replies.prepare(request), engine or self.engine(), stop=stop)
 
-    def generate(self, prompt: str | Sequence[Message], **options: Any) -> End:
+    def generate(self, prompt: str | Sequence[Message], **options: Unpack[ReplyOptions]) -> End:
         """The whole reply to a user's text or to messages; the options are those of `stream`."""
         return self.stream(prompt, **options).end()
 

@@ -12,7 +12,6 @@ from thinkport.runtime.chat.settler import Settler
 from thinkport.runtime.chat.turn import OnDone, OnEvent, Turn
 from thinkport.runtime.chat.turn_events import turn_events
 from thinkport.runtime.chat.turn_messages import result_messages, said_message
-from thinkport.runtime.chat.turn_options import TurnOptions, check_names
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import ArtifactError, InputError
@@ -20,7 +19,8 @@ from thinkport.runtime.events import End, Event
 from thinkport.runtime.prompt.prompt import Tools
 from thinkport.runtime.reply.reply import Reply
 from thinkport.runtime.reply.reply_maker import ReplyMaker
-from thinkport.runtime.reply.reply_request import ReplyRequest, Sampling
+from thinkport.runtime.reply.reply_options import Sampling, TurnOptions, check_names
+from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 from thinkport.runtime.thinking.thinking_switch import Decision
 
@@ -110,7 +110,7 @@ class Chat:
         Raises:
             InputError: a turn that was started goes on.
         """
-        check_names(options)
+        check_names(options, TurnOptions, "a turn")
         with self._starting:
             if self._turn is not None and not self._turn.done:
                 raise InputError("a turn of this chat goes on: wait for it, cancel it, or use another chat")
@@ -230,15 +230,15 @@ class Chat:
 
     def _begin(self, keep: int, asked: list[dict[str, Any]], options: TurnOptions, stop: Stop | None = None) -> Reply:
         """The reply to the first `keep` messages and what is asked now."""
-        check_names(options)
+        check_names(options, TurnOptions, "a turn")
         self._stop = stop = stop or Stop()  # first, so that it can be cancelled while it is prepared
-        said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-        request = ReplyRequest(
-            messages=[*self.messages[:keep], *asked],
-            tools=self.tools,
-            call=as_thinking(said.pop("thinking", None), self.thinking),
+        request = ReplyRequest.of(
+            [*self.messages[:keep], *asked],
+            options,
+            self.thinking,
             chat=self.thinking,
-            **{"sampling": self.sampling, **said},
+            tools=self.tools,
+            sampling=self.sampling,
         )
         prepared = self._model.replies.prepare(request)
         self._settler.stop()
@@ -248,7 +248,7 @@ class Chat:
             if self._settles:
                 self._settle(decision.hard)
 
-        return self._model.replies.begin(prepared, self._engine, seed=request.seed, stop=stop, on_end=remember)
+        return self._model.replies.begin(prepared, self._engine, stop=stop, on_end=remember)
 
     def _settle(self, enable_thinking: bool | None) -> None:
         replies, engine, tools = self._model.replies, self._engine, self.tools

@@ -24,7 +24,8 @@ from thinkport.runtime.prompt.template import ChatTemplate, Message
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.reply.answer_guard import AnswerGuard
 from thinkport.runtime.reply.reply import Reply, ReplyRun
-from thinkport.runtime.reply.reply_request import PreparedReply, ReplyRequest, Sampling
+from thinkport.runtime.reply.reply_options import Sampling
+from thinkport.runtime.reply.reply_request import PreparedReply, ReplyRequest
 from thinkport.runtime.reply.reply_splitter import ReplySplitter
 from thinkport.runtime.thinking.opening import Opening, opening, switched
 from thinkport.runtime.thinking.soft_closing import Boundaries
@@ -116,13 +117,14 @@ class ReplyMaker:
         prepared: PreparedReply,
         engine: Engine,
         *,
-        seed: int | None = None,
+        number: int = 0,
         stop: Stop | None = None,
         on_end: OnEnd | None = None,
     ) -> Reply:
         """A reply over an engine, whose first token is run when its first event is asked for.
 
-        `stop` ends it from outside. `on_end` is told of its end just before that is yielded.
+        `number` tells the replies to one request apart: it is added to the request's seed. `stop` ends the reply from
+        outside. `on_end` gets the end just before that is yielded.
 
         Raises:
             InputError: a request that can't be run.
@@ -140,7 +142,12 @@ class ReplyMaker:
         watch = recorder.record if recorder else None
         tokens = engine.generate(
             prompt.ids,
-            Sampler(prepared.settings, seed=seed, shapers=shapers, watch=watch),
+            Sampler(
+                prepared.settings,
+                seed=None if request.seed is None else request.seed + number,
+                shapers=shapers,
+                watch=watch,
+            ),
             stop_ids=self.manifest.stop_ids,
             max_tokens=request.max_tokens,
             forced=forced,

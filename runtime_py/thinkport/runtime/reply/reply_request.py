@@ -2,19 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.prompt.prompt import Prompt, Tools
 from thinkport.runtime.prompt.template import Message
+from thinkport.runtime.reply.reply_options import Sampling, TurnOptions
 from thinkport.runtime.thinking.opening import Opening
-from thinkport.runtime.thinking.thinking import Thinking
+from thinkport.runtime.thinking.thinking import Thinking, as_thinking
 from thinkport.runtime.thinking.thinking_switch import Decision
 from thinkport.runtime.tools.response_format import ResponseFormat
 from thinkport.runtime.tools.tool_choice import ToolChoice, ToolUse
 from thinkport.runtime.tools.toolbox import ToolBox
-
-Sampling = SamplingSettings | Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +36,16 @@ class ReplyRequest:
     seed: int | None = None
     drafts: bool | None = None
     logprobs: int | None = None
+
+    @classmethod
+    def of(cls, messages: Sequence[Message], options: TurnOptions, default: Thinking, **usual: Any) -> Self:
+        """The request of a call's options, over the fields that are `usual` where the call leaves them out.
+
+        A switch in the options changes `default`, the settings that hold without it.
+        """
+        said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        call = as_thinking(said.pop("thinking", None), default)
+        return cls(messages=messages, call=call, **{**usual, **said})
 
 
 @dataclass(frozen=True, kw_only=True)

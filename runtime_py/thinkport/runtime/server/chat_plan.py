@@ -77,8 +77,7 @@ class ChatPlan:
         prepared = model.replies.prepare(self.request)
 
         def begin(engine: Engine, index: int, stop: Stop) -> Generator[Event]:
-            seed = None if self.request.seed is None else self.request.seed + index
-            reply = model.replies.begin(prepared, engine, seed=seed, stop=stop)
+            reply = model.replies.begin(prepared, engine, number=index, stop=stop)
             return stopping(reply, stop, self.stops, single_call=self.single_call)
 
         return Plan(prepared.prompt.ids, begin, self.replies)
