@@ -11,7 +11,7 @@ from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
 from thinkport.runtime.reply.answer_guard import AnswerGuard
-from thinkport.runtime.reply.reply_splitter import ReplySplitter
+from thinkport.runtime.reply.reply_splitter import ReplySplitter, TextSplitter
 from thinkport.runtime.thinking.opening import Part
 from thinkport.runtime.thinking.thinking import ThinkingEnd
 from thinkport.runtime.thinking.thinking_switch import Decision
@@ -83,7 +83,7 @@ class ReplyRun:
         tokens: Generation,
         prompt_tokens: int,
         decision: Decision,
-        splitter: ReplySplitter,
+        splitter: ReplySplitter | TextSplitter,
         control: ThoughtControl | None,
         guard: AnswerGuard,
         recorder: LogprobRecorder | None = None,

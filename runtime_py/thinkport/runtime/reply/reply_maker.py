@@ -26,10 +26,10 @@ from thinkport.runtime.reply.answer_guard import AnswerGuard
 from thinkport.runtime.reply.reply import Reply, ReplyRun
 from thinkport.runtime.reply.reply_options import Sampling
 from thinkport.runtime.reply.reply_request import PreparedReply, ReplyRequest
-from thinkport.runtime.reply.reply_splitter import ReplySplitter
+from thinkport.runtime.reply.reply_splitter import ReplySplitter, TextSplitter
 from thinkport.runtime.thinking.opening import Opening, opening, switched
 from thinkport.runtime.thinking.soft_closing import Boundaries
-from thinkport.runtime.thinking.thinking import Switch, Thinking
+from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking
 from thinkport.runtime.thinking.thinking_switch import Decision, decide
 from thinkport.runtime.thinking.thought_control import ThoughtControl
 from thinkport.runtime.tools.response_format import ResponseFormat
@@ -96,6 +96,8 @@ class ReplyMaker:
             InputError: a request that can't be run.
         """
         check_limit(request.max_tokens)
+        if request.text is not None:
+            return self._prepare_text(request, request.text)
         toolbox = ToolBox(request.tools or [])
         decision = self._decide(request)
         thinking = request.call or request.chat or self.thinking
@@ -155,15 +157,32 @@ class ReplyMaker:
             drafts=self.drafts if request.drafts is None else request.drafts,
             stop=stop,
         )
-        splitter = ReplySplitter(self.tokenizer, self.manifest.thinking, prepared.opening, prepared.toolbox)
+        splitter: ReplySplitter | TextSplitter = (
+            ReplySplitter(self.tokenizer, self.manifest.thinking, prepared.opening, prepared.toolbox)
+            if request.text is None
+            else TextSplitter(self.tokenizer)
+        )
 
         def ended(run: ReplyRun, end: End) -> None:
-            self.memory.remember(end.answer, self._known(prompt.ids, run.ids))
+            if request.text is None:
+                self.memory.remember(end.answer, self._known(prompt.ids, run.ids))
             if on_end is not None:
                 on_end(end, prepared.decision)
 
         run = ReplyRun(tokens, len(prompt.ids), prepared.decision, splitter, control, guard, recorder)
         return Reply(run.events(stop, ended), stop, control)
+
+    def _prepare_text(self, request: ReplyRequest, text: str | Sequence[int]) -> PreparedReply:
+        ids = self.tokenizer.encode(text) if isinstance(text, str) else list(text)
+        return PreparedReply(
+            request=request,
+            prompt=Prompt(ids=ids, shareable=0),
+            decision=Decision(enabled=Switch.OFF, by=DecidedBy.CALL, hard=False),
+            thinking=self.thinking,
+            opening=Opening.ANSWERING,
+            settings=self.sampling(request.sampling, thinks=False),
+            toolbox=ToolBox([]),
+        )
 
     def _decide(self, request: ReplyRequest) -> Decision:
         """Whether the reply thinks; a template without a switch goes with a model that was taught no soft ones."""
@@ -180,7 +199,7 @@ class ReplyMaker:
         self, prepared: PreparedReply, stop: Stop, room: int, forced: deque[int], *, separate: bool
     ) -> ThoughtControl | None:
         ids, most = self.manifest.thinking, prepared.request.max_tokens
-        if ids is None:
+        if ids is None or prepared.request.text is not None:
             return None
         return ThoughtControl(
             ids,

@@ -18,14 +18,17 @@ from thinkport.runtime.tools.toolbox import ToolBox
 
 @dataclass(frozen=True, kw_only=True)
 class ReplyRequest:
-    """One reply to `messages`. `call` and `chat` are how the call and the chat want it to think.
+    """One reply to `messages`, or to a `text` (or its ids) that it continues without a template, thought or tools.
+
+    `call` and `chat` are how the call and the chat want it to think.
 
     `tool_choice` is auto, none, required, or the tool that must be called; see `ToolChoice.of`. `drafts` says whether
     tokens are guessed ahead; None leaves it to the model. `logprobs` asks for the log probabilities of the answer's
     tokens and of so many of the likeliest at each place; None for none.
     """
 
-    messages: Sequence[Message]
+    messages: Sequence[Message] = ()
+    text: str | Sequence[int] | None = None
     tools: Tools | None = None
     tool_choice: str | Mapping[str, Any] | ToolChoice = ToolUse.AUTO
     response_format: ResponseFormat | None = None

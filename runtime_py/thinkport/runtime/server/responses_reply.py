@@ -4,7 +4,6 @@ https://platform.openai.com/docs/api-reference/responses-streaming. Knows events
 a thought is a `reasoning` item, an answer a `message`, a call a `function_call`. Must not know HTTP.
 """
 
-import json
 from collections.abc import Iterator
 from time import time
 from typing import Any
@@ -12,6 +11,7 @@ from uuid import uuid4
 
 from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
+from thinkport.runtime.server.chat_reply import call_text
 from thinkport.runtime.server.figures import thinking, timings, usage
 
 _THOUGHT, _ANSWER = "reasoning", "message"
@@ -93,7 +93,7 @@ class ResponsesReply:
         yield from self._add({**item, "content": [_part(kind, text)], "status": "completed"})
 
     def _call(self, call: ToolCall) -> Iterator[dict[str, Any]]:
-        arguments = call.text if call.arguments is None else json.dumps(call.arguments, ensure_ascii=False)
+        arguments = call_text(call)
         item: dict[str, Any] = {"id": f"fc_{uuid4().hex}", "type": "function_call", "call_id": call.id}
         item |= {"name": call.name, "arguments": "", "status": "in_progress"}
         self._open = item
