@@ -9,9 +9,7 @@ from typing import Any, Protocol, Self, Unpack
 from thinkport.runtime.chat.chat_state import ChatState, known_replies
 from thinkport.runtime.chat.conversation_file import KvSource, SavedConversation, read_conversation, write_conversation
 from thinkport.runtime.chat.settler import Settler
-from thinkport.runtime.chat.turn import OnDone, OnEvent, Turn
-from thinkport.runtime.chat.turn_events import turn_events
-from thinkport.runtime.chat.turn_messages import result_messages, said_message
+from thinkport.runtime.chat.turn import OnDone, OnEvent, Turn, turn_events
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import ArtifactError, InputError
@@ -23,6 +21,7 @@ from thinkport.runtime.reply.reply_options import Sampling, TurnOptions, check_n
 from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 from thinkport.runtime.thinking.thinking_switch import Decision
+from thinkport.runtime.tools.tool_calls import message_calls
 
 
 class ChatModel(Protocol):
@@ -140,7 +139,7 @@ class Chat:
         calls = self.messages[-1].get("tool_calls") if self.messages else None
         if not calls:
             raise InputError("the last message calls no tools, expected one that does: send a text instead")
-        return self._begin(len(self.messages), result_messages(calls, results), options)
+        return self._begin(len(self.messages), _result_messages(calls, results), options)
 
     def retry(self, **options: Unpack[TurnOptions]) -> Reply:
         """Events of another reply to the last message that is not the model's; at its end it replaces the old one.
@@ -244,7 +243,7 @@ class Chat:
         self._settler.stop()
 
         def remember(end: End, decision: Decision) -> None:
-            self.messages[keep:] = [*asked, said_message(end)]
+            self.messages[keep:] = [*asked, _said_message(end)]
             if self._settles:
                 self._settle(decision.hard)
 
@@ -262,3 +261,33 @@ class Chat:
 
     def _has_system(self) -> bool:
         return bool(self.messages) and self.messages[0]["role"] == "system"
+
+
+def _said_message(end: End) -> dict[str, Any]:
+    """The reply as a message. A thought is named even where there is none if a template might find one in the text."""
+    said: dict[str, Any] = {"role": "assistant", "content": end.answer}
+    if end.thought or "</think>" in end.answer:
+        said["reasoning_content"] = end.thought
+    if end.tool_calls:
+        said["tool_calls"] = message_calls(end.tool_calls)
+    return said
+
+
+def _result_messages(
+    calls: Sequence[Mapping[str, Any]], results: Mapping[str, str] | Sequence[str]
+) -> list[dict[str, Any]]:
+    """What tools gave, as messages: texts by call id, or in the order of the calls.
+
+    Raises:
+        InputError: other results than those of the calls, or some that are no texts.
+    """
+    ids = [str(call.get("id", f"call_{at}")) for at, call in enumerate(calls)]  # an edited history may have none
+    given = dict(results) if isinstance(results, Mapping) else dict(zip(ids, results, strict=False))
+    if isinstance(results, str) or len(results) != len(ids) or set(given) != set(ids):
+        raise InputError(
+            f"{len(results)} results for the calls {', '.join(ids)}, expected one for each: answer every call"
+        )
+    for call, result in given.items():
+        if not isinstance(result, str):  # templates drop what is no text without a word
+            raise InputError(f"the result of {call} is {type(result).__name__}, expected a text: write it as JSON")
+    return [{"role": "tool", "tool_call_id": call, "content": given[call]} for call in ids]

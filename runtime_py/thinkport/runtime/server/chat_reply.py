@@ -21,14 +21,13 @@ class ChatReply(Choices):
     whole_kind, chunk_kind = "chat.completion", "chat.completion.chunk"
 
     def __init__(self, name: str, model: str, tokenizer: Tokenizer, *, logprobs: bool, live: bool):
-        """`logprobs`: a whole choice has those of its tokens. `live`: every chunk of a piece says how fast it goes."""
-        super().__init__(name, model, tokenizer)
+        """`live`: every chunk of a piece says how fast it goes."""
+        super().__init__(name, model, tokenizer, logprobs=logprobs)
         self._head |= {"system_fingerprint": None}
         self._calls = defaultdict[int, int](int)
         self._live = defaultdict[int, LiveTimings](LiveTimings) if live else None
-        self._asks_logprobs = logprobs
 
-    def choice(self, index: int, end: End, noted: list[TokenLogprob]) -> dict[str, Any]:
+    def choice(self, index: int, end: End, noted: Sequence[TokenLogprob] | None) -> dict[str, Any]:
         """See `Choices`."""
         message: dict[str, Any] = {"role": "assistant", "content": end.answer, "refusal": None}
         if end.tool_calls:
@@ -39,7 +38,7 @@ class ChatReply(Choices):
         return {
             "index": index,
             "message": message,
-            "logprobs": {"content": self._logprobs(noted), "refusal": None} if self._asks_logprobs else None,
+            "logprobs": None if noted is None else {"content": self._logprobs(noted), "refusal": None},
             "finish_reason": finish_reason(end),
             "thinking": thinking(end),
         }

@@ -4,7 +4,7 @@ Knows OpenAI's shape of a list of choices; what a choice holds is the route's.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from time import time
 from typing import Any
 
@@ -26,16 +26,17 @@ class Choices(ABC):
 
     whole_kind = chunk_kind = ""
 
-    def __init__(self, name: str, model: str, tokenizer: Tokenizer):
+    def __init__(self, name: str, model: str, tokenizer: Tokenizer, *, logprobs: bool):
+        """`logprobs`: a whole choice has those of its tokens."""
         self._ends = dict[int, End]()
         self._head = {"id": name, "created": int(time()), "model": model}
         self._tokenizer = tokenizer
         self._begun: set[int] = set()
-        self._noted: dict[int, list[TokenLogprob]] = {}
+        self._noted: dict[int, list[TokenLogprob]] | None = {} if logprobs else None
 
     @abstractmethod
-    def choice(self, index: int, end: End, noted: list[TokenLogprob]) -> dict[str, Any]:
-        """The whole choice of reply `index`, with what was noted of its tokens."""
+    def choice(self, index: int, end: End, noted: Sequence[TokenLogprob] | None) -> dict[str, Any]:
+        """The whole choice of reply `index`, with what was noted of its tokens; None where nobody asked for that."""
 
     @abstractmethod
     def contents(self, index: int, event: Event, *, first: bool) -> Iterator[dict[str, Any]]:
@@ -45,13 +46,14 @@ class Choices(ABC):
         """Take note of an event for `whole`."""
         if isinstance(event, End):
             self._ends[index] = event
-        elif isinstance(event, AnswerPiece):
+        elif isinstance(event, AnswerPiece) and self._noted is not None:
             self._noted.setdefault(index, []).extend(event.logprobs)
 
     def whole(self) -> dict[str, Any]:
         """The completion, once every reply has ended."""
         ends = sorted(self._ends.items())
-        choices = [self.choice(index, end, self._noted.get(index, [])) for index, end in ends]
+        noted = self._noted
+        choices = [self.choice(index, end, None if noted is None else noted.get(index, [])) for index, end in ends]
         first = timings(ends[0][1])
         return {**self._head, "object": self.whole_kind, "choices": choices, "usage": self._usage(), "timings": first}
 

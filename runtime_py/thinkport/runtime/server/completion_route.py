@@ -69,14 +69,13 @@ class CompletionReply(Choices):
     whole_kind = chunk_kind = "text_completion"
 
     def __init__(self, name: str, model: str, tokenizer: Tokenizer, *, echo: str, logprobs: bool):
-        """`echo` comes before every reply. `logprobs`: a whole choice has those of its tokens."""
-        super().__init__(name, model, tokenizer)
-        self._echo, self._asks_logprobs = echo, logprobs
+        """`echo` comes before every reply."""
+        super().__init__(name, model, tokenizer, logprobs=logprobs)
+        self._echo = echo
 
-    def choice(self, index: int, end: End, noted: list[TokenLogprob]) -> dict[str, Any]:
+    def choice(self, index: int, end: End, noted: Sequence[TokenLogprob] | None) -> dict[str, Any]:
         """See `Choices`."""
-        logprobs = self._logprobs(noted) if self._asks_logprobs else None
-        return _choice(index, self._echo + end.answer, logprobs, finish_reason(end))
+        return _choice(index, self._echo + end.answer, self._logprobs(noted), finish_reason(end))
 
     def contents(self, index: int, event: Event, *, first: bool) -> Iterator[dict[str, Any]]:
         """See `Choices`."""
@@ -84,16 +83,20 @@ class CompletionReply(Choices):
         if isinstance(event, End):
             yield {"choices": [_choice(index, lead, None, finish_reason(event))], "timings": timings(event)}
         elif isinstance(event, AnswerPiece):
-            logprobs = self._logprobs(event.logprobs) if event.logprobs else None
+            logprobs = self._logprobs(event.logprobs or None)
             yield {"choices": [_choice(index, lead + event.text, logprobs, None)]}
 
-    def _logprobs(self, noted: Sequence[TokenLogprob]) -> dict[str, Any]:
-        return {
-            "tokens": [self._text(one.id) for one in noted],
-            "token_logprobs": [max(one.logprob, -9999.0) for one in noted],
-            "top_logprobs": [{self._text(token): value for token, value in one.top} for one in noted],
-            "text_offset": [],
-        }
+    def _logprobs(self, noted: Sequence[TokenLogprob] | None) -> dict[str, Any] | None:
+        return (
+            None
+            if noted is None
+            else {
+                "tokens": [self._text(one.id) for one in noted],
+                "token_logprobs": [max(one.logprob, -9999.0) for one in noted],
+                "top_logprobs": [{self._text(token): value for token, value in one.top} for one in noted],
+                "text_offset": [],
+            }
+        )
 
     def _text(self, token: int) -> str:
         return self.spelled(token).decode("utf-8", "replace")
