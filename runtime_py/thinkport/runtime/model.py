@@ -1,4 +1,4 @@
-"""An artifact, loaded: the one object that embedders hold. Everything it does is done elsewhere."""
+"""A loaded artifact: the one object that embedders hold. Each method calls the module that does the work."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -95,22 +95,22 @@ class Model:
 
         `provider` is `auto`, a target of the artifact (`cpu`), an ONNX Runtime provider, or a graph without its suffix
         (`dml-plain`); a device's number may follow (`dml:1`). `auto` takes the best that is installed, present and
-        right, which is held against the artifact's goldens on its first use on this machine; `provider_report` tells.
+        right: its first use on this machine is checked against the artifact's goldens. `provider_report` says which.
         `graph` names a graph file instead of the preferred one. `threads` defaults to the physical cores that the
-        process may use. The first load on a machine computes every file's sha256, later ones compare what the file
-        system says of it and read a few blocks; `verify` computes all of them again. `files_check` tells the cost. The
-        model card may be edited. `thinking` is the default of every reply.
+        process may use. The first load on a machine computes every file's sha256; later loads compare the file system's
+        data and read a few blocks. `verify` computes all of them again. `files_check` has the cost. The model card may
+        be edited. `thinking` is the default of every reply.
         `prefix_cache_bytes` limits what is kept of system prompts and tools for other conversations; 0 keeps nothing.
         `cache_dir` is where this machine keeps what it derives from artifacts, so that later loads take less time and
-        memory and long prompts run faster; `auto` is the user's cache folder, None keeps nothing of them. Verdicts on
-        providers, a few hundred bytes each, lie in the user's cache folder all the same. `keep_prefill` keeps the graph
+        memory and long prompts run faster; `auto` is the user's cache folder, None keeps nothing. Verdicts on
+        providers, a few hundred bytes each, stay in the user's cache folder in any case. `keep_prefill` keeps the graph
         for long prompts loaded between them, as a server wants it: faster, for the memory of its weights.
-        `drafts` guesses ahead what repeats the prompt or the reply, in every reply that does not say otherwise: the
-        same distribution in less time; see `Engine.generate`.
+        `drafts` guesses tokens ahead where text repeats the prompt or the reply, in every reply that does not say
+        otherwise: the same distribution in less time; see `Engine.generate`.
         `memory_limit` is the most bytes that the KV caches of all conversations and what is kept of system prompts may
-        take together, the latter a quarter of it at most; weights are not counted. The caches of idle chats are
-        dropped for others, the longest unused first, and computed again when they go on. What a single conversation
-        can have within the limit is its context.
+        take together, the latter a quarter of it at most; weights are not counted. A chat that needs room drops the
+        caches of idle chats, the longest unused first; those chats compute them again. The limit also bounds the
+        context of a single conversation.
 
         Raises:
             ArtifactError: the folder is not a whole artifact, a file of it was changed, nothing in it runs with the
@@ -161,12 +161,12 @@ class Model:
 
     @property
     def thinking(self) -> Thinking:
-        """How its replies think unless something nearer says otherwise."""
+        """How its replies think, unless a chat or a call says otherwise."""
         return self.replies.thinking
 
     @property
     def memory(self) -> MemoryUse:
-        """What its conversations take now."""
+        """The memory that its conversations take now."""
         return MemoryUse(kv=self._memory.bytes, shared=self._prefixes.bytes, limit=self._limit)
 
     @property

@@ -71,7 +71,7 @@ class Settler:
                 raise work.error
 
     def _forget(self) -> None:
-        """Let go of work that is over, and of what its finalizer holds."""
+        """Drop work that is over, and its finalizer."""
         self._work = None
         if self._finalizer:
             self._finalizer.detach()

@@ -1,7 +1,6 @@
 """Makes the replies of one model: everything between a request and the first token.
 
-Knows what a model is besides its graph: tokenizer, template, manifest, defaults. Runs nothing; whatever can't be run is
-refused here.
+Knows a model without its graph: tokenizer, template, manifest, defaults. Runs nothing; refuses what can't be run.
 """
 
 import warnings
@@ -72,7 +71,7 @@ class ReplyMaker:
         )
 
     def history(self, messages: Sequence[Message], tools: Tools | None, enable_thinking: bool | None) -> list[int]:
-        """What every prompt begins with that goes on from `messages`; see `encode_history`."""
+        """The ids that every prompt after `messages` begins with; see `encode_history`."""
         return encode_history(
             self.tokenizer,
             self.template,
@@ -236,7 +235,7 @@ class ReplyMaker:
         )
 
     def _known(self, prompt: list[int], reply: list[int]) -> KnownReply:
-        """A reply's ids, with what the generation prompt holds of it already: a thought that it opened or left out."""
+        """A reply's ids, after what the generation prompt wrote of it: a thought that it opened or left out."""
         header = self._header
         starts = range(len(prompt) - len(header), -1, -1) if header else ()
         begun = next((prompt[at + len(header) :] for at in starts if prompt[at : at + len(header)] == header), [])

@@ -1,4 +1,4 @@
-"""What is asked of one reply. Knows the fields and what they mean together; must not know how a reply is written."""
+"""The request of one reply, and what is prepared of it. Knows the fields; must not know how a reply is written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +20,10 @@ from thinkport.runtime.tools.toolbox import ToolBox
 class ReplyRequest:
     """One reply to `messages`, or to a `text` (or its ids) that it continues without a template, thought or tools.
 
-    `call` and `chat` are how the call and the chat want it to think.
-
-    `tool_choice` is auto, none, required, or the tool that must be called; see `ToolChoice.of`. `drafts` says whether
-    tokens are guessed ahead; None leaves it to the model. `logprobs` asks for the log probabilities of the answer's
-    tokens and of so many of the likeliest at each place; None for none.
+    `call` and `chat` are how the call and the chat want it to think. `tool_choice` is auto, none, required, or the tool
+    that must be called; see `ToolChoice.of`. `drafts` says whether tokens are guessed ahead; None leaves it to the
+    model. `logprobs` asks for the log probabilities of the answer's tokens and of so many of the likeliest at each
+    place; None for none.
     """
 
     messages: Sequence[Message] = ()

@@ -1,4 +1,4 @@
-"""What requests have in common: how a body is read and held against a model of its fields.
+"""Reads a request's body and checks it against a model of its fields.
 
 Knows pydantic and HTTP; must not know what the fields mean.
 """
@@ -13,14 +13,14 @@ from starlette.requests import Request
 from thinkport.runtime.server.api_error import ApiError, bad
 
 UNSUPPORTED = "Not supported"
-"""How the description begins of a field that is known and refused: the reply says it, not by what rule it was."""
+"""Begins the description of a field that is refused; the error quotes the description, not the rule of the field."""
 
 Body = TypeVar("Body", bound="RequestBody")
 Ids = list[Annotated[int, Field(ge=0)]]
 
 
 class RequestBody(BaseModel):
-    """A request's body; a field that it does not know is an error, so that nothing is ignored in silence."""
+    """A request's body. An unknown field is an error, so that nothing is ignored in silence."""
 
     model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 

@@ -1,4 +1,4 @@
-"""What every route works with: the model, the jobs, the figures, and how a job's events reach a client.
+"""What every route uses: the model, the jobs, the figures, and two ways to send a job's events to a client.
 
 Knows the app's state; must not know what a body's fields mean.
 """
@@ -70,7 +70,7 @@ class Service:
             raise bad(str(error)) from None
 
     async def read(self, request: Request, job: Job) -> AsyncIterator[Piece]:
-        """Every event of a job whose reader waits for the whole; the job ends if the reader hangs up.
+        """Yield every event of a job whose client waits for the whole reply; the job ends if the client hangs up.
 
         Raises:
             ApiError: 500, the reply failed.

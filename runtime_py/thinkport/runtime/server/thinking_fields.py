@@ -1,6 +1,6 @@
 """What a request says about thinking, under whatever name its client uses.
 
-Everything that is said counts: two fields that contradict each other are an error, and so is a value out of range.
+No field is ignored: two fields that contradict each other are an error, and so is a value out of range.
 Knows the names of other servers (vLLM, SGLang, llama-server, LM Studio, Ollama, OpenRouter); must not know routes.
 """
 
@@ -36,7 +36,7 @@ class ThinkingFields(RequestBody):
 
 
 class _Said(NamedTuple):
-    """What one field says; None where it says nothing of it. `exact` tells a budget from an effort's."""
+    """What one field says, None for nothing. `exact`: the budget is a number of tokens and no effort's."""
 
     field: str
     on: bool | None = None
@@ -45,9 +45,9 @@ class _Said(NamedTuple):
 
 
 def asked_thinking(fields: Mapping[str, Any], default: Thinking, context: int) -> Thinking:
-    """The settings of a reply; `default` is the model's, for what nobody says.
+    """The settings of a reply; `default`, the model's, gives what the fields leave out.
 
-    An effort is a budget, of which an exact one takes the place.
+    An effort sets a budget; an exact budget replaces it.
 
     Raises:
         ApiError: 400, a value out of range or two fields that contradict each other.
