@@ -62,12 +62,21 @@ def test_another_interfaces_response_format_is_refused_in_words(new_model, form)
     ("options", "says"),
     [
         ({"temperature": 4}, "did you mean sampling={'temperature': ...}"),
-        ({"max_token": 4}, "expected one of: thinking"),
+        ({"temprature": 1}, "did you mean sampling={'temperature': ...}"),
+        ({"max_token": 4}, "did you mean 'max_tokens'"),
+        ({"xyz": 4}, "expected one of: thinking"),
     ],
 )
-def test_an_unknown_option_of_a_turn_is_named_with_what_was_meant(new_model, options, says) -> None:
-    with pytest.raises(TypeError, match=says):
+def test_an_unknown_option_is_named_with_what_was_meant(new_model, options, says) -> None:
+    with pytest.raises(TypeError, match=f"a turn has no option .*{says}"):
         new_model("one").chat().send("hi", **options)
+    with pytest.raises(TypeError, match=f"a reply has no option .*{says}"):
+        new_model("one").generate("hi", **options)
+
+
+def test_a_turn_leaves_to_its_chat_what_a_single_reply_is_asked_with(new_model) -> None:
+    with pytest.raises(TypeError, match="a turn has no option 'system'"):
+        new_model("one").chat().send("hi", system="two")
 
 
 @pytest.mark.parametrize(

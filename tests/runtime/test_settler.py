@@ -70,14 +70,14 @@ def test_stopping_or_starting_again_drops_the_works_error(end) -> None:
     settler.start(failing)
     end(settler)
     settler.wait()
-    assert settler._job is None
+    assert settler._work is None
 
 
 def test_a_settler_without_work_has_nothing_to_stop_or_wait_for() -> None:
     settler = Settler()
     settler.stop()
     settler.wait()
-    assert settler._job is None
+    assert settler._work is None
 
 
 def test_a_dropped_settler_ends_its_work() -> None:

@@ -1,11 +1,11 @@
-"""An artifact, loaded: the one object that embedders hold. Everything it does is done elsewhere."""
+"""A loaded artifact: the one object that embedders hold. Each method calls the module that does the work."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, Unpack
 
 from thinkport.runtime.artifact.manifest import Manifest
 from thinkport.runtime.artifact_loading import Reopen, load_artifact
@@ -18,7 +18,6 @@ from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
 from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.engine.session import LaneSource
-from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.hub import artifact_folder
@@ -32,10 +31,9 @@ from thinkport.runtime.providers.ort import AUTO
 from thinkport.runtime.providers.provider_report import ProviderReport
 from thinkport.runtime.reply.reply import Reply
 from thinkport.runtime.reply.reply_maker import ReplyMaker
-from thinkport.runtime.reply.reply_request import ReplyRequest, Sampling
+from thinkport.runtime.reply.reply_options import ReplyOptions, Sampling, check_names
+from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
-from thinkport.runtime.tools.response_format import ResponseFormat
-from thinkport.runtime.tools.tool_choice import ToolChoice, ToolUse
 
 PREFIX_CACHE_BYTES = 128 << 20  # 2,300 tokens of 0.6B in int8, a system prompt with a few tools
 
@@ -97,22 +95,22 @@ class Model:
 
         `provider` is `auto`, a target of the artifact (`cpu`), an ONNX Runtime provider, or a graph without its suffix
         (`dml-plain`); a device's number may follow (`dml:1`). `auto` takes the best that is installed, present and
-        right, which is held against the artifact's goldens on its first use on this machine; `provider_report` tells.
+        right: its first use on this machine is checked against the artifact's goldens. `provider_report` says which.
         `graph` names a graph file instead of the preferred one. `threads` defaults to the physical cores that the
-        process may use. The first load on a machine computes every file's sha256, later ones compare what the file
-        system says of it and read a few blocks; `verify` computes all of them again. `files_check` tells the cost. The
-        model card may be edited. `thinking` is the default of every reply.
+        process may use. The first load on a machine computes every file's sha256; later loads compare the file system's
+        data and read a few blocks. `verify` computes all of them again. `files_check` has the cost. The model card may
+        be edited. `thinking` is the default of every reply.
         `prefix_cache_bytes` limits what is kept of system prompts and tools for other conversations; 0 keeps nothing.
         `cache_dir` is where this machine keeps what it derives from artifacts, so that later loads take less time and
-        memory and long prompts run faster; `auto` is the user's cache folder, None keeps nothing of them. Verdicts on
-        providers, a few hundred bytes each, lie in the user's cache folder all the same. `keep_prefill` keeps the graph
+        memory and long prompts run faster; `auto` is the user's cache folder, None keeps nothing. Verdicts on
+        providers, a few hundred bytes each, stay in the user's cache folder in any case. `keep_prefill` keeps the graph
         for long prompts loaded between them, as a server wants it: faster, for the memory of its weights.
-        `drafts` guesses ahead what repeats the prompt or the reply, in every reply that does not say otherwise: the
-        same distribution in less time; see `Engine.generate`.
+        `drafts` guesses tokens ahead where text repeats the prompt or the reply, in every reply that does not say
+        otherwise: the same distribution in less time; see `Engine.generate`.
         `memory_limit` is the most bytes that the KV caches of all conversations and what is kept of system prompts may
-        take together, the latter a quarter of it at most; weights are not counted. The caches of idle chats are
-        dropped for others, the longest unused first, and computed again when they go on. What a single conversation
-        can have within the limit is its context.
+        take together, the latter a quarter of it at most; weights are not counted. A chat that needs room drops the
+        caches of idle chats, the longest unused first; those chats compute them again. The limit also bounds the
+        context of a single conversation.
 
         Raises:
             ArtifactError: the folder is not a whole artifact, a file of it was changed, nothing in it runs with the
@@ -163,12 +161,12 @@ class Model:
 
     @property
     def thinking(self) -> Thinking:
-        """How its replies think unless something nearer says otherwise."""
+        """How its replies think, unless a chat or a call says otherwise."""
         return self.replies.thinking
 
     @property
     def memory(self) -> MemoryUse:
-        """What its conversations take now."""
+        """The memory that its conversations take now."""
         return MemoryUse(kv=self._memory.bytes, shared=self._prefixes.bytes, limit=self._limit)
 
     @property
@@ -229,47 +227,22 @@ class Model:
         """The mode's preset, with the values of a mapping in place of its own; settings are taken as they are."""
         return self.replies.sampling(sampling, thinks=thinks)
 
-    def stream(
-        self,
-        prompt: str | Sequence[Message],
-        *,
-        system: str | None = None,
-        tools: Tools | None = None,
-        tool_choice: str | Mapping[str, Any] | ToolChoice = ToolUse.AUTO,
-        response_format: ResponseFormat | None = None,
-        thinking: Thinking | Switch | bool | None = None,
-        max_tokens: int | None = None,
-        sampling: Sampling | None = None,
-        seed: int | None = None,
-        drafts: bool | None = None,
-        engine: Engine | None = None,
-        stop: Stop | None = None,
-    ) -> Reply:
+    def stream(self, prompt: str | Sequence[Message], **options: Unpack[ReplyOptions]) -> Reply:
         """Events of one reply to a user's text or to messages; closing it ends it.
 
-        `thinking` says how it may think; None takes the model's default. `tools` may be called as `tool_choice` has it
-        (auto, none, required, or a tool's name), and `response_format` holds the answer to a form. `sampling` replaces
-        the mode's preset, or single values of it if it is a mapping. `engine` brings a KV cache to go on from. `drafts`
-        False guesses nothing ahead. `stop` ends it from any thread, as the reply's own methods do. Checks are made on
-        the call, before the first event.
+        `ReplyOptions` has the options. Checks are made on the call, before the first event.
 
         Raises:
             InputError: a request that can't be run.
+            TypeError: an option that is unknown.
         """
-        request = ReplyRequest(
-            messages=_messages(prompt, system),
-            tools=tools,
-            tool_choice=tool_choice,
-            response_format=response_format,
-            call=as_thinking(thinking, self.thinking),
-            max_tokens=max_tokens,
-            sampling=sampling,
-            seed=seed,
-            drafts=drafts,
-        )
-        return self.replies.begin(self.replies.prepare(request), engine or self.engine(), seed=seed, stop=stop)
+        check_names(options, ReplyOptions, "a reply")
+        engine, stop = options.pop("engine", None), options.pop("stop", None)
+        messages = _messages(prompt, options.pop("system", None))
+        request = ReplyRequest.of(messages, options, self.thinking)
+        return self.replies.begin(self.replies.prepare(request), engine or self.engine(), stop=stop)
 
-    def generate(self, prompt: str | Sequence[Message], **options: Any) -> End:
+    def generate(self, prompt: str | Sequence[Message], **options: Unpack[ReplyOptions]) -> End:
         """The whole reply to a user's text or to messages; the options are those of `stream`."""
         return self.stream(prompt, **options).end()
 

@@ -1,14 +1,14 @@
 import pytest
 
 from thinkport.runtime.server.api_error import ApiError
-from thinkport.runtime.server.thinking_fields import BUDGETS, EFFORTS, thinking_of
+from thinkport.runtime.server.thinking_fields import BUDGETS, EFFORTS, asked_thinking
 from thinkport.runtime.thinking.thinking import Switch, Thinking
 
 DEFAULT = Thinking(enabled=None, budget=77, soft_from=0.5)
 
 
 def said(**fields) -> Thinking:
-    return thinking_of(fields, DEFAULT, context=1000)
+    return asked_thinking(fields, DEFAULT, context=1000)
 
 
 @pytest.mark.parametrize("field", BUDGETS)

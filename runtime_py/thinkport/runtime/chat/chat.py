@@ -9,10 +9,7 @@ from typing import Any, Protocol, Self, Unpack
 from thinkport.runtime.chat.chat_state import ChatState, known_replies
 from thinkport.runtime.chat.conversation_file import KvSource, SavedConversation, read_conversation, write_conversation
 from thinkport.runtime.chat.settler import Settler
-from thinkport.runtime.chat.turn import OnDone, OnEvent, Turn
-from thinkport.runtime.chat.turn_events import turn_events
-from thinkport.runtime.chat.turn_messages import result_messages, said_message
-from thinkport.runtime.chat.turn_options import TurnOptions, check_names
+from thinkport.runtime.chat.turn import OnDone, OnEvent, Turn, turn_events
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import ArtifactError, InputError
@@ -20,9 +17,11 @@ from thinkport.runtime.events import End, Event
 from thinkport.runtime.prompt.prompt import Tools
 from thinkport.runtime.reply.reply import Reply
 from thinkport.runtime.reply.reply_maker import ReplyMaker
-from thinkport.runtime.reply.reply_request import ReplyRequest, Sampling
+from thinkport.runtime.reply.reply_options import Sampling, TurnOptions, check_names
+from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 from thinkport.runtime.thinking.thinking_switch import Decision
+from thinkport.runtime.tools.tool_calls import message_calls
 
 
 class ChatModel(Protocol):
@@ -110,7 +109,7 @@ class Chat:
         Raises:
             InputError: a turn that was started goes on.
         """
-        check_names(options)
+        check_names(options, TurnOptions, "a turn")
         with self._starting:
             if self._turn is not None and not self._turn.done:
                 raise InputError("a turn of this chat goes on: wait for it, cancel it, or use another chat")
@@ -140,7 +139,7 @@ class Chat:
         calls = self.messages[-1].get("tool_calls") if self.messages else None
         if not calls:
             raise InputError("the last message calls no tools, expected one that does: send a text instead")
-        return self._begin(len(self.messages), result_messages(calls, results), options)
+        return self._begin(len(self.messages), _result_messages(calls, results), options)
 
     def retry(self, **options: Unpack[TurnOptions]) -> Reply:
         """Events of another reply to the last message that is not the model's; at its end it replaces the old one.
@@ -230,25 +229,25 @@ class Chat:
 
     def _begin(self, keep: int, asked: list[dict[str, Any]], options: TurnOptions, stop: Stop | None = None) -> Reply:
         """The reply to the first `keep` messages and what is asked now."""
-        check_names(options)
+        check_names(options, TurnOptions, "a turn")
         self._stop = stop = stop or Stop()  # first, so that it can be cancelled while it is prepared
-        said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-        request = ReplyRequest(
-            messages=[*self.messages[:keep], *asked],
-            tools=self.tools,
-            call=as_thinking(said.pop("thinking", None), self.thinking),
+        request = ReplyRequest.of(
+            [*self.messages[:keep], *asked],
+            options,
+            self.thinking,
             chat=self.thinking,
-            **{"sampling": self.sampling, **said},
+            tools=self.tools,
+            sampling=self.sampling,
         )
         prepared = self._model.replies.prepare(request)
         self._settler.stop()
 
         def remember(end: End, decision: Decision) -> None:
-            self.messages[keep:] = [*asked, said_message(end)]
+            self.messages[keep:] = [*asked, _said_message(end)]
             if self._settles:
                 self._settle(decision.hard)
 
-        return self._model.replies.begin(prepared, self._engine, seed=request.seed, stop=stop, on_end=remember)
+        return self._model.replies.begin(prepared, self._engine, stop=stop, on_end=remember)
 
     def _settle(self, enable_thinking: bool | None) -> None:
         replies, engine, tools = self._model.replies, self._engine, self.tools
@@ -262,3 +261,33 @@ class Chat:
 
     def _has_system(self) -> bool:
         return bool(self.messages) and self.messages[0]["role"] == "system"
+
+
+def _said_message(end: End) -> dict[str, Any]:
+    """The reply as a message. A thought is named even where there is none if a template might find one in the text."""
+    said: dict[str, Any] = {"role": "assistant", "content": end.answer}
+    if end.thought or "</think>" in end.answer:
+        said["reasoning_content"] = end.thought
+    if end.tool_calls:
+        said["tool_calls"] = message_calls(end.tool_calls)
+    return said
+
+
+def _result_messages(
+    calls: Sequence[Mapping[str, Any]], results: Mapping[str, str] | Sequence[str]
+) -> list[dict[str, Any]]:
+    """What tools gave, as messages: texts by call id, or in the order of the calls.
+
+    Raises:
+        InputError: other results than those of the calls, or some that are no texts.
+    """
+    ids = [str(call.get("id", f"call_{at}")) for at, call in enumerate(calls)]  # an edited history may have none
+    given = dict(results) if isinstance(results, Mapping) else dict(zip(ids, results, strict=False))
+    if isinstance(results, str) or len(results) != len(ids) or set(given) != set(ids):
+        raise InputError(
+            f"{len(results)} results for the calls {', '.join(ids)}, expected one for each: answer every call"
+        )
+    for call, result in given.items():
+        if not isinstance(result, str):  # templates drop what is no text without a word
+            raise InputError(f"the result of {call} is {type(result).__name__}, expected a text: write it as JSON")
+    return [{"role": "tool", "tool_call_id": call, "content": given[call]} for call in ids]

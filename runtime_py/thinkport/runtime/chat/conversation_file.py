@@ -1,7 +1,7 @@
-"""A conversation on disk: what a chat wants kept, and the KV cache of its messages with what it is worth.
+"""A conversation on disk: a chat's data, and the KV cache of its messages with the artifact that computed it.
 
-Knows a zip of JSON and `.npy` members, and that it is damaged or another artifact's. Must not know what a chat keeps,
-nor how a KV cache is used.
+Knows a zip of JSON and `.npy` members, and how to find damage. Must not know what a chat keeps, nor how a KV cache is
+used.
 """
 
 import json
@@ -31,7 +31,7 @@ _MESSAGES_ONLY = "take the messages alone with ignore_kv=True, and their KV cach
 
 @dataclass(frozen=True, kw_only=True)
 class KvSource:
-    """What a KV cache was computed by: it is worth nothing to any other.
+    """What computed a KV cache; nothing else can use it.
 
     artifact: the fingerprint of its manifest. graph: the graph's file. layout: as `KvSnapshot.layout` has it.
     """
@@ -161,7 +161,7 @@ def _check_source(path: Path, found: KvSource, expected: KvSource) -> None:
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """A member that has to be of this type and shape, read to its end, where its CRC is compared."""
+    """Read a member of this type and shape to its end, where zipfile checks its CRC."""
     with _open(archive, name) as member:
         npy.read_magic(member)
         found = npy.read_array_header_1_0(member)
@@ -178,7 +178,7 @@ def _read_array(archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape
 
 
 def _open(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """A stored member that is no larger than its file: damaged sizes would ask for any amount of memory."""
+    """Open a stored member that is no larger than its file, since a damaged size could ask for any amount of memory."""
     info = archive.getinfo(name)
     if info.compress_type != zipfile.ZIP_STORED or info.file_size > Path(str(archive.filename)).stat().st_size:
         raise ValueError(f"{name} has {info.file_size} bytes by method {info.compress_type}, expected them stored")
@@ -191,7 +191,7 @@ def _part_name(at: int) -> str:
 
 @contextmanager
 def _damage_explained(path: Path, ignore_kv: bool) -> Iterator[None]:
-    """Whatever else goes wrong while a file is read is damage to it."""
+    """Turn every other error of reading a file into one that says that the file is damaged."""
     try:
         yield
     except ArtifactError:

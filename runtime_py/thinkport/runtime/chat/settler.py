@@ -10,8 +10,8 @@ from threading import Thread, current_thread
 from thinkport.runtime.engine.stop import Stop
 
 
-class _Job:
-    """A function that runs in a thread; holds no settler, so that a dropped one is collected and ends its job."""
+class _Work:
+    """A function that runs in a thread. It holds no settler, so that a dropped settler is collected and ends it."""
 
     def __init__(self, work: Callable[[Stop], object]):
         self._stop = Stop()
@@ -25,7 +25,7 @@ class _Job:
         self.join()
 
     def join(self) -> None:
-        """Wait for the work; a finalizer may ask for it in the job's own thread, which can't wait for itself."""
+        """Wait for the work; a finalizer may ask for it in the work's own thread, which can't wait for itself."""
         if self._thread is not current_thread():
             self._thread.join()
 
@@ -43,19 +43,19 @@ class Settler:
     """
 
     def __init__(self) -> None:
-        self._job: _Job | None = None
+        self._work: _Work | None = None
         self._finalizer: weakref.finalize[[], Settler] | None = None
 
     def start(self, work: Callable[[Stop], object]) -> None:
         """Stop the work in progress, then run `work(stop)` in the background; it returns soon after it is cancelled."""
         self.stop()
-        self._job = job = _Job(work)
-        self._finalizer = weakref.finalize(self, job.end)
+        self._work = started = _Work(work)
+        self._finalizer = weakref.finalize(self, started.end)
 
     def stop(self) -> None:
         """Ask the work to stop and wait until it does; its error, if it ended with one, is dropped."""
-        if job := self._job:
-            job.end()
+        if work := self._work:
+            work.end()
             self._forget()
 
     def wait(self) -> None:
@@ -64,14 +64,14 @@ class Settler:
         Raises:
             ThinkportError: what the work ended with, once; any other exception that it let out as well.
         """
-        if job := self._job:
-            job.join()
+        if work := self._work:
+            work.join()
             self._forget()
-            if job.error:
-                raise job.error
+            if work.error:
+                raise work.error
 
     def _forget(self) -> None:
-        """Let go of a job that is over, and of what its finalizer holds."""
-        self._job = None
+        """Drop work that is over, and its finalizer."""
+        self._work = None
         if self._finalizer:
             self._finalizer.detach()

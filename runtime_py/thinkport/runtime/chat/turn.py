@@ -1,19 +1,22 @@
-"""A turn of a chat in a thread of its own: what the model says goes to callbacks, and any thread may end it.
+"""A turn of a chat in a thread of its own: its events go to callbacks or to an event loop, and any thread may end it.
 
 Knows a reply's events. Must not know messages, or what a window does with them.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End, Event
 from thinkport.runtime.reply.background import Background
+from thinkport.runtime.reply.event_queue import EventQueue
 from thinkport.runtime.reply.reply import Reply
 
 Begin = Callable[[Stop], Reply]
 OnEvent = Callable[[Event], object]
 OnDone = Callable[["Turn"], object]
+Start = Callable[[OnEvent, OnDone], "Turn"]
 
 
 class Turn(Background[Event]):
@@ -60,3 +63,27 @@ class Turn(Background[Event]):
         if self._end is None:
             raise InputError("the turn was abandoned before its end: begin another one")
         return self._end
+
+
+async def turn_events(start: Start) -> AsyncGenerator[Event]:
+    """Yield the events of the turn that `start` begins; the event loop never waits for a step.
+
+    A generator that is left early, also by a cancelled task, abandons the turn and waits for it: one step at most.
+
+    Raises:
+        ThinkportError: what the turn ended with.
+    """
+    queue = EventQueue[Event]()
+    turn = start(queue.put, lambda ended: queue.end(ended.error))
+    ended = False
+    try:
+        async for event in queue.read():
+            if event is not None:
+                yield event
+        ended = True
+    finally:
+        turn.abandon()
+        if not ended and not turn.done:
+            with suppress(Exception):  # a turn that is left raises nothing
+                async for _ in queue.read():
+                    pass

@@ -21,12 +21,12 @@ _T = TypeVar("_T")
 
 
 class _Place(StrEnum):
-    FREE = "free"  # text; a call may open
-    FIRST = "first"  # the first token: a call or the format
+    FREE = "free"
+    FIRST = "first"
     FORMAT = "format"
     CALL = "call"
-    BETWEEN = "between"  # calls: a newline, another call or the end
-    AFTER_NEWLINE = "after newline"  # another call or the end
+    BETWEEN = "between"
+    AFTER_NEWLINE = "after newline"
 
 
 class AnswerConstraint:
@@ -38,6 +38,20 @@ class AnswerConstraint:
 
     Pass each row of logits of the answer through `apply` and each id of it to `accept`, forced ones included. Where
     `from_first_token` is true, the newlines after `</think>` come before: neither a format nor a call begins with them.
+
+    | place         | what may come                               | the id that came | the next place               |
+    |---------------|---------------------------------------------|------------------|------------------------------|
+    | free          | anything, but no tags with `none`           | `<tool_call>`    | call, where there are tools  |
+    | first         | the format's start; `<tool_call>` for tools | `<tool_call>`    | call                         |
+    |               |                                             | any other        | format, first without one    |
+    | format        | what the format has next                    | any              | format                       |
+    | call          | what a tool's schema has next, then its end | `</tool_call>`   | between, or free again       |
+    | between       | `<tool_call>`, a newline, the end           | `<tool_call>`    | call                         |
+    |               |                                             | any other        | after newline                |
+    | after newline | `<tool_call>`, the end                      | `<tool_call>`    | call                         |
+
+    An answer begins in `first` where its first token is not free, else in `free`. An id that the table leaves out
+    changes no place.
     """
 
     def __init__(

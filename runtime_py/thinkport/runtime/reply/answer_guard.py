@@ -1,4 +1,4 @@
-"""Lets a reply's answer be held to its format and tools, and leaves its thought alone.
+"""Applies a constraint to a reply's answer and leaves its thought free.
 
 Knows the parts of a reply and the marker that opens a thought. Must not know grammars.
 """
@@ -31,7 +31,7 @@ class AnswerGuard:
             logits[opens] = kept
 
     def accept(self, token: Token, part: Part, *, marker: bool) -> None:
-        """Take note of a token of `part`; markers and what the runtime wrote stand outside the answer.
+        """Take note of a token of `part`; markers and forced tokens are no part of the answer.
 
         Raises:
             InputError: the format became too complex to hold.

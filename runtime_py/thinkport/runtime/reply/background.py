@@ -87,7 +87,7 @@ class Background(Generic[E]):
 
 
 def _give_up(stop: Stop, thread: Thread) -> None:
-    """End what still runs when the program ends; what was dropped is over, or about to be."""
+    """Abandon a reply that still runs when the program ends, and wait for its step."""
     if thread.is_alive() and thread is not current_thread():
         stop.abandon()
         thread.join(_AT_EXIT)

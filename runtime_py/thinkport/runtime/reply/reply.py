@@ -11,7 +11,7 @@ from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
 from thinkport.runtime.reply.answer_guard import AnswerGuard
-from thinkport.runtime.reply.reply_splitter import ReplySplitter
+from thinkport.runtime.reply.reply_splitter import ReplySplitter, TextSplitter
 from thinkport.runtime.thinking.opening import Part
 from thinkport.runtime.thinking.thinking import ThinkingEnd
 from thinkport.runtime.thinking.thinking_switch import Decision
@@ -59,7 +59,7 @@ class Reply(Iterator[Event]):
         self._stop.abandon()
 
     def close(self) -> None:
-        """Let go of the reply; nothing more comes. For the thread that reads it."""
+        """End the reply at once, without an `End`. For the thread that reads it."""
         self._events.close()
 
     def end(self) -> End:
@@ -83,7 +83,7 @@ class ReplyRun:
         tokens: Generation,
         prompt_tokens: int,
         decision: Decision,
-        splitter: ReplySplitter,
+        splitter: ReplySplitter | TextSplitter,
         control: ThoughtControl | None,
         guard: AnswerGuard,
         recorder: LogprobRecorder | None = None,
@@ -101,9 +101,9 @@ class ReplyRun:
         self._calls: list[ToolCall] = []
 
     def events(self, stop: Stop, on_end: Callable[["ReplyRun", End], None]) -> Generator[Event]:
-        """Yield the events while tokens come; `on_end` is told of the end just before it is yielded.
+        """Yield the events while tokens come; `on_end` gets the end just before it is yielded.
 
-        A reply that was abandoned has no end.
+        An abandoned reply has no end.
         """
         finish = Finish.CANCELLED
         last = perf_counter()
@@ -121,7 +121,7 @@ class ReplyRun:
         yield end
 
     def _count_time(self, seconds: float, token: Token) -> None:
-        """Forced ids take no time of their own: the prompt is run, with them, for the first that is sampled."""
+        """Add a token's time to its part. Forced ids run together with the prompt, before the first sampled token."""
         if self._sampled:
             self._seconds[self._splitter.part] += seconds
         else:

@@ -1,7 +1,6 @@
 """Makes the replies of one model: everything between a request and the first token.
 
-Knows what a model is besides its graph: tokenizer, template, manifest, defaults. Runs nothing; whatever can't be run is
-refused here.
+Knows a model without its graph: tokenizer, template, manifest, defaults. Runs nothing; refuses what can't be run.
 """
 
 import warnings
@@ -24,11 +23,12 @@ from thinkport.runtime.prompt.template import ChatTemplate, Message
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.reply.answer_guard import AnswerGuard
 from thinkport.runtime.reply.reply import Reply, ReplyRun
-from thinkport.runtime.reply.reply_request import PreparedReply, ReplyRequest, Sampling
-from thinkport.runtime.reply.reply_splitter import ReplySplitter
+from thinkport.runtime.reply.reply_options import Sampling
+from thinkport.runtime.reply.reply_request import PreparedReply, ReplyRequest
+from thinkport.runtime.reply.reply_splitter import ReplySplitter, TextSplitter
 from thinkport.runtime.thinking.opening import Opening, opening, switched
 from thinkport.runtime.thinking.soft_closing import Boundaries
-from thinkport.runtime.thinking.thinking import Switch, Thinking
+from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking
 from thinkport.runtime.thinking.thinking_switch import Decision, decide
 from thinkport.runtime.thinking.thought_control import ThoughtControl
 from thinkport.runtime.tools.response_format import ResponseFormat
@@ -71,7 +71,7 @@ class ReplyMaker:
         )
 
     def history(self, messages: Sequence[Message], tools: Tools | None, enable_thinking: bool | None) -> list[int]:
-        """What every prompt begins with that goes on from `messages`; see `encode_history`."""
+        """The ids that every prompt after `messages` begins with; see `encode_history`."""
         return encode_history(
             self.tokenizer,
             self.template,
@@ -95,6 +95,8 @@ class ReplyMaker:
             InputError: a request that can't be run.
         """
         check_limit(request.max_tokens)
+        if request.text is not None:
+            return self._prepare_text(request, request.text)
         toolbox = ToolBox(request.tools or [])
         decision = self._decide(request)
         thinking = request.call or request.chat or self.thinking
@@ -116,13 +118,14 @@ class ReplyMaker:
         prepared: PreparedReply,
         engine: Engine,
         *,
-        seed: int | None = None,
+        number: int = 0,
         stop: Stop | None = None,
         on_end: OnEnd | None = None,
     ) -> Reply:
         """A reply over an engine, whose first token is run when its first event is asked for.
 
-        `stop` ends it from outside. `on_end` is told of its end just before that is yielded.
+        `number` tells the replies to one request apart: it is added to the request's seed. `stop` ends the reply from
+        outside. `on_end` gets the end just before that is yielded.
 
         Raises:
             InputError: a request that can't be run.
@@ -140,7 +143,12 @@ class ReplyMaker:
         watch = recorder.record if recorder else None
         tokens = engine.generate(
             prompt.ids,
-            Sampler(prepared.settings, seed=seed, shapers=shapers, watch=watch),
+            Sampler(
+                prepared.settings,
+                seed=None if request.seed is None else request.seed + number,
+                shapers=shapers,
+                watch=watch,
+            ),
             stop_ids=self.manifest.stop_ids,
             max_tokens=request.max_tokens,
             forced=forced,
@@ -148,15 +156,32 @@ class ReplyMaker:
             drafts=self.drafts if request.drafts is None else request.drafts,
             stop=stop,
         )
-        splitter = ReplySplitter(self.tokenizer, self.manifest.thinking, prepared.opening, prepared.toolbox)
+        splitter: ReplySplitter | TextSplitter = (
+            ReplySplitter(self.tokenizer, self.manifest.thinking, prepared.opening, prepared.toolbox)
+            if request.text is None
+            else TextSplitter(self.tokenizer)
+        )
 
         def ended(run: ReplyRun, end: End) -> None:
-            self.memory.remember(end.answer, self._known(prompt.ids, run.ids))
+            if request.text is None:
+                self.memory.remember(end.answer, self._known(prompt.ids, run.ids))
             if on_end is not None:
                 on_end(end, prepared.decision)
 
         run = ReplyRun(tokens, len(prompt.ids), prepared.decision, splitter, control, guard, recorder)
         return Reply(run.events(stop, ended), stop, control)
+
+    def _prepare_text(self, request: ReplyRequest, text: str | Sequence[int]) -> PreparedReply:
+        ids = self.tokenizer.encode(text) if isinstance(text, str) else list(text)
+        return PreparedReply(
+            request=request,
+            prompt=Prompt(ids=ids, shareable=0),
+            decision=Decision(enabled=Switch.OFF, by=DecidedBy.CALL, hard=False),
+            thinking=self.thinking,
+            opening=Opening.ANSWERING,
+            settings=self.sampling(request.sampling, thinks=False),
+            toolbox=ToolBox([]),
+        )
 
     def _decide(self, request: ReplyRequest) -> Decision:
         """Whether the reply thinks; a template without a switch goes with a model that was taught no soft ones."""
@@ -173,7 +198,7 @@ class ReplyMaker:
         self, prepared: PreparedReply, stop: Stop, room: int, forced: deque[int], *, separate: bool
     ) -> ThoughtControl | None:
         ids, most = self.manifest.thinking, prepared.request.max_tokens
-        if ids is None:
+        if ids is None or prepared.request.text is not None:
             return None
         return ThoughtControl(
             ids,
@@ -210,7 +235,7 @@ class ReplyMaker:
         )
 
     def _known(self, prompt: list[int], reply: list[int]) -> KnownReply:
-        """A reply's ids, with what the generation prompt holds of it already: a thought that it opened or left out."""
+        """A reply's ids, after what the generation prompt wrote of it: a thought that it opened or left out."""
         header = self._header
         starts = range(len(prompt) - len(header), -1, -1) if header else ()
         begun = next((prompt[at + len(header) :] for at in starts if prompt[at : at + len(header)] == header), [])

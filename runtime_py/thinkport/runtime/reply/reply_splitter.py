@@ -14,7 +14,7 @@ from thinkport.runtime.tools.tool_call_splitter import ToolCallSplitter
 from thinkport.runtime.tools.toolbox import ToolBox
 
 
-class ThoughtText:
+class ThoughtDetokenizer:
     """A thought's ids as text: newlines at its start are left out, later ones held until more text follows."""
 
     def __init__(self, tokenizer: Tokenizer):
@@ -23,11 +23,11 @@ class ThoughtText:
         self._held = ""
 
     def feed(self, id: int) -> list[str | ToolCall]:  # noqa: A002 - the domain's word
-        """The text that is whole with this id, if there is any."""
+        """Return the text that this id completes, if any."""
         return self._show(self._detokenizer.feed(id))
 
     def flush(self) -> list[str | ToolCall]:
-        """What is still held, but for newlines."""
+        """Return the text that is still held, without newlines."""
         return self._show(self._detokenizer.flush())
 
     def _show(self, text: str) -> list[str | ToolCall]:
@@ -50,13 +50,13 @@ class ReplySplitter:
         self.part = Part.THOUGHT if begin is Opening.THINKING else Part.ANSWER
         self.tokens = dict.fromkeys(Part, 0)
         self._thinking = thinking
-        self._thought = ThoughtText(tokenizer)
+        self._thought = ThoughtDetokenizer(tokenizer)
         self._answer = ToolCallSplitter(tokenizer, toolbox)
 
     def feed(self, id: int, *, forced: bool = False) -> list[str | ToolCall]:  # noqa: A002 - the domain's word
-        """What is whole with this id, often nothing, of the part that the reply was in before it.
+        """Return the pieces that this id completes, often none; they belong to the part before it.
 
-        What is `forced` counts in no part's tokens.
+        A `forced` id is not counted.
         """
         thinking = self._thinking
         if thinking and id in (thinking.start, thinking.end):
@@ -68,5 +68,27 @@ class ReplySplitter:
         return self._answer.feed(id) if self.part is Part.ANSWER else self._thought.feed(id)
 
     def flush(self, finish: Finish) -> list[str | ToolCall]:
-        """What is still held of the part where the reply ends by `finish`."""
+        """Return the pieces that are still held where the reply ends by `finish`."""
         return self._answer.flush(finish) if self.part is Part.ANSWER else self._thought.flush()
+
+
+class TextSplitter:
+    """Turns the ids of a continued text into its pieces: markers and tags are text, and nothing but an answer comes."""
+
+    part = Part.ANSWER
+
+    def __init__(self, tokenizer: Tokenizer):
+        self.tokens = dict.fromkeys(Part, 0)
+        self._detokenizer = Detokenizer(tokenizer)
+
+    def feed(self, id: int, *, forced: bool = False) -> list[str | ToolCall]:  # noqa: A002 - the domain's word
+        """Return the text that this id completes, often none. A `forced` id is not counted."""
+        self.tokens[self.part] += not forced
+        return self._pieces(self._detokenizer.feed(id))
+
+    def flush(self, _: Finish) -> list[str | ToolCall]:
+        """Return the text that is still held where the reply ends."""
+        return self._pieces(self._detokenizer.flush())
+
+    def _pieces(self, text: str) -> list[str | ToolCall]:
+        return [text] if text else []

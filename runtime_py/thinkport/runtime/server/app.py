@@ -85,7 +85,7 @@ async def _failed(_: Request, error: Exception) -> Response:
 
 
 class _Counted:
-    """Counts requests by route and status, and writes a line about each if asked to: no file's path, prompt or key."""
+    """Counts requests by route and status, and logs a line about each if asked to, without paths, prompts or keys."""
 
     def __init__(self, app: ASGIApp, routes: list[Route], log: bool):
         self._app, self._routes, self._log = app, routes, log
@@ -112,5 +112,5 @@ class _Counted:
                 LOG.info("%s %s %s %.3f s", scope["method"], route, status, monotonic() - began)
 
     def _route(self, scope: Scope) -> str:
-        """The pattern of the path, or `other`: a stranger's paths are no labels."""
+        """The pattern of the path, or `other`: what a client writes never becomes a label."""
         return next((route.path for route in self._routes if route.matches(scope)[0] is not Match.NONE), "other")

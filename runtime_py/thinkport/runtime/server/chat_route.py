@@ -1,41 +1,56 @@
-"""Chat completions: `POST /v1/chat/completions`, and a word to one that goes on."""
+"""Chat completions: `POST /v1/chat/completions` (https://platform.openai.com/docs/api-reference/chat/create)."""
 
-from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
+from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from thinkport.runtime.server.api_error import ApiError
-from thinkport.runtime.server.chat_plan import ChatPlan
+from thinkport.runtime.model import Model
+from thinkport.runtime.reply.reply_request import ReplyRequest
+from thinkport.runtime.server.api_error import ApiError, bad
+from thinkport.runtime.server.chat_messages import chat_messages
 from thinkport.runtime.server.chat_reply import ChatReply
-from thinkport.runtime.server.chat_request import ChatRequest
+from thinkport.runtime.server.choices import send_choices
 from thinkport.runtime.server.fields import read_body
-from thinkport.runtime.server.jobs import Piece
-from thinkport.runtime.server.service import Service, data_frame
+from thinkport.runtime.server.reply_fields import ChoiceFields, ConversationFields, response_format_of
+from thinkport.runtime.server.service import Service
+from thinkport.runtime.server.settings import ServerSettings
+
+
+class ChatRequest(ConversationFields, ChoiceFields):
+    """A chat completion, as OpenAI's interface has it, with what other servers add."""
+
+    messages: list[dict[str, Any]] = Field(min_length=1)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    response_format: dict[str, Any] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    modalities: list[str] | None = None
+    timings_per_token: bool | None = Field(None, description="Each chunk of a stream says how fast it goes.")
+
+    def request(self, model: Model, settings: ServerSettings) -> ReplyRequest:
+        """See `ReplyFields.request`."""
+        if self.top_logprobs is not None and not self.logprobs:
+            raise bad("top_logprobs asks for what logprobs switches on: set logprobs to true", "top_logprobs")
+        return replace(
+            super().request(model, settings),
+            messages=chat_messages(self.messages, settings.max_messages),
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            response_format=response_format_of(self.response_format),
+            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+        )
 
 
 async def chat_completions(request: Request) -> Response:
     """Reply to messages."""
-    service = Service.of(request)
-    body = await read_body(request, ChatRequest)
-    service.check_model(body.model)
-    plan = ChatPlan.of(body, service.model, service.settings)
-    job = await service.begin("chatcmpl", lambda: plan.job(service.model))
-    reply = ChatReply(job.name, service.name, service.model.tokenizer, live=bool(body.timings_per_token))
-    if not plan.stream:
-        async for index, event in service.read(request, job):
-            reply.add(index, event)
-        return JSONResponse(reply.whole(logprobs=bool(body.logprobs)))
-
-    def frames(piece: Piece) -> Iterator[str]:
-        yield from map(data_frame, reply.chunks(piece.number, piece.event))
-
-    def last() -> Iterator[str]:
-        if plan.include_usage and reply.ends:
-            yield data_frame(reply.last_chunk())
-        yield "data: [DONE]\n\n"
-
-    return service.stream(job, frames, last)
+    service, body = Service.of(request), await read_body(request, ChatRequest)
+    plan, job = await service.begin("chatcmpl", body)
+    live, tokenizer = bool(body.timings_per_token), service.model.tokenizer
+    reply = ChatReply(job.name, service.name, tokenizer, logprobs=bool(body.logprobs), live=live)
+    return await send_choices(request, job, plan, reply)
 
 
 async def stop_thinking(request: Request) -> Response:

@@ -1,11 +1,11 @@
-"""What requests have in common: how a body is read and held against a model of its fields.
+"""Reads a request's body and checks it against a model of its fields.
 
 Knows pydantic and HTTP; must not know what the fields mean.
 """
 
 import json
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
@@ -13,33 +13,16 @@ from starlette.requests import Request
 from thinkport.runtime.server.api_error import ApiError, bad
 
 UNSUPPORTED = "Not supported"
-"""How the description begins of a field that is known and refused: the reply says it, not by what rule it was."""
+"""Begins the description of a field that is refused; the error quotes the description, not the rule of the field."""
 
 Body = TypeVar("Body", bound="RequestBody")
+Ids = list[Annotated[int, Field(ge=0)]]
 
 
 class RequestBody(BaseModel):
-    """A request's body; a field that it does not know is an error, so that nothing is ignored in silence."""
+    """A request's body. An unknown field is an error, so that nothing is ignored in silence."""
 
     model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
-
-
-class SamplingFields(RequestBody):
-    """How tokens are drawn; what is left out is the preset of the mode, thinking or not."""
-
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=0)
-    min_p: float | None = Field(None, ge=0, le=1)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    repetition_penalty: float | None = Field(None, ge=0.01, le=10)
-    seed: int | None = Field(None, ge=0, lt=1 << 63)
-
-    def sampling(self) -> dict[str, Any]:
-        """The values that were given, by the names of `SamplingSettings`."""
-        names = ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "repetition_penalty")
-        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return {**given, "top_k": given["top_k"] or None} if "top_k" in given else given
 
 
 async def read_body(request: Request, kind: type[Body]) -> Body:

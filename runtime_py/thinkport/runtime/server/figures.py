@@ -1,4 +1,4 @@
-"""What a reply took, as OpenAI's `usage` and llama-server's `timings`, and why its parts ended.
+"""Figures of replies: OpenAI's `usage`, llama-server's `timings`, and why thought and answer ended.
 
 Knows ends of replies; must not know how they are sent.
 """
@@ -63,7 +63,7 @@ def timings(end: End) -> dict[str, Any]:
 
 
 class LiveTimings:
-    """The same of one reply that goes on, piece by piece: of the part that is being written, since its first piece."""
+    """Timings of a reply in progress: of the part that is being written, since its first piece."""
 
     def __init__(self) -> None:
         self._part, self._since, self._before = "", 0.0, 0

@@ -1,7 +1,7 @@
-"""Who is let in: the Host and Origin of a request, its key, its size and its pace.
+"""Checks each request before the app sees it: its Host and Origin, its key, its size and its pace.
 
 A page on the web may make a browser send requests to this machine, under a name that it lets point here (DNS rebinding)
-or from its own origin; neither gets through. Knows headers; must not know routes.
+or from its own origin; both are refused. Knows headers; must not know routes.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class Guard:
         self._hosts = {"localhost", settings.host.lower(), *(name.lower() for name in settings.allow_hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in, or answer it."""
+        """Pass a request to the app, or answer it with an error."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -70,7 +70,7 @@ class Guard:
             raise ApiError(413, f"the request is larger than {self._settings.max_body} bytes")
 
     def _knows(self, host: str) -> bool:
-        """Names have to be known; an address can't be made to point elsewhere."""
+        """Whether a Host is a known name or an address; DNS can't make an address point elsewhere."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
@@ -91,7 +91,7 @@ class Guard:
 
 
 class _Body:
-    """A request's body, no larger and no slower than allowed."""
+    """A request's body, within the limits of size and time."""
 
     def __init__(self, receive: Receive, headers: Headers, settings: ServerSettings):
         self._receive, self._left, self._seconds = receive, settings.max_body, settings.body_seconds
@@ -112,7 +112,7 @@ class _Body:
 
 
 class _Sender:
-    """A response's messages: with headers for browsers, and to clients that take them only."""
+    """Sends a response: adds headers for browsers, and gives up on a client that reads nothing."""
 
     def __init__(self, send: Send, origin: str | None, seconds: float):
         self._send, self._origin, self._seconds = send, origin, seconds

@@ -1,6 +1,6 @@
 """Replies that are written in threads and read from the event loop.
 
-A job has a place for its replies and gives it back within one token of its reader's going. Knows threads and places;
+A job has a place for its replies and returns it within one token after its reader left. Knows threads and places;
 must not know what a client asked for or how it is answered.
 """
 
@@ -36,13 +36,13 @@ class Plan(NamedTuple):
 
 
 class Job:
-    """The replies of one request, one after the other; what ends one of them from outside ends all.
+    """The replies of one request, one after the other; a stop from outside ends all of them.
 
     `begun` is done once the first reply has begun, or raises why it can't; `over` once the last one's thread is.
     """
 
     def __init__(self, name: str, plan: Plan, engine: Engine):
-        """Begin to write, in a thread of its own."""
+        """Start a thread that writes."""
         self.name = name
         self._plan, self._engine = plan, engine
         self._loop = asyncio.get_running_loop()
@@ -59,7 +59,7 @@ class Job:
         self._background.stop.cancel()
 
     def pieces(self) -> AsyncGenerator[Piece | None]:
-        """Everything as it comes; None where nothing came for a while."""
+        """Yield every piece as it comes, and None after each while without one."""
         return self._queue.read(_KEEP_ALIVE)
 
     def _write(self, stop: Stop) -> Generator[Piece]:
@@ -80,7 +80,7 @@ class Job:
 
 
 def _settle(future: "asyncio.Future[None]", error: Exception | None) -> None:
-    if future.done():  # a request that was cancelled while it waited cancelled what it waited for
+    if future.done():  # a request that is cancelled cancels the future that it awaits
         return
     if error is None:
         future.set_result(None)

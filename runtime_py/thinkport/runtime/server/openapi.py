@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from thinkport.runtime.server.chat_request import ChatRequest
-from thinkport.runtime.server.completion_request import CompletionRequest
-from thinkport.runtime.server.responses_request import ResponsesRequest
+from thinkport.runtime.server.chat_route import ChatRequest
+from thinkport.runtime.server.completion_route import CompletionRequest
+from thinkport.runtime.server.responses_route import ResponsesRequest
 from thinkport.runtime.server.token_routes import DetokenizeRequest, TokenizeRequest
 
 _REF = "#/components/schemas/{model}"

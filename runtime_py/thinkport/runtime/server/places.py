@@ -1,4 +1,4 @@
-"""A few places for replies and a bounded line before them; each place keeps a KV cache from request to request.
+"""Places for replies, each with an engine whose KV cache stays from request to request, and a bounded line before them.
 
 Knows engines and waiting; must not know requests. For one event loop.
 """
@@ -56,7 +56,7 @@ class Places:
         self._wake()
 
     def close(self) -> None:
-        """Take no more requests; those that wait are sent away."""
+        """Take no more requests; those that wait end with an error."""
         self.closed = True
         for future in self._line:
             if not future.done():
@@ -77,7 +77,7 @@ class Places:
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
                 self._line.remove(future)
-                self._wake()  # it was this one's turn: let the next one have it
+                self._wake()  # this request was called and is gone: call the next one
             raise
         finally:
             if future in self._line:
@@ -85,7 +85,7 @@ class Places:
         self._check_open()
 
     def _wake(self) -> None:
-        """Let as many go on as there are idle places."""
+        """Call as many waiting requests as there are idle places."""
         called = sum(future.done() for future in self._line)
         for future in self._line:
             if called >= len(self._idle):

@@ -4,7 +4,6 @@ https://platform.openai.com/docs/api-reference/responses-streaming. Knows events
 a thought is a `reasoning` item, an answer a `message`, a call a `function_call`. Must not know HTTP.
 """
 
-import json
 from collections.abc import Iterator
 from time import time
 from typing import Any
@@ -12,13 +11,14 @@ from uuid import uuid4
 
 from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
+from thinkport.runtime.server.chat_reply import call_text
 from thinkport.runtime.server.figures import thinking, timings, usage
 
 _THOUGHT, _ANSWER = "reasoning", "message"
 _PARTS = {_THOUGHT: "reasoning_text", _ANSWER: "output_text"}
-_DELTAS = {_THOUGHT: "response.reasoning_text", _ANSWER: "response.output_text"}
 _PREFIX = {_THOUGHT: "rs", _ANSWER: "msg", "function_call": "fc"}
-_EXTRAS: dict[str, dict[str, Any]] = {_THOUGHT: {}, _ANSWER: {"annotations": [], "logprobs": []}}
+_FIELDS: dict[str, dict[str, Any]] = {_THOUGHT: {"summary": []}, _ANSWER: {"role": "assistant"}}
+_EXTRAS: dict[str, dict[str, Any]] = {_THOUGHT: {}, _ANSWER: {"logprobs": []}}
 
 
 class ResponsesReply:
@@ -69,45 +69,40 @@ class ResponsesReply:
     def _piece(self, kind: str, text: str) -> Iterator[dict[str, Any]]:
         if self._open is None or self._open["type"] != kind:
             yield from self._close()
-            yield from self._begin_item(kind)
+            self._text = ""
+            yield self._begin_item(kind, {**_FIELDS[kind], "content": []})
+            yield self._event("response.content_part.added", **self._at(), content_index=0, part=_part(kind, ""))
         self._text += text
-        extra: dict[str, Any] = {"logprobs": []} if kind == _ANSWER else {}
-        yield self._event(f"{_DELTAS[kind]}.delta", **self._at(), content_index=0, delta=text, **extra)
+        delta = f"response.{_PARTS[kind]}.delta"
+        yield self._event(delta, **self._at(), content_index=0, delta=text, **_EXTRAS[kind])
 
-    def _begin_item(self, kind: str) -> Iterator[dict[str, Any]]:
-        item: dict[str, Any] = {"id": f"{_PREFIX[kind]}_{uuid4().hex}", "type": kind, "status": "in_progress"}
-        item |= {"summary": [], "content": []} if kind == _THOUGHT else {"role": "assistant", "content": []}
-        self._open, self._text = item, ""
-        yield self._event("response.output_item.added", output_index=len(self._output), item=dict(item))
-        yield self._event("response.content_part.added", **self._at(), content_index=0, part=_part(kind, ""))
+    def _begin_item(self, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+        self._open = {"id": f"{_PREFIX[kind]}_{uuid4().hex}", "type": kind, "status": "in_progress", **fields}
+        return self._event("response.output_item.added", output_index=len(self._output), item=dict(self._open))
 
     def _close(self) -> Iterator[dict[str, Any]]:
         if self._open is None:
             return
-        item, text = self._open, self._text
-        kind = item["type"]
-        extra: dict[str, Any] = {"logprobs": []} if kind == _ANSWER else {}
-        yield self._event(f"{_DELTAS[kind]}.done", **self._at(), content_index=0, text=text, **extra)
+        kind, text = self._open["type"], self._text
+        done = f"response.{_PARTS[kind]}.done"
+        yield self._event(done, **self._at(), content_index=0, text=text, **_EXTRAS[kind])
         yield self._event("response.content_part.done", **self._at(), content_index=0, part=_part(kind, text))
-        self._open = None
-        yield from self._add({**item, "content": [_part(kind, text)], "status": "completed"})
+        yield self._end_item(content=[_part(kind, text)])
 
     def _call(self, call: ToolCall) -> Iterator[dict[str, Any]]:
-        arguments = call.text if call.arguments is None else json.dumps(call.arguments, ensure_ascii=False)
-        item: dict[str, Any] = {"id": f"fc_{uuid4().hex}", "type": "function_call", "call_id": call.id}
-        item |= {"name": call.name, "arguments": "", "status": "in_progress"}
-        self._open = item
+        arguments = call_text(call)
+        yield self._begin_item("function_call", {"call_id": call.id, "name": call.name, "arguments": ""})
         at = self._at()
-        yield self._event("response.output_item.added", output_index=len(self._output), item=dict(item))
         yield self._event("response.function_call_arguments.delta", **at, delta=arguments)
         yield self._event("response.function_call_arguments.done", **at, name=call.name, arguments=arguments)
-        self._open = None
         problem = {} if call.problem is None else {"problem": call.problem}
-        yield from self._add({**item, "arguments": arguments, "status": "completed", **problem})
+        yield self._end_item(arguments=arguments, **problem)
 
-    def _add(self, item: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        self._output.append(item)
-        yield self._event("response.output_item.done", output_index=len(self._output) - 1, item=item)
+    def _end_item(self, **values: Any) -> dict[str, Any]:
+        assert self._open is not None
+        self._output.append({**self._open, **values, "status": "completed"})
+        self._open = None
+        return self._event("response.output_item.done", output_index=len(self._output) - 1, item=self._output[-1])
 
     def _at(self) -> dict[str, Any]:
         assert self._open is not None
@@ -119,7 +114,8 @@ class ResponsesReply:
 
 
 def _part(kind: str, text: str) -> dict[str, Any]:
-    return {"type": _PARTS[kind], "text": text, **_EXTRAS[kind]}
+    part = {"type": _PARTS[kind], "text": text, **_EXTRAS[kind]}
+    return part | {"annotations": []} if kind == _ANSWER else part
 
 
 def _usage(end: End) -> dict[str, Any]:

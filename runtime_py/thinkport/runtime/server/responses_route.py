@@ -1,26 +1,64 @@
-"""Responses: `POST /v1/responses`."""
+"""Responses: `POST /v1/responses` (https://platform.openai.com/docs/api-reference/responses/create).
 
-from collections.abc import Iterator
+Nothing is stored, so no earlier response can be continued: clients send the items again.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from thinkport.runtime.model import Model
+from thinkport.runtime.reply.reply_request import ReplyRequest
+from thinkport.runtime.server.api_error import bad
+from thinkport.runtime.server.chat_messages import chat_messages
 from thinkport.runtime.server.fields import read_body
 from thinkport.runtime.server.jobs import Piece
-from thinkport.runtime.server.responses_plan import responses_plan
+from thinkport.runtime.server.reply_fields import ConversationFields, response_format_of
+from thinkport.runtime.server.responses_items import function_tool, item_messages
 from thinkport.runtime.server.responses_reply import ResponsesReply
-from thinkport.runtime.server.responses_request import ResponsesRequest
 from thinkport.runtime.server.service import Service, data_frame
+from thinkport.runtime.server.settings import ServerSettings
+
+
+class ResponsesRequest(ConversationFields):
+    """A response."""
+
+    input: str | list[dict[str, Any]]
+    instructions: str | None = None
+    max_output_tokens: int | None = Field(None, ge=1)
+    text: dict[str, Any] | None = None
+    include: list[str] | None = None
+    truncation: str | None = Field(None, pattern="^disabled$", description="Only disabled: nothing is left out.")
+    background: bool | None = None
+    previous_response_id: str | None = Field(
+        None, max_length=0, description="Not supported, as nothing is stored: send the items again."
+    )
+
+    def request(self, model: Model, settings: ServerSettings) -> ReplyRequest:
+        """See `ReplyFields.request`."""
+        if self.background:
+            raise bad("background is true, and nothing is stored here: leave it out", "background")
+        lead = [{"role": "system", "content": self.instructions}] if self.instructions else []
+        form = (self.text or {}).get("format")
+        if form is not None and not isinstance(form, Mapping):
+            raise bad("text.format is no object", "text.format")
+        return replace(
+            super().request(model, settings),
+            messages=chat_messages([*lead, *item_messages(self.input)], settings.max_messages),
+            tools=[function_tool(tool, f"tools.{at}") for at, tool in enumerate(self.tools or [])] or None,
+            max_tokens=self.max_output_tokens,
+            response_format=response_format_of(form),
+        )
 
 
 async def responses(request: Request) -> Response:
     """Reply to items."""
-    service = Service.of(request)
-    body = await read_body(request, ResponsesRequest)
-    service.check_model(body.model)
-    plan = responses_plan(body, service.model, service.settings)
-    job = await service.begin("resp", lambda: plan.job(service.model))
+    service, body = Service.of(request), await read_body(request, ResponsesRequest)
+    plan, job = await service.begin("resp", body)
     reply = ResponsesReply(job.name, _head(body, service.name))
     begun = list(reply.begin())
     if not plan.stream:

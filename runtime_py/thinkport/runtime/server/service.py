@@ -1,6 +1,6 @@
-"""What every route works with: the model, the jobs, the figures, and how a job's events reach a client.
+"""What every route uses: the model, the jobs, the figures, and two ways to send a job's events to a client.
 
-Knows the app's state; must not know bodies' fields.
+Knows the app's state; must not know what a body's fields mean.
 """
 
 import asyncio
@@ -19,6 +19,8 @@ from thinkport.runtime.server.api_error import ApiError, bad
 from thinkport.runtime.server.jobs import Job, Jobs, Piece, Plan
 from thinkport.runtime.server.metrics import Metrics
 from thinkport.runtime.server.places import Places
+from thinkport.runtime.server.reply_fields import ReplyFields
+from thinkport.runtime.server.reply_plan import ReplyPlan
 from thinkport.runtime.server.settings import ServerSettings
 
 Frames = Callable[[Piece], Iterator[str]]
@@ -49,20 +51,26 @@ class Service:
         if asked not in (None, "", self.name, "default"):
             raise ApiError(404, f"no model {asked[:80]!r} is served here, expected {self.name!r}", param="model")
 
-    async def begin(self, prefix: str, plan: Callable[[], Plan]) -> Job:
-        """Begin a job; `plan` is made in a thread, since encoding a long prompt takes time.
+    async def begin(self, prefix: str, body: ReplyFields) -> tuple[ReplyPlan, Job]:
+        """Begin what a body asks for. It is planned in a thread, since encoding a long prompt takes time.
 
         Raises:
             ApiError: a request that can't be run, or not now.
         """
+        self.check_model(body.model)
+
+        def planned() -> tuple[ReplyPlan, Plan]:
+            plan = body.plan(self.model, self.settings)
+            return plan, plan.job(self.model)
+
         try:
-            made = await asyncio.to_thread(plan)
-            return await self.jobs.start(f"{prefix}-{uuid4().hex}", made)
+            plan, made = await asyncio.to_thread(planned)
+            return plan, await self.jobs.start(f"{prefix}-{uuid4().hex}", made)
         except InputError as error:
             raise bad(str(error)) from None
 
     async def read(self, request: Request, job: Job) -> AsyncIterator[Piece]:
-        """Every event of a job whose reader waits for the whole; the job ends if the reader hangs up.
+        """Yield every event of a job whose client waits for the whole reply; the job ends if the client hangs up.
 
         Raises:
             ApiError: 500, the reply failed.

@@ -1,4 +1,4 @@
-"""How a server listens, whom it answers, and how much it takes on.
+"""A server's settings: its address, who may use it, and its limits.
 
 Knows limits and names; must not know routes or models.
 """

@@ -1,6 +1,6 @@
-"""HTTP over a connection whose client has to send the head of a request in time.
+"""HTTP over a connection whose client must send the head of a request in time.
 
-uvicorn closes connections that are idle between requests; one that sends a byte now and then would stay for ever.
+uvicorn closes a connection that is idle between requests, but not one that sends a byte of a head now and then.
 """
 
 import asyncio
@@ -16,25 +16,25 @@ class TimedProtocol(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Begin to wait for the first request."""
+        """Start the deadline of the first request's head."""
         super().connection_made(transport)
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes, and wait for the head that they begin."""
+        """Take bytes; the first bytes of a head start its deadline."""
         if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
             self._wait()
         super().data_received(data)
 
     def handle_events(self) -> None:
-        """A head that is whole makes a cycle; then there is no hurry."""
+        """Stop the deadline where a new cycle shows that the head is complete."""
         before = self.cycle
         super().handle_events()
         if self.cycle is not before:
             self._end_wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Stop the deadline."""
         self._end_wait()
         super().connection_lost(exc)
 

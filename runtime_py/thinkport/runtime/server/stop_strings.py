@@ -1,7 +1,7 @@
 """Ends a reply's answer where a stop string begins.
 
 Knows events of a reply; must not know ids: a stop string may begin and end within tokens. Streamed text is never taken
-back, so what may be the start of a stop string is held until it can be told.
+back, so text that may begin a stop string is held until more text decides.
 """
 
 from collections.abc import Generator, Iterable, Sequence
@@ -21,7 +21,7 @@ class StopText:
         self.met = False
 
     def feed(self, text: str) -> str:
-        """What can be shown now."""
+        """Add text and return what can be shown now."""
         if self.met:
             return ""
         text = self._held + text
@@ -34,13 +34,13 @@ class StopText:
         return text[: len(text) - held]
 
     def flush(self) -> str:
-        """What was held and is no stop string after all."""
+        """Return the held text, which turned out to be no stop string."""
         held, self._held = self._held, ""
         return held
 
 
 def _overlap(text: str, stop: str) -> int:
-    """How many of the last characters of `text` may be the first of `stop`."""
+    """Return how many characters at the end of `text` may begin `stop`."""
     return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)
 
 

@@ -1,6 +1,6 @@
 """What a request says about thinking, under whatever name its client uses.
 
-Everything that is said counts: two fields that contradict each other are an error, and so is a value out of range.
+No field is ignored: two fields that contradict each other are an error, and so is a value out of range.
 Knows the names of other servers (vLLM, SGLang, llama-server, LM Studio, Ollama, OpenRouter); must not know routes.
 """
 
@@ -9,16 +9,34 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from thinkport.runtime.server.api_error import bad
+from thinkport.runtime.server.fields import RequestBody
 from thinkport.runtime.thinking.thinking import Switch, Thinking
 
 # Tokens of thought. Qwen3 was trained for on and off only; where these come from is in the documentation.
 EFFORTS: dict[str, int | None] = {"minimal": 128, "low": 512, "medium": 2048, "high": 8192, "xhigh": None}
 BUDGETS = ("thinking_token_budget", "thinking_budget_tokens", "thinking_budget", "reasoning_budget")
-FIELDS = (*BUDGETS, "reasoning_effort", "reasoning", "think", "enable_thinking", "chat_template_kwargs")
+
+
+class ThinkingFields(RequestBody):
+    """How a reply may think, in the words of several servers, in the order in which they are read."""
+
+    thinking_token_budget: int | None = None
+    thinking_budget_tokens: int | None = None
+    thinking_budget: int | None = None
+    reasoning_budget: int | None = None
+    reasoning_effort: str | None = None
+    reasoning: dict[str, Any] | str | bool | None = None
+    think: bool | str | None = None
+    enable_thinking: bool | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+
+    def thinking(self, default: Thinking, context: int) -> Thinking:
+        """The settings of the reply; see `asked_thinking`."""
+        return asked_thinking({name: getattr(self, name) for name in ThinkingFields.model_fields}, default, context)
 
 
 class _Said(NamedTuple):
-    """What one field says; None where it says nothing of it. `exact` tells a budget from an effort's."""
+    """What one field says, None for nothing. `exact`: the budget is a number of tokens and no effort's."""
 
     field: str
     on: bool | None = None
@@ -26,15 +44,20 @@ class _Said(NamedTuple):
     exact: bool = False
 
 
-def thinking_of(fields: Mapping[str, Any], default: Thinking, context: int) -> Thinking:
-    """The settings of a reply; `default` is the model's, for what nobody says.
+def asked_thinking(fields: Mapping[str, Any], default: Thinking, context: int) -> Thinking:
+    """The settings of a reply; `default`, the model's, gives what the fields leave out.
 
-    An effort is a budget, of which an exact one takes the place.
+    An effort sets a budget; an exact budget replaces it.
 
     Raises:
         ApiError: 400, a value out of range or two fields that contradict each other.
     """
-    said = [one for field in FIELDS if fields.get(field) is not None for one in _read(field, fields[field], context)]
+    said = [
+        one
+        for field in ThinkingFields.model_fields
+        if fields.get(field) is not None
+        for one in _read(field, fields[field], context)
+    ]
     on = _agreed([one for one in said if one.on is not None], "on")
     exact = [one for one in said if one.exact]
     budget = _agreed(exact or [one for one in said if one.on and one.budget is not None], "budget")

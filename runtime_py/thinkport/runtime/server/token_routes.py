@@ -10,8 +10,7 @@ from starlette.responses import JSONResponse, Response
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.server.api_error import bad
 from thinkport.runtime.server.chat_messages import chat_messages
-from thinkport.runtime.server.completion_request import Ids
-from thinkport.runtime.server.fields import RequestBody, read_body
+from thinkport.runtime.server.fields import Ids, RequestBody, read_body
 from thinkport.runtime.server.service import Service
 
 

@@ -1,4 +1,4 @@
-"""From a response's body to a plan; its items become messages of a chat.
+"""The items of a response's input as messages, and its tools as chat completions have them.
 
 Knows the Responses interface's items; must not know how a reply is sent.
 """
@@ -6,41 +6,16 @@ Knows the Responses interface's items; must not know how a reply is sent.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thinkport.runtime.model import Model
-from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.server.api_error import bad
-from thinkport.runtime.server.chat_messages import call_arguments, chat_messages, content_text
-from thinkport.runtime.server.chat_plan import ChatPlan, most_tokens, response_format_of
-from thinkport.runtime.server.responses_request import ResponsesRequest
-from thinkport.runtime.server.settings import ServerSettings
-from thinkport.runtime.server.thinking_fields import thinking_of
-from thinkport.runtime.tools.response_format import ResponseFormat
+from thinkport.runtime.server.chat_messages import call_arguments, content_text
 
 
-def responses_plan(body: ResponsesRequest, model: Model, settings: ServerSettings) -> ChatPlan:
-    """The plan of a body.
+def item_messages(given: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Messages of the items; thoughts and calls join the assistant's message that they belong to.
 
     Raises:
-        ApiError: 400, a field that can't be met.
+        ApiError: 400, an item of another type or form.
     """
-    if body.background:
-        raise bad("background is true, and nothing is stored here: leave it out", "background")
-    lead = [{"role": "system", "content": body.instructions}] if body.instructions else []
-    request = ReplyRequest(
-        messages=chat_messages([*lead, *_messages(body.input)], settings.max_messages),
-        tools=[_tool(tool, f"tools.{at}") for at, tool in enumerate(body.tools or [])] or None,
-        tool_choice=body.tool_choice or "auto",
-        response_format=_format(body.text),
-        call=thinking_of(body.thinking_fields(), model.thinking, model.session.context_length),
-        max_tokens=most_tokens(body.max_output_tokens, settings),
-        sampling=body.sampling() or None,
-        seed=body.seed,
-    )
-    return ChatPlan(request=request, single_call=body.parallel_tool_calls is False, stream=bool(body.stream))
-
-
-def _messages(given: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Messages of the items: thoughts and calls join the assistant's message that they belong to."""
     if isinstance(given, str):
         return [{"role": "user", "content": given}]
     made: list[dict[str, Any]] = []
@@ -98,17 +73,15 @@ def _thought(item: Mapping[str, Any], where: str) -> str:
     return ""
 
 
-def _tool(tool: Mapping[str, Any], where: str) -> dict[str, Any]:
+def function_tool(tool: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A tool as chat completions have it.
+
+    Raises:
+        ApiError: 400, one that is no function.
+    """
     if tool.get("type", "function") != "function":
         raise bad(f"{where} is of type {str(tool.get('type'))[:40]!r}, expected function", where)
     if isinstance(tool.get("function"), Mapping):
         return dict(tool)
     kept = {name: tool[name] for name in ("name", "description", "parameters") if tool.get(name) is not None}
     return {"type": "function", "function": kept}
-
-
-def _format(text: Mapping[str, Any] | None) -> ResponseFormat | None:
-    form = (text or {}).get("format")
-    if form is not None and not isinstance(form, Mapping):
-        raise bad("text.format is no object", "text.format")
-    return response_format_of(form)

@@ -1,0 +1,148 @@
+"""The fields that several routes share, each beside what it asks of a reply.
+
+A field is a line in the class of the routes that have it, and its meaning a line in that class's `request` (what one
+reply is asked for) or `plan` (how many replies, and when they stop). Knows fields; must not know how a reply is sent.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import Field
+
+from thinkport.runtime.model import Model
+from thinkport.runtime.reply.reply_request import ReplyRequest
+from thinkport.runtime.server.api_error import bad
+from thinkport.runtime.server.fields import RequestBody
+from thinkport.runtime.server.reply_plan import ReplyPlan
+from thinkport.runtime.server.settings import ServerSettings
+from thinkport.runtime.server.thinking_fields import ThinkingFields
+from thinkport.runtime.tools.response_format import Choice, JsonSchema, Regex, ResponseFormat
+
+_MOST_STOPS = 16
+_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "repetition_penalty")
+
+
+class StreamOptions(RequestBody):
+    """What a stream holds beside the reply."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class ReplyFields(RequestBody):
+    """The fields of every route that writes replies. Sampling that is left out is the preset of the mode."""
+
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=0)
+    min_p: float | None = Field(None, ge=0, le=1)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    repetition_penalty: float | None = Field(None, ge=0.01, le=10)
+    seed: int | None = Field(None, ge=0, lt=1 << 63)
+    # About a provider's accounts, storage and routing: accepted, and without a meaning here.
+    user: str | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    verbosity: str | None = None
+
+    def request(self, model: Model, settings: ServerSettings) -> ReplyRequest:
+        """What one reply is asked for.
+
+        Raises:
+            ApiError: 400, a field that can't be met.
+        """
+        given = {name: value for name in _SAMPLING if (value := getattr(self, name)) is not None}
+        if self.top_k == 0:
+            given["top_k"] = None
+        return ReplyRequest(sampling=given or None, seed=self.seed)
+
+    def plan(self, model: Model, settings: ServerSettings) -> ReplyPlan:
+        """What the whole body asks for.
+
+        Raises:
+            ApiError: 400, a field that can't be met.
+        """
+        request = self.request(model, settings)
+        asked, limit = request.max_tokens, settings.max_tokens
+        if limit is not None and asked is not None and asked > limit:
+            raise bad(f"max_tokens is {asked}, and this server gives at most {limit}", "max_tokens")
+        usage = bool(self.stream_options and self.stream_options.include_usage)
+        request = replace(request, max_tokens=limit if asked is None else asked)
+        return ReplyPlan(request=request, stream=bool(self.stream), include_usage=usage)
+
+
+class ChoiceFields(ReplyFields):
+    """The fields of routes that may write several replies, each a choice."""
+
+    n: int | None = Field(None, ge=1)
+    stop: str | list[str] | None = None
+    logit_bias: dict[str, float] | None = Field(None, max_length=0, description="Not supported: leave it empty.")
+    frequency_penalty: float | None = Field(
+        None, ge=0, le=0, description="Not supported beside 0: use presence_penalty or repetition_penalty."
+    )
+
+    def plan(self, model: Model, settings: ServerSettings) -> ReplyPlan:
+        """See `ReplyFields.plan`."""
+        replies = self.n or 1
+        if replies > settings.max_choices:
+            raise bad(f"n is {replies}, expected at most {settings.max_choices}", "n")
+        stops = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        if len(stops) > _MOST_STOPS or not all(stops):
+            raise bad(f"stop has {len(stops)} texts, expected at most {_MOST_STOPS}, none of them empty", "stop")
+        return replace(super().plan(model, settings), replies=replies, stops=stops)
+
+
+class ConversationFields(ReplyFields, ThinkingFields):
+    """The fields of routes that reply to a conversation: thinking and tools."""
+
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+
+    def request(self, model: Model, settings: ServerSettings) -> ReplyRequest:
+        """See `ReplyFields.request`."""
+        return replace(
+            super().request(model, settings),
+            call=self.thinking(model.thinking, model.session.context_length),
+            tools=self.tools or None,
+            tool_choice=self.tool_choice or "auto",
+        )
+
+    def plan(self, model: Model, settings: ServerSettings) -> ReplyPlan:
+        """See `ReplyFields.plan`."""
+        return replace(super().plan(model, settings), single_call=self.parallel_tool_calls is False)
+
+
+def response_format_of(field: Mapping[str, Any] | None) -> ResponseFormat | None:
+    """What `response_format` holds an answer to: text, json_object, json_schema, regex or choice.
+
+    Raises:
+        ApiError: 400, another type, or one without what it needs.
+    """
+    kind = None if field is None else field.get("type")
+    if field is None or kind == "text":
+        return None
+    if kind == "json_object":
+        return JsonSchema({"type": "object"})
+    if kind == "json_schema":
+        schema = field.get("json_schema", field)
+        if isinstance(schema, Mapping) and isinstance(schema.get("schema"), Mapping):
+            return JsonSchema(schema["schema"])
+        raise bad("response_format has no json_schema.schema", "response_format")
+    if kind == "regex" and isinstance(field.get("pattern"), str):
+        return Regex(field["pattern"])
+    if kind == "choice" and isinstance(field.get("choice"), list):
+        return Choice(tuple(field["choice"]))
+    raise bad(
+        f"response_format is of type {str(kind)[:40]!r}, expected text, json_object, json_schema (with its schema), "
+        "regex (with a pattern) or choice (with a list)",
+        "response_format",
+    )
