@@ -12,9 +12,10 @@ from pathlib import Path
 from thinkport.deploy.kernels.cpu_preferred import cpu_preferred
 from thinkport.deploy.kernels.dtypes import find_dtypes, plain
 from thinkport.deploy.kernels.graph_file import Graph, Node, read_graph
-from thinkport.deploy.kernels.kernel_list import CPU, Kernel, KernelList, Schema, kernel_list
+from thinkport.deploy.kernels.kernel_list import Kernel, KernelList, Schema, kernel_list
 from thinkport.deploy.kernels.report import KernelReport, Place, Verdict
 from thinkport.deploy.kernels.requirements import REQUIREMENTS
+from thinkport.deploy.targets import CPU, TARGETS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +28,15 @@ class Allowed:
     because: str
 
 
-ALLOWED = (
+ALLOWED = tuple(
     Allowed(
-        target="dml",
+        target=entry.name,
         op="GatherBlockQuantized",
         domain="com.microsoft",
         because="one row of the table a token is cheap there, and the GPU holds no second table; no graph capture",
-    ),
+    )
+    for entry in TARGETS.values()
+    if not entry.quantized_embedding
 )
 
 
@@ -44,7 +47,7 @@ def check(
 
     Args:
         model: an `.onnx` file, or its bytes; its external data is not opened.
-        target: whose provider: `cpu`, `dml` or `cuda`.
+        target: whose provider, by a name of `TARGETS`.
         version: the ONNX Runtime to hold it against; without one, the oldest that the target has a list of.
         allowed: the nodes that may go to the CPU; none of them for a graph that is to be captured.
 
@@ -66,7 +69,7 @@ class _Check:
     def report(self) -> KernelReport:
         dtypes = find_dtypes(self.graph, self.kernels)
         verdicts = [self._verdict(node, dtypes) for node in self.graph.nodes]
-        if self.kernels.target != CPU:
+        if self.kernels.target != CPU.name:
             verdicts = self._keep(verdicts, dtypes)
         return KernelReport(
             target=self.kernels.target,
@@ -95,9 +98,9 @@ class _Check:
         return self._departing(node, schema, departures, dtypes) if departures else _verdict(node, "runs", [])
 
     def _departing(self, node: Node, schema: Schema, why: list[str], dtypes: Mapping[str, str]) -> Verdict:
-        if self.kernels.target == CPU:
+        if self.kernels.target == CPU.name:
             return _verdict(node, "refused", why)
-        cpu = kernel_list(CPU, self.kernels.version)
+        cpu = kernel_list(CPU.name, self.kernels.version)
         if missing := _kernel_departures(node, schema, cpu, dtypes):
             return _verdict(node, "refused", [*why, *missing])
         key = (self.kernels.target, node.domain, node.op)

@@ -9,8 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 
+from thinkport.deploy.targets import CPU
 from thinkport.export.certify.asked_graph import AskedGraph, WholeGraph
-from thinkport.export.certify.cpu_form import CPU, CpuForm, cpu_form
+from thinkport.export.certify.cpu_form import CpuForm, cpu_form
 from thinkport.export.certify.derived_part import moved
 from thinkport.export.certify.graph_parts import GraphPart, cut, weight_bytes
 from thinkport.export.certify.part_sessions import LOADED, Supply
@@ -64,7 +65,7 @@ def prefill_on_cpu(folder: Path, prefill: Prefill, model: ModelShape, whole: int
 
 @contextmanager
 def _session(folder: Path, graph: Graph, model: ModelShape) -> Iterator[Session]:
-    ort = import_onnxruntime(CPU.extra)
+    ort = import_onnxruntime(CPU.name)
     session = Session(ort, folder, _runnable(ort, graph), model)
     try:
         yield session
@@ -73,7 +74,7 @@ def _session(folder: Path, graph: Graph, model: ModelShape) -> Iterator[Session]
 
 
 def _parted(form: CpuForm, model: ModelShape, parts: Sequence[GraphPart], supply: Supply, held: int = 0) -> Asked:
-    ort = import_onnxruntime(CPU.extra)
+    ort = import_onnxruntime(CPU.name)
     graph = PartedGraph(ort, _runnable(ort, form.graph), model, parts, supply, held)
     return graph, " and ".join((*form.changes, "its layers loaded one at a time"))
 
