@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from thinkport.deploy.bench import BenchPlan, Contender, Kind, Sample, measure, read_bandwidth, this_machine
-from thinkport.deploy.bench.benchmark import Cost, Row
+from thinkport.deploy.bench.benchmark import Cost, Measurement
 from thinkport.deploy.bench.contender import Contender as Parsed
 from thinkport.runtime.artifact.manifest import Manifest
 from thinkport.runtime.errors import InputError
@@ -83,7 +83,7 @@ def test_a_plan_that_makes_no_sense_is_refused(wrong: dict) -> None:
 def test_the_limit_counts_weights_and_the_cache_of_the_context(manifest: Manifest) -> None:
     cost, model = Cost.of(manifest, manifest.graphs[0]), manifest.model
     sample = Sample(engine="", prefill={}, decode={100: 50.0})
-    row = Row(name="a", kind=Kind.ARTIFACT, samples=(sample,), cost=cost)
+    row = Measurement(name="a", kind=Kind.ARTIFACT, samples=(sample,), cost=cost)
 
     assert cost.at(100) - cost.at(0) == pytest.approx(100 * cost.kv_token)
     assert cost.kv_token % (2 * model.layers * model.kv_heads * model.head_dim) == 0

@@ -8,13 +8,13 @@ import pytest
 
 from thinkport.deploy.evaluation import Evaluation, Problem, Suite, Tally, evaluate, plans
 from thinkport.deploy.evaluation.plan import title
-from thinkport.deploy.evaluation.row import Outcome, Row
+from thinkport.deploy.evaluation.row import EvalRow, Judgement
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.thinking.thinking import Switch, Thinking, ThinkingEnd
 
 
-def without_seconds(evaluation: Evaluation) -> list[Row]:
+def without_seconds(evaluation: Evaluation) -> list[EvalRow]:
     return [dataclasses.replace(row, seconds=0) for row in evaluation.rows]
 
 
@@ -110,8 +110,8 @@ def test_a_row_holds_means_and_reasons_of_its_replies(new_reply: Callable[..., E
         new_reply("b", ThinkingEnd.BUDGET, thought=30, forced=6, tokens=4),
         new_reply("a", ThinkingEnd.LOOP, thought=20, forced=6, tokens=6),
     ]
-    outcomes = [Outcome(problem=problem, seed=4, end=e, correct=e.answer == "a", seconds=0.5) for e in ends]
-    row = Row.of(Thinking(enabled=Switch.ON, budget=30), outcomes).as_json()
+    outcomes = [Judgement(problem=problem, seed=4, end=e, correct=e.answer == "a", seconds=0.5) for e in ends]
+    row = EvalRow.of(Thinking(enabled=Switch.ON, budget=30), outcomes).as_json()
     assert (row["n"], row["correct"], row["accuracy"]) == (3, 2, pytest.approx(2 / 3))
     assert (row["thought_tokens"], row["answer_tokens"], row["forced_tokens"], row["seconds"]) == (20, 4, 4, 1.5)
     assert row["thinking_ends"] == {"natural": 1, "budget": 1, "loop": 1}
@@ -135,10 +135,10 @@ def test_a_listener_hears_every_row_and_reply(suite: Suite, fake: Any) -> None:
         def row_started(self, plan: Thinking) -> None:
             self.heard.append(f"start {title(plan)}")
 
-        def replied(self, plan: Thinking, outcome: Outcome) -> None:
+        def replied(self, plan: Thinking, outcome: Judgement) -> None:
             self.heard.append(f"{outcome.problem.question} {outcome.correct}")
 
-        def row_done(self, row: Row) -> None:
+        def row_done(self, row: EvalRow) -> None:
             self.heard.append(f"done {row.total.correct}")
 
     notes = Notes()

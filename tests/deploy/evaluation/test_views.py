@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from thinkport.deploy.evaluation import Suite, evaluate, plans
-from thinkport.deploy.evaluation.progress_view import ProgressView
+from thinkport.deploy.evaluation.progress_view import EvalProgressView
 from thinkport.deploy.evaluation.table_view import show
 
 
@@ -31,7 +31,7 @@ def test_progress_names_the_row_at_a_terminal_and_is_silent_on_a_pipe(suite: Sui
     text = io.StringIO()
     console = Console(file=text, width=100, force_terminal=terminal, color_system=None)
     ways = plans((16,))
-    with ProgressView(console, replies=len(ways) * 20) as view:
+    with EvalProgressView(console, replies=len(ways) * 20) as view:
         evaluate(fake, suite, ways, listener=view)
     shown = text.getvalue()
     if terminal:

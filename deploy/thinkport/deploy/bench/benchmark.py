@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thinkport.deploy.bench.contender import Contender, Kind, Sample
-from thinkport.deploy.bench.machine import Machine
+from thinkport.deploy.bench.machine import BenchMachine
 from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.runtime.artifact.certificate import Figure
 from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint, read_manifest
@@ -53,7 +53,7 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class Measurement:
     """One contender's samples, a round each; cost, figure and sha256 of an artifact are its manifest's."""
 
     name: str
@@ -108,10 +108,10 @@ class Row:
 class Benchmark:
     """Rows in the order in which they were given, the first the one that others are compared with."""
 
-    machine: Machine
+    machine: BenchMachine
     bandwidth: float
     plan: BenchPlan
-    rows: tuple[Row, ...]
+    rows: tuple[Measurement, ...]
 
     def as_json(self) -> dict[str, Any]:
         """For programs: bandwidth in bytes per second."""
@@ -121,7 +121,7 @@ class Benchmark:
 
 def measure(
     contenders: Sequence[Contender], plan: BenchPlan, told: Callable[[str], None] = lambda _: None
-) -> tuple[Row, ...]:
+) -> tuple[Measurement, ...]:
     """Every contender once a round, turn about; `told` hears what comes next.
 
     Raises:
@@ -154,13 +154,13 @@ def _check_context(contender: Contender, plan: BenchPlan) -> None:
             )
 
 
-def _row(contender: Contender, samples: Sequence[Sample]) -> Row:
+def _row(contender: Contender, samples: Sequence[Sample]) -> Measurement:
     if contender.kind is not Kind.ARTIFACT:
-        return Row(name=contender.name, kind=contender.kind, samples=tuple(samples))
+        return Measurement(name=contender.name, kind=contender.kind, samples=tuple(samples))
     manifest = read_manifest(contender.path)
     figures = manifest.certificate.figures if manifest.certificate else []
     graph = next((one for one in manifest.graphs if one.file == samples[0].graph), manifest.graphs[0])
-    return Row(
+    return Measurement(
         name=contender.name,
         kind=contender.kind,
         samples=tuple(samples),

@@ -11,7 +11,7 @@ _PACKAGES = ("thinkport", *(name for entry in TARGETS.values() for name in entry
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class BenchMachine:
     """Hardware, the system's name and release, and versions by distribution."""
 
     hardware: Hardware
@@ -30,7 +30,7 @@ class Machine:
         return asdict(self)
 
 
-def this_machine() -> Machine:
+def this_machine() -> BenchMachine:
     """The machine that this process runs on."""
     system = f"{platform.system()} {platform.release()}"
-    return Machine(hardware=this_hardware(), system=system, packages=installed_versions(_PACKAGES))
+    return BenchMachine(hardware=this_hardware(), system=system, packages=installed_versions(_PACKAGES))

@@ -8,7 +8,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thinkport.deploy.bench.benchmark import Benchmark, Row, Spread
+from thinkport.deploy.bench.benchmark import Benchmark, Measurement, Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,9 +29,9 @@ def save_growth(bench: Benchmark, path: Path) -> None:
     """
     figure = _figure(bench)
     left, middle, right = figure.subplots(1, 3)
-    _lines(left, bench.rows, bench.plan.contexts, Row.decode, lambda _, speed: 1000 / speed)
+    _lines(left, bench.rows, bench.plan.contexts, Measurement.decode, lambda _, speed: 1000 / speed)
     left.set(xlabel="context (tokens)", ylabel="one token (ms)", title="decode")
-    _lines(right, bench.rows, bench.plan.prefills, Row.prefill, lambda length, speed: length / speed)
+    _lines(right, bench.rows, bench.plan.prefills, Measurement.prefill, lambda length, speed: length / speed)
     right.set(xlabel="prompt (tokens)", ylabel="prefill (s)", title="prefill")
     for row, (colour, marker) in zip(bench.rows, cycle(_STYLES)):
         held = row.context_bytes
@@ -93,9 +93,9 @@ def _figure(bench: Benchmark) -> "Figure":
 
 def _lines(
     axes: "Axes",
-    rows: Sequence[Row],
+    rows: Sequence[Measurement],
     lengths: Sequence[int],
-    speed: Callable[[Row, int], Spread | None],
+    speed: Callable[[Measurement, int], Spread | None],
     cost: Callable[[int, float], float],
 ) -> None:
     for row, (colour, marker) in zip(rows, cycle(_STYLES)):

@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from thinkport.deploy.bench.benchmark import Benchmark, Row, Spread
+from thinkport.deploy.bench.benchmark import Benchmark, Measurement, Spread
 
 
 def show(console: Console, bench: Benchmark) -> None:
@@ -72,7 +72,7 @@ def _ratios(console: Console, bench: Benchmark) -> Table | None:
     return table
 
 
-def _all_speeds(bench: Benchmark, row: Row) -> Sequence[Spread | None]:
+def _all_speeds(bench: Benchmark, row: Measurement) -> Sequence[Spread | None]:
     return [*map(row.prefill, bench.plan.prefills), *map(row.decode, bench.plan.contexts)]
 
 

@@ -3,18 +3,18 @@
 from thinkport.deploy.evaluation.comparison import Comparison, matches
 from thinkport.deploy.evaluation.evaluator import Evaluation, evaluate, measure
 from thinkport.deploy.evaluation.plan import plans
-from thinkport.deploy.evaluation.progress import Listener
-from thinkport.deploy.evaluation.row import Outcome, Row, Tally
+from thinkport.deploy.evaluation.progress import EvalListener
+from thinkport.deploy.evaluation.row import EvalRow, Judgement, Tally
 from thinkport.deploy.evaluation.suite import Problem, Suite
 from thinkport.deploy.evaluation.suites import arithmetic, find_suite, read_suite
 
 __all__ = [
     "Comparison",
+    "EvalListener",
+    "EvalRow",
     "Evaluation",
-    "Listener",
-    "Outcome",
+    "Judgement",
     "Problem",
-    "Row",
     "Suite",
     "Tally",
     "arithmetic",

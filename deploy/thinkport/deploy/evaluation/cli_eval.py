@@ -14,8 +14,8 @@ from thinkport.deploy.evaluation.comparison import Comparison
 from thinkport.deploy.evaluation.evaluator import Evaluation, Replier, check_seeds, measure
 from thinkport.deploy.evaluation.outputs import Outputs
 from thinkport.deploy.evaluation.plan import plans
-from thinkport.deploy.evaluation.progress_view import ProgressView
-from thinkport.deploy.evaluation.row import Row
+from thinkport.deploy.evaluation.progress_view import EvalProgressView
+from thinkport.deploy.evaluation.row import EvalRow
 from thinkport.deploy.evaluation.suite import Suite
 from thinkport.deploy.evaluation.suites import find_suite
 from thinkport.runtime.errors import InputError
@@ -100,12 +100,12 @@ def listed(name: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
 
 def _measured(
     model: Replier, suite: Suite, ways: Sequence[Thinking], seeds: Sequence[int], sampling: Mapping[str, Any]
-) -> tuple[list[Row], bool]:
+) -> tuple[list[EvalRow], bool]:
     """The rows, and whether they are all."""
-    rows: list[Row] = []
+    rows: list[EvalRow] = []
     replies = len(ways) * len(seeds) * len(suite.problems)
     try:
-        with ProgressView(Console(stderr=True), replies) as view:
+        with EvalProgressView(Console(stderr=True), replies) as view:
             for row in measure(model, suite, ways, seeds, view, sampling=sampling or None):
                 rows.append(row)  # noqa: PERF402  # what was done survives an interruption
     except KeyboardInterrupt:

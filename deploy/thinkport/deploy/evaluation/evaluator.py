@@ -9,8 +9,8 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from thinkport.deploy.evaluation.comparison import matches
-from thinkport.deploy.evaluation.progress import Listener, Silent
-from thinkport.deploy.evaluation.row import Outcome, Row
+from thinkport.deploy.evaluation.progress import EvalListener, SilentEval
+from thinkport.deploy.evaluation.row import EvalRow, Judgement
 from thinkport.deploy.evaluation.suite import Problem, Suite
 from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.errors import InputError
@@ -45,7 +45,7 @@ class Evaluation:
     suite: Suite
     seeds: tuple[int, ...]
     sampling: Sampling | None
-    rows: tuple[Row, ...]
+    rows: tuple[EvalRow, ...]
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -66,7 +66,7 @@ def evaluate(
     suite: Suite,
     plans: Sequence[Thinking],
     seeds: Sequence[int] = (0,),
-    listener: Listener | None = None,
+    listener: EvalListener | None = None,
     *,
     sampling: Sampling | None = None,
 ) -> Evaluation:
@@ -86,13 +86,13 @@ def measure(
     suite: Suite,
     plans: Sequence[Thinking],
     seeds: Sequence[int] = (0,),
-    listener: Listener | None = None,
+    listener: EvalListener | None = None,
     *,
     sampling: Sampling | None = None,
-) -> Iterator[Row]:
+) -> Iterator[EvalRow]:
     """The rows of `evaluate`, one at a time, for whoever wants those that were done when it was interrupted."""
     check_seeds(seeds)
-    listener = listener or Silent()
+    listener = listener or SilentEval()
     for plan in plans:
         listener.row_started(plan)
         outcomes = []
@@ -100,7 +100,7 @@ def measure(
             outcome = _ask(model, suite, problem, plan, seed, number, sampling)
             outcomes.append(outcome)
             listener.replied(plan, outcome)
-        row = Row.of(plan, outcomes)
+        row = EvalRow.of(plan, outcomes)
         listener.row_done(row)
         yield row
 
@@ -113,7 +113,7 @@ def _questions(suite: Suite, seeds: Sequence[int]) -> Iterator[tuple[int, int, P
 
 def _ask(
     model: Replier, suite: Suite, problem: Problem, plan: Thinking, seed: int, number: int, sampling: Sampling | None
-) -> Outcome:
+) -> Judgement:
     start = perf_counter()
     end = model.generate(
         suite.prompt(problem),
@@ -124,7 +124,7 @@ def _ask(
     )
     seconds = perf_counter() - start
     correct = matches(problem.comparison, end.answer, problem.answer)
-    return Outcome(problem=problem, seed=seed, end=end, correct=correct, seconds=seconds)
+    return Judgement(problem=problem, seed=seed, end=end, correct=correct, seconds=seconds)
 
 
 def check_seeds(seeds: Sequence[int]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thinkport.deploy.evaluation.evaluator import Evaluation
-from thinkport.deploy.evaluation.row import Row
+from thinkport.deploy.evaluation.row import EvalRow
 from thinkport.runtime.thinking.thinking import Switch
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def save_plot(evaluation: Evaluation, path: Path, *, title: str) -> None:
     figure.savefig(path, format="png")
 
 
-def _against_budget(axes: "Axes", rows: Sequence[Row]) -> None:
+def _against_budget(axes: "Axes", rows: Sequence[EvalRow]) -> None:
     for row, label, colour, dashes in _levels(rows):
         axes.axhline(100 * row.total.accuracy, color=colour, linestyle=dashes, linewidth=1.5, label=label)
         low, high = _band([row])
@@ -68,7 +68,7 @@ def _against_budget(axes: "Axes", rows: Sequence[Row]) -> None:
     axes.grid(alpha=0.25)
 
 
-def _against_tokens(axes: "Axes", rows: Sequence[Row]) -> None:
+def _against_tokens(axes: "Axes", rows: Sequence[EvalRow]) -> None:
     for row, _, colour, _ in _levels(rows):
         _points(axes, [row], colour, "X", "none")
     for (_, line), (colour, marker, dashes) in zip(_lines(rows), cycle(_STYLES), strict=False):
@@ -84,7 +84,7 @@ def _against_tokens(axes: "Axes", rows: Sequence[Row]) -> None:
     axes.grid(alpha=0.25)
 
 
-def _points(axes: "Axes", line: Sequence[Row], colour: str, marker: str, dashes: Dashes) -> None:
+def _points(axes: "Axes", line: Sequence[EvalRow], colour: str, marker: str, dashes: Dashes) -> None:
     """A line through rows where their thoughts' lengths and accuracies are, with their intervals."""
     at, tokens = _accuracies(line), [row.thought_tokens for row in line]
     low, high = _band(line)
@@ -92,7 +92,7 @@ def _points(axes: "Axes", line: Sequence[Row], colour: str, marker: str, dashes:
     axes.errorbar(tokens, at, yerr=bars, color=colour, marker=marker, linestyle=dashes, elinewidth=1, capsize=2)
 
 
-def _named_places(rows: Sequence[Row]) -> dict[tuple[float, float], list[str]]:
+def _named_places(rows: Sequence[EvalRow]) -> dict[tuple[float, float], list[str]]:
     """Names of all but soft rows by their place; rows that would be named over one another share one place."""
     widest = max(row.thought_tokens for row in rows) or 1
     places: dict[tuple[float, float], list[str]] = {}
@@ -104,13 +104,13 @@ def _named_places(rows: Sequence[Row]) -> dict[tuple[float, float], list[str]]:
     return places
 
 
-def _name(row: Row) -> str:
+def _name(row: EvalRow) -> str:
     if row.thinking.budget is not None:
         return str(row.thinking.budget)
     return "off" if row.thinking.enabled is Switch.OFF else "no budget"
 
 
-def _levels(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str, Dashes]]:
+def _levels(rows: Sequence[EvalRow]) -> Iterator[tuple[EvalRow, str, str, Dashes]]:
     """What has no budget to be drawn against."""
     for row in rows:
         if row.thinking.enabled is Switch.OFF:
@@ -119,9 +119,9 @@ def _levels(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str, Dashes]]:
             yield row, "no budget", "#000000", (0, (8, 2))
 
 
-def _lines(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+def _lines(rows: Sequence[EvalRow]) -> list[tuple[str, list[EvalRow]]]:
     """Rows with a budget by the way they are cut, the hard ones first."""
-    lines: dict[float | None, list[Row]] = {}
+    lines: dict[float | None, list[EvalRow]] = {}
     for row in rows:
         if row.thinking.budget is not None:
             lines.setdefault(row.thinking.soft_from, []).append(row)
@@ -141,11 +141,11 @@ def _budget_scale(axes: "Axes", budgets: Sequence[int]) -> None:
     axes.set_xticks([], minor=True)
 
 
-def _accuracies(rows: Sequence[Row]) -> list[float]:
+def _accuracies(rows: Sequence[EvalRow]) -> list[float]:
     return [100 * row.total.accuracy for row in rows]
 
 
-def _band(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
+def _band(rows: Sequence[EvalRow]) -> tuple[list[float], list[float]]:
     """The lower and the upper ends of the intervals, in percent."""
     intervals = [row.total.interval for row in rows]
     return [100 * low for low, _ in intervals], [100 * high for _, high in intervals]

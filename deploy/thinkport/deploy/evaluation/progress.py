@@ -2,31 +2,31 @@
 
 from typing import Protocol
 
-from thinkport.deploy.evaluation.row import Outcome, Row
+from thinkport.deploy.evaluation.row import EvalRow, Judgement
 from thinkport.runtime.thinking.thinking import Thinking
 
 
-class Listener(Protocol):
+class EvalListener(Protocol):
     """Is told of everything as it happens, in the evaluating thread."""
 
     def row_started(self, plan: Thinking) -> None:
         """A way of thinking begins."""
 
-    def replied(self, plan: Thinking, outcome: Outcome) -> None:
+    def replied(self, plan: Thinking, outcome: Judgement) -> None:
         """One reply came and was judged."""
 
-    def row_done(self, row: Row) -> None:
+    def row_done(self, row: EvalRow) -> None:
         """A way of thinking is measured."""
 
 
-class Silent:
+class SilentEval:
     """A listener that does nothing."""
 
     def row_started(self, plan: Thinking) -> None:
         """Nothing."""
 
-    def replied(self, plan: Thinking, outcome: Outcome) -> None:
+    def replied(self, plan: Thinking, outcome: Judgement) -> None:
         """Nothing."""
 
-    def row_done(self, row: Row) -> None:
+    def row_done(self, row: EvalRow) -> None:
         """Nothing."""

@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from thinkport.deploy.evaluation.plan import title
-from thinkport.deploy.evaluation.row import Outcome, Row
+from thinkport.deploy.evaluation.row import EvalRow, Judgement
 from thinkport.runtime.thinking.thinking import Thinking
 
 
-class ProgressView:
+class EvalProgressView:
     """A listener of an evaluation of `replies`, and a context manager that takes the screen; silent on a pipe."""
 
     def __init__(self, console: Console, replies: int) -> None:
@@ -42,12 +42,12 @@ class ProgressView:
         self._asked = self._right = 0
         self._progress.update(self._task, description=title(plan))
 
-    def replied(self, plan: Thinking, outcome: Outcome) -> None:
+    def replied(self, plan: Thinking, outcome: Judgement) -> None:
         """Move the bar."""
         self._asked += 1
         self._right += outcome.correct
         share = f"{100 * self._right / self._asked:.0f} % right"
         self._progress.update(self._task, advance=1, description=f"{title(plan)}: {share}")
 
-    def row_done(self, row: Row) -> None:
+    def row_done(self, row: EvalRow) -> None:
         """Nothing: the table comes at the end."""

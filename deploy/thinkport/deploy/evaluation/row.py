@@ -16,7 +16,7 @@ _Z = NormalDist().inv_cdf(0.975)  # two sides of 95 %
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class Judgement:
     """One reply, judged; `seconds` is all that it took."""
 
     problem: Problem
@@ -57,7 +57,7 @@ class Tally:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class EvalRow:
     """What was measured of one way of thinking.
 
     total, by_seed, by_task: right answers of all replies, of each seed's and of each task's. Tokens are means a reply:
@@ -77,7 +77,7 @@ class Row:
     answer_ends: dict[Finish, int]
 
     @classmethod
-    def of(cls, thinking: Thinking, outcomes: Sequence[Outcome]) -> "Row":
+    def of(cls, thinking: Thinking, outcomes: Sequence[Judgement]) -> "EvalRow":
         """Add up the replies, at least one."""
         ends = [outcome.end for outcome in outcomes]
         return cls(
@@ -130,14 +130,14 @@ class Row:
         return sum(self.thinking_ends.get(reason, 0) for reason in reasons) / self.total.n
 
 
-def _tally(outcomes: Iterable[Outcome]) -> Tally:
+def _tally(outcomes: Iterable[Judgement]) -> Tally:
     right = [outcome.correct for outcome in outcomes]
     return Tally(n=len(right), correct=sum(right))
 
 
-def _seeds(outcomes: Sequence[Outcome]) -> list[int]:
+def _seeds(outcomes: Sequence[Judgement]) -> list[int]:
     return sorted({outcome.seed for outcome in outcomes})
 
 
-def _tasks(outcomes: Sequence[Outcome]) -> list[str]:
+def _tasks(outcomes: Sequence[Judgement]) -> list[str]:
     return sorted({outcome.problem.task for outcome in outcomes if outcome.problem.task is not None})

@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 
 from thinkport.deploy.evaluation.evaluator import Evaluation
-from thinkport.deploy.evaluation.row import Row
+from thinkport.deploy.evaluation.row import EvalRow
 
 _NOTES = (
     "95 %: Wilson's interval over all replies. seeds: the lowest and the highest.",
@@ -66,7 +66,7 @@ def _table(console: Console, *numbers: str) -> Table:
     return table
 
 
-def _plan(row: Row) -> tuple[str, str, str]:
+def _plan(row: EvalRow) -> tuple[str, str, str]:
     plan = row.thinking
     return (
         str(plan.enabled),
@@ -75,6 +75,6 @@ def _plan(row: Row) -> tuple[str, str, str]:
     )
 
 
-def _spread(row: Row) -> str:
+def _spread(row: EvalRow) -> str:
     shares = [tally.accuracy for tally in row.by_seed.values()]
     return "-" if len(shares) == 1 else f"{percent(min(shares))}-{percent(max(shares))}"

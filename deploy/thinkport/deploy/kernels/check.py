@@ -11,9 +11,9 @@ from pathlib import Path
 
 from thinkport.deploy.kernels.cpu_preferred import cpu_preferred
 from thinkport.deploy.kernels.dtypes import find_dtypes, plain
-from thinkport.deploy.kernels.graph_file import Graph, Node, read_graph
+from thinkport.deploy.kernels.graph_file import Node, NodeGraph, read_graph
 from thinkport.deploy.kernels.kernel_list import Kernel, KernelList, Schema, kernel_list
-from thinkport.deploy.kernels.report import KernelReport, Place, Verdict
+from thinkport.deploy.kernels.report import KernelReport, NodeVerdict, Place
 from thinkport.deploy.kernels.requirements import REQUIREMENTS
 from thinkport.deploy.targets import CPU, TARGETS
 
@@ -62,7 +62,7 @@ def check(
 
 @dataclass(frozen=True, kw_only=True)
 class _Check:
-    graph: Graph
+    graph: NodeGraph
     kernels: KernelList
     allowed: Collection[Allowed]
 
@@ -80,7 +80,7 @@ class _Check:
             verdicts=tuple(verdicts),
         )
 
-    def _verdict(self, node: Node, dtypes: Mapping[str, str]) -> Verdict:
+    def _verdict(self, node: Node, dtypes: Mapping[str, str]) -> NodeVerdict:
         opset = self.graph.opsets.get(node.domain, 0)
         schema = self.kernels.schema(node.domain, node.op, opset)
         broken = [
@@ -97,7 +97,7 @@ class _Check:
         departures += _kernel_departures(node, schema, self.kernels, dtypes)
         return self._departing(node, schema, departures, dtypes) if departures else _verdict(node, "runs", [])
 
-    def _departing(self, node: Node, schema: Schema, why: list[str], dtypes: Mapping[str, str]) -> Verdict:
+    def _departing(self, node: Node, schema: Schema, why: list[str], dtypes: Mapping[str, str]) -> NodeVerdict:
         if self.kernels.target == CPU.name:
             return _verdict(node, "refused", why)
         cpu = kernel_list(CPU.name, self.kernels.version)
@@ -107,7 +107,7 @@ class _Check:
         plans = [entry.because for entry in self.allowed if (entry.target, entry.domain, entry.op) == key]
         return _verdict(node, "allowed" if plans else "leaves", [*why, *plans])
 
-    def _keep(self, verdicts: list[Verdict], dtypes: Mapping[str, str]) -> list[Verdict]:
+    def _keep(self, verdicts: list[NodeVerdict], dtypes: Mapping[str, str]) -> list[NodeVerdict]:
         """ONNX Runtime's own choice comes after its kernels: of those that could run, some stay on the CPU."""
         runs = [verdict.place == "runs" for verdict in verdicts]
         kept = cpu_preferred(self.graph, runs, dtypes)
@@ -118,8 +118,8 @@ class _Check:
         ]
 
 
-def _verdict(node: Node, place: Place, reasons: list[str]) -> Verdict:
-    return Verdict(node=node.name or next(iter(node.outputs), ""), op=node.op, place=place, reasons=tuple(reasons))
+def _verdict(node: Node, place: Place, reasons: list[str]) -> NodeVerdict:
+    return NodeVerdict(node=node.name or next(iter(node.outputs), ""), op=node.op, place=place, reasons=tuple(reasons))
 
 
 def _schema_refusals(

@@ -21,7 +21,7 @@ _WARM = 3  # steps before time is taken
 _CHUNK = 128  # prompts are tried whole and in such pieces, which is faster on some processors; the better one counts
 
 
-class Decoder:
+class PlainDecoder:
     """A session and its cache of `capacity` tokens."""
 
     def __init__(self, ort: Any, model: Path, threads: int, capacity: int, head_size: int) -> None:
@@ -99,11 +99,11 @@ def main() -> None:
     ort = importlib.import_module("onnxruntime")
     longest = max([*plan["prefills"], *(context + 1 for context in plan["contexts"]), 1])
     start = perf_counter()
-    decoder = Decoder(ort, model, plan["threads"], 1, head_size)
+    decoder = PlainDecoder(ort, model, plan["threads"], 1, head_size)
     loaded = perf_counter() - start
     memory = private_bytes()
     del decoder
-    decoder = Decoder(ort, model, plan["threads"], longest, head_size)
+    decoder = PlainDecoder(ort, model, plan["threads"], longest, head_size)
     prefill = {
         length: max(decoder.prefill(length, chunk) for chunk in {length, min(length, _CHUNK)})
         for length in plan["prefills"]
