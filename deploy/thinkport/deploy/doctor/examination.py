@@ -20,7 +20,7 @@ from thinkport.runtime.machine.known_files import FilesCheck, KnownFiles
 from thinkport.runtime.providers.golden_check import quick
 from thinkport.runtime.providers.ort import AUTO, Candidate, candidates, import_onnxruntime
 from thinkport.runtime.providers.ort_build import clash_of
-from thinkport.runtime.providers.provider_choice import Machine, OpenGraph, ProviderChoice
+from thinkport.runtime.providers.provider_choice import Machine, OpenGraph, ProviderChoice, attempt_of
 from thinkport.runtime.providers.provider_report import Attempt, Outcome
 from thinkport.runtime.providers.verdicts import Verdicts
 
@@ -117,7 +117,7 @@ def _trials(
     for candidate in candidates(manifest.graphs, provider, facts.build.providers, facts.build.version):
         graph = candidate.graph
         if candidate.obstacle:
-            yield Trial(attempt=_attempt(candidate, Outcome.IMPOSSIBLE, candidate.obstacle))
+            yield Trial(attempt=attempt_of(candidate, Outcome.IMPOSSIBLE, candidate.obstacle))
         elif goldens:
             session, attempt = choice.check(candidate, goldens)
             yield Trial(
@@ -133,10 +133,10 @@ def _loaded(open_graph: OpenGraph, candidate: Candidate, nodes: Mapping[str, int
     try:
         session: LaneSource | None = open_graph(candidate)
     except ArtifactError as error:
-        return Trial(attempt=_attempt(candidate, Outcome.FAILED, str(error)))
+        return Trial(attempt=attempt_of(candidate, Outcome.FAILED, str(error)))
     del session
     reason = "loads; not checked, since the artifact has no goldens"
-    return Trial(attempt=_attempt(candidate, Outcome.UNCHECKED, reason), nodes=nodes)
+    return Trial(attempt=attempt_of(candidate, Outcome.UNCHECKED, reason), nodes=nodes)
 
 
 def nodes_by_provider(ort: Any, folder: Path, graph: Graph, device: int | None = None) -> dict[str, int]:
@@ -156,13 +156,6 @@ def nodes_by_provider(ort: Any, folder: Path, graph: Graph, device: int | None =
     for part in assigned:
         counts[part.ep_name] += len(part.get_nodes())
     return dict(counts)
-
-
-def _attempt(candidate: Candidate, outcome: Outcome, reason: str) -> Attempt:
-    graph = candidate.graph
-    return Attempt(
-        graph=graph.file, provider=graph.providers[0], outcome=outcome, reason=reason, device=candidate.device
-    )
 
 
 def _machine_findings(facts: MachineFacts) -> Iterator[Finding]:
