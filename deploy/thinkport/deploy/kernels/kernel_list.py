@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
+
 from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.errors import InputError
 
@@ -91,7 +93,7 @@ def key(domain: str, op: str) -> str:
 
 def version_key(version: str) -> tuple[int, ...]:
     """Orders versions: `1.24.4` < `1.27` < `1.32.0`."""
-    return tuple(int(part) for part in version.split("."))
+    return Version(version).release
 
 
 def versions(target: str) -> list[str]:
