@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from thinkport.deploy.targets import TARGETS, Target, target
 from thinkport.runtime.errors import InputError
 
 ROOT = Path(__file__).parents[2]
+ACCELERATORS = re.compile(rf"\b({'|'.join(entry.name for entry in TARGETS.values() if entry.accelerated)})\b")
 
 
 def test_every_entry_is_found_by_its_name() -> None:
@@ -64,6 +66,20 @@ def test_no_code_outside_the_table_compares_with_a_target_name() -> None:
         if isinstance(node, ast.Compare) and _compares_a_target_with(node, names)
     ]
     assert not found, f"ask the target for a capability instead: {found}"
+
+
+def test_no_text_outside_the_table_spells_an_accelerators_name() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for part in ("export", "deploy", "runtime_py")
+        for path in sorted((ROOT / part / "thinkport").rglob("*.py"))
+        if path.name != "targets.py"
+        for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if not isinstance(statement, ast.Expr)  # a docstring may give an example
+        for node in ast.iter_child_nodes(statement)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and ACCELERATORS.search(node.value)
+    ]
+    assert not found, f"take the name from the table: {found}"
 
 
 def _compares_a_target_with(node: ast.Compare, names: set[str]) -> bool:

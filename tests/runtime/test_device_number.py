@@ -102,7 +102,7 @@ class TwoCards:
         return SimpleNamespace(
             get_providers=lambda: [DML, CPU],
             get_inputs=real.get_inputs,
-            get_input_memory_infos=lambda: [SimpleNamespace(name="DML", device_id=0)],
+            get_input_memory_infos=lambda: [SimpleNamespace(name="DML", device_id=0)] * len(real.get_inputs()),
             get_overridable_initializers=real.get_overridable_initializers,
             io_binding=lambda: Binding(real.io_binding(), card),
             run_with_iobinding=lambda binding: real.run_with_iobinding(binding.real),

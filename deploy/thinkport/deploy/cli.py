@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thinkport.deploy.bundle.cli_bundle import bundle
+from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.cli.cli_options import Artifact, CacheDir, MaxTokens, Provider, Temperature, Threads, TopK, TopP
 from thinkport.runtime.providers.ort import AUTO
 from thinkport.runtime.terminal.artifact_here import artifact_here
@@ -34,7 +35,7 @@ def inspect(
     artifact: Artifact,
     verify: Annotated[bool, typer.Option("--verify", help="Hash every file instead of comparing sizes.")] = False,
     target: Annotated[
-        str | None, typer.Option(metavar="cpu|dml|cuda", help="Tell where each node would run, and why not there.")
+        str | None, typer.Option(metavar="|".join(TARGETS), help="Tell where each node would run, and why not there.")
     ] = None,
     graph: Annotated[
         str | None,

@@ -51,7 +51,8 @@ def _table(console: Console, *headers: str, numbers: int = 0) -> Table:
     return table
 
 
-def _facts(rows: list[tuple[str, str]]) -> Table:
+def facts_table(rows: list[tuple[str, str]]) -> Table:
+    """Names and what is told of each, side by side."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -74,7 +75,7 @@ def _summary(contents: Contents) -> Table:
     default = {None: "as the template has it", True: "on", False: "off"}[manifest.enable_thinking]
     markers = manifest.thinking
     thinking = f"ids {markers.start} and {markers.end}, {default}" if markers else "no markers"
-    return _facts(
+    return facts_table(
         [
             ("source", f"{manifest.source.id}{revision} ({manifest.source.dtype})"),
             ("model", shape),
@@ -125,7 +126,7 @@ def _graph(graph: Graph, console: Console) -> RenderableType:
     for way, specs in (("in", graph.inputs), ("out", graph.outputs)):
         for name, spec in folded(specs):
             table.add_row(way, name, spec.dtype, Text(f"({', '.join(map(str, spec.shape))})"))
-    return Group(_facts(rows), "", table)
+    return Group(facts_table(rows), "", table)
 
 
 def _kv(contents: Contents, console: Console) -> RenderableType:

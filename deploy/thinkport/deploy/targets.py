@@ -4,7 +4,8 @@ Everyone else asks an entry for a capability. Knows nothing of models, passes or
 it; file names and numbers are ONNX Runtime's, "measured" means measured by this project.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Literal
@@ -43,8 +44,7 @@ class Target:
     """One target's capabilities.
 
     Attributes:
-        name: what the command line calls it.
-        extra: thinkport's extra that installs it.
+        name: what the command line, thinkport's extra that installs it, and onnxruntime-genai call it.
         packages: the ONNX Runtime builds that hold its provider.
         genai_package: the build of onnxruntime-genai that does.
         providers: ONNX Runtime's, in order of preference.
@@ -67,10 +67,10 @@ class Target:
         matmul_bias: whether it adds one.
         quantized_embedding: whether GatherBlockQuantized runs there and not on the CPU.
         fused_norms_unsafe: whether some device computes fused norms wrongly, so that a graph without them is needed.
+        impossible: why no bundle can be made with it, by the platforms for which that is so.
     """
 
     name: str
-    extra: str
     packages: tuple[str, ...]
     genai_package: str
     providers: tuple[str, ...]
@@ -95,6 +95,7 @@ class Target:
     matmul_bias: bool
     quantized_embedding: bool
     fused_norms_unsafe: bool
+    impossible: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Refuse an entry that contradicts itself."""
@@ -110,6 +111,11 @@ class Target:
             raise ValueError("continuation_batch is a batch size: use None where one token at a time is the limit")
         if self.continuation_batch is None and self.prefill_chunk is not None:
             raise ValueError("prefill in chunks puts several tokens over a past, which this target does not take")
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether its provider drives a device, with the CPU's to fall back to."""
+        return len(self.providers) > 1
 
     @property
     def kv_dtypes(self) -> tuple[KvDtype, ...]:
@@ -132,7 +138,6 @@ class Target:
 
 CPU = Target(
     name="cpu",
-    extra="cpu",
     packages=("onnxruntime",),
     genai_package="onnxruntime-genai",
     providers=("CPUExecutionProvider",),
@@ -167,7 +172,6 @@ CPU = Target(
 # DirectML over a software Direct3D 12, against the CPU provider; what it accepts and computes, not how fast it is.
 DIRECTML = Target(
     name="dml",
-    extra="dml",
     packages=("onnxruntime-directml", "onnxruntime-windowsml"),  # the first stops at 1.24.4
     genai_package="onnxruntime-genai-winml",  # onnxruntime-genai-directml 0.14.1 needs a build that does not exist
     providers=("DmlExecutionProvider", "CPUExecutionProvider"),  # no third one may be registered
@@ -190,13 +194,17 @@ DIRECTML = Target(
     matmul_bias=False,  # measured: refused
     quantized_embedding=False,  # measured: goes to the CPU, which a captured graph may not
     fused_norms_unsafe=True,  # issue 29739: wrong logits on one device
+    impossible={
+        "linux-x86_64": "DirectML is a part of Windows: choose cpu, or cuda where there is such a device",
+        **dict.fromkeys(("linux-aarch64", "macos-arm64"), "DirectML is a part of Windows: choose cpu"),
+        "win-arm64": "onnxruntime-directml has no wheels for it: choose cpu",
+    },
 )
 
 # Nothing here was measured: no such device was at hand. Read from ONNX Runtime's source (contrib_ops/cuda) and from the
 # messages in onnxruntime-gpu 1.31.1's libraries.
 CUDA = Target(
     name="cuda",
-    extra="cuda",
     packages=("onnxruntime-gpu",),
     genai_package="onnxruntime-genai-cuda",
     providers=("CUDAExecutionProvider", "CPUExecutionProvider"),
@@ -220,9 +228,14 @@ CUDA = Target(
     matmul_bias=True,
     quantized_embedding=True,  # quantization/gather_block_quantized.cc
     fused_norms_unsafe=False,
+    impossible={
+        **dict.fromkeys(("macos-arm64", "win-arm64"), "NVIDIA's CUDA isn't for this system: choose cpu"),
+        "linux-aarch64": "onnxruntime-gpu has no wheels for it: choose cpu",
+    },
 )
 
-TARGETS = MappingProxyType({entry.name: entry for entry in (CPU, DIRECTML, CUDA)})
+ENTRIES = {entry.name: entry for entry in (CPU, DIRECTML, CUDA)}
+TARGETS = MappingProxyType(ENTRIES)
 
 
 def target(name: str) -> Target:

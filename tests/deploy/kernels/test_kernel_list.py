@@ -9,10 +9,13 @@ from onnx import helper
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 from tests.deploy.kernels.graphs import FLOAT, HALF, INT64, MICROSOFT, attention, graph
 
+from thinkport.deploy import targets
 from thinkport.deploy.kernels import collect
 from thinkport.deploy.kernels.dtypes import find_dtypes
 from thinkport.deploy.kernels.graph_file import read_graph
-from thinkport.deploy.kernels.kernel_list import CPU, DATA, Kernel, kernel_list, versions
+from thinkport.deploy.kernels.kernel_list import DATA, Kernel, kernel_list, versions
+
+CPU = targets.CPU.name
 
 DOCUMENT = """
 ## Operators implemented by CUDAExecutionProvider

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from thinkport.deploy.hardware import Hardware, installed_versions, this_hardware
+from thinkport.deploy.targets import TARGETS
 
-_PACKAGES = ("thinkport", "onnxruntime", "onnxruntime-directml", "onnxruntime-gpu", "numpy")
+_PACKAGES = ("thinkport", *(name for entry in TARGETS.values() for name in entry.packages), "numpy")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,16 +9,15 @@ from tempfile import TemporaryDirectory
 from packaging.requirements import Requirement
 
 from thinkport.deploy.bundle.archive import Entry, sha256_of, with_sums, write_archive
-from thinkport.deploy.bundle.combination import check_combination
 from thinkport.deploy.bundle.own_wheel import put_own_wheel
-from thinkport.deploy.bundle.platform import platform_named
+from thinkport.deploy.bundle.platform import Platform, platform_named
 from thinkport.deploy.bundle.sbom import sbom_text
 from thinkport.deploy.bundle.scripts import scripts
 from thinkport.deploy.bundle.slim_artifact import manifest_bytes, slim_manifest
 from thinkport.deploy.bundle.wheel import Wheel
 from thinkport.deploy.bundle.wheel_set import complete, requirements_text
 from thinkport.deploy.bundle.wheel_source import WheelSource
-from thinkport.deploy.targets import CPU, target
+from thinkport.deploy.targets import CPU, Target, target
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, Manifest, check_files, read_manifest
 from thinkport.runtime.artifact.manifest_seal import check_seal
 from thinkport.runtime.errors import InputError
@@ -72,7 +71,7 @@ def make_bundle(
         raise InputError(f"{output} is there already: name another file with -o, or give --force for a file")
     platform, provider = platform_named(settings.platform), target(settings.provider)
     manifest = read_manifest(artifact)
-    check_combination(platform, provider, manifest)
+    _check_combination(platform, provider, manifest)
     told("Checking the artifact")
     check_seal(artifact)
     check_files(artifact, manifest, verify=True)
@@ -82,7 +81,7 @@ def make_bundle(
         told("Collecting wheels")
         put_own_wheel(folder, settings.wheels)
         source = WheelSource(platform=platform, python=settings.python, folder=settings.wheels)
-        root = Requirement(f"thinkport[{provider.extra},server]")
+        root = Requirement(f"thinkport[{provider.name},server]")
         wheels = complete([root], folder, platform.environment(settings.python), source.fetch)
         words = {
             "NAME": manifest.name,
@@ -100,6 +99,17 @@ def make_bundle(
         wheels={name: str(wheel.version) for name, wheel in wheels.items()},
         graphs=[graph.file for graph in slim.graphs],
     )
+
+
+def _check_combination(platform: Platform, target: Target, manifest: Manifest) -> None:
+    if reason := target.impossible.get(platform.name):
+        raise InputError(f"a bundle for {platform.name} with {target.name} can't work: {reason}")
+    graphs = {graph.target for graph in manifest.graphs}
+    if target.name not in graphs:
+        raise InputError(
+            f"{manifest.name} has no graph for {target.name}, only for {', '.join(sorted(graphs))}: export it again "
+            f"with --target {target.name}"
+        )
 
 
 def _artifact(folder: Path, manifest: Manifest) -> dict[str, Entry]:

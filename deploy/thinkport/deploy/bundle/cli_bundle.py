@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from thinkport.deploy.bundle.platform import PLATFORMS
+from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.cli.cli_options import Artifact
 from thinkport.runtime.errors import InputError
 
@@ -21,15 +23,11 @@ def bundle(
     ],
     platform: Annotated[
         str | None,
-        typer.Option(
-            metavar="win-amd64|win-arm64|linux-x86_64|linux-aarch64|macos-arm64",
-            help="The system that it is for.",
-            show_default=False,
-        ),
+        typer.Option(metavar="|".join(PLATFORMS), help="The system that it is for.", show_default=False),
     ] = None,
     provider: Annotated[
         str | None,
-        typer.Option(metavar="cpu|dml|cuda", help="What it runs on; the CPU is its fallback.", show_default=False),
+        typer.Option(metavar="|".join(TARGETS), help="What it runs on; the CPU is its fallback.", show_default=False),
     ] = None,
     python: Annotated[str, typer.Option(metavar="3.12", help="CPython that is installed there.")] = "3.12",
     wheels: Annotated[

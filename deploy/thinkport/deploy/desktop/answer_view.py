@@ -17,7 +17,7 @@ class SealedDocument(QTextDocument):
         """Nothing, whatever is asked for."""
 
 
-class AnswerView(QTextBrowser):
+class AnswerBrowser(QTextBrowser):
     """As high as its text, so that what holds it scrolls. Its links are text."""
 
     def __init__(self, parent: QWidget | None = None):

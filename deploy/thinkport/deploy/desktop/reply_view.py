@@ -4,7 +4,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QGuiApplication, QPalette
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from thinkport.deploy.desktop.answer_view import AnswerView
+from thinkport.deploy.desktop.answer_view import AnswerBrowser
 from thinkport.deploy.desktop.thought_view import ThoughtView
 from thinkport.runtime.events import AnswerPiece, End, ThoughtPiece
 from thinkport.runtime.terminal.figures import turn_parts
@@ -19,7 +19,7 @@ class ReplyView(QFrame):
         super().__init__(parent)
         self.answer = self.thought = ""
         self.end: End | None = None
-        self.thought_view, self.answer_view = ThoughtView(self), AnswerView(self)
+        self.thought_view, self.answer_view = ThoughtView(self), AnswerBrowser(self)
         self.figures, self.copy_button = QLabel(self), QPushButton("Copy", self)
         self.figures.setWordWrap(True)
         self.copy_button.setToolTip("Copy the answer, as Markdown")

@@ -17,7 +17,7 @@ class TurnSignals(QObject):
     done = Signal(object)
 
 
-class Opening(QObject):
+class OpeningSignals(QObject):
     """An artifact that is being opened in a thread; the last signal is `opened` or `failed`."""
 
     progress = Signal(str, object)

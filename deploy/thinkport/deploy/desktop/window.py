@@ -9,7 +9,7 @@ from thinkport.deploy.desktop.chat_page import ChatPage
 from thinkport.deploy.desktop.conversation_export import export_conversation
 from thinkport.deploy.desktop.provider_dialog import ProviderDialog
 from thinkport.deploy.desktop.recent import Recent
-from thinkport.deploy.desktop.signals import Opening
+from thinkport.deploy.desktop.signals import OpeningSignals
 from thinkport.deploy.desktop.start_page import StartPage
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.model import Model
@@ -23,7 +23,7 @@ class Window(QMainWindow):
     def __init__(self, recent: Recent, *, provider: str):
         super().__init__()
         self._recent, self._provider = recent, provider
-        self._opening: Opening | None = None
+        self._opening: OpeningSignals | None = None
         self._model: Model | None = None
         self._folder = Path()
         self.start_page, self.chat_page, self.pages = StartPage(), ChatPage(), QStackedWidget()
@@ -42,7 +42,7 @@ class Window(QMainWindow):
         """Load an artifact in another thread; the one that is open stays until then."""
         if self._opening is not None:
             return
-        self._opening = opening = Opening(folder, self._recent, provider=self._provider)
+        self._opening = opening = OpeningSignals(folder, self._recent, provider=self._provider)
         opening.progress.connect(lambda what, share: self.start_page.show_progress(folder, what, share))
         opening.opened.connect(self._use)
         opening.failed.connect(self._fail)

@@ -9,7 +9,7 @@ from typing import Any
 from thinkport.deploy.doctor.finding import Finding, Severity
 from thinkport.deploy.doctor.known_bad import known_bad
 from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
-from thinkport.deploy.targets import TARGETS
+from thinkport.deploy.targets import CPU, TARGETS
 from thinkport.runtime.artifact.goldens import read_goldens
 from thinkport.runtime.artifact.manifest import Graph, Manifest, read_manifest
 from thinkport.runtime.engine.session import LaneSource, Session, on_device
@@ -20,7 +20,7 @@ from thinkport.runtime.machine.known_files import FilesCheck, KnownFiles
 from thinkport.runtime.providers.golden_check import quick
 from thinkport.runtime.providers.ort import AUTO, Candidate, candidates, import_onnxruntime
 from thinkport.runtime.providers.ort_build import clash_of
-from thinkport.runtime.providers.provider_choice import Machine, OpenGraph, ProviderChoice
+from thinkport.runtime.providers.provider_choice import Machine, OpenGraph, ProviderChoice, attempt_of
 from thinkport.runtime.providers.provider_report import Attempt, Outcome
 from thinkport.runtime.providers.verdicts import Verdicts
 
@@ -117,7 +117,7 @@ def _trials(
     for candidate in candidates(manifest.graphs, provider, facts.build.providers, facts.build.version):
         graph = candidate.graph
         if candidate.obstacle:
-            yield Trial(attempt=_attempt(candidate, Outcome.IMPOSSIBLE, candidate.obstacle))
+            yield Trial(attempt=attempt_of(candidate, Outcome.IMPOSSIBLE, candidate.obstacle))
         elif goldens:
             session, attempt = choice.check(candidate, goldens)
             yield Trial(
@@ -133,10 +133,10 @@ def _loaded(open_graph: OpenGraph, candidate: Candidate, nodes: Mapping[str, int
     try:
         session: LaneSource | None = open_graph(candidate)
     except ArtifactError as error:
-        return Trial(attempt=_attempt(candidate, Outcome.FAILED, str(error)))
+        return Trial(attempt=attempt_of(candidate, Outcome.FAILED, str(error)))
     del session
     reason = "loads; not checked, since the artifact has no goldens"
-    return Trial(attempt=_attempt(candidate, Outcome.UNCHECKED, reason), nodes=nodes)
+    return Trial(attempt=attempt_of(candidate, Outcome.UNCHECKED, reason), nodes=nodes)
 
 
 def nodes_by_provider(ort: Any, folder: Path, graph: Graph, device: int | None = None) -> dict[str, int]:
@@ -158,13 +158,6 @@ def nodes_by_provider(ort: Any, folder: Path, graph: Graph, device: int | None =
     return dict(counts)
 
 
-def _attempt(candidate: Candidate, outcome: Outcome, reason: str) -> Attempt:
-    graph = candidate.graph
-    return Attempt(
-        graph=graph.file, provider=graph.providers[0], outcome=outcome, reason=reason, device=candidate.device
-    )
-
-
 def _machine_findings(facts: MachineFacts) -> Iterator[Finding]:
     clash = clash_of(facts.builds)
     if clash:
@@ -180,7 +173,7 @@ def _machine_findings(facts: MachineFacts) -> Iterator[Finding]:
             code="no-onnxruntime",
             severity=Severity.ERROR,
             sentence=facts.import_error or "no ONNX Runtime is installed",
-            todo=install_line("cpu"),
+            todo=install_line(CPU.name),
         )
     if facts.missing:
         yield Finding(
@@ -189,13 +182,13 @@ def _machine_findings(facts: MachineFacts) -> Iterator[Finding]:
             sentence=f"{facts.build} lacks libraries for its accelerators: {facts.missing}",
             todo=f"install the device's driver and {install_line(_extra_of(facts.builds))}",
         )
-    accelerated = facts.build and any(_accelerates(name) for name in facts.build.providers)
-    if facts.devices and facts.build and not accelerated:
+    accelerated = [entry.name for entry in TARGETS.values() if entry.accelerated]
+    if facts.devices and facts.build and not any(map(_accelerates, facts.build.providers)):
         yield Finding(
             code="unused-device",
             severity=Severity.NOTE,
             sentence=f"{', '.join(map(str, facts.devices))} is there, and {facts.build} uses the CPU only",
-            todo="see the extras dml and cuda: uninstall this build first",
+            todo=f"see the extras {' and '.join(accelerated)}: uninstall this build first",
         )
     free = facts.hardware.memory_free
     if free < 1 << 30:
@@ -213,7 +206,7 @@ def _artifact_findings(trials: Sequence[Trial]) -> Iterator[Finding]:
         if one.outcome is Outcome.WRONG:
             yield Finding(
                 code="wrong-logits",
-                severity=Severity.ERROR if "CPU" in one.provider else Severity.WARNING,
+                severity=Severity.WARNING if _accelerates(one.provider) else Severity.ERROR,
                 sentence=str(one),
                 todo="a load takes the next graph; update the driver or ONNX Runtime and ask the doctor again",
             )
@@ -233,16 +226,15 @@ def _artifact_findings(trials: Sequence[Trial]) -> Iterator[Finding]:
             code="nothing-runs",
             severity=Severity.ERROR,
             sentence="no graph of the artifact can be used here",
-            todo=f"upgrade ONNX Runtime: {install_line('cpu')}",
+            todo=f"upgrade ONNX Runtime: {install_line(CPU.name)}",
         )
 
 
 def _accelerates(provider: str) -> bool:
-    cpu = {name for entry in TARGETS.values() if len(entry.providers) == 1 for name in entry.providers}
-    return any(provider in entry.providers for entry in TARGETS.values()) and provider not in cpu
+    return any(provider == entry.providers[0] for entry in TARGETS.values() if entry.accelerated)
 
 
 def _extra_of(builds: Mapping[str, str]) -> str:
     """The extra of the most capable of the installed builds: that of the last target in the table that names one."""
-    found = [entry.extra for entry in TARGETS.values() if set(entry.packages) & set(builds)]
-    return found[-1] if found else "cpu"
+    found = [entry.name for entry in TARGETS.values() if set(entry.packages) & set(builds)]
+    return found[-1] if found else CPU.name

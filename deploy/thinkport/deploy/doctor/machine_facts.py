@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from thinkport.deploy.hardware import Hardware, installed_versions, this_hardware
+from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.errors import MissingExtraError
 from thinkport.runtime.providers.devices import Device, graphics_devices
 from thinkport.runtime.providers.ort import import_onnxruntime, load_libraries
 from thinkport.runtime.providers.ort_build import OrtBuild, build_of, installed_builds
 
-_GENAI = tuple(f"onnxruntime-genai{kind}" for kind in ("", "-cuda", "-directml", "-winml"))
+_GENAI = (*(entry.genai_package for entry in TARGETS.values()), "onnxruntime-genai-directml")  # the last is known bad
 PACKAGES = ("thinkport", "numpy", "tokenizers", "llguidance", *_GENAI)
 
 

@@ -5,7 +5,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from thinkport.deploy.contents_view import size
+from thinkport.deploy.contents_view import facts_table, size
 from thinkport.deploy.doctor.examination import Examination, Trial
 from thinkport.deploy.doctor.finding import Severity
 from thinkport.deploy.doctor.machine_facts import MachineFacts
@@ -38,20 +38,11 @@ def _section(console: Console, title: str, body: Table) -> None:
     console.print(Padding(body, (0, 0, 1, 2), expand=False))
 
 
-def _grid(rows: list[tuple[str, str]]) -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in rows:
-        grid.add_row(name, Text(value))
-    return grid
-
-
 def _facts(facts: MachineFacts) -> Table:
     own = facts.hardware
     features = f": {', '.join(own.features)}" if own.features else ""
     providers = f" with {', '.join(facts.build.providers)}" if facts.build else ""
-    return _grid(
+    return facts_table(
         [
             ("python", facts.python),
             ("system", facts.platform),
@@ -67,7 +58,7 @@ def _facts(facts: MachineFacts) -> Table:
 
 def _files(first: FilesCheck, later: FilesCheck) -> Table:
     again = "again, since the user's cache folder can't be written or they were just changed" if later.hashed else ""
-    return _grid(
+    return facts_table(
         [
             ("content", f"{first.files} files, {size(first.bytes)}, as the manifest records"),
             ("first start", f"hashes them in {first.seconds:.3f} s"),
@@ -80,7 +71,7 @@ def _files(first: FilesCheck, later: FilesCheck) -> Table:
 
 
 def _graphs(found: Examination) -> Table:
-    return _grid([(trial.attempt.graph, _told(trial)) for trial in found.trials])
+    return facts_table([(trial.attempt.graph, _told(trial)) for trial in found.trials])
 
 
 def _told(trial: Trial) -> str:

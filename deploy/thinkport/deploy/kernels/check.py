@@ -11,10 +11,11 @@ from pathlib import Path
 
 from thinkport.deploy.kernels.cpu_preferred import cpu_preferred
 from thinkport.deploy.kernels.dtypes import find_dtypes, plain
-from thinkport.deploy.kernels.graph_file import Graph, Node, read_graph
-from thinkport.deploy.kernels.kernel_list import CPU, Kernel, KernelList, Schema, kernel_list
-from thinkport.deploy.kernels.report import KernelReport, Place, Verdict
+from thinkport.deploy.kernels.graph_file import Node, NodeGraph, read_graph
+from thinkport.deploy.kernels.kernel_list import Kernel, KernelList, Schema, kernel_list
+from thinkport.deploy.kernels.report import KernelReport, NodeVerdict, Place
 from thinkport.deploy.kernels.requirements import REQUIREMENTS
+from thinkport.deploy.targets import CPU, TARGETS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +28,15 @@ class Allowed:
     because: str
 
 
-ALLOWED = (
+ALLOWED = tuple(
     Allowed(
-        target="dml",
+        target=entry.name,
         op="GatherBlockQuantized",
         domain="com.microsoft",
         because="one row of the table a token is cheap there, and the GPU holds no second table; no graph capture",
-    ),
+    )
+    for entry in TARGETS.values()
+    if not entry.quantized_embedding
 )
 
 
@@ -44,7 +47,7 @@ def check(
 
     Args:
         model: an `.onnx` file, or its bytes; its external data is not opened.
-        target: whose provider: `cpu`, `dml` or `cuda`.
+        target: whose provider, by a name of `TARGETS`.
         version: the ONNX Runtime to hold it against; without one, the oldest that the target has a list of.
         allowed: the nodes that may go to the CPU; none of them for a graph that is to be captured.
 
@@ -59,14 +62,14 @@ def check(
 
 @dataclass(frozen=True, kw_only=True)
 class _Check:
-    graph: Graph
+    graph: NodeGraph
     kernels: KernelList
     allowed: Collection[Allowed]
 
     def report(self) -> KernelReport:
         dtypes = find_dtypes(self.graph, self.kernels)
         verdicts = [self._verdict(node, dtypes) for node in self.graph.nodes]
-        if self.kernels.target != CPU:
+        if self.kernels.target != CPU.name:
             verdicts = self._keep(verdicts, dtypes)
         return KernelReport(
             target=self.kernels.target,
@@ -77,7 +80,7 @@ class _Check:
             verdicts=tuple(verdicts),
         )
 
-    def _verdict(self, node: Node, dtypes: Mapping[str, str]) -> Verdict:
+    def _verdict(self, node: Node, dtypes: Mapping[str, str]) -> NodeVerdict:
         opset = self.graph.opsets.get(node.domain, 0)
         schema = self.kernels.schema(node.domain, node.op, opset)
         broken = [
@@ -94,17 +97,17 @@ class _Check:
         departures += _kernel_departures(node, schema, self.kernels, dtypes)
         return self._departing(node, schema, departures, dtypes) if departures else _verdict(node, "runs", [])
 
-    def _departing(self, node: Node, schema: Schema, why: list[str], dtypes: Mapping[str, str]) -> Verdict:
-        if self.kernels.target == CPU:
+    def _departing(self, node: Node, schema: Schema, why: list[str], dtypes: Mapping[str, str]) -> NodeVerdict:
+        if self.kernels.target == CPU.name:
             return _verdict(node, "refused", why)
-        cpu = kernel_list(CPU, self.kernels.version)
+        cpu = kernel_list(CPU.name, self.kernels.version)
         if missing := _kernel_departures(node, schema, cpu, dtypes):
             return _verdict(node, "refused", [*why, *missing])
         key = (self.kernels.target, node.domain, node.op)
         plans = [entry.because for entry in self.allowed if (entry.target, entry.domain, entry.op) == key]
         return _verdict(node, "allowed" if plans else "leaves", [*why, *plans])
 
-    def _keep(self, verdicts: list[Verdict], dtypes: Mapping[str, str]) -> list[Verdict]:
+    def _keep(self, verdicts: list[NodeVerdict], dtypes: Mapping[str, str]) -> list[NodeVerdict]:
         """ONNX Runtime's own choice comes after its kernels: of those that could run, some stay on the CPU."""
         runs = [verdict.place == "runs" for verdict in verdicts]
         kept = cpu_preferred(self.graph, runs, dtypes)
@@ -115,8 +118,8 @@ class _Check:
         ]
 
 
-def _verdict(node: Node, place: Place, reasons: list[str]) -> Verdict:
-    return Verdict(node=node.name or next(iter(node.outputs), ""), op=node.op, place=place, reasons=tuple(reasons))
+def _verdict(node: Node, place: Place, reasons: list[str]) -> NodeVerdict:
+    return NodeVerdict(node=node.name or next(iter(node.outputs), ""), op=node.op, place=place, reasons=tuple(reasons))
 
 
 def _schema_refusals(

@@ -17,7 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from thinkport.deploy.kernels.kernel_list import DATA, PACKAGES, PROVIDERS
+from thinkport.deploy.kernels.kernel_list import DATA
+from thinkport.deploy.targets import target as entry_of
 
 OLDEST_OPSET = 17  # of graphs that are checked: what only older ones meet is left out
 DOMAINS = {"": "", "ai.onnx": "", "com.microsoft": "com.microsoft"}
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> None:
         _collect_build(arguments[1])
     else:
         path, target, version, source = arguments[1:]
-        rows = document_rows(Path(path).read_text("utf-8"), PROVIDERS[target])
+        rows = document_rows(Path(path).read_text("utf-8"), entry_of(target).providers[0])
         write_kernels(target, version, f"docs/OperatorKernels.md of {source}", rows)
 
 
@@ -44,7 +45,7 @@ def _collect_build(target: str) -> None:
     source = f"onnxruntime {version} itself ({onnxruntime.get_build_info()})"
     schemas = {"version": version, "source": source, "schemas": build_schemas(state.get_all_operator_schema())}
     _write(DATA / f"schemas-{version}.json", schemas)
-    write_kernels(target, version, source, build_rows(state.get_all_opkernel_def(), PROVIDERS[target]))
+    write_kernels(target, version, source, build_rows(state.get_all_opkernel_def(), entry_of(target).providers[0]))
 
 
 def build_rows(definitions: Iterable[Any], provider: str) -> Iterator[Row]:
@@ -115,8 +116,8 @@ def write_kernels(target: str, version: str, source: str, rows: Iterable[Row]) -
         kernels.setdefault(_key(domain, name), []).append([first, last, held])
     content = {
         "target": target,
-        "provider": PROVIDERS[target],
-        "package": PACKAGES[target],
+        "provider": entry_of(target).providers[0],
+        "package": entry_of(target).packages[0],
         "version": version,
         "source": source,
         "types": list(sets),

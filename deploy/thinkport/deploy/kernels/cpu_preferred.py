@@ -7,14 +7,14 @@ GetCpuPreferredNodes). One thing is left out: a kernel that wants its input on t
 
 from collections.abc import Mapping, Sequence
 
-from thinkport.deploy.kernels.graph_file import Graph, Node
+from thinkport.deploy.kernels.graph_file import Node, NodeGraph
 
 _GIVES_CPU_MEMORY = ("Shape", "Size")
 _SMALL = 100  # elements
 _NEVER = ("float16", "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float4e2m1")
 
 
-def cpu_preferred(graph: Graph, runs: Sequence[bool], dtypes: Mapping[str, str]) -> set[int]:
+def cpu_preferred(graph: NodeGraph, runs: Sequence[bool], dtypes: Mapping[str, str]) -> set[int]:
     """The places in `graph.nodes` of those kept nodes; `runs` says of each whether the provider has a kernel for it."""
     on_cpu: set[str] = set()
     kept: set[int] = set()
@@ -31,7 +31,7 @@ def cpu_preferred(graph: Graph, runs: Sequence[bool], dtypes: Mapping[str, str])
     return kept
 
 
-def _stays(graph: Graph, node: Node, on_cpu: set[str], dtypes: Mapping[str, str]) -> bool:
+def _stays(graph: NodeGraph, node: Node, on_cpu: set[str], dtypes: Mapping[str, str]) -> bool:
     given = [name for name in node.inputs if name]
     if on_cpu.isdisjoint(given) or any(dtypes.get(name) in _NEVER for name in given):
         return False

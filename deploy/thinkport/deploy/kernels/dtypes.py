@@ -6,7 +6,7 @@ and outputs share a type, which is all that is needed; an attribute decides for 
 
 from collections.abc import Mapping
 
-from thinkport.deploy.kernels.graph_file import DTYPES, Graph, Node
+from thinkport.deploy.kernels.graph_file import DTYPES, Node, NodeGraph
 from thinkport.deploy.kernels.kernel_list import KernelList, Schema
 
 # Operators whose output type an attribute names: (attribute, the type without it).
@@ -17,7 +17,7 @@ _CHOSEN = {
 }
 
 
-def find_dtypes(graph: Graph, kernels: KernelList) -> Mapping[str, str]:
+def find_dtypes(graph: NodeGraph, kernels: KernelList) -> Mapping[str, str]:
     """The dtype of each value (`float16`), without those that can't be told; nodes must be in order, as ONNX demands.
 
     What follows from the nodes comes before a type that is only noted in the file, which may be a leftover.

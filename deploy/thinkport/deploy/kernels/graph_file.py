@@ -43,7 +43,7 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Graph:
+class NodeGraph:
     """A graph without its weights: `dtypes` are those of inputs and initializers, `noted` those of `value_info`.
 
     `sizes` are the initializers' numbers of elements; `opsets` maps each domain to its version.
@@ -66,7 +66,7 @@ class _Parts:
     sizes: dict[str, int] = field(default_factory=dict)
 
 
-def read_graph(model: Path | bytes) -> Graph:
+def read_graph(model: Path | bytes) -> NodeGraph:
     """The graph of an `.onnx` file, or of its bytes.
 
     Raises:
@@ -80,7 +80,7 @@ def read_graph(model: Path | bytes) -> Graph:
     except (OSError, ValueError, IndexError, TypeError, StopIteration) as error:
         found = "the bytes given" if isinstance(model, bytes) else str(model)
         raise ArtifactError(f"{found} can't be read as an ONNX graph ({error or 'no graph inside'})") from error
-    return Graph(
+    return NodeGraph(
         nodes=tuple(parts.nodes),
         inputs=frozenset(parts.inputs),
         dtypes=parts.initializers | parts.inputs,

@@ -10,16 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
+
+from packaging.version import Version
 
 from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.errors import InputError
 
 DATA = Path(__file__).parent / "data"
-PROVIDERS = MappingProxyType({name: entry.providers[0] for name, entry in TARGETS.items()})
-PACKAGES = MappingProxyType({name: entry.packages[0] for name, entry in TARGETS.items()})
-CPU = "cpu"  # where a node goes that its provider has no kernel for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +93,7 @@ def key(domain: str, op: str) -> str:
 
 def version_key(version: str) -> tuple[int, ...]:
     """Orders versions: `1.24.4` < `1.27` < `1.32.0`."""
-    return tuple(int(part) for part in version.split("."))
+    return Version(version).release
 
 
 def versions(target: str) -> list[str]:
@@ -109,9 +107,9 @@ def kernel_list(target: str, version: str | None = None) -> KernelList:
     Raises:
         InputError: no list for that target, or none as old as that version.
     """
-    known = versions(target) if target in PROVIDERS else []
+    known = versions(target) if target in TARGETS else []
     if not known:
-        raise InputError(f"no kernel list for target {target!r}, expected one of: {', '.join(PROVIDERS)}")
+        raise InputError(f"no kernel list for target {target!r}, expected one of: {', '.join(TARGETS)}")
     if version is None:
         return _read(target, known[0])
     wanted = version_key(version)

@@ -19,7 +19,7 @@ _OUTCOMES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class NodeVerdict:
     """Where one node runs; `reasons` are whole clauses, none where it simply runs."""
 
     node: str
@@ -35,7 +35,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class KernelRow:
     """Nodes alike: the same operator, place and reasons; `example` is the first one's name."""
 
     op: str
@@ -54,20 +54,20 @@ class KernelReport:
     package: str
     version: str
     source: str
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[NodeVerdict, ...]
 
     @property
-    def leaving(self) -> tuple[Verdict, ...]:
+    def leaving(self) -> tuple[NodeVerdict, ...]:
         """The nodes that would not run where they should: those that leave unwanted, and those that are refused."""
         return tuple(verdict for verdict in self.verdicts if verdict.place in ("leaves", "refused"))
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[KernelRow]:
         """The verdicts, alike ones together, the gravest first."""
         groups = Counter((each.op, each.place, each.reasons) for each in self.verdicts)
         first = {(each.op, each.place, each.reasons): each.node for each in reversed(self.verdicts)}
         rows = [
-            Row(op=op, place=place, reasons=reasons, count=count, example=first[op, place, reasons])
+            KernelRow(op=op, place=place, reasons=reasons, count=count, example=first[op, place, reasons])
             for (op, place, reasons), count in groups.items()
         ]
         return sorted(rows, key=lambda row: (PLACES.index(row.place), -row.count, row.op))

@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from thinkport.deploy.kernels.report import KernelReport, Place, Row
+from thinkport.deploy.kernels.report import KernelReport, KernelRow, Place
 
 _WHERE: Mapping[Place, str] = {
     "refused": "refused",
@@ -38,7 +38,7 @@ def _body(report: KernelReport, console: Console) -> RenderableType:
     return Group(table, "", *explained, Text(summary(report)), Text(f"kernels: {report.source}", style="dim"))
 
 
-def _why(row: Row) -> RenderableType:
+def _why(row: KernelRow) -> RenderableType:
     first = f", first {row.example}" if row.place in ("refused", "leaves") else ""
     reasons = [Padding(Text(f"- {reason}"), (0, 0, 0, 2)) for reason in row.reasons]
     return Group(Text(f"{row.op}, {_WHERE[row.place]}{first}:"), *reasons, "")

@@ -16,20 +16,24 @@ from thinkport.deploy.kernels.constraints import (
     Requirement,
     Same,
 )
+from thinkport.deploy.targets import CPU, DIRECTML
 
 _BLOCKS = (16, 32, 64, 128, 256)
 _UNNORMALIZED = Absent(((14, "q_norm_weight"), (15, "k_norm_weight")))
 _OWN_CACHE = DtypeOneOf(index=3, name="past_key", dtypes=("float", "float16"))
 
 _DML_GQA = partial(
-    Requirement, target="dml", op="GroupQueryAttention", source="DML DmlOperatorGroupQueryAttention.cpp; measured"
+    Requirement,
+    target=DIRECTML.name,
+    op="GroupQueryAttention",
+    source="DML DmlOperatorGroupQueryAttention.cpp; measured",
 )
 _DML_IGNORES = partial(
     _DML_GQA,
     consequence="wrong",
     because="DirectML computes as if it weren't there: this graph can't use the operator so",
 )
-_DML_NBITS = partial(Requirement, target="dml", op="MatMulNBits", source="DML DmlOperatorMatMulNBits.cpp")
+_DML_NBITS = partial(Requirement, target=DIRECTML.name, op="MatMulNBits", source="DML DmlOperatorMatMulNBits.cpp")
 
 _DIRECTML = (
     _DML_GQA(
@@ -94,7 +98,7 @@ _DIRECTML = (
         because="DirectML's kernel refuses one: add it behind the product",
     ),
     Requirement(
-        target="dml",
+        target=DIRECTML.name,
         op="SimplifiedLayerNormalization",
         domain="",
         condition=OutputAbsent(((1, "inv_std_var"),)),
@@ -103,7 +107,7 @@ _DIRECTML = (
         source="DML DmlOperatorLayerNormalization.cpp",
     ),
     Requirement(
-        target="dml",
+        target=DIRECTML.name,
         op="SkipSimplifiedLayerNormalization",
         condition=OutputAbsent(((1, "mean"), (2, "inv_std_var"))),
         consequence="leaves",
@@ -114,7 +118,7 @@ _DIRECTML = (
 
 _CPU = (
     Requirement(
-        target="cpu",
+        target=CPU.name,
         op="GroupQueryAttention",
         condition=_UNNORMALIZED,
         consequence="fails",
@@ -122,7 +126,7 @@ _CPU = (
         source="contrib_ops/cpu/bert/group_query_attention.cc",
     ),
     Requirement(
-        target="cpu",
+        target=CPU.name,
         op="GroupQueryAttention",
         condition=_OWN_CACHE,
         consequence="fails",
@@ -131,7 +135,7 @@ _CPU = (
         until="1.27",
     ),
     Requirement(
-        target="cpu",
+        target=CPU.name,
         op="GroupQueryAttention",
         condition=Same(attributes=("k_quant_type", "v_quant_type"), default="NONE"),
         consequence="fails",
@@ -139,7 +143,7 @@ _CPU = (
         source="measured with 1.32: the graph loads, and its first step fails",
     ),
     Requirement(
-        target="cpu",
+        target=CPU.name,
         op="MatMulNBits",
         condition=OneOf(attribute="block_size", values=_BLOCKS, default=None),
         consequence="wrong",

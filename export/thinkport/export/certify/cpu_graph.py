@@ -9,14 +9,12 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from thinkport.deploy.targets import target
+from thinkport.deploy.targets import CPU
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.qk_norm import K_NORM
 from thinkport.export.passes.qk_norm_outside import QkNormOutside
 from thinkport.export.passes.widened import Widened
 from thinkport.runtime.artifact.manifest import Graph, ModelShape
-
-CPU = target("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from thinkport.export.certify.cpu_graph import CPU, CpuGraph, graph_for_cpu
+from thinkport.deploy.targets import CPU
+from thinkport.export.certify.cpu_graph import CpuGraph, graph_for_cpu
 from thinkport.export.certify.graph_parts import GraphPart, cut, weight_bytes
 from thinkport.export.certify.part_sessions import LOADED, PartSessions, Supply
 from thinkport.export.certify.parted_session import PartedSession
@@ -78,7 +79,7 @@ def prefill_cpu_session(
 
 @contextmanager
 def _whole(folder: Path, graph: Graph, model: ModelShape) -> Iterator[CpuSession]:
-    ort = import_onnxruntime(CPU.extra)
+    ort = import_onnxruntime(CPU.name)
     session = Session(ort, folder, _runnable(ort, graph), model)
     try:
         yield CpuSession(session)
@@ -87,7 +88,7 @@ def _whole(folder: Path, graph: Graph, model: ModelShape) -> Iterator[CpuSession
 
 
 def _parted(form: CpuGraph, model: ModelShape, parts: list[GraphPart], supply: Supply, held: int = 0) -> CpuSession:
-    ort = import_onnxruntime(CPU.extra)
+    ort = import_onnxruntime(CPU.name)
     session = PartedSession(ort, _runnable(ort, form.graph), model, parts, PartSessions(ort, supply, held))
     return CpuSession(session, session.run, " and ".join((*form.changes, "its layers loaded one at a time")))
 

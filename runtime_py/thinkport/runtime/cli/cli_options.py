@@ -82,8 +82,8 @@ Provider = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="auto (the best that is right here), a target of the artifact (cpu, dml, cuda), a graph without its "
-        "suffix (dml-plain), or an ONNX Runtime provider; dml:1 is its second device.",
+        help="auto (the best that is right here), a target of the artifact (such as cpu), a graph without its "
+        "suffix (such as cpu-float32-kv), or an ONNX Runtime provider; NAME:1 is its second device.",
         rich_help_panel=_RUNNING,
     ),
 ]

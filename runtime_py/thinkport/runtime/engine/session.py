@@ -150,7 +150,7 @@ class Session:
         self._opened: OpenGraph | None = opened
         self.inner = opened.inner
         _check_started(graph, self.inner.get_providers())
-        kind = self.inner.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        kind = _kv_memory(self.inner)
         self.buffers: Buffers = OrtBuffers(ort, kind)
         if device_id:
             self.buffers = _buffers_of(ort, kind, graph, device_id, options())
@@ -210,6 +210,15 @@ def on_device(graph: Graph, device_id: int | None) -> list[Provider]:
     """
     first, *others = graph.providers
     return [(first, {"device_id": str(device_id or 0)}), *others] if others else [first]
+
+
+def _kv_memory(inner: Any) -> str:
+    """The kind of memory that a graph takes its KV cache in, as ONNX Runtime's OrtValue calls it: `cpu`, `cuda`, `dml`.
+
+    A provider may leave its nodes, and so the cache, to the CPU.
+    """
+    infos = zip(inner.get_inputs(), inner.get_input_memory_infos(), strict=True)
+    return next(str(info.name).lower() for value, info in infos if value.name.startswith("past_key_values."))
 
 
 def _buffers_of(ort: ModuleType, kind: str, graph: Graph, device_id: int, options: Any) -> SessionBuffers:

@@ -51,7 +51,7 @@ class Machine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class OpenedGraph:
     """The session that runs and why it does."""
 
     session: LaneSource
@@ -66,7 +66,7 @@ class ProviderChoice:
         self._folder, self._manifest, self._machine, self._open = folder, manifest, machine, open_graph
         self._artifact = fingerprint(folder)
 
-    def choose(self, graphs: Sequence[Graph], provider: str) -> Choice:
+    def choose(self, graphs: Sequence[Graph], provider: str) -> OpenedGraph:
         """The first graph that is right; a `ProviderWarning` says what was passed over or could not be checked.
 
         Raises:
@@ -85,7 +85,7 @@ class ProviderChoice:
                 attempts += [_unneeded(other) for other in found[at + 1 :]]
                 report = ProviderReport(asked=provider, build=str(build), attempts=tuple(attempts))
                 _warn_of(report)
-                return Choice(session=session, candidate=candidate, report=report)
+                return OpenedGraph(session=session, candidate=candidate, report=report)
         raise self._nothing_right(provider, attempts)
 
     def key(self, candidate: Candidate) -> VerdictKey:
@@ -115,7 +115,7 @@ class ProviderChoice:
             session = self._open(candidate)
         except ArtifactError as error:
             verdicts.forget(key)  # what is missing can be installed
-            return None, _attempt(candidate, Outcome.FAILED, self._with_missing(str(error)))
+            return None, attempt_of(candidate, Outcome.FAILED, self._with_missing(str(error)))
         except BaseException:
             verdicts.forget(key)  # the user stopped it
             raise
@@ -125,7 +125,7 @@ class ProviderChoice:
         except ArtifactError as error:
             self._check_whole(key)
             verdicts.write(key, trial.failed(str(error)))
-            return None, _attempt(candidate, Outcome.FAILED, str(error), perf_counter() - begun)
+            return None, attempt_of(candidate, Outcome.FAILED, str(error), perf_counter() - begun)
         except BaseException:
             verdicts.forget(key)
             raise
@@ -133,9 +133,9 @@ class ProviderChoice:
             self._check_whole(key)
         verdicts.write(key, trial.ended(result.fault))
         if result.fault is not None:
-            return None, _attempt(candidate, Outcome.WRONG, result.fault, result.seconds)
+            return None, attempt_of(candidate, Outcome.WRONG, result.fault, result.seconds)
         agreement = f"agrees with the checkpoint over {result.score.rows} positions"
-        return session, _attempt(candidate, Outcome.CHECKED, agreement, result.seconds)
+        return session, attempt_of(candidate, Outcome.CHECKED, agreement, result.seconds)
 
     def _check_whole(self, key: VerdictKey) -> None:
         """Before a machine is blamed, and every other copy of the artifact with it, look at the files."""
@@ -148,12 +148,14 @@ class ProviderChoice:
     def _attempt(self, candidate: Candidate) -> tuple[LaneSource | None, Attempt]:
         graph = candidate.graph
         if candidate.obstacle:
-            return None, _attempt(candidate, Outcome.IMPOSSIBLE, candidate.obstacle)
+            return None, attempt_of(candidate, Outcome.IMPOSSIBLE, candidate.obstacle)
         known = self._machine.verdicts.read(self.key(candidate))
         if known.wrong is not None:
             named = "" if candidate.device is None else f" --provider {graph.target}:{candidate.device}"
             again = f"`thinkport doctor ARTIFACT{named}` checks it again"
-            return None, _attempt(candidate, Outcome.WRONG, f"as found before on this machine, {known.wrong}; {again}")
+            return None, attempt_of(
+                candidate, Outcome.WRONG, f"as found before on this machine, {known.wrong}; {again}"
+            )
         if known.right:
             return self._opened(candidate, Outcome.REMEMBERED, "agreed with the checkpoint before, on this machine")
         if graph.providers[0] == CPU and not self._machine.verdicts.remembers:
@@ -166,9 +168,9 @@ class ProviderChoice:
 
     def _opened(self, candidate: Candidate, outcome: Outcome, reason: str) -> tuple[LaneSource | None, Attempt]:
         try:
-            return self._open(candidate), _attempt(candidate, outcome, reason)
+            return self._open(candidate), attempt_of(candidate, outcome, reason)
         except ArtifactError as error:
-            return None, _attempt(candidate, Outcome.FAILED, self._with_missing(str(error)))
+            return None, attempt_of(candidate, Outcome.FAILED, self._with_missing(str(error)))
 
     def _with_missing(self, why: str) -> str:
         return f"{why} ({self._machine.missing})" if self._machine.missing else why
@@ -201,7 +203,8 @@ def _recorded(manifest: Manifest, graph: Graph) -> GoldenScore | None:
     return next((figure.quick_score for figure in figures if figure.graph == graph.file), None)
 
 
-def _attempt(candidate: Candidate, outcome: Outcome, reason: str, seconds: float | None = None) -> Attempt:
+def attempt_of(candidate: Candidate, outcome: Outcome, reason: str, seconds: float | None = None) -> Attempt:
+    """What became of a candidate, as an `Attempt` says it."""
     return Attempt(
         graph=candidate.graph.file,
         provider=candidate.graph.providers[0],
@@ -214,8 +217,8 @@ def _attempt(candidate: Candidate, outcome: Outcome, reason: str, seconds: float
 
 def _unneeded(candidate: Candidate) -> Attempt:
     if candidate.obstacle:
-        return _attempt(candidate, Outcome.IMPOSSIBLE, candidate.obstacle)
-    return _attempt(candidate, Outcome.UNNEEDED, "a better one is used")
+        return attempt_of(candidate, Outcome.IMPOSSIBLE, candidate.obstacle)
+    return attempt_of(candidate, Outcome.UNNEEDED, "a better one is used")
 
 
 def _warn_of(report: ProviderReport) -> None:
