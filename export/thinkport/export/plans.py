@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from packaging.version import Version
+
 from thinkport.deploy.targets import Activations, KvForm, Target
 from thinkport.export.quantize.recipes import Recipe
 from thinkport.export.settings import ExportSettings
@@ -78,8 +80,5 @@ def _rounds_to_int8(recipe: Recipe | None) -> bool:
 
 def _older(best: KvForm, forms: Sequence[KvForm]) -> KvForm | None:
     """The best cache that an older ONNX Runtime takes than the one that `best` needs."""
-    return next((form for form in forms if _release(form) < _release(best)), None)
-
-
-def _release(form: KvForm) -> tuple[int, ...]:
-    return tuple(int(part) for part in form.onnxruntime_floor.split("."))
+    needed = Version(best.onnxruntime_floor)
+    return next((form for form in forms if Version(form.onnxruntime_floor) < needed), None)

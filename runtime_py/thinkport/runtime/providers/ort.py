@@ -5,12 +5,13 @@ Knows the manifest's graphs and what the installed ONNX Runtime offers; holds no
 
 import io
 import os
-import re
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
+
+from packaging.version import Version
 
 from thinkport.runtime.artifact.manifest import Graph
 from thinkport.runtime.errors import ArtifactError, InputError, MissingExtraError, ThinkportError
@@ -138,10 +139,7 @@ def _is_named(graph: Graph, provider: str) -> bool:
 def _obstacle(graph: Graph, available: Sequence[str], version: str) -> str | None:
     if graph.providers[0] not in available:
         return f"needs {graph.providers[0]}"
-    if _release(version) < _release(graph.onnxruntime_floor):
+    # A nightly build of a release counts as the release.
+    if Version(Version(version).base_version) < Version(graph.onnxruntime_floor):
         return f"needs ONNX Runtime {graph.onnxruntime_floor} or newer"
     return None
-
-
-def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
