@@ -37,7 +37,7 @@ def cpu_form(folder: Path, graph: Graph, model: ModelShape) -> CpuForm:
     loaded = ir.load(folder / graph.file)
     passes = dict(_needed(loaded, graph, model))
     for graph_pass in passes.values():
-        graph_pass.run(loaded, model.layers)
+        graph_pass(loaded)
     here = graph if graph.target == CPU.name else _on_cpu(graph)
     return CpuForm(loaded=loaded, graph=here, changes=tuple(passes))
 
