@@ -39,7 +39,7 @@ def test_quantizing_comes_behind_packing_and_cleaning_last() -> None:
 
 def test_28_layers_hold_no_node_that_the_best_hand_built_graph_does_not() -> None:
     model = traced(28)
-    run_passes(model, pipeline(28, recipe_named("int4-g64")), 28)
+    run_passes(model, pipeline(28, recipe_named("int4-g64")))
     found = {op: ops(model).count(op) for op in set(ops(model))}
     cut = [name for op in ("Sub", "Max", "Slice") for name in names_of(model, op)]
     assert len(ops(model)) - len(cut) <= BEST_HAND_BUILT
@@ -56,7 +56,7 @@ def test_28_layers_hold_no_node_that_the_best_hand_built_graph_does_not() -> Non
 def test_every_weight_lands_exactly_once(recipe: Recipe | None, fuse: bool) -> None:
     family, shape = nano(3)
     model = traced(3)
-    run_passes(model, pipeline(3, recipe, fuse=fuse), 3)
+    run_passes(model, pipeline(3, recipe, fuse=fuse))
     sources = {source for v in model.graph.initializers.values() if (source := source_of(v)) is not None}
     values = [name for source in sources if source.part != "scales" for name in source.tensors]
     buffers = [] if fuse else [family.frequencies_name]  # fused, the operator has tables instead
@@ -69,7 +69,7 @@ def test_every_weight_lands_exactly_once(recipe: Recipe | None, fuse: bool) -> N
 def test_what_each_pass_did_is_recorded_the_traced_graph_first() -> None:
     model = traced(2)
     size = len(list(model.graph))
-    records = run_passes(model, pipeline(2, None), 2)
+    records = run_passes(model, pipeline(2, None))
     assert [r.name for r in records] == ["traced", *(p.name for p in pipeline(2, None))]
     assert (records[0].nodes_before, records[0].nodes_after, records[0].fired) == (size, size, 0)
     for before, after in pairwise(records):
@@ -82,7 +82,7 @@ def test_the_inputs_are_the_same_fused_or_not() -> None:
     found = []
     for fuse in (True, False):
         model = traced(2)
-        run_passes(model, pipeline(2, None, fuse=fuse), 2)
+        run_passes(model, pipeline(2, None, fuse=fuse))
         found.append([(value.name, value.shape) for value in model.graph.inputs])
     assert found[0] == found[1]
 
@@ -91,7 +91,7 @@ def test_a_pass_that_misses_a_layer_fails_the_export() -> None:
     model = traced(3)
     node(model, "layers.2.self_attn.Softmax_68").op_type = "Hardmax"
     with pytest.raises(GraphError, match=r"attention fired 0 times in layer 2, expected 1.*--no-fuse"):
-        run_passes(model, pipeline(3, None), 3)
+        run_passes(model, pipeline(3, None))
 
 
 class FiresWhereItShouldNot(GraphPass):
@@ -108,7 +108,7 @@ class FiresWhereItShouldNot(GraphPass):
 
 def test_firing_where_none_is_declared_fails_too() -> None:
     with pytest.raises(GraphError, match="pass stray fired 1 times in layer 7, expected 0"):
-        FiresWhereItShouldNot().run(traced(2), 2)
+        FiresWhereItShouldNot()(traced(2))
 
 
 def test_a_target_that_no_pass_writes_for_is_refused() -> None:

@@ -35,6 +35,7 @@ GRAPHS = [graph("cpu", [CPU], "1.30.0"), graph("cuda", [CUDA, CPU]), graph("cpu-
         ("auto", [CUDA, CPU], "1.32.0", "cuda.onnx"),
         ("auto", [CPU], "1.24.4", "cpu-plain.onnx"),
         ("cpu", [CUDA, CPU], "1.30.0", "cpu.onnx"),
+        ("cpu", [CPU], "1.30", "cpu.onnx"),
         ("CUDAExecutionProvider", [CUDA, CPU], "1.32.0.dev1", "cuda.onnx"),
     ],
 )

@@ -41,6 +41,6 @@ def make_graphs(
     made = []
     for plan in plans:
         model = traced.clone()
-        records = run_passes(model, build_pipeline(family, shape, plan, recipe, kv_scales), shape.layers)
+        records = run_passes(model, build_pipeline(family, shape, plan, recipe, kv_scales))
         made.append(MadeGraph(plan=plan, model=model, passes=records))
     return made

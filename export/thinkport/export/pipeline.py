@@ -131,7 +131,7 @@ def _require(plan: GraphPlan) -> None:
         raise GraphError(f"target {plan.target.name} takes no opset {OPSET}, in which graphs are written")
 
 
-def run_passes(model: ir.Model, passes: Sequence[GraphPass], layers: int) -> list[PassRecord]:
+def run_passes(model: ir.Model, passes: Sequence[GraphPass]) -> list[PassRecord]:
     """Run every pass and record what it did, the traced graph first.
 
     Raises:
@@ -140,8 +140,8 @@ def run_passes(model: ir.Model, passes: Sequence[GraphPass], layers: int) -> lis
     records = [_record("traced", model, fired=0, before=len(list(model.graph)))]
     for graph_pass in passes:
         before = len(list(model.graph))
-        fired = graph_pass.run(model, layers)
-        records.append(_record(graph_pass.name, model, fired=fired, before=before))
+        graph_pass(model)
+        records.append(_record(graph_pass.name, model, fired=len(graph_pass.fired), before=before))
     return records
 
 

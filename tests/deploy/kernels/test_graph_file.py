@@ -1,6 +1,7 @@
 """The reader of ONNX files against onnx itself."""
 
 import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,28 @@ def test_external_data_is_not_opened(tmp_path: Path) -> None:
     assert read_graph(path).sizes["heavy"] == 300
 
 
-@pytest.mark.parametrize("raw", [b"", b"\x08\x0a", b"not a model at all", random_model().SerializeToString()[:-3]])
+SHORT_FLOAT = b"\x3a\x0c\x0a\x0a\x2a\x08\x0a\x01a\x12\x03\0\0\0"  # a graph, a node, an attribute of 3 bytes
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"\x08\x0a", b"not a model at all", SHORT_FLOAT, random_model().SerializeToString()[:-3]]
+)
 def test_what_is_no_whole_model_is_an_error_in_words(raw: bytes) -> None:
     with pytest.raises(ArtifactError, match="can't be read as an ONNX graph"):
         read_graph(raw)
+
+
+def test_damaged_bytes_end_in_no_other_error() -> None:
+    whole = random_model().SerializeToString()
+    graphs = 0
+    for _ in range(300):
+        raw = bytearray(whole)
+        for at in random.choices(range(len(raw)), k=random.choice((1, 3, 9))):
+            raw[at] = random.randrange(256)
+        with suppress(ArtifactError):
+            read_graph(bytes(raw))
+            graphs += 1
+    assert graphs < 300
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

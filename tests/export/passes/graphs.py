@@ -9,6 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
+from thinkport.export.passes.contract import GraphPass
 from thinkport.export.trace.quiet import quiet
 from thinkport.export.trace.source import source_of
 
@@ -69,6 +70,12 @@ def run(model: ir.Model, feeds: Arrays, weights: Arrays | None = None) -> dict[s
     session = ort.InferenceSession(ir.to_proto(whole).SerializeToString(), options, providers=["CPUExecutionProvider"])
     outputs = [value.name for value in session.get_outputs()]
     return dict(zip(outputs, session.run(None, dict(feeds)), strict=True))
+
+
+def fired(graph_pass: GraphPass, model: ir.Model) -> int:
+    """Run a pass with its post-condition and count its firings."""
+    graph_pass(model)
+    return len(graph_pass.fired)
 
 
 def normal(*shape: int) -> NDArray[Any]:

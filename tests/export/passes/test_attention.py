@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 import pytest
-from tests.export.passes.graphs import names_of, ops
+from tests.export.passes.graphs import fired, names_of, ops
 from tests.export.trace.traced import nano, node, traced
 
 from thinkport.export.errors import GraphError
@@ -24,8 +24,8 @@ def attention(*, rotary_inside: bool = True) -> Attention:
 
 def test_every_layer_of_a_traced_model_fires_and_nothing_of_the_spelling_stays() -> None:
     model = traced(3, RmsNorm(norms=4))
-    assert attention().run(model, 3) == 3
-    CleanUp().run(model, 3)
+    assert fired(attention(), model) == 3
+    CleanUp()(model)
     assert names_of(model, "GroupQueryAttention") == [f"layers.{n}.self_attn.GroupQueryAttention" for n in range(3)]
     spelled = {"Softmax", "Cos", "Sin", "Where", "Expand", "Range", "CumSum", "Concat", "Slice", "Unsqueeze"}
     assert spelled.isdisjoint(ops(model))
@@ -104,9 +104,22 @@ def hard_choice(model: ir.Model) -> None:
     node(model, "layers.1.self_attn.Softmax_68").op_type = "Hardmax"
 
 
-@pytest.mark.parametrize("change", [unturned_key, uncached_value, hard_choice])
-def test_another_attention_fails_the_export_naming_the_layer(change: Callable[[ir.Model], None]) -> None:
+def mask_behind_softmax(model: ir.Model) -> None:
+    scores = node(model, "layers.1.self_attn.Add_67")
+    node(model, "layers.1.self_attn.Softmax_68").replace_input_with(0, scores.inputs[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (unturned_key, r"Add_46 rotates key by \['Cos', 'Cos'\], expected cosine and sine"),
+        (uncached_value, "cached values: found Transpose layers.1.self_attn.Transpose_32, expected Concat"),
+        (mask_behind_softmax, "scores plus mask in front of Softmax: found MatMul layers.1.self_attn.MatMul_66"),
+        (hard_choice, "no Softmax is there"),
+    ],
+)
+def test_another_attention_fails_the_export_naming_the_layer(change: Callable[[ir.Model], None], reason: str) -> None:
     model = traced(2, RmsNorm(norms=4))
     change(model)
-    with pytest.raises(GraphError, match="pass attention fired 0 times in layer 1, expected 1"):
-        attention().run(model, 2)
+    with pytest.raises(GraphError, match=f"pass attention fired 0 times in layer 1, expected 1; .*{reason}"):
+        attention()(model)

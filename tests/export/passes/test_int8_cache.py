@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 import pytest
-from tests.export.passes.graphs import ops
+from tests.export.passes.graphs import fired, ops
 from tests.export.passes.test_attention import attention
 from tests.export.trace.traced import nano, node, traced
 
@@ -30,7 +30,7 @@ def fused() -> ir.Model:
 def test_every_cache_of_the_graph_becomes_int8_and_nothing_else_changes() -> None:
     model = fused()
     before = ops(model)
-    assert Int8Cache(scales=scales()).run(model, LAYERS) == LAYERS
+    assert fired(Int8Cache(scales=scales()), model) == LAYERS
     assert ops(model) == before
     for value in (*model.graph.inputs, *model.graph.outputs):
         is_cache = (value.name or "").endswith((".key", ".value"))
@@ -39,7 +39,7 @@ def test_every_cache_of_the_graph_becomes_int8_and_nothing_else_changes() -> Non
 
 def test_an_attention_gets_the_scales_of_its_own_layer() -> None:
     model, given = fused(), scales()
-    Int8Cache(scales=given).run(model, LAYERS)
+    Int8Cache(scales=given)(model)
     for layer in range(LAYERS):
         made = node(model, f"layers.{layer}.self_attn.GroupQueryAttention")
         assert len(made.inputs) == 14
@@ -58,7 +58,7 @@ def test_an_attention_gets_the_scales_of_its_own_layer() -> None:
 def test_a_scale_that_all_channels_share_is_one_number() -> None:
     model = fused()
     together = [np.array(0.25, np.float32), np.array(0.5, np.float32)]
-    Int8Cache(scales=KvScales(keys=together, values=together[::-1])).run(model, LAYERS)
+    Int8Cache(scales=KvScales(keys=together, values=together[::-1]))(model)
     for layer in range(LAYERS):
         made = node(model, f"layers.{layer}.self_attn.GroupQueryAttention")
         told = {name: attribute.value for name, attribute in made.attributes.items()}
@@ -72,7 +72,7 @@ def test_a_scale_that_all_channels_share_is_one_number() -> None:
 
 def test_attention_that_is_spelled_out_is_refused() -> None:
     with pytest.raises(GraphError, match="pass int8_cache fired 0 times in layer 0, expected 1"):
-        Int8Cache(scales=scales()).run(traced(LAYERS, RmsNorm(norms=4)), LAYERS)
+        Int8Cache(scales=scales())(traced(LAYERS, RmsNorm(norms=4)))
 
 
 def test_a_cache_that_is_no_input_of_the_graph_is_left_alone_and_the_layer_named() -> None:
@@ -85,6 +85,6 @@ def test_a_cache_that_is_no_input_of_the_graph_is_left_alone_and_the_layer_named
     made.replace_input_with(3, copied.outputs[0])
     model.graph.insert_before(made, [copied])
     with pytest.raises(GraphError, match="pass int8_cache fired 0 times in layer 1, expected 1"):
-        Int8Cache(scales=scales()).run(model, LAYERS)
+        Int8Cache(scales=scales())(model)
     assert past.dtype == ir.DataType.FLOAT
     assert len(made.inputs) == 9

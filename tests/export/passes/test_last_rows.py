@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 import pytest
-from tests.export.passes.graphs import graph, integers, normal, ops, run
+from tests.export.passes.graphs import fired, graph, integers, normal, ops, run
 from tests.export.trace.traced import traced
 
 from thinkport.export.errors import GraphError
@@ -19,8 +19,8 @@ HEAD = """g (float[2,5,8] hidden) => (float[2,5,16] logits) {
 def cut() -> tuple[ir.Model, ir.Model]:
     whole = graph(HEAD, weight=normal(16, 8))
     model = whole.clone()
-    assert LastRows().run(model, layers=0) == 1
-    CleanUp().run(model, layers=0)
+    assert fired(LastRows(), model) == 1
+    CleanUp()(model)
     return whole, model
 
 
@@ -56,6 +56,6 @@ def test_the_number_of_rows_is_declared_as_a_symbol() -> None:
 def test_logits_that_no_projection_makes_are_left_alone_and_fail_the_export() -> None:
     model = graph("g (float[2,5,8] hidden) => (float[2,5,8] logits) { logits = Softmax(hidden) }")
     with pytest.raises(GraphError, match="pass last_rows fired 0 times outside the layers, expected 1"):
-        LastRows().run(model, layers=0)
+        LastRows()(model)
     assert ops(model) == ["Softmax"]
     assert len(model.graph.inputs) == 1

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
-from tests.export.passes.graphs import graph, names_of, normal, ops, run, without_values
+from tests.export.passes.graphs import fired, graph, names_of, normal, ops, run, without_values
 from tests.export.trace.traced import nano, node, traced
 
 from thinkport.export.errors import GraphError
@@ -104,7 +104,7 @@ def test_every_projection_and_the_table_of_a_traced_model_fire() -> None:
     recipe = Recipe(name="test", summary="")
     graph_pass = MatMulNBits(recipe=recipe, role=family.role, projections=7, tied=shape.tied)
     model = traced(3, LastRows())
-    assert graph_pass.run(model, 3) == 3 * 7 + 2
+    assert fired(graph_pass, model) == 3 * 7 + 2
     assert len(names_of(model, "MatMul")) == 3 * 2  # q·k and weights·v
 
 
@@ -136,4 +136,4 @@ def test_a_projection_that_stays_fails_the_export_naming_the_layer() -> None:
     node(model, "layers.1.mlp.down_proj.Transpose_92").op_type = "Identity"
     graph_pass = MatMulNBits(recipe=Recipe(name="test", summary=""), role=family.role, projections=7, tied=True)
     with pytest.raises(GraphError, match="pass matmul_nbits fired 6 times in layer 1, expected 7"):
-        graph_pass.run(model, 2)
+        graph_pass(model)

@@ -41,8 +41,8 @@ def test_each_pass_keeps_logits_and_cache(past: int) -> None:
     model, weights, given = traced(), random_weights(), feeds(past)
     wanted = outputs(model, given, weights)
     for graph_pass in build_pipeline(family, shape, planned(), None):
-        graph_pass.run(model, shape.layers)
-        CleanUp().run(model, shape.layers)  # what lost its readers may stand before what it reads
+        graph_pass(model)
+        CleanUp()(model)  # what lost its readers may stand before what it reads
         found = outputs(model, given, weights)
         for name, array in wanted.items():
             error = np.abs(found[name] - array).max() / np.abs(array).max()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
+from tests.export.passes.graphs import fired
 
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.clean_up import CleanUp
@@ -20,7 +21,7 @@ TOKENS, EXACT = 300, 1e-3
 
 def spelled_out(model: ir.Model, shape: ModelShape) -> int:
     heads = {"heads": shape.attention_heads, "kv_heads": shape.kv_heads, "head_dim": shape.head_dim}
-    return PrefillAttention(**heads).run(model, shape.layers)
+    return fired(PrefillAttention(**heads), model)
 
 
 def test_chunks_give_the_logits_and_the_cache_of_the_fused_attention(nano_fp32_artifact: Path, tmp_path: Path) -> None:
@@ -29,7 +30,7 @@ def test_chunks_give_the_logits_and_the_cache_of_the_fused_attention(nano_fp32_a
     folder = shutil.copytree(nano_fp32_artifact, tmp_path / "spelled")
     model = ir.load(folder / graph.file)
     assert spelled_out(model, shape) == shape.layers
-    CleanUp().run(model, shape.layers)
+    CleanUp()(model)
     model.graph.opset_imports[""] = 24
     ir.save(model, folder / "spelled.onnx")
     ort = import_onnxruntime()
@@ -55,4 +56,4 @@ def test_projections_that_are_not_quantized_are_refused(nano_fp32_artifact: Path
     manifest = read_manifest(nano_fp32_artifact)
     model = ir.load(nano_fp32_artifact / manifest.graphs[0].file)
     with pytest.raises(GraphError, match="row_scaled_int8 fired 0 times in layer 0"):
-        RowScaledInt8(projections=4).run(model, manifest.model.layers)
+        RowScaledInt8(projections=4)(model)

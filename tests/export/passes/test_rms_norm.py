@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 import pytest
-from tests.export.passes.graphs import graph, integers, normal, number, ops, run
+from tests.export.passes.graphs import fired, graph, integers, normal, number, ops, run
 from tests.export.trace.traced import node, traced
 
 from thinkport.export.errors import GraphError
@@ -38,7 +38,7 @@ def test_a_norm_spelled_out_becomes_one_node_with_the_same_numbers() -> None:
 
 
 def test_every_norm_of_a_traced_model_fires() -> None:
-    assert RmsNorm(norms=4).run(traced(3), 3) == 3 * 4 + 1
+    assert fired(RmsNorm(norms=4), traced(3)) == 3 * 4 + 1
 
 
 @pytest.mark.parametrize(
@@ -56,5 +56,6 @@ def test_what_only_looks_like_a_norm_is_left_alone(change: dict[str, float | str
 def test_a_norm_that_does_not_fire_fails_the_export_naming_the_layer() -> None:
     model = traced()
     node(model, "layers.1.self_attn.k_norm.Sqrt_24").op_type = "Exp"
-    with pytest.raises(GraphError, match="pass rms_norm fired 3 times in layer 1, expected 4"):
-        RmsNorm(norms=4).run(model, 2)
+    reason = r"\S+Add_23 is read by Exp \S+k_norm.Sqrt_24, expected one Sqrt"
+    with pytest.raises(GraphError, match=f"rms_norm fired 3 times in layer 1, expected 4; {reason}:"):
+        RmsNorm(norms=4)(model)

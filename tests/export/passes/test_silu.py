@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.export.passes.graphs import graph, normal, ops, run
+from tests.export.passes.graphs import fired, graph, normal, ops, run
 from tests.export.trace.traced import node, traced
 
 from thinkport.export.errors import GraphError
@@ -24,7 +24,7 @@ def test_a_tensor_times_its_own_sigmoid_becomes_one_node_with_the_same_numbers(p
 
 
 def test_every_layer_of_a_traced_model_fires() -> None:
-    assert Silu().run(traced(3), 3) == 3
+    assert fired(Silu(), traced(3)) == 3
 
 
 def test_a_gate_by_another_tensors_sigmoid_is_left_alone() -> None:
@@ -36,5 +36,13 @@ def test_a_gate_by_another_tensors_sigmoid_is_left_alone() -> None:
 def test_another_activation_fails_the_export_naming_the_layer() -> None:
     model = traced()
     node(model, "layers.1.mlp.act_fn.Sigmoid_87").op_type = "Tanh"
-    with pytest.raises(GraphError, match="pass silu fired 0 times in layer 1, expected 1"):
-        Silu().run(model, 2)
+    with pytest.raises(GraphError, match="pass silu fired 0 times in layer 1, expected 1; no Sigmoid is there:"):
+        Silu()(model)
+
+
+def test_a_gate_fails_the_export_naming_the_product() -> None:
+    model = traced()
+    sigmoid = node(model, "layers.1.mlp.act_fn.Sigmoid_87")
+    sigmoid.replace_input_with(0, node(model, "node_embedding").outputs[0])
+    with pytest.raises(GraphError, match=r"in layer 1, expected 1; \S+act_fn.Mul_88 multiplies \S+ by a sigmoid"):
+        Silu()(model)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.export.passes.graphs import graph, normal, ops, run
+from tests.export.passes.graphs import fired, graph, normal, ops, run
 from tests.export.trace.traced import node, traced
 
 from thinkport.export.errors import GraphError
@@ -26,7 +26,7 @@ def test_sum_and_norm_become_one_node_with_the_same_numbers() -> None:
 
 def test_every_norm_of_the_residual_stream_but_the_first_fires() -> None:
     model = traced(3, RmsNorm(norms=4))
-    assert SkipNorm().run(model, 3) == 2 * 3
+    assert fired(SkipNorm(), model) == 2 * 3
     assert ops(model).count("SimplifiedLayerNormalization") == 1 + 2 * 3  # the first one's and the heads'
 
 
@@ -46,5 +46,7 @@ def test_a_norm_of_anything_but_two_computed_tensors_is_left_alone(body: str) ->
 def test_a_residual_that_is_no_sum_fails_the_export_naming_the_layer() -> None:
     model = traced(3, RmsNorm(norms=4))
     node(model, "layers.2.Add_77").op_type = "Sub"
-    with pytest.raises(GraphError, match="pass skip_norm fired 1 times in layer 2, expected 2"):
-        SkipNorm().run(model, 3)
+    with pytest.raises(
+        GraphError, match=r"skip_norm fired 1 times in layer 2, expected 2; .*found Sub layers.2.Add_77, expected Add"
+    ):
+        SkipNorm()(model)

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
-from tests.export.passes.graphs import graph, names_of, normal, ops, run
+from tests.export.passes.graphs import fired, graph, names_of, normal, ops, run
 from tests.export.passes.test_attention import attention
 from tests.export.passes.test_numbers import SEQUENCE, feeds
 from tests.export.trace.traced import node, random_weights, traced
@@ -152,7 +152,7 @@ def test_a_plain_lookup_finds_what_the_quantized_one_does(bits: int) -> None:
     scales = np.abs(normal(300, 2)) + np.float32(0.1)
     ids = np.random.default_rng().integers(0, 300, (1, 7))
     model = lookup(bits, codes, scales)
-    assert PlainLookup().run(model, 0) == 1
+    assert fired(PlainLookup(), model) == 1
     CleanUp().rewrite(model)
     assert not {"GatherBlockQuantized"} & set(ops(model))
     found = run(model, {"ids": ids}, {"embedding.qweight": codes})["y"]
@@ -174,7 +174,7 @@ def test_a_lookup_of_whole_numbers_is_left_alone() -> None:
     model = graph("g (int64[1,3] ids) => (float[1,3,8] y) { y = Gather(table, ids) }", table=normal(16, 8))
     assert PlainLookup().rewrite(model) == []
     with pytest.raises(GraphError, match="pass plain_lookup fired 0 times outside the layers"):
-        PlainLookup().run(model, 2)
+        PlainLookup()(model)
 
 
 def test_halves_are_everywhere_but_in_the_logits() -> None:

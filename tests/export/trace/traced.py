@@ -30,7 +30,7 @@ def traced(layers: int = TRACED_LAYERS, *passes: GraphPass) -> ir.Model:
     if layers != TRACED_LAYERS:
         lay_out_layers(model, TRACED_LAYERS, layers)
     for graph_pass in passes:
-        graph_pass.run(model, layers)
+        graph_pass(model)
     return model
 
 

@@ -31,7 +31,7 @@ def checkpoint(nano_checkpoint: Path) -> Checkpoint:
 def quantized() -> ir.Model:
     family, shape = nano(3)
     model = traced(3)
-    run_passes(model, build_pipeline(family, shape, planned(), RECIPE), 3)
+    run_passes(model, build_pipeline(family, shape, planned(), RECIPE))
     return model
 
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from packaging.version import Version
+
 from thinkport.deploy.kernels.graph_file import Attribute, Node
-from thinkport.deploy.kernels.kernel_list import version_key
 
 # leaves: ONNX Runtime gives the node to the CPU. fails: the graph does not load, or its first step ends in an error.
 # wrong: it runs and computes something else.
@@ -135,7 +136,7 @@ class Requirement:
 
     def concerns(self, target: str, version: str, node: Node) -> bool:
         """Whether it is asked of that node there."""
-        newer = self.until is not None and version_key(version) >= version_key(self.until)
+        newer = self.until is not None and Version(version) >= Version(self.until)
         return (self.target, self.domain, self.op) == (target, node.domain, node.op) and not newer
 
 

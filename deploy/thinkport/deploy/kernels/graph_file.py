@@ -1,13 +1,15 @@
 """Reads what a check needs of an ONNX file: nodes, attributes, names and types. No weight is read, no package needed.
 
-The base install has no onnx, so this decodes the few protobuf fields itself (onnx.proto of ONNX 1.23 gives the field
-numbers). External data is never opened; inline weights are stepped over.
+`verify`, `inspect` and `bundle` run in the base install, which has neither onnx nor onnx_ir, so this decodes the few
+protobuf fields itself (onnx.proto of ONNX 1.23 gives the field numbers). The exporter checks the file that it wrote
+with the same reader. External data is never opened; inline weights are stepped over.
 """
 
+import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from struct import unpack
 
 from thinkport.runtime.errors import ArtifactError
 
@@ -18,7 +20,6 @@ _DTYPES = (
     "bfloat16 float8e4m3fn float8e4m3fnuz float8e5m2 float8e5m2fnuz uint4 int4 float4e2m1"
 )
 DTYPES = tuple(_DTYPES.split())
-_GRAPH, _GRAPHS = 5, 10  # AttributeProto.AttributeType
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +58,6 @@ class NodeGraph:
     opsets: Mapping[str, int]
 
 
-@dataclass
-class _Parts:
-    nodes: list[Node] = field(default_factory=list)
-    inputs: dict[str, str] = field(default_factory=dict)
-    initializers: dict[str, str] = field(default_factory=dict)
-    noted: dict[str, str] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
-
-
 def read_graph(model: Path | bytes) -> NodeGraph:
     """The graph of an `.onnx` file, or of its bytes.
 
@@ -73,46 +65,67 @@ def read_graph(model: Path | bytes) -> NodeGraph:
         ArtifactError: the file is missing or is no ONNX model.
     """
     try:
-        raw = model if isinstance(model, bytes) else model.read_bytes()
-        fields = list(_fields(memoryview(raw)))
-        opsets = dict(_opset(value) for number, value in fields if number == 8)
-        parts = _parts(next(value for number, value in fields if number == 7))
-    except (OSError, ValueError, IndexError, TypeError, StopIteration) as error:
+        return _graph(_Message(memoryview(model if isinstance(model, bytes) else model.read_bytes())))
+    except (OSError, ValueError, LookupError, TypeError, struct.error) as error:
         found = "the bytes given" if isinstance(model, bytes) else str(model)
-        raise ArtifactError(f"{found} can't be read as an ONNX graph ({error or 'no graph inside'})") from error
-    return NodeGraph(
-        nodes=tuple(parts.nodes),
-        inputs=frozenset(parts.inputs),
-        dtypes=parts.initializers | parts.inputs,
-        noted=parts.noted,
-        sizes=parts.sizes,
-        opsets=opsets,
-    )
+        raise ArtifactError(f"{found} can't be read as an ONNX graph ({error})") from error
 
 
-Value = int | memoryview
+class _Message:
+    """The fields of a protobuf message by number: numbers of varints, the bytes of anything else.
 
+    Raises:
+        ValueError, LookupError, TypeError: the bytes are no message, or a field is of another kind than asked for.
+    """
 
-def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
-    """Each field of a protobuf message: a number for varints, the bytes of anything else."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        number, wire = tag >> 3, tag & 7
-        if wire == 0:
-            value, at = _varint(message, at)
-            yield number, value
-            continue
-        if wire == 2:
-            size, at = _varint(message, at)
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
-        else:
-            raise ValueError(f"wire type {wire} at byte {at}")
-        if at + size > len(message):
+    def __init__(self, raw: int | memoryview):
+        if isinstance(raw, int):
+            raise ValueError("a number where a message was expected")
+        self.fields: dict[int, list[int | memoryview]] = {}
+        at = 0
+        while at < len(raw):
+            tag, at = _varint(raw, at)
+            wire = tag & 7
+            value: int | memoryview
+            if wire == 0:
+                value, at = _varint(raw, at)
+            elif wire in (1, 2, 5):
+                size, at = _varint(raw, at) if wire == 2 else (8 if wire == 1 else 4, at)
+                value, at = raw[at : at + size], at + size
+            else:
+                raise ValueError(f"wire type {wire} at byte {at}")
+            self.fields.setdefault(tag >> 3, []).append(value)
+        if at > len(raw):
             raise ValueError("it ends in the middle of a field")
-        yield number, message[at : at + size]
-        at += size
+
+    def texts(self, field: int) -> tuple[str, ...]:
+        return tuple(str(value, "utf-8") for value in self.fields.get(field, ()))  # type: ignore[arg-type]
+
+    def text(self, field: int) -> str:
+        return "".join(self.texts(field)[-1:])
+
+    def domain(self, field: int) -> str:
+        """An operator set's name; "ai.onnx" and none are the same."""
+        name = self.text(field)
+        return "" if name == "ai.onnx" else name
+
+    def messages(self, field: int) -> "list[_Message]":
+        return [_Message(value) for value in self.fields.get(field, ())]
+
+    def numbers(self, field: int) -> Iterator[int]:
+        """Repeated numbers, which come one by one or packed."""
+        for value in self.fields.get(field, ()):
+            at = 0
+            while not isinstance(value, int) and at < len(value):
+                number, at = _varint(value, at)
+                yield number
+            if isinstance(value, int):
+                yield value
+
+    def number(self, field: int) -> int:
+        """A signed number, 0 where it is left out."""
+        value = [0, *self.numbers(field)][-1]
+        return value if value < 1 << 63 else value - (1 << 64)
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
@@ -125,103 +138,45 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
             return value, at
 
 
-def _bytes(value: Value) -> memoryview:
-    if isinstance(value, int):
-        raise ValueError("a number where a message was expected")
-    return value
-
-
-def _text(value: Value) -> str:
-    return str(_bytes(value), "utf-8")
-
-
-def _number(value: Value) -> int:
-    if not isinstance(value, int):
-        raise ValueError("a message where a number was expected")
-    return value if value < 1 << 63 else value - (1 << 64)
-
-
-def _opset(value: Value) -> tuple[str, int]:
-    fields = dict(_fields(_bytes(value)))
-    domain = _text(fields[1]) if 1 in fields else ""
-    return "" if domain == "ai.onnx" else domain, _number(fields.get(2, 0))
-
-
-def _parts(graph: Value) -> _Parts:
-    parts = _Parts()
-    for number, value in _fields(_bytes(graph)):
-        if number == 1:
-            parts.nodes.append(_node(_bytes(value)))
-        elif number == 5:
-            name, dtype, size = _tensor(_bytes(value))
-            parts.initializers[name], parts.sizes[name] = dtype, size
-        elif number in (11, 13):
-            name, dtype = _value_info(_bytes(value))
-            (parts.inputs if number == 11 else parts.noted)[name] = dtype
-    return parts
-
-
-def _node(message: memoryview) -> Node:
-    inputs, outputs, texts, attributes, subgraph = [], [], {3: "", 4: "", 7: ""}, {}, False
-    for number, value in _fields(message):
-        if number == 1:
-            inputs.append(_text(value))
-        elif number == 2:
-            outputs.append(_text(value))
-        elif number in texts:
-            texts[number] = _text(value)
-        elif number == 5:
-            name, setting, kind = _attribute(_bytes(value))
-            attributes[name] = setting
-            subgraph |= kind in (_GRAPH, _GRAPHS)
-    return Node(
-        name=texts[3],
-        op=texts[4],
-        domain="" if texts[7] == "ai.onnx" else texts[7],
-        inputs=tuple(inputs),
-        outputs=tuple(outputs),
-        attributes=attributes,
-        has_subgraph=subgraph,
+def _graph(model: _Message) -> NodeGraph:
+    if 7 not in model.fields:
+        raise ValueError("no graph inside")
+    graph = model.messages(7)[-1]
+    inputs, noted = (dict(_value_info(value) for value in graph.messages(field)) for field in (11, 13))
+    tensors = [(tensor.text(8), tensor) for tensor in graph.messages(5)]
+    return NodeGraph(
+        nodes=tuple(_node(node) for node in graph.messages(1)),
+        inputs=frozenset(inputs),
+        dtypes={name: DTYPES[tensor.number(2)] for name, tensor in tensors} | inputs,
+        noted=noted,
+        sizes={name: prod(tensor.numbers(1)) for name, tensor in tensors},
+        opsets={opset.domain(1): opset.number(2) for opset in model.messages(8)},
     )
 
 
-def _attribute(message: memoryview) -> tuple[str, Attribute, int]:
-    fields = dict(_fields(message))
-    setting: Attribute = None
-    if 2 in fields:
-        setting = float(unpack("<f", _bytes(fields[2]))[0])
-    elif 3 in fields:
-        setting = _number(fields[3])
-    elif 4 in fields:
-        setting = _text(fields[4])
-    elif 5 in fields:
-        setting = _tensor(_bytes(fields[5]))[1]
-    return _text(fields[1]), setting, _number(fields.get(20, 0))
+def _value_info(value: _Message) -> tuple[str, str]:
+    types = [tensor.number(1) for kind in value.messages(2) for tensor in kind.messages(1)]
+    return value.text(1), DTYPES[[0, *types][-1]]
 
 
-def _tensor(message: memoryview) -> tuple[str, str, int]:
-    """(name, dtype, number of elements); dims come one by one or packed."""
-    name, dtype, size = "", 0, 1
-    for number, value in _fields(message):
-        if number == 1:
-            for dim in [value] if isinstance(value, int) else _packed(value):
-                size *= dim
-        elif number == 2:
-            dtype = _number(value)
-        elif number == 8:
-            name = _text(value)
-    return name, DTYPES[dtype], size
+def _node(node: _Message) -> Node:
+    attributes = node.messages(5)
+    return Node(
+        name=node.text(3),
+        op=node.text(4),
+        domain=node.domain(7),
+        inputs=node.texts(1),
+        outputs=node.texts(2),
+        attributes={attribute.text(1): _setting(attribute) for attribute in attributes},
+        has_subgraph=any(attribute.fields.keys() & {6, 11} for attribute in attributes),
+    )
 
 
-def _packed(message: memoryview) -> Iterator[int]:
-    at = 0
-    while at < len(message):
-        value, at = _varint(message, at)
-        yield value
-
-
-def _value_info(message: memoryview) -> tuple[str, str]:
-    fields = dict(_fields(message))
-    kind = dict(_fields(_bytes(fields[2]))) if 2 in fields else {}
-    tensor = dict(_fields(_bytes(kind[1]))) if 1 in kind else {}
-    return _text(fields[1]), DTYPES[_number(tensor.get(1, 0))]
+def _setting(attribute: _Message) -> Attribute:
+    if 2 in attribute.fields:
+        return float(struct.unpack("<f", attribute.fields[2][-1])[0])  # type: ignore[arg-type]
+    if 3 in attribute.fields:
+        return attribute.number(3)
+    if 4 in attribute.fields:
+        return attribute.text(4)
+    return next((DTYPES[tensor.number(2)] for tensor in attribute.messages(5)), None)

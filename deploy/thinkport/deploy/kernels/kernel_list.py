@@ -91,14 +91,9 @@ def key(domain: str, op: str) -> str:
     return f"{domain}.{op}" if domain not in ("", "ai.onnx") else op
 
 
-def version_key(version: str) -> tuple[int, ...]:
-    """Orders versions: `1.24.4` < `1.27` < `1.32.0`."""
-    return Version(version).release
-
-
 def versions(target: str) -> list[str]:
     """The versions whose kernels are known for a target, oldest first."""
-    return sorted((path.stem.removeprefix(f"{target}-") for path in DATA.glob(f"{target}-*.json")), key=version_key)
+    return sorted((path.stem.removeprefix(f"{target}-") for path in DATA.glob(f"{target}-*.json")), key=Version)
 
 
 def kernel_list(target: str, version: str | None = None) -> KernelList:
@@ -112,8 +107,8 @@ def kernel_list(target: str, version: str | None = None) -> KernelList:
         raise InputError(f"no kernel list for target {target!r}, expected one of: {', '.join(TARGETS)}")
     if version is None:
         return _read(target, known[0])
-    wanted = version_key(version)
-    suitable = [entry for entry in known if version_key(entry)[: len(wanted)] <= wanted]
+    wanted = Version(version).release
+    suitable = [entry for entry in known if Version(entry).release[: len(wanted)] <= wanted]
     if not suitable:
         raise InputError(f"kernels of ONNX Runtime {version} are not known for {target}: the oldest are {known[0]}'s")
     return _read(target, suitable[-1])

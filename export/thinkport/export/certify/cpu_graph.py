@@ -35,7 +35,7 @@ def graph_for_cpu(folder: Path, graph: Graph, model: ModelShape) -> CpuGraph:
     loaded = ir.load(folder / graph.file)
     passes = dict(_needed(loaded, graph, model))
     for graph_pass in passes.values():
-        graph_pass.run(loaded, model.layers)
+        graph_pass(loaded)
     here = graph if graph.target == CPU.name else _on_cpu(graph)
     return CpuGraph(loaded=loaded, graph=here, changes=tuple(passes))
 

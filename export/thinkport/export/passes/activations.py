@@ -19,7 +19,7 @@ _FLOAT = ir.DataType.FLOAT
 _KV_SCALES = (12, 13)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Activations(GraphPass):
     """Behind all that makes float32 values, for a fused graph, which has no Cast to float32 of its own.
 

@@ -14,10 +14,10 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import MICROSOFT, GraphPass, each_layer, named_like
-from thinkport.export.passes.walk import made_by, made_from, operand, through
+from thinkport.export.passes.contract import MICROSOFT, Fusion, each_layer, named_like
+from thinkport.export.passes.walk import above, expect, made_by, made_from, maker, operand, other, reader
 from thinkport.export.trace import names
-from thinkport.export.trace.constant import constant, integers, scalar
+from thinkport.export.trace.constant import constant, floats, integers, scalar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,8 @@ class _Site:
         return [("q", self.query), ("k", self.key), ("v", self.value)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Attention(GraphPass):
+@dataclass(kw_only=True)
+class Attention(Fusion[_Site]):
     """Once a layer. Cos and sin tables are (context, head_dim / 2) float32, YaRN's factor included.
 
     Operators: com.microsoft.GroupQueryAttention, rotating with `rotary_inside`, else com.microsoft.RotaryEmbedding in
@@ -47,6 +47,7 @@ class Attention(GraphPass):
     """
 
     name: ClassVar[str] = "attention"
+    starts_at: ClassVar[tuple[str, ...]] = ("Softmax",)
     heads: int
     kv_heads: int
     head_dim: int
@@ -58,51 +59,62 @@ class Attention(GraphPass):
         return each_layer(layers, 1)
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
-        graph = model.graph
-        sites = [site for node in graph if node.op_type == "Softmax" and (site := _match(node)) is not None]
+        sites, graph = self.matches(model), model.graph
         if not sites:
             return []
-        lengths, tables = _lengths(graph), self._tables(graph)
-        positions = None if self.rotary_inside else _positions(graph)
-        return [self._fuse(graph, site, lengths, tables, positions) for site in sites]
+        self._lengths = _lengths(graph)
+        self._tables = [floats(graph, "cos_cache", self.cos), floats(graph, "sin_cache", self.sin)]
+        self._positions = None if self.rotary_inside else _positions(graph)
+        return [self.fuse(graph, site) for site in sites]
 
-    def _tables(self, graph: ir.Graph) -> list[ir.Value]:
-        tables = []
-        for name, table in (("cos_cache", self.cos), ("sin_cache", self.sin)):
-            value = ir.Value(name=name, const_value=ir.tensor(table, name=name))
-            value.type, value.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(table.shape)
-            graph.register_initializer(value)
-            tables.append(value)
-        return tables
+    def match(self, node: ir.Node) -> _Site:
+        """The attention around a Softmax."""
+        scores = maker(node.inputs[0], "scores plus mask in front of Softmax", "Add")
+        product, mask = made_from(scores, "scores and mask", "MatMul")
+        _check_mask(mask)
+        chosen = reader(node, "Where")
+        weighted = reader(chosen, "MatMul")
+        result = reader(reader(reader(weighted, "Reshape"), "Transpose"), "Reshape")
+        query, query_scale = _scaled(product.inputs[0])
+        key, key_scale = _scaled(product.inputs[1])
+        keys = above(key, "keys in the product with queries", "Reshape", "Transpose", "Reshape")
+        past_key, new_key, present_key = _cached(keys, "keys")
+        past_value, new_value, present_value = _cached(weighted.inputs[1], "values")
+        return _Site(
+            query=_rotated(query, "query"),
+            key=_rotated(new_key, "key"),
+            value=above(new_value, "values in front of their cache", "Transpose"),
+            past_key=past_key,
+            past_value=past_value,
+            present_key=present_key,
+            present_value=present_value,
+            scale=query_scale * key_scale,
+            result=result,
+        )
 
-    def _fuse(
-        self, graph: ir.Graph, site: _Site, lengths: list[ir.Value], tables: list[ir.Value], positions: ir.Value | None
-    ) -> str:
+    def fuse(self, graph: ir.Graph, match: _Site) -> str:
         new: list[ir.Node] = []
-        operands = [_merge_heads(graph, value, f"{_module(site)}.{part}", new) for part, value in site.projections()]
-        if positions is not None:
+        module = named_like(match.result, "")[:-1]
+        operands = [_merge_heads(graph, value, f"{module}.{part}", new) for part, value in match.projections()]
+        if self._positions is not None:
             operands[:2] = [
-                _rotate(operand, [positions, *tables], f"{_module(site)}.{part}", new)
+                _rotate(operand, [self._positions, *self._tables], f"{module}.{part}", new)
                 for operand, part in zip(operands[:2], ("q", "k"), strict=True)
             ]
-        inside = {"do_rotary": 1} if positions is None else {}
+        inside = {"do_rotary": 1} if self.rotary_inside else {}
         attention = ir.node(
             "GroupQueryAttention",
-            [*operands, site.past_key, site.past_value, *lengths, *(tables if inside else ())],
-            {"num_heads": self.heads, "kv_num_heads": self.kv_heads, "scale": site.scale, **inside},
+            [*operands, match.past_key, match.past_value, *self._lengths, *(self._tables if inside else ())],
+            {"num_heads": self.heads, "kv_num_heads": self.kv_heads, "scale": match.scale, **inside},
             domain=MICROSOFT,
             num_outputs=3,
-            name=f"{_module(site)}.GroupQueryAttention",
+            name=f"{module}.GroupQueryAttention",
         )
-        old = [site.result.outputs[0], site.present_key, site.present_value]
+        old = [match.result.outputs[0], match.present_key, match.present_value]
         for after, before in zip(attention.outputs, old, strict=True):
             after.type, after.shape = before.type, before.shape
-        ir.convenience.replace_nodes_and_values(graph, site.result, [], [*new, attention], old, attention.outputs)
+        ir.convenience.replace_nodes_and_values(graph, match.result, [], [*new, attention], old, attention.outputs)
         return attention.name or ""
-
-
-def _module(site: _Site) -> str:
-    return named_like(site.result, "").rstrip(".")
 
 
 def _merge_heads(graph: ir.Graph, value: ir.Value, name: str, new: list[ir.Node]) -> ir.Value:
@@ -111,7 +123,8 @@ def _merge_heads(graph: ir.Graph, value: ir.Value, name: str, new: list[ir.Node]
     before = operand(split, 0)
     if before is not None and before.shape is not None and len(before.shape) == 3:
         return before  # v was split and is merged again: nothing happened to its heads
-    _split_by_constant(graph, made_by(through(value, "SimplifiedLayerNormalization"), "Reshape"), value)
+    normed = operand(made_by(value, "SimplifiedLayerNormalization"), 0)
+    _split_by_constant(graph, made_by(normed, "Reshape"), value)
     merge = ir.node("Reshape", [value, integers(graph, "merge_heads_shape", [0, 0, -1])], name=f"{name}_Reshape_merge")
     merge.outputs[0].type = value.type
     new.append(merge)
@@ -159,48 +172,26 @@ def _lengths(graph: ir.Graph) -> list[ir.Value]:
     return [lengths.outputs[0], total.outputs[0]]
 
 
-def _match(softmax: ir.Node) -> _Site | None:
-    scores = made_by(operand(softmax, 0), "Add")
-    product = made_from(scores, "MatMul")
-    result = _result(softmax)
-    if product is None or result is None or not _is_decoder_mask(product[1]):
-        return None
-    matmul, _ = product
-    query, query_scale = _scaled(operand(matmul, 0))
-    key, key_scale = _scaled(operand(matmul, 1))
-    weighted, reshape = result
-    key_cache = _cached(through(key, "Reshape", "Transpose", "Reshape"))
-    value_cache = _cached(operand(weighted, 1))
-    if key_cache is None or value_cache is None:
-        return None
-    query_heads, key_heads = _rotated(query), _rotated(key_cache[1])
-    value_heads = through(value_cache[1], "Transpose")
-    if query_heads is None or key_heads is None or value_heads is None:
-        return None
-    return _Site(
-        query=query_heads,
-        key=key_heads,
-        value=value_heads,
-        past_key=key_cache[0],
-        past_value=value_cache[0],
-        present_key=key_cache[2],
-        present_value=value_cache[2],
-        scale=query_scale * key_scale,
-        result=reshape,
-    )
+def _rotated(value: ir.Value | None, part: str) -> ir.Value:
+    """x of Transpose(x)·cos + rotate_half(Transpose(x))·sin, where x is (batch, sequence, heads, head_dim)."""
+    total = maker(value, f"rotated {part}", "Add")
+    straight, turned = (maker(term, f"term of rotated {part}", "Mul") for term in total.inputs)
+    if not any(made_by(factor, "Concat") for factor in turned.inputs):
+        straight, turned = turned, straight
+    halves, sine = made_from(turned, f"{part}'s turned halves and a sine", "Concat")
+    heads = above(halves.inputs[1], f"first half of {part}", "Slice")
+    negated = above(halves.inputs[0], f"second half of {part}", "Neg", "Slice")
+    expect(heads is negated and heads in straight.inputs, total, f"adds other tensors, expected {part} and its halves")
+    found = [_table_op(table) for table in (other(straight, heads), sine)]
+    expect(found == ["Cos", "Sin"], total, f"rotates {part} by {found}, expected cosine and sine of positions")
+    return above(heads, f"{part} in front of rotary", "Transpose")
 
 
-def _result(softmax: ir.Node) -> tuple[ir.Node, ir.Node] | None:
-    """The product with v, and the Reshape that merges the heads behind it."""
-    node = softmax
-    for op_type in ("Where", "MatMul", "Reshape", "Transpose", "Reshape"):
-        uses = [use.node for use in node.outputs[0].uses() if use.node.op_type == op_type]
-        if len(uses) != 1:
-            return None
-        node = uses[0]
-        if op_type == "MatMul":
-            weighted = node
-    return weighted, node
+def _table_op(value: ir.Value) -> str | None:
+    """The operator whose result, scaled or not, is a table of rotary."""
+    table = _scaled(operand(made_by(value, "Unsqueeze"), 0))[0]
+    producer = None if table is None else table.producer()
+    return None if producer is None else producer.op_type
 
 
 def _scaled(value: ir.Value | None) -> tuple[ir.Value | None, float]:
@@ -213,55 +204,29 @@ def _scaled(value: ir.Value | None) -> tuple[ir.Value | None, float]:
     return value, 1.0
 
 
-def _cached(repeated: ir.Value | None) -> tuple[ir.Value, ir.Value, ir.Value] | None:
+def _cached(repeated: ir.Value | None, part: str) -> tuple[ir.Value, ir.Value, ir.Value]:
     """(past, new, present) of heads that were appended to the cache, and repeated where queries have more heads."""
-    present = repeated if made_by(repeated, "Concat") else through(repeated, "Reshape", "Expand", "Unsqueeze")
-    append = made_by(present, "Concat")
-    past, new = operand(append, 0), operand(append, 1)
-    if past is None or new is None or present is None or not past.is_graph_input():
-        return None
-    return past, new, present
+    present = repeated
+    if made_by(repeated, "Concat") is None:
+        present = above(repeated, f"repeated heads of {part}", "Reshape", "Expand", "Unsqueeze")
+    append = maker(present, f"cached {part}", "Concat")
+    past, new = append.inputs
+    assert past is not None
+    assert new is not None
+    expect(past.is_graph_input(), append, f"appends {part} to {past.name}, expected the graph's own cache")
+    return past, new, append.outputs[0]
 
 
-def _rotated(value: ir.Value | None) -> ir.Value | None:
-    """x of Transpose(x)·cos + rotate_half(Transpose(x))·sin, where x is (batch, sequence, heads, head_dim)."""
-    total = made_by(value, "Add")
-    for index in range(2):
-        straight, turned = made_by(operand(total, index), "Mul"), made_by(operand(total, 1 - index), "Mul")
-        halves = made_from(turned, "Concat")
-        if straight is None or halves is None:
-            continue
-        heads = through(operand(halves[0], 1), "Slice")
-        negated = through(operand(halves[0], 0), "Neg", "Slice")
-        if heads is not None and heads is negated and heads in straight.inputs and _is_cosine(straight, halves[1]):
-            return through(heads, "Transpose")
-    return None
-
-
-def _is_cosine(straight: ir.Node, sine: ir.Value) -> bool:
-    """Whether the two factors are the cosine and the sine of positions."""
-    tables = [_table_op(value) for value in straight.inputs]
-    return "Cos" in tables and _table_op(sine) == "Sin"
-
-
-def _table_op(value: ir.Value | None) -> str | None:
-    node = made_by(value, "Unsqueeze")
-    value = operand(node, 0)
-    scaled = made_by(value, "Mul")
-    inner = (_scaled(value)[0] if scaled is not None else value) if value is not None else None
-    producer = inner.producer() if inner is not None else None
-    return producer.op_type if producer is not None else None
-
-
-def _is_decoder_mask(bias: ir.Value) -> bool:
-    """Whether a bias is 0 where (key ≤ query) and (attention_mask > 0), and minus infinity elsewhere."""
-    where = made_by(bias, "Where")
-    both = made_by(operand(where, 0), "And")
-    zero, blocked = scalar(operand(where, 1)), constant(operand(where, 2))
-    if both is None or zero != 0 or blocked is None or not np.all(blocked <= np.finfo(np.float32).min):
-        return False
+def _check_mask(bias: ir.Value) -> None:
+    """Accept a bias that is 0 where (key ≤ query) and (attention_mask > 0), and minus infinity elsewhere."""
+    where = maker(bias, "mask", "Where")
+    both = maker(where.inputs[0], "condition of the mask", "And")
+    zero, blocked = scalar(where.inputs[1]), constant(where.inputs[2])
+    hard = zero == 0 and blocked is not None and bool(np.all(blocked <= np.finfo(np.float32).min))
+    expect(hard, where, "chooses between other numbers, expected 0 and minus infinity")
     conditions = [_stretched(value) for value in both.inputs]
-    return any(_is_causal(conditions[i]) and _is_padding(conditions[1 - i]) for i in range(2))
+    known = any(_is_causal(conditions[i]) and _is_padding(conditions[1 - i]) for i in range(2))
+    expect(known, both, "is another mask, expected key ≤ query and attention_mask > 0")
 
 
 def _is_causal(condition: ir.Value | None) -> bool:

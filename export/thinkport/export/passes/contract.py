@@ -3,24 +3,39 @@
 A pass that cannot find what it looks for is a failed export, never a slower artifact.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 import onnx_ir as ir
 
 from thinkport.export.errors import GraphError
-from thinkport.export.trace.names import layer_of
+from thinkport.export.passes.walk import MismatchError
+from thinkport.export.trace.names import layer_of, past_layer
 
 OUTSIDE = None  # the "layer" of what lies before the first and behind the last
 MICROSOFT = "com.microsoft"
+Match = TypeVar("Match")
 
 
-class GraphPass(ABC):
-    """One rewrite of a decoder graph, in place."""
+class CountError(GraphError, ir.passes.PostconditionError):
+    """A pass fired more or less often than it declares."""
+
+
+class GraphPass(ir.passes.InPlacePass):
+    """One rewrite of a decoder graph, in place; its post-condition is the number of firings in each layer.
+
+    Attributes:
+        starts_at: the operators at which a fusion starts to look; empty where a pass takes nodes one by one.
+        fired: the nodes that the last run put in, one a firing.
+        misses: of the last run, the layer and the reason of each subgraph that looked like a match and was none.
+    """
 
     name: ClassVar[str]
+    starts_at: ClassVar[tuple[str, ...]] = ()
+    fired: Sequence[str] = ()
+    misses: Sequence[tuple[int | None, str]] = ()
 
     @abstractmethod
     def expected(self, layers: int) -> Mapping[int | None, int]:
@@ -33,22 +48,64 @@ class GraphPass(ABC):
         A name carries its layer (`layers.3.self_attn.…`), which is how firings are counted.
         """
 
-    def run(self, model: ir.Model, layers: int) -> int:
-        """Rewrite, count and return the number of firings.
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Rewrite the graph; a pass that returns has changed it, or has nothing to count."""
+        self.fired = self.rewrite(model)
+        return ir.passes.PassResult(model, modified=True)
+
+    def ensures(self, model: ir.Model) -> None:
+        """Compare the firings of the last run with what the pass declares; layers are counted by the model's cache.
 
         Raises:
-            GraphError: some layer's count is not what the pass declares; the message names the layer.
+            CountError: some layer's count differs; the message names the layer, and why what is there did not match.
         """
-        fired = Counter(layer_of(name) for name in self.rewrite(model))
-        expected = self.expected(layers)
+        fired = Counter(layer_of(name) for name in self.fired)
+        layers = {past_layer(value.name or "") for value in model.graph.inputs} - {None}
+        expected = self.expected(len(layers))
         for layer in sorted({*fired, *expected}, key=lambda key: -1 if key is None else key):
             if fired[layer] != expected.get(layer, 0):
                 where = "outside the layers" if layer is None else f"in layer {layer}"
-                raise GraphError(
-                    f"pass {self.name} fired {fired[layer]} times {where}, expected {expected.get(layer, 0)}: "
+                why = "; ".join(reason for at, reason in self.misses if at == layer)
+                if not why and fired[layer] == 0 and self.starts_at:
+                    why = f"no {' or '.join(self.starts_at)} is there"
+                raise CountError(
+                    f"pass {self.name} fired {fired[layer]} times {where}, expected {expected.get(layer, 0)}"
+                    f"{why and '; '}{why}: "
                     "the traced graph is not the one this pass was written for (export with --no-fuse, or report it)"
                 )
-        return fired.total()
+
+
+class Fusion(GraphPass, Generic[Match]):
+    """A pass that looks at every node of some operators, and says of each why its surroundings did not match."""
+
+    @abstractmethod
+    def match(self, node: ir.Node) -> Match:
+        """What `fuse` needs of the subgraph around a node of `starts_at`.
+
+        Raises:
+            MismatchError: it is another subgraph; the message says where it differs.
+        """
+
+    @abstractmethod
+    def fuse(self, graph: ir.Graph, match: Match) -> str:
+        """Replace a subgraph that matched; returns the new node's name."""
+
+    def rewrite(self, model: ir.Model) -> Sequence[str]:
+        matches = self.matches(model)
+        return [self.fuse(model.graph, match) for match in matches]
+
+    def matches(self, model: ir.Model) -> list[Match]:
+        """What matched, in graph order; the rest is kept in `misses`."""
+        matches: list[Match] = []
+        misses = []
+        starts = [node for node in model.graph if node.op_type in self.starts_at]
+        for node in starts:
+            try:
+                matches.append(self.match(node))
+            except MismatchError as error:
+                misses.append((layer_of(node.name or ""), str(error)))
+        self.misses = misses
+        return matches
 
 
 def each_layer(layers: int, times: int, outside: int = 0) -> dict[int | None, int]:

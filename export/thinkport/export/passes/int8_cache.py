@@ -20,7 +20,7 @@ _PASTS, _PRESENTS = slice(3, 5), slice(1, 3)
 _K_SCALE, _V_SCALE, _INPUTS = 12, 13, 14
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Int8Cache(GraphPass):
     """Once a layer, behind the attention pass.
 

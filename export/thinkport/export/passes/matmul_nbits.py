@@ -19,7 +19,7 @@ from thinkport.export.quantize.recipes import TABLES, Recipe, Role, RoleRecipe
 from thinkport.export.trace.source import Source, new_weight, source_of
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class MatMulNBits(GraphPass):
     """Every projection of the graph and the embedding.
 

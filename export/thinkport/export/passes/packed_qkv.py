@@ -10,26 +10,22 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from thinkport.export.passes.packing import PackedProjections
-from thinkport.export.passes.walk import made_by, operand
+from thinkport.export.passes.walk import made_by, maker
 
 
 class PackedQkv(PackedProjections):
     """Once a layer, behind the attention pass; q and k are split again because their heads are normed apart."""
 
     name: ClassVar[str] = "packed_qkv"
+    starts_at: ClassVar[tuple[str, ...]] = ("GroupQueryAttention",)
     module: ClassVar[str] = "qkv_proj"
 
-    def projections(self, node: ir.Node) -> list[ir.Node]:
-        if node.op_type != "GroupQueryAttention":
-            return []
-        found = [_projection(value) for value in node.inputs[:3]]
-        return [node for node in found if node is not None] if None not in found else []
+    def projections(self, node: ir.Node) -> tuple[ir.Node, list[ir.Node]]:
+        return node, [_projection(value, part) for value, part in zip(node.inputs[:3], "qkv", strict=True)]
 
 
-def _projection(value: ir.Value | None) -> ir.Node | None:
+def _projection(value: ir.Value | None, part: str) -> ir.Node:
     """The projection behind the norm of the heads and the reshapes around it."""
-    node = None if value is None else value.producer()
-    while node is not None and node.op_type in ("Reshape", "SimplifiedLayerNormalization"):
-        above = operand(node, 0)
-        node = None if above is None else above.producer()
-    return node if node is not None and made_by(node.outputs[0], "MatMul") is node else None
+    while node := made_by(value, "Reshape") or made_by(value, "SimplifiedLayerNormalization"):
+        value = node.inputs[0]
+    return maker(value, f"projection of {part}", "MatMul")

@@ -18,7 +18,7 @@ from thinkport.export.trace.constant import integers
 _LAST = [-1]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class PlainNorm(GraphPass):
     """Every norm of a graph, `norms` a layer, behind the pass that narrows activations.
 

@@ -21,7 +21,7 @@ _NEVER = -1e30  # of a score that is masked: its exponential is 0, and it stays 
 _COS, _SIN, _K_SCALE, _V_SCALE = 7, 8, 12, 13
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class PrefillAttention(GraphPass):
     """Once a layer, for a batch of one sequence without padding.
 

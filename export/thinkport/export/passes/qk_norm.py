@@ -6,18 +6,19 @@ Cases:
     3. an attention without such norms, or with rotary in between, is left alone, and the count fails the export.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import GraphPass, each_layer
-from thinkport.export.passes.walk import made_by, operand, through
+from thinkport.export.passes.contract import Fusion, each_layer
+from thinkport.export.passes.walk import above, made_by, maker
 
 Q_NORM, K_NORM, INPUTS = 14, 15, 16
+_Site = tuple[ir.Node, list[ir.Node], list[ir.Value]]
 
 
-class QkNorm(GraphPass):
+class QkNorm(Fusion[_Site]):
     """Once a layer, behind packing.
 
     Operator: com.microsoft.GroupQueryAttention, `q_norm_weight` and `k_norm_weight` (head_dim,) of the activations'
@@ -25,29 +26,29 @@ class QkNorm(GraphPass):
     """
 
     name: ClassVar[str] = "qk_norm"
+    starts_at: ClassVar[tuple[str, ...]] = ("GroupQueryAttention",)
 
     def expected(self, layers: int) -> Mapping[int | None, int]:
         return each_layer(layers, 1)
 
-    def rewrite(self, model: ir.Model) -> Sequence[str]:
-        attentions = [node for node in model.graph if node.op_type == "GroupQueryAttention"]
-        return [node.name or "" for node in attentions if _take_norms(node)]
+    def match(self, node: ir.Node) -> _Site:
+        """The attention, the norms of its heads, and what they norm before it is split into heads."""
+        norms = [
+            maker(above(value, "heads", "Reshape"), "heads", "SimplifiedLayerNormalization")
+            for value in node.inputs[:2]
+        ]
+        return node, norms, [above(norm.inputs[0], "input of a head's norm", "Reshape") for norm in norms]
 
-
-def _take_norms(attention: ir.Node) -> bool:
-    norms = [made_by(through(value, "Reshape"), "SimplifiedLayerNormalization") for value in attention.inputs[:2]]
-    heads = [through(operand(norm, 0), "Reshape") for norm in norms]
-    query, key = heads
-    if query is None or key is None or norms[0] is None or norms[1] is None:
-        return False
-    attention.resize_inputs(INPUTS)
-    for index, norm in ((Q_NORM, norms[0]), (K_NORM, norms[1])):
-        attention.replace_input_with(index, norm.inputs[1])
-    epsilon = norms[0].attributes["epsilon"].as_float()
-    attention.attributes["qk_norm_epsilon"] = ir.AttrFloat32("qk_norm_epsilon", epsilon)
-    for index, value in enumerate(_packed(query, key, attention.inputs[2]) or (query, key, attention.inputs[2])):
-        attention.replace_input_with(index, value)
-    return True
+    def fuse(self, graph: ir.Graph, match: _Site) -> str:
+        attention, norms, (query, key) = match
+        attention.resize_inputs(INPUTS)
+        for index, norm in zip((Q_NORM, K_NORM), norms, strict=True):
+            attention.replace_input_with(index, norm.inputs[1])
+        epsilon = norms[0].attributes["epsilon"].as_float()
+        attention.attributes["qk_norm_epsilon"] = ir.AttrFloat32("qk_norm_epsilon", epsilon)
+        for index, value in enumerate(_packed(query, key, attention.inputs[2]) or (query, key, attention.inputs[2])):
+            attention.replace_input_with(index, value)
+        return attention.name or ""
 
 
 def _packed(

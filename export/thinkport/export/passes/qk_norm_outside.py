@@ -16,7 +16,7 @@ from thinkport.export.passes.qk_norm import K_NORM, Q_NORM
 from thinkport.export.trace.constant import integers
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class QkNormOutside(GraphPass):
     """Once a layer of a finished graph: the CPU's GroupQueryAttention refuses inputs 14 and 15."""
 

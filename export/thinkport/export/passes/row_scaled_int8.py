@@ -22,7 +22,7 @@ _CODES = 127  # of the largest activation of a token
 _SMALLEST = 1e-20  # of a token's largest activation, so that a row of zeros has a scale
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class RowScaledInt8(GraphPass):
     """Every projection of the layers.
 

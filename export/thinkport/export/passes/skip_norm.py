@@ -5,53 +5,50 @@ Cases:
     2. a norm whose input is no sum of two computed tensors (the first layer's, the heads', a bias) is left alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import MICROSOFT, OUTSIDE, GraphPass, named_like
-from thinkport.export.passes.walk import made_by, operand
+from thinkport.export.passes.contract import MICROSOFT, OUTSIDE, Fusion, named_like
+from thinkport.export.passes.walk import expect, maker
 
 
-class SkipNorm(GraphPass):
+class SkipNorm(Fusion[tuple[ir.Node, ir.Node]]):
     """Every norm of the residual stream but the very first, whose input is the embedding.
 
     Operator: com.microsoft.SkipSimplifiedLayerNormalization (docs/ContribOperators.md); its fourth output is the sum.
     """
 
     name: ClassVar[str] = "skip_norm"
+    starts_at: ClassVar[tuple[str, ...]] = ("SimplifiedLayerNormalization",)
 
     def expected(self, layers: int) -> Mapping[int | None, int]:
         return {OUTSIDE: 1, 0: 1} | dict.fromkeys(range(1, layers), 2)
 
-    def rewrite(self, model: ir.Model) -> Sequence[str]:
-        norms = [node for node in model.graph if node.op_type == "SimplifiedLayerNormalization"]
-        return [_fuse(model.graph, norm, add) for norm in norms if (add := _residual(norm)) is not None]
+    def match(self, node: ir.Node) -> tuple[ir.Node, ir.Node]:
+        """The norm and the sum of two computed tensors that it reads."""
+        add = maker(node.inputs[0], f"input of {node.name}", "Add")
+        weights = [value.name for value in add.inputs if value is not None and value.is_initializer()]
+        expect(not weights, add, f"adds {weights}, expected two computed tensors")
+        return node, add
 
-
-def _residual(norm: ir.Node) -> ir.Node | None:
-    """The sum of two computed tensors that is normalized."""
-    add = made_by(operand(norm, 0), "Add")
-    computed = add is not None and all(value is not None and not value.is_initializer() for value in add.inputs)
-    return add if computed else None
-
-
-def _fuse(graph: ir.Graph, norm: ir.Node, add: ir.Node) -> str:
-    fused = ir.node(
-        "SkipSimplifiedLayerNormalization",
-        [*add.inputs, norm.inputs[1]],
-        {"epsilon": norm.attributes["epsilon"].as_float()},
-        domain=MICROSOFT,
-        num_outputs=4,
-        name=named_like(norm, "SkipSimplifiedLayerNormalization"),
-    )
-    normed, mean, inverse, total = fused.outputs
-    mean.name = inverse.name = ""  # not asked for
-    for new, old in ((normed, norm.outputs[0]), (total, add.outputs[0])):
-        new.type, new.shape = old.type, old.shape
-    # The sum may be read by nodes between the two, so the fused node stands where the addition stood.
-    ir.convenience.replace_nodes_and_values(
-        graph, add, [add, norm], [fused], [norm.outputs[0], add.outputs[0]], [normed, total]
-    )
-    return fused.name or ""
+    def fuse(self, graph: ir.Graph, match: tuple[ir.Node, ir.Node]) -> str:
+        norm, add = match
+        fused = ir.node(
+            "SkipSimplifiedLayerNormalization",
+            [*add.inputs, norm.inputs[1]],
+            {"epsilon": norm.attributes["epsilon"].as_float()},
+            domain=MICROSOFT,
+            num_outputs=4,
+            name=named_like(norm, "SkipSimplifiedLayerNormalization"),
+        )
+        normed, mean, inverse, total = fused.outputs
+        mean.name = inverse.name = ""  # not asked for
+        for new, old in ((normed, norm.outputs[0]), (total, add.outputs[0])):
+            new.type, new.shape = old.type, old.shape
+        # The sum may be read by nodes between the two, so the fused node stands where the addition stood.
+        ir.convenience.replace_nodes_and_values(
+            graph, add, [add, norm], [fused], [norm.outputs[0], add.outputs[0]], [normed, total]
+        )
+        return fused.name or ""

@@ -1,6 +1,95 @@
-"""Walking a graph from a value to what made it."""
+"""Walking a graph from a value to what made it or reads it, and saying where it is not as expected."""
 
 import onnx_ir as ir
+
+
+class MismatchError(Exception):
+    """Why a subgraph is not the one that a pass rewrites, with the node where it differs."""
+
+
+def expect(holds: bool, node: ir.Node, reason: str) -> None:
+    """Go on where the subgraph is as expected.
+
+    Raises:
+        MismatchError: it is not; `reason` goes on from the node's name.
+    """
+    if not holds:
+        raise MismatchError(f"{node.name} {reason}")
+
+
+def maker(value: ir.Value | None, role: str, *op_types: str) -> ir.Node:
+    """The node that computes `value`; `role` says what the value is to the pass.
+
+    Raises:
+        MismatchError: no node computes it, or one of another operator.
+    """
+    node = None if value is None else value.producer()
+    if node is None or node.op_type not in op_types:
+        found = "nothing" if value is None else f"{value.name}, which no node computes"
+        found = found if node is None else f"{node.op_type} {node.name}"
+        raise MismatchError(f"{role}: found {found}, expected {' or '.join(op_types)}")
+    return node
+
+
+def above(value: ir.Value | None, role: str, *op_types: str) -> ir.Value:
+    """Follow first inputs upward through exactly these operators, nearest first.
+
+    Raises:
+        MismatchError: one of them is another.
+    """
+    for op_type in op_types:
+        value = maker(value, role, op_type).inputs[0]
+    assert value is not None
+    return value
+
+
+def reader(node: ir.Node, op_type: str) -> ir.Node:
+    """The one node of that operator that reads a node's first output.
+
+    Raises:
+        MismatchError: none does, or more than one.
+    """
+    readers = [use.node for use in node.outputs[0].uses()]
+    found = [one for one in readers if one.op_type == op_type]
+    names = ", ".join(f"{one.op_type} {one.name}" for one in readers)
+    expect(len(found) == 1, node, f"is read by {names or 'nothing'}, expected one {op_type}")
+    return found[0]
+
+
+def made_from(node: ir.Node, role: str, op_type: str) -> tuple[ir.Node, ir.Value]:
+    """Of a commutative two-operand node: the operand that an `op_type` computes (its node), and the other operand.
+
+    Raises:
+        MismatchError: neither is computed so.
+    """
+    first, second = node.inputs
+    if made_by(first, op_type) is None:
+        first, second = second, first
+    found = made_by(first, op_type)
+    if found is None or second is None:
+        raise MismatchError(f"{node.name} is no sum or product of {role}, expected from {op_type}")
+    return found, second
+
+
+def other(node: ir.Node, value: ir.Value) -> ir.Value:
+    """The operand of a two-operand node beside `value`."""
+    first, second = node.inputs
+    found = second if first is value else first
+    assert found is not None
+    return found
+
+
+def silu_product(sigmoid: ir.Node) -> ir.Node:
+    """The product x · sigmoid(x), which is SiLU.
+
+    Raises:
+        MismatchError: the sigmoid is multiplied by another tensor, or by none.
+    """
+    product = reader(sigmoid, "Mul")
+    x = sigmoid.inputs[0]
+    gated = other(product, sigmoid.outputs[0])
+    expect(gated is x, product, f"multiplies {gated.name} by a sigmoid, expected the sigmoid's own {x and x.name}")
+    return product
 
 
 def made_by(value: ir.Value | None, op_type: str) -> ir.Node | None:
@@ -14,33 +103,7 @@ def operand(node: ir.Node | None, index: int) -> ir.Value | None:
     return None if node is None or index >= len(node.inputs) else node.inputs[index]
 
 
-def made_from(node: ir.Node | None, op_type: str) -> tuple[ir.Node, ir.Value] | None:
-    """Of a commutative two-operand node: the operand that an `op_type` computes (its node), and the other operand."""
-    for index in range(2):
-        found = made_by(operand(node, index), op_type)
-        other = operand(node, 1 - index)
-        if found is not None and other is not None:
-            return found, other
-    return None
-
-
-def through(value: ir.Value | None, *op_types: str) -> ir.Value | None:
-    """Follow first inputs upward through exactly these operators, nearest first."""
-    for op_type in op_types:
-        value = operand(made_by(value, op_type), 0)
-    return value
-
-
-def self_gated(product: ir.Node | None) -> ir.Value | None:
-    """x of x · sigmoid(x), which is SiLU."""
-    for index in range(2):
-        x = operand(product, index)
-        if x is not None and operand(made_by(operand(product, 1 - index), "Sigmoid"), 0) is x:
-            return x
-    return None
-
-
-def weight_of(matmul: ir.Node | None) -> ir.Value | None:
+def weight_of(matmul: ir.Node) -> ir.Value | None:
     """The (rows, columns) checkpoint weight W of a `MatMul(x, Transpose(W))`."""
-    weight = through(operand(matmul, 1), "Transpose")
+    weight = operand(made_by(operand(matmul, 1), "Transpose"), 0)
     return weight if weight is not None and weight.is_initializer() else None

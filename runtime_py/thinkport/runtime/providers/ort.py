@@ -139,6 +139,7 @@ def _is_named(graph: Graph, provider: str) -> bool:
 def _obstacle(graph: Graph, available: Sequence[str], version: str) -> str | None:
     if graph.providers[0] not in available:
         return f"needs {graph.providers[0]}"
+    # A nightly build of a release counts as the release.
     if Version(Version(version).base_version) < Version(graph.onnxruntime_floor):
         return f"needs ONNX Runtime {graph.onnxruntime_floor} or newer"
     return None
