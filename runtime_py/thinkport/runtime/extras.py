@@ -3,6 +3,7 @@
 import json
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -17,25 +18,26 @@ TORCH_FIRST = (
 
 
 def install_line(extra: str) -> str:
-    """The pip command that installs an extra, from where thinkport itself was installed: a clone, a wheel or an index.
-
-    pip records the source in `direct_url.json` (PEP 610); an installation from an index has no such file.
-    """
+    """The pip command that installs an extra, from where thinkport was installed: a clone, a wheel or an index."""
     extras = INSTALLED_WITH.get(extra, extra)
+    source = install_source()
+    if not source:
+        return f'pip install "thinkport[{extras}]"'
+    if vcs := source.get("vcs_info"):
+        return f'pip install "thinkport[{extras}] @ {vcs["vcs"]}+{source["url"]}@{vcs["commit_id"]}"'
+    if not source["url"].startswith("file:"):
+        return f'pip install "thinkport[{extras}] @ {source["url"]}"'
+    editable = "-e " if source.get("dir_info", {}).get("editable") else ""
+    return f'pip install {editable}"{url2pathname(urlsplit(source["url"]).path)}[{extras}]"'
+
+
+def install_source() -> dict[str, Any]:
+    """What pip recorded in `direct_url.json` (PEP 610) of where thinkport came from; empty if that was an index."""
     try:
         record = distribution("thinkport").read_text("direct_url.json")
     except PackageNotFoundError:
         record = None
-    if record is None:
-        return f'pip install "thinkport[{extras}]"'
-    source = json.loads(record)
-    if vcs := source.get("vcs_info"):
-        return f'pip install "thinkport[{extras}] @ {vcs["vcs"]}+{source["url"]}@{vcs["commit_id"]}"'
-    url = urlsplit(source["url"])
-    if url.scheme != "file":
-        return f'pip install "thinkport[{extras}] @ {source["url"]}"'
-    editable = "-e " if source.get("dir_info", {}).get("editable") else ""
-    return f'pip install {editable}"{url2pathname(url.path)}[{extras}]"'
+    return dict(json.loads(record or "{}"))
 
 
 def require(extra: str, *modules: str) -> None:
