@@ -66,6 +66,10 @@ def test_a_command_of_the_documents_is_taken_by_the_program(arguments: list[str]
     parse(arguments)
 
 
+def test_the_readme_is_a_first_read() -> None:
+    assert len(read(DOCUMENTS[0]).splitlines()) <= 200
+
+
 def test_every_verb_is_shown_in_the_documents() -> None:
     verbs = set(typer.main.get_command(build_app()).commands)  # type: ignore[attr-defined]
     assert {arguments[0] for arguments in FOUND} == verbs
