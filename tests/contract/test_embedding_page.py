@@ -1,4 +1,4 @@
-"""Every Python example of the page on embedding runs as it stands, on an artifact of the reference checkpoint."""
+"""The Python examples of the page on embedding and of the README run as they stand, on the reference checkpoint."""
 
 import os
 import re
@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 PAGE = Path(__file__).parents[2] / "deploy" / "docs" / "embedding.md"
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+README = PAGE.parents[2] / "README.md"
+EXAMPLE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+EXAMPLES = EXAMPLE.findall(PAGE.read_text(encoding="utf-8"))
 # What an example prints, beside whatever else; they are found by what they import or call.
 PRINTS = {
     "queue.Queue": r"cpu\.onnx on CPU: .*\n(.|\n)*4902\nthought \d+ tokens, natural · \d+ tokens/s\n",
@@ -40,6 +42,11 @@ def test_an_example_of_the_page_runs(mark: str, nano_artifact: Path) -> None:
     if mark == "onnxruntime_genai":
         pytest.importorskip("onnxruntime_genai", reason="onnxruntime-genai is not installed")
     assert re.fullmatch(PRINTS[mark], run(example(mark), nano_artifact))
+
+
+def test_the_example_of_the_readme_runs(nano_artifact: Path) -> None:
+    (source,) = EXAMPLE.findall(README.read_text(encoding="utf-8"))
+    assert re.fullmatch(r"\d+\n", run(source, nano_artifact))
 
 
 def test_the_page_has_no_example_that_is_not_run() -> None:

@@ -6,6 +6,7 @@ links to what the running one has, and nothing else. What is missing there is th
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -141,15 +142,22 @@ def test_the_base_install_brings_the_arithmetic_suite(clean: Path) -> None:
     assert counted.stdout == "600\n", counted.stderr
 
 
-def test_running_without_an_onnx_runtime_gives_the_install_line(clean: Path, artifact: Path) -> None:
+def test_running_without_an_onnx_runtime_gives_an_install_line_that_pip_takes(
+    clean: Path, artifact: Path, wheel: Path
+) -> None:
     ended = run(clean / "thinkport", "generate", str(artifact), "hello")
     assert (ended.returncode, ended.stdout) == (4, "")
-    assert 'pip install "thinkport[cpu]"' in ended.stderr
+    line = f'pip install "{wheel}[cpu]"'
+    assert line in ended.stderr
     assert "Traceback" not in ended.stderr
+    pip = [sys.executable, "-m", "pip", "--python", str(clean / "python"), *shlex.split(line)[1:]]
+    done = subprocess.run([*pip, "--dry-run", "--no-deps", "--no-index"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
-def test_exporting_without_its_packages_gives_the_install_line(clean: Path, tmp_path: Path) -> None:
+def test_exporting_without_its_packages_gives_the_install_line(clean: Path, tmp_path: Path, wheel: Path) -> None:
     ended = run(clean / "thinkport", "export", str(tmp_path), "-o", str(tmp_path / "out"))
     assert (ended.returncode, ended.stdout) == (4, "")
-    assert 'pip install "thinkport[export,cpu]"' in ended.stderr
+    assert f'pip install "{wheel}[export,cpu]"' in ended.stderr
+    assert "first install torch==2.13.0" in ended.stderr
     assert "Traceback" not in ended.stderr

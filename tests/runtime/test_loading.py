@@ -1,5 +1,6 @@
 """From an artifact to a session: which graph, how the KV cache grows."""
 
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from thinkport.runtime.artifact.manifest import Graph, KvLayout, Manifest, check
 from thinkport.runtime.engine.kv_buffers import OrtBuffers
 from thinkport.runtime.engine.kv_cache import LINEAR, STEP, AppendedCache, InPlaceCache, capacity_for
 from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.extras import install_line
 from thinkport.runtime.model import Model
 from thinkport.runtime.providers.ort import choose_graph
 
@@ -49,7 +51,7 @@ def test_the_graph_is_the_first_that_the_installed_build_prefers_and_can_run(
     ("provider", "available", "version", "kind", "says"),
     [
         ("tpu", [CPU], "1.32.0", InputError, "expected one of: auto, cpu, cuda, cpu-plain"),
-        ("cuda", [CPU], "1.32.0", InputError, r'needs CUDAExecutionProvider.*pip install "thinkport\[cuda\]"'),
+        ("cuda", [CPU], "1.32.0", InputError, f"needs CUDAExecutionProvider.*{re.escape(install_line('cuda'))}"),
         ("auto", [CPU], "1.10.0", ArtifactError, r"cpu.onnx needs ONNX Runtime 1.30.0 or newer"),
     ],
 )

@@ -1,6 +1,7 @@
 """The choice of a provider: installed, present and right; every branch with made-up providers."""
 
 import json
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from thinkport.runtime.artifact.certificate import Certificate
 from thinkport.runtime.artifact.goldens import FORMAT
 from thinkport.runtime.artifact.manifest import FileRecord, Graph, Manifest, hash_file
 from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
+from thinkport.runtime.extras import install_line
 from thinkport.runtime.providers.devices import Device, graphics_devices
 from thinkport.runtime.providers.ort import Candidate
 from thinkport.runtime.providers.ort_build import OrtBuild, clash_of
@@ -231,7 +233,7 @@ def test_an_explicit_provider_stays_with_its_variants_and_says_why_it_cannot_be_
 
 
 def test_an_explicit_provider_that_is_not_installed_says_what_to_install(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r'needs DmlExecutionProvider.*pip install "thinkport\[dml\]"'):
+    with pytest.raises(InputError, match=f"needs DmlExecutionProvider.*{re.escape(install_line('dml'))}"):
         Bench(tmp_path, PLAIN).choice.choose(GRAPHS, "dml")
 
 

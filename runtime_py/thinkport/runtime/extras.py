@@ -1,16 +1,43 @@
-"""What to install when a part's packages are missing. Knows the extras' names; imports none of their packages."""
+"""What to install when packages of an extra are missing. Knows the extras' names; imports none of their packages."""
 
+import json
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from thinkport.runtime.errors import MissingExtraError
 
 # `[export]` needs an ONNX Runtime too; of the extras that bring one, this is the one that installs everywhere.
 INSTALLED_WITH = {"export": "export,cpu"}
+TORCH_FIRST = (
+    " (on Linux this brings gigabytes of CUDA with torch; to avoid them, first install torch==2.13.0 from PyTorch's "
+    "CPU index, see its install page)"
+)
 
 
 def install_line(extra: str) -> str:
-    """The command that brings an extra, as a person types it."""
-    return f'pip install "thinkport[{INSTALLED_WITH.get(extra, extra)}]"'
+    """The pip command that installs an extra, from where thinkport was installed: a clone, a wheel or an index."""
+    extras = INSTALLED_WITH.get(extra, extra)
+    source = install_source()
+    if not source:
+        return f'pip install "thinkport[{extras}]"'
+    if vcs := source.get("vcs_info"):
+        return f'pip install "thinkport[{extras}] @ {vcs["vcs"]}+{source["url"]}@{vcs["commit_id"]}"'
+    if not source["url"].startswith("file:"):
+        return f'pip install "thinkport[{extras}] @ {source["url"]}"'
+    editable = "-e " if source.get("dir_info", {}).get("editable") else ""
+    return f'pip install {editable}"{url2pathname(urlsplit(source["url"]).path)}[{extras}]"'
+
+
+def install_source() -> dict[str, Any]:
+    """What pip recorded in `direct_url.json` (PEP 610) of where thinkport came from; empty if that was an index."""
+    try:
+        record = distribution("thinkport").read_text("direct_url.json")
+    except PackageNotFoundError:
+        record = None
+    return dict(json.loads(record or "{}"))
 
 
 def require(extra: str, *modules: str) -> None:
@@ -21,4 +48,5 @@ def require(extra: str, *modules: str) -> None:
     """
     missing = [name for name in modules if find_spec(name) is None]
     if missing:
-        raise MissingExtraError(f"{', '.join(missing)} not installed: run {install_line(extra)}")
+        hint = TORCH_FIRST if "torch" in missing else ""
+        raise MissingExtraError(f"{', '.join(missing)} not installed: run {install_line(extra)}{hint}")

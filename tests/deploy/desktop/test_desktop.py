@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -12,6 +13,7 @@ from thinkport.deploy.desktop import run
 from thinkport.deploy.desktop.live_figures import LiveFigures
 from thinkport.runtime import AnswerPiece, MissingExtraError, ThoughtPiece
 from thinkport.runtime.cli.main import main
+from thinkport.runtime.extras import install_line
 
 
 class Clock:
@@ -48,7 +50,7 @@ def test_without_pyside6_the_install_line_is_said(monkeypatch: pytest.MonkeyPatc
     found = importlib.util.find_spec
     monkeypatch.setenv("DISPLAY", ":7")
     monkeypatch.setattr("thinkport.runtime.extras.find_spec", lambda name: None if name == "PySide6" else found(name))
-    with pytest.raises(MissingExtraError, match=r'PySide6 not installed: run pip install "thinkport\[desktop\]"'):
+    with pytest.raises(MissingExtraError, match=f"PySide6 not installed: run {re.escape(install_line('desktop'))}"):
         run(provider="cpu", state=tmp_path)
 
 

@@ -16,6 +16,7 @@ from thinkport.deploy.doctor.view import show
 from thinkport.deploy.hardware import Hardware, this_hardware
 from thinkport.runtime.cli.main import main
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.extras import install_line
 from thinkport.runtime.providers.devices import Device
 from thinkport.runtime.providers.ort_build import OrtBuild
 from thinkport.runtime.providers.provider_report import Attempt, Outcome
@@ -107,9 +108,7 @@ def test_the_view_tells_what_the_check_adds_to_a_first_load() -> None:
 
 def test_clashing_builds_are_undone_by_removing_both_and_installing_one() -> None:
     (finding,) = examine(None, replace(FACTS, builds={"onnxruntime": "1", "onnxruntime-directml": "2"})).findings
-    assert finding.todo == (
-        'pip uninstall onnxruntime onnxruntime-directml, then install one: pip install "thinkport[dml]"'
-    )
+    assert finding.todo == (f"pip uninstall onnxruntime onnxruntime-directml, then install one: {install_line('dml')}")
 
 
 @pytest.mark.parametrize("width", [80, 120])

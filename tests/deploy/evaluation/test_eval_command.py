@@ -15,6 +15,7 @@ from thinkport.deploy.evaluation.cli_eval import measure_and_write
 from thinkport.deploy.evaluation.outputs import Outputs
 from thinkport.runtime.cli.main import main
 from thinkport.runtime.events import End
+from thinkport.runtime.extras import install_line
 
 ROW = {
     "thinking",
@@ -145,7 +146,7 @@ def test_a_missing_package_is_told_with_the_install_line_before_an_artifact_is_o
     value = {"--suite": tmp_path / "math.jsonl", "--plot": tmp_path / "curve.png"}[option]
     monkeypatch.setitem(sys.modules, missing, None)  # as Python marks what can't be imported
     assert run(monkeypatch, "no-such-artifact", option, value) == 4
-    assert f'{missing} not installed: run pip install "thinkport[eval]"' in capsys.readouterr().err
+    assert f"{missing} not installed: run {install_line('eval')}" in capsys.readouterr().err
 
 
 def test_a_model_without_thinking_has_one_row_and_no_budgets(

@@ -3,7 +3,6 @@
 Knows where an editable install comes from, and hatchling, which fixes times and modes in what it builds.
 """
 
-import json
 from contextlib import redirect_stdout
 from importlib.metadata import distribution
 from io import StringIO
@@ -13,7 +12,7 @@ from urllib.request import url2pathname
 
 from thinkport.deploy.bundle.error import BundleError
 from thinkport.deploy.bundle.wheel import wheels_in
-from thinkport.runtime.extras import require
+from thinkport.runtime.extras import install_source, require
 
 
 def put_own_wheel(into: Path, given: Path | None) -> None:
@@ -43,8 +42,7 @@ def put_own_wheel(into: Path, given: Path | None) -> None:
 
 def editable_sources() -> Path | None:
     """The folder that an editable install of thinkport points to, or None."""
-    text = distribution("thinkport").read_text("direct_url.json")
-    origin = json.loads(text) if text else {}
+    origin = install_source()
     if not origin.get("dir_info", {}).get("editable"):
         return None
     return Path(url2pathname(urlsplit(origin["url"]).path))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from packaging.specifiers import SpecifierSet
 
 from thinkport.deploy.doctor.finding import Finding, Severity
+from thinkport.runtime.extras import install_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +26,14 @@ KNOWN_BAD = (
         versions=">=1.24,<1.27",
         severity=Severity.WARNING,
         sentence="it can't run an int8 KV cache: the slower graph with a float32 cache is taken",
-        todo='pip install --upgrade "thinkport[cpu]"',
+        todo=install_line("cpu"),
     ),
     KnownBad(  # measured with 1.24.4, the last release; the CPU's int8 cache came in pull requests 28576 and 28578
         package="onnxruntime-directml",
         versions=">=1.24",
         severity=Severity.NOTE,
         sentence="its CPU provider can't run an int8 KV cache: the CPU takes the slower graph with a float32 cache",
-        todo='where DirectML is not wanted: pip uninstall onnxruntime-directml, then pip install "thinkport[cpu]"',
+        todo=f"where DirectML is not wanted: pip uninstall onnxruntime-directml, then {install_line('cpu')}",
     ),
     KnownBad(  # its metadata: it asks for onnxruntime-directml 1.26 or newer, and 1.24.4 is the last
         package="onnxruntime-genai-directml",

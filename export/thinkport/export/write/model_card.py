@@ -190,10 +190,9 @@ def _where(manifest: Manifest, certificate: Certificate) -> str:
 def _use(manifest: Manifest) -> str:
     graph = manifest.graphs[0]
     thinking = " --think" if manifest.thinking is not None else ""
-    return f"""With thinkport, in this folder:
+    return f"""With thinkport and its extra `{graph.target}`, in this folder:
 
 ```sh
-pip install "thinkport[{graph.target}]"
 thinkport generate . "Why is the sky blue?"{thinking}
 ```
 

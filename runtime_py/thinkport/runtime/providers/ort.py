@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from thinkport.runtime.artifact.manifest import Graph
 from thinkport.runtime.errors import ArtifactError, InputError, MissingExtraError, ThinkportError
+from thinkport.runtime.extras import install_line
 from thinkport.runtime.providers.provider_name import ProviderName
 
 AUTO = "auto"
@@ -50,7 +51,7 @@ def import_onnxruntime(extra: str = "cpu") -> ModuleType:
         return ort
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f'no ONNX Runtime is installed, expected one of its builds: pip install "thinkport[{extra}]"'
+            f"no ONNX Runtime is installed, expected one of its builds: {install_line(extra)}"
         ) from error
     finally:
         if unset:
@@ -127,7 +128,7 @@ def refusal(
     cure = clash or "Only one build of ONNX Runtime can be installed: uninstall this one"
     return kind(
         f"ONNX Runtime {version} with {', '.join(available)} runs none of the graphs: {obstacles}. {cure}, "
-        f'then pip install "thinkport[{found[0].graph.target}]"'
+        f"then {install_line(found[0].graph.target)}"
     )
 
 

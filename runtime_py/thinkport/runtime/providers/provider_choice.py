@@ -17,6 +17,7 @@ from thinkport.runtime.artifact.goldens import Golden, read_goldens
 from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint
 from thinkport.runtime.engine.session import LaneSource
 from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
+from thinkport.runtime.extras import install_line
 from thinkport.runtime.machine.cpu_features import cpu_features
 from thinkport.runtime.machine.known_files import KnownFiles
 from thinkport.runtime.providers.devices import Device, graphics_devices
@@ -187,7 +188,7 @@ class ProviderChoice:
         target = next(one.target for one in self._manifest.graphs if one.file == first.graph)
         if any(one.ran for one in attempts):
             if first.provider == CPU:
-                return f'pip install -U "thinkport[{target}]", or export the artifact again'
+                return "Upgrade the installed build of ONNX Runtime, or export the artifact again"
             other = 1 if not first.device else 0
             return (
                 f"Update the device's driver, try another device ({target}:{other}), export the artifact again if an "
@@ -195,7 +196,7 @@ class ProviderChoice:
             )
         if first.device is not None:
             return f"Is there a device {first.device}? Give another number, or none for the first device"
-        return f'Install its driver and pip install "thinkport[{target}]", or leave the provider out'
+        return f"Install its driver and {install_line(target)}, or leave the provider out"
 
 
 def _recorded(manifest: Manifest, graph: Graph) -> GoldenScore | None:
