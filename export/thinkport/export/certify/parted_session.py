@@ -40,7 +40,7 @@ Values = dict[str, NDArray[Any]]  # by their names in the graph
 
 
 @dataclass(eq=False, kw_only=True)
-class _Step:
+class _PartedStep:
     """A step of a lane over its first `start` tokens; `values` are what the parts so far leave for later ones."""
 
     lane: "PartedLane"
@@ -79,11 +79,11 @@ class PartedSession:
         Raises:
             ArtifactError: a part can't be loaded or fails; the lanes are as before.
         """
-        ahead: list[_Step] = []
+        ahead: list[_PartedStep] = []
         ends: dict[PartedLane, int] = {}
         for lane, ids, keep in steps:
             assert isinstance(lane, PartedLane)
-            ahead.append(_Step(lane=lane, ids=ids, start=ends.get(lane, lane.length), keep=keep))
+            ahead.append(_PartedStep(lane=lane, ids=ids, start=ends.get(lane, lane.length), keep=keep))
             ends[lane] = ahead[-1].stop
         for number, part in enumerate(self._parts):
             types = {name: value.dtype for step in ahead[:1] for name, value in step.values.items()}
@@ -118,7 +118,7 @@ class _Pass:
         if past and length:
             self.cache.write(past.first(length))
 
-    def run(self, step: _Step) -> Values:
+    def run(self, step: _PartedStep) -> Values:
         """Run a step: what the part gives, by name.
 
         Raises:
@@ -144,7 +144,7 @@ class _Pass:
         for name in self._given:
             self._binding.bind_output(name, "cpu")
 
-    def _input(self, name: str, step: _Step) -> Any:
+    def _input(self, name: str, step: _PartedStep) -> Any:
         known = {
             INPUT_IDS: step.ids,
             ATTENTION_MASK: np.ones((1, step.stop), np.int64),
