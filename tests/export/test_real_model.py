@@ -55,7 +55,9 @@ def test_the_default_recipe_stays_near_a_real_model(smollm2: Path, tmp_path: Pat
     assert "Paris" in reply.answer
 
 
-@pytest.mark.parametrize("recipe", [name for name, recipe in RECIPES.items() if recipe.mlp == RECIPES["int4-g32"].mlp])
+@pytest.mark.parametrize(
+    "recipe", [name for name, recipe in RECIPES.items() if recipe.layers == RECIPES["int4-g32"].layers]
+)
 def test_no_smaller_recipe_that_fits_does(smollm2: Path, tmp_path: Path, recipe: str) -> None:
     """Those of groups of 32; 64 are coarser, and groups of 128 don't divide this model's rows."""
     warning = certificate(smollm2, tmp_path / "artifact", recipe).warning

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -28,7 +27,7 @@ from thinkport.export.plans import GraphPlan, fitted, plan_graphs
 from thinkport.export.preflight import check_export
 from thinkport.export.progress import Advance, Listener, Silent, Stages, peak_memory
 from thinkport.export.quantize.kv_scales import KvScales, shared
-from thinkport.export.quantize.recipes import Role, RoleRecipe
+from thinkport.export.quantize.recipes import RoleRecipe
 from thinkport.export.reference.streamed_weights import streamed_bytes
 from thinkport.export.settings import ExportSettings
 from thinkport.export.trace.names import OPSET
@@ -251,7 +250,7 @@ def _prefill(job: _Job, made: MadeGraph, layout: Layout) -> Prefill:
     assert recipe is not None
 
     def how(role: str) -> RoleRecipe:
-        stored = recipe.for_role(cast("Role", role), tied=job.shape.tied)
+        stored = recipe.for_role(role, tied=job.shape.tied)
         assert stored is not None
         return stored
 

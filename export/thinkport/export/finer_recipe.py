@@ -49,7 +49,7 @@ def next_finer(recipe: Recipe, settings: ExportSettings, family: Family, shape: 
     finer = {
         other.name: bits_a_weight(other, family, shape)
         for other in RECIPES.values()
-        if other.mlp.accuracy_level and _fits(other, settings, family, shape)  # level 0 is for measuring: it is slow
+        if other.layers.accuracy_level and _fits(other, settings, family, shape)  # level 0 is for measuring: it is slow
     }
     above = {name: bits for name, bits in finer.items() if bits > least}
     fewest = min(above.values(), default=None)

@@ -30,7 +30,7 @@ from thinkport.export.passes.silu import Silu
 from thinkport.export.passes.skip_norm import SkipNorm
 from thinkport.export.plans import GraphPlan
 from thinkport.export.quantize.kv_scales import KvScales
-from thinkport.export.quantize.recipes import Recipe, Role
+from thinkport.export.quantize.recipes import NORM, Recipe, Role
 from thinkport.export.trace.names import OPSET, layer_of
 from thinkport.runtime.artifact.manifest import PassRecord
 
@@ -112,12 +112,12 @@ def _projections(family: Family, shape: DecoderShape, plan: GraphPlan) -> int:
     """Projections a layer, as they are packed."""
     packed_qkv, packed_gate_up = plan.fuse and plan.target.packed_qkv, plan.fuse
     roles = _first_layer(family, shape)
-    return roles.total() - roles["norm"] - 2 * packed_qkv - packed_gate_up
+    return roles.total() - roles[NORM] - 2 * packed_qkv - packed_gate_up
 
 
 def _norms(family: Family, shape: DecoderShape) -> int:
     """Norms a layer."""
-    return _first_layer(family, shape)["norm"]
+    return _first_layer(family, shape)[NORM]
 
 
 def _first_layer(family: Family, shape: DecoderShape) -> Counter[Role]:

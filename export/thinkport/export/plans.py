@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from packaging.version import Version
+
 from thinkport.deploy.targets import Activations, KvForm, Target
-from thinkport.export.quantize.recipes import Recipe
+from thinkport.export.quantize.recipes import TABLES, Recipe
 from thinkport.export.settings import ExportSettings
 
 _YARDSTICK: Activations = "float32"
@@ -72,14 +74,12 @@ def _of(entry: Target, settings: ExportSettings) -> Iterator[GraphPlan]:
 def _rounds_to_int8(recipe: Recipe | None) -> bool:
     """Whether the layers compute with int8 activations on 4-bit weights, which int8 weights hold nearly exactly."""
     return recipe is not None and all(
-        (how.bits, how.accuracy_level) == (4, 4) for how in (recipe.attention, recipe.mlp)
+        (how.bits, how.accuracy_level) == (4, 4)
+        for how in (recipe.layers, *(how for role, how in recipe.roles.items() if role not in TABLES))
     )
 
 
 def _older(best: KvForm, forms: Sequence[KvForm]) -> KvForm | None:
     """The best cache that an older ONNX Runtime takes than the one that `best` needs."""
-    return next((form for form in forms if _release(form) < _release(best)), None)
-
-
-def _release(form: KvForm) -> tuple[int, ...]:
-    return tuple(int(part) for part in form.onnxruntime_floor.split("."))
+    floor = Version(best.onnxruntime_floor)
+    return next((form for form in forms if Version(form.onnxruntime_floor) < floor), None)

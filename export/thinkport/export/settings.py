@@ -142,7 +142,7 @@ def check_recipe(recipe: Recipe, where: Target) -> None:
     Raises:
         RecipeError: bits or a group size, with those that it takes.
     """
-    for how in (recipe.attention, recipe.mlp, recipe.lm_head, recipe.embedding):
+    for how in recipe.formats:
         if how.bits not in where.weight_bits or how.group_size not in where.group_sizes:
             raise RecipeError(
                 f"recipe {recipe.name!r} has {how.bits} bits in groups of {how.group_size}; target {where.name} takes "

@@ -50,8 +50,19 @@ def test_a_recipe_can_not_be_changed() -> None:
         RoleRecipe().bits = 8  # type: ignore[misc]
 
 
+def test_a_role_that_a_recipe_does_not_name_is_stored_as_the_layers_are() -> None:
+    recipe = recipe_named("balanced")
+    assert [recipe.for_role(role, tied=False) for role in ("attention", "experts")] == [
+        RoleRecipe(group_size=32),
+        RoleRecipe(group_size=128),
+    ]
+    assert {how.group_size for how in recipe.formats} == {32, 128}
+
+
 def test_a_tied_embedding_is_quantized_as_lm_head_is_since_they_share_one_blob() -> None:
-    recipe = Recipe(name="mine", summary="…", lm_head=RoleRecipe(bits=8), embedding=RoleRecipe(group_size=128))
+    recipe = Recipe(
+        name="mine", summary="…", roles={"lm_head": RoleRecipe(bits=8), "embedding": RoleRecipe(group_size=128)}
+    )
     assert recipe.for_role("embedding", tied=True) == RoleRecipe(bits=8)
     assert recipe.for_role("embedding", tied=False) == RoleRecipe(group_size=128)
 

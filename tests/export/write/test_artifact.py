@@ -96,7 +96,8 @@ def test_projections_are_row_ranges_of_the_packed_codes_and_scales(
     nano_artifact: Path, checkpoint: Checkpoint, packed: str, parts: list[str]
 ) -> None:
     block = packed.split(".")[0]
-    how = RECIPE.attention if block == "self_attn" else RECIPE.mlp
+    how = RECIPE.for_role("attention" if block == "self_attn" else "mlp", tied=True)
+    assert how is not None
     for layer in range(3):
         stem = f"model.layers.{layer}"
         alone = [rounded(checkpoint, f"{stem}.{block}.{part}.weight", how) for part in parts]
@@ -112,7 +113,7 @@ def test_the_tied_table_lies_at_one_offset_for_both_of_its_readers(nano_artifact
     assert [str(entry) for entry in table.external_data] == [str(entry) for entry in head.external_data]
     assert list(table.dims) == [512, 256 // 2]
     assert list(head.dims) == [512, 256 // 64, 64 // 2]
-    codes, _ = rounded(checkpoint, "model.embed_tokens.weight", RECIPE.lm_head)
+    codes, _ = rounded(checkpoint, "model.embed_tokens.weight", RECIPE.layers)
     assert stored(nano_artifact, "model.embed_tokens.table").tobytes() == codes
 
 

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.contract import MICROSOFT, GraphPass
 from thinkport.export.passes.walk import weight_of
-from thinkport.export.quantize.recipes import Recipe, Role, RoleRecipe
+from thinkport.export.quantize.recipes import TABLES, Recipe, Role, RoleRecipe
 from thinkport.export.trace.source import Source, new_weight, source_of
 
 
@@ -51,7 +51,7 @@ class MatMulNBits(GraphPass):
 
     def _recipe(self, source: Source, *, embedding: bool) -> tuple[Role, RoleRecipe]:
         role = self.role(source.tensors[0])
-        if role in ("embedding", "lm_head"):
+        if role in TABLES:
             # Tied, both read one table, stored by lm_head's row of the recipe.
             role = "lm_head" if self.tied or not embedding else "embedding"
         how = self.recipe.for_role(role, tied=self.tied)

@@ -1,4 +1,4 @@
-"""The ways to quantize a model, by name: one row a recipe, one entry a role of weight.
+"""The ways to quantize a model, by name: one row a recipe, one entry a role of weight that differs from the others.
 
 Knows numbers only: no graph, no checkpoint.
 """
@@ -6,13 +6,18 @@ Knows numbers only: no graph, no checkpoint.
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
 from thinkport.export.errors import RecipeError
 
 QuantizedPrecision = Literal["int4", "int8"]
-Role = Literal["attention", "mlp", "embedding", "lm_head", "norm"]
+Role = str
+"""What a weight is for, by a family's own word. Three mean the same in all families: those of `TABLES` and `NORM`."""
+
+NORM: Role = "norm"  # never quantized
+TABLES: tuple[Role, ...] = ("embedding", "lm_head")  # outside of the layers; tied, both read one
 
 BITS = (4, 8)
 GROUP_SIZES = (32, 64, 128)  # MatMulNBits also takes 16, which is slow, and 256, which is coarse
@@ -59,42 +64,34 @@ class Recipe:
     Attributes:
         name: what the command line and the manifest call it.
         summary: one line for `--help`.
-        attention: the q, k, v and o projections.
-        mlp: the gate, up and down projections.
-        lm_head: the output projection; and the embedding too where the two are tied, since they share one blob.
-        embedding: an embedding of its own.
+        layers: the format of every role that `roles` does not name.
+        roles: formats of others; lm_head's is the embedding's too where the two are tied, since they share one blob.
         equalize: scale loud channels before rounding, where that pays.
         compensate: round a column after the other, so that later ones make up for earlier ones' errors on a short text.
     """
 
     name: str
     summary: str
-    attention: RoleRecipe = field(default_factory=RoleRecipe)
-    mlp: RoleRecipe = field(default_factory=RoleRecipe)
-    lm_head: RoleRecipe = field(default_factory=RoleRecipe)
-    embedding: RoleRecipe = field(default_factory=RoleRecipe)
+    layers: RoleRecipe = field(default_factory=RoleRecipe)
+    roles: Mapping[Role, RoleRecipe] = field(default_factory=dict)
     equalize: bool = False
     compensate: bool = False
 
     @property
     def precision(self) -> QuantizedPrecision:
         """What the layers' weights are stored in."""
-        return "int4" if self.mlp.bits == 4 else "int8"
+        return "int4" if self.layers.bits == 4 else "int8"
 
     def for_role(self, role: Role, *, tied: bool) -> RoleRecipe | None:
         """The role's recipe; None for a norm, which isn't quantized."""
-        if role == "norm":
+        if role == NORM:
             return None
-        if role == "embedding" and tied:
-            return self.lm_head
-        found: RoleRecipe = getattr(self, role)
-        return found
+        return self.roles.get("lm_head" if tied and role in TABLES else role, self.layers)
 
-
-def uniform(name: str, summary: str, body: RoleRecipe, head: RoleRecipe | None = None) -> Recipe:
-    """A recipe with one entry for the layers and one (the same by default) for lm_head and embedding."""
-    head = head or body
-    return Recipe(name=name, summary=summary, attention=body, mlp=body, lm_head=head, embedding=head)
+    @property
+    def formats(self) -> tuple[RoleRecipe, ...]:
+        """Every format that some weight has."""
+        return self.layers, *self.roles.values()
 
 
 def _require(what: str, found: int, allowed: tuple[int, ...]) -> None:
@@ -103,58 +100,39 @@ def _require(what: str, found: int, allowed: tuple[int, ...]) -> None:
 
 
 _G32, _G64, _G128 = (RoleRecipe(group_size=size) for size in GROUP_SIZES)
+_EIGHT = RoleRecipe(bits=8, group_size=32)
 
-_PLAIN = (
-    uniform("int4-g32", "4 bits, groups of 32: the most exact 4-bit one, 5 bits a weight", _G32),
-    uniform("int4-g64", "4 bits, groups of 64: 4.5 bits a weight", _G64),
-    uniform("int4-g128", "4 bits, groups of 128: the smallest and fastest, 4.25 bits a weight", _G128),
-    uniform(
-        "int4-g32-head8", "4 bits in groups of 32, lm_head and embedding in 8", _G32, RoleRecipe(bits=8, group_size=32)
-    ),
-    uniform(
-        "int8-g32", "8 bits, groups of 32: close to the checkpoint, twice the size", RoleRecipe(bits=8, group_size=32)
-    ),
-    uniform(
-        "int4-g64-exact",
-        "int4-g64 with float32 activations: slow, to tell the weights' error from the activations'",
-        RoleRecipe(accuracy_level=0),
-    ),
-)
+_calibrated = partial(Recipe, equalize=True, compensate=True)
 
-_CALIBRATED = (
+_ROWS = (
+    Recipe(name="int4-g32", summary="4 bits, groups of 32: the most exact 4-bit one, 5 bits a weight", layers=_G32),
+    Recipe(name="int4-g64", summary="4 bits, groups of 64: 4.5 bits a weight", layers=_G64),
     Recipe(
-        name="fast",
-        summary="calibrated, 4 bits in groups of 128: the fastest",
-        attention=_G128,
-        mlp=_G128,
-        lm_head=_G128,
-        embedding=_G128,
-        equalize=True,
-        compensate=True,
+        name="int4-g128", summary="4 bits, groups of 128: the smallest and fastest, 4.25 bits a weight", layers=_G128
     ),
     Recipe(
+        name="int4-g32-head8",
+        summary="4 bits in groups of 32, lm_head and embedding in 8",
+        layers=_G32,
+        roles=dict.fromkeys(TABLES, _EIGHT),
+    ),
+    Recipe(name="int8-g32", summary="8 bits, groups of 32: close to the checkpoint, twice the size", layers=_EIGHT),
+    Recipe(
+        name="int4-g64-exact",
+        summary="int4-g64 with float32 activations: slow, to tell the weights' error from the activations'",
+        layers=RoleRecipe(accuracy_level=0),
+    ),
+    _calibrated(name="fast", summary="calibrated, 4 bits in groups of 128: the fastest", layers=_G128),
+    _calibrated(
         name="balanced",
         summary="calibrated, 4 bits, attention in groups of 32, the rest in 128",
-        attention=_G32,
-        mlp=_G128,
-        lm_head=_G128,
-        embedding=_G128,
-        equalize=True,
-        compensate=True,
+        layers=_G128,
+        roles={"attention": _G32},
     ),
-    Recipe(
-        name="accurate",
-        summary="calibrated, 4 bits in groups of 32",
-        attention=_G32,
-        mlp=_G32,
-        lm_head=_G32,
-        embedding=_G32,
-        equalize=True,
-        compensate=True,
-    ),
+    _calibrated(name="accurate", summary="calibrated, 4 bits in groups of 32", layers=_G32),
 )
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in (*_PLAIN, *_CALIBRATED)})
+RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in _ROWS})
 
 # On SmolLM2-135M, the one real model that recipes were measured on, the smallest one that stays below 0.3 nats of mean
 # KL divergence is int8-g32 (0.020); of those of 4 bits, accurate is nearest (0.50). Neither is a figure of Qwen3.

@@ -19,7 +19,7 @@ class Source:
     """Checkpoint tensors stacked along their rows; `part` says which half of the quantized form is meant.
 
     The int8 form of a quantized weight is in no artifact; machines derive it.
-    `role` is the recipe's role (attention, mlp, embedding, lm_head); None for `whole`, which is float32.
+    `role` is the family's role; None for `whole`, which is float32.
     """
 
     tensors: tuple[str, ...]

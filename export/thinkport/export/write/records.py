@@ -93,7 +93,7 @@ def recipe_record(
         name: str = source.role or role(source.tensors[0])
         bits[name] = bits.get(name, 0) + 8 * nbytes_of(value)
         if source.part == "codes":
-            how = recipe.for_role(name, tied=tied) if recipe is not None else None  # type: ignore[arg-type]
+            how = recipe.for_role(name, tied=tied) if recipe is not None else None
             weights[name] = weights.get(name, 0) + nbytes_of(value) * 8 // (how.bits if how else 8)
         elif source.part == "whole":
             weights[name] = weights.get(name, 0) + nbytes_of(value) // 4
@@ -121,7 +121,7 @@ def _format(
     *,
     tied: bool,
 ) -> RoleFormat:
-    how = recipe.for_role(name, tied=tied) if recipe is not None else None  # type: ignore[arg-type]
+    how = recipe.for_role(name, tied=tied) if recipe is not None else None
     return RoleFormat(
         bits=how.bits if how else 32,
         group_size=how.group_size if how else None,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -19,7 +19,7 @@ from thinkport.export.calibrate import LayerInputs
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import GraphError
 from thinkport.export.quantize.compensate import compensation
-from thinkport.export.quantize.recipes import Recipe, Role
+from thinkport.export.quantize.recipes import TABLES, Recipe
 from thinkport.export.quantize.stream import RoundingError, RowBlock, quantize_tensor
 from thinkport.export.trace.source import Source
 from thinkport.export.write.blobs import Blob, Layout
@@ -99,7 +99,7 @@ class WeightsFile:
         assert self.recipe is not None
         if not scales:
             raise GraphError(f"the codes of {source.tensors[0]} are not followed by their scales in the plan")
-        how = self.recipe.for_role(cast("Role", source.role), tied=self.tied)
+        how = self.recipe.for_role(source.role, tied=self.tied)
         assert how is not None
         kept: list[np.ndarray] = []
 
@@ -135,7 +135,7 @@ class WeightsFile:
             yield pending.result()
 
     def _compensation(self, source: Source) -> np.ndarray | None:
-        if self.inputs is None or source.role not in ("attention", "mlp"):
+        if self.inputs is None or source.role is None or source.role in TABLES:
             return None
         return compensation(self.inputs.of(source.tensors[0]), self.inputs.lengths)
 
