@@ -1,7 +1,7 @@
 """The verbs of the export part. Heavy packages are imported when a verb runs, so `--help` stays quick."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -98,26 +98,40 @@ def export_command(
     from thinkport.runtime.extras import require
 
     require("export", *_PACKAGES)
-    from thinkport.export.cli_export import run_export
+    from rich.console import Console
 
-    run_export(
-        quiet=quiet,
+    from thinkport.export.progress_view import ProgressView
+    from thinkport.export.settings import ExportSettings, Kv, Precision
+    from thinkport.export.view import show_report
+
+    settings = ExportSettings(
         checkpoint=checkpoint,
         output=output,
-        target=target,
-        precision=precision,
+        targets=None if target is None else tuple(name.strip() for name in target.split(",")),
+        precision=cast("Precision | None", precision),
         recipe=recipe,
-        kv=kv,
+        kv=cast("Kv | None", kv),
         fuse=fuse,
         certificate=certificate,
         min_agreement=min_agreement,
         enable_thinking=think,
         force=force,
     )
+    from thinkport.export.exporter import export  # torch takes seconds to import: settings are checked before
+
+    errors = Console(stderr=True)
+    if quiet:
+        report = export(settings)
+    else:
+        with ProgressView(errors) as view:
+            report = export(settings, view)
+        show_report(report, Console())
+    if found := report.manifest.certificate and report.manifest.certificate.warning:
+        errors.print(f"\nWarning: {found}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def recipes_command() -> None:
     """List the recipes: the ways to quantize."""
-    from thinkport.export.recipes_view import show_recipes
+    from thinkport.export.view import show_recipes
 
     show_recipes()

@@ -12,20 +12,23 @@ from pathlib import Path
 import numpy as np
 
 from thinkport.deploy.genai_files import genai_graph_name
-from thinkport.export.calibrate import Calibration, LayerInputs, calibrate, calibrated_bytes
+from thinkport.deploy.kernels import check
+from thinkport.deploy.targets import PrefillForm
+from thinkport.export.calibrate import LayerInputs, calibrate, calibrated_bytes
 from thinkport.export.certify import certify
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
 from thinkport.export.checkpoint import tokenizer_files as files
 from thinkport.export.checkpoint.equalized import divided, equalized, reader_bytes
 from thinkport.export.checkpoint.licence import licence_id
 from thinkport.export.checkpoint.stop_tokens import StopToken, stop_tokens
+from thinkport.export.errors import GraphError
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
 from thinkport.export.finer_recipe import divergence_warning
-from thinkport.export.graph_kernels import check_kernels
 from thinkport.export.graphs import MadeGraph, make_graphs
 from thinkport.export.plans import GraphPlan, fitted, plan_graphs
 from thinkport.export.preflight import check_export
 from thinkport.export.progress import Advance, Listener, Silent, Stages, peak_memory
+from thinkport.export.quantize import RoundingError
 from thinkport.export.quantize.kv_scales import KvScales, shared
 from thinkport.export.quantize.recipes import RoleRecipe
 from thinkport.export.reference.streamed_weights import streamed_bytes
@@ -42,7 +45,8 @@ from thinkport.export.write.manifest_record import manifest_record
 from thinkport.export.write.records import graph_record, model_record, recipe_record
 from thinkport.export.write.staging import check_target, check_writable, clear_leftovers, staged
 from thinkport.export.write.weights_file import WeightsFile
-from thinkport.runtime.artifact.manifest import Manifest, Prefill
+from thinkport.runtime.artifact.certificate import Certificate
+from thinkport.runtime.artifact.manifest import FileRecord, Graph, Manifest, Prefill, Recipe
 from thinkport.runtime.machine.threads import physical_cores
 
 WEIGHTS = "weights.bin"
@@ -93,18 +97,23 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     with stages.stage("trace"):
         traced = trace(job.family, job.checkpoint.config, job.shape)
     weights = _equalized(job)
-    calibration = _calibrated(job, weights)
-    plans, scales = job.plans, None
-    if calibration is not None:
-        plans = [fitted(plan, calibration.largest_activation) for plan in plans]
-        if any(plan.kv.dtype == "int8" for plan in plans):
-            scales, weights = _shared_scales(job, weights, calibration)
+    plans, scales, weights = _calibrated(job, weights)
     with stages.stage("fuse"):
         graphs = make_graphs(traced, plans, job.family, job.shape, settings.quantization, scales)
-    sizes = job.family.expected_tensors(job.shape)
-    layout = plan_blobs([graph.model.graph for graph in graphs], lambda name: sizes[name][0])
+    layout = _layout(job, graphs)
     with staged(settings.output, force=settings.force) as folder:
-        manifest = _write(job, weights, graphs, layout, folder)
+        with stages.stage("weights", layout.nbytes) as advance:
+            weights_file = _weights_file(job, weights, layout, folder / WEIGHTS, advance)
+            weights_record = weights_file.write()
+        recipe = _recipe(
+            job, graphs, weights_file.errors
+        )  # graphs that are written know no more where weights are from
+        with stages.stage("graph"):
+            records = _write_graphs(job, weights, graphs, layout, folder)
+        certificate = _certified(job, records, folder)
+        with stages.stage("manifest"):
+            manifest = _manifest(job, graphs, records, recipe, certificate)
+            manifest = _finished(job, folder, manifest, weights_record)
     return ExportReport(
         folder=settings.output,
         manifest=manifest,
@@ -148,21 +157,24 @@ def _equalized(job: _Job) -> Checkpoint:
         return equalized(job.checkpoint, sites, group_size, advance=advance)
 
 
-def _calibrated(job: _Job, weights: Checkpoint) -> Calibration | None:
-    """What a narrow cache or narrow activations have to hold; float32 holds anything, and needs no such stage."""
+def _calibrated(job: _Job, weights: Checkpoint) -> tuple[list[GraphPlan], KvScales | None, Checkpoint]:
+    """Plans that hold what the model computes, the scales of an int8 cache, and weights that suit them.
+
+    float32 holds anything, and needs no such stage.
+    """
     if all((plan.kv.dtype, plan.activations) == ("float32", "float32") for plan in job.plans):
-        return None
+        return job.plans, None, weights
     with job.stages.stage("calibrate", calibrated_bytes(job.checkpoint, job.shape)) as advance:
-        return calibrate(weights, job.family, job.shape, advance=advance)
-
-
-def _shared_scales(job: _Job, weights: Checkpoint, calibration: Calibration) -> tuple[KvScales, Checkpoint]:
-    """Scales that channels share, and weights whose keys are alike for it: what keys lose, queries gain."""
+        calibration = calibrate(weights, job.family, job.shape, advance=advance)
+    plans = [fitted(plan, calibration.largest_activation) for plan in job.plans]
+    if all(plan.kv.dtype != "int8" for plan in plans):
+        return plans, None, weights
+    # Channels share a scale, for which keys are made alike: what keys lose, queries gain.
     scales, divisors = shared(calibration.kv_scales)
     rows_by: dict[str, np.ndarray] = {}
     for layer, divisor in enumerate(divisors):
         rows_by |= job.family.key_divisors(layer, divisor, job.shape)
-    return scales, divided(weights, rows_by)
+    return plans, scales, divided(weights, rows_by)
 
 
 def _fetching(listener: Listener) -> Callable[[Progress], None]:
@@ -178,75 +190,43 @@ def _fetching(listener: Listener) -> Callable[[Progress], None]:
     return report
 
 
-def _write(job: _Job, source: Checkpoint, graphs: list[MadeGraph], layout: Layout, folder: Path) -> Manifest:
-    """Fill the staging folder: weights, graphs, certificate, and the manifest last."""
-    prefills = {made.plan.accelerates: _prefill(job, made, layout) for made in graphs if made.plan.accelerates}
-    records = [
-        graph_record(made.model, made.plan).model_copy(update={"prefill": prefills.get(made.plan.file)})
-        for made in graphs
-        if made.plan.accelerates is None
-    ]
-    shape = model_record(job.family.model_type, job.shape)
-    with job.stages.stage("weights", layout.nbytes) as advance:
-        weights = _weights_file(job, source, layout, folder / WEIGHTS, advance)
-        weights_record = weights.write()
-    first, widest = graphs[0], max(graphs, key=lambda made: ITEM_BYTES[made.plan.activations])
-    recipe = recipe_record(
-        widest.model.graph, job.settings.quantization, job.family.role, weights.errors, tied=job.shape.tied
-    )
-    with job.stages.stage("graph"):
-        frequencies = {job.family.frequencies_name: inv_freq_and_scaling(job.shape)[0]}
-        for made in graphs:
-            form = made.plan.target.prefill if made.plan.accelerates else None
-            where = (layout, WEIGHTS) if form is None else (_derived_layout(job, made), DERIVED_WEIGHTS)
-            opset = OPSET if form is None else form.opset
-            write_graph(made.model, folder / made.plan.file, *where, source.read, frequencies, opset)
-            if made.plan.accelerates is None:
-                write_one_row_graph(made.model, folder / genai_graph_name(made.plan.file))
-        for graph in records:
-            check_kernels(folder, graph)
-        files.copy_tokenizer_files(job.checkpoint, folder)
-    certificate = None
-    if job.settings.certificate:
-        with job.stages.stage("certify", streamed_bytes(job.checkpoint, job.shape)) as advance:
-            certificate = certify(
-                folder,
-                records,
-                shape,
-                job.checkpoint,
-                job.shape,
-                min_agreement=job.settings.min_agreement,
-                advance=advance,
-            )
-        warning = divergence_warning(certificate, job.settings, job.family, job.shape)
-        certificate = certificate.model_copy(update={"warning": warning})
-    with job.stages.stage("manifest"):
-        manifest = manifest_record(
-            job.checkpoint,
-            job.family,
-            graphs=records,
-            model=shape,
-            recipe=recipe,
-            passes=first.passes,
-            certificate=certificate,
-            enable_thinking=job.settings.enable_thinking,
-            stop_ids=[stop.id for stop in job.stops],
-        )
-        return finish_artifact(
-            folder,
-            manifest,
-            pad_id=files.id_of("pad_token_id", job.checkpoint),
-            bos_id=files.id_of("bos_token_id", job.checkpoint),
-            license_id=licence_id(job.checkpoint.folder),
-            stops=job.stops,
-            known={WEIGHTS: weights_record},
-        )
+def _layout(job: _Job, graphs: Sequence[MadeGraph], *, derived: bool = False) -> Layout:
+    """Where weights lie in `weights.bin`, or derived ones in what a machine makes of it for a prefill graph."""
+    sizes = job.family.expected_tensors(job.shape)
+    return plan_blobs([made.model.graph for made in graphs], lambda name: sizes[name][0], derived=derived)
 
 
-def _prefill(job: _Job, made: MadeGraph, layout: Layout) -> Prefill:
+def _recipe(job: _Job, graphs: Sequence[MadeGraph], errors: Mapping[str, RoundingError]) -> Recipe:
+    """How weights are stored; bits a weight are those of the graph that computes in the widest type."""
+    widest = max(graphs, key=lambda made: ITEM_BYTES[made.plan.activations]).model.graph
+    return recipe_record(widest, job.settings.quantization, job.family.role, errors, tied=job.shape.tied)
+
+
+def _write_graphs(
+    job: _Job, source: Checkpoint, graphs: Sequence[MadeGraph], layout: Layout, folder: Path
+) -> list[Graph]:
+    """Write the graphs and the tokenizer's files; returns the records of graphs that aren't another one's prefill."""
+    frequencies = {job.family.frequencies_name: inv_freq_and_scaling(job.shape)[0]}
+    records = {made.plan.file: graph_record(made.model, made.plan) for made in graphs}
+    for made in graphs:
+        file, form = folder / made.plan.file, made.plan.target.prefill
+        if made.plan.accelerates is None or form is None:
+            write_graph(made.model, file, layout, WEIGHTS, source.read, frequencies, OPSET)
+            write_one_row_graph(made.model, folder / genai_graph_name(made.plan.file))
+            continue
+        derived, record = _layout(job, [made], derived=True), records.pop(made.plan.file)
+        prefill = _prefill(job, record, form, derived, layout)
+        records[made.plan.accelerates] = records[made.plan.accelerates].model_copy(update={"prefill": prefill})
+        write_graph(made.model, file, derived, DERIVED_WEIGHTS, source.read, frequencies, form.opset)
+    for record in records.values():
+        _check_kernels(folder, record)
+    files.copy_tokenizer_files(job.checkpoint, folder)
+    return list(records.values())
+
+
+def _prefill(job: _Job, graph: Graph, form: PrefillForm, derived: Layout, layout: Layout) -> Prefill:
     """The record of a graph for long prompts."""
-    form, recipe = made.plan.target.prefill, job.settings.quantization
-    assert form is not None
+    recipe = job.settings.quantization
     assert recipe is not None
 
     def how(role: str) -> RoleRecipe:
@@ -255,17 +235,81 @@ def _prefill(job: _Job, made: MadeGraph, layout: Layout) -> Prefill:
         return stored
 
     return Prefill(
-        graph=graph_record(made.model, made.plan),
-        derivation=derivation(DERIVED_WEIGHTS, _derived_layout(job, made), WEIGHTS, layout, how),
+        graph=graph,
+        derivation=derivation(DERIVED_WEIGHTS, derived, WEIGHTS, layout, how),
         from_tokens=form.from_tokens,
         derive_from_tokens=form.derive_from_tokens,
     )
 
 
-def _derived_layout(job: _Job, made: MadeGraph) -> Layout:
-    """The layout of the one file that a prefill graph reads, made of `weights.bin` on each machine."""
-    sizes = job.family.expected_tensors(job.shape)
-    return plan_blobs([made.model.graph], lambda name: sizes[name][0], derived=True)
+def _check_kernels(folder: Path, graph: Graph) -> None:
+    """Refuse a graph of which a node would leave its provider, in the oldest ONNX Runtime that the graph is for.
+
+    A graph as traced is a yardstick, which runs where ONNX Runtime puts it.
+
+    Raises:
+        GraphError: a node has no kernel there, or breaks one's requirements; each is named.
+    """
+    if not graph.fused:
+        return
+    problems = check(folder / graph.file, graph.target, version=graph.onnxruntime_floor).problems
+    if problems:
+        raise GraphError(
+            f"{graph.file} does not run whole on {graph.providers[0]} of ONNX Runtime {graph.onnxruntime_floor}: "
+            f"{'; '.join(problems)}. Report it with the checkpoint's name"
+        )
+
+
+def _certified(job: _Job, records: list[Graph], folder: Path) -> Certificate | None:
+    """How the graphs agree with the checkpoint, with a warning where they hardly do; None where nobody asked."""
+    if not job.settings.certificate:
+        return None
+    with job.stages.stage("certify", streamed_bytes(job.checkpoint, job.shape)) as advance:
+        certificate = certify(
+            folder,
+            records,
+            model_record(job.family.model_type, job.shape),
+            job.checkpoint,
+            job.shape,
+            min_agreement=job.settings.min_agreement,
+            advance=advance,
+        )
+    warning = divergence_warning(certificate, job.settings, job.family, job.shape)
+    return certificate.model_copy(update={"warning": warning})
+
+
+def _manifest(
+    job: _Job,
+    graphs: Sequence[MadeGraph],
+    records: list[Graph],
+    recipe: Recipe,
+    certificate: Certificate | None,
+) -> Manifest:
+    """The manifest but for the files."""
+    return manifest_record(
+        job.checkpoint,
+        job.family,
+        graphs=records,
+        model=model_record(job.family.model_type, job.shape),
+        recipe=recipe,
+        passes=graphs[0].passes,
+        certificate=certificate,
+        enable_thinking=job.settings.enable_thinking,
+        stop_ids=[stop.id for stop in job.stops],
+    )
+
+
+def _finished(job: _Job, folder: Path, manifest: Manifest, weights: FileRecord) -> Manifest:
+    """The manifest with every file, written last."""
+    return finish_artifact(
+        folder,
+        manifest,
+        pad_id=files.id_of("pad_token_id", job.checkpoint),
+        bos_id=files.id_of("bos_token_id", job.checkpoint),
+        license_id=licence_id(job.checkpoint.folder),
+        stops=job.stops,
+        known={WEIGHTS: weights},
+    )
 
 
 def _weights_file(job: _Job, source: Checkpoint, layout: Layout, path: Path, advance: Advance) -> WeightsFile:

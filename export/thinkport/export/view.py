@@ -1,13 +1,18 @@
-"""The table at the end of an export. Knows rich and the report; measures nothing itself."""
+"""The tables that the export's verbs write: an export's report, and the recipes. Measures nothing itself."""
+
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from thinkport.export.exporter import ExportReport
+from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES, RECIPES
 from thinkport.runtime.artifact.manifest import Graph, Manifest, ModelShape, kv_bytes
 
+if TYPE_CHECKING:
+    from thinkport.export.exporter import ExportReport
 
-def show_report(report: ExportReport, console: Console) -> None:
+
+def show_report(report: "ExportReport", console: Console) -> None:
     """Stages and seconds, peak memory, bytes, bits per weight, nodes, parity figures."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
@@ -18,7 +23,17 @@ def show_report(report: ExportReport, console: Console) -> None:
     console.print(table, highlight=False)
 
 
-def _rows(report: ExportReport) -> list[tuple[str, str]]:
+def show_recipes() -> None:
+    """One row a recipe on stdout."""
+    default = {name: f" (default of {precision})" for precision, name in DEFAULT_RECIPES.items()}
+    default[DEFAULT_RECIPE] = " (default)"
+    table = Table("recipe", "what it is", box=None, header_style="bold", pad_edge=False)
+    for recipe in RECIPES.values():
+        table.add_row(recipe.name + default.get(recipe.name, ""), recipe.summary)
+    Console().print(table)
+
+
+def _rows(report: "ExportReport") -> list[tuple[str, str]]:
     manifest = report.manifest
     size = sum(file.bytes for file in manifest.files.values())
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report.seconds.items())
@@ -45,7 +60,7 @@ def _cache(model: ModelShape, graph: Graph) -> str:
     return f"{graph.kv.dtype}, {kv_bytes(model, graph.kv) / 1e3:,.1f} KB a token"
 
 
-def _figures(report: ExportReport) -> list[tuple[str, str]]:
+def _figures(report: "ExportReport") -> list[tuple[str, str]]:
     certificate = report.manifest.certificate
     if certificate is None:
         return [("against fp32", "not measured (--no-certificate)")]
