@@ -8,7 +8,6 @@ import numpy as np
 
 from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.families.dense import weights
-from thinkport.export.families.dense.sites import sites
 from thinkport.export.families.shape import DecoderShape
 from thinkport.export.quantize import Role
 from thinkport.export.quantize.equalize import Site
@@ -41,8 +40,13 @@ class DenseFamily(ABC):
         return weights.role(name)
 
     def sites(self, shape: DecoderShape) -> list[Site]:
-        """See `sites.sites`."""
-        return sites(shape)
+        """Four a layer, and lm_head's where it has a table of its own.
+
+        Left out: gate's rows, which pass an activation; q's and k's, whose channels rotary mixes and head norms level;
+        and a tied table's columns, which an embedding looks up as they are.
+        """
+        found = [site for layer in range(shape.layers) for site in _sites_of(layer, shape)]
+        return found if shape.tied else [*found, Site(writer=weights.FINAL_NORM, readers=(weights.LM_HEAD,))]
 
     def key_divisors(self, layer: int, divisor: Floats, shape: DecoderShape) -> dict[str, Floats]:
         """By the norms' weights where heads are normed, else by the rows of the projections."""
@@ -56,6 +60,11 @@ class DenseFamily(ABC):
             return {query: np.float32(1) / divisor, key: divisor}
         query, key = named("proj")
         return {query: np.tile(np.float32(1) / divisor, shape.heads), key: np.tile(divisor, shape.kv_heads)}
+
+    @property
+    def thinking_tokens(self) -> tuple[str, str]:
+        """Qwen3's, and those of models distilled from one that thinks; Llama's own tokenizer has none."""
+        return "<think>", "</think>"
 
     @property
     def frequencies_name(self) -> str:
@@ -75,3 +84,23 @@ class DenseFamily(ABC):
         from thinkport.export.families.dense.wrapper import build_traceable
 
         return build_traceable(*self.transformers_classes(), config, shape, layers)
+
+
+def _sites_of(layer: int, shape: DecoderShape) -> list[Site]:
+    def named(*parts: str) -> tuple[str, ...]:
+        return tuple(weights.layer_name(layer, part) for part in parts)
+
+    norm, second_norm, value, up = named(
+        "input_layernorm", "post_attention_layernorm", "self_attn.v_proj", "mlp.up_proj"
+    )
+    return [
+        Site(writer=norm, readers=named("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")),
+        Site(
+            writer=value,
+            readers=named("self_attn.o_proj"),
+            head_dim=shape.head_dim,
+            repeats=shape.heads // shape.kv_heads,
+        ),
+        Site(writer=second_norm, readers=named("mlp.gate_proj", "mlp.up_proj")),
+        Site(writer=up, readers=named("mlp.down_proj")),
+    ]

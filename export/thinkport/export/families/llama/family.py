@@ -41,11 +41,6 @@ class Llama(DenseFamily):
         preset = checkpoints_own(_PUBLISHED, generation_config)
         return Presets(thinking=preset, answering=preset)
 
-    @property
-    def thinking_tokens(self) -> tuple[str, str]:
-        """Those of models distilled from one that thinks; Llama's own tokenizer has none."""
-        return "<think>", "</think>"
-
     def transformers_classes(self) -> tuple[Any, Any]:
         """See `DenseFamily`."""
         from transformers import LlamaConfig, LlamaForCausalLM

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from thinkport.export.errors import CheckpointError, UnsupportedModelError
 from thinkport.export.families.dense import DenseFamily
 from thinkport.export.families.dense.sampling import checkpoints_own
 from thinkport.export.families.dense.shape import read_shape
-from thinkport.export.families.qwen3.windows import refuse_windows
 from thinkport.export.families.shape import DecoderShape
 from thinkport.runtime.artifact.manifest import Presets, SamplingPreset
 
@@ -27,20 +27,40 @@ class Qwen3(DenseFamily):
 
     def shape(self, config: Mapping[str, Any]) -> DecoderShape:
         """See `Family.shape`; `head_dim` is read and never derived."""
-        refuse_windows(config)
+        _refuse_windows(config)
         return read_shape(config, head_norms=True)
 
     def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
         """See `Family.presets`; a checkpoint's generation_config.json is about thinking, the mode it starts in."""
         return Presets(thinking=checkpoints_own(_THINKING, generation_config), answering=_ANSWERING)
 
-    @property
-    def thinking_tokens(self) -> tuple[str, str]:
-        """As the chat template writes them."""
-        return "<think>", "</think>"
-
     def transformers_classes(self) -> tuple[Any, Any]:
         """See `DenseFamily`."""
         from transformers import Qwen3Config, Qwen3ForCausalLM
 
         return Qwen3Config, Qwen3ForCausalLM
+
+
+def _refuse_windows(config: Mapping[str, Any]) -> None:
+    """`sliding_window` alone is a size that nothing uses: published configurations carry it with the switch off.
+
+    Raises:
+        CheckpointError: the kinds of layers aren't a list, or not one a layer.
+        UnsupportedModelError: some layer doesn't attend to the whole context.
+    """
+    if config.get("use_sliding_window"):
+        raise UnsupportedModelError(
+            f"use_sliding_window is true (a window of {config.get('sliding_window')}): "
+            "sliding-window attention is not supported"
+        )
+    kinds = config.get("layer_types") or []
+    if not isinstance(kinds, list):
+        raise CheckpointError(f"config.json: layer_types is {kinds!r}; expected a list")
+    others = sorted({str(kind) for kind in kinds} - {"full_attention"})
+    if others:
+        raise UnsupportedModelError(f"layer_types has {', '.join(others)}: only full_attention is supported")
+    if kinds and len(kinds) != config.get("num_hidden_layers"):
+        raise CheckpointError(
+            f"config.json: layer_types lists {len(kinds)} layers and num_hidden_layers is "
+            f"{config.get('num_hidden_layers')}; they must agree"
+        )
