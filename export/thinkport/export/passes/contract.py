@@ -94,12 +94,15 @@ class Fusion(GraphPass, Generic[Match]):
         matches = self.matches(model)
         return [self.fuse(model.graph, match) for match in matches]
 
+    def starts(self, node: ir.Node) -> bool:
+        """Whether a node may be the start of a match."""
+        return node.op_type in self.starts_at
+
     def matches(self, model: ir.Model) -> list[Match]:
         """What matched, in graph order; the rest is kept in `misses`."""
         matches: list[Match] = []
         misses = []
-        starts = [node for node in model.graph if node.op_type in self.starts_at]
-        for node in starts:
+        for node in filter(self.starts, list(model.graph)):
             try:
                 matches.append(self.match(node))
             except MismatchError as error:

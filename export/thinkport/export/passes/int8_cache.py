@@ -13,7 +13,8 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from thinkport.export.passes.contract import GraphPass, each_layer
-from thinkport.export.quantize.kv_scales import Floats, KvScales
+from thinkport.export.quantize.kv_scales import KvScales
+from thinkport.export.trace.constant import floats
 from thinkport.export.trace.names import layer_of
 
 _PASTS, _PRESENTS = slice(3, 5), slice(1, 3)
@@ -50,7 +51,8 @@ class Int8Cache(GraphPass):
         attention.resize_inputs(max(_INPUTS, len(attention.inputs)))  # norms of Q and K may lie behind the scales
         assert self.scales.keys[layer].ndim == self.scales.values[layer].ndim
         for index, name, scales in ((_K_SCALE, "k", self.scales.keys), (_V_SCALE, "v", self.scales.values)):
-            scale = _initializer(graph, f"model.layers.{layer}.self_attn.{name}_scale", scales[layer])
+            array = scales[layer][None, :, None] if scales[layer].ndim else scales[layer][None]
+            scale = floats(graph, f"model.layers.{layer}.self_attn.{name}_scale", array)
             attention.replace_input_with(index, scale)
             kind = "PER_CHANNEL" if scales[layer].ndim else "PER_TENSOR"
             attention.attributes[f"{name}_quant_type"] = ir.AttrString(f"{name}_quant_type", kind)
@@ -61,11 +63,3 @@ class Int8Cache(GraphPass):
 def _has_graphs_cache(attention: ir.Node) -> bool:
     pasts = [value is not None and value.is_graph_input() for value in attention.inputs[_PASTS]]
     return all(pasts) and all(value.is_graph_output() for value in attention.outputs[_PRESENTS])
-
-
-def _initializer(graph: ir.Graph, name: str, scales: Floats) -> ir.Value:
-    array = scales[None, :, None] if scales.ndim else scales[None]
-    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    value.type, value.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(array.shape)
-    graph.register_initializer(value)
-    return value

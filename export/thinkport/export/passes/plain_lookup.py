@@ -13,7 +13,8 @@ import numpy as np
 import onnx_ir as ir
 
 from thinkport.export.passes.contract import OUTSIDE, GraphPass
-from thinkport.export.trace.constant import integers
+from thinkport.export.passes.nodes import Nodes
+from thinkport.export.trace.constant import floats, integers
 from thinkport.export.trace.source import new_weight, source_of
 
 
@@ -39,27 +40,21 @@ def _spell_out(graph: ir.Graph, lookup: ir.Node) -> str:
     codes = _codes(graph, lookup)
     assert codes.shape is not None
     groups = int(codes.shape[1])  # type: ignore[arg-type]
-    stem = (lookup.name or "").rsplit(".", 1)[0]
-    new: list[ir.Node] = []
-
-    def node(
-        op_type: str, *inputs: ir.Value | None, dtype: ir.DataType = ir.DataType.FLOAT, **attributes: int
-    ) -> ir.Value:
-        made = ir.node(op_type, inputs, attributes, name=f"{stem}.{op_type}_{len(new)}")
-        made.outputs[0].type = ir.TensorType(dtype)
-        new.append(made)
-        return made.outputs[0]
-
-    rows = node("Gather", codes, ids, dtype=ir.DataType.UINT8)
+    new, float32 = Nodes((lookup.name or "").rsplit(".", 1)[0]), ir.DataType.FLOAT
+    rows = new.make("Gather", [codes, ids], dtype=ir.DataType.UINT8)
     # int32: the kernels that take any index take this one
-    values = node("Gather", _byte_values(graph, bits), node("Cast", rows, dtype=ir.DataType.INT32, to=6))
-    numbers = node("Reshape", values, integers(graph, "lookup_groups", [0, 0, groups, group]))
-    steps = node("Unsqueeze", node("Gather", scales, ids), integers(graph, "lookup_axis", [-1]))
-    hidden = node("Reshape", node("Mul", numbers, steps), integers(graph, "lookup_hidden", [0, 0, groups * group]))
+    places = new.make("Cast", [rows], {"to": ir.DataType.INT32.value}, dtype=ir.DataType.INT32)
+    values = new.make("Gather", [_byte_values(graph, bits), places], dtype=float32)
+    numbers = new.make("Reshape", [values, integers(graph, "lookup_groups", [0, 0, groups, group])], dtype=float32)
+    gathered = new.make("Gather", [scales, ids], dtype=float32)
+    steps = new.make("Unsqueeze", [gathered, integers(graph, "lookup_axis", [-1])], dtype=float32)
+    products = new.make("Mul", [numbers, steps], dtype=float32)
+    width = integers(graph, "lookup_hidden", [0, 0, groups * group])
+    hidden = new.make("Reshape", [products, width], dtype=float32)
     before = lookup.outputs[0]
     hidden.type, hidden.shape = before.type, before.shape
-    ir.convenience.replace_nodes_and_values(graph, lookup, [lookup], new, [before], [hidden])
-    return new[0].name or ""
+    ir.convenience.replace_nodes_and_values(graph, lookup, [lookup], new.nodes, [before], [hidden])
+    return new.nodes[0].name or ""
 
 
 def _codes(graph: ir.Graph, lookup: ir.Node) -> ir.Value:
@@ -80,9 +75,4 @@ def _byte_values(graph: ir.Graph, bits: int) -> ir.Value:
     """What each byte stands for, (256, codes a byte), in units of the scale: two 4-bit codes, the low one first."""
     codes = np.arange(256)
     parts = [codes & 15, codes >> 4] if bits == 4 else [codes]
-    array = (np.stack(parts, axis=-1) - 2 ** (bits - 1)).astype(np.float32)
-    name = "lookup_byte_values"
-    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    value.type, value.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(array.shape)
-    graph.register_initializer(value)
-    return value
+    return floats(graph, "lookup_byte_values", np.stack(parts, axis=-1) - 2 ** (bits - 1))

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import onnx_ir as ir
 
 from thinkport.export.passes.contract import GraphPass, each_layer
-from thinkport.export.trace.constant import integers
+from thinkport.export.passes.nodes import Nodes
+from thinkport.export.trace.constant import floats, integers
 
 _LAST = [-1]
 
@@ -41,33 +41,15 @@ class PlainNorm(GraphPass):
     def _spell_out(self, graph: ir.Graph, norm: ir.Node) -> str:
         x, weight = norm.inputs
         assert x is not None
-        name = (norm.name or "").rsplit(".", 1)[0]
-        new: list[ir.Node] = []
-
-        def node(
-            op_type: str, *inputs: ir.Value | None, dtype: ir.DataType = ir.DataType.FLOAT, **attributes: int
-        ) -> ir.Value:
-            made = ir.node(op_type, inputs, attributes, name=f"{name}.{op_type}_{len(new)}")
-            made.outputs[0].type = ir.TensorType(dtype)
-            new.append(made)
-            return made.outputs[0]
-
-        wide = node("Cast", x, to=ir.DataType.FLOAT.value)
-        mean = node("ReduceMean", node("Mul", wide, wide), integers(graph, "norm_axis", _LAST), keepdims=1)
-        root = node("Sqrt", node("Add", mean, _epsilon(graph, norm.attributes["epsilon"].as_float())))
-        unit = node("Div", wide, root)
-        narrow = node("Cast", unit, to=self.activations.value, dtype=self.activations)
-        scaled = node("Mul", narrow, weight, dtype=self.activations)
+        new, float32 = Nodes((norm.name or "").rsplit(".", 1)[0]), ir.DataType.FLOAT
+        wide = new.make("Cast", [x], {"to": float32.value}, dtype=float32)
+        square = new.make("Mul", [wide, wide], dtype=float32)
+        mean = new.make("ReduceMean", [square, integers(graph, "norm_axis", _LAST)], {"keepdims": 1}, dtype=float32)
+        epsilon = floats(graph, "norm_epsilon", norm.attributes["epsilon"].as_float())
+        root = new.make("Sqrt", [new.make("Add", [mean, epsilon], dtype=float32)], dtype=float32)
+        unit = new.make("Div", [wide, root], dtype=float32)
+        narrow = new.make("Cast", [unit], {"to": self.activations.value}, dtype=self.activations)
+        scaled = new.make("Mul", [narrow, weight], dtype=self.activations)
         scaled.shape = x.shape
-        ir.convenience.replace_nodes_and_values(graph, norm, [norm], new, norm.outputs, [scaled])
-        return new[-1].name or ""
-
-
-def _epsilon(graph: ir.Graph, epsilon: float) -> ir.Value:
-    name = "norm_epsilon"
-    if name not in graph.initializers:
-        array = np.array(epsilon, np.float32)
-        value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-        value.type, value.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(array.shape)
-        graph.register_initializer(value)
-    return graph.initializers[name]
+        ir.convenience.replace_nodes_and_values(graph, norm, [norm], new.nodes, norm.outputs, [scaled])
+        return new.nodes[-1].name or ""

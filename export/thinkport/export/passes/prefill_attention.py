@@ -8,12 +8,13 @@ Cases:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
 
 from thinkport.export.passes.contract import MICROSOFT, GraphPass, each_layer
+from thinkport.export.passes.nodes import Nodes
 from thinkport.export.trace import names
 from thinkport.export.trace.constant import fixed, floats, integers
 
@@ -52,7 +53,7 @@ class PrefillAttention(GraphPass):
 
     def _step(self, graph: ir.Graph) -> "_Step":
         """What all layers share: the step's place in the sequence and its causal mask, (tokens, 1, total) float32."""
-        new = _Nodes("prefill")
+        new = Nodes("prefill")
         mask, ids = (
             next(value for value in graph.inputs if value.name == name)
             for name in (names.ATTENTION_MASK, names.INPUT_IDS)
@@ -82,7 +83,7 @@ class PrefillAttention(GraphPass):
 
     def _spell_out(self, graph: ir.Graph, attention: ir.Node, step: "_Step") -> str:
         module = (attention.name or "").rsplit(".", 1)[0]
-        new = _Nodes(f"{module}.prefill")
+        new = Nodes(f"{module}.prefill")
         tables = [attention.inputs[_COS], attention.inputs[_SIN]]
 
         def rotated(value: ir.Value | None, heads: int) -> ir.Value:
@@ -112,7 +113,7 @@ class PrefillAttention(GraphPass):
         return new.nodes[-1].name or ""
 
     def _query(
-        self, graph: ir.Graph, new: "_Nodes", rotated: ir.Value, attention: ir.Node, k_scale: np.ndarray | None
+        self, graph: ir.Graph, new: Nodes, rotated: ir.Value, attention: ir.Node, k_scale: np.ndarray | None
     ) -> ir.Value:
         """Queries (1, kv_heads, tokens · group, head_dim), scaled: a key's group of query heads lies side by side."""
         group = self.heads // self.kv_heads
@@ -128,7 +129,7 @@ class PrefillAttention(GraphPass):
         return new.make("Reshape", [turned, integers(graph, "query_rows", [0, 0, -1, self.head_dim])])
 
     def _append(
-        self, graph: ir.Graph, new: "_Nodes", value: ir.Value | None, part: int, attention: ir.Node, step: "_Step"
+        self, graph: ir.Graph, new: Nodes, value: ir.Value | None, part: int, attention: ir.Node, step: "_Step"
     ) -> tuple[ir.Value, ir.Value]:
         """(present, float32 (1, kv_heads, total, head_dim) of it): the step's keys or values go into their cache.
 
@@ -157,27 +158,6 @@ class _Step:
     causal: ir.Value
     grouped: ir.Value
     flat: ir.Value
-
-
-class _Nodes:
-    """The nodes of a rewrite, in order, named after their module."""
-
-    def __init__(self, module: str):
-        self.module = module
-        self.nodes: list[ir.Node] = []
-
-    def make(
-        self,
-        op_type: str,
-        inputs: Sequence[ir.Value | None],
-        attributes: Mapping[str, Any] | None = None,
-        domain: str = "",
-    ) -> ir.Value:
-        """A node's only output."""
-        name = f"{self.module}.{op_type}_{len(self.nodes)}"
-        node = ir.node(op_type, inputs, dict(attributes or {}), domain=domain, name=name)
-        self.nodes.append(node)
-        return node.outputs[0]
 
 
 def _has_graphs_cache(attention: ir.Node) -> bool:

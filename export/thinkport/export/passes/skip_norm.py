@@ -11,7 +11,7 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from thinkport.export.passes.contract import MICROSOFT, OUTSIDE, Fusion, named_like
-from thinkport.export.passes.walk import expect, maker
+from thinkport.export.passes.walk import expect, made_by, maker
 
 
 class SkipNorm(Fusion[tuple[ir.Node, ir.Node]]):
@@ -25,6 +25,10 @@ class SkipNorm(Fusion[tuple[ir.Node, ir.Node]]):
 
     def expected(self, layers: int) -> Mapping[int | None, int]:
         return {OUTSIDE: 1, 0: 1} | dict.fromkeys(range(1, layers), 2)
+
+    def starts(self, node: ir.Node) -> bool:
+        """A norm, but not one of heads, which a Reshape has split."""
+        return super().starts(node) and made_by(node.inputs[0], "Reshape") is None
 
     def match(self, node: ir.Node) -> tuple[ir.Node, ir.Node]:
         """The norm and the sum of two computed tensors that it reads."""
