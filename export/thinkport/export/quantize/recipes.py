@@ -105,7 +105,9 @@ _EIGHT = RoleRecipe(bits=8, group_size=32)
 _calibrated = partial(Recipe, equalize=True, compensate=True)
 
 _ROWS = (
-    Recipe(name="int4-g32", summary="4 bits, groups of 32: the most exact 4-bit one, 5 bits a weight", layers=_G32),
+    Recipe(
+        name="int4-g32", summary="4 bits, groups of 32: 5 bits a weight, the most exact not calibrated", layers=_G32
+    ),
     Recipe(name="int4-g64", summary="4 bits, groups of 64: 4.5 bits a weight", layers=_G64),
     Recipe(
         name="int4-g128", summary="4 bits, groups of 128: the smallest and fastest, 4.25 bits a weight", layers=_G128
