@@ -15,17 +15,34 @@ class Stop:
     | `abandon`       | ends at its next token   | ends at its next token, without an `End`|
     """
 
-    def __init__(self) -> None:
-        self.thinking_stopped = self.cancelled = self.abandoned = False
+    def __init__(self, within: "Stop | None" = None):
+        """`within` ends this reply too, as the stop of a request with several replies does; not the other way round."""
+        self._within = within
+        self._thinking_stopped = self._cancelled = self._abandoned = False
+
+    @property
+    def thinking_stopped(self) -> bool:
+        """Whether the thought is to close."""
+        return self._thinking_stopped or (self._within is not None and self._within.thinking_stopped)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the reply is to end."""
+        return self._cancelled or (self._within is not None and self._within.cancelled)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the reply is to end without an `End`."""
+        return self._abandoned or (self._within is not None and self._within.abandoned)
 
     def stop_thinking(self) -> None:
         """Close the thought, so that the answer comes."""
-        self.thinking_stopped = True
+        self._thinking_stopped = True
 
     def cancel(self) -> None:
         """End the reply; what came so far is kept."""
-        self.cancelled = True
+        self._cancelled = True
 
     def abandon(self) -> None:
         """End the reply; nothing of it is kept."""
-        self.abandoned = self.cancelled = True
+        self._abandoned = self._cancelled = True

@@ -66,7 +66,7 @@ class Job:
         for index in range(self._plan.replies):
             if index and stop.cancelled:
                 return
-            reply = self._plan.begin(self._engine, index, stop)
+            reply = self._plan.begin(self._engine, index, Stop(within=stop))  # a stop string ends its own reply only
             if not index:
                 self._loop.call_soon_threadsafe(_settle, self.begun, None)
             for event in reply:
