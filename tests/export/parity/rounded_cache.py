@@ -32,8 +32,9 @@ class RoundedCache(DynamicCache):  # type: ignore[misc]  # transformers hides it
         self.scales = {name: value for name, value in read.items() if name.endswith("_scale")}
         for layer, block in enumerate(reference.model.model.layers):
             stem = f"model.layers.{layer}.self_attn"
-            divisors = block.self_attn.k_norm.weight.detach() / read[f"{stem}.k_norm.weight"]
-            self.scales[f"{stem}.k_scale"] = self.scales[f"{stem}.k_scale"] * divisors
+            if f"{stem}.k_norm.weight" in read:  # without norms the artifact's projections are divided, and so theirs
+                divisors = block.self_attn.k_norm.weight.detach() / read[f"{stem}.k_norm.weight"]
+                self.scales[f"{stem}.k_scale"] = self.scales[f"{stem}.k_scale"] * divisors
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *rest: Any, **more: Any):
         key, value = self.rounded(key_states, layer_idx, "k"), self.rounded(value_states, layer_idx, "v")

@@ -77,7 +77,7 @@ def test_the_default_artifact_costs_no_more_than_twice_what_it_rounds(
     checkpoint: Path, exported: Callable[..., Path]
 ) -> None:
     artifact = exported(checkpoint)
-    assert cost(artifact, Dequantized(checkpoint, artifact), 64, rounds_cache=True) <= 2
+    assert cost(artifact, Dequantized(checkpoint, artifact), 32, rounds_cache=True) <= 2
 
 
 @pytest.mark.parametrize("recipe", ["int4-g32-head8", "int8-g32"])
