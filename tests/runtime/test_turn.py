@@ -226,3 +226,21 @@ def test_asyncio_raises_what_the_reply_ended_with(new_model) -> None:
 
     with pytest.raises(InputError, match="max_tokens is 0"):
         asyncio.run(main())
+
+
+def test_a_panic_of_a_native_library_ends_a_turn_and_is_told(new_model) -> None:
+    """PyO3 raises panics as a BaseException of its own, which passes `except Exception`."""
+
+    class PanicError(BaseException):
+        pass
+
+    def on_event(event) -> None:
+        raise PanicError
+
+    over: list[Turn] = []
+    turn = new_model("one").chat(settle=False).start("hi", on_event=on_event, on_done=over.append, sampling=GREEDY)
+    assert turn.wait(120)
+    turn._thread.join(120)
+    assert over == [turn]
+    with pytest.raises(PanicError):
+        turn.result(0)

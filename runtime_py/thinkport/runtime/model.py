@@ -258,8 +258,8 @@ class Model:
             if self._reopen is None or (self._session is None and self._gone == CLOSED):
                 raise InputError(CLOSED if self._reopen else "this model has no artifact to be loaded again from")
             self._gone, self._session = UNLOADED, None
-        for uses in self._memory.holders():
-            uses.unload()
+            for uses in self._memory.holders():
+                uses.unload()
         self._prefixes.clear()
         give_back()
 
@@ -284,8 +284,8 @@ class Model:
         """Free the graph, its weights and every KV cache; chats and engines of this model can't be used any more."""
         with self._changing:
             self._gone, self._session = CLOSED, None
-        for uses in self._memory.holders():
-            uses.close()
+            for uses in self._memory.holders():
+                uses.close()
         self._prefixes.clear()
         give_back()
 

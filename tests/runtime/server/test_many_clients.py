@@ -168,3 +168,17 @@ def test_replies_in_progress_end_cleanly_when_the_server_does(serve) -> None:
     assert chunks[-1].choices[0].thinking["answer_end"] == "cancelled"
     with pytest.raises(openai.InternalServerError, match="ending"):
         served.client().chat.completions.create(model="nano", messages=LONG["messages"])
+
+
+def test_one_that_gives_up_before_a_place_is_given_back_leaves_it_to_the_next(nano_model) -> None:
+    async def run() -> None:
+        places = Places(nano_model, 1, 5)
+        engine = await places.take([])
+        first, second = (asyncio.create_task(places.take([])) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()  # its future is cancelled at once, and it leaves the line only when it runs
+        places.give_back(engine, 1.0)
+        assert await asyncio.wait_for(second, 60) is engine
+        assert not places.waiting
+
+    asyncio.run(run())

@@ -5,7 +5,7 @@ Checks requests and begins uses of the cache. Must not know text, templates or t
 
 from collections import deque
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 
 import numpy.typing as npt
 
@@ -218,9 +218,10 @@ def _prefill(use: Use, wanted: list[int]) -> bool:
             return False
         shared = held.rewind(wanted, len(wanted))
         pieces = held.pieces(wanted[shared:])
-    for piece in pieces:
-        if use.stop.cancelled:
-            return False
-        with use.step() as held:
-            held.run(piece)
+    with closing(pieces):
+        for piece in pieces:
+            if use.stop.cancelled:
+                return False
+            with use.step() as held:
+                held.run(piece)
     return True

@@ -6,6 +6,7 @@ the queue of forced ones.
 
 from collections import deque
 from collections.abc import Collection, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from time import perf_counter
@@ -111,17 +112,18 @@ class TokenLoop:
         logits = None
         with self.use.step() as held:
             pieces, ran = held.pieces(pending), len(held.ids)
-        for piece in pieces:
-            if self.use.stop.cancelled:
-                return None
-            guess = self.drafter.draft(most) if len(pending) == 1 else []
-            ran += len(piece) + len(guess)
-            self.use.reserve(ran)
-            began = perf_counter()
-            with self.use.step() as held:
-                logits = held.run(piece, guess)
-            if len(pending) == 1:
-                self.drafter.ran(perf_counter() - began)
+        with closing(pieces):
+            for piece in pieces:
+                if self.use.stop.cancelled:
+                    return None
+                guess = self.drafter.draft(most) if len(pending) == 1 else []
+                ran += len(piece) + len(guess)
+                self.use.reserve(ran)
+                began = perf_counter()
+                with self.use.step() as held:
+                    logits = held.run(piece, guess)
+                if len(pending) == 1:
+                    self.drafter.ran(perf_counter() - began)
         return logits
 
     def _drop_guess(self) -> None:

@@ -3,7 +3,7 @@
 Knows ids, a lane and prefixes. Must not know sampling, replies or threads: its engine lets in one thread at a time.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from time import perf_counter
 
 import numpy as np
@@ -90,10 +90,16 @@ class HeldSequence:
         """Whether `wanted` can be run over what the KV cache shares with it."""
         return self._worth_keeping(common_prefix(self.ids, wanted), len(wanted))
 
-    def pieces(self, pending: Sequence[int]) -> Iterator[Sequence[int]]:
-        """What the next steps take of `pending`; each piece has to be `run` before the next one is asked for."""
+    def pieces(self, pending: Sequence[int]) -> Generator[Sequence[int]]:
+        """What the next steps take of `pending`; each piece has to be `run` before the next one is asked for.
+
+        Call it within a step, and close it: a graph for long prompts stays in use until then.
+        """
+        return self._pieces(self.open(1), pending)
+
+    def _pieces(self, lane: Lane, pending: Sequence[int]) -> Generator[Sequence[int]]:
         at = 0
-        with self.open(1).prefilling(len(pending)) as chunk:
+        with lane.prefilling(len(pending)) as chunk:
             while at < len(pending):
                 piece = pending[at : at + self._piece(len(pending), chunk)]
                 yield piece

@@ -101,6 +101,8 @@ class KvMemory(Generic[Holder]):
         if wanted <= self._held.get(holder, 0):
             return
         with self._lock:
+            if wanted <= self._held.get(holder, 0):  # an eviction that was refused meanwhile gave it back
+                return
             if self.limit is not None:
                 self._make_room(holder, self.limit - wanted)
             self._held[holder] = wanted

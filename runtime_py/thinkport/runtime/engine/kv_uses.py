@@ -168,7 +168,7 @@ class KvUses:
     def unload(self) -> None:
         """Let go of the KV cache and the session as `close` does, until `reload`."""
         self._gone = UNLOADED
-        self.close()
+        self._drop()
 
     def reload(self, session: LaneSource) -> None:
         """Go on over a session of the same graph, with nothing in the KV cache."""
@@ -179,6 +179,10 @@ class KvUses:
 
     def close(self) -> None:
         """Let go of the KV cache and of the session once the step in progress ends; from any thread."""
+        self._gone = CLOSED
+        self._drop()
+
+    def _drop(self) -> None:
         self._session = None
         with self.lock:
             self.held.close()

@@ -52,7 +52,7 @@ class Background(Generic[E]):
         like an error of the reply's own.
         """
         self.stop = stop or Stop()
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._over = Flag()
         self._thread = Thread(target=self._run, args=(begin, on_event, on_done), name="thinkport-reply", daemon=True)
         # A daemon would be torn down within ONNX Runtime when the program ends, which may crash.
@@ -79,11 +79,11 @@ class Background(Generic[E]):
                 with closing(begin(self.stop)) as events:
                     for event in events:
                         on_event(event)
-        except Exception as error:  # whoever waits for the end gets it
+        except BaseException as error:  # whoever waits for the end gets it, a panic of a native library too
             self.error = error
         finally:
             self._over.set()
-        on_done(self)
+            on_done(self)
 
 
 def _give_up(stop: Stop, thread: Thread) -> None:

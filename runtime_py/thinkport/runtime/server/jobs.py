@@ -79,7 +79,7 @@ class Job:
             self._loop.call_soon_threadsafe(_settle, self.over, None)
 
 
-def _settle(future: "asyncio.Future[None]", error: Exception | None) -> None:
+def _settle(future: "asyncio.Future[None]", error: BaseException | None) -> None:
     if future.done():  # a request that is cancelled cancels the future that it awaits
         return
     if error is None:
@@ -108,7 +108,11 @@ class Jobs:
         """
         engine = await self.places.take(plan.prompt)
         began = monotonic()
-        job = self._running[name] = Job(name, plan, engine)
+        try:
+            job = self._running[name] = Job(name, plan, engine)
+        except BaseException:  # no thread is to be had
+            self.places.give_back(engine, 0.0)
+            raise
 
         def over(_: "asyncio.Future[None]") -> None:
             del self._running[name]

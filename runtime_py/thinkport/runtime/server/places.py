@@ -75,13 +75,10 @@ class Places:
         try:
             await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                self._line.remove(future)
-                self._wake()  # this request was called and is gone: call the next one
+            self._line.remove(future)
+            self._wake()  # it may have been called, or counted as called: call the next one
             raise
-        finally:
-            if future in self._line:
-                self._line.remove(future)
+        self._line.remove(future)
         self._check_open()
 
     def _wake(self) -> None:

@@ -105,6 +105,9 @@ class Service:
                     yield frame
             except ThinkportError as error:
                 yield data_frame(ApiError(500, str(error)).as_json())
+            except Exception as error:  # once a stream has begun, an error can only be told within it
+                failed = f"the server failed ({type(error).__name__}): this is a bug of thinkport"
+                yield data_frame(ApiError(500, failed).as_json())
             finally:
                 job.cancel()
 
