@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.runtime.prompts.conversations import ODD, conversation, harmless, seeded, tool
+from tests.runtime.prompt.conversations import ODD, conversation, harmless, seeded, tool
 
 from thinkport.runtime.prompt.prompt import encode_prompt
 

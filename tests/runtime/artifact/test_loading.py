@@ -18,7 +18,7 @@ from thinkport.runtime.extras import install_line
 from thinkport.runtime.model import Model
 from thinkport.runtime.providers.ort import choose_graph
 
-SAMPLE = Path(__file__).resolve().parents[1] / "contract" / "manifest.json"
+SAMPLE = Path(__file__).resolve().parents[2] / "contract" / "manifest.json"
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 

@@ -14,7 +14,7 @@ from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.machine.known_files import BLOCK, SAMPLED, FileFacts, FilesCheck, KnownFiles
 from thinkport.runtime.model import Model
 
-SAMPLE = Path(__file__).resolve().parents[1] / "contract" / "manifest.json"
+SAMPLE = Path(__file__).resolve().parents[2] / "contract" / "manifest.json"
 CHANGE_TIME = pytest.mark.skipif(sys.platform == "win32", reason="Windows tells no time of a file's last change")
 LONG_AGO = 1_600_000_000_123_456_789
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.runtime.prompts.conversations import ODD, Conversation, conversation, harmless, seeded, tool
+from tests.runtime.prompt.conversations import ODD, Conversation, conversation, harmless, seeded, tool
 
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.prompt.prompt import encode_prompt

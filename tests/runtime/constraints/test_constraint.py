@@ -19,7 +19,7 @@ from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.tools.response_format import Choice, JsonSchema, Regex
 from thinkport.runtime.tools.toolbox import ToolBox
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NANO = ROOT / "artifacts" / "checkpoints" / "nano-qwen3" / "tokenizer.json"
 QWEN3 = ROOT.parent / "shared" / "qwen3" / "tokenizer.json"
 some = settings(max_examples=40)

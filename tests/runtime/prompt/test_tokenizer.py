@@ -10,7 +10,7 @@ from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.prompt.detokenize import Detokenizer
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 
-QWEN3 = Path(__file__).resolve().parents[3] / "shared" / "qwen3"
+QWEN3 = Path(__file__).resolve().parents[4] / "shared" / "qwen3"
 SEPARATOR = "\n__ggml_vocab_test__\n"
 
 

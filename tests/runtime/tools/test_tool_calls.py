@@ -14,7 +14,7 @@ from thinkport.runtime.tools.tool_calls import cut_call, message_calls
 from thinkport.runtime.tools.tool_choice import ToolChoice, ToolUse
 from thinkport.runtime.tools.toolbox import ToolBox
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NANO = ROOT / "artifacts" / "nano" / "chat_template.jinja"
 QWEN3 = ROOT.parent / "shared" / "qwen3" / "tokenizer_config.json"
 

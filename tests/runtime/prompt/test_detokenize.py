@@ -12,7 +12,7 @@ from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.prompt.detokenize import Detokenizer, byte_letters, token_bytes
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CHECKPOINTS = {"nano": ROOT / "artifacts" / "checkpoints" / "nano-qwen3", "qwen3": ROOT.parent / "shared" / "qwen3"}
 REPLACEMENT = "\ufffd"
 TEXTS = [

@@ -22,7 +22,7 @@ from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
 from thinkport.runtime.providers.provider_report import Outcome, ProviderReport
 from thinkport.runtime.providers.verdicts import MOST_TRIALS, Verdict, Verdicts
 
-SAMPLE = Path(__file__).resolve().parents[1] / "contract" / "manifest.json"
+SAMPLE = Path(__file__).resolve().parents[2] / "contract" / "manifest.json"
 CPU, DML = "CPUExecutionProvider", "DmlExecutionProvider"
 DIRECTML = OrtBuild(package="onnxruntime-directml", version="1.24.4", providers=(DML, CPU))
 PLAIN = OrtBuild(package="onnxruntime", version="1.32.0", providers=("AzureExecutionProvider", CPU))
