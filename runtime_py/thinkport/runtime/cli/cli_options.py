@@ -1,15 +1,45 @@
-"""The options that several verbs share, each with its help, its default and its place in `--help`."""
+"""The options that several verbs share, each with its help, its default and its place in `--help`.
 
+A verb takes those that belong together as one parameter, a group; `grouped` gives the command line the options.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from thinkport.runtime.terminal.option_values import OFF
+from thinkport.runtime.providers.ort import AUTO
+from thinkport.runtime.terminal.option_values import OFF, cache_dir_of
 from thinkport.runtime.thinking.thinking import Thinking
 
 _DEFAULTS = Thinking()
 _SAMPLING, _THINKING, _FORM, _RUNNING = "Sampling", "Thinking", "Form of the answer", "Running"
+
+
+def grouped(verb: Callable[..., None]) -> Callable[..., None]:
+    """The same verb, for the console command, with the options of its groups in place of them."""
+    taken = signature(verb)
+    groups: dict[str, Any] = {
+        one.name: one.annotation for one in taken.parameters.values() if is_dataclass(one.annotation)
+    }
+
+    @wraps(verb)
+    def run(**options: Any) -> None:
+        made = {name: kind(**{f.name: options.pop(f.name) for f in fields(kind)}) for name, kind in groups.items()}
+        verb(**options, **made)
+
+    flat = [
+        option.replace(kind=option.KEYWORD_ONLY)
+        for one in taken.parameters.values()
+        for option in (signature(one.annotation).parameters.values() if one.name in groups else [one])
+    ]
+    run.__signature__ = taken.replace(parameters=flat)  # type: ignore[attr-defined]
+    return run
+
 
 Artifact = Annotated[
     Path,
@@ -19,37 +49,8 @@ Artifact = Annotated[
         show_default=False,
     ),
 ]
-System = Annotated[str | None, typer.Option(help="System message.", show_default=False)]
 MaxTokens = Annotated[
     int | None, typer.Option(help="Most tokens of a reply, thought included.", show_default="the context")
-]
-Seed = Annotated[int | None, typer.Option(help="Draws the same tokens again.", show_default="a new one")]
-
-Think = Annotated[
-    bool | None,
-    typer.Option(
-        "--think/--no-think",
-        help="Think before the answer, or answer at once.",
-        show_default="as the message and the model have it",
-        rich_help_panel=_THINKING,
-    ),
-]
-ThinkBudget = Annotated[
-    int | None,
-    typer.Option(
-        help="Most tokens of the thought; then it is closed and the answer comes.",
-        show_default="no limit" if _DEFAULTS.budget is None else str(_DEFAULTS.budget),
-        rich_help_panel=_THINKING,
-    ),
-]
-SoftFrom = Annotated[
-    str | None,
-    typer.Option(
-        metavar=f"SHARE|{OFF}",
-        help="Share of the budget from which closing the thought is made likelier.",
-        show_default=OFF if _DEFAULTS.soft_from is None else str(_DEFAULTS.soft_from),
-        rich_help_panel=_THINKING,
-    ),
 ]
 
 
@@ -63,20 +64,9 @@ def _sampling(help: str) -> typer.models.OptionInfo:  # noqa: A002 - typer's nam
 Temperature = Annotated[float | None, _sampling("0 takes the likeliest token.")]
 TopP = Annotated[float | None, _sampling("Keep the likeliest tokens that together reach this share.")]
 TopK = Annotated[int | None, _sampling("Keep this many of the likeliest tokens; 0 keeps all.")]
-MinP = Annotated[float | None, _sampling("Keep tokens at least this many times as likely as the likeliest.")]
-PresencePenalty = Annotated[float | None, _sampling("Subtracted from the logits of what the reply holds already.")]
-RepetitionPenalty = Annotated[float | None, _sampling("Divides the logits of what prompt and reply hold already.")]
 
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads.", show_default="all physical cores", rich_help_panel=_RUNNING)
-]
-Drafts = Annotated[
-    bool,
-    typer.Option(
-        "--drafts/--no-drafts",
-        help="Guess ahead what repeats the prompt or the reply; the same distribution in less time.",
-        rich_help_panel=_RUNNING,
-    ),
 ]
 Provider = Annotated[
     str,
@@ -99,26 +89,115 @@ CacheDir = Annotated[
         rich_help_panel=_RUNNING,
     ),
 ]
-Schema = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE.json",
-        help="The answer is JSON of this schema.",
-        show_default=False,
-        rich_help_panel=_FORM,
-    ),
-]
-Pattern = Annotated[
-    str | None,
-    typer.Option("--regex", help="The answer matches this whole.", show_default=False, rich_help_panel=_FORM),
-]
-Choices = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--choice", help="The answer is one of these; give it several times.", show_default=False, rich_help_panel=_FORM
-    ),
-]
-Tools = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE.json", help="Tools that the model may call.", show_default=False, rich_help_panel=_FORM),
-]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplyOptions:
+    """What a reply is asked for with."""
+
+    system: Annotated[str | None, typer.Option(help="System message.", show_default=False)] = None
+    max_tokens: MaxTokens = None
+    seed: Annotated[int | None, typer.Option(help="Draws the same tokens again.", show_default="a new one")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThinkingOptions:
+    """Whether a reply thinks, and how long."""
+
+    think: Annotated[
+        bool | None,
+        typer.Option(
+            "--think/--no-think",
+            help="Think before the answer, or answer at once.",
+            show_default="as the message and the model have it",
+            rich_help_panel=_THINKING,
+        ),
+    ] = None
+    think_budget: Annotated[
+        int | None,
+        typer.Option(
+            help="Most tokens of the thought; then it is closed and the answer comes.",
+            show_default="no limit" if _DEFAULTS.budget is None else str(_DEFAULTS.budget),
+            rich_help_panel=_THINKING,
+        ),
+    ] = None
+    soft_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar=f"SHARE|{OFF}",
+            help="Share of the budget from which closing the thought is made likelier.",
+            show_default=OFF if _DEFAULTS.soft_from is None else str(_DEFAULTS.soft_from),
+            rich_help_panel=_THINKING,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormOptions:
+    """What an answer is held to, and the tools that it may call."""
+
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="The answer is JSON of this schema.",
+            show_default=False,
+            rich_help_panel=_FORM,
+        ),
+    ] = None
+    regex: Annotated[
+        str | None,
+        typer.Option("--regex", help="The answer matches this whole.", show_default=False, rich_help_panel=_FORM),
+    ] = None
+    choice: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--choice",
+            help="The answer is one of these; give it several times.",
+            show_default=False,
+            rich_help_panel=_FORM,
+        ),
+    ] = None
+    tools: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json", help="Tools that the model may call.", show_default=False, rich_help_panel=_FORM
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions:
+    """How tokens are drawn."""
+
+    temperature: Temperature = None
+    top_p: TopP = None
+    top_k: TopK = None
+    min_p: Annotated[float | None, _sampling("Keep tokens at least this many times as likely as the likeliest.")] = None
+    presence_penalty: Annotated[
+        float | None, _sampling("Subtracted from the logits of what the reply holds already.")
+    ] = None
+    repetition_penalty: Annotated[
+        float | None, _sampling("Divides the logits of what prompt and reply hold already.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningOptions:
+    """What a model is loaded with."""
+
+    threads: Threads = None
+    provider: Provider = "auto"
+    cache_dir: CacheDir = AUTO
+    drafts: Annotated[
+        bool,
+        typer.Option(
+            "--drafts/--no-drafts",
+            help="Guess ahead what repeats the prompt or the reply; the same distribution in less time.",
+            rich_help_panel=_RUNNING,
+        ),
+    ] = True
+
+    def loading(self) -> dict[str, Any]:
+        """Arguments of `Model.load`."""
+        return {**asdict(self), "cache_dir": cache_dir_of(self.cache_dir)}

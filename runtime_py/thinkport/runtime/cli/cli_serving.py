@@ -1,29 +1,12 @@
 """The verb that serves a model over HTTP. What it calls is imported when it runs."""
 
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
 
-from thinkport.runtime.cli.cli_options import (
-    Artifact,
-    CacheDir,
-    Drafts,
-    Provider,
-    SoftFrom,
-    Think,
-    ThinkBudget,
-    Threads,
-)
-from thinkport.runtime.providers.ort import AUTO
-from thinkport.runtime.terminal.artifact_here import artifact_here
-from thinkport.runtime.terminal.option_values import cache_dir_of, thinking_of
-
-_MEGABYTE = 1_000_000
-
-
-def register_serving(app: typer.Typer) -> None:
-    """Add the verb to the console command."""
-    app.command("serve", rich_help_panel="Run")(artifact_here(serve))
+from thinkport.runtime.cli.cli_options import Artifact, RunningOptions, ThinkingOptions
+from thinkport.runtime.terminal.option_values import thinking_of
 
 
 def _serving(help: str, *names: str, **more: Any) -> typer.models.OptionInfo:  # noqa: A002 - typer's name
@@ -31,33 +14,38 @@ def _serving(help: str, *names: str, **more: Any) -> typer.models.OptionInfo:  #
     return option
 
 
-def serve(
-    artifact: Artifact,
-    host: Annotated[str, _serving("Address to listen on; any but this machine's own needs a key.")] = "127.0.0.1",
-    port: Annotated[int | None, _serving("0 takes a free one.", show_default="8080")] = None,
+@dataclass(frozen=True, kw_only=True)
+class ServingOptions:
+    """Where the server listens, who may use it, and how much it takes on."""
+
+    host: Annotated[str, _serving("Address to listen on; any but this machine's own needs a key.")] = "127.0.0.1"
+    port: Annotated[int | None, _serving("0 takes a free one.", show_default="8080")] = None
     api_key: Annotated[
         str | None,
         _serving("Clients have to send it as a bearer token.", envvar="THINKPORT_API_KEY", show_default="no key"),
-    ] = None,
-    name: Annotated[str | None, _serving("The model's name.", show_default="the folder's")] = None,
-    parallel: Annotated[int, _serving("Replies written at the same time, in turns; each has a KV cache.")] = 4,
-    queue: Annotated[int, _serving("Requests that wait beyond them; more are answered with 429.")] = 32,
+    ] = None
+    name: Annotated[str | None, _serving("The model's name.", show_default="the folder's")] = None
+    parallel: Annotated[int, _serving("Replies written at the same time, in turns; each has a KV cache.")] = 4
+    queue: Annotated[int, _serving("Requests that wait beyond them; more are answered with 429.")] = 32
     max_tokens: Annotated[
         int | None, _serving("Most tokens of a reply, whatever is asked for.", show_default="the context")
-    ] = None,
+    ] = None
     memory_limit: Annotated[
         int | None, _serving("Most MB of all KV caches and shared prompts.", show_default="no limit")
-    ] = None,
-    allow_host: Annotated[
+    ] = None
+    allow_hosts: Annotated[
         list[str] | None,
-        _serving("A further name that requests may call this server by.", show_default="localhost"),
-    ] = None,
-    allow_origin: Annotated[
-        list[str] | None, _serving("A site whose pages may use this server; null for local files.", show_default="none")
-    ] = None,
+        _serving("A further name that requests may call this server by.", "--allow-host", show_default="localhost"),
+    ] = None
+    allow_origins: Annotated[
+        list[str] | None,
+        _serving(
+            "A site whose pages may use this server; null for local files.", "--allow-origin", show_default="none"
+        ),
+    ] = None
     log_requests: Annotated[
         bool, _serving("Write a line about each request: no prompts, keys or paths.", "--log-requests")
-    ] = False,
+    ] = False
     sidecar: Annotated[
         bool,
         _serving(
@@ -65,38 +53,14 @@ def serve(
             "ends when stdin closes or the app ends.",
             "--sidecar",
         ),
-    ] = False,
-    think: Think = None,
-    think_budget: ThinkBudget = None,
-    soft_from: SoftFrom = None,
-    threads: Threads = None,
-    provider: Provider = "auto",
-    cache_dir: CacheDir = AUTO,
-    drafts: Drafts = True,
-) -> None:
+    ] = False
+
+
+def serve(*, artifact: Artifact, serving: ServingOptions, thinking: ThinkingOptions, running: RunningOptions) -> None:
     """Serve a model to OpenAI's clients, and a chat page to browsers.
 
     Chat Completions, Completions, Responses, Models, tokenize, detokenize, health and metrics.
     """
     from thinkport.runtime.terminal.serve_program import run_serve
 
-    run_serve(
-        artifact,
-        name=name,
-        provider=provider,
-        threads=threads,
-        cache_dir=cache_dir_of(cache_dir),
-        drafts=drafts,
-        thinking=thinking_of(think, think_budget, soft_from),
-        memory_limit=None if memory_limit is None else memory_limit * _MEGABYTE,
-        sidecar=sidecar,
-        host=host,
-        port=port,
-        api_key=api_key,
-        parallel=parallel,
-        queue=queue,
-        max_tokens=max_tokens,
-        allow_hosts=tuple(allow_host or ()),
-        allow_origins=tuple(allow_origin or ()),
-        log_requests=log_requests,
-    )
+    run_serve(artifact, running=running.loading(), thinking=thinking_of(**vars(thinking)), **asdict(serving))

@@ -1,18 +1,10 @@
 """The verbs that share artifacts: push and pull. What they call is imported when they run."""
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-
-def register_sharing(app: typer.Typer) -> None:
-    """Add the verbs to the console command."""
-    command = partial(app.command, rich_help_panel="Share")
-    command("push")(push_command)
-    command("pull")(pull_command)
 
 
 def push_command(

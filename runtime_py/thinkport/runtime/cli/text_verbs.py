@@ -8,28 +8,15 @@ import typer
 from thinkport.runtime.cli.cli_options import (
     Artifact,
     CacheDir,
-    Choices,
-    Drafts,
-    MaxTokens,
-    MinP,
-    Pattern,
-    PresencePenalty,
-    Provider,
-    RepetitionPenalty,
-    Schema,
-    Seed,
-    SoftFrom,
-    System,
-    Temperature,
-    Think,
-    ThinkBudget,
-    Threads,
-    Tools,
-    TopK,
-    TopP,
+    FormOptions,
+    ReplyOptions,
+    RunningOptions,
+    SamplingOptions,
+    ThinkingOptions,
+    grouped,
 )
-from thinkport.runtime.cli.cli_serving import register_serving
-from thinkport.runtime.cli.cli_sharing import register_sharing
+from thinkport.runtime.cli.cli_serving import serve
+from thinkport.runtime.cli.cli_sharing import pull_command, push_command
 from thinkport.runtime.providers.ort import AUTO
 from thinkport.runtime.terminal.artifact_here import artifact_here
 from thinkport.runtime.terminal.option_values import (
@@ -46,14 +33,16 @@ from thinkport.runtime.terminal.option_values import (
 def register(app: typer.Typer) -> None:
     """Add this part's verbs to the console command."""
     command = partial(app.command, rich_help_panel="Run")
-    command("generate")(artifact_here(generate))
-    command("chat")(artifact_here(chat))
-    register_serving(app)
+    command("generate")(artifact_here(grouped(generate)))
+    command("chat")(artifact_here(grouped(chat)))
+    command("serve")(artifact_here(grouped(serve)))
     command("cache")(cache)
-    register_sharing(app)
+    app.command("push", rich_help_panel="Share")(push_command)
+    app.command("pull", rich_help_panel="Share")(pull_command)
 
 
 def generate(
+    *,
     artifact: Artifact,
     prompt: Annotated[
         str,
@@ -61,27 +50,12 @@ def generate(
             metavar="PROMPT", help="What to say to the model; - reads it from standard input.", show_default=False
         ),
     ],
-    system: System = None,
-    max_tokens: MaxTokens = None,
-    seed: Seed = None,
+    reply: ReplyOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object when the reply is complete.")] = False,
-    think: Think = None,
-    think_budget: ThinkBudget = None,
-    soft_from: SoftFrom = None,
-    schema: Schema = None,
-    regex: Pattern = None,
-    choice: Choices = None,
-    tools: Tools = None,
-    temperature: Temperature = None,
-    top_p: TopP = None,
-    top_k: TopK = None,
-    min_p: MinP = None,
-    presence_penalty: PresencePenalty = None,
-    repetition_penalty: RepetitionPenalty = None,
-    threads: Threads = None,
-    provider: Provider = "auto",
-    cache_dir: CacheDir = AUTO,
-    drafts: Drafts = True,
+    thinking: ThinkingOptions,
+    form: FormOptions,
+    sampling: SamplingOptions,
+    running: RunningOptions,
 ) -> None:
     """Answer one prompt: the reply on stdout as it comes, the figures on stderr."""
     from thinkport.runtime.terminal.generate_program import run_generate
@@ -89,33 +63,20 @@ def generate(
     run_generate(
         artifact,
         prompt_of(prompt),
-        provider=provider,
-        threads=threads,
-        cache_dir=cache_dir_of(cache_dir),
-        drafts=drafts,
-        system=system,
-        thinking=reply_thinking_of(think, think_budget, soft_from),
-        tools=tools_of(tools),
+        running=running.loading(),
+        thinking=reply_thinking_of(**vars(thinking)),
+        tools=tools_of(form.tools),
         as_json=as_json,
-        response_format=response_format_of(schema, regex, choice or ()),
-        max_tokens=max_tokens,
-        seed=seed,
-        sampling=given(
-            temperature=temperature,
-            top_p=top_p,
-            top_k=top_k,
-            min_p=min_p,
-            presence_penalty=presence_penalty,
-            repetition_penalty=repetition_penalty,
-        ),
+        response_format=response_format_of(form.schema, form.regex, form.choice or ()),
+        sampling=given(**vars(sampling)),
+        **vars(reply),
     )
 
 
 def chat(
+    *,
     artifact: Artifact,
-    system: System = None,
-    max_tokens: MaxTokens = None,
-    seed: Seed = None,
+    reply: ReplyOptions,
     show_thought: Annotated[
         bool, typer.Option("--show-thought", help="Leave thoughts on the screen instead of folding them to a line.")
     ] = False,
@@ -123,19 +84,9 @@ def chat(
     no_history: Annotated[
         bool, typer.Option("--no-history", help="Neither read nor keep what was typed in earlier chats.")
     ] = False,
-    think: Think = None,
-    think_budget: ThinkBudget = None,
-    soft_from: SoftFrom = None,
-    temperature: Temperature = None,
-    top_p: TopP = None,
-    top_k: TopK = None,
-    min_p: MinP = None,
-    presence_penalty: PresencePenalty = None,
-    repetition_penalty: RepetitionPenalty = None,
-    threads: Threads = None,
-    provider: Provider = "auto",
-    cache_dir: CacheDir = AUTO,
-    drafts: Drafts = True,
+    thinking: ThinkingOptions,
+    sampling: SamplingOptions,
+    running: RunningOptions,
 ) -> None:
     """Talk to a model, from a terminal or, a line a turn, from a pipe.
 
@@ -146,25 +97,13 @@ def chat(
 
     run_chat(
         artifact,
-        provider=provider,
-        threads=threads,
-        cache_dir=cache_dir_of(cache_dir),
-        drafts=drafts,
-        system=system,
-        thinking=thinking_of(think, think_budget, soft_from),
+        running=running.loading(),
+        thinking=thinking_of(**vars(thinking)),
         unfolded=show_thought,
         plain=plain,
         history=not no_history,
-        max_tokens=max_tokens,
-        seed=seed,
-        sampling=given(
-            temperature=temperature,
-            top_p=top_p,
-            top_k=top_k,
-            min_p=min_p,
-            presence_penalty=presence_penalty,
-            repetition_penalty=repetition_penalty,
-        ),
+        sampling=given(**vars(sampling)),
+        **vars(reply),
     )
 
 

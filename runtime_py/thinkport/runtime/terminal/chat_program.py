@@ -35,10 +35,7 @@ HISTORY = "chat-history"
 def run_chat(
     artifact: Path,
     *,
-    provider: str,
-    threads: int | None,
-    cache_dir: str | None,
-    drafts: bool,
+    running: dict[str, Any],
     system: str | None,
     thinking: Thinking,
     unfolded: bool,
@@ -46,12 +43,9 @@ def run_chat(
     history: bool,
     **options: Any,
 ) -> None:
-    """Load an artifact and talk; `options` go to every reply."""
+    """Load an artifact and talk; `running` goes to `Model.load`, `options` to every reply."""
     use_lookalikes()
-    with (
-        tidy_warnings(),
-        Model.load(artifact, provider=provider, threads=threads, cache_dir=cache_dir, drafts=drafts) as model,
-    ):
+    with tidy_warnings(), Model.load(artifact, **running) as model:
         conversation = Conversation(
             model=model,
             chat=model.chat(system=system, thinking=thinking),

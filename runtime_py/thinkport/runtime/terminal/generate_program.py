@@ -23,22 +23,18 @@ def run_generate(
     artifact: Path,
     prompt: str,
     *,
-    provider: str,
-    threads: int | None,
-    cache_dir: str | None,
-    drafts: bool,
+    running: dict[str, Any],
     system: str | None,
     thinking: Thinking,
     tools: list[dict[str, Any]] | None,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Load, answer, and write the reply; Ctrl-C ends it and keeps what came. `options` go to the reply."""
+    """Load, answer, and write the reply; Ctrl-C ends it and keeps what came. `running` goes to `Model.load`,
+    `options` to the reply.
+    """
     use_lookalikes()
-    with (
-        tidy_warnings(),
-        Model.load(artifact, provider=provider, threads=threads, cache_dir=cache_dir, drafts=drafts) as model,
-    ):
+    with tidy_warnings(), Model.load(artifact, **running) as model:
         chat = model.chat(system=system, thinking=thinking, tools=tools, settle=False)
         events = chat.stream(prompt, **options)
         with interrupting(chat.cancel):

@@ -22,13 +22,13 @@ def given(*, top_k: int | None, **values: float | None) -> dict[str, float | Non
     return {name: value for name, value in values.items() if value is not None} | limit
 
 
-def thinking_of(think: bool | None, budget: int | None, soft_from: str | None) -> Thinking:
+def thinking_of(think: bool | None, think_budget: int | None, soft_from: str | None) -> Thinking:
     """Settings of the options that were given.
 
     Raises:
         InputError: a value out of range.
     """
-    settings: dict[str, Any] = {"enabled": think, "budget": budget}
+    settings: dict[str, Any] = {"enabled": think, "budget": think_budget}
     if soft_from is not None:
         settings["soft_from"] = None if soft_from == OFF else _share(soft_from)
     return Thinking(**settings)
@@ -46,15 +46,17 @@ def prompt_of(text: str) -> str:
     return said
 
 
-def reply_thinking_of(think: bool | None, budget: int | None, soft_from: str | None) -> Thinking:
+def reply_thinking_of(think: bool | None, think_budget: int | None, soft_from: str | None) -> Thinking:
     """Settings of one reply, which can't be without a thought and have a budget for it.
 
     Raises:
         InputError: it is asked for both, or a value is out of range.
     """
-    if think is False and budget:
-        raise InputError(f"--no-think rules thinking out and --think-budget gives it {budget} tokens: leave one out")
-    return thinking_of(think, budget, soft_from)
+    if think is False and think_budget:
+        raise InputError(
+            f"--no-think rules thinking out and --think-budget gives it {think_budget} tokens: leave one out"
+        )
+    return thinking_of(think, think_budget, soft_from)
 
 
 def cache_dir_of(text: str) -> str | None:

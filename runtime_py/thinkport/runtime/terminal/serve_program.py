@@ -5,6 +5,7 @@ import secrets
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -13,21 +14,24 @@ from thinkport.runtime.model import Model
 from thinkport.runtime.terminal.warning_lines import tidy_warnings
 from thinkport.runtime.thinking.thinking import Thinking
 
+_MEGABYTE = 1_000_000
+
 
 def run_serve(
     artifact: Path,
     *,
-    name: str | None,
-    provider: str,
-    threads: int | None,
-    cache_dir: str | None,
-    drafts: bool,
+    running: dict[str, Any],
     thinking: Thinking,
+    name: str | None,
     memory_limit: int | None,
     sidecar: bool,
-    **options: object,
+    allow_hosts: list[str] | None,
+    allow_origins: list[str] | None,
+    **options: Any,
 ) -> None:
-    """Serve until told to end. `options` are those of `ServerSettings`.
+    """Serve until told to end.
+
+    `running` are options of `Model.load`, `options` those of `ServerSettings`; `memory_limit` is in MB.
 
     A sidecar listens on a free port with a key of its own, says both in one line of JSON on stdout, and ends with the
     process that started it.
@@ -41,7 +45,8 @@ def run_serve(
         options |= {"port": options["port"] or 0, "api_key": options["api_key"] or secrets.token_urlsafe(32)}
     elif options["port"] is None:
         options["port"] = ServerSettings.port
-    settings = ServerSettings(**options)  # type: ignore[arg-type]  # the command line's own, by name
+    settings = ServerSettings(allow_hosts=tuple(allow_hosts or ()), allow_origins=tuple(allow_origins or ()), **options)
+    limit = None if memory_limit is None else memory_limit * _MEGABYTE
     parent = Parent() if sidecar else None
     bound = listen(settings)  # before loading, so that a port that is taken is told at once
     settings = replace(settings, port=bound.getsockname()[1])
@@ -49,16 +54,7 @@ def run_serve(
     with (
         bound,
         tidy_warnings(),
-        Model.load(
-            artifact,
-            provider=provider,
-            threads=threads,
-            cache_dir=cache_dir,
-            drafts=drafts,
-            keep_prefill=True,
-            thinking=thinking,
-            memory_limit=memory_limit,
-        ) as model,
+        Model.load(artifact, keep_prefill=True, thinking=thinking, memory_limit=limit, **running) as model,
     ):
         served = name or artifact.resolve().name
 
