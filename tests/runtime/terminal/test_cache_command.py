@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from thinkport.runtime.cli.text_verbs import cache as run_cache
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.machine.cache_record import CacheKey
 from thinkport.runtime.machine.machine_cache import MachineCache
-from thinkport.runtime.terminal.cache_program import run_cache
-from thinkport.runtime.terminal.option_values import cache_dir_of
 
 KEY = CacheKey(artifact="abcdef" * 8, graph="cpu.onnx", content="sums 1", onnxruntime="1.32.0", cpu="x86_64")
 
@@ -41,4 +40,4 @@ def test_clear_frees_what_nobody_uses(cache: MachineCache, capsys: pytest.Captur
 
 def test_a_cache_that_is_off_can_t_be_shown() -> None:
     with pytest.raises(InputError, match="the cache is off"):
-        run_cache(cache_dir_of("off"), clear=False)
+        run_cache("off", clear=False)

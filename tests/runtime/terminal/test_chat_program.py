@@ -11,7 +11,7 @@ import pytest
 
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.terminal.chat_program import ChatProgram
-from thinkport.runtime.terminal.toolbar import toolbar
+from thinkport.runtime.terminal.lines import toolbar
 from thinkport.runtime.terminal.warning_lines import tidy_warnings
 
 sends_signals = pytest.mark.skipif(sys.platform == "win32", reason="os.kill can't send a Ctrl-C to itself on Windows")
@@ -100,7 +100,7 @@ def test_ctrl_c_three_times_leaves(talk, script) -> None:
 
 def test_a_pipe_needs_no_prompt_toolkit() -> None:
     code = (
-        "import sys; from thinkport.runtime.terminal.chat_program import lines_for; lines_for(None, history=False);"
+        "import sys; from thinkport.runtime.terminal.lines import lines_for; lines_for(None, history=False);"
         "assert 'prompt_toolkit' not in sys.modules; import prompt_toolkit"
     )
     subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, check=True)

@@ -1,8 +1,7 @@
 """A thought's text and figures on the screen."""
 
 from thinkport.runtime.terminal.rendered_lines import Line
-from thinkport.runtime.terminal.thought_line import ThoughtLine, bar
-from thinkport.runtime.terminal.thought_text import ThoughtText
+from thinkport.runtime.terminal.thought_view import ThoughtLine, ThoughtText, bar
 from thinkport.runtime.thinking.thinking import Thinking, ThinkingEnd
 
 

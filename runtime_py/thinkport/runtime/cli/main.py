@@ -3,7 +3,6 @@
 Knows the entry-point group `thinkport.commands` only; must not import any part above the runtime.
 """
 
-import io
 import os
 import sys
 from importlib.metadata import entry_points, version
@@ -13,6 +12,7 @@ import typer
 
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.terminal.interrupts import INTERRUPTED
+from thinkport.runtime.terminal.lookalikes import use_lookalikes
 
 
 def build_app() -> typer.Typer:
@@ -47,9 +47,7 @@ def root(
 def main() -> None:
     """Run the command line; the only place that prints errors and exits."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a console that lacks a letter shows a question mark instead
+    use_lookalikes()
     try:
         build_app()()
     except ThinkportError as error:

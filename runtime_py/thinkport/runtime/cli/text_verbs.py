@@ -1,6 +1,9 @@
 """The verbs of the runtime part. Heavy packages are imported when a verb runs, so `--help` stays quick."""
 
+import sys
+from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +20,7 @@ from thinkport.runtime.cli.cli_options import (
 )
 from thinkport.runtime.cli.cli_serving import serve
 from thinkport.runtime.cli.cli_sharing import pull_command, push_command
+from thinkport.runtime.errors import InputError
 from thinkport.runtime.providers.ort import AUTO
 from thinkport.runtime.terminal.artifact_here import artifact_here
 from thinkport.runtime.terminal.option_values import (
@@ -28,6 +32,8 @@ from thinkport.runtime.terminal.option_values import (
     thinking_of,
     tools_of,
 )
+
+_MB = 1e6
 
 
 def register(app: typer.Typer) -> None:
@@ -108,10 +114,23 @@ def chat(
 
 
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Take away every entry that no process uses.")] = False,
     cache_dir: CacheDir = AUTO,
+    clear: Annotated[bool, typer.Option("--clear", help="Take away every entry that no process uses.")] = False,
 ) -> None:
     """Show what this machine keeps so that artifacts load faster and take less memory; it is made again when needed."""
-    from thinkport.runtime.terminal.cache_program import run_cache
+    from thinkport.runtime.machine.machine_cache import MachineCache, user_cache_folder
 
-    run_cache(cache_dir_of(cache_dir), clear=clear)
+    folder = cache_dir_of(cache_dir)
+    if folder is None:
+        raise InputError("the cache is off, expected its folder: name it with --cache-dir")
+    kept = MachineCache(user_cache_folder() if folder == AUTO else Path(folder))
+    if clear:
+        sys.stdout.write(f"freed {kept.clear() / _MB:.0f} MB\n")
+    entries = kept.entries()
+    for entry in entries:
+        used = datetime.fromtimestamp(entry.used).isoformat(" ", "minutes")
+        state = "  in use" if entry.in_use else ""
+        what = f"{entry.key.content}  {entry.key.graph} of {entry.key.artifact[:12]}"
+        sys.stdout.write(f"{entry.bytes / _MB:6.0f} MB  used {used}  {what}{state}\n")
+    total = sum(entry.bytes for entry in entries)
+    sys.stdout.write(f"{total / _MB:6.0f} MB of {kept.limit / _MB:.0f} in {kept.folder}\n")

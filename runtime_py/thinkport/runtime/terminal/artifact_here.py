@@ -6,21 +6,17 @@ The one place for it: what a verb calls knows folders only.
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
-
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
+from typing import Any
 
 
-def artifact_here(verb: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+def artifact_here(verb: Callable[..., None]) -> Callable[..., None]:
     """The same verb, for the console command, which gives every argument by its name."""
 
     @wraps(verb)
-    def run(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
-        changed: dict[str, Any] = named
-        if isinstance(artifact := named.get("artifact"), Path):
-            changed["artifact"] = _folder(artifact)
-        return verb(*arguments, **changed)
+    def run(**options: Any) -> None:
+        if isinstance(artifact := options.get("artifact"), Path):
+            options["artifact"] = _folder(artifact)
+        verb(**options)
 
     return run
 

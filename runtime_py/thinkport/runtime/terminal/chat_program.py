@@ -1,6 +1,5 @@
 """What `thinkport chat` does: lines in, replies out, until `/exit`, Ctrl-D or the end of a pipe."""
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,19 +16,15 @@ from thinkport.runtime.terminal.commands import answer_line
 from thinkport.runtime.terminal.conversation import Conversation
 from thinkport.runtime.terminal.figures import turn_parts
 from thinkport.runtime.terminal.interrupts import Press, pressing
-from thinkport.runtime.terminal.lines import Lines, PipedLines, PlainLines
-from thinkport.runtime.terminal.lookalikes import use_lookalikes
+from thinkport.runtime.terminal.lines import Lines, lines_for, without_echo
 from thinkport.runtime.terminal.markdown_view import THEME
 from thinkport.runtime.terminal.parted_lines import DOT, broken
 from thinkport.runtime.terminal.plain_reply import show_plain
 from thinkport.runtime.terminal.reply_screen import ReplyScreen
-from thinkport.runtime.terminal.toolbar import toolbar
-from thinkport.runtime.terminal.typing_echo import without_echo
 from thinkport.runtime.terminal.warning_lines import tidy_warnings
 from thinkport.runtime.thinking.thinking import Thinking
 
 _DIM, _RED = Style(dim=True), Style(color="red")
-HISTORY = "chat-history"
 
 
 def run_chat(
@@ -44,7 +39,6 @@ def run_chat(
     **options: Any,
 ) -> None:
     """Load an artifact and talk; `running` goes to `Model.load`, `options` to every reply."""
-    use_lookalikes()
     with tidy_warnings(), Model.load(artifact, **running) as model:
         conversation = Conversation(
             model=model,
@@ -105,7 +99,7 @@ class ChatProgram:
             else:
                 screen = ReplyScreen(
                     self._out,
-                    thinking=conversation.thinking,
+                    thinking=conversation.chat.thinking,
                     unfolded=conversation.unfolded,
                     pressed=lambda: presses.last,
                 )
@@ -147,20 +141,6 @@ def _told(error: ThinkportError | OSError) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
     return str(error)
-
-
-def lines_for(conversation: Conversation, *, history: bool) -> Lines:
-    """The best source of lines that stdin and stdout allow."""
-    if not sys.stdin.isatty():
-        return PipedLines()
-    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
-        return PlainLines()
-    from platformdirs import user_state_path
-
-    from thinkport.runtime.terminal.prompt_line import PromptLine
-
-    path = user_state_path("thinkport", appauthor=False) / HISTORY
-    return PromptLine(history=path if history else None, toolbar=lambda width: toolbar(conversation, width))
 
 
 def _provider(model: Model) -> str:

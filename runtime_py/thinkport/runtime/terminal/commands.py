@@ -1,18 +1,35 @@
-"""The commands of a chat: one table, from which lines are read, completed and explained."""
+"""The commands of a chat: what each does, and one table from which lines are read, completed and explained.
+
+An action takes the conversation and its argument; it raises `InputError` for an argument that it can't take.
+"""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
 from inspect import getdoc
+from pathlib import Path
 
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.terminal import actions
-from thinkport.runtime.terminal.actions import Outcome
+from thinkport.runtime.events import Event
+from thinkport.runtime.terminal.controls import harmless
 from thinkport.runtime.terminal.conversation import Conversation
+from thinkport.runtime.terminal.option_values import OFF
+from thinkport.runtime.thinking.thinking import Switch
 
-Action = Callable[[Conversation, str], Outcome]
+
+@dataclass(frozen=True, kw_only=True)
+class LineResult:
+    """What a line at the prompt leads to: a notice, a reply, a text to edit at the next prompt, or the end."""
+
+    notice: str = ""
+    reply: Iterator[Event] | None = None
+    edit: str = ""
+    leaves: bool = False
+
+
+Action = Callable[[Conversation, str], LineResult]
 
 
 class Takes(Enum):
@@ -40,33 +57,122 @@ class Command:
         return f"/{self.name} {self.argument}".rstrip()
 
 
-def show_help(conversation: Conversation, argument: str) -> Outcome:
+def think(conversation: Conversation, argument: str) -> LineResult:
+    """Think before every answer."""
+    return _switch(conversation, Switch.ON)
+
+
+def no_think(conversation: Conversation, argument: str) -> LineResult:
+    """Answer at once."""
+    return _switch(conversation, Switch.OFF)
+
+
+def auto(conversation: Conversation, argument: str) -> LineResult:
+    """Leave thinking to the template, the model and the message."""
+    return _switch(conversation, Switch.AUTO)
+
+
+def budget(conversation: Conversation, argument: str) -> LineResult:
+    """Limit the thoughts to N tokens; `off` for no limit."""
+    if argument:
+        conversation.think(budget=None if argument == OFF else _tokens(argument))
+    limit = conversation.chat.thinking.budget
+    return LineResult(notice="no thinking budget" if limit is None else f"thinking budget {limit} tokens")
+
+
+def system(conversation: Conversation, argument: str) -> LineResult:
+    """Set the system message; `off` takes it out; alone, it is shown."""
+    if argument:
+        conversation.chat.system = None if argument == OFF else argument
+        conversation.count()
+    text = conversation.chat.system
+    return LineResult(notice="no system message" if text is None else f"system message: {harmless(text)}")
+
+
+def retry(conversation: Conversation, argument: str) -> LineResult:
+    """Answer the last message again."""
+    return LineResult(reply=conversation.retry())
+
+
+def undo(conversation: Conversation, argument: str) -> LineResult:
+    """Take the last message and its reply back; the message can be edited."""
+    text = conversation.chat.undo()
+    if text is None:
+        return LineResult(notice="nothing to take back")
+    conversation.last = None
+    conversation.count()
+    return LineResult(notice=f"took back: {harmless(text)}", edit=text)
+
+
+def save(conversation: Conversation, argument: str) -> LineResult:
+    """Save the chat."""
+    path = _path(argument)
+    conversation.chat.save(path)
+    return LineResult(notice=f"saved to {path}")
+
+
+def load(conversation: Conversation, argument: str) -> LineResult:
+    """Go on with a saved chat."""
+    path = _path(argument)
+    conversation.load(path)
+    count = len(conversation.chat.messages)
+    return LineResult(notice=f"loaded {count} message{'' if count == 1 else 's'} from {path} · {conversation.context}")
+
+
+def stats(conversation: Conversation, argument: str) -> LineResult:
+    """Show the figures of all turns."""
+    return LineResult(notice="\n".join([*conversation.totals.lines(), conversation.context]))
+
+
+def thought(conversation: Conversation, argument: str) -> LineResult:
+    """Show the last thought; `show` leaves thoughts standing from now on, `fold` folds them to a line."""
+    if argument in ("show", "fold"):
+        conversation.unfolded = argument == "show"
+        return LineResult(notice="thoughts stay" if conversation.unfolded else "thoughts fold to a line")
+    if argument:
+        raise InputError(f"/thought takes show or fold, not {argument!r}")
+    text = conversation.last.thought.strip("\n") if conversation.last else ""
+    return LineResult(notice=harmless(text) or "the last reply has no thought")
+
+
+def new(conversation: Conversation, argument: str) -> LineResult:
+    """Begin a new chat with the same settings."""
+    conversation.begin()
+    return LineResult(notice="a new chat")
+
+
+def leave(conversation: Conversation, argument: str) -> LineResult:
+    """Leave; so does Ctrl-D."""
+    return LineResult(leaves=True)
+
+
+def show_help(conversation: Conversation, argument: str) -> LineResult:
     """Show this."""
     width = max(len(command.usage) for command in COMMANDS)
     lines = [f"{command.usage:{width}}  {getdoc(command.action)}" for command in COMMANDS]
-    return Outcome(notice="\n".join([*lines, f"{'//…':{width}}  A message that begins with a slash."]))
+    return LineResult(notice="\n".join([*lines, f"{'//…':{width}}  A message that begins with a slash."]))
 
 
 COMMANDS = (
-    Command(name="think", action=actions.think, takes=Takes.MESSAGE),
-    Command(name="no_think", action=actions.no_think, takes=Takes.MESSAGE),
-    Command(name="auto", action=actions.auto),
-    Command(name="budget", action=actions.budget, takes=Takes.MAYBE, argument="[N|off]"),
-    Command(name="system", action=actions.system, takes=Takes.MAYBE, argument="[TEXT|off]"),
-    Command(name="retry", action=actions.retry),
-    Command(name="undo", action=actions.undo),
-    Command(name="save", action=actions.save, takes=Takes.SOMETHING, argument="FILE", is_path=True),
-    Command(name="load", action=actions.load, takes=Takes.SOMETHING, argument="FILE", is_path=True),
-    Command(name="stats", action=actions.stats),
-    Command(name="thought", action=actions.thought, takes=Takes.MAYBE, argument="[show|fold]"),
-    Command(name="new", action=actions.new),
+    Command(name="think", action=think, takes=Takes.MESSAGE),
+    Command(name="no_think", action=no_think, takes=Takes.MESSAGE),
+    Command(name="auto", action=auto),
+    Command(name="budget", action=budget, takes=Takes.MAYBE, argument="[N|off]"),
+    Command(name="system", action=system, takes=Takes.MAYBE, argument="[TEXT|off]"),
+    Command(name="retry", action=retry),
+    Command(name="undo", action=undo),
+    Command(name="save", action=save, takes=Takes.SOMETHING, argument="FILE", is_path=True),
+    Command(name="load", action=load, takes=Takes.SOMETHING, argument="FILE", is_path=True),
+    Command(name="stats", action=stats),
+    Command(name="thought", action=thought, takes=Takes.MAYBE, argument="[show|fold]"),
+    Command(name="new", action=new),
     Command(name="help", action=show_help),
-    Command(name="exit", action=actions.leave),
+    Command(name="exit", action=leave),
 )
 _BY_NAME = {command.name: command for command in COMMANDS}
 
 
-def answer_line(conversation: Conversation, line: str) -> Outcome:
+def answer_line(conversation: Conversation, line: str) -> LineResult:
     """What a line leads to: a command's outcome, or the reply to a message.
 
     Raises:
@@ -74,13 +180,13 @@ def answer_line(conversation: Conversation, line: str) -> Outcome:
     """
     text = line.strip()
     if not text.startswith("/"):
-        return Outcome(reply=conversation.say(line))
+        return LineResult(reply=conversation.say(line))
     if text.startswith("//"):
-        return Outcome(reply=conversation.say(text[1:]))
+        return LineResult(reply=conversation.say(text[1:]))
     name, argument = _parts(text)
     command = _named(name)
     if command.takes is Takes.MESSAGE and argument:
-        return Outcome(reply=conversation.say(line))
+        return LineResult(reply=conversation.say(line))
     if command.takes is Takes.NOTHING and argument:
         raise InputError(f"/{command.name} takes nothing after it, found {argument!r}")
     if command.takes is Takes.SOMETHING and not argument:
@@ -101,3 +207,20 @@ def _named(name: str) -> Command:
     close = get_close_matches(name.lower(), _BY_NAME, n=1)
     hint = f"did you mean /{close[0]}?" if close else "/help shows them all."
     raise InputError(f"unknown command /{name}: {hint} To say it to the model, begin with two slashes.")
+
+
+def _switch(conversation: Conversation, enabled: Switch) -> LineResult:
+    conversation.think(enabled=enabled)
+    return LineResult(notice=f"thinking {enabled}")
+
+
+def _tokens(argument: str) -> int:
+    if not argument.isdecimal():
+        raise InputError(f"/budget takes a number of tokens or {OFF}, not {argument!r}")
+    return int(argument)
+
+
+def _path(argument: str) -> Path:
+    """A path as it is typed: quotes around it and a tilde at its start are the shell's habits."""
+    quoted = len(argument) > 1 and argument[0] == argument[-1] and argument[0] in "'\""
+    return Path(argument[1:-1] if quoted else argument).expanduser()

@@ -11,9 +11,7 @@ from typing import Any
 from thinkport.runtime.chat.chat import Chat
 from thinkport.runtime.events import End, Event
 from thinkport.runtime.model import Model
-from thinkport.runtime.terminal.figures import context_fill
-from thinkport.runtime.terminal.totals import Totals
-from thinkport.runtime.thinking.thinking import Thinking
+from thinkport.runtime.terminal.figures import Totals, context_fill
 
 
 @dataclass(kw_only=True)
@@ -35,11 +33,6 @@ class Conversation:
 
     def __post_init__(self) -> None:
         self.count()
-
-    @property
-    def thinking(self) -> Thinking:
-        """The chat's settings."""
-        return self.chat.thinking
 
     def say(self, text: str) -> Iterator[Event]:
         """The reply to a message."""

@@ -1,6 +1,39 @@
-"""The figures of a turn: tokens, seconds and speeds of its parts, and why they ended."""
+"""The figures of a turn, and of all turns: tokens, seconds and speeds of the parts, and why they ended."""
+
+from collections import Counter
+from collections.abc import Iterable
 
 from thinkport.runtime.events import End, Speed
+
+
+class Totals:
+    """Sums over the turns of a chat, for `/stats`."""
+
+    def __init__(self) -> None:
+        self._ends: list[End] = []
+
+    @property
+    def turns(self) -> int:
+        """How many there were."""
+        return len(self._ends)
+
+    def add(self, end: End) -> None:
+        """Count a turn."""
+        self._ends.append(end)
+
+    def lines(self) -> list[str]:
+        """A line a part."""
+        ends = self._ends
+        prefill, thinking = _sum(end.prefill for end in ends), _sum(end.thinking for end in ends)
+        answering = _sum(end.answering for end in ends)
+        prompt, cached = sum(end.prompt_tokens for end in ends), sum(end.cached_tokens for end in ends)
+        return [
+            f"turns    {self.turns} in {prefill.seconds + thinking.seconds + answering.seconds:.1f} s",
+            f"prompts  {prompt} tokens, {cached} of them cached; the others {_named(prefill)}",
+            f"thoughts {_named(thinking)}; ended: {_counted(end.thinking_end for end in ends)}",
+            f"answers  {_named(answering)}; ended: {_counted(end.answer_end for end in ends)}",
+            f"forced   {sum(end.forced_tokens for end in ends)} tokens that the runtime wrote",
+        ]
 
 
 def figures(end: End) -> str:
@@ -33,3 +66,16 @@ def speed(speed: Speed) -> str:
 
 def _short(part: Speed) -> str:
     return speed(part).replace(" tokens", "")
+
+
+def _sum(parts: Iterable[Speed]) -> Speed:
+    parts = list(parts)
+    return Speed(tokens=sum(part.tokens for part in parts), seconds=sum(part.seconds for part in parts))
+
+
+def _named(part: Speed) -> str:
+    return f"{speed(part)} in {part.seconds:.1f} s"
+
+
+def _counted(ends: Iterable[str]) -> str:
+    return ", ".join(f"{end} {count}" for end, count in Counter(ends).most_common()) or "none"

@@ -47,8 +47,11 @@ def pressing(act: Callable[[Press], None], thought_open: Callable[[], bool]) -> 
             raise KeyboardInterrupt
         act(press)
 
-    with _handling(pressed):
+    before = signal.signal(signal.SIGINT, pressed)
+    try:
         yield presses
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -56,12 +59,3 @@ def interrupting(cancel: Callable[[], None]) -> Iterator[None]:
     """Call `cancel` on the first Ctrl-C; a second one interrupts as usual."""
     with pressing(lambda press: cancel(), thought_open=lambda: False):
         yield
-
-
-@contextmanager
-def _handling(handler: Callable[[int, object], None]) -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

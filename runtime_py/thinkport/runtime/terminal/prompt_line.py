@@ -77,7 +77,20 @@ class PromptLine:
         self._leaving = False
 
     def _bindings(self) -> KeyBindings:
-        bindings = _bindings()
+        bindings = KeyBindings()
+
+        @bindings.add("enter")
+        def send(event: KeyPressEvent) -> None:
+            buffer = event.current_buffer
+            if buffer.document.char_before_cursor == "\\":
+                buffer.delete_before_cursor()
+                buffer.insert_text("\n")
+            elif buffer.text.strip():
+                buffer.validate_and_handle()
+
+        @bindings.add("escape", "enter")
+        def another_line(event: KeyPressEvent) -> None:
+            event.current_buffer.insert_text("\n")
 
         @bindings.add("c-c")
         def clear_or_leave(event: KeyPressEvent) -> None:
@@ -131,22 +144,3 @@ class KeptHistory(FileHistory):
             super().store_string(string.encode("utf-8", "replace").decode("utf-8"))
         except OSError:
             return
-
-
-def _bindings() -> KeyBindings:
-    bindings = KeyBindings()
-
-    @bindings.add("enter")
-    def send(event: KeyPressEvent) -> None:
-        buffer = event.current_buffer
-        if buffer.document.char_before_cursor == "\\":
-            buffer.delete_before_cursor()
-            buffer.insert_text("\n")
-        elif buffer.text.strip():
-            buffer.validate_and_handle()
-
-    @bindings.add("escape", "enter")
-    def another_line(event: KeyPressEvent) -> None:
-        event.current_buffer.insert_text("\n")
-
-    return bindings

@@ -14,7 +14,6 @@ from time import perf_counter
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.segment import SegmentLines
-from rich.style import Style
 from rich.text import Text
 
 from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
@@ -23,14 +22,12 @@ from thinkport.runtime.terminal.controls import harmless
 from thinkport.runtime.terminal.interrupts import Press
 from thinkport.runtime.terminal.plain_reply import call_text
 from thinkport.runtime.terminal.rendered_lines import Line, lines_of, print_lines
-from thinkport.runtime.terminal.thought_line import ThoughtLine
-from thinkport.runtime.terminal.thought_text import ThoughtText
+from thinkport.runtime.terminal.thought_view import DIM, ThoughtLine, ThoughtText
 from thinkport.runtime.thinking.thinking import Thinking, ThinkingEnd
 
 _FRAME = 1 / 12  # seconds
 _DRAWING = 10  # a frame waits this many times the seconds that the last one took
 _THOUGHT_ROOM = 6  # lines of a thought that will be folded
-_DIM = Style(dim=True)
 _HINTS = {
     None: "",
     Press.STOP_THINKING: "closing the thought, Ctrl-C again ends the turn",
@@ -114,7 +111,7 @@ class ReplyScreen:
         self._print_dim(self._thought.folded(ended, stays=self._unfolded))
 
     def _print_dim(self, text: str) -> None:
-        print_lines(lines_of(Text(text, style=_DIM), self._console, self._console.width), self._console)
+        print_lines(lines_of(Text(text, style=DIM), self._console, self._console.width), self._console)
 
     def _print_answer(self, lines: list[Line]) -> None:
         """A blank line sets the answer apart from what stands above it."""
@@ -141,10 +138,10 @@ class ReplyScreen:
         hint = _HINTS[self._pressed()]
         if self._part is None:
             waiting = f"reading the prompt · {self._clock() - self._begun:.1f} s"
-            return lines_of(Text(hint or waiting, style=_DIM), self._console, width)
+            return lines_of(Text(hint or waiting, style=DIM), self._console, width)
         if self._part is ThoughtPiece:
             room = self._room if self._unfolded else _THOUGHT_ROOM
-            counting = Text(self._thought.counting(width - 1, hint), style=_DIM, no_wrap=True, overflow="crop")
+            counting = Text(self._thought.counting(width - 1, hint), style=DIM, no_wrap=True, overflow="crop")
             text = self._thought_text.tail(min(room, self._room) - 1)
             return [*text, *lines_of(counting, self._console, width)[:1]]
         if self._part is AnswerPiece:

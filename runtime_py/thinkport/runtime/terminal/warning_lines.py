@@ -10,15 +10,10 @@ from typing import Any
 @contextmanager
 def tidy_warnings() -> Iterator[None]:
     """Show the warnings that come within, of whatever filters are set, as single lines."""
+
+    def show(message: Warning | str, *place: Any, **more: Any) -> None:
+        sys.stderr.write(f"thinkport: warning: {' '.join(str(message).split())}\n")
+
     with warnings.catch_warnings():
-        warnings.showwarning = _show
+        warnings.showwarning = show
         yield
-
-
-def warning_line(message: Warning | str) -> str:
-    """A warning in one line."""
-    return f"thinkport: warning: {' '.join(str(message).split())}\n"
-
-
-def _show(message: Warning | str, *place: Any, **more: Any) -> None:
-    sys.stderr.write(warning_line(message))
