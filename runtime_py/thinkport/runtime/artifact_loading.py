@@ -14,9 +14,10 @@ from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint, re
 from thinkport.runtime.engine.session import LaneSource, Session
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.machine.known_files import FilesCheck, KnownFiles
-from thinkport.runtime.machine.machine_cache import MachineCache, user_cache_folder
+from thinkport.runtime.machine.machine_cache import MachineCache
 from thinkport.runtime.machine.packed_weights import PackedWeights
 from thinkport.runtime.machine.prefill_weights import PrefillWeights
+from thinkport.runtime.machine.user_cache import user_cache_folder
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.providers.ort import AUTO, Candidate, extra_of, import_onnxruntime, load_libraries

@@ -118,7 +118,8 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Take away every entry that no process uses.")] = False,
 ) -> None:
     """Show what this machine keeps so that artifacts load faster and take less memory; it is made again when needed."""
-    from thinkport.runtime.machine.machine_cache import MachineCache, user_cache_folder
+    from thinkport.runtime.machine.machine_cache import MachineCache
+    from thinkport.runtime.machine.user_cache import user_cache_folder
 
     folder = cache_dir_of(cache_dir)
     if folder is None:

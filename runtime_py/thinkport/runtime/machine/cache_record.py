@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+from pydantic import TypeAdapter
 
 RECORD_NAME = "entry.json"
 _BLOCK = 1 << 20
@@ -64,15 +65,12 @@ class CacheRecord:
         return cls(key=key, files=sums)
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
-        """The record that lies in `folder`.
-
-        Raises:
-            OSError, ValueError, TypeError, KeyError: there is none, or it is not one.
-        """
-        raw: dict[str, Any] = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))
-        files = {name: FileSum(**values) for name, values in raw["files"].items()}
-        return cls(key=CacheKey(**raw["key"]), files=files)
+    def read(cls, folder: Path) -> Self | None:
+        """The record that lies in `folder`; None where there is none."""
+        try:
+            return TypeAdapter(cls).validate_json((folder / RECORD_NAME).read_bytes())
+        except (OSError, ValueError):
+            return None
 
     def write(self, folder: Path) -> None:
         """Write the record beside its files."""

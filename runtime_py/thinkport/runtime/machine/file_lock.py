@@ -5,8 +5,8 @@ Knows the operating system's locks; must not know what is locked.
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 if sys.platform == "win32":
@@ -42,11 +42,8 @@ else:
         return True
 
 
-class FileLock:
-    """A held lock. Close it to release it, or use it as a context manager."""
-
-    def __init__(self, descriptor: int):
-        self._descriptor: int | None = descriptor
+class FileLock(ExitStack):
+    """A held lock. Close it to release it, or use it as a context manager; closing it again does nothing."""
 
     @classmethod
     def try_take(cls, path: Path, *, alone: bool) -> Self | None:
@@ -56,29 +53,9 @@ class FileLock:
             OSError: the file can't be opened, or its file system has no locks.
         """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            taken = _try_lock(descriptor, alone=alone)
-        except OSError:
-            os.close(descriptor)
-            raise
-        if not taken:
-            os.close(descriptor)
-            return None
-        return cls(descriptor)
-
-    def close(self) -> None:
-        """Release the lock; a second call does nothing."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        with cls() as lock:
+            lock.callback(os.close, descriptor)
+            return lock.pop_all() if _try_lock(descriptor, alone=alone) else None
 
     def __del__(self) -> None:
         self.close()

@@ -5,26 +5,25 @@ blocks; whatever differs is hashed again. Verdicts on graphs and all that is der
 manifest's hashes, so they hold only behind this check. What it can't notice is in `deploy/docs/running.md`.
 """
 
-import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from io import RawIOBase
 from pathlib import Path
 from random import sample
-from secrets import token_hex
 from time import perf_counter, time_ns
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from thinkport.runtime.artifact.manifest import MODEL_CARD, FileRecord, Manifest, check_files, wrong_hash
 from thinkport.runtime.artifact.manifest_seal import check_seal
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.machine.machine_cache import user_cache_folder
+from thinkport.runtime.machine.user_cache import user_cache_folder, write_whole
 
 BLOCK = 1 << 20
 SAMPLED = 8  # blocks of a file that a later start reads, each time others: 8 MiB of it
@@ -65,6 +64,9 @@ class KnownFile:
     facts: FileFacts
     sha256: str
     sums: list[int]
+
+
+_FILES = TypeAdapter(dict[str, dict[str, KnownFile]])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +124,7 @@ class KnownFiles:
             if before is not None:
                 now[name] = before
         if now != known:
-            self._write(artifact, now)
+            write_whole(self._path(artifact), _FILES.dump_json({"files": now}).decode())
         size = sum(record.bytes for record in files.values())
         return FilesCheck(files=len(files), bytes=size, hashed=hashed, seconds=perf_counter() - begun)
 
@@ -137,23 +139,9 @@ class KnownFiles:
 
     def _read(self, artifact: Path) -> dict[str, KnownFile]:
         try:
-            raw = json.loads(self._path(artifact).read_text(encoding="utf-8"))
-            return {
-                name: KnownFile(**{**file, "facts": FileFacts(**file["facts"])}) for name, file in raw["files"].items()
-            }
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return _FILES.validate_json(self._path(artifact).read_bytes())["files"]
+        except (OSError, ValueError, KeyError):
             return {}
-
-    def _write(self, artifact: Path, files: dict[str, KnownFile]) -> None:
-        path = self._path(artifact)
-        half = path.with_suffix(f".{token_hex(4)}")
-        text = json.dumps({"files": {name: asdict(file) for name, file in files.items()}})
-        with suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            half.write_text(text, encoding="utf-8")
-            half.replace(path)
-        with suppress(OSError):
-            half.unlink(missing_ok=True)  # a full disk, or on Windows a reader of the old one
 
 
 def _unchanged(path: Path, known: KnownFile) -> bool:

@@ -7,12 +7,11 @@ Knows files, keys and locks; must not know what the files hold.
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from types import TracebackType
-from typing import Self
 
 from thinkport.runtime.errors import CacheWarning
 from thinkport.runtime.machine.cache_record import RECORD_NAME, CacheKey, CacheRecord
@@ -23,31 +22,13 @@ FREE_BYTES = 2 << 30  # of the disk, that making an entry leaves free
 _LOCK, _MAKING = ".lock", ".making"
 
 
-def user_cache_folder() -> Path:
-    """The default place of the cache: thinkport's folder in the user's cache folder."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("thinkport", appauthor=False)
-
-
-class Lease:
+class Lease(ExitStack):
     """An entry in use: its files stay where they are until the lease is closed, or the process ends."""
 
     def __init__(self, folder: Path, record: CacheRecord, lock: FileLock):
+        super().__init__()
         self.folder, self.record = folder, record
-        self._lock = lock
-
-    def close(self) -> None:
-        """Release the entry; a second call does nothing."""
-        self._lock.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self.enter_context(lock)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +65,13 @@ class MachineCache:
                 return None
             with alone:
                 self._clear_leftovers(key.name)
-                made = self._has_room(expected_bytes) and self._make_alone(key, write)
+                if not self._has_room(expected_bytes):
+                    return None
+                self._make_alone(key, write)
         except OSError as error:
             self._warn(error)
             return None
-        return self._take(key, check=False) if made else None
+        return self._take(key, check=False)
 
     def discard(self, key: CacheKey) -> None:
         """Delete the entry of `key` unless a process uses it."""
@@ -96,7 +79,18 @@ class MachineCache:
 
     def entries(self) -> list[CacheEntry]:
         """All entries, the longest unused first."""
-        return sorted(self._entries(), key=lambda entry: entry.used)
+        found: list[CacheEntry] = []
+        for path in self.folder.glob(f"*/{RECORD_NAME}"):
+            record, name = CacheRecord.read(path.parent), path.parent.name
+            if record is not None and not name.endswith(_MAKING):
+                free = self._lock_alone(name)
+                if free:
+                    free.close()
+                entry = CacheEntry(
+                    name=name, key=record.key, bytes=record.bytes, used=self._used(name), in_use=free is None
+                )
+                found.append(entry)
+        return sorted(found, key=lambda entry: entry.used)
 
     def clear(self) -> int:
         """Delete entries that no process uses; return the bytes freed."""
@@ -114,26 +108,14 @@ class MachineCache:
         except OSError as error:
             self._warn(error)
             return None
-        record = _read_record(folder)
+        record = CacheRecord.read(folder)
         if record is None or record.key != key or (check and not record.is_true_of(folder)):
             lock.close()
             self.discard(key)
             return None
         return Lease(folder, record, lock)
 
-    def _entries(self) -> Iterator[CacheEntry]:
-        for path in self.folder.glob(f"*/{RECORD_NAME}") if self.folder.is_dir() else ():
-            record = _read_record(path.parent)
-            name = path.parent.name
-            if record is not None and not name.endswith(_MAKING):
-                free = self._lock_alone(name)
-                if free:
-                    free.close()
-                yield CacheEntry(
-                    name=name, key=record.key, bytes=record.bytes, used=self._used(name), in_use=free is None
-                )
-
-    def _make_alone(self, key: CacheKey, write: Callable[[Path], object]) -> bool:
+    def _make_alone(self, key: CacheKey, write: Callable[[Path], object]) -> None:
         """Fill a folder beside the entry's and rename it."""
         making = self.folder / f"{key.name}.{token_hex(4)}{_MAKING}"
         making.mkdir()
@@ -145,17 +127,15 @@ class MachineCache:
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
             raise
-        return True
 
     def _clear_leftovers(self, own: str) -> None:
         """Delete what processes left that died while they wrote or deleted: folders whose entry is not locked."""
         for left in self.folder.glob(f"*{_MAKING}"):
             name = left.name.partition(".")[0]
-            lock = None if name == own else self._lock_alone(name)
-            if lock or name == own:
-                shutil.rmtree(left, ignore_errors=True)
-            if lock:
-                lock.close()
+            lock = nullcontext() if name == own else self._lock_alone(name)
+            if lock is not None:
+                with lock:
+                    shutil.rmtree(left, ignore_errors=True)
 
     def _has_room(self, wanted: int) -> bool:
         """Delete the longest unused entries until `wanted` bytes fit. Return whether they do."""
@@ -206,10 +186,3 @@ class MachineCache:
             CacheWarning,
             stacklevel=3,
         )
-
-
-def _read_record(folder: Path) -> CacheRecord | None:
-    try:
-        return CacheRecord.read(folder)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None

@@ -73,63 +73,47 @@ def open_graph(
     Raises:
         ArtifactError: weights would be kept, and a file of the artifact is damaged.
     """
+
+    def load(file: Path, settings: Any) -> Any:
+        return ort.InferenceSession(str(file), settings, providers=providers, enable_fallback=False)
+
     if packed is None or packed.bytes < packed.worth_it or providers[0] != _PACKS:
-        return OpenGraph(ort.InferenceSession(str(path), options(), providers=providers, enable_fallback=False))
-    opened = _open_kept(ort, path, providers, options, packed)
-    return opened or _open_and_keep(ort, path, providers, options, packed)
-
-
-def _open_kept(
-    ort: ModuleType, path: Path, providers: list[Provider], options: Options, packed: PackedWeights
-) -> OpenGraph | None:
+        return OpenGraph(load(path, options()))
     key = packed.key(ort, path.name)
-    lease = packed.cache.find(key)
-    if lease is None:
-        return None
-    settings = options()
-    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # done before it was written
-    try:
-        return OpenGraph(
-            ort.InferenceSession(str(lease.folder / _GRAPH), settings, providers=providers, enable_fallback=False),
-            lease,
-        )
-    except Exception:  # ONNX Runtime's exceptions share no base below Exception
-        lease.close()
-        packed.cache.discard(key)
-        return None
+    if lease := packed.cache.find(key):
+        settings = options()
+        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # done before it was written
+        try:
+            return OpenGraph(load(lease.folder / _GRAPH, settings), lease)
+        except Exception:  # ONNX Runtime's exceptions share no base below Exception
+            lease.close()
+            packed.cache.discard(key)
+    return OpenGraph(_load_and_keep(load, path, options, packed, key))
 
 
-def _open_and_keep(
-    ort: ModuleType, path: Path, providers: list[Provider], options: Options, packed: PackedWeights
-) -> OpenGraph:
+def _load_and_keep(
+    load: Callable[[Path, Any], Any], path: Path, options: Options, packed: PackedWeights, key: CacheKey
+) -> Any:
     """One session both answers and writes: 0.8 s more at the first load of 0.6B, and no more memory."""
     packed.check_source()
-    opened: list[OpenGraph] = []
+    session = failed = None
 
     def write(folder: Path) -> None:
+        nonlocal session
         try:
-            opened.append(
-                OpenGraph(
-                    ort.InferenceSession(
-                        str(path), _keeping(options(), folder), providers=providers, enable_fallback=False
-                    )
-                )
-            )
+            session = load(path, _keeping(options(), folder))
         except Exception as error:  # as above
             raise _NotWrittenError(str(error)) from error
 
-    failed = None
     try:
-        lease = packed.cache.make(packed.key(ort, path.name), write, expected_bytes=int(packed.bytes * _SHARE))
-        if lease:
+        if lease := packed.cache.make(key, write, expected_bytes=int(packed.bytes * _SHARE)):
             lease.close()
     except _NotWrittenError as error:
         failed = error
-    if not opened:
-        opened.append(OpenGraph(ort.InferenceSession(str(path), options(), providers=providers, enable_fallback=False)))
+    session = session or load(path, options())
     if failed:
         warnings.warn(f"ONNX Runtime could not keep packed weights: {failed}", CacheWarning, stacklevel=2)
-    return opened[0]
+    return session
 
 
 def _keeping(settings: Any, folder: Path) -> Any:

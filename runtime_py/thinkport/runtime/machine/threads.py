@@ -1,22 +1,26 @@
 """How many threads a session gets: the fast physical cores that this process may use, within a container's share."""
 
 import os
+import struct
 import sys
 from collections.abc import Collection
 from pathlib import Path
 
 from thinkport.runtime.machine.linux_cpus import core_of, cpu_quota, fast_cpus
 from thinkport.runtime.machine.sysctl import sysctl_number
-from thinkport.runtime.machine.windows_cpus import core_records, efficiency_classes
 
 _ROOT = Path("/")
 _MACOS_KEYS = ("hw.perflevel0.physicalcpu", "hw.physicalcpu")  # performance cores of Apple's chips, all of Intel's
+# GetLogicalProcessorInformationEx gives records of SYSTEM_LOGICAL_PROCESSOR_INFORMATION_EX (winnt.h).
+_CORE = 0  # RelationProcessorCore
+_HEADER = struct.Struct("<II")  # relationship, size of the record
+_EFFICIENCY = _HEADER.size + 1  # after the flags: PROCESSOR_RELATIONSHIP.EfficiencyClass, higher is faster
 
 
 def physical_cores() -> int | None:
     """Threads that work best here; None where the system does not tell (ONNX Runtime then counts all cores)."""
     if sys.platform == "win32":
-        return cores_on_windows(core_records())
+        return cores_on_windows(_core_records())
     if sys.platform == "darwin":
         return next(filter(None, map(sysctl_number, _MACOS_KEYS)), None)
     if hasattr(os, "sched_getaffinity"):
@@ -35,6 +39,25 @@ def cores_on_linux(root: Path, allowed: Collection[int]) -> int:
 
 
 def cores_on_windows(records: bytes) -> int | None:
-    """Cores of the fastest class."""
-    classes = efficiency_classes(records)
+    """Cores of the fastest class, of the records that Windows returns; None where there are none."""
+    classes: list[int] = []
+    at = 0
+    while at + _HEADER.size < len(records):
+        relationship, size = _HEADER.unpack_from(records, at)
+        if relationship == _CORE:
+            classes.append(records[at + _EFFICIENCY])
+        at += max(size, _HEADER.size)
     return classes.count(max(classes)) if classes else None
+
+
+def _core_records() -> bytes:
+    """The records of all cores; empty where Windows has none to tell, or this is not Windows."""
+    if sys.platform == "win32":
+        import ctypes
+
+        tell = ctypes.WinDLL("kernel32").GetLogicalProcessorInformationEx
+        size = ctypes.c_uint32(0)
+        tell(_CORE, None, ctypes.byref(size))
+        records = ctypes.create_string_buffer(size.value)
+        return records.raw if tell(_CORE, records, ctypes.byref(size)) else b""
+    return b""

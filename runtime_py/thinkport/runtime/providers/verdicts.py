@@ -11,10 +11,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from secrets import token_hex
 from typing import Self
 
-from platformdirs import user_cache_path
+from thinkport.runtime.machine.user_cache import user_cache_folder, write_whole
 
 MOST_TRIALS = 2  # of one that fails or ends the process; once may be chance, a full memory or a user's kill
 
@@ -85,7 +84,7 @@ class Verdicts:
 
     def __init__(self, folder: Path | None = None):
         """`folder` is thinkport's in the user's cache if not given, wherever weights are cached: a verdict is small."""
-        self.folder = folder or user_cache_path("thinkport", appauthor=False) / "verdicts"
+        self.folder = folder or user_cache_folder() / "verdicts"
 
     @property
     def remembers(self) -> bool:
@@ -104,12 +103,8 @@ class Verdicts:
 
     def write(self, key: VerdictKey, verdict: Verdict) -> None:
         """Remember a verdict, if the folder can be written."""
-        path = self.folder / key.name
-        half = path.with_suffix(f".{token_hex(4)}")
-        with suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            half.write_text(json.dumps({"key": asdict(key), "verdict": asdict(verdict)}, indent=1), encoding="utf-8")
-            half.replace(path)
+        text = json.dumps({"key": asdict(key), "verdict": asdict(verdict)}, indent=1)
+        write_whole(self.folder / key.name, text)
 
     def forget(self, key: VerdictKey) -> None:
         """Take a verdict back, so that the graph is tried anew."""
