@@ -4,8 +4,8 @@ A verb takes those that belong together as one parameter, a group; `grouped` giv
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from functools import wraps
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial, wraps
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,6 @@ from thinkport.runtime.terminal.option_values import OFF, cache_dir_of
 from thinkport.runtime.thinking.thinking import Thinking
 
 _DEFAULTS = Thinking()
-_SAMPLING, _THINKING, _FORM, _RUNNING = "Sampling", "Thinking", "Form of the answer", "Running"
 
 
 def grouped(verb: Callable[..., None]) -> Callable[..., None]:
@@ -41,6 +40,11 @@ def grouped(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+_thinking = partial(typer.Option, rich_help_panel="Thinking")
+_sampling = partial(typer.Option, rich_help_panel="Sampling", show_default="the mode's preset")
+_form = partial(typer.Option, rich_help_panel="Form of the answer", show_default=False)
+_running = partial(typer.Option, rich_help_panel="Running")
+
 Artifact = Annotated[
     Path,
     typer.Argument(
@@ -52,41 +56,27 @@ Artifact = Annotated[
 MaxTokens = Annotated[
     int | None, typer.Option(help="Most tokens of a reply, thought included.", show_default="the context")
 ]
-
-
-def _sampling(help: str) -> typer.models.OptionInfo:  # noqa: A002 - typer's name
-    option: typer.models.OptionInfo = typer.Option(
-        help=help, show_default="the mode's preset", rich_help_panel=_SAMPLING
-    )
-    return option
-
-
-Temperature = Annotated[float | None, _sampling("0 takes the likeliest token.")]
-TopP = Annotated[float | None, _sampling("Keep the likeliest tokens that together reach this share.")]
-TopK = Annotated[int | None, _sampling("Keep this many of the likeliest tokens; 0 keeps all.")]
-
-Threads = Annotated[
-    int | None, typer.Option(help="CPU threads.", show_default="all physical cores", rich_help_panel=_RUNNING)
-]
+Temperature = Annotated[float | None, _sampling(help="0 takes the likeliest token.")]
+TopP = Annotated[float | None, _sampling(help="Keep the likeliest tokens that together reach this share.")]
+TopK = Annotated[int | None, _sampling(help="Keep this many of the likeliest tokens; 0 keeps all.")]
+Threads = Annotated[int | None, _running(help="CPU threads.", show_default="all physical cores")]
 Provider = Annotated[
     str,
-    typer.Option(
+    _running(
         metavar="NAME",
         help="auto (the best that is right here), a target of the artifact (such as cpu), a graph without its "
         "suffix (such as cpu-float32-kv), or an ONNX Runtime provider; NAME:1 is its second device.",
-        rich_help_panel=_RUNNING,
     ),
 ]
 CacheDir = Annotated[
     str,
-    typer.Option(
+    _running(
         "--cache-dir",
         metavar=f"DIR|{OFF}",
         envvar="THINKPORT_CACHE_DIR",
         help="Where this machine keeps what it makes of artifacts: weights as its CPU wants them, and int8 ones for "
         "long prompts. off keeps nothing.",
         show_default="the user's cache folder",
-        rich_help_panel=_RUNNING,
     ),
 ]
 
@@ -106,28 +96,25 @@ class ThinkingOptions:
 
     think: Annotated[
         bool | None,
-        typer.Option(
+        _thinking(
             "--think/--no-think",
             help="Think before the answer, or answer at once.",
             show_default="as the message and the model have it",
-            rich_help_panel=_THINKING,
         ),
     ] = None
     think_budget: Annotated[
         int | None,
-        typer.Option(
+        _thinking(
             help="Most tokens of the thought; then it is closed and the answer comes.",
             show_default="no limit" if _DEFAULTS.budget is None else str(_DEFAULTS.budget),
-            rich_help_panel=_THINKING,
         ),
     ] = None
     soft_from: Annotated[
         str | None,
-        typer.Option(
+        _thinking(
             metavar=f"SHARE|{OFF}",
             help="Share of the budget from which closing the thought is made likelier.",
             show_default=OFF if _DEFAULTS.soft_from is None else str(_DEFAULTS.soft_from),
-            rich_help_panel=_THINKING,
         ),
     ] = None
 
@@ -136,34 +123,10 @@ class ThinkingOptions:
 class FormOptions:
     """What an answer is held to, and the tools that it may call."""
 
-    schema: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.json",
-            help="The answer is JSON of this schema.",
-            show_default=False,
-            rich_help_panel=_FORM,
-        ),
-    ] = None
-    regex: Annotated[
-        str | None,
-        typer.Option("--regex", help="The answer matches this whole.", show_default=False, rich_help_panel=_FORM),
-    ] = None
-    choice: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--choice",
-            help="The answer is one of these; give it several times.",
-            show_default=False,
-            rich_help_panel=_FORM,
-        ),
-    ] = None
-    tools: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.json", help="Tools that the model may call.", show_default=False, rich_help_panel=_FORM
-        ),
-    ] = None
+    schema: Annotated[Path | None, _form(metavar="FILE.json", help="The answer is JSON of this schema.")] = None
+    regex: Annotated[str | None, _form(help="The answer matches this whole.")] = None
+    choice: Annotated[list[str] | None, _form(help="The answer is one of these; give it several times.")] = None
+    tools: Annotated[Path | None, _form(metavar="FILE.json", help="Tools that the model may call.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,12 +136,14 @@ class SamplingOptions:
     temperature: Temperature = None
     top_p: TopP = None
     top_k: TopK = None
-    min_p: Annotated[float | None, _sampling("Keep tokens at least this many times as likely as the likeliest.")] = None
+    min_p: Annotated[
+        float | None, _sampling(help="Keep tokens at least this many times as likely as the likeliest.")
+    ] = None
     presence_penalty: Annotated[
-        float | None, _sampling("Subtracted from the logits of what the reply holds already.")
+        float | None, _sampling(help="Subtracted from the logits of what the reply holds already.")
     ] = None
     repetition_penalty: Annotated[
-        float | None, _sampling("Divides the logits of what prompt and reply hold already.")
+        float | None, _sampling(help="Divides the logits of what prompt and reply hold already.")
     ] = None
 
 
@@ -187,17 +152,16 @@ class RunningOptions:
     """What a model is loaded with."""
 
     threads: Threads = None
-    provider: Provider = "auto"
+    provider: Provider = AUTO
     cache_dir: CacheDir = AUTO
     drafts: Annotated[
         bool,
-        typer.Option(
+        _running(
             "--drafts/--no-drafts",
             help="Guess ahead what repeats the prompt or the reply; the same distribution in less time.",
-            rich_help_panel=_RUNNING,
         ),
     ] = True
 
     def loading(self) -> dict[str, Any]:
         """Arguments of `Model.load`."""
-        return {**asdict(self), "cache_dir": cache_dir_of(self.cache_dir)}
+        return {**vars(self), "cache_dir": cache_dir_of(self.cache_dir)}
