@@ -15,8 +15,7 @@ import numpy as np
 from thinkport.deploy.bench.workers.artifact_worker import noise
 from thinkport.runtime.artifact.manifest import check_files, read_manifest
 from thinkport.runtime.engine.session import Session
-from thinkport.runtime.providers.ort import AUTO, choose_graph, import_onnxruntime
-from thinkport.runtime.providers.provider_name import ProviderName
+from thinkport.runtime.providers.ort import AUTO, ProviderName, choose_graph, import_onnxruntime
 
 _KERNEL, _STEP = "_kernel_time", "model_run"
 _LAYER = re.compile(r"layers\.(\d+)\.")

@@ -5,16 +5,32 @@ Knows how Qwen3 writes JSON. Must not know vocabularies.
 
 import json
 from collections.abc import Iterable, Mapping
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
-from thinkport.runtime.constraints.guidance import import_llguidance
-from thinkport.runtime.errors import InputError
+from thinkport.runtime.errors import InputError, MissingExtraError
 from thinkport.runtime.tools.response_format import Choice, JsonSchema, Regex, ResponseFormat
 
 # One line with a space after commas and colons: Qwen3 writes its calls so, and templates' `tojson` writes history so.
 # White space left to the model, even bounded, is tokens that a small model wastes until none are left for the value.
 _ONE_LINE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 _OPTIONS = "x-guidance"  # a schema's own options for llguidance, which win in an answer
+
+
+def import_llguidance() -> ModuleType:
+    """llguidance, imported on the first call: most replies have neither a format nor a call.
+
+    Raises:
+        MissingExtraError: it is not installed; the message carries the install line.
+    """
+    try:
+        return import_module("llguidance")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "llguidance is not installed, which holds answers to a format and calls to their tools: "
+            "pip install llguidance"
+        ) from error
 
 
 def grammar_of(response_format: ResponseFormat) -> str:

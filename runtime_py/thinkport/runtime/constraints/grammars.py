@@ -8,8 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from thinkport.runtime.constraints.constraint import Constraint
-from thinkport.runtime.constraints.grammar_text import argument_schemas, call_grammar, grammar_of
-from thinkport.runtime.constraints.guidance import import_llguidance
+from thinkport.runtime.constraints.grammar_text import argument_schemas, call_grammar, grammar_of, import_llguidance
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.prompt.detokenize import token_bytes
 from thinkport.runtime.prompt.tokenizer import Tokenizer

@@ -3,14 +3,16 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, MODEL_CARD, read_manifest
 from thinkport.runtime.errors import ArtifactError, InputError
-from thinkport.runtime.hub.download_progress import Progress
-from thinkport.runtime.hub.repository import repository_named
-from thinkport.runtime.hub.snapshot import fetch_snapshot
+from thinkport.runtime.hub.download_progress import Progress, reporting_bar
+from thinkport.runtime.hub.refusal import refusal, unreached
+from thinkport.runtime.hub.repository import Repository, repository_named
 from thinkport.runtime.machine.known_files import KnownFiles
 
 
@@ -51,14 +53,7 @@ def pull(
         raise InputError(f"{ref!r} names no repository: expected OWNER/NAME or OWNER/NAME@REVISION")
     if output is not None and output.exists():
         raise InputError(f"{output} is there already: name a new folder with -o, or take it away first")
-    folder = fetch_snapshot(wanted, endpoint=endpoint, cache_dir=cache_dir, progress=progress)
-    _check_snapshot(folder)
-    if output is not None:
-        _copy(folder, output)
-    return Pulled(folder=output or folder, id=wanted.id, revision=folder.name)
-
-
-def _check_snapshot(folder: Path) -> None:
+    folder = _fetch(wanted, progress, endpoint=endpoint, cache_dir=cache_dir)
     try:
         KnownFiles().check(folder, read_manifest(folder))
     except ArtifactError as error:
@@ -66,6 +61,65 @@ def _check_snapshot(folder: Path) -> None:
             f"what the Hub gave is not what the artifact's manifest records: {error}; if copying doesn't help, take "
             f"{folder} out of the cache and fetch it again"
         ) from error
+    if output is not None:
+        _copy(folder, output)
+    return Pulled(folder=output or folder, id=wanted.id, revision=folder.name)
+
+
+def _fetch(wanted: Repository, progress: Callable[[Progress], None] | None, **hub: Any) -> Path:
+    """Fetch into the Hub's local cache, the manifest first, then what it lists; resume what broke off.
+
+    Return the folder of the cache with the manifest and the files that it lists; its name is the commit.
+
+    `hub` are the Hub's address and the cache's folder, for a library that has defaults for both.
+
+    Raises:
+        ArtifactError: the Hub refuses or can't be reached, or the repository holds no artifact.
+    """
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    silent = reporting_bar(None)
+    try:
+        _check_reached(wanted, **hub)
+        manifest = hf_hub_download(wanted.id, MANIFEST_NAME, revision=wanted.revision, tqdm_class=silent, **hub)
+        folder = Path(manifest).parent  # the cache names a snapshot's folder by its commit
+        files = [escape(name) for name in read_manifest(folder).files]
+        snapshot_download(
+            wanted.id, revision=folder.name, allow_patterns=files, tqdm_class=reporting_bar(progress), **hub
+        )
+    except ArtifactError:
+        raise
+    except RemoteEntryNotFoundError as error:
+        raise ArtifactError(
+            f"{wanted} has no {MANIFEST_NAME}: it is no artifact; if it is a checkpoint, export it first with "
+            f"`thinkport export {wanted} -o DIR`"
+        ) from error
+    except Exception as error:
+        raise ArtifactError(refusal(error, wanted)) from error
+    return folder
+
+
+def _check_reached(wanted: Repository, endpoint: str | None, cache_dir: Path | None) -> None:
+    """Ask the Hub once where the cache has nothing: the library would try for half a minute, and log each time.
+
+    Raises:
+        ArtifactError: the Hub can't be reached.
+        HfHubHTTPError: it refuses.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError
+
+    cached = try_to_load_from_cache(wanted.id, MANIFEST_NAME, cache_dir=cache_dir, revision=wanted.revision)
+    if isinstance(cached, str):
+        return
+    try:
+        url = hf_hub_url(wanted.id, MANIFEST_NAME, revision=wanted.revision, endpoint=endpoint)
+        get_hf_file_metadata(url, endpoint=endpoint)
+    except HfHubHTTPError:
+        raise
+    except Exception as error:  # the HTTP library's own kinds differ between versions
+        raise ArtifactError(unreached(wanted)) from error
 
 
 def _copy(folder: Path, output: Path) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from thinkport.runtime.artifact.manifest import MANIFEST_NAME, Manifest, read_manifest
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, read_manifest
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.hub.refusal import refusal
-from thinkport.runtime.hub.repository import Repository, repository_named
+from thinkport.runtime.hub.repository import repository_named
 from thinkport.runtime.machine.known_files import KnownFiles
 
 
@@ -30,37 +30,26 @@ def push(
         ArtifactError: the folder is not a whole artifact.
         InputError: `ref` names no repository, or the Hub refuses.
     """
+    from huggingface_hub import CommitOperationAdd, HfApi
+
     wanted = repository_named(ref)
     if wanted is None or wanted.revision is not None:
         raise InputError(f"{ref!r} names no repository to push to: expected OWNER/NAME; a branch goes with --branch")
     manifest = read_manifest(folder)
     KnownFiles().check(folder, manifest, anew=True)
-    try:
-        with _bars(bars):
-            return _commit(folder, manifest, wanted, private, branch, message, endpoint)
-    except Exception as error:
-        raise InputError(refusal(error, wanted, doing="pushed to")) from error
-
-
-def _commit(
-    folder: Path,
-    manifest: Manifest,
-    wanted: Repository,
-    private: bool,
-    branch: str | None,
-    message: str | None,
-    endpoint: str | None,
-) -> str:
-    from huggingface_hub import CommitOperationAdd, HfApi
 
     hub = HfApi(endpoint=endpoint)
-    hub.create_repo(wanted.id, private=private or None, exist_ok=True)
-    if branch is not None:
-        hub.create_branch(wanted.id, branch=branch, exist_ok=True)
     names = [name for name in (*sorted(manifest.files), MANIFEST_NAME) if (folder / name).exists()]
-    files = [CommitOperationAdd(name, folder / name) for name in names]
     message = message or f"{manifest.name}, a thinkport artifact"
-    return str(hub.create_commit(wanted.id, files, commit_message=message, revision=branch).oid)
+    try:
+        with _bars(bars):
+            hub.create_repo(wanted.id, private=private or None, exist_ok=True)
+            if branch is not None:
+                hub.create_branch(wanted.id, branch=branch, exist_ok=True)
+            files = [CommitOperationAdd(name, folder / name) for name in names]
+            return str(hub.create_commit(wanted.id, files, commit_message=message, revision=branch).oid)
+    except Exception as error:
+        raise InputError(refusal(error, wanted, doing="pushed to")) from error
 
 
 @contextmanager

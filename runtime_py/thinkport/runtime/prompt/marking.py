@@ -66,6 +66,11 @@ class Marks:
         return [(piece, spelled) for piece, spelled in [*pieces, (plain[at:], False)] if piece]
 
 
+def _answered(method: str) -> Any:
+    """A method of str that the unmarked text answers."""
+    return lambda self, *asked: getattr(self._plain(), method)(*map(_plain, asked))
+
+
 class Marked(str):
     """A string with swapped characters that compares, searches and splits as its unmarked text; sums stay marked."""
 
@@ -85,7 +90,7 @@ class Marked(str):
         return Marked.of(str.__getitem__(self, slice(start, end)), self._marks)
 
     def __eq__(self, other: object) -> bool:
-        return self._plain() == (other._plain() if isinstance(other, Marked) else other)
+        return bool(self._plain() == _plain(other))
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -108,26 +113,9 @@ class Marked(str):
     def __str__(self) -> str:
         return self  # `str()` is what Jinja's filters begin with
 
-    def startswith(self, prefix: Any, *span: Any) -> bool:
-        return self._plain().startswith(_plain(prefix), *span)
-
-    def endswith(self, suffix: Any, *span: Any) -> bool:
-        return self._plain().endswith(_plain(suffix), *span)
-
-    def find(self, part: str, *span: Any) -> int:
-        return self._plain().find(_plain(part), *span)
-
-    def rfind(self, part: str, *span: Any) -> int:
-        return self._plain().rfind(_plain(part), *span)
-
-    def index(self, part: str, *span: Any) -> int:
-        return self._plain().index(_plain(part), *span)
-
-    def rindex(self, part: str, *span: Any) -> int:
-        return self._plain().rindex(_plain(part), *span)
-
-    def count(self, part: str, *span: Any) -> int:
-        return self._plain().count(_plain(part), *span)
+    startswith, endswith, count = _answered("startswith"), _answered("endswith"), _answered("count")
+    find, rfind = _answered("find"), _answered("rfind")
+    index, rindex = _answered("index"), _answered("rindex")
 
     def strip(self, letters: str | None = None) -> "Marked":
         return self.lstrip(letters).rstrip(letters)
@@ -154,14 +142,14 @@ class Marked(str):
         return self._at_lengths(self._plain().splitlines(keepends), None)
 
     def partition(self, separator: str) -> tuple[Any, Any, Any]:
-        before, found, after = self._plain().partition(_plain(separator))
-        middle, end = len(before), len(self) - len(after)
-        return self._slice(0, middle), self._slice(middle, middle + len(found)), self._slice(end, len(self))
+        return self._parted(self._plain().partition(_plain(separator)))
 
     def rpartition(self, separator: str) -> tuple[Any, Any, Any]:
-        before, found, after = self._plain().rpartition(_plain(separator))
-        middle, end = len(before), len(self) - len(after)
-        return self._slice(0, middle), self._slice(middle, middle + len(found)), self._slice(end, len(self))
+        return self._parted(self._plain().rpartition(_plain(separator)))
+
+    def _parted(self, parts: tuple[str, str, str]) -> tuple["Marked", "Marked", "Marked"]:
+        middle, end = len(parts[0]), len(parts[0]) + len(parts[1])
+        return self._slice(0, middle), self._slice(middle, end), self._slice(end, len(self))
 
     def replace(self, old: str, new: str, count: SupportsIndex = -1) -> "Marked":
         return Marked.of(new.join(self._at_lengths(self._plain().split(_plain(old), count), old)), self._marks)

@@ -46,8 +46,7 @@ def encode_prompt(
         InputError: the template refuses the messages, or does something to content that can't be followed.
     """
     options = {"enable_thinking": enable_thinking, "add_generation_prompt": add_generation_prompt}
-    rendered = _render(tokenizer, template, messages, tools, options)
-    known = [] if replies is None else list(_known(rendered, tokenizer, template, messages, replies))
+    rendered, known = _render(tokenizer, template, messages, tools, replies, **options)
     shared = _shared_text(rendered, template) if tools or messages[0]["role"] == "system" else 0
     start = rendered.encode(tokenizer, known, end=shared)
     if shared and not rendered.has_added_token(tokenizer, shared):  # cut there, the text may become other ids
@@ -74,9 +73,7 @@ def encode_history(
     """
     role = "tool" if messages and messages[-1].get("tool_calls") else "user"
     answered = [*messages, {"role": role, "content": _NEW}]
-    options = {"enable_thinking": enable_thinking, "add_generation_prompt": True}
-    rendered = _render(tokenizer, template, answered, tools, options)
-    known = [] if replies is None else list(_known(rendered, tokenizer, template, answered, replies))
+    rendered, known = _render(tokenizer, template, answered, tools, replies, enable_thinking=enable_thinking)
     return rendered.encode(tokenizer, known, end=max(0, rendered.text.rfind(_NEW)))
 
 
@@ -91,24 +88,24 @@ def _render(
     template: ChatTemplate,
     messages: Sequence[Message],
     tools: Tools | None,
-    options: Mapping[str, Any],
-) -> Rendered:
+    replies: ReplyMemory | None,
+    **options: Any,
+) -> tuple[Rendered, list[Known]]:
+    """The template's text, and the spans of it that are sampled replies, whose ids `replies` knows."""
     text = template.render(messages, tools=tools, **options)
     plain_messages, plain_tools = normalize(messages), plain_data(tools)
     marks = Marks(tokenizer.added_pattern, plain_messages, plain_tools)
-    if not marks:
-        return Rendered([(text, False)])
-    marked = template.render(marks.mark(plain_messages), tools=marks.mark(plain_tools), **options)
-    if _spelled(tokenizer, marked) == _spelled(tokenizer, text):
-        return Rendered([(text, False)])  # content opens nothing, whatever the template does to it
-    rendered = Rendered(marks.split(marked))
+    marked = template.render(marks.mark(plain_messages), tools=marks.mark(plain_tools), **options) if marks else text
+    # Where content opens nothing, it doesn't matter what the template does to it.
+    opens = _spelled(tokenizer, marked) != _spelled(tokenizer, text)
+    rendered = Rendered(marks.split(marked) if opens else [(text, False)])
     if rendered.text != text:
         spelled = ", ".join(sorted(token for token in tokenizer.added if token in text))
         raise InputError(
             f"a message spells added tokens (of {spelled}) and this chat template changes them beyond recognition: "
             "remove them from the message"
         )
-    return rendered
+    return rendered, [] if replies is None else list(_known(rendered, tokenizer, template, messages, replies))
 
 
 def _spelled(tokenizer: Tokenizer, text: str) -> list[str]:
@@ -116,17 +113,12 @@ def _spelled(tokenizer: Tokenizer, text: str) -> list[str]:
 
 
 def _known(
-    rendered: Rendered,
-    tokenizer: Tokenizer,
-    template: ChatTemplate,
-    messages: Sequence[Message],
-    replies: ReplyMemory,
+    rendered: Rendered, tokenizer: Tokenizer, template: ChatTemplate, messages: Sequence[Message], replies: ReplyMemory
 ) -> Iterator[Known]:
     """The replies among `messages` whose ids are known and whose text stands in the prompt as they spell it."""
-    header = template.reply_header
     said = [message.get("content") or "" for message in messages if message["role"] == "assistant"]
-    starts = list(_headers(rendered, header))
-    for content, start in zip(said, starts, strict=False):  # the last header may be the generation prompt's
+    # The last header may be the generation prompt's.
+    for content, start in zip(said, _headers(rendered, template.reply_header), strict=False):
         for spelling in replies.spellings(content) if isinstance(content, str) else ():
             end = start + len(spelling.text)
             if rendered.text.startswith(spelling.text, start) and rendered.has_added_token(tokenizer, end):

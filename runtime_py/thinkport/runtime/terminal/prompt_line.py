@@ -4,6 +4,7 @@ The only module that imports prompt_toolkit, and itself imported only where stdi
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -125,22 +126,16 @@ class KeptHistory(FileHistory):
     def __init__(self, path: Path):
         """Make the file."""
         super().__init__(str(path))
-        try:
+        with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
-        except OSError:
-            pass
 
     def load_history_strings(self) -> Iterable[str]:
         """The newest first."""
-        try:
+        with suppress(OSError):
             yield from super().load_history_strings()
-        except OSError:
-            return
 
     def store_string(self, string: str) -> None:
         """Add one."""
-        try:
+        with suppress(OSError):
             super().store_string(string.encode("utf-8", "replace").decode("utf-8"))
-        except OSError:
-            return
