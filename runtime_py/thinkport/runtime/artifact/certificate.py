@@ -2,9 +2,8 @@
 
 from thinkport.runtime.artifact.record import Record
 
-MIN_AGREEMENT = (
-    0.5  # mean correlation of logits: a graph that computes something else is near 0, int4 of noise over 0.9
-)
+# Mean correlation of logits: a graph that computes something else is near 0, int4 of noise over 0.9.
+MIN_AGREEMENT = 0.5
 
 
 class GoldenScore(Record):

@@ -7,6 +7,8 @@ import platform
 import sys
 from pathlib import Path
 
+from thinkport.runtime.machine.sysctl import sysctl_text
+
 _CPUINFO = Path("/proc/cpuinfo")
 _LINUX_KEYS = ("flags", "features")  # x86 and Arm
 _WINDOWS_FEATURES = 64  # IsProcessorFeaturePresent: 47 are named in winnt.h (SDK 26100)
@@ -16,9 +18,12 @@ _MACOS_KEYS = ("machdep.cpu.brand_string", "machdep.cpu.features", "machdep.cpu.
 def cpu_features(cpuinfo: Path = _CPUINFO) -> str:
     """The architecture with the instruction sets and, where the system names it, the model of the CPU."""
     if sys.platform == "win32":
-        told = _windows()
+        import ctypes
+
+        present = ctypes.WinDLL("kernel32").IsProcessorFeaturePresent
+        told = " ".join([platform.processor(), *(str(one) for one in range(_WINDOWS_FEATURES) if present(one))])
     elif sys.platform == "darwin":
-        told = _macos()
+        told = " ".join(filter(None, map(sysctl_text, _MACOS_KEYS)))
     else:
         told = _linux(cpuinfo)
     return f"{platform.machine()} {told}".strip()
@@ -35,17 +40,3 @@ def _linux(cpuinfo: Path) -> str:
     except OSError:
         return ""
     return ""
-
-
-def _windows() -> str:
-    import ctypes
-
-    present = ctypes.WinDLL("kernel32").IsProcessorFeaturePresent  # type: ignore[attr-defined, unused-ignore]
-    numbers = " ".join(str(number) for number in range(_WINDOWS_FEATURES) if present(number))
-    return f"{platform.processor()} {numbers}"
-
-
-def _macos() -> str:
-    from thinkport.runtime.machine.sysctl import sysctl_text
-
-    return " ".join(filter(None, map(sysctl_text, _MACOS_KEYS)))

@@ -6,8 +6,6 @@ that while 255 * (|a| + |b|) <= 32767, so a row's scale leaves every pair within
 about a third of a bit (a limit of 64 for each weight would cost a whole one).
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
@@ -27,18 +25,15 @@ def int8_weight(codes: npt.NDArray[np.uint8], scales: Floats, *, bits: int) -> t
     rows, columns = len(codes), codes[0].size * 8 // bits
     weight = np.empty((columns, rows), np.int8)
     row_scales = np.empty(rows, np.float32)
-    for part in _blocks(rows, columns):
+    step = max(1, _BLOCK_BYTES // (4 * columns))
+    for start in range(0, rows, step):
+        part = slice(start, start + step)
         values = _dequantized(codes[part], scales[part], bits)
         row_scales[part] = worth = _row_scales(values)
         values *= (1 / worth)[:, None]
         np.rint(values, out=values)
         weight[:, part] = values.astype(np.int8).T
     return weight, row_scales
-
-
-def _blocks(rows: int, columns: int) -> Iterator[slice]:
-    step = max(1, _BLOCK_BYTES // (4 * columns))
-    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
 def _dequantized(codes: npt.NDArray[np.uint8], scales: Floats, bits: int) -> Floats:

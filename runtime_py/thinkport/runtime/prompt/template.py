@@ -52,11 +52,9 @@ class ChatTemplate:
             ArtifactError: it is missing, not UTF-8, or its syntax is wrong.
         """
         try:
-            source = path.read_bytes().decode()  # bytes, since text would lose CRLF
+            return cls(path.read_bytes().decode(), special_tokens)  # bytes, since text would lose CRLF
         except (OSError, UnicodeDecodeError) as error:
             raise ArtifactError(f"{path} can't be read ({error}): export the artifact again") from error
-        try:
-            return cls(source, special_tokens)
         except ArtifactError as error:
             raise ArtifactError(f"{path}: {error}") from error
 

@@ -87,7 +87,10 @@ class ProviderChoice:
                 report = ProviderReport(asked=provider, build=str(build), attempts=tuple(attempts))
                 _warn_of(report)
                 return OpenedGraph(session=session, candidate=candidate, report=report)
-        raise self._nothing_right(provider, attempts)
+        tried = ". ".join(map(str, attempts))
+        if provider == AUTO:
+            raise ArtifactError(f"none of the artifact's graphs can be used here. {tried}")
+        raise InputError(f"provider {provider!r} can't be used here. {tried}. {self._cure(attempts)}")
 
     def key(self, candidate: Candidate) -> VerdictKey:
         """What a verdict on this graph holds for."""
@@ -175,12 +178,6 @@ class ProviderChoice:
 
     def _with_missing(self, why: str) -> str:
         return f"{why} ({self._machine.missing})" if self._machine.missing else why
-
-    def _nothing_right(self, provider: str, attempts: Sequence[Attempt]) -> ArtifactError | InputError:
-        tried = ". ".join(map(str, attempts))
-        if provider == AUTO:
-            return ArtifactError(f"none of the artifact's graphs can be used here. {tried}")
-        return InputError(f"provider {provider!r} can't be used here. {tried}. {self._cure(attempts)}")
 
     def _cure(self, attempts: Sequence[Attempt]) -> str:
         """What to do about a provider none of whose graphs can be used."""

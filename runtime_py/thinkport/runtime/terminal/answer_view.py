@@ -1,6 +1,9 @@
 """A streamed answer as lines: those that are final, to be printed once, and those that may still change."""
 
-from rich.console import Console
+from itertools import chain
+
+from markdown_it.token import Token
+from rich.console import Console, RenderableType
 
 from thinkport.runtime.terminal.controls import HarmlessStream
 from thinkport.runtime.terminal.markdown_stream import Block, MarkdownStream
@@ -24,13 +27,12 @@ class AnswerView:
 
     def final(self, room: int) -> list[Line]:
         """The lines that can't change any more, once; of a code block longer than `room` lines also its first ones."""
-        lines = [line for block in self._stream.take() for line in self._finish(block)]
-        return lines + self._overflow(room)
+        return self._finished(self._stream.take()) + self._overflow(room)
 
     def rest(self) -> list[Line]:
         """All lines that are left, at the end of the answer."""
         self._stream.feed(self._harmless.flush())
-        return [line for block in self._stream.rest() for line in self._finish(block)]
+        return self._finished(self._stream.rest())
 
     def tail(self, room: int) -> list[Line]:
         """The lines that may change, the last `room` of them."""
@@ -38,45 +40,39 @@ class AnswerView:
         lines = [] if block is None else self._draw(block)
         return lines[-room:] if room > 0 else []
 
-    def _finish(self, block: Block) -> list[Line]:
-        lines = self._draw(block)
-        self._code_done = 0
+    def _finished(self, blocks: list[Block]) -> list[Line]:
+        lines: list[Line] = []
+        for block in blocks:
+            lines += self._draw(block)
+            self._code_done = 0
         return lines
 
     def _draw(self, block: Block) -> list[Line]:
         """A block's lines but those that are final."""
-        gap: list[Line] = [[]] if block.apart and not self._code_done else []
-        if block.fence is None:
-            return gap + self._without_blank_ends(self._render(AnswerMarkdown(block.source)))
-        return gap + [line for code in self._code(block) for line in code]
+        if block.fence is not None:
+            return self._gap(block) + list(chain(*self._code(block.fence)))
+        lines = self._render(AnswerMarkdown(block.source))
+        seen = [at for at, line in enumerate(lines) if not is_blank(line)]
+        return self._gap(block) + (lines[seen[0] : seen[-1] + 1] if seen else [])
 
-    def _code(self, block: Block) -> list[list[Line]]:
+    def _gap(self, block: Block) -> list[Line]:
+        return [[]] if block.apart and not self._code_done else []
+
+    def _code(self, fence: Token) -> list[list[Line]]:
         """The drawn lines of each line of code that is not final."""
-        assert block.fence is not None
-        return [self._render(line) for line in code_lines(block.fence)[self._code_done :]]
+        return [self._render(line) for line in code_lines(fence)[self._code_done :]]
 
     def _overflow(self, room: int) -> list[Line]:
         block = self._stream.tail()
         if block is None or block.fence is None:
             return []
-        gap: list[Line] = [[]] if block.apart and not self._code_done else []
-        code = self._code(block)
-        height = sum(map(len, code))
-        out: list[Line] = []
-        while height > room and len(code) > 1:  # the last line is not whole yet
-            first = code.pop(0)
-            out += first
-            height -= len(first)
-            self._code_done += 1
-        return gap + out if out else []
+        gap, code = self._gap(block), self._code(block.fence)
+        height, done = sum(map(len, code)), 0
+        while height > room and done < len(code) - 1:  # the last line is not whole yet
+            height -= len(code[done])
+            done += 1
+        self._code_done += done
+        return gap + list(chain(*code[:done])) if done else []
 
-    def _render(self, renderable: object) -> list[Line]:
-        return lines_of(renderable, self._console, self._console.width)  # type: ignore[arg-type]
-
-    @staticmethod
-    def _without_blank_ends(lines: list[Line]) -> list[Line]:
-        while lines and is_blank(lines[-1]):
-            lines = lines[:-1]
-        while lines and is_blank(lines[0]):
-            lines = lines[1:]
-        return lines
+    def _render(self, renderable: RenderableType) -> list[Line]:
+        return lines_of(renderable, self._console, self._console.width)

@@ -40,10 +40,11 @@ def run_chat(
 ) -> None:
     """Load an artifact and talk; `running` goes to `Model.load`, `options` to every reply."""
     with tidy_warnings(), Model.load(artifact, **running) as model:
+        chosen = model.provider_report.chosen
         conversation = Conversation(
             model=model,
             chat=model.chat(system=system, thinking=thinking),
-            provider=_provider(model),
+            provider=chosen.place.lower() if chosen else "unknown provider",
             options=options,
             unfolded=unfolded,
         )
@@ -68,15 +69,16 @@ class ChatProgram:
         Raises:
             InputError: at the end of a pipe of which not every line was answered.
         """
-        self._greet()
-        failed = False
+        conversation, failed = self._conversation, False
+        if self._typed:
+            self._note(f"{conversation.provider} · {conversation.context} · /help for commands, Ctrl-D leaves", _DIM)
         edit = ""
         while (line := lines.read(edit)) is not None:
             edit = ""
             if not line.strip():
                 continue
             try:
-                outcome = answer_line(self._conversation, line)
+                outcome = answer_line(conversation, line)
                 if outcome.reply is not None:
                     self._reply(outcome.reply)
             except (ThinkportError, OSError) as error:  # the next line may well be answered
@@ -105,11 +107,9 @@ class ChatProgram:
                 )
                 end = screen.show(watched)
         conversation.finish(end)
-        self._note(self._line_of([*turn_parts(end), conversation.context]), _DIM)
-
-    def _line_of(self, parts: list[str]) -> str:
-        """One line in a file, as many as it takes on a terminal, set apart from the answer."""
-        return "\n" + broken(parts, self._notes.width) if self._notes.is_terminal else DOT.join(parts)
+        parts = [*turn_parts(end), conversation.context]
+        # One line in a file; as many as it takes on a terminal, set apart from the answer.
+        self._note("\n" + broken(parts, self._notes.width) if self._notes.is_terminal else DOT.join(parts), _DIM)
 
     def _watched(self, events: Iterator[Event]) -> Iterator[Event]:
         """The events, while the program notes whether a thought is open."""
@@ -124,11 +124,6 @@ class ChatProgram:
         else:
             self._conversation.chat.cancel()
 
-    def _greet(self) -> None:
-        if self._typed:
-            conversation = self._conversation
-            self._note(f"{conversation.provider} · {conversation.context} · /help for commands, Ctrl-D leaves", _DIM)
-
     def _note(self, text: str, style: Style) -> None:
         """On stderr, so that stdout has replies only; a blank line sets it apart on a terminal."""
         if text:
@@ -141,9 +136,3 @@ def _told(error: ThinkportError | OSError) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
     return str(error)
-
-
-def _provider(model: Model) -> str:
-    """What the model runs on; one that was put together without an artifact has no name for it."""
-    chosen = model.provider_report.chosen
-    return chosen.place.lower() if chosen else "unknown provider"

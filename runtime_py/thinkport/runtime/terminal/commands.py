@@ -74,8 +74,10 @@ def auto(conversation: Conversation, argument: str) -> LineResult:
 
 def budget(conversation: Conversation, argument: str) -> LineResult:
     """Limit the thoughts to N tokens; `off` for no limit."""
+    if argument and argument != OFF and not argument.isdecimal():
+        raise InputError(f"/budget takes a number of tokens or {OFF}, not {argument!r}")
     if argument:
-        conversation.think(budget=None if argument == OFF else _tokens(argument))
+        conversation.think(budget=None if argument == OFF else int(argument))
     limit = conversation.chat.thinking.budget
     return LineResult(notice="no thinking budget" if limit is None else f"thinking budget {limit} tokens")
 
@@ -183,7 +185,7 @@ def answer_line(conversation: Conversation, line: str) -> LineResult:
         return LineResult(reply=conversation.say(line))
     if text.startswith("//"):
         return LineResult(reply=conversation.say(text[1:]))
-    name, argument = _parts(text)
+    name, argument = [*re.split(r"\s+", text[1:], maxsplit=1), ""][:2]
     command = _named(name)
     if command.takes is Takes.MESSAGE and argument:
         return LineResult(reply=conversation.say(line))
@@ -192,11 +194,6 @@ def answer_line(conversation: Conversation, line: str) -> LineResult:
     if command.takes is Takes.SOMETHING and not argument:
         raise InputError(f"/{command.name} needs something after it: {command.usage}")
     return command.action(conversation, argument)
-
-
-def _parts(text: str) -> tuple[str, str]:
-    name, *argument = re.split(r"\s+", text[1:], maxsplit=1)
-    return name, argument[0] if argument else ""
 
 
 def _named(name: str) -> Command:
@@ -212,12 +209,6 @@ def _named(name: str) -> Command:
 def _switch(conversation: Conversation, enabled: Switch) -> LineResult:
     conversation.think(enabled=enabled)
     return LineResult(notice=f"thinking {enabled}")
-
-
-def _tokens(argument: str) -> int:
-    if not argument.isdecimal():
-        raise InputError(f"/budget takes a number of tokens or {OFF}, not {argument!r}")
-    return int(argument)
 
 
 def _path(argument: str) -> Path:

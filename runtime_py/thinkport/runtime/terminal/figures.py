@@ -1,9 +1,10 @@
 """The figures of a turn, and of all turns: tokens, seconds and speeds of the parts, and why they ended."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from thinkport.runtime.events import End, Speed
+from thinkport.runtime.terminal.parted_lines import DOT
 
 
 class Totals:
@@ -38,19 +39,18 @@ class Totals:
 
 def figures(end: End) -> str:
     """What `generate` says of a reply, in a line."""
-    parts = [f"prompt {end.prompt_tokens} tokens ({end.cached_tokens} cached) in {end.prefill.seconds:.2f} s"]
-    if end.thought_tokens:
-        parts.append(f"thought {speed(end.thinking)}, {end.thinking_end}")
-    parts.append(f"answer {speed(end.answering)}, {end.answer_end}")
-    return " · ".join(parts)
+    prompt = f"prompt {end.prompt_tokens} tokens ({end.cached_tokens} cached) in {end.prefill.seconds:.2f} s"
+    return DOT.join([prompt, *_parts(end, speed)])
 
 
 def turn_parts(end: End) -> list[str]:
     """What `chat` says of a turn, shorter."""
-    parts = [f"prompt {end.prompt_tokens} ({end.cached_tokens} cached)"]
-    if end.thought_tokens:
-        parts.append(f"thought {_short(end.thinking)}, {end.thinking_end}")
-    return [*parts, f"answer {_short(end.answering)}, {end.answer_end}"]
+    return [f"prompt {end.prompt_tokens} ({end.cached_tokens} cached)", *_parts(end, _short)]
+
+
+def _parts(end: End, told: Callable[[Speed], str]) -> list[str]:
+    thought = [f"thought {told(end.thinking)}, {end.thinking_end}"] if end.thought_tokens else []
+    return [*thought, f"answer {told(end.answering)}, {end.answer_end}"]
 
 
 def context_fill(used: int, length: int) -> str:

@@ -29,22 +29,18 @@ class StdinLines:
     def read(self, edit: str = "") -> str | None:
         """The next line without its end."""
         while True:
+            sys.stderr.write(self._prompt)
+            sys.stderr.flush()
             try:
-                self._show(self._prompt)
                 line = sys.stdin.readline()
+                break
             except KeyboardInterrupt:
                 if not self._prompt:
                     raise
-                self._show("\n")
-                continue
-            if not line and self._prompt:
-                self._show("\n")
-            return line.rstrip("\r\n") if line else None
-
-    @staticmethod
-    def _show(text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+                sys.stderr.write("\n")
+        if not line and self._prompt:
+            sys.stderr.write("\n")
+        return line.rstrip("\r\n") if line else None
 
 
 def lines_for(conversation: Conversation, *, history: bool) -> Lines:

@@ -51,13 +51,8 @@ def _operator(state: StateInline, silent: bool) -> bool:
     return True
 
 
-def _new_parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
-    parser.inline.ruler.before("emphasis", "operator", _operator)
-    return parser
-
-
-_PARSER = _new_parser()
+_PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
+_PARSER.inline.ruler.before("emphasis", "operator", _operator)
 
 
 def parse(source: str) -> list[Token]:

@@ -6,7 +6,6 @@ silent and a quick model is not slowed by drawing.
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from threading import Event as Flag
 from threading import RLock, Thread
 from time import perf_counter
@@ -71,12 +70,20 @@ class ReplyScreen:
 
     def show(self, events: Iterator[Event]) -> End:
         """Draw the events as they come; return the end."""
-        with self._drawing():
-            for event in events:
-                with self._lock:
-                    self._take(event)
-                if isinstance(event, End):
-                    return event
+        done = Flag()
+        painter = Thread(target=self._paint, args=(done,), daemon=True)
+        with self._live:
+            painter.start()
+            try:
+                for event in events:
+                    with self._lock:
+                        self._take(event)
+                    if isinstance(event, End):
+                        return event
+            finally:
+                done.set()
+                painter.join()
+                self._part = End
         raise AssertionError("a reply without an end")
 
     def _take(self, event: Event) -> None:
@@ -154,19 +161,6 @@ class ReplyScreen:
         with self._lock:
             self._print_final()
             self._live.refresh()
-
-    @contextmanager
-    def _drawing(self) -> Iterator[None]:
-        done = Flag()
-        painter = Thread(target=self._paint, args=(done,), daemon=True)
-        with self._live:
-            painter.start()
-            try:
-                yield
-            finally:
-                done.set()
-                painter.join()
-                self._part = End
 
     def _paint(self, done: Flag) -> None:
         took = 0.0

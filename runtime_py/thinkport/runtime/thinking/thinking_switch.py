@@ -42,9 +42,7 @@ def decide(
     """The decision for a reply to `messages`: the nearest hard switch, and within on or auto the latest soft one."""
     hard, by = _nearest(call, chat, model, manifest)
     said = {Switch.ON: True, Switch.OFF: False}.get(hard)
-    if hard is Switch.OFF:
-        return Decision(enabled=hard, by=by, hard=said)
-    soft = latest_soft_switch(messages)
+    soft = None if hard is Switch.OFF else latest_soft_switch(messages)
     if soft is not None:
         return Decision(enabled=soft, by=DecidedBy.MESSAGE, hard=said)
     return Decision(enabled=hard, by=by, hard=said)
