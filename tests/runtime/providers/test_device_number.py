@@ -15,10 +15,11 @@ import onnxruntime
 import pytest
 
 from thinkport.runtime.artifact.manifest import read_manifest
-from thinkport.runtime.engine.session import Session
-from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.engine.session import Session, on_device
+from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.providers.ort import candidates
 
-DML, CPU = "DmlExecutionProvider", "CPUExecutionProvider"
+DML, WEBGPU, CPU = "DmlExecutionProvider", "WebGpuExecutionProvider", "CPUExecutionProvider"
 PREFERRED = 1  # the card that the system prefers
 
 
@@ -158,6 +159,13 @@ def test_a_lane_can_be_filled_before_its_first_step(folder: Path) -> None:
 def test_without_a_number_a_provider_that_has_devices_takes_the_first(nano_fp32_artifact: Path) -> None:
     _, _, ort = on_two_cards(nano_fp32_artifact, None)
     assert ort.providers == [(DML, {"device_id": "0"}), CPU]
+
+
+def test_a_provider_that_takes_no_number_gets_none_and_can_t_be_asked_for_one(nano_fp32_artifact: Path) -> None:
+    graph = read_manifest(nano_fp32_artifact).graphs[0].model_copy(update={"providers": [WEBGPU, CPU]})
+    assert on_device(graph, None) == [WEBGPU, CPU]
+    with pytest.raises(InputError, match=f"{WEBGPU} has none to choose from"):
+        candidates([graph], f"{WEBGPU}:1", [WEBGPU, CPU], "1.32.0")
 
 
 def test_a_card_that_is_not_there_is_an_error_of_the_artifact(nano_fp32_artifact: Path) -> None:

@@ -1,6 +1,7 @@
 """The choice of a provider: installed, present and right; every branch with made-up providers."""
 
 import json
+import os
 import re
 import warnings
 from dataclasses import replace
@@ -206,6 +207,17 @@ def test_a_check_that_ends_the_process_is_known_of_at_the_next_start(bench: Benc
     key = bench.choice.key(Candidate(graph=GRAPHS[2]))
     bench.verdicts.write(key, Verdict(trials=MOST_TRIALS))
     assert "the check ended the process" in bench.report().passed_over[0].reason
+
+
+def test_what_a_killed_writer_left_of_a_verdict_is_deleted(bench: Bench) -> None:
+    left, fresh = (bench.verdicts.folder / name for name in ("0123.4567.half", "89ab.cdef.half"))
+    bench.verdicts.folder.mkdir()
+    left.touch()
+    os.utime(left, (0, 0))
+    fresh.touch()  # another process may be writing it
+    key = bench.choice.key(Candidate(graph=GRAPHS[2]))
+    bench.verdicts.write(key, Verdict(trials=1))
+    assert {path.name for path in bench.verdicts.folder.iterdir()} == {key.name, fresh.name}
 
 
 def test_a_user_who_stops_a_check_leaves_no_verdict(bench: Bench) -> None:

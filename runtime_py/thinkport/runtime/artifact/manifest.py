@@ -21,6 +21,8 @@ MANIFEST_NAME = "thinkport.json"
 MODEL_CARD = "README.md"
 KV_ITEM_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 _HASH_BLOCK = 1 << 20
+# Those of ONNX Runtime's providers whose options have a `device_id` (https://onnxruntime.ai/docs/execution-providers).
+_NUMBERED = ("CANN", "CUDA", "Dml", "MIGraphX", "NvTensorRTRTX", "ROCM", "Tensorrt")
 
 
 class FileRecord(Record):
@@ -152,6 +154,11 @@ class Graph(Record):
     plain_norms: bool = False
     graph_capture: bool = False
     prefill: Prefill | None = None
+
+    @property
+    def has_devices(self) -> bool:
+        """Whether its first provider takes the number of a device."""
+        return self.providers[0].removesuffix("ExecutionProvider") in _NUMBERED
 
 
 class ThinkingIds(Record):

@@ -205,11 +205,11 @@ class Session:
 def on_device(graph: Graph, device_id: int | None) -> list[Provider]:
     """The graph's providers, the first on the device of a number, or on the first device.
 
-    A provider that has another one to fall back to has devices. Without a number DirectML takes the adapter that the
+    A provider that takes no number gets none. Without one DirectML takes the adapter that the
     system prefers, while its buffers are made on adapter 0: two cards, and the first step ends in 887A0005 (measured).
     """
     first, *others = graph.providers
-    return [(first, {"device_id": str(device_id or 0)}), *others] if others else [first]
+    return [(first, {"device_id": str(device_id or 0)}) if graph.has_devices else first, *others]
 
 
 def _kv_memory(inner: Any) -> str:

@@ -25,9 +25,9 @@ _LOCK, _MAKING = ".lock", ".making"
 class Lease(ExitStack):
     """An entry in use: its files stay where they are until the lease is closed, or the process ends."""
 
-    def __init__(self, folder: Path, record: CacheRecord, lock: FileLock):
+    def __init__(self, folder: Path, lock: FileLock):
         super().__init__()
-        self.folder, self.record = folder, record
+        self.folder = folder
         self.enter_context(lock)
 
 
@@ -113,7 +113,7 @@ class MachineCache:
             lock.close()
             self.discard(key)
             return None
-        return Lease(folder, record, lock)
+        return Lease(folder, lock)
 
     def _make_alone(self, key: CacheKey, write: Callable[[Path], object]) -> None:
         """Fill a folder beside the entry's and rename it."""

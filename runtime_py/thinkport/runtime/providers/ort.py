@@ -119,7 +119,7 @@ def candidates(graphs: Sequence[Graph], provider: str, available: Sequence[str],
         targets, files = (graph.target for graph in graphs), (graph.file.removesuffix(".onnx") for graph in graphs)
         names = ", ".join([AUTO, *dict.fromkeys((*targets, *files)), "an ONNX Runtime provider"])
         raise InputError(f"no graph for provider {provider!r} in this artifact, expected one of: {names}")
-    if asked.device is not None and (auto or all(len(graph.providers) == 1 for graph in wanted)):
+    if asked.device is not None and (auto or not any(graph.has_devices for graph in wanted)):
         raise InputError(
             f"provider {provider!r} names a device, and {asked.name} has none to choose from: leave :{asked.device} "
             "out, or name the graphics card's provider"

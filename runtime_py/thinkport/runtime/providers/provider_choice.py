@@ -182,18 +182,18 @@ class ProviderChoice:
     def _cure(self, attempts: Sequence[Attempt]) -> str:
         """What to do about a provider none of whose graphs can be used."""
         first = attempts[0]
-        target = next(one.target for one in self._manifest.graphs if one.file == first.graph)
+        graph = next(one for one in self._manifest.graphs if one.file == first.graph)
         if any(one.ran for one in attempts):
             if first.provider == CPU:
                 return "Upgrade the installed build of ONNX Runtime, or export the artifact again"
-            other = 1 if not first.device else 0
+            other = f"try another device ({graph.target}:{int(not first.device)}), " if graph.has_devices else ""
             return (
-                f"Update the device's driver, try another device ({target}:{other}), export the artifact again if an "
-                "older thinkport did it, or leave the provider out"
+                f"Update the device's driver, {other}export the artifact again if an older thinkport did it, or leave "
+                "the provider out"
             )
         if first.device is not None:
             return f"Is there a device {first.device}? Give another number, or none for the first device"
-        return f"Install its driver and {install_line(target)}, or leave the provider out"
+        return f"Install its driver and {install_line(graph.target)}, or leave the provider out"
 
 
 def _recorded(manifest: Manifest, graph: Graph) -> GoldenScore | None:
