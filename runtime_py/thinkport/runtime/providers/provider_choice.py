@@ -116,38 +116,31 @@ class ProviderChoice:
         if graph.providers[0] != CPU:
             verdicts.write(key, trial)  # before loading: a driver may end the process
         try:
-            session = self._open(candidate)
-        except ArtifactError as error:
-            verdicts.forget(key)  # what is missing can be installed
-            return None, attempt_of(candidate, Outcome.FAILED, self._with_missing(str(error)))
-        except BaseException:
-            verdicts.forget(key)  # the user stopped it
-            raise
-        begun = perf_counter()
-        try:
-            result = check_goldens(session, goldens, _recorded(self._manifest, graph))
-        except ArtifactError as error:
-            self._check_whole(key)
-            verdicts.write(key, trial.failed(str(error)))
-            return None, attempt_of(candidate, Outcome.FAILED, str(error), perf_counter() - begun)
-        except BaseException:
+            session, attempt = self._opened(candidate, Outcome.CHECKED, "")
+            if session is None:
+                verdicts.forget(key)  # what is missing can be installed
+                return None, attempt
+            begun = perf_counter()
+            try:
+                result = check_goldens(session, goldens, _recorded(self._manifest, graph))
+            except ArtifactError as error:
+                self._check_files()
+                verdicts.write(key, trial.failed(str(error)))
+                return None, attempt_of(candidate, Outcome.FAILED, str(error), perf_counter() - begun)
+            if result.fault is not None:
+                self._check_files()
+        except BaseException:  # the user stopped it, or a file is damaged
             verdicts.forget(key)
             raise
-        if result.fault is not None:
-            self._check_whole(key)
         verdicts.write(key, trial.ended(result.fault))
         if result.fault is not None:
             return None, attempt_of(candidate, Outcome.WRONG, result.fault, result.seconds)
         agreement = f"agrees with the checkpoint over {result.score.rows} positions"
         return session, attempt_of(candidate, Outcome.CHECKED, agreement, result.seconds)
 
-    def _check_whole(self, key: VerdictKey) -> None:
-        """Before a machine is blamed, and every other copy of the artifact with it, look at the files."""
-        try:
-            KnownFiles().check(self._folder, self._manifest, anew=True)
-        except ArtifactError:
-            self._machine.verdicts.forget(key)
-            raise
+    def _check_files(self) -> None:
+        """Look at the files before a machine is blamed, and every other copy of the artifact with it."""
+        KnownFiles().check(self._folder, self._manifest, anew=True)
 
     def _attempt(self, candidate: Candidate) -> tuple[LaneSource | None, Attempt]:
         graph = candidate.graph

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from enum import Enum
 from inspect import getdoc
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from thinkport.runtime.terminal.controls import harmless
 from thinkport.runtime.terminal.conversation import Conversation
 from thinkport.runtime.terminal.option_values import OFF
 from thinkport.runtime.thinking.thinking import Switch
+
+_FILE = "FILE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,29 +33,28 @@ class LineResult:
 Action = Callable[[Conversation, str], LineResult]
 
 
-class Takes(Enum):
-    """What may follow a command. MESSAGE: what follows makes the line a message, whose soft switch it is."""
-
-    NOTHING = "nothing"
-    MESSAGE = "message"
-    MAYBE = "maybe"
-    SOMETHING = "something"
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Command:
-    """A command: `argument` is how help calls what follows its name; the action's docstring is its help."""
+    """A command; the action's docstring is its help.
+
+    `argument` is how help calls what follows the name, in brackets where it may be left out. `switches`: what follows
+    makes the line a message, whose soft switch the command is.
+    """
 
     name: str
     action: Action
-    takes: Takes = Takes.NOTHING
     argument: str = ""
-    is_path: bool = False
+    switches: bool = False
 
     @property
     def usage(self) -> str:
         """How it is typed."""
         return f"/{self.name} {self.argument}".rstrip()
+
+    @property
+    def is_path(self) -> bool:
+        """Whether a path follows."""
+        return self.argument == _FILE
 
 
 def think(conversation: Conversation, argument: str) -> LineResult:
@@ -156,20 +156,20 @@ def show_help(conversation: Conversation, argument: str) -> LineResult:
 
 
 COMMANDS = (
-    Command(name="think", action=think, takes=Takes.MESSAGE),
-    Command(name="no_think", action=no_think, takes=Takes.MESSAGE),
-    Command(name="auto", action=auto),
-    Command(name="budget", action=budget, takes=Takes.MAYBE, argument="[N|off]"),
-    Command(name="system", action=system, takes=Takes.MAYBE, argument="[TEXT|off]"),
-    Command(name="retry", action=retry),
-    Command(name="undo", action=undo),
-    Command(name="save", action=save, takes=Takes.SOMETHING, argument="FILE", is_path=True),
-    Command(name="load", action=load, takes=Takes.SOMETHING, argument="FILE", is_path=True),
-    Command(name="stats", action=stats),
-    Command(name="thought", action=thought, takes=Takes.MAYBE, argument="[show|fold]"),
-    Command(name="new", action=new),
-    Command(name="help", action=show_help),
-    Command(name="exit", action=leave),
+    Command("think", think, switches=True),
+    Command("no_think", no_think, switches=True),
+    Command("auto", auto),
+    Command("budget", budget, f"[N|{OFF}]"),
+    Command("system", system, f"[TEXT|{OFF}]"),
+    Command("retry", retry),
+    Command("undo", undo),
+    Command("save", save, _FILE),
+    Command("load", load, _FILE),
+    Command("stats", stats),
+    Command("thought", thought, "[show|fold]"),
+    Command("new", new),
+    Command("help", show_help),
+    Command("exit", leave),
 )
 _BY_NAME = {command.name: command for command in COMMANDS}
 
@@ -187,11 +187,11 @@ def answer_line(conversation: Conversation, line: str) -> LineResult:
         return LineResult(reply=conversation.say(text[1:]))
     name, argument = [*re.split(r"\s+", text[1:], maxsplit=1), ""][:2]
     command = _named(name)
-    if command.takes is Takes.MESSAGE and argument:
+    if command.switches and argument:
         return LineResult(reply=conversation.say(line))
-    if command.takes is Takes.NOTHING and argument:
+    if argument and not command.argument:
         raise InputError(f"/{command.name} takes nothing after it, found {argument!r}")
-    if command.takes is Takes.SOMETHING and not argument:
+    if command.argument and not command.argument.startswith("[") and not argument:
         raise InputError(f"/{command.name} needs something after it: {command.usage}")
     return command.action(conversation, argument)
 
