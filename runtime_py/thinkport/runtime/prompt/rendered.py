@@ -5,7 +5,7 @@ Knows texts and spans. Must not know messages or templates.
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 
 from thinkport.runtime.prompt.tokenizer import Tokenizer
@@ -20,18 +20,12 @@ class Known:
     ids: tuple[int, ...]
 
 
-@dataclass(frozen=True)
 class Rendered:
     """Rendered text in `pieces`, each with whether it is an added token that content spells."""
 
-    pieces: Sequence[tuple[str, bool]]
-    text: str = field(init=False)
-    _starts: tuple[int, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "text", "".join(piece for piece, _ in self.pieces))
-        starts = accumulate((len(piece) for piece, _ in self.pieces), initial=0)
-        object.__setattr__(self, "_starts", tuple(starts)[:-1])
+    def __init__(self, pieces: Sequence[tuple[str, bool]]):
+        self.pieces, self.text = pieces, "".join(piece for piece, _ in pieces)
+        self._starts = list(accumulate((len(piece) for piece, _ in pieces), initial=0))[:-1]
 
     def is_templates(self, at: int) -> bool:
         """Whether the character at `at` belongs to no added token that content spells."""

@@ -66,16 +66,14 @@ class ReplyMemory:
 
     def spellings(self, content: str) -> Iterator[Spelling]:
         """Every spelling of replies with this content, the latest reply's first."""
-        with self._lock:
-            replies = list(self._known.get(content, []))
-            if replies:
-                self._known.move_to_end(content)
-        for reply in replies:
+        for reply in self.replies(content):
             yield from reply.spellings
 
     def replies(self, content: str) -> list[KnownReply]:
         """The replies with this content, the latest first."""
         with self._lock:
+            if content in self._known:
+                self._known.move_to_end(content)
             return list(self._known.get(content, []))
 
 
