@@ -19,7 +19,6 @@ from thinkport.runtime.cli.cli_options import (
     grouped,
 )
 from thinkport.runtime.cli.cli_serving import serve
-from thinkport.runtime.cli.cli_sharing import pull_command, push_command
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.providers.ort import AUTO
 from thinkport.runtime.terminal.artifact_here import artifact_here
@@ -43,8 +42,8 @@ def register(app: typer.Typer) -> None:
     command("chat")(artifact_here(grouped(chat)))
     command("serve")(artifact_here(grouped(serve)))
     command("cache")(cache)
-    app.command("push", rich_help_panel="Share")(push_command)
-    app.command("pull", rich_help_panel="Share")(pull_command)
+    app.command("push", rich_help_panel="Share")(push)
+    app.command("pull", rich_help_panel="Share")(pull)
 
 
 def generate(
@@ -135,3 +134,61 @@ def cache(
         sys.stdout.write(f"{entry.bytes / _MB:6.0f} MB  used {used}  {what}{state}\n")
     total = sum(entry.bytes for entry in entries)
     sys.stdout.write(f"{total / _MB:6.0f} MB of {kept.limit / _MB:.0f} in {kept.folder}\n")
+
+
+def push(
+    artifact: Annotated[
+        Path, typer.Argument(metavar="ARTIFACT", help="Folder that `thinkport export` wrote.", show_default=False)
+    ],
+    repository: Annotated[
+        str, typer.Argument(metavar="OWNER/NAME", help="Repository on the Hub; made if missing.", show_default=False)
+    ],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    branch: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Branch to commit to; made if missing.", show_default="main")
+    ] = None,
+    message: Annotated[
+        str | None, typer.Option("--message", "-m", help="The commit's message.", show_default="the artifact's name")
+    ] = None,
+) -> None:
+    """Put an artifact on the Hugging Face Hub in one commit, after checking that it is whole.
+
+    Log in with `hf auth login` first, or set HF_TOKEN.
+
+    Ends with 0, 2 where the Hub refuses, 3 where the artifact isn't whole.
+    """
+    from thinkport.runtime import hub
+
+    revision = hub.push(artifact, repository, private=private, branch=branch, message=message, bars=sys.stderr.isatty())
+    sys.stdout.write(f"{repository}@{revision}\n")
+
+
+def pull(
+    repository: Annotated[
+        str,
+        typer.Argument(
+            metavar="OWNER/NAME[@REVISION]",
+            help="Repository on the Hub, and a branch, tag or commit.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="A new folder for it.", show_default="the Hub's local cache"
+        ),
+    ] = None,
+) -> None:
+    """Fetch an artifact from the Hugging Face Hub, and hold every file against the sha256 that its manifest records.
+
+    Prints the folder. A download that broke off goes on where it stopped; without a network the local cache serves.
+
+    Ends with 0, 2 for a request that can't be met, 3 where the Hub gives no whole artifact.
+    """
+    from thinkport.runtime import hub
+    from thinkport.runtime.terminal.transfer_view import transfer_shown
+
+    with transfer_shown(f"Fetching {repository}") as progress:
+        pulled = hub.pull(repository, output, progress=progress)
+    sys.stderr.write(f"{pulled.id}@{pulled.revision}\n")
+    sys.stdout.write(f"{pulled.folder}\n")

@@ -1,8 +1,7 @@
 """Artifacts on the Hugging Face Hub: found in its local cache or fetched, checked, and pushed."""
 
-from thinkport.runtime.hub.artifact_folder import artifact_folder, is_on_hub
 from thinkport.runtime.hub.download_progress import Progress
-from thinkport.runtime.hub.pull import Pulled, pull
+from thinkport.runtime.hub.pull import Pulled, artifact_folder, is_on_hub, pull
 from thinkport.runtime.hub.push import push
 
 __all__ = ["Progress", "Pulled", "artifact_folder", "is_on_hub", "pull", "push"]

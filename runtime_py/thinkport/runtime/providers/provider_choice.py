@@ -85,7 +85,8 @@ class ProviderChoice:
             if session is not None:
                 attempts += [_unneeded(other) for other in found[at + 1 :]]
                 report = ProviderReport(asked=provider, build=str(build), attempts=tuple(attempts))
-                _warn_of(report)
+                if report.passed_over or (attempt.outcome is Outcome.UNCHECKED and attempt.provider != CPU):
+                    warnings.warn(report.reason, ProviderWarning, stacklevel=3)
                 return OpenedGraph(session=session, candidate=candidate, report=report)
         tried = ". ".join(map(str, attempts))
         if provider == AUTO:
@@ -167,10 +168,8 @@ class ProviderChoice:
         try:
             return self._open(candidate), attempt_of(candidate, outcome, reason)
         except ArtifactError as error:
-            return None, attempt_of(candidate, Outcome.FAILED, self._with_missing(str(error)))
-
-    def _with_missing(self, why: str) -> str:
-        return f"{why} ({self._machine.missing})" if self._machine.missing else why
+            missing = f" ({self._machine.missing})" if self._machine.missing else ""
+            return None, attempt_of(candidate, Outcome.FAILED, f"{error}{missing}")
 
     def _cure(self, attempts: Sequence[Attempt]) -> str:
         """What to do about a provider none of whose graphs can be used."""
@@ -210,11 +209,3 @@ def _unneeded(candidate: Candidate) -> Attempt:
     if candidate.obstacle:
         return attempt_of(candidate, Outcome.IMPOSSIBLE, candidate.obstacle)
     return attempt_of(candidate, Outcome.UNNEEDED, "a better one is used")
-
-
-def _warn_of(report: ProviderReport) -> None:
-    """Tell the user where it is not the machine's best, or nobody knows whether it is right."""
-    chosen = report.chosen
-    unsure = chosen and chosen.outcome is Outcome.UNCHECKED and chosen.provider != CPU
-    if report.passed_over or unsure:
-        warnings.warn(report.reason, ProviderWarning, stacklevel=4)
