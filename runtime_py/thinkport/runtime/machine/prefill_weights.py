@@ -66,7 +66,7 @@ class PrefillGraph(Generic[Loaded]):
 
     @contextmanager
     def use(self, tokens: int) -> Iterator[Loaded | None]:
-        """The loaded graph for a prompt of so many tokens; None where it does not pay."""
+        """The loaded graph for a prompt of `tokens` tokens; None where it does not pay."""
         loaded = self._enter(tokens)
         try:
             yield loaded

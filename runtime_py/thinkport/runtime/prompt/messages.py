@@ -22,14 +22,24 @@ def checked(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         raise InputError(
             f"the messages are {type(messages).__name__}, expected a list of mappings with role and content"
         )
-    if not messages:
-        raise InputError("there are no messages, expected at least one: add a user message")
+    check_roles(messages)
     return [_checked(message) for message in messages]
 
 
+def check_roles(messages: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse an empty list, and messages without a role.
+
+    Raises:
+        InputError: either of them.
+    """
+    if not messages:
+        raise InputError("there are no messages, expected at least one: add a user message")
+    for message in messages:
+        if not isinstance(message, Mapping) or "role" not in message:
+            raise InputError(f"a message is {message!r}, expected a mapping with role and content")
+
+
 def _checked(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    if not isinstance(message, Mapping) or "role" not in message:
-        raise InputError(f"a message is {message!r}, expected a mapping with role and content")
     role, content = message["role"], message.get("content")
     if role not in ROLES:
         raise InputError(f"a message's role is {role!r}, expected one of: {', '.join(ROLES)}")

@@ -18,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.prompt.marking import Marked
+from thinkport.runtime.prompt.messages import check_roles
 
 Message = Mapping[str, Any]
 
@@ -125,12 +126,9 @@ class ChatTemplate:
 
 def normalize(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """The messages as a template sees them: plain data, nothing that is None, a thought under its usual names."""
-    if not messages:
-        raise InputError("there are no messages, expected at least one: add a user message")
+    check_roles(messages)
     plain = []
     for message in messages:
-        if not isinstance(message, Mapping) or "role" not in message:
-            raise InputError(f"a message is {message!r}, expected a mapping with role and content")
         kept = plain_data({key: value for key, value in message.items() if value is not None})
         thought = next((kept[key] for key in _REASONING if key in kept), None)
         plain.append(kept if thought is None else {"thinking": thought, **kept, "reasoning_content": thought})

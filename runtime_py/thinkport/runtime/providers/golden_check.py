@@ -6,6 +6,7 @@ Knows sessions and goldens. Must not know how a provider is chosen, or what is d
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from time import perf_counter
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -187,14 +188,11 @@ def fault_of(found: GoldenScore, recorded: GoldenScore | None) -> str | None:
 def steps(tokens: int, chunk: int, decoded: int = DECODED) -> Iterator[tuple[int, int]]:
     """(start, stop) of every step over a prompt: chunks, then single tokens."""
     prefilled = max(1, tokens - decoded)
-    for start in range(0, prefilled, chunk):
-        yield start, min(start + chunk, prefilled)
-    for start in range(prefilled, tokens):
-        yield start, start + 1
+    return pairwise([*range(0, prefilled, chunk), *range(prefilled, tokens), tokens])
 
 
 def chunk_of(session: LaneSource, tokens: int) -> int:
-    """How many tokens a step of a checked prompt of so many takes."""
+    """How many tokens a step takes of a checked prompt of `tokens` tokens."""
     return min(CHUNK, session.prefill_chunk) if session.several_tokens_over_past else tokens
 
 

@@ -65,7 +65,7 @@ class MarkdownStream:
         return blocks
 
     def _settled(self) -> str:
-        """The source up to a last line of which nobody knows yet what it is."""
+        """The source without a last line that may still become a marker."""
         return _PERHAPS_A_MARKER.sub("", self._source)
 
     def _blocks(self, source: str) -> list[Block]:

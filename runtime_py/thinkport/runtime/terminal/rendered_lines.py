@@ -24,7 +24,7 @@ def is_blank(line: Line) -> bool:
 
 
 def _trimmed(line: Line) -> Line:
-    """A line as wide as the window would wrap when it is made narrower, and copied blanks help nobody."""
+    """Cut blanks off the end: a line as wide as the window wraps when that gets narrower, and copies would have them."""
     kept = list(line)
     while kept and not _seen(kept[-1]):
         last = kept.pop()

@@ -36,7 +36,7 @@ _HINTS = {
 
 
 class ReplyScreen:
-    """Draws one reply."""
+    """Draws one reply, from its first event to its end."""
 
     def __init__(
         self,

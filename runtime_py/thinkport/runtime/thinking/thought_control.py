@@ -28,13 +28,12 @@ _BREAK = "\n\n"  # Qwen's templates write it after `</think>` and in an empty th
 class Closing:
     """Ids that end an open thought: with a message, without one, and for one that has nothing in it yet.
 
-    `start` opens a thought; `separator` stands between `</think>` and the answer.
+    `separator` stands between `</think>` and the answer.
     """
 
     with_message: tuple[int, ...]
     bare: tuple[int, ...]
     empty: tuple[int, ...]
-    start: int
     separator: tuple[int, ...]
 
     @classmethod
@@ -46,7 +45,6 @@ class Closing:
             with_message=(*tokenizer.encode_plain(message), *end),
             bare=(*line, *end),
             empty=(*separator, *end),
-            start=thinking.start,
             separator=tuple(separator),
         )
 
@@ -163,10 +161,10 @@ class ThoughtControl:
 
     def _begin(self, switch: Switch) -> None:
         if self._part is None and switch is Switch.OFF:  # a soft switch: the model would write an empty thought itself
-            self._forced.extend((self._closing.start, *self._closing.empty))
+            self._forced.extend((self._ids.start, *self._closing.empty))
             self.end = ThinkingEnd.OFF
         elif self._part is None and switch is Switch.ON:
-            self._forced.append(self._closing.start)
+            self._forced.append(self._ids.start)
         elif self._part is Part.THOUGHT and self._limit.tokens == 0:
             self._close(self._limit.reason)
 
