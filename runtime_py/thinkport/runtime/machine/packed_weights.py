@@ -48,12 +48,6 @@ class PackedWeights:
     check_source: Callable[[], object]
     worth_it: int = WORTH_IT
 
-    def key(self, ort: ModuleType, file: str) -> CacheKey:
-        """What the weights of a graph file belong to."""
-        return CacheKey(
-            artifact=self.artifact, graph=file, content=_CONTENT, onnxruntime=ort.__version__, cpu=cpu_features()
-        )
-
 
 @dataclass(frozen=True)
 class OpenGraph:
@@ -79,7 +73,9 @@ def open_graph(
 
     if packed is None or packed.bytes < packed.worth_it or providers[0] != _PACKS:
         return OpenGraph(load(path, options()))
-    key = packed.key(ort, path.name)
+    key = CacheKey(
+        artifact=packed.artifact, graph=path.name, content=_CONTENT, onnxruntime=ort.__version__, cpu=cpu_features()
+    )
     if lease := packed.cache.find(key):
         settings = options()
         settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # done before it was written

@@ -21,20 +21,30 @@ def show_plain(events: Iterator[Event], out: Console) -> End:
 
     A tool call is a line of JSON with its name and its arguments, or the text that the model wrote if it is not one.
     """
-    writer = _Writer(out)
+    harmless = HarmlessStream()
+
+    def write(text: str, style: Style = _PLAIN) -> None:
+        """Past rich's own text, which expands tabs and drops some control characters but not escapes."""
+        if not out.is_terminal:
+            out.file.write(text)
+            out.file.flush()
+        elif shown := harmless.feed(text):
+            out.print(Segments([Segment(shown, style)]), end="", soft_wrap=True)
+
     thinking = started = False
     for event in events:
         if isinstance(event, End):
-            writer.end()
+            write(harmless.flush())
+            write("\n")
             return event
         is_thought = isinstance(event, ThoughtPiece)
         if thinking and not is_thought:
-            writer.write("\n\n", _PLAIN)
+            write("\n\n")
         elif started and isinstance(event, ToolCall):
-            writer.write("\n", _PLAIN)
+            write("\n")
         thinking, started = is_thought, True
         text = call_text(event) if isinstance(event, ToolCall) else event.text
-        writer.write(text, _DIM if is_thought else _PLAIN)
+        write(text, _DIM if is_thought else _PLAIN)
     raise AssertionError("a reply without an end")
 
 
@@ -43,26 +53,3 @@ def call_text(call: ToolCall) -> str:
     if call.arguments is None:
         return call.text.strip()
     return json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
-
-
-class _Writer:
-    """Writes past rich's own text, which expands tabs and drops some control characters but not escapes."""
-
-    def __init__(self, out: Console):
-        self._out = out
-        self._harmless = HarmlessStream()
-
-    def write(self, text: str, style: Style) -> None:
-        if self._out.is_terminal:
-            self._print(self._harmless.feed(text), style)
-        else:
-            self._out.file.write(text)
-            self._out.file.flush()
-
-    def end(self) -> None:
-        self._print(self._harmless.flush(), _PLAIN)
-        self.write("\n", _PLAIN)
-
-    def _print(self, text: str, style: Style) -> None:
-        if text:
-            self._out.print(Segments([Segment(text, style)]), end="", soft_wrap=True)

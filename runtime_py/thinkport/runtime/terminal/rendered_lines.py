@@ -24,7 +24,7 @@ def is_blank(line: Line) -> bool:
 
 
 def _trimmed(line: Line) -> Line:
-    """Cut blanks off the end: a line as wide as the window wraps when that gets narrower, and copies would have them."""
+    """The line without blanks at its end: they would wrap in a narrower window, and be copied."""
     kept = list(line)
     while kept and not _seen(kept[-1]):
         last = kept.pop()
