@@ -63,22 +63,17 @@ class ChatTemplate:
     def reply_header(self) -> str:
         """What begins a reply's turn and holds no thought yet; empty if this template can't tell."""
         asked = [{"role": "user", "content": "a"}]
-        try:
-            without, with_header = (self.render(asked, add_generation_prompt=add) for add in (False, True))
-        except InputError:
-            return ""
-        return with_header.removeprefix(without).split("<think>")[0] if with_header.startswith(without) else ""
+        without, with_header = (self._rendered(asked, add_generation_prompt=add) for add in (False, True))
+        told = without and with_header.startswith(without)
+        return with_header.removeprefix(without).split("<think>")[0] if told else ""
 
     @cached_property
     def user_header(self) -> str:
         """What begins each of a user's turns; empty if this template can't tell."""
         first = [{"role": "user", "content": "<1>"}]
         later = [*first, {"role": "assistant", "content": "<2>"}, {"role": "user", "content": "<3>"}]
-        try:
-            before_first = self.render(first).partition("<1>")[0]
-            before_later = self.render(later).rpartition("<3>")[0].rpartition("<2>")[2]
-        except InputError:
-            return ""
+        before_first = self._rendered(first).partition("<1>")[0]
+        before_later = self._rendered(later).rpartition("<3>")[0].rpartition("<2>")[2]
         letters = zip(reversed(before_first), reversed(before_later), strict=False)
         size = next((at for at, (a, b) in enumerate(letters) if a != b), min(len(before_first), len(before_later)))
         return before_first[len(before_first) - size :]
@@ -90,11 +85,15 @@ class ChatTemplate:
         Empty if this template can't tell.
         """
         asked = {"role": "user", "content": "a"}
+        turns = self._rendered([asked, {"role": "assistant", "content": _REPLY}, asked], add_generation_prompt=False)
+        return turns.partition(_REPLY)[2].lstrip()
+
+    def _rendered(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> str:
+        """The prompt's text, empty where the template refuses the messages."""
         try:
-            turns = self.render([asked, {"role": "assistant", "content": _REPLY}, asked], add_generation_prompt=False)
+            return self.render(messages, add_generation_prompt=add_generation_prompt)
         except InputError:
             return ""
-        return turns.partition(_REPLY)[2].lstrip()
 
     def render(
         self,

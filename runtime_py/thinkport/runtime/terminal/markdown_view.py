@@ -36,14 +36,13 @@ THEME = Theme(
         "markdown.link_url": "dim underline",
     }
 )
-_OPERAND_BEFORE = re.compile(r"[A-Za-z0-9)\]]")
-_OPERATOR = re.compile(r"\*+(?=[A-Za-z0-9(\[])")
+_OPERATOR = re.compile(r"(?<=[A-Za-z0-9)\]])\*+(?=[A-Za-z0-9(\[])")
 
 
 def _operator(state: StateInline, silent: bool) -> bool:
     """Asterisks between operands multiply: emphasis within a Latin word is rare, and taken for it 2*3*4 is 234."""
     found = _OPERATOR.match(state.src, state.pos)
-    if not found or state.pos == 0 or not _OPERAND_BEFORE.match(state.src, state.pos - 1):
+    if not found:
         return False
     if not silent:
         state.pending += found[0]
