@@ -75,4 +75,4 @@ class AnswerView:
         return gap + list(chain(*code[:done])) if done else []
 
     def _render(self, renderable: RenderableType) -> list[Line]:
-        return lines_of(renderable, self._console, self._console.width)
+        return lines_of(renderable, self._console)

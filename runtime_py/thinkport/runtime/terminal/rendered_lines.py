@@ -6,9 +6,9 @@ from rich.segment import Segment, SegmentLines
 Line = list[Segment]
 
 
-def lines_of(renderable: RenderableType, console: Console, width: int) -> list[Line]:
-    """The lines of a renderable at a width in cells, without the blanks that rich pads them with."""
-    options = console.options.update(width=width, height=None, no_wrap=False, overflow="fold")
+def lines_of(renderable: RenderableType, console: Console) -> list[Line]:
+    """The lines of a renderable as wide as the console, without the blanks that rich pads them with."""
+    options = console.options.update(width=console.width, height=None, no_wrap=False, overflow="fold")
     return [_trimmed(line) for line in console.render_lines(renderable, options, pad=False)]
 
 

@@ -118,7 +118,7 @@ class ReplyScreen:
         self._print_dim(self._thought.folded(ended, stays=self._unfolded))
 
     def _print_dim(self, text: str) -> None:
-        print_lines(lines_of(Text(text, style=DIM), self._console, self._console.width), self._console)
+        print_lines(lines_of(Text(text, style=DIM), self._console), self._console)
 
     def _print_answer(self, lines: list[Line]) -> None:
         """A blank line sets the answer apart from what stands above it."""
@@ -141,16 +141,17 @@ class ReplyScreen:
         yield SegmentLines(self._unfinished(), new_lines=True)
 
     def _unfinished(self) -> list[Line]:
-        width = self._console.width
         hint = _HINTS[self._pressed()]
         if self._part is None:
             waiting = f"reading the prompt · {self._clock() - self._begun:.1f} s"
-            return lines_of(Text(hint or waiting, style=DIM), self._console, width)
+            return lines_of(Text(hint or waiting, style=DIM), self._console)
         if self._part is ThoughtPiece:
             room = self._room if self._unfolded else _THOUGHT_ROOM
-            counting = Text(self._thought.counting(width - 1, hint), style=DIM, no_wrap=True, overflow="crop")
+            counting = Text(
+                self._thought.counting(self._console.width - 1, hint), style=DIM, no_wrap=True, overflow="crop"
+            )
             text = self._thought_text.tail(min(room, self._room) - 1)
-            return [*text, *lines_of(counting, self._console, width)[:1]]
+            return [*text, *lines_of(counting, self._console)[:1]]
         if self._part is AnswerPiece:
             tail = self._answer.tail(self._room)
             return [*([] if self._said or not tail else [[]]), *tail]

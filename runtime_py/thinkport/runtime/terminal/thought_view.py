@@ -60,7 +60,7 @@ class ThoughtText:
         return [line for line in self._lines(recent) if not is_blank(line)][-room:]
 
     def _lines(self, text: str) -> list[Line]:
-        return lines_of(Text(text, style=DIM), self._console, self._console.width)
+        return lines_of(Text(text, style=DIM), self._console)
 
 
 class ThoughtLine:

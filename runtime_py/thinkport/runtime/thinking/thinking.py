@@ -1,6 +1,6 @@
 """How a reply may think: the settings, who decides, and why a thought ended.
 
-Knows words only; must not know how tokens are drawn. `thinking_control.py` does what is asked for here.
+Knows words only; must not know how tokens are drawn. `thought_control.py` does what is asked for here.
 """
 
 from dataclasses import dataclass, replace
