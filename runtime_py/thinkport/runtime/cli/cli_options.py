@@ -82,7 +82,7 @@ CacheDir = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplyOptions:
+class RequestOptions:
     """What a reply is asked for with."""
 
     system: Annotated[str | None, typer.Option(help="System message.", show_default=False)] = None

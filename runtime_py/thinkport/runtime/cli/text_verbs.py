@@ -12,7 +12,7 @@ from thinkport.runtime.cli.cli_options import (
     Artifact,
     CacheDir,
     FormOptions,
-    ReplyOptions,
+    RequestOptions,
     RunningOptions,
     SamplingOptions,
     ThinkingOptions,
@@ -55,7 +55,7 @@ def generate(
             metavar="PROMPT", help="What to say to the model; - reads it from standard input.", show_default=False
         ),
     ],
-    reply: ReplyOptions,
+    reply: RequestOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object when the reply is complete.")] = False,
     thinking: ThinkingOptions,
     form: FormOptions,
@@ -81,7 +81,7 @@ def generate(
 def chat(
     *,
     artifact: Artifact,
-    reply: ReplyOptions,
+    reply: RequestOptions,
     show_thought: Annotated[
         bool, typer.Option("--show-thought", help="Leave thoughts on the screen instead of folding them to a line.")
     ] = False,
