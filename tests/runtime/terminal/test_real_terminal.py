@@ -1,6 +1,7 @@
 """The program at a pseudo-terminal, typed at and read from an emulated screen."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -142,7 +143,7 @@ def test_a_chat_is_typed_and_read(nano_artifact: Path, tmp_path: Path) -> None:
     with terminal(MAIN, "chat", str(nano_artifact), "--seed", "0", state=tmp_path) as opened:
         opened.wait_for(lambda text: "thinking as the model has it · cpu" in text)
         opened.type(f"What is 12*34?{ENTER}")
-        text = opened.wait_for(lambda text: "stop · context" in text.replace("\n", " "))
+        text = opened.wait_for(lambda text: re.search(r"stop(\n| · )context", text) is not None)  # breaks by the speed
         assert "▸ thought" in text
         assert "\n\n0408\n" in text
         opened.type(f"/no_think{ENTER}")
