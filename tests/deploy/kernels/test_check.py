@@ -133,7 +133,7 @@ def test_an_operator_without_a_kernel_leaves_and_one_that_is_planned_is_allowed(
     )
     raw = graph(lookup, table=UINT8, ids=INT64, scales=FLOAT)
     assert only(raw, "dml")[0] == "allowed"
-    (captured,) = check(raw, "dml", allowed=()).leaving
+    (captured,) = check(raw, "dml", allowed={}).leaving
     assert captured.place == "leaves"
     assert "DmlExecutionProvider of 1.24.4 has no GatherBlockQuantized" in captured.sentence
     assert check(raw, "cuda").leaving == ()

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from thinkport.deploy.kernels.kernel_list import DATA
+from thinkport.deploy.kernels.kernel_list import DATA, key
 from thinkport.deploy.targets import target as entry_of
 
 OLDEST_OPSET = 17  # of graphs that are checked: what only older ones meet is left out
@@ -80,14 +80,14 @@ def build_schemas(schemas: Iterable[Any]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[int, Any]] = {}
     for schema in schemas:
         if schema.domain in DOMAINS and not schema.deprecated:
-            found.setdefault(_key(schema.domain, schema.name), {})[schema.since_version] = {
+            found.setdefault(key(schema.domain, schema.name), {})[schema.since_version] = {
                 "in": [_formal(each) for each in schema.inputs],
                 "out": [_formal(each, _only_types(schema)) for each in schema.outputs],
                 "attributes": sorted(
                     name + ("!" if attribute.required else "") for name, attribute in schema.attributes.items()
                 ),
             }
-    return {key: _still_used(versions) for key, versions in sorted(found.items())}
+    return {operator: _still_used(versions) for operator, versions in sorted(found.items())}
 
 
 def _still_used(versions: dict[int, Any]) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def write_kernels(target: str, version: str, source: str, rows: Iterable[Row]) -
     kernels: dict[str, list[list[Any]]] = {}
     for domain, name, first, last, types in rows:
         held = {var: sets.setdefault(" ".join(kinds), len(sets)) for var, kinds in sorted(types.items())}
-        kernels.setdefault(_key(domain, name), []).append([first, last, held])
+        kernels.setdefault(key(domain, name), []).append([first, last, held])
     content = {
         "target": target,
         "provider": entry_of(target).providers[0],
@@ -121,13 +121,9 @@ def write_kernels(target: str, version: str, source: str, rows: Iterable[Row]) -
         "version": version,
         "source": source,
         "types": list(sets),
-        "kernels": {key: sorted(found, key=str) for key, found in sorted(kernels.items())},
+        "kernels": {operator: sorted(found, key=str) for operator, found in sorted(kernels.items())},
     }
     _write(DATA / f"{target}-{version}.json", content)
-
-
-def _key(domain: str, name: str) -> str:
-    return f"{domain}.{name}" if domain else name
 
 
 def _plain(kinds: Iterable[str]) -> list[str]:

@@ -117,16 +117,15 @@ def kernel_list(target: str, version: str | None = None) -> KernelList:
 @cache
 def _read(target: str, version: str) -> KernelList:
     content = json.loads((DATA / f"{target}-{version}.json").read_text("utf-8"))
-    sets = [frozenset(kinds.split()) for kinds in content["types"]]
-    return KernelList(
-        target=target,
-        provider=content["provider"],
-        package=content["package"],
-        version=content["version"],
-        source=content["source"],
-        kernels={name: tuple(_kernel(row, sets) for row in rows) for name, rows in content["kernels"].items()},
-        schemas=_schemas(version),
-    )
+    sets = [frozenset(kinds.split()) for kinds in content.pop("types")]
+    kernels = {
+        name: tuple(
+            Kernel(first=first, last=last, types={variable: sets[at] for variable, at in types.items()})
+            for first, last, types in rows
+        )
+        for name, rows in content.pop("kernels").items()
+    }
+    return KernelList(**content, kernels=kernels, schemas=_schemas(version))
 
 
 @cache
@@ -136,11 +135,6 @@ def _schemas(version: str) -> Mapping[str, Mapping[int, Schema]]:
         name: {int(since): _schema(int(since), entry) for since, entry in entries.items()}
         for name, entries in content["schemas"].items()
     }
-
-
-def _kernel(row: list[Any], sets: list[frozenset[str]]) -> Kernel:
-    first, last, types = row
-    return Kernel(first=first, last=last, types={variable: sets[at] for variable, at in types.items()})
 
 
 def _schema(since: int, entry: dict[str, Any]) -> Schema:
