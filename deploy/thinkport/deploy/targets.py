@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeVar
 
 from thinkport.runtime.errors import InputError
 
+Entry = TypeVar("Entry")
 Activations = Literal["float32", "float16", "bfloat16"]
 KvDtype = Literal["float32", "float16", "int8"]
 
@@ -244,8 +245,17 @@ def target(name: str) -> Target:
     Raises:
         InputError: no such target; the message lists the targets and the closest name.
     """
-    if name in TARGETS:
-        return TARGETS[name]
-    close = get_close_matches(name, TARGETS, n=1)
+    return entry_named(name, TARGETS, kind="target")
+
+
+def entry_named(name: str, table: Mapping[str, Entry], *, kind: str) -> Entry:
+    """The entry of a name in a table of things of a `kind`.
+
+    Raises:
+        InputError: no such entry; the message lists the names and the closest one.
+    """
+    if name in table:
+        return table[name]
+    close = get_close_matches(name, table, n=1)
     hint = f"did you mean {close[0]!r}?" if close else "choose one of these"
-    raise InputError(f"unknown target {name!r}, expected one of: {', '.join(TARGETS)}; {hint}")
+    raise InputError(f"unknown {kind} {name!r}, expected one of: {', '.join(table)}; {hint}")

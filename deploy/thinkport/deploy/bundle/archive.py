@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from tempfile import mkstemp
-from typing import BinaryIO
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from thinkport.runtime.artifact.manifest import hash_file
@@ -48,9 +47,6 @@ def _write(archive: ZipFile, name: str, entry: Entry) -> None:
     about.create_system = _UNIX  # Windows would write its own
     about.external_attr = (0o100755 if name.endswith(".sh") else 0o100644) << 16
     about.file_size = entry.stat().st_size if isinstance(entry, Path) else len(entry)  # decides about 64 bits
-    with _opened(entry) as source, archive.open(about, "w") as target:
+    source = entry.open("rb") if isinstance(entry, Path) else BytesIO(entry)
+    with source, archive.open(about, "w") as target:
         shutil.copyfileobj(source, target, 1 << 20)
-
-
-def _opened(entry: Entry) -> BinaryIO:
-    return entry.open("rb") if isinstance(entry, Path) else BytesIO(entry)
