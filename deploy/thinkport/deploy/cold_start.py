@@ -7,14 +7,12 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
+import psutil
 
-from thinkport.deploy.process_memory import ProcessMemory, process_memory
+from thinkport.runtime.artifact.manifest import kv_bytes
 from thinkport.runtime.engine.kv_cache import capacity_for
 from thinkport.runtime.engine.session import LaneSource, Session
 from thinkport.runtime.errors import ThinkportError
@@ -22,11 +20,27 @@ from thinkport.runtime.providers.ort import AUTO
 
 PROMPT_TOKENS = 16
 _TEXT = "the quick brown fox "
+_KIB = 1024
+_ROLLUP = Path("/proc/self/smaps_rollup")
 _IDLE = 2.0  # seconds that the process waits after its last step, to see whether its threads rest
 
 
 class ColdStartError(ThinkportError):
     """The measured process failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessMemory:
+    """A process's memory in bytes.
+
+    `private` is what nobody shares and the system can't drop: anonymous pages with those swapped out.
+
+    `resident` is all that is in memory now, mapped files' pages among it, which the system drops when it needs room.
+    Windows calls the first private bytes and the second the working set.
+    """
+
+    private: int
+    resident: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +102,21 @@ def cold_start(
     return ColdStart(**raw)
 
 
-@contextmanager
-def _cpu_seconds() -> Iterator[list[float]]:
-    used: list[float] = []
-    before = time.process_time()
-    yield used
-    used.append(time.process_time() - before)
+def process_memory() -> ProcessMemory | None:
+    """The memory of this process as its system counts it; None on a system that is not known here."""
+    if _ROLLUP.is_file():
+        return parse_rollup(_ROLLUP.read_text(encoding="ascii"))
+    if sys.platform == "win32":
+        told = psutil.Process().memory_info()
+        return ProcessMemory(private=told.private, resident=told.rss)
+    return None
+
+
+def parse_rollup(text: str) -> ProcessMemory:
+    """What Linux's `smaps_rollup` says, in lines such as `Anonymous: 12 kB`."""
+    lines = [line.split() for line in text.splitlines()]
+    sizes = {line[0]: int(line[1]) * _KIB for line in lines if len(line) == 3 and line[2] == "kB"}
+    return ProcessMemory(private=sizes["Anonymous:"] + sizes["Swap:"], resident=sizes["Rss:"])
 
 
 def _measure(
@@ -114,8 +137,8 @@ def _measure(
             engine.prefill(model.tokenizer.encode(_TEXT * context)[:context])
         at_context = process_memory() if context else None
         time.sleep(0.1)
-        with _cpu_seconds() as idle:
-            time.sleep(_IDLE)
+        used = time.process_time()
+        time.sleep(_IDLE)
         return ColdStart(
             imported=imported,
             loaded=loaded,
@@ -128,7 +151,7 @@ def _measure(
             context=context,
             at_context=at_context,
             kv_bytes_context=_kv_bytes(model.session, context) if context else 0,
-            idle_cpu=idle[0],
+            idle_cpu=time.process_time() - used,
         )
 
 
@@ -138,7 +161,7 @@ def _kv_bytes(session: LaneSource, tokens: int) -> int:
         return 0
     model, layout = session.model, session.graph.kv
     room = capacity_for(tokens, model.context_length) if layout.in_place else tokens
-    return 2 * model.layers * model.kv_heads * model.head_dim * room * np.dtype(layout.dtype).itemsize
+    return room * kv_bytes(model, layout)
 
 
 if __name__ == "__main__":

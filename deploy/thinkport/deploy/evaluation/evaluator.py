@@ -5,12 +5,13 @@ Knows nothing of files and screens: whoever shows progress listens.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from time import perf_counter
 from typing import Any, Protocol
 
 from thinkport.deploy.evaluation.comparison import matches
 from thinkport.deploy.evaluation.row import EvaluationRow, JudgedReply
-from thinkport.deploy.evaluation.suite import Problem, Suite
+from thinkport.deploy.evaluation.suite import Suite
 from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
@@ -108,35 +109,22 @@ def measure(
     for plan in plans:
         listener.row_started(plan)
         outcomes = []
-        for seed, number, problem in _questions(suite, seeds):
-            outcome = _ask(model, suite, problem, plan, seed, number, sampling)
-            outcomes.append(outcome)
-            listener.replied(plan, outcome)
+        for seed, (number, problem) in product(seeds, enumerate(suite.problems)):
+            start = perf_counter()
+            end = model.generate(
+                suite.prompt(problem),
+                thinking=plan,
+                max_tokens=suite.max_tokens,
+                sampling=sampling,
+                seed=seed * _MOST_PROBLEMS + number,
+            )
+            seconds = perf_counter() - start
+            correct = matches(problem.comparison, end.answer, problem.answer)
+            outcomes.append(JudgedReply(problem=problem, seed=seed, end=end, correct=correct, seconds=seconds))
+            listener.replied(plan, outcomes[-1])
         row = EvaluationRow.of(plan, outcomes)
         listener.row_done(row)
         yield row
-
-
-def _questions(suite: Suite, seeds: Sequence[int]) -> Iterator[tuple[int, int, Problem]]:
-    for seed in seeds:
-        for number, problem in enumerate(suite.problems):
-            yield seed, number, problem
-
-
-def _ask(
-    model: Replier, suite: Suite, problem: Problem, plan: Thinking, seed: int, number: int, sampling: Sampling | None
-) -> JudgedReply:
-    start = perf_counter()
-    end = model.generate(
-        suite.prompt(problem),
-        thinking=plan,
-        max_tokens=suite.max_tokens,
-        sampling=sampling,
-        seed=seed * _MOST_PROBLEMS + number,
-    )
-    seconds = perf_counter() - start
-    correct = matches(problem.comparison, end.answer, problem.answer)
-    return JudgedReply(problem=problem, seed=seed, end=end, correct=correct, seconds=seconds)
 
 
 def check_seeds(seeds: Sequence[int]) -> None:

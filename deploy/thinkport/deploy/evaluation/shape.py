@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from thinkport.deploy.evaluation.comparison import Comparison
+from thinkport.deploy.evaluation.comparison import Comparison, comparison_named
 from thinkport.deploy.evaluation.number import numbers
 from thinkport.deploy.evaluation.suite import Problem
 from thinkport.runtime.errors import InputError
@@ -33,7 +33,7 @@ class Shape:
         Raises:
             InputError: a field that is missing or of another type, or an answer that can't be compared that way.
         """
-        compare = _comparison(record.get("compare")) or comparison or self.comparison
+        compare = comparison_named(record.get("compare"), said="compare") or comparison or self.comparison
         answer = _text(record, self.answer)
         task = record.get(self.task)
         return Problem(
@@ -51,16 +51,12 @@ PLAIN = Shape()
 
 def shape_of(record: dict[str, Any], question_field: str | None = None, answer_field: str | None = None) -> Shape:
     """The shape of a file by its first line; fields that are given replace the shape's."""
-    shape = _recognized(record)
-    return replace(shape, question=question_field or shape.question, answer=answer_field or shape.answer)
-
-
-def _recognized(record: dict[str, Any]) -> Shape:
-    answer = record.get("answer")
+    answer, shape = record.get("answer"), PLAIN
     if "problem" in record and "question" not in record:
-        return MATH_500
-    final = isinstance(answer, str) and answer.rstrip().rsplit("\n", 1)[-1].startswith(_FINAL)
-    return GSM8K if final else PLAIN
+        shape = MATH_500
+    elif isinstance(answer, str) and answer.rstrip().rsplit("\n", 1)[-1].startswith(_FINAL):
+        shape = GSM8K
+    return replace(shape, question=question_field or shape.question, answer=answer_field or shape.answer)
 
 
 def _text(record: dict[str, Any], field: str) -> str:
@@ -75,13 +71,6 @@ def _text(record: dict[str, Any], field: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"field {field!r} holds {value!r}, expected a text that is not empty")
     return value
-
-
-def _comparison(name: object) -> Comparison | None:
-    try:
-        return None if name is None else Comparison(str(name))
-    except ValueError:
-        raise InputError(f"compare is {name!r}, expected {', '.join(Comparison)}") from None
 
 
 def _expected(answer: str, comparison: Comparison) -> str:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -10,9 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from thinkport.deploy.cold_start import cold_start
-from thinkport.deploy.engine_overhead import measure_overhead
-from thinkport.deploy.process_memory import process_memory
+from thinkport.deploy.cold_start import cold_start, process_memory
 from thinkport.runtime.artifact.manifest import Graph, ModelShape
 from thinkport.runtime.engine.kv_snapshot import KvSnapshot
 from thinkport.runtime.engine.session import Lane
@@ -76,6 +75,36 @@ class Measured:
         speed = 1 / median(step_seconds(lane, steps, self.shape.vocab_size))
         memory = process_memory()
         return speed, memory.private if memory else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overhead:
+    """Tokens per second of bare steps and of `Model.stream`, each the best of the rounds."""
+
+    bare: float
+    stream: float
+
+    @property
+    def share(self) -> float:
+        """The stream's share of the bare rate; 1 would be no overhead."""
+        return self.stream / self.bare
+
+
+def measure_overhead(model: Model, prompt: str, *, tokens: int = 64, rounds: int = 5) -> Overhead:
+    """Turn about, `rounds` times: a reply of `tokens` tokens, without thought or drafts, and as many bare steps.
+
+    Both begin after `prompt`; sampling is the answering preset, and nothing stops a reply early.
+    """
+    endless = Model(
+        model.manifest.model_copy(update={"stop_ids": []}), model.tokenizer, model.template, model.session, drafts=False
+    )
+    streams, bares = [], []
+    for seed in range(rounds):
+        end = endless.generate(prompt, max_tokens=tokens, thinking=False, seed=seed)
+        streams.append((tokens - 1) / end.answering.seconds)
+        lane = Measured(model).lane(end.prompt_tokens)
+        bares.append((tokens - 1) / sum(step_seconds(lane, tokens - 1, model.session.vocab_size)))
+    return Overhead(bare=max(bares), stream=max(streams))
 
 
 def _engine(model: Model) -> str:
