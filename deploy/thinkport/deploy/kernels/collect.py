@@ -1,6 +1,6 @@
 """Writes the data of this folder from what ONNX Runtime says of itself; run by hand when a version is added.
 
-Two sources, which hold the same: the `KernelDef`s and operator schemas that a build lists from Python, and
+There are two sources, which agree: the `KernelDef`s and operator schemas that a build lists from Python, and
 `docs/OperatorKernels.md`, which ONNX Runtime generates from those on a machine that has every provider.
 
     python -m thinkport.deploy.kernels.collect build cpu          # in an environment with that onnxruntime
@@ -20,7 +20,7 @@ from typing import Any
 from thinkport.deploy.kernels.kernel_list import DATA, key
 from thinkport.deploy.targets import target as entry_of
 
-OLDEST_OPSET = 17  # of graphs that are checked: what only older ones meet is left out
+OLDEST_OPSET = 17  # of graphs that are checked: what only older graphs need is left out
 DOMAINS = {"": "", "ai.onnx": "", "com.microsoft": "com.microsoft"}
 Row = tuple[str, str, int, int | None, dict[str, list[str]]]
 _TENSOR = re.compile(r"tensor\((\w+)\)$")

@@ -5,7 +5,6 @@ ONNX Runtime: the lists hold for versions that are not installed.
 """
 
 import json
-from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -77,9 +76,7 @@ class KernelList:
     def schema(self, domain: str, op: str, opset: int) -> Schema | None:
         """The schema that a graph of that opset gets, None where this version of ONNX Runtime has none."""
         versions = self.schemas.get(key(domain, op), {})
-        since = sorted(versions)
-        at = bisect_right(since, opset)
-        return versions[since[at - 1]] if at else None
+        return versions.get(max((since for since in versions if since <= opset), default=0))
 
     def of(self, domain: str, op: str) -> tuple[Kernel, ...]:
         """The operator's kernels, of every version."""
@@ -97,7 +94,7 @@ def versions(target: str) -> list[str]:
 
 
 def kernel_list(target: str, version: str | None = None) -> KernelList:
-    """A target's kernels: of `version`, or else of the newest known version before it, without one of the oldest.
+    """A target's kernels in `version`, else in the newest known one before it; without a version, in the oldest known.
 
     Raises:
         InputError: no list for that target, or none as old as that version.

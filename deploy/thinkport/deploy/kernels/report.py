@@ -10,13 +10,6 @@ from thinkport.deploy.kernels.kernel_list import KernelList
 # leaves: it goes to the CPU unwanted. refused: the graph does not load, fails, or computes something else.
 Place = Literal["runs", "kept", "allowed", "leaves", "refused"]
 PLACES: tuple[Place, ...] = ("refused", "leaves", "allowed", "kept", "runs")
-_OUTCOMES = {
-    "refused": "is refused",
-    "leaves": "leaves for the CPU",
-    "allowed": "goes to the CPU, as planned",
-    "kept": "is kept on the CPU",
-    "runs": "runs there",
-}
 _UNWANTED: Mapping[Place, str] = {"leaves": "would leave for the CPU", "refused": "can't run as it should"}
 
 
@@ -29,16 +22,10 @@ class NodeVerdict:
     place: Place
     reasons: tuple[str, ...]
 
-    @property
-    def sentence(self) -> str:
-        """The verdict in words."""
-        reasons = "; ".join(self.reasons)
-        return f"{self.op} {self.node!r} {_OUTCOMES[self.place]}" + (f": {reasons}" if reasons else "")
-
 
 @dataclass(frozen=True, kw_only=True)
 class KernelRow:
-    """Nodes alike: the same operator, place and reasons; `example` is the first one's name."""
+    """Nodes with the same operator, place and reasons; `example` is the first one's name."""
 
     op: str
     place: Place
@@ -61,7 +48,7 @@ class KernelReport:
 
     @property
     def rows(self) -> list[KernelRow]:
-        """The verdicts, alike ones together, the gravest first."""
+        """The verdicts, grouped, the gravest first."""
         groups: dict[tuple[str, Place, tuple[str, ...]], list[str]] = {}
         for each in self.verdicts:
             groups.setdefault((each.op, each.place, each.reasons), []).append(each.node)
