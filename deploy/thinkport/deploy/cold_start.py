@@ -1,4 +1,4 @@
-"""How long a fresh process takes from its start to a first token, and how much memory that and a context take.
+"""How long a fresh process takes from its start to a first token, and how much memory that takes.
 
 `cold_start` starts the process, which is this module run as a program; it measures itself step by step.
 """
@@ -22,7 +22,6 @@ PROMPT_TOKENS = 16
 _TEXT = "the quick brown fox "
 _KIB = 1024
 _ROLLUP = Path("/proc/self/smaps_rollup")
-_IDLE = 2.0  # seconds that the process waits after its last step, to see whether its threads rest
 
 
 class ColdStartError(ThinkportError):
@@ -45,13 +44,12 @@ class ProcessMemory:
 
 @dataclass(frozen=True, kw_only=True)
 class ColdStart:
-    """Seconds since the process was started, bytes, and CPU seconds.
+    """Seconds since the process was started, and bytes.
 
     `imported` is when Python had the runtime, `loaded` when tokenizer and session were ready, `first_token` when a
     prompt of 16 tokens had its first token; `load_seconds` is `loaded` less `imported`, and `files_seconds` the part of
-    it that held the artifact's files against the manifest. KV bytes are the buffers of that prompt and of the context,
-    and are in the memory figures. `at_context` is after a prefill to `context` tokens (None if not asked for),
-    `idle_cpu` what two idle seconds after it cost.
+    it that held the artifact's files against the manifest. `memory_first_token` includes the KV buffers of that prompt;
+    the KV bytes are those of its buffers, and of the buffers of `context` tokens (0 if not asked for).
     """
 
     imported: float
@@ -59,13 +57,10 @@ class ColdStart:
     first_token: float
     load_seconds: float
     files_seconds: float
-    memory_loaded: ProcessMemory | None
     memory_first_token: ProcessMemory | None
     kv_bytes_first_token: int
     context: int | None
-    at_context: ProcessMemory | None
     kv_bytes_context: int
-    idle_cpu: float
 
 
 def cold_start(
@@ -97,9 +92,8 @@ def cold_start(
     if done.returncode:
         raise ColdStartError(f"a fresh process could not run {artifact}: {done.stderr.strip()}")
     raw = json.loads(done.stdout)
-    for name in ("memory_loaded", "memory_first_token", "at_context"):
-        raw[name] = raw[name] and ProcessMemory(**raw[name])
-    return ColdStart(**raw)
+    memory = raw.pop("memory_first_token")
+    return ColdStart(**raw, memory_first_token=memory and ProcessMemory(**memory))
 
 
 def process_memory() -> ProcessMemory | None:
@@ -127,7 +121,6 @@ def _measure(
     imported = time.monotonic() - born
     with Model.load(artifact, cache_dir=cache_dir, threads=threads, provider=provider) as model:
         loaded = time.monotonic() - born
-        memory_loaded = process_memory()
         engine = model.engine()
         ids = model.tokenizer.encode(_TEXT * PROMPT_TOKENS)[:PROMPT_TOKENS]
         next(engine.generate(ids, Sampler(SamplingSettings(temperature=0)), max_tokens=1))
@@ -135,23 +128,16 @@ def _measure(
         memory_first_token = process_memory()
         if context:
             engine.prefill(model.tokenizer.encode(_TEXT * context)[:context])
-        at_context = process_memory() if context else None
-        time.sleep(0.1)
-        used = time.process_time()
-        time.sleep(_IDLE)
         return ColdStart(
             imported=imported,
             loaded=loaded,
             first_token=first_token,
             load_seconds=loaded - imported,
             files_seconds=model.files_check.seconds if model.files_check else 0.0,
-            memory_loaded=memory_loaded,
             memory_first_token=memory_first_token,
             kv_bytes_first_token=_kv_bytes(model.session, PROMPT_TOKENS),
             context=context,
-            at_context=at_context,
             kv_bytes_context=_kv_bytes(model.session, context) if context else 0,
-            idle_cpu=time.process_time() - used,
         )
 
 

@@ -1,6 +1,6 @@
 """Runs contenders in alternating order and gathers what they measured. Prints nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,8 +108,8 @@ class Benchmark:
 
     def as_json(self) -> dict[str, Any]:
         """For programs: bandwidth in bytes per second."""
-        facts: Mapping[str, Any] = {"machine": self.machine.as_json(), "read_bandwidth": self.bandwidth}
-        return {**facts, "plan": vars(self.plan), "rows": [row.as_json() for row in self.rows]}
+        facts = {"machine": self.machine.as_json(), "read_bandwidth": self.bandwidth, "plan": vars(self.plan)}
+        return {**facts, "rows": [row.as_json() for row in self.rows]}
 
 
 def measure(
