@@ -6,7 +6,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from thinkport.deploy.contents import Contents, PassDelta, folded
+from thinkport.deploy.contents import Contents, folded
 from thinkport.deploy.tables import facts_table, section, size, text_table
 from thinkport.runtime.artifact.certificate import Certificate, Perplexity
 from thinkport.runtime.artifact.manifest import Graph
@@ -65,16 +65,12 @@ def _passes(contents: Contents, console: Console) -> RenderableType:
         return Text("none: the graph is as it was traced")
     table = text_table(console, "pass", "change in operators", "fired", "nodes before", "after", numbers=3)
     for delta in contents.passes:
-        done = delta.record
-        table.add_row(done.name, _change(delta), str(done.fired), str(done.nodes_before), str(done.nodes_after))
+        done, ordered = delta.record, sorted(delta.change.items(), key=lambda one: (one[1] > 0, -abs(one[1]), one[0]))
+        change = ", ".join(f"{count:+d} {op}" for op, count in ordered) or "-"
+        table.add_row(done.name, change, str(done.fired), str(done.nodes_before), str(done.nodes_after))
     last = contents.passes[-1].record.ops_after
     ops = ", ".join(f"{count} {op}" for op, count in sorted(last.items(), key=lambda item: (-item[1], item[0])))
     return Group(table, Text(f"In the end: {ops}"))
-
-
-def _change(delta: PassDelta) -> str:
-    ordered = sorted(delta.change.items(), key=lambda item: (item[1] > 0, -abs(item[1]), item[0]))
-    return ", ".join(f"{count:+d} {op}" for op, count in ordered) or "-"
 
 
 def _graph(graph: Graph, console: Console) -> RenderableType:

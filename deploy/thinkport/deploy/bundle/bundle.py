@@ -80,13 +80,8 @@ def make_bundle(
         source = WheelSource(platform=platform, python=settings.python, folder=settings.wheels)
         root = Requirement(f"thinkport[{provider.name},server]")
         wheels = complete([root], folder, platform.environment(settings.python), source.fetch)
-        words = {
-            "NAME": manifest.name,
-            "PLATFORM": platform.name,
-            "PROVIDER": provider.name,
-            "PYTHON": settings.python,
-        }
-        entries = {**artifact_entries(artifact, slim), **package_entries(wheels, slim), **scripts(platform, words)}
+        texts = scripts(platform, NAME=manifest.name, PROVIDER=provider.name, PYTHON=settings.python)
+        entries = {**artifact_entries(artifact, slim), **package_entries(wheels, slim), **texts}
         told("Writing the bundle")
         write_archive(with_sums(entries), output)
     return Bundle(

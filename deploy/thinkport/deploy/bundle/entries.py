@@ -53,11 +53,15 @@ def package_entries(wheels: Mapping[str, Wheel], manifest: Manifest) -> dict[str
     return entries
 
 
-def scripts(platform: Platform, words: dict[str, str]) -> dict[str, bytes]:
+def scripts(platform: Platform, **words: str) -> dict[str, bytes]:
     """Names and contents of the scripts for a platform, README.txt included; `words` are put in for @WORDS@."""
     templates = files("thinkport.deploy.bundle") / "templates"
     own = templates / ("windows" if platform.windows else "posix")
-    words = {**words, "MACHINE": platform.platform_machine, "WHEELS": platform.name, **_steps(platform)}
+    words |= {"PLATFORM": platform.name, "MACHINE": platform.platform_machine, "WHEELS": platform.name}
+    words |= {"INSTALL": "sh install.sh", "START": "sh chat.sh, or sh serve.sh for a server on this machine"}
+    if platform.windows:
+        words["INSTALL"] = "Double-click install.cmd, or run it in a terminal."
+        words["START"] = "Run chat.cmd, or serve.cmd for a server on this machine."
     found = {}
     for file in sorted([templates / "README.txt", *own.iterdir()], key=lambda file: file.name):
         text = file.read_text(encoding="utf-8")
@@ -118,12 +122,3 @@ def _library(wheel: Wheel, sha256: str) -> dict[str, Any]:
     elif wheel.licence:
         entry["licenses"] = [{"license": {"name": wheel.licence}}]
     return entry
-
-
-def _steps(platform: Platform) -> dict[str, str]:
-    if platform.windows:
-        return {
-            "INSTALL": "Double-click install.cmd, or run it in a terminal.",
-            "START": "Run chat.cmd, or serve.cmd for a server on this machine.",
-        }
-    return {"INSTALL": "sh install.sh", "START": "sh chat.sh, or sh serve.sh for a server on this machine"}

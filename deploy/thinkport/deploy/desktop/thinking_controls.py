@@ -1,6 +1,6 @@
 """How the next reply may think: a switch, and a budget that a slider and a number share."""
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QSlider, QSpinBox, QWidget
 
 from thinkport.runtime.thinking.thinking import Switch, Thinking
@@ -49,9 +49,8 @@ class ThinkingControls(QWidget):
 
     def _follow(self, tokens: int) -> None:
         """Move the slider to the nearest step without moving the number in turn."""
-        self.slider.blockSignals(True)
-        self.slider.setValue(round(min(tokens, _SLIDER_MOST) / _STEP))
-        self.slider.blockSignals(False)
+        with QSignalBlocker(self.slider):
+            self.slider.setValue(round(min(tokens, _SLIDER_MOST) / _STEP))
 
     def _enable(self) -> None:
         thinks = self.switch.currentText() != "Off"

@@ -85,13 +85,8 @@ def examine(
         files = known.check(artifact, manifest, anew=True), known.check(artifact, manifest)
         trials = tuple(_trials(artifact, manifest, facts, verdicts or Verdicts(), provider))
     findings = (*machine_findings(facts), *artifact_findings([trial.attempt for trial in trials]))
-    return Examination(
-        facts=facts,
-        artifact=None if artifact is None else str(artifact),
-        files=files,
-        trials=trials,
-        findings=findings,
-    )
+    name = None if artifact is None else str(artifact)
+    return Examination(facts=facts, artifact=name, files=files, trials=trials, findings=findings)
 
 
 def _trials(

@@ -11,8 +11,7 @@ from rich.console import Console
 
 from thinkport.deploy.evaluation.comparison import Comparison
 from thinkport.deploy.evaluation.evaluation_view import EvaluationView
-from thinkport.deploy.evaluation.evaluator import Evaluation, Replier, check_seeds, measure
-from thinkport.deploy.evaluation.row import EvaluationRow
+from thinkport.deploy.evaluation.evaluator import Evaluation, Replier, check_seeds, evaluate
 from thinkport.deploy.evaluation.suite import Suite
 from thinkport.deploy.evaluation.table_view import show
 from thinkport.deploy.outputs import Outputs
@@ -62,21 +61,19 @@ def measure_and_write(
     facts: Mapping[str, Any],
 ) -> None:
     """Measure and write all rows; on Ctrl-C those that are whole, and end with the code for it."""
-    rows: list[EvaluationRow] = []
-    whole = True
+    view, whole = EvaluationView(Console(stderr=True), len(ways) * len(seeds) * len(suite.problems)), True
     try:
-        with EvaluationView(Console(stderr=True), len(ways) * len(seeds) * len(suite.problems)) as view:
-            for row in measure(model, suite, ways, seeds, view, sampling=sampling or None):
-                rows.append(row)  # noqa: PERF402  # what was done survives an interruption
+        with view:
+            evaluate(model, suite, ways, seeds, view, sampling=sampling or None)
     except KeyboardInterrupt:
         whole = False
-    if rows:
-        evaluation = Evaluation(suite=suite, seeds=tuple(seeds), sampling=sampling, rows=tuple(rows))
+    if view.rows:
+        evaluation = Evaluation(suite=suite, seeds=tuple(seeds), sampling=sampling, rows=tuple(view.rows))
         if outputs.plot:
             from thinkport.deploy.evaluation.plot import save_plot
 
             save_plot(evaluation, outputs.plot, title=str(facts["model"]))
         outputs.write({**facts, **evaluation.as_json()}, lambda console: show(console, evaluation))
     if not whole:
-        sys.stderr.write(f"thinkport: interrupted after {len(rows)} of {len(ways)} rows\n")
+        sys.stderr.write(f"thinkport: interrupted after {len(view.rows)} of {len(ways)} rows\n")
         raise typer.Exit(INTERRUPTED)

@@ -19,8 +19,8 @@ _SECONDS = 5  # for reading an expression and for comparing two; powers of power
 class Comparison(StrEnum):
     r"""How an answer is held against the expected one.
 
-    exact: the same text, white space around it apart. number: the last number of the answer, of its last `\boxed{}` if
-    it has one, has the expected value. regex: the expected pattern is found in the answer. boxed: the answer's last
+    exact: the same text, but for white space around it. number: the last number of the answer, or of its last `\boxed{}`
+    if it has one, has the expected value. regex: the expected pattern is found in the answer. boxed: the answer's last
     `\boxed{}` is the expected mathematics, as math-verify sees it; an answer without a box is wrong.
     """
 
@@ -31,7 +31,7 @@ class Comparison(StrEnum):
 
 
 def matches(comparison: Comparison, answer: str, expected: str) -> bool:
-    """True when the answer is right; `expected` is one that its suite's reader has let pass."""
+    """True when the answer is right; `expected` was checked when its suite was read."""
     match comparison:
         case Comparison.EXACT:
             return answer.strip() == expected.strip()
@@ -58,7 +58,7 @@ def comparison_named(name: object, *, said: str) -> Comparison | None:
 
 
 def last_box(text: str) -> str | None:
-    r"""What stands in the last `\boxed{}` that is closed, the inner one of nested boxes; None without one."""
+    r"""The content of the last closed `\boxed{}`, the inner one of nested boxes; None without a box."""
     for start in reversed([found.end() for found in _BOX.finditer(text)]):
         if (end := _closing(text, start)) is not None:
             return text[start:end]
@@ -67,25 +67,9 @@ def last_box(text: str) -> str | None:
 
 def equivalent(found: str, expected: str) -> bool:
     """True when two LaTeX expressions mean the same: the same text but for white space, or by math-verify."""
-    found, expected = _tidy(found), _tidy(expected)
-    return "".join(found.split()) == "".join(expected.split()) or _verified(found, expected)
-
-
-def _closing(text: str, start: int) -> int | None:
-    """Where the brace closes that is open at `start`; an escaped one counts for nothing."""
-    depth = 1
-    for brace in _BRACE.finditer(text, start):
-        depth += {"{": 1, "}": -1}.get(brace[0], 0)
-        if depth == 0:
-            return brace.start()
-    return None
-
-
-def _tidy(latex: str) -> str:
-    return latex.strip().strip("$").rstrip(".").strip()
-
-
-def _verified(found: str, expected: str) -> bool:
+    found, expected = (latex.strip().strip("$").rstrip(".").strip() for latex in (found, expected))
+    if "".join(found.split()) == "".join(expected.split()):
+        return True
     from math_verify import parse, verify
 
     # Its time limit is an alarm signal: only a main thread takes one, and Windows has none.
@@ -93,3 +77,13 @@ def _verified(found: str, expected: str) -> bool:
     limit = _SECONDS if alarms else 0
     gold, said = (parse(f"\\boxed{{{latex}}}", parsing_timeout=limit) for latex in (expected, found))
     return bool(verify(gold, said, timeout_seconds=limit))
+
+
+def _closing(text: str, start: int) -> int | None:
+    """The place of the brace that closes the one before `start`; escaped braces do not count."""
+    depth = 1
+    for brace in _BRACE.finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
+        if depth == 0:
+            return brace.start()
+    return None

@@ -1,11 +1,11 @@
-"""Shows an evaluation while it runs: one bar over all replies, with the row in hand and its accuracy so far."""
+"""Shows an evaluation while it runs: one bar over all replies, with the current row and its accuracy so far."""
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from thinkport.deploy.evaluation.evaluator import EvaluationListener
 from thinkport.deploy.evaluation.plan import title
-from thinkport.deploy.evaluation.row import JudgedReply
+from thinkport.deploy.evaluation.row import EvaluationRow, JudgedReply
 from thinkport.runtime.thinking.thinking import Thinking
 
 
@@ -25,6 +25,7 @@ class EvaluationView(Progress, EvaluationListener):
         )
         self._task = self.add_task("", total=replies)
         self._asked = self._right = 0
+        self.rows: list[EvaluationRow] = []
 
     def row_started(self, plan: Thinking) -> None:
         """Show the row's name."""
@@ -37,3 +38,7 @@ class EvaluationView(Progress, EvaluationListener):
         self._right += outcome.correct
         share = f"{100 * self._right / self._asked:.0f} % right"
         self.update(self._task, advance=1, description=f"{title(plan)}: {share}")
+
+    def row_done(self, row: EvaluationRow) -> None:
+        """Keep the row, which is worth showing even if no other one comes."""
+        self.rows.append(row)

@@ -51,20 +51,17 @@ def verify(
 
 
 def _files(folder: Path, *, full: bool) -> Iterator[Check]:
+    name = "manifest"
     try:
         manifest = read_manifest(folder)
-        sealed = check_seal(folder)
-    except ThinkportError as error:
-        yield Check(name="manifest", passed=False, detail=str(error))
-        return
-    yield Check(name="manifest", passed=True, detail="as it was written" if sealed else "read; written without a seal")
-    how = "sha256" if full else "size"
-    try:
+        sealed = "as it was written" if check_seal(folder) else "read; written without a seal"
+        yield Check(name=name, passed=True, detail=sealed)
+        name = "files"
         check_files(folder, manifest, verify=full)
+        how = "sha256" if full else "size"
+        yield Check(name=name, passed=True, detail=f"{len(manifest.files)} files of the recorded {how}")
     except ThinkportError as error:
-        yield Check(name="files", passed=False, detail=str(error))
-        return
-    yield Check(name="files", passed=True, detail=f"{len(manifest.files)} files of the recorded {how}")
+        yield Check(name=name, passed=False, detail=str(error))
 
 
 def _structure(folder: Path, manifest: Manifest) -> Iterator[Check]:
