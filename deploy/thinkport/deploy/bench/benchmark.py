@@ -121,8 +121,13 @@ def measure(
         InputError: a contender fails, or a length is beyond an artifact's context.
         ArtifactError: an artifact is broken.
     """
-    for contender in contenders:
-        _check_context(contender, plan)
+    for artifact in (contender.path for contender in contenders if contender.kind is Kind.ARTIFACT):
+        limit = read_manifest(artifact).model.context_length
+        if plan.longest > limit:
+            raise InputError(
+                f"{plan.longest} tokens are asked for ({plan.steps} are decoded at each context), "
+                f"{artifact} holds {limit}: give a shorter --context or --prefill"
+            )
     samples: list[list[Sample]] = [[] for _ in contenders]
     order = list(zip(contenders, samples, strict=True))
     for turn in range(plan.rounds):
@@ -131,16 +136,6 @@ def measure(
             found.append(contender.measure(plan))
         order.reverse()  # so that no contender always follows the same one
     return tuple(_row(contender, found) for contender, found in zip(contenders, samples, strict=True))
-
-
-def _check_context(contender: Contender, plan: BenchPlan) -> None:
-    if contender.kind is Kind.ARTIFACT:
-        limit = read_manifest(contender.path).model.context_length
-        if plan.longest > limit:
-            raise InputError(
-                f"{plan.longest} tokens are asked for ({plan.steps} are decoded at each context), "
-                f"{contender.path} holds {limit}: give a shorter --context or --prefill"
-            )
 
 
 def _row(contender: Contender, samples: Sequence[Sample]) -> BenchRow:

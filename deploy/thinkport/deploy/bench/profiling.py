@@ -83,10 +83,11 @@ def summed(events: Iterable[Mapping[str, Any]], *, context: int) -> Profile:
     for node in nodes:
         by_op[node["args"]["op_name"]].append(node)
         by_layer[_place(node["name"].removesuffix(_KERNEL))].append(node)
+    largest_first = sorted(by_op.items(), key=lambda item: -sum(node["dur"] for node in item[1]))
     return Profile(
         context=context,
         step_ms=sum(end - start for start, end in runs) / len(runs) / 1000,
-        by_op={op: _share(found, len(runs)) for op, found in _largest_first(by_op)},
+        by_op={op: _share(found, len(runs)) for op, found in largest_first},
         by_layer={place: _share(found, len(runs)) for place, found in by_layer.items()},
     )
 
@@ -100,7 +101,3 @@ def _place(node: str) -> str:
 def _share(nodes: list[Mapping[str, Any]], steps: int) -> Share:
     milliseconds = sum(node["dur"] for node in nodes) / steps / 1000
     return Share(nodes=len({node["name"] for node in nodes}), milliseconds=milliseconds)
-
-
-def _largest_first(groups: Mapping[str, list[Mapping[str, Any]]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
-    return sorted(groups.items(), key=lambda item: -sum(node["dur"] for node in item[1]))

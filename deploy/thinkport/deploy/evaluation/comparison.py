@@ -19,9 +19,9 @@ _SECONDS = 5  # for reading an expression and for comparing two; powers of power
 class Comparison(StrEnum):
     r"""How an answer is held against the expected one.
 
-    exact: the same text, but for white space around it. number: the last number of the answer, or of its last `\boxed{}`
-    if it has one, has the expected value. regex: the expected pattern is found in the answer. boxed: the answer's last
-    `\boxed{}` is the expected mathematics, as math-verify sees it; an answer without a box is wrong.
+    exact: the same text, but for white space around it. number: the last number of the answer, or of its last
+    `\boxed{}` if it has one, has the expected value. regex: the expected pattern is found in the answer. boxed: the
+    answer's last `\boxed{}` is the expected mathematics, as math-verify sees it; an answer without a box is wrong.
     """
 
     EXACT = "exact"

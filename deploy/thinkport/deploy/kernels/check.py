@@ -1,8 +1,8 @@
 """Holds every node of a graph against a target's kernels: which run there, which would leave, which are refused.
 
 It does what ONNX Runtime does when it loads a graph, in its order: the model's own check (operators, inputs,
-attributes), a kernel for each node, and the nodes that it keeps on the CPU although there is one. It follows no graph rewrites and
-expands no operators that are functions: every node must be able to run as it is written.
+attributes), a kernel for each node, and the nodes that it keeps on the CPU although there is one. It follows no graph
+rewrites and expands no operators that are functions: every node must be able to run as it is written.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -14,7 +14,6 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from thinkport.deploy.kernels.kernel_list import DATA, key
@@ -81,7 +80,7 @@ def build_schemas(schemas: Iterable[Any]) -> dict[str, dict[str, Any]]:
     for schema in schemas:
         if schema.domain in DOMAINS and not schema.deprecated:
             found.setdefault(key(schema.domain, schema.name), {})[schema.since_version] = {
-                "in": [_formal(each) for each in schema.inputs],
+                "in": [_formal(each, {}) for each in schema.inputs],
                 "out": [_formal(each, _only_types(schema)) for each in schema.outputs],
                 "attributes": sorted(
                     name + ("!" if attribute.required else "") for name, attribute in schema.attributes.items()
@@ -101,7 +100,7 @@ def _only_types(schema: Any) -> dict[str, str]:
     return {variable: allowed[0] for variable, allowed in kinds.items() if len(allowed) == 1}
 
 
-def _formal(parameter: Any, known: Mapping[str, str] = MappingProxyType({})) -> str:
+def _formal(parameter: Any, known: Mapping[str, str]) -> str:
     mark = {"Single": "", "Optional": "?", "Variadic": "*"}[parameter.option.name]
     same = "" if parameter.isHomogeneous else "~"
     return f"{parameter.name}:{known.get(parameter.typeStr, parameter.typeStr)}{mark}{same}"

@@ -33,6 +33,9 @@ _DML_IGNORES = partial(
     consequence="wrong",
     because="DirectML computes as if it weren't there: this graph can't use the operator so",
 )
+_DML_UNQUANTIZED = partial(
+    _DML_GQA, because="DirectML has no quantized KV cache: keep keys and values as they are computed"
+)
 _DML_NBITS = partial(Requirement, target=DIRECTML.name, op="MatMulNBits", source="DML DmlOperatorMatMulNBits.cpp")
 
 _DIRECTML = (
@@ -49,17 +52,11 @@ _DIRECTML = (
     _DML_IGNORES(condition=one_of("local_window_size", -1, default=-1)),
     _DML_IGNORES(condition=one_of("smooth_softmax", 0, -1, default=-1)),
     _DML_IGNORES(condition=absent((10, "attention_bias"), (11, "head_sink"))),
-    _DML_GQA(
-        condition=absent((12, "k_scale"), (13, "v_scale")),
-        because="DirectML has no quantized KV cache: keep keys and values as they are computed",
-    ),
+    _DML_UNQUANTIZED(condition=absent((12, "k_scale"), (13, "v_scale"))),
+    _DML_UNQUANTIZED(condition=_OWN_CACHE),
     _DML_GQA(
         condition=_UNNORMALIZED,
         because="DirectML does not normalize Q and K inside: keep the norms as nodes in front of attention",
-    ),
-    _DML_GQA(
-        condition=_OWN_CACHE,
-        because="DirectML has no quantized KV cache: keep keys and values as they are computed",
     ),
     _DML_NBITS(
         condition=one_of("bits", 4, 8, default=4),
