@@ -7,8 +7,7 @@ from shutil import copytree
 import pytest
 
 from thinkport.deploy.desktop.conversation_export import export_conversation, to_markdown
-from thinkport.deploy.desktop.opening import open_artifact
-from thinkport.deploy.desktop.recent import MOST, Recent
+from thinkport.deploy.desktop.opening import MOST, Recent, open_artifact
 from thinkport.runtime import ArtifactError, InputError
 from thinkport.runtime.machine.known_files import FileFacts
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from thinkport.deploy.desktop.opening import open_artifact
-from thinkport.deploy.desktop.recent import Recent
+from thinkport.deploy.desktop.opening import Recent, open_artifact
 
 
 class OpeningSignals(QObject):

@@ -34,7 +34,7 @@ def run(artifact: Path | None = None, *, provider: str, state: Path) -> int:
     from PySide6.QtCore import QTimer
     from PySide6.QtWidgets import QApplication
 
-    from thinkport.deploy.desktop.recent import Recent
+    from thinkport.deploy.desktop.opening import Recent
     from thinkport.deploy.desktop.window import Window
 
     application = QApplication.instance() or QApplication(["thinkport"])

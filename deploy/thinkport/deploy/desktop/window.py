@@ -7,9 +7,9 @@ from PySide6.QtWidgets import QFileDialog, QLabel, QMainWindow, QStackedWidget
 
 from thinkport.deploy.desktop.chat_page import ChatPage
 from thinkport.deploy.desktop.conversation_export import export_conversation
+from thinkport.deploy.desktop.opening import Recent
 from thinkport.deploy.desktop.opening_signals import OpeningSignals
 from thinkport.deploy.desktop.provider_dialog import ProviderDialog
-from thinkport.deploy.desktop.recent import Recent
 from thinkport.deploy.desktop.start_page import HINT, StartPage
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.model import Model

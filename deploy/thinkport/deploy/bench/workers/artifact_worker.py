@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
@@ -122,23 +121,22 @@ def main() -> None:
     folder, plan = Path(sys.argv[1]), json.loads(sys.argv[2])
     settings = {name: plan[name] for name in ("provider", "threads", "cache_dir")}
     start = cold_start(folder, **settings)
-    facts: dict[str, Any] = {
-        "load_s": start.load_seconds,
-        "files_s": start.files_seconds,
-        "first_token_s": start.first_token,
-    }
-    facts["private_bytes"] = start.memory_first_token.private if start.memory_first_token else None
+    memory = start.memory_first_token
     with Model.load(folder, **settings) as model:
         measured = Measured(model)
-        facts["graph"] = measured.graph.file
-        facts["engine"] = _engine(model)
         decoded = {context: measured.decode(context, plan["steps"]) for context in sorted(plan["contexts"])}
-        facts["decode"] = {context: speed for context, (speed, _) in decoded.items()}
-        facts["context_bytes"] = {context: memory for context, (_, memory) in decoded.items() if memory}
-        facts["prefill"] = {
-            length: max(measured.prefill(length) for _ in range(_PROMPTS)) for length in plan["prefills"]
+        facts = {
+            "load_s": start.load_seconds,
+            "files_s": start.files_seconds,
+            "first_token_s": start.first_token,
+            "private_bytes": memory.private if memory else None,
+            "graph": measured.graph.file,
+            "engine": _engine(model),
+            "decode": {context: speed for context, (speed, _) in decoded.items()},
+            "context_bytes": {context: private for context, (_, private) in decoded.items() if private},
+            "prefill": {n: max(measured.prefill(n) for _ in range(_PROMPTS)) for n in plan["prefills"]},
+            "engine_share": measure_overhead(model, _PROMPT).share if plan["overhead"] else None,
         }
-        facts["engine_share"] = measure_overhead(model, _PROMPT).share if plan["overhead"] else None
     sys.stdout.write(json.dumps(facts) + "\n")
 
 
