@@ -137,7 +137,9 @@ def test_the_base_install_inspects_an_artifact(clean: Path, artifact: Path) -> N
 
 def test_the_base_install_brings_the_arithmetic_suite(clean: Path) -> None:
     counted = run(
-        clean / "python", "-c", "from thinkport.deploy.evaluation import *; print(len(arithmetic().problems))"
+        clean / "python",
+        "-c",
+        "from thinkport.deploy.evaluation.suites import arithmetic; print(len(arithmetic().problems))",
     )
     assert counted.stdout == "600\n", counted.stderr
 

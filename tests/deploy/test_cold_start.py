@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from thinkport.deploy.cold_start import ColdStartError, cold_start
-from thinkport.deploy.process_memory import ProcessMemory, parse_rollup
+from thinkport.deploy.cold_start import ColdStartError, ProcessMemory, cold_start, parse_rollup
 
 
 def test_a_fresh_process_tells_its_steps_in_order(nano_artifact: Path, tmp_path: Path) -> None:

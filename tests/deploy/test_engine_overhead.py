@@ -1,6 +1,6 @@
 """The overhead's measure on the reference model: its figures are counted, never judged here."""
 
-from thinkport.deploy.engine_overhead import measure_overhead
+from thinkport.deploy.bench.workers.artifact_worker import measure_overhead
 from thinkport.runtime import Model
 
 

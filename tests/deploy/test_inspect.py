@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from thinkport.deploy.contents import Contents, look_inside
-from thinkport.deploy.contents_view import show, size
+from thinkport.deploy.contents_view import show
+from thinkport.deploy.tables import size
 from thinkport.runtime.artifact.manifest import Manifest
 from thinkport.runtime.cli.main import main
 

@@ -60,7 +60,10 @@ def test_a_target_is_an_entry_and_its_kernel_list(nano_checkpoint: Path, tmp_pat
 
     report = check_graphs(folder, "cloud")["cloud.onnx"]
     assert report.leaving == ()
-    assert (report.package, {row.op for row in report.rows if row.place == "allowed"}) == ("onnxruntime-cloud", set())
+    assert (report.kernels.package, {row.op for row in report.rows if row.place == "allowed"}) == (
+        "onnxruntime-cloud",
+        set(),
+    )
 
     verification = verify(folder, provider="cloud", full=True)
     assert [check.detail for check in verification.checks if not check.passed or check.skipped] == []

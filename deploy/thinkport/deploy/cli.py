@@ -1,22 +1,24 @@
 """The verbs of the deploy part. Heavy packages are imported when a verb runs, so `--help` stays quick."""
 
-import json
-import sys
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from thinkport.deploy.bundle.cli_bundle import bundle
 from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.cli.cli_options import Artifact, CacheDir, MaxTokens, Provider, Temperature, Threads, TopK, TopP
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.machine.threads import physical_cores
 from thinkport.runtime.providers.ort import AUTO
 from thinkport.runtime.terminal.artifact_here import artifact_here
+from thinkport.runtime.terminal.option_values import cache_dir_of, given
 from thinkport.runtime.thinking.thinking import Thinking
 
-if TYPE_CHECKING:
-    from rich.console import Console
+Number = TypeVar("Number", int, float)
 
 
 def register(app: typer.Typer) -> None:
@@ -49,33 +51,22 @@ def inspect(
 
     Ends with 0, or with 1 where a node would leave its provider.
     """
-    from rich.console import Console
-
     from thinkport.deploy.contents import look_inside
     from thinkport.deploy.contents_view import show
-    from thinkport.runtime.errors import InputError
+    from thinkport.deploy.graph_check import check_graphs
+    from thinkport.deploy.kernels.report_view import show_kernels
+    from thinkport.deploy.outputs import Outputs
 
     if graph is not None and target is None:
         raise InputError("--graph names what to hold against a target: give --target too")
     contents = look_inside(artifact, verify=verify)
-    console = Console(highlight=False, markup=False)
-    if target is not None:
-        _inspect_kernels(console, artifact, target, graph, as_json=as_json)
-    elif as_json:
-        sys.stdout.write(json.dumps(contents.as_json(), indent=2) + "\n")
-    else:
-        show(console, contents)
-
-
-def _inspect_kernels(console: "Console", artifact: Path, target: str, graph: str | None, *, as_json: bool) -> None:
-    from thinkport.deploy.graph_check import check_graphs
-    from thinkport.deploy.kernels.report_view import show_kernels
-
+    outputs = Outputs(as_json=as_json)
+    if target is None:
+        outputs.write(contents.as_json(), lambda console: show(console, contents))
+        return
     reports = check_graphs(artifact, target, graph=graph)
-    if as_json:
-        sys.stdout.write(json.dumps({name: report.as_json() for name, report in reports.items()}, indent=2) + "\n")
-    else:
-        show_kernels(console, reports)
+    facts = {name: report.as_json() for name, report in reports.items()}
+    outputs.write(facts, lambda console: show_kernels(console, reports))
     if any(report.leaving for report in reports.values()):
         raise typer.Exit(1)
 
@@ -101,16 +92,12 @@ def verify_command(
     3 where a file is missing, changed or damaged,
     4 where a package is missing.
     """
-    from rich.console import Console
-
+    from thinkport.deploy.outputs import Outputs
     from thinkport.deploy.verification import verify
-    from thinkport.deploy.verification.view import show
+    from thinkport.deploy.verification.check import show
 
     found = verify(artifact, provider=provider, checkpoint=checkpoint, full=full, threads=threads)
-    if as_json:
-        sys.stdout.write(json.dumps(found.as_json(), indent=2) + "\n")
-    else:
-        show(Console(highlight=False, markup=False), found)
+    Outputs(as_json=as_json).write(found.as_json(), lambda console: show(console, found))
     raise typer.Exit(found.exit_code)
 
 
@@ -134,16 +121,12 @@ def doctor(
     2 after an error: it doesn't run, or is wrong,
     3 where the artifact isn't whole.
     """
-    from rich.console import Console
-
-    from thinkport.deploy.doctor import examine
+    from thinkport.deploy.doctor.examination import examine
     from thinkport.deploy.doctor.view import show
+    from thinkport.deploy.outputs import Outputs
 
     found = examine(artifact, provider=provider)
-    if as_json:
-        sys.stdout.write(json.dumps(found.as_json(), indent=2) + "\n")
-    else:
-        show(Console(highlight=False, markup=False), found)
+    Outputs(as_json=as_json).write(found.as_json(), lambda console: show(console, found))
     raise typer.Exit(found.exit_code)
 
 
@@ -187,27 +170,35 @@ def eval_command(
 ) -> None:
     """Measure accuracy against thinking budget: off, without a budget, and with each of some budgets."""
     from thinkport.deploy.evaluation.cli_eval import run_eval
-    from thinkport.deploy.evaluation.outputs import Outputs
-    from thinkport.runtime.terminal.option_values import cache_dir_of, given
+    from thinkport.deploy.evaluation.comparison import comparison_named
+    from thinkport.deploy.evaluation.plan import plans
+    from thinkport.deploy.evaluation.suites import find_suite
+    from thinkport.deploy.outputs import Outputs
 
-    run_eval(
-        artifact,
-        suite=suite,
-        compare=compare,
+    asked = find_suite(
+        suite,
+        comparison=comparison_named(compare, said="--compare"),
         question_field=question_field,
         answer_field=answer_field,
         suffix=suffix,
-        n=n,
-        seeds=seeds,
-        budgets=budgets,
-        soft_from=soft_from,
-        soft_lift=soft_lift,
-        max_tokens=max_tokens,
-        sampling=given(temperature=temperature, top_p=top_p, top_k=top_k),
+    )
+    if n is not None:
+        asked = asked.first(n)
+    if max_tokens is not None:
+        asked = replace(asked, max_tokens=max_tokens)
+    if budgets is not None:
+        asked = replace(asked, budgets=_numbers("budgets", budgets, int))
+    run_eval(
+        artifact,
+        asked,
+        plans(asked.budgets, _numbers("soft-from", soft_from or "", float), soft_lift=soft_lift),
+        _numbers("seeds", seeds, int),
+        given(temperature=temperature, top_p=top_p, top_k=top_k),
+        Outputs(as_json=as_json, out=out, plot=plot),
+        budgets_needed=bool(budgets),
         threads=threads,
         provider=provider,
         cache_dir=cache_dir_of(cache_dir),
-        outputs=Outputs(as_json=as_json, out=out, plot=plot),
     )
 
 
@@ -254,31 +245,29 @@ def bench(
     ] = None,
 ) -> None:
     """Measure speed, loading and memory, with the machine's own limit, and other engines beside it."""
-    from thinkport.deploy.bench.cli_bench import BenchOutputs, RunsOn, run_bench, run_drafts, run_profile
-    from thinkport.runtime.errors import InputError
-    from thinkport.runtime.terminal.option_values import cache_dir_of
+    from thinkport.deploy.bench.cli_bench import run_bench, run_drafts, run_profile
+    from thinkport.deploy.bench.plan import BenchPlan
+    from thinkport.deploy.outputs import Outputs
 
-    runs_on = RunsOn(threads=threads, provider=provider, cache_dir=cache_dir_of(cache_dir))
     if profile and drafts:
         raise InputError("--profile and --drafts each measure one thing only: ask for one of them")
-    if profile:
-        run_profile(artifact, context=context, runs_on=runs_on, steps=steps, as_json=as_json)
-        return
-    if drafts:
-        run_drafts(artifact, runs_on=runs_on, rounds=rounds, as_json=as_json)
-        return
-    run_bench(
-        artifact,
-        context=context,
-        prefill=prefill,
-        runs_on=runs_on,
+    plan = BenchPlan(
+        contexts=_numbers("context", context, int),
+        prefills=_numbers("prefill", prefill, int),
+        threads=physical_cores() or 1 if threads is None else threads,
         rounds=rounds,
         steps=steps,
-        against=against or [],
-        recipes=recipes,
         overhead=overhead,
-        outputs=BenchOutputs(as_json=as_json, plot=plot),
+        provider=provider,
+        cache_dir=cache_dir_of(cache_dir),
     )
+    outputs = Outputs(as_json=as_json, plot=plot)
+    if profile:
+        run_profile(artifact, plan, outputs)
+    elif drafts:
+        run_drafts(artifact, plan, outputs)
+    else:
+        run_bench(artifact, plan, outputs, against=against or [], recipes=recipes)
 
 
 def desktop(
@@ -294,3 +283,15 @@ def desktop(
     from thinkport.deploy.desktop import run
 
     raise typer.Exit(run(artifact, provider=provider, state=user_state_path("thinkport", appauthor=False)))
+
+
+def _numbers(option: str, text: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
+    """Numbers between commas; no text is no numbers.
+
+    Raises:
+        InputError: something else.
+    """
+    try:
+        return tuple(kind(word) for word in text.split(",")) if text.strip() else ()
+    except ValueError:
+        raise InputError(f"--{option} is {text!r}, expected numbers between commas") from None

@@ -1,4 +1,4 @@
-"""How long a fresh process takes from its start to a first token, and how much memory that and a context take.
+"""How long a fresh process takes from its start to a first token, and how much memory that takes.
 
 `cold_start` starts the process, which is this module run as a program; it measures itself step by step.
 """
@@ -7,14 +7,12 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
+import psutil
 
-from thinkport.deploy.process_memory import ProcessMemory, process_memory
+from thinkport.runtime.artifact.manifest import kv_bytes
 from thinkport.runtime.engine.kv_cache import capacity_for
 from thinkport.runtime.engine.session import LaneSource, Session
 from thinkport.runtime.errors import ThinkportError
@@ -22,7 +20,8 @@ from thinkport.runtime.providers.ort import AUTO
 
 PROMPT_TOKENS = 16
 _TEXT = "the quick brown fox "
-_IDLE = 2.0  # seconds that the process waits after its last step, to see whether its threads rest
+_KIB = 1024
+_ROLLUP = Path("/proc/self/smaps_rollup")
 
 
 class ColdStartError(ThinkportError):
@@ -30,14 +29,27 @@ class ColdStartError(ThinkportError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProcessMemory:
+    """A process's memory in bytes.
+
+    `private` is what nobody shares and the system can't drop: anonymous pages with those swapped out.
+
+    `resident` is all that is in memory now, mapped files' pages among it, which the system drops when it needs room.
+    Windows calls the first private bytes and the second the working set.
+    """
+
+    private: int
+    resident: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ColdStart:
-    """Seconds since the process was started, bytes, and CPU seconds.
+    """Seconds since the process was started, and bytes.
 
     `imported` is when Python had the runtime, `loaded` when tokenizer and session were ready, `first_token` when a
     prompt of 16 tokens had its first token; `load_seconds` is `loaded` less `imported`, and `files_seconds` the part of
-    it that held the artifact's files against the manifest. KV bytes are the buffers of that prompt and of the context,
-    and are in the memory figures. `at_context` is after a prefill to `context` tokens (None if not asked for),
-    `idle_cpu` what two idle seconds after it cost.
+    it that held the artifact's files against the manifest. `memory_first_token` includes the KV buffers of that prompt;
+    the KV bytes are those of its buffers, and of the buffers of `context` tokens (0 if not asked for).
     """
 
     imported: float
@@ -45,13 +57,10 @@ class ColdStart:
     first_token: float
     load_seconds: float
     files_seconds: float
-    memory_loaded: ProcessMemory | None
     memory_first_token: ProcessMemory | None
     kv_bytes_first_token: int
     context: int | None
-    at_context: ProcessMemory | None
     kv_bytes_context: int
-    idle_cpu: float
 
 
 def cold_start(
@@ -83,17 +92,25 @@ def cold_start(
     if done.returncode:
         raise ColdStartError(f"a fresh process could not run {artifact}: {done.stderr.strip()}")
     raw = json.loads(done.stdout)
-    for name in ("memory_loaded", "memory_first_token", "at_context"):
-        raw[name] = raw[name] and ProcessMemory(**raw[name])
-    return ColdStart(**raw)
+    memory = raw.pop("memory_first_token")
+    return ColdStart(**raw, memory_first_token=memory and ProcessMemory(**memory))
 
 
-@contextmanager
-def _cpu_seconds() -> Iterator[list[float]]:
-    used: list[float] = []
-    before = time.process_time()
-    yield used
-    used.append(time.process_time() - before)
+def process_memory() -> ProcessMemory | None:
+    """The memory of this process as its system counts it; None on a system that is not known here."""
+    if _ROLLUP.is_file():
+        return parse_rollup(_ROLLUP.read_text(encoding="ascii"))
+    if sys.platform == "win32":
+        told = psutil.Process().memory_info()
+        return ProcessMemory(private=told.private, resident=told.rss)
+    return None
+
+
+def parse_rollup(text: str) -> ProcessMemory:
+    """What Linux's `smaps_rollup` says, in lines such as `Anonymous: 12 kB`."""
+    lines = [line.split() for line in text.splitlines()]
+    sizes = {line[0]: int(line[1]) * _KIB for line in lines if len(line) == 3 and line[2] == "kB"}
+    return ProcessMemory(private=sizes["Anonymous:"] + sizes["Swap:"], resident=sizes["Rss:"])
 
 
 def _measure(
@@ -104,7 +121,6 @@ def _measure(
     imported = time.monotonic() - born
     with Model.load(artifact, cache_dir=cache_dir, threads=threads, provider=provider) as model:
         loaded = time.monotonic() - born
-        memory_loaded = process_memory()
         engine = model.engine()
         ids = model.tokenizer.encode(_TEXT * PROMPT_TOKENS)[:PROMPT_TOKENS]
         next(engine.generate(ids, Sampler(SamplingSettings(temperature=0)), max_tokens=1))
@@ -112,23 +128,16 @@ def _measure(
         memory_first_token = process_memory()
         if context:
             engine.prefill(model.tokenizer.encode(_TEXT * context)[:context])
-        at_context = process_memory() if context else None
-        time.sleep(0.1)
-        with _cpu_seconds() as idle:
-            time.sleep(_IDLE)
         return ColdStart(
             imported=imported,
             loaded=loaded,
             first_token=first_token,
             load_seconds=loaded - imported,
             files_seconds=model.files_check.seconds if model.files_check else 0.0,
-            memory_loaded=memory_loaded,
             memory_first_token=memory_first_token,
             kv_bytes_first_token=_kv_bytes(model.session, PROMPT_TOKENS),
             context=context,
-            at_context=at_context,
             kv_bytes_context=_kv_bytes(model.session, context) if context else 0,
-            idle_cpu=idle[0],
         )
 
 
@@ -138,7 +147,7 @@ def _kv_bytes(session: LaneSource, tokens: int) -> int:
         return 0
     model, layout = session.model, session.graph.kv
     room = capacity_for(tokens, model.context_length) if layout.in_place else tokens
-    return 2 * model.layers * model.kv_heads * model.head_dim * room * np.dtype(layout.dtype).itemsize
+    return room * kv_bytes(model, layout)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,12 @@
 """What is inside an artifact, from its manifest and its files' sizes alone. Opens no graph, prints nothing."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from thinkport.runtime.artifact.manifest import (
-    Graph,
-    Manifest,
-    ModelShape,
-    PassRecord,
-    TensorSpec,
-    check_files,
-    kv_bytes,
-    read_manifest,
-)
+from thinkport.runtime.artifact.manifest import Manifest, PassRecord, TensorSpec, check_files, kv_bytes, read_manifest
 
 KV_CONTEXTS = (1024, 4096, 40960)  # a short chat, a long thought, the whole context of a published Qwen3
 
@@ -41,7 +32,7 @@ class PassDelta:
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """An artifact that was found whole; `verified` tells whether contents were hashed or only sizes compared."""
+    """An artifact whose files have their recorded sizes and, where it is `verified`, their recorded sha256."""
 
     folder: Path
     manifest: Manifest
@@ -55,12 +46,22 @@ class Contents:
     @property
     def kv_memory(self) -> list[KvMemory]:
         """The cache's size, graph by graph, at `KV_CONTEXTS`."""
-        return [entry for graph in self.manifest.graphs for entry in _kv_memory(self.manifest.model, graph)]
+        model, found = self.manifest.model, []
+        for graph in self.manifest.graphs:
+            for asked in KV_CONTEXTS:
+                tokens = min(asked, model.context_length)
+                size = tokens * kv_bytes(model, graph.kv)
+                found.append(KvMemory(graph=graph.file, dtype=graph.kv.dtype, asked=asked, tokens=tokens, bytes=size))
+        return found
 
     @property
     def passes(self) -> list[PassDelta]:
         """Each pass with the operators it added and removed."""
-        return list(_deltas(self.manifest.passes))
+        # The first record has nothing to be compared with: its change is unknown unless it left the graph alone.
+        counts = [Counter(record.ops_after) for record in self.manifest.passes]
+        known = ({op: b[op] - a[op] for op in sorted(a | b) if a[op] != b[op]} for a, b in pairwise(counts))
+        changes: list[dict[str, int]] = [{}, *known]
+        return [PassDelta(record=r, change=change) for r, change in zip(self.manifest.passes, changes, strict=False)]
 
     def as_json(self) -> dict[str, Any]:
         """The manifest with what is derived from it, for programs."""
@@ -92,25 +93,8 @@ def folded(specs: list[TensorSpec]) -> list[tuple[str, TensorSpec]]:
         number = next((part for part in spec.name.split(".") if part.isdecimal()), "")
         pattern = ".".join("{}" if part == number and number else part for part in spec.name.split("."))
         layers.setdefault((pattern, spec.dtype, tuple(spec.shape)), []).append((number, spec))
-    return [(_ranged(pattern, [n for n, _ in group]), group[0][1]) for (pattern, _, _), group in layers.items()]
-
-
-def _ranged(pattern: str, numbers: list[str]) -> str:
-    return pattern.replace("{}", numbers[0] if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}")
-
-
-def _kv_memory(model: ModelShape, graph: Graph) -> Iterator[KvMemory]:
-    token = kv_bytes(model, graph.kv)
-    for asked in KV_CONTEXTS:
-        tokens = min(asked, model.context_length)
-        yield KvMemory(graph=graph.file, dtype=graph.kv.dtype, asked=asked, tokens=tokens, bytes=tokens * token)
-
-
-def _deltas(passes: list[PassRecord]) -> Iterator[PassDelta]:
-    before: Counter[str] | None = None
-    for record in passes:
-        after = Counter(record.ops_after)
-        # The first record has nothing to be compared with: its change is unknown unless it left the graph alone.
-        change = {} if before is None else {op: after[op] - before[op] for op in sorted(after | before)}
-        yield PassDelta(record=record, change={op: n for op, n in change.items() if n})
-        before = after
+    lines = []
+    for (pattern, _, _), group in layers.items():
+        (first, spec), (last, _) = group[0], group[-1]
+        lines.append((pattern.replace("{}", first if len(group) == 1 else f"{first}-{last}"), spec))
+    return lines

@@ -1,64 +1,28 @@
-"""How an artifact's contents look in a terminal: rich tables that hold at 80 columns, without rules when piped."""
+"""How an artifact's contents look in a terminal, section by section."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
-from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from thinkport.deploy.contents import Contents, PassDelta, folded
+from thinkport.deploy.contents import Contents, folded
+from thinkport.deploy.tables import facts_table, section, size, text_table
 from thinkport.runtime.artifact.certificate import Certificate, Perplexity
 from thinkport.runtime.artifact.manifest import Graph
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-
-
-def size(count: int) -> str:
-    """A byte count as people read it: `137.2 MiB`."""
-    value, unit = float(count), 0
-    while value >= 1024 and unit < len(_UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    return f"{count} B" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
-
 
 def show(console: Console, contents: Contents) -> None:
-    """Write the whole view, section by section."""
-    sections: list[tuple[str, RenderableType]] = [
-        (contents.manifest.name, _summary(contents)),
-        ("Weights by role", _roles(contents, console)),
-        ("Passes", _passes(contents, console)),
-    ]
-    sections += [(f"Graph {graph.file}", _graph(graph, console)) for graph in contents.manifest.graphs]
-    sections += [
-        ("KV cache of one conversation", _kv(contents, console)),
-        ("Files", _files(contents, console)),
-        ("Divergence from the checkpoint", _certificate(contents.manifest.certificate, console)),
-    ]
-    for title, body in sections:
-        console.print(Text(title, style="bold"))
-        console.print(Padding(body, (0, 0, 1, 2), expand=False))
-
-
-def _table(console: Console, *headers: str, numbers: int = 0) -> Table:
-    """A table whose last `numbers` columns are right-aligned."""
-    rules = box.SIMPLE_HEAD if console.is_terminal else None
-    table = Table(box=rules, show_edge=False, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for at, header in enumerate(headers):
-        right = at >= len(headers) - numbers
-        table.add_column(header, justify="right" if right else "left", no_wrap=right, overflow="fold")
-    return table
-
-
-def facts_table(rows: list[tuple[str, str]]) -> Table:
-    """Names and what is told of each, side by side."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in rows:
-        grid.add_row(name, Text(value))
-    return grid
+    """Write the whole view."""
+    manifest = contents.manifest
+    section(console, manifest.name, _summary(contents))
+    section(console, "Weights by role", _roles(contents, console))
+    section(console, "Passes", _passes(contents, console))
+    for graph in manifest.graphs:
+        section(console, f"Graph {graph.file}", _graph(graph, console))
+    section(console, "KV cache of one conversation", _kv(contents, console))
+    section(console, "Files", _files(contents, console))
+    section(console, "Divergence from the checkpoint", _certificate(manifest.certificate, console))
 
 
 def _summary(contents: Contents) -> Table:
@@ -71,7 +35,7 @@ def _summary(contents: Contents) -> Table:
         f"context {model.context_length}"
     )
     recipe = manifest.recipe
-    checked = f"every file is there with its recorded {'sha256' if contents.verified else 'size'}"
+    checked = "each of the recorded sha256" if contents.verified else "each of the recorded size; --verify hashes them"
     default = {None: "as the template has it", True: "on", False: "off"}[manifest.enable_thinking]
     markers = manifest.thinking
     thinking = f"ids {markers.start} and {markers.end}, {default}" if markers else "no markers"
@@ -88,7 +52,7 @@ def _summary(contents: Contents) -> Table:
 
 
 def _roles(contents: Contents, console: Console) -> Table:
-    table = _table(console, "role", "format", "weights", "bits a weight", numbers=2)
+    table = text_table(console, "role", "format", "weights", "bits a weight", numbers=2)
     for role, stored in contents.manifest.recipe.roles.items():
         group = f" in groups of {stored.group_size}" if stored.group_size else ""
         level = f", level {stored.accuracy_level}" if stored.accuracy_level is not None else ""
@@ -99,18 +63,14 @@ def _roles(contents: Contents, console: Console) -> Table:
 def _passes(contents: Contents, console: Console) -> RenderableType:
     if not contents.passes:
         return Text("none: the graph is as it was traced")
-    table = _table(console, "pass", "change in operators", "fired", "nodes before", "after", numbers=3)
+    table = text_table(console, "pass", "change in operators", "fired", "nodes before", "after", numbers=3)
     for delta in contents.passes:
-        done = delta.record
-        table.add_row(done.name, _change(delta), str(done.fired), str(done.nodes_before), str(done.nodes_after))
+        done, ordered = delta.record, sorted(delta.change.items(), key=lambda one: (one[1] > 0, -abs(one[1]), one[0]))
+        change = ", ".join(f"{count:+d} {op}" for op, count in ordered) or "-"
+        table.add_row(done.name, change, str(done.fired), str(done.nodes_before), str(done.nodes_after))
     last = contents.passes[-1].record.ops_after
     ops = ", ".join(f"{count} {op}" for op, count in sorted(last.items(), key=lambda item: (-item[1], item[0])))
     return Group(table, Text(f"In the end: {ops}"))
-
-
-def _change(delta: PassDelta) -> str:
-    ordered = sorted(delta.change.items(), key=lambda item: (item[1] > 0, -abs(item[1]), item[0]))
-    return ", ".join(f"{count:+d} {op}" for op, count in ordered) or "-"
 
 
 def _graph(graph: Graph, console: Console) -> RenderableType:
@@ -122,7 +82,7 @@ def _graph(graph: Graph, console: Console) -> RenderableType:
         ("cache", f"{graph.kv.dtype}, {cache}"),
         ("prefill", prefill),
     ]
-    table = _table(console, "", "name", "type", "shape")
+    table = text_table(console, "", "name", "type", "shape")
     for way, specs in (("in", graph.inputs), ("out", graph.outputs)):
         for name, spec in folded(specs):
             table.add_row(way, name, spec.dtype, Text(f"({', '.join(map(str, spec.shape))})"))
@@ -130,7 +90,7 @@ def _graph(graph: Graph, console: Console) -> RenderableType:
 
 
 def _kv(contents: Contents, console: Console) -> RenderableType:
-    table = _table(console, "graph", "type", "tokens", "memory", numbers=2)
+    table = text_table(console, "graph", "type", "tokens", "memory", numbers=2)
     entries = contents.kv_memory
     for entry in entries:
         mark = "*" if entry.tokens < entry.asked else ""
@@ -142,7 +102,7 @@ def _kv(contents: Contents, console: Console) -> RenderableType:
 
 
 def _files(contents: Contents, console: Console) -> Table:
-    table = _table(console, "file", "size", numbers=1)
+    table = text_table(console, "file", "size", numbers=1)
     for name, record in sorted(contents.manifest.files.items(), key=lambda item: -item[1].bytes):
         table.add_row(Text(name), size(record.bytes))
     return table
@@ -152,7 +112,7 @@ def _certificate(certificate: Certificate | None, console: Console) -> Renderabl
     if certificate is None:
         return Text("not measured: the artifact was exported without a certificate")
     columns = ("graph", "rows", "mean KL", "95 %", "largest", "top-1", "top-5", "corr.", "greedy")
-    table = _table(console, *columns, numbers=8)
+    table = text_table(console, *columns, numbers=8)
     for figure in certificate.figures:
         kl = (f"{value:.2g}" for value in (figure.kl_mean, figure.kl_p95, figure.kl_max))
         agreement = (f"{value:.1%}" for value in (figure.top1_agreement, figure.top5_agreement))
@@ -164,16 +124,12 @@ def _certificate(certificate: Certificate | None, console: Console) -> Renderabl
     return Group(table, *_perplexities(certificate), *warning)
 
 
-def _perplexities(certificate: Certificate) -> list[Text]:
+def _perplexities(certificate: Certificate) -> Iterator[Text]:
     """What the fixed texts cost checkpoint and graphs, whose one is the same beside graphs that were asked as many."""
-    found = [(figure.graph, figure.perplexity) for figure in certificate.figures if figure.perplexity]
-    if not found:
-        return []
-    lengths = dict.fromkeys(perplexity.tokens for _, perplexity in found)
-    return [_perplexity([(name, one) for name, one in found if one.tokens == tokens]) for tokens in lengths]
-
-
-def _perplexity(found: Sequence[tuple[str, Perplexity]]) -> Text:
-    graphs = ", ".join(f"{perplexity.graph:.4g} {graph}" for graph, perplexity in found)
-    _, first = found[0]
-    return Text(f"Perplexity of {first.tokens} tokens of text: {first.checkpoint:.4g} the checkpoint, {graphs}")
+    lengths: dict[int, list[tuple[str, Perplexity]]] = {}
+    for figure in certificate.figures:
+        if one := figure.perplexity:
+            lengths.setdefault(one.tokens, []).append((figure.graph, one))
+    for tokens, found in lengths.items():
+        graphs = ", ".join(f"{one.graph:.4g} {graph}" for graph, one in found)
+        yield Text(f"Perplexity of {tokens} tokens of text: {found[0][1].checkpoint:.4g} the checkpoint, {graphs}")

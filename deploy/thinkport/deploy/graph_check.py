@@ -5,7 +5,7 @@ from pathlib import Path
 
 from thinkport.deploy.kernels import KernelReport, check
 from thinkport.deploy.kernels.kernel_list import kernel_list
-from thinkport.runtime.artifact.manifest import Graph, Manifest, read_manifest
+from thinkport.runtime.artifact.manifest import read_manifest
 from thinkport.runtime.errors import InputError
 
 
@@ -21,34 +21,15 @@ def check_graphs(folder: Path, target: str, *, graph: str | None = None) -> Mapp
     """
     kernel_list(target)
     manifest = read_manifest(folder)
-    chosen = [_named(manifest, graph)] if graph is not None else _for_target(manifest, target)
-    return {
-        entry.file: check(
-            folder / entry.file, target, version=entry.onnxruntime_floor if entry.target == target else None
-        )
-        for entry in chosen
-    }
-
-
-def _for_target(manifest: Manifest, target: str) -> list[Graph]:
-    found = [entry for entry in _all(manifest) if entry.target == target]
-    if not found:
-        files = ", ".join(entry.file for entry in manifest.graphs)
+    graphs = [*manifest.graphs, *(one.prefill.graph for one in manifest.graphs if one.prefill is not None)]
+    chosen = [one for one in graphs if (one.target == target if graph is None else one.file == graph)]
+    files = ", ".join(one.file for one in graphs)
+    if not chosen and graph is not None:
+        raise InputError(f"the artifact lists no graph {graph!r}, expected one of: {files}")
+    if not chosen:
         raise InputError(
             f"the artifact has no graph for {target}, only {files}: export with --target {target}, or name one with "
             "--graph to see what it would lose there"
         )
-    return found
-
-
-def _all(manifest: Manifest) -> list[Graph]:
-    prefills = [entry.prefill.graph for entry in manifest.graphs if entry.prefill is not None]
-    return [*manifest.graphs, *prefills]
-
-
-def _named(manifest: Manifest, file: str) -> Graph:
-    for entry in _all(manifest):
-        if entry.file == file:
-            return entry
-    listed = ", ".join(entry.file for entry in _all(manifest))
-    raise InputError(f"the artifact lists no graph {file!r}, expected one of: {listed}")
+    floors = {one.file: one.onnxruntime_floor if one.target == target else None for one in chosen}
+    return {file: check(folder / file, target, version=floor) for file, floor in floors.items()}

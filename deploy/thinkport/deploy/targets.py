@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeVar
 
 from thinkport.runtime.errors import InputError
 
+Entry = TypeVar("Entry")
 Activations = Literal["float32", "float16", "bfloat16"]
 KvDtype = Literal["float32", "float16", "int8"]
 
@@ -44,9 +45,10 @@ class Target:
     """One target's capabilities.
 
     Attributes:
-        name: what the command line, thinkport's extra that installs it, and onnxruntime-genai call it.
+        name: what the command line and thinkport's extra that installs it call it.
         packages: the ONNX Runtime builds that hold its provider.
         genai_package: the build of onnxruntime-genai that does.
+        genai_provider: what onnxruntime-genai calls its provider in a configuration; None for the CPU's.
         providers: ONNX Runtime's, in order of preference.
         opset_ceiling: the newest ONNX opset whose operators it has kernels for.
         activations: the types that it computes in, best first; another one where a model leaves the first one's range.
@@ -73,6 +75,7 @@ class Target:
     name: str
     packages: tuple[str, ...]
     genai_package: str
+    genai_provider: str | None
     providers: tuple[str, ...]
     opset_ceiling: int
     activations: tuple[Activations, ...]
@@ -140,6 +143,7 @@ CPU = Target(
     name="cpu",
     packages=("onnxruntime",),
     genai_package="onnxruntime-genai",
+    genai_provider=None,
     providers=("CPUExecutionProvider",),
     opset_ceiling=28,  # measured: the newest that 1.32 loads without a word
     activations=("float32",),  # there is no half-precision Sigmoid on the CPU
@@ -174,6 +178,7 @@ DIRECTML = Target(
     name="dml",
     packages=("onnxruntime-directml", "onnxruntime-windowsml"),  # the first stops at 1.24.4
     genai_package="onnxruntime-genai-winml",  # onnxruntime-genai-directml 0.14.1 needs a build that does not exist
+    genai_provider="dml",
     providers=("DmlExecutionProvider", "CPUExecutionProvider"),  # no third one may be registered
     opset_ceiling=21,  # kernels match the exact since-version (core/framework/kernel_registry.cc); DML has none newer
     activations=("float16", "float32"),  # DML Operators/OperatorRegistration.cpp: bfloat16 nowhere
@@ -207,6 +212,7 @@ CUDA = Target(
     name="cuda",
     packages=("onnxruntime-gpu",),
     genai_package="onnxruntime-genai-cuda",
+    genai_provider="cuda",
     providers=("CUDAExecutionProvider", "CPUExecutionProvider"),
     opset_ceiling=23,  # docs/OperatorKernels.md, CUDA: the newest that it lists kernels of
     activations=("float16", "bfloat16"),  # bert/group_query_attention.cc registers these two
@@ -244,8 +250,17 @@ def target(name: str) -> Target:
     Raises:
         InputError: no such target; the message lists the targets and the closest name.
     """
-    if name in TARGETS:
-        return TARGETS[name]
-    close = get_close_matches(name, TARGETS, n=1)
+    return entry_named(name, TARGETS, kind="target")
+
+
+def entry_named(name: str, table: Mapping[str, Entry], *, kind: str) -> Entry:
+    """The entry of a name in a table of things of a `kind`.
+
+    Raises:
+        InputError: no such entry; the message lists the names and the closest one.
+    """
+    if name in table:
+        return table[name]
+    close = get_close_matches(name, table, n=1)
     hint = f"did you mean {close[0]!r}?" if close else "choose one of these"
-    raise InputError(f"unknown target {name!r}, expected one of: {', '.join(TARGETS)}; {hint}")
+    raise InputError(f"unknown {kind} {name!r}, expected one of: {', '.join(table)}; {hint}")

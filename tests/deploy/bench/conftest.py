@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from thinkport.deploy.bench import Contender, Kind
+from thinkport.deploy.bench.contender import Contender, Kind
 
 FAKE = """
 import json, sys, pathlib

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thinkport.deploy.desktop.display import check_libraries
+from thinkport.deploy.desktop.run import check_libraries
 from thinkport.runtime import MissingExtraError
 
 if TYPE_CHECKING:

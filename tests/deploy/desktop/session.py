@@ -14,8 +14,8 @@ from PySide6.QtGui import QColor, QGuiApplication, QPalette
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel
 
+from thinkport.deploy.desktop.opening import Recent
 from thinkport.deploy.desktop.provider_dialog import ProviderDialog
-from thinkport.deploy.desktop.recent import Recent
 from thinkport.deploy.desktop.reply_view import ReplyView
 from thinkport.deploy.desktop.window import Window
 from thinkport.runtime import End, Finish, ThinkingEnd

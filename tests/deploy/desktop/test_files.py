@@ -7,8 +7,7 @@ from shutil import copytree
 import pytest
 
 from thinkport.deploy.desktop.conversation_export import export_conversation, to_markdown
-from thinkport.deploy.desktop.opening import open_artifact
-from thinkport.deploy.desktop.recent import MOST, Recent
+from thinkport.deploy.desktop.opening import MOST, Recent, open_artifact
 from thinkport.runtime import ArtifactError, InputError
 from thinkport.runtime.machine.known_files import FileFacts
 
@@ -24,7 +23,7 @@ def test_the_latest_artifact_comes_first_and_each_comes_once(tmp_path: Path) -> 
         folder.mkdir(exist_ok=True)
         recent.add(folder)
     expected = [folders[5], *(folder for folder in reversed(folders) if folder != folders[5])][:MOST]
-    assert [one.folder for one in Recent(recent.file).all()] == [str(folder) for folder in expected]
+    assert Recent(recent.file).all() == expected
 
 
 def test_a_folder_that_is_gone_is_not_offered(tmp_path: Path) -> None:
@@ -44,7 +43,7 @@ def test_where_nothing_can_be_written_the_list_lasts_as_long_as_the_program(tmp_
     (tmp_path / "a-file").touch()
     recent = Recent(tmp_path / "a-file" / "recent.json")
     recent.add(tmp_path)
-    assert [one.folder for one in recent.all()] == [str(tmp_path)]
+    assert [str(one) for one in recent.all()] == [str(tmp_path)]
 
 
 def test_an_artifact_is_checked_whole_the_first_time_only(

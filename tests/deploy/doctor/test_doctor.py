@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from thinkport.deploy.doctor import Examination, Severity, Trial, examine
-from thinkport.deploy.doctor.examination import _artifact_findings
+from thinkport.deploy.doctor.examination import Examination, Trial, examine
+from thinkport.deploy.doctor.findings import Severity, artifact_findings
 from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
 from thinkport.deploy.doctor.view import show
 from thinkport.deploy.hardware import Hardware, this_hardware
@@ -93,7 +93,7 @@ def test_memory_is_what_the_system_tells_on_every_system() -> None:
 def test_a_graph_that_ran_and_failed_has_another_cure_than_one_that_did_not_start() -> None:
     failed = {"graph": "dml.onnx", "provider": "DmlExecutionProvider", "outcome": Outcome.FAILED, "reason": "887A0005"}
     attempts = [Attempt(**failed | more) for more in ({}, {"seconds": 0.1}, {"device": 7})]
-    found = _artifact_findings([Trial(attempt=one) for one in attempts])
+    found = artifact_findings(attempts)
     cures = [finding.todo or "" for finding in found if finding.code == "graph-failed"]
     assert ["install the driver" in cure for cure in cures] == [True, False, False]
     assert "update the device's driver" in cures[1]

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.deploy.evaluation import Comparison, matches
-from thinkport.deploy.evaluation.boxed import last_box
+from thinkport.deploy.evaluation.comparison import Comparison, last_box, matches
 from thinkport.deploy.evaluation.number import last_number, numbers
 
 

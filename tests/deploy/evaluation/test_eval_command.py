@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import typer
 
-from thinkport.deploy.evaluation import Suite, plans
 from thinkport.deploy.evaluation.cli_eval import measure_and_write
-from thinkport.deploy.evaluation.outputs import Outputs
+from thinkport.deploy.evaluation.plan import plans
+from thinkport.deploy.evaluation.suite import Suite
+from thinkport.deploy.outputs import Outputs
 from thinkport.runtime.cli.main import main
 from thinkport.runtime.events import End
 from thinkport.runtime.extras import install_line

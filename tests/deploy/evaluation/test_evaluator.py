@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from thinkport.deploy.evaluation import Evaluation, EvaluationListener, Problem, Suite, Tally, evaluate, plans
-from thinkport.deploy.evaluation.plan import title
-from thinkport.deploy.evaluation.row import EvaluationRow, JudgedReply
+from thinkport.deploy.evaluation.evaluator import Evaluation, EvaluationListener, evaluate
+from thinkport.deploy.evaluation.plan import plans, title
+from thinkport.deploy.evaluation.row import EvaluationRow, JudgedReply, Tally
+from thinkport.deploy.evaluation.suite import Problem, Suite
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.thinking.thinking import Switch, Thinking, ThinkingEnd

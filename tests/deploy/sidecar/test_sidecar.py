@@ -11,7 +11,7 @@ from time import monotonic, sleep
 import httpx
 import pytest
 
-from thinkport.deploy.sidecar import Sidecar, build_sidecar
+from thinkport.deploy.sidecar.build import Sidecar, build_sidecar
 from thinkport.runtime import InputError
 
 EXAMPLES = Path(__file__).parents[3] / "deploy" / "examples"

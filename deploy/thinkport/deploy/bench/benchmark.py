@@ -1,6 +1,6 @@
 """Runs contenders in alternating order and gathers what they measured. Prints nothing."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,26 +8,21 @@ from thinkport.deploy.bench.contender import Contender, Kind, Sample
 from thinkport.deploy.bench.machine import BenchMachine
 from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.runtime.artifact.certificate import Figure
-from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint, read_manifest
+from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint, kv_bytes, read_manifest
 from thinkport.runtime.errors import InputError
-
-_KV_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """The best of the rounds, and how far below or above it the worst is, as a share of the best."""
+    """The best of the rounds, and how far below it the worst is, as a share of the best."""
 
     best: float
     spread: float
 
     @classmethod
-    def of(cls, values: Sequence[float], *, least: bool = False) -> "Spread | None":
-        """Of all rounds' values; `least` where less is better. None where there are none."""
-        if not values:
-            return None
-        best, worst = (min(values), max(values)) if least else (max(values), min(values))
-        return cls(best=best, spread=abs(worst - best) / best)
+    def of(cls, values: Sequence[float]) -> "Spread | None":
+        """Of all rounds' values, the more the better; None where there are none."""
+        return cls(best=max(values), spread=1 - min(values) / max(values)) if values else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +35,10 @@ class Cost:
     @classmethod
     def of(cls, manifest: Manifest, graph: Graph) -> "Cost":
         """From the manifest; an embedding of its own is left out, as a step reads one row of it."""
-        model = manifest.model
         read = [form for role, form in manifest.recipe.roles.items() if role != "embedding"]
         return cls(
             weights=sum(form.weights * form.bits_per_weight / 8 for form in read),
-            kv_token=2 * model.layers * model.kv_heads * model.head_dim * _KV_BYTES[graph.kv.dtype],
+            kv_token=kv_bytes(manifest.model, graph.kv),
         )
 
     def at(self, context: int) -> float:
@@ -79,8 +73,7 @@ class BenchRow:
 
     def least(self, name: str) -> float | None:
         """The smallest `load_s`, `files_s`, `first_token_s` or `private_bytes`."""
-        found = Spread.of([getattr(s, name) for s in self.samples if getattr(s, name) is not None], least=True)
-        return found.best if found else None
+        return min((found for sample in self.samples if (found := getattr(sample, name)) is not None), default=None)
 
     @property
     def engine_share(self) -> float | None:
@@ -115,8 +108,8 @@ class Benchmark:
 
     def as_json(self) -> dict[str, Any]:
         """For programs: bandwidth in bytes per second."""
-        facts: Mapping[str, Any] = {"machine": self.machine.as_json(), "read_bandwidth": self.bandwidth}
-        return {**facts, "plan": vars(self.plan), "rows": [row.as_json() for row in self.rows]}
+        facts = {"machine": self.machine.as_json(), "read_bandwidth": self.bandwidth, "plan": vars(self.plan)}
+        return {**facts, "rows": [row.as_json() for row in self.rows]}
 
 
 def measure(
@@ -128,30 +121,21 @@ def measure(
         InputError: a contender fails, or a length is beyond an artifact's context.
         ArtifactError: an artifact is broken.
     """
-    for contender in contenders:
-        _check_context(contender, plan)
-    samples: list[list[Sample]] = [[] for _ in contenders]
-    for turn, at in _turns(plan.rounds, len(contenders)):
-        told(f"round {turn + 1} of {plan.rounds}: {contenders[at].name}")
-        samples[at].append(contenders[at].measure(plan))
-    return tuple(_row(contender, found) for contender, found in zip(contenders, samples, strict=True))
-
-
-def _turns(rounds: int, contenders: int) -> Iterator[tuple[int, int]]:
-    for turn in range(rounds):
-        order = range(contenders)
-        for at in order if turn % 2 == 0 else reversed(order):  # so that no contender always follows the same one
-            yield turn, at
-
-
-def _check_context(contender: Contender, plan: BenchPlan) -> None:
-    if contender.kind is Kind.ARTIFACT:
-        limit = read_manifest(contender.path).model.context_length
+    for artifact in (contender.path for contender in contenders if contender.kind is Kind.ARTIFACT):
+        limit = read_manifest(artifact).model.context_length
         if plan.longest > limit:
             raise InputError(
                 f"{plan.longest} tokens are asked for ({plan.steps} are decoded at each context), "
-                f"{contender.path} holds {limit}: give a shorter --context or --prefill"
+                f"{artifact} holds {limit}: give a shorter --context or --prefill"
             )
+    samples: list[list[Sample]] = [[] for _ in contenders]
+    order = list(zip(contenders, samples, strict=True))
+    for turn in range(plan.rounds):
+        for contender, found in order:
+            told(f"round {turn + 1} of {plan.rounds}: {contender.name}")
+            found.append(contender.measure(plan))
+        order.reverse()  # so that no contender always follows the same one
+    return tuple(_row(contender, found) for contender, found in zip(contenders, samples, strict=True))
 
 
 def _row(contender: Contender, samples: Sequence[Sample]) -> BenchRow:

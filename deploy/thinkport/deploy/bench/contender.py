@@ -113,12 +113,11 @@ class Contender:
     def _command(self, plan: BenchPlan) -> Sequence[str]:
         model, asked = str(self.path), plan.for_worker()
         if self.kind is Kind.ARTIFACT:
-            module = f"{workers.__name__}.artifact_worker"
-            return [self.program, "-m", module, model, asked]
+            return [self.program, "-m", f"{workers.__name__}.artifact_worker", model, asked]
+        worker = str(_WORKERS / f"{self.kind.name.lower()}_worker.py")
         if self.kind is Kind.LLAMA:
-            return [sys.executable, str(_WORKERS / "llama_worker.py"), model, asked, self.program]
-        worker = "onnx_worker.py" if self.kind is Kind.ONNX else "openvino_worker.py"
-        return [self.program, str(_WORKERS / worker), model, asked]
+            return [sys.executable, worker, model, asked, self.program]
+        return [self.program, worker, model, asked]
 
 
 def _kind(path: Path) -> Kind:

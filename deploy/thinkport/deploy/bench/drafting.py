@@ -4,12 +4,11 @@ The words of a reply decide what is guessed right, and the graph what a step cos
 with made-up weights tells as much as a trained one. Each token is sampled as ever, and then the given one is taken.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 from thinkport.deploy.bench.draft_texts import TEXTS, DraftText
 from thinkport.runtime.engine.draft_policy import DraftPolicy
@@ -36,10 +35,6 @@ class DraftGain:
     gain: float
     drafted: int
     accepted: int
-
-    def as_json(self) -> dict[str, Any]:
-        """For programs."""
-        return asdict(self)
 
 
 class _Given(Sampler):
@@ -83,7 +78,8 @@ def _gain(model: Model, text: DraftText, rounds: int, told: Callable[[str], None
     runs: list[tuple[float, float, Generation]] = []
     for turn in range(rounds):
         told(f"round {turn + 1} of {rounds}: {text.name}")
-        found = {drafts: _run(model, prompt, reply, drafts=drafts) for drafts in _order(turn)}
+        order = (False, True) if turn % 2 == 0 else (True, False)
+        found = {drafts: _run(model, prompt, reply, drafts=drafts) for drafts in order}
         runs.append((found[False][0], found[True][0], found[True][1]))
     plain, drafted, replies = zip(*runs, strict=True)
     return DraftGain(
@@ -95,10 +91,6 @@ def _gain(model: Model, text: DraftText, rounds: int, told: Callable[[str], None
         drafted=replies[-1].drafted,
         accepted=replies[-1].accepted,
     )
-
-
-def _order(turn: int) -> Iterator[bool]:
-    yield from (False, True) if turn % 2 == 0 else (True, False)
 
 
 def _run(model: Model, prompt: list[int], reply: list[int], *, drafts: bool) -> tuple[float, Generation]:

@@ -7,14 +7,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from thinkport.deploy.bench.workers.artifact_worker import noise
-from thinkport.runtime.artifact.manifest import check_files, read_manifest
+from thinkport.runtime.artifact.manifest import read_manifest
 from thinkport.runtime.engine.session import Session
+from thinkport.runtime.machine.known_files import KnownFiles
 from thinkport.runtime.providers.ort import AUTO, ProviderName, choose_graph, import_onnxruntime
 
 _KERNEL, _STEP = "_kernel_time", "model_run"
@@ -41,28 +42,6 @@ class Profile:
     by_op: dict[str, Share]
     by_layer: dict[str, Share]
 
-    def as_json(self) -> dict[str, Any]:
-        """For programs."""
-        groups = {"by_op": self.by_op, "by_layer": self.by_layer}
-        plain = {name: {key: vars(share) for key, share in group.items()} for name, group in groups.items()}
-        return {"context": self.context, "step_ms": self.step_ms, **plain}
-
-
-class _ProfilingOrt:
-    """ONNX Runtime as a session takes it, whose session options write a profile; nothing else differs."""
-
-    def __init__(self, ort: ModuleType, prefix: Path) -> None:
-        self._ort, self._prefix = ort, prefix
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ort, name)
-
-    def SessionOptions(self) -> Any:  # noqa: N802 - ONNX Runtime's name
-        options = self._ort.SessionOptions()
-        options.enable_profiling = True
-        options.profile_file_prefix = str(self._prefix)
-        return options
-
 
 def profile(artifact: Path, *, context: int, threads: int, steps: int = 16, provider: str = AUTO) -> Profile:
     """Decode `steps` tokens over a cache of `context` tokens of noise.
@@ -72,12 +51,18 @@ def profile(artifact: Path, *, context: int, threads: int, steps: int = 16, prov
         InputError: the context is longer than the model's, or `provider` can't be had here.
     """
     manifest = read_manifest(artifact)
-    check_files(artifact, manifest)
+    KnownFiles().check(artifact, manifest)  # as a load does: sizes alone don't tell a damaged file
     ort = import_onnxruntime("cpu")
     graph = choose_graph(manifest.graphs, provider, ort.get_available_providers(), ort.__version__)
     with tempfile.TemporaryDirectory() as folder:
+
+        def profiled() -> Any:
+            options = ort.SessionOptions()
+            options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
+            return options
+
         # Session uses the module's names only, so that an object that has them does.
-        spying: Any = _ProfilingOrt(ort, Path(folder) / "profile")
+        spying: Any = SimpleNamespace(**{**vars(ort), "SessionOptions": profiled})
         device = ProviderName.parse(provider).device
         session = Session(spying, artifact, graph, manifest.model, threads, device_id=device)
         lane = session.open_lane()
@@ -97,10 +82,11 @@ def summed(events: Iterable[Mapping[str, Any]], *, context: int) -> Profile:
     for node in nodes:
         by_op[node["args"]["op_name"]].append(node)
         by_layer[_place(node["name"].removesuffix(_KERNEL))].append(node)
+    largest_first = sorted(by_op.items(), key=lambda item: -sum(node["dur"] for node in item[1]))
     return Profile(
         context=context,
         step_ms=sum(end - start for start, end in runs) / len(runs) / 1000,
-        by_op={op: _share(found, len(runs)) for op, found in _largest_first(by_op)},
+        by_op={op: _share(found, len(runs)) for op, found in largest_first},
         by_layer={place: _share(found, len(runs)) for place, found in by_layer.items()},
     )
 
@@ -114,7 +100,3 @@ def _place(node: str) -> str:
 def _share(nodes: list[Mapping[str, Any]], steps: int) -> Share:
     milliseconds = sum(node["dur"] for node in nodes) / steps / 1000
     return Share(nodes=len({node["name"] for node in nodes}), milliseconds=milliseconds)
-
-
-def _largest_first(groups: Mapping[str, list[Mapping[str, Any]]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
-    return sorted(groups.items(), key=lambda item: -sum(node["dur"] for node in item[1]))

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from thinkport.deploy.bench.benchmark import Benchmark, BenchRow, Spread
 from thinkport.deploy.bench.drafting import DraftGain
+from thinkport.deploy.bench.machine import BenchMachine
+from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.deploy.bench.profiling import Profile, Share
+from thinkport.deploy.tables import number_table
 
 
 def show_benchmark(console: Console, bench: Benchmark) -> None:
@@ -21,39 +23,37 @@ def show_benchmark(console: Console, bench: Benchmark) -> None:
     )
     for table in (_speeds(console, bench), _costs(console, bench), _ratios(console, bench)):
         if table:
-            console.print()
-            console.print(table)
+            console.print("", table, sep="\n")
     checked = [(row.name, found) for row in bench.rows if (found := row.least("files_s")) is not None]
     if checked:
-        console.print()
         parts = ", ".join(f"{name} {found:.3f} s" for name, found in checked)
-        console.print(f"of a load, to hold the files against the manifest: {parts}")
+        console.print(f"\nof a load, to hold the files against the manifest: {parts}")
     spreads = [s.spread for row in bench.rows for s in _all_speeds(bench, row) if s]
-    console.print()
-    console.print(f"tok/s; the slowest round of a figure is up to {max(spreads, default=0):.0%} below the best")
+    console.print(f"\ntok/s; the slowest round of a figure is up to {max(spreads, default=0):.0%} below the best")
 
 
-def show_drafts(console: Console, found: Sequence[DraftGain]) -> None:
+def show_drafts(console: Console, machine: BenchMachine, found: Sequence[DraftGain]) -> None:
     """Write a reply a row: its tokens, those that were guessed and that came, and speeds."""
-    table = _table(console, "tokens", "guessed", "came", "tok/s without", "with", "gain", first="reply")
+    console.print(f"{machine.title}\n")
+    table = number_table(console, "reply", "tokens", "guessed", "came", "tok/s without", "with", "gain")
     for one in found:
         counts = (str(one.tokens), str(one.drafted), str(one.accepted))
         table.add_row(one.name, *counts, f"{one.plain:.1f}", f"{one.with_drafts:.1f}", f"{one.gain:.2f}")
     console.print(table)
 
 
-def show_profile(console: Console, found: Profile) -> None:
-    """Write the table by operator and the table by layer."""
-    nodes = sum(share.milliseconds for share in found.by_op.values())
-    console.print(f"one token at context {found.context}: {found.step_ms:.2f} ms, of which nodes {nodes:.2f} ms")
-    for name, groups in (("operator", found.by_op), ("part", _folded(found.by_layer))):
-        console.print()
-        table = _table(console, "nodes", "ms", "share", first=name)
-        for group, share in groups.items():
-            table.add_row(
-                group, str(share.nodes), _number(share.milliseconds, 3), _percent(share.milliseconds / found.step_ms)
-            )
-        console.print(table)
+def show_profile(console: Console, machine: BenchMachine, profiles: Sequence[Profile]) -> None:
+    """Write a table by operator and a table by layer for each context."""
+    console.print(machine.title)
+    for found in profiles:
+        nodes = sum(share.milliseconds for share in found.by_op.values())
+        console.print(f"\none token at context {found.context}: {found.step_ms:.2f} ms, of which nodes {nodes:.2f} ms")
+        for name, groups in (("operator", found.by_op), ("part", _folded(found.by_layer))):
+            table = number_table(console, name, "nodes", "ms", "share")
+            for group, share in groups.items():
+                part = _percent(share.milliseconds / found.step_ms)
+                table.add_row(group, str(share.nodes), _number(share.milliseconds, 3), part)
+            console.print("", table, sep="\n")
 
 
 def _folded(layers: Mapping[str, Share]) -> dict[str, Share]:
@@ -76,17 +76,20 @@ def _folded(layers: Mapping[str, Share]) -> dict[str, Share]:
 
 
 def _speeds(console: Console, bench: Benchmark) -> Table:
-    table = _table(console, *(f"prefill {n}" for n in bench.plan.prefills), *(f"at {n}" for n in bench.plan.contexts))
+    table = _speed_table(console, "", bench.plan)
     for row in bench.rows:
-        table.add_row(row.name, *(_speed(found) for found in _all_speeds(bench, row)))
-    for row in bench.rows[:1]:
-        shares = [row.of_limit(context, bench.bandwidth) for context in bench.plan.contexts]
-        table.add_row("  share of the limit", *("" for _ in bench.plan.prefills), *map(_percent, shares))
+        table.add_row(row.name, *(_number(found.best if found else None, 1) for found in _all_speeds(bench, row)))
+    shares = [bench.rows[0].of_limit(context, bench.bandwidth) for context in bench.plan.contexts]
+    table.add_row("  share of the limit", *("" for _ in bench.plan.prefills), *map(_percent, shares))
     return table
 
 
+def _speed_table(console: Console, first: str, plan: BenchPlan) -> Table:
+    return number_table(console, first, *(f"prefill {n}" for n in plan.prefills), *(f"at {n}" for n in plan.contexts))
+
+
 def _costs(console: Console, bench: Benchmark) -> Table:
-    table = _table(console, "load s", "1st token s", "private MB", "engine", "mean KL", "top-1")
+    table = number_table(console, "", "load s", "1st token s", "private MB", "engine", "mean KL", "top-1")
     for row in bench.rows:
         memory = row.least("private_bytes")
         figure = row.figure
@@ -108,8 +111,7 @@ def _ratios(console: Console, bench: Benchmark) -> Table | None:
     if not others:
         return None
     own = _all_speeds(bench, first)
-    headers = (*(f"prefill {n}" for n in bench.plan.prefills), *(f"at {n}" for n in bench.plan.contexts))
-    table = _table(console, *headers, first=f"{first.name} over")
+    table = _speed_table(console, f"{first.name} over", bench.plan)
     for row in others:
         pairs = zip(own, _all_speeds(bench, row), strict=True)
         table.add_row(row.name, *(f"{a.best / b.best:.2f}" if a and b else "-" for a, b in pairs))
@@ -120,22 +122,9 @@ def _all_speeds(bench: Benchmark, row: BenchRow) -> Sequence[Spread | None]:
     return [*map(row.prefill, bench.plan.prefills), *map(row.decode, bench.plan.contexts)]
 
 
-def _speed(found: Spread | None) -> str:
-    return _number(found.best if found else None, 1)
-
-
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
-
-
-def _table(console: Console, *numbers: str, first: str = "") -> Table:
-    rules, gap = (box.SIMPLE_HEAD, 1) if console.is_terminal else (None, 2)
-    table = Table(box=rules, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
-    table.add_column(first, no_wrap=True)
-    for header in numbers:
-        table.add_column(header, justify="right", no_wrap=True)
-    return table

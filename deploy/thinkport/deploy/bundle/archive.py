@@ -1,13 +1,10 @@
 """Writes a ZIP whose bytes depend on its entries only: sorted, stored, without times, 64-bit where that is needed."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from tempfile import mkstemp
-from typing import BinaryIO
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from thinkport.runtime.artifact.manifest import hash_file
@@ -32,15 +29,14 @@ def with_sums(entries: Mapping[str, Entry]) -> dict[str, Entry]:
 def write_archive(entries: Mapping[str, Entry], output: Path) -> None:
     """Write beside the output's place and rename at the end; scripts of a shell may be executed."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = mkstemp(prefix=f".{output.name}.", dir=output.parent)
+    beside = output.with_name(f".{output.name}.new")
     try:
-        with os.fdopen(handle, "wb") as file, ZipFile(file, "w", ZIP_STORED) as archive:
+        with ZipFile(beside, "w", ZIP_STORED) as archive:
             for name, entry in sorted(entries.items()):
                 _write(archive, name, entry)
-        Path(beside).chmod(0o644)  # mkstemp's file is its owner's alone
-        Path(beside).replace(output)
+        beside.replace(output)
     finally:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
 
 
 def _write(archive: ZipFile, name: str, entry: Entry) -> None:
@@ -48,9 +44,6 @@ def _write(archive: ZipFile, name: str, entry: Entry) -> None:
     about.create_system = _UNIX  # Windows would write its own
     about.external_attr = (0o100755 if name.endswith(".sh") else 0o100644) << 16
     about.file_size = entry.stat().st_size if isinstance(entry, Path) else len(entry)  # decides about 64 bits
-    with _opened(entry) as source, archive.open(about, "w") as target:
+    source = entry.open("rb") if isinstance(entry, Path) else BytesIO(entry)
+    with source, archive.open(about, "w") as target:
         shutil.copyfileobj(source, target, 1 << 20)
-
-
-def _opened(entry: Entry) -> BinaryIO:
-    return entry.open("rb") if isinstance(entry, Path) else BytesIO(entry)

@@ -1,24 +1,20 @@
 """Makes a bundle: the order of the steps, top to bottom. What each step does stands elsewhere."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from packaging.requirements import Requirement
 
-from thinkport.deploy.bundle.archive import Entry, sha256_of, with_sums, write_archive
-from thinkport.deploy.bundle.own_wheel import put_own_wheel
-from thinkport.deploy.bundle.platform import Platform, platform_named
-from thinkport.deploy.bundle.sbom import sbom_text
-from thinkport.deploy.bundle.scripts import scripts
-from thinkport.deploy.bundle.slim_artifact import manifest_bytes, slim_manifest
-from thinkport.deploy.bundle.wheel import Wheel
-from thinkport.deploy.bundle.wheel_set import complete, requirements_text
-from thinkport.deploy.bundle.wheel_source import WheelSource
-from thinkport.deploy.targets import CPU, Target, target
-from thinkport.runtime.artifact.manifest import MANIFEST_NAME, Manifest, check_files, read_manifest
+from thinkport.deploy.bundle.archive import sha256_of, with_sums, write_archive
+from thinkport.deploy.bundle.entries import artifact_entries, package_entries, scripts, slim_manifest
+from thinkport.deploy.bundle.platform import PLATFORMS, Platform
+from thinkport.deploy.bundle.wheel_set import complete
+from thinkport.deploy.bundle.wheel_source import WheelSource, put_own_wheel
+from thinkport.deploy.targets import CPU, Target, entry_named, target
+from thinkport.runtime.artifact.manifest import Manifest, check_files, read_manifest
 from thinkport.runtime.artifact.manifest_seal import check_seal
 from thinkport.runtime.errors import InputError
 
@@ -69,7 +65,8 @@ def make_bundle(
     """
     if output.is_dir() or (output.exists() and not force):
         raise InputError(f"{output} is there already: name another file with -o, or give --force for a file")
-    platform, provider = platform_named(settings.platform), target(settings.provider)
+    platform = entry_named(settings.platform, PLATFORMS, kind="platform")
+    provider = target(settings.provider)
     manifest = read_manifest(artifact)
     _check_combination(platform, provider, manifest)
     told("Checking the artifact")
@@ -83,13 +80,8 @@ def make_bundle(
         source = WheelSource(platform=platform, python=settings.python, folder=settings.wheels)
         root = Requirement(f"thinkport[{provider.name},server]")
         wheels = complete([root], folder, platform.environment(settings.python), source.fetch)
-        words = {
-            "NAME": manifest.name,
-            "PLATFORM": platform.name,
-            "PROVIDER": provider.name,
-            "PYTHON": settings.python,
-        }
-        entries = {**_artifact(artifact, slim), **_packages(wheels, slim), **scripts(platform, words)}
+        texts = scripts(platform, NAME=manifest.name, PROVIDER=provider.name, PYTHON=settings.python)
+        entries = {**artifact_entries(artifact, slim), **package_entries(wheels, slim), **texts}
         told("Writing the bundle")
         write_archive(with_sums(entries), output)
     return Bundle(
@@ -110,18 +102,3 @@ def _check_combination(platform: Platform, target: Target, manifest: Manifest) -
             f"{manifest.name} has no graph for {target.name}, only for {', '.join(sorted(graphs))}: export it again "
             f"with --target {target.name}"
         )
-
-
-def _artifact(folder: Path, manifest: Manifest) -> dict[str, Entry]:
-    files: dict[str, Entry] = {f"artifact/{name}": folder / name for name in manifest.files}
-    return {**files, f"artifact/{MANIFEST_NAME}": manifest_bytes(manifest)}
-
-
-def _packages(wheels: Mapping[str, Wheel], manifest: Manifest) -> dict[str, Entry]:
-    hashes = {wheel.path.name: sha256_of(wheel.path) for wheel in wheels.values()}
-    entries: dict[str, Entry] = {f"wheels/{wheel.path.name}": wheel.path for wheel in wheels.values()}
-    for wheel in wheels.values():
-        entries |= {f"LICENSES/{name}": text for name, text in wheel.legal_files().items()}
-    entries["requirements.txt"] = requirements_text(wheels, hashes).encode()
-    entries["sbom.cdx.json"] = sbom_text(manifest.name, manifest, wheels, hashes).encode()
-    return entries

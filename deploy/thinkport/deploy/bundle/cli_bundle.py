@@ -63,28 +63,23 @@ def bundle(
 
     settings = BundleSettings(platform=platform, provider=provider, python=python, wheels=wheels)
     made = make_bundle(artifact, output, settings, force=force, told=_tell)
-    if as_json:
-        about = {"path": str(made.path), "bytes": made.bytes, "sha256": made.sha256}
-        sys.stdout.write(json.dumps({**about, "graphs": made.graphs, "wheels": made.wheels}, indent=2) + "\n")
-    else:
-        sys.stdout.write(
-            f"{made.path}  {made.bytes / 1e6:.1f} MB, {len(made.wheels)} wheels, {', '.join(made.graphs)}\n"
-            f"sha256 {made.sha256}\n"
-        )
+    said = f"{made.path}  {made.bytes / 1e6:.1f} MB, {len(made.wheels)} wheels, {', '.join(made.graphs)}"
+    _write({**vars(made), "path": str(made.path)}, f"{said}\nsha256 {made.sha256}", as_json=as_json)
 
 
 def _build_sidecar(artifact: Path, output: Path, others: tuple[object, ...], *, force: bool, as_json: bool) -> None:
     if any(other is not None for other in others):
         raise InputError("a sidecar is for this system and what is installed here: leave the other options out")
-    from thinkport.deploy.sidecar import build_sidecar
+    from thinkport.deploy.sidecar.build import build_sidecar
 
     _tell("building the program, which takes a minute or two")
     made = build_sidecar(artifact, output, force=force)
-    if as_json:
-        about = {"path": str(made.folder), "program": str(made.program), "bytes": made.bytes}
-        sys.stdout.write(json.dumps(about, indent=2) + "\n")
-    else:
-        sys.stdout.write(f"{made.folder}  {made.bytes / 1e6:.1f} MB\n{made.program}\n")
+    facts = {"path": str(made.folder), "program": str(made.program), "bytes": made.bytes}
+    _write(facts, f"{made.folder}  {made.bytes / 1e6:.1f} MB\n{made.program}", as_json=as_json)
+
+
+def _write(facts: dict[str, object], said: str, *, as_json: bool) -> None:
+    sys.stdout.write((json.dumps(facts, indent=2) if as_json else said) + "\n")
 
 
 def _tell(stage: str) -> None:

@@ -4,10 +4,8 @@ Knows names only; must not know what is asked for on them.
 """
 
 from dataclasses import dataclass
-from difflib import get_close_matches
+from functools import partial
 from types import MappingProxyType
-
-from thinkport.runtime.errors import InputError
 
 GLIBC = 35  # 2.35: Debian 12, Ubuntu 22.04 and newer
 
@@ -45,63 +43,25 @@ class Platform:
         }
 
 
-def _windows(name: str, machine: str) -> Platform:
-    return Platform(
-        name=name,
-        os_name="nt",
-        sys_platform="win32",
-        platform_system="Windows",
-        platform_machine=machine,
-        tags=(name.replace("-", "_"),),
-    )
+_WINDOWS = partial(Platform, os_name="nt", sys_platform="win32", platform_system="Windows")
+_LINUX = partial(Platform, os_name="posix", sys_platform="linux", platform_system="Linux")
+_MAC = partial(Platform, os_name="posix", sys_platform="darwin", platform_system="Darwin")
 
 
-def _linux(machine: str) -> Platform:
-    newest_first = [f"manylinux_2_{minor}_{machine}" for minor in range(GLIBC, 16, -1)]
-    return Platform(
-        name=f"linux-{machine}",
-        os_name="posix",
-        sys_platform="linux",
-        platform_system="Linux",
-        platform_machine=machine,
-        tags=(*newest_first, f"manylinux2014_{machine}"),
-    )
+def _glibc(machine: str) -> tuple[str, ...]:
+    return (*(f"manylinux_2_{minor}_{machine}" for minor in range(GLIBC, 16, -1)), f"manylinux2014_{machine}")
 
 
-MAC = Platform(
-    name="macos-arm64",
-    os_name="posix",
-    sys_platform="darwin",
-    platform_system="Darwin",
-    platform_machine="arm64",
-    tags=(
-        *(f"macosx_{major}_0_{kind}" for major in range(14, 10, -1) for kind in ("arm64", "universal2")),
-        "macosx_10_13_universal2",
-        "macosx_10_9_universal2",
-    ),
+_MAC_TAGS = (
+    *(f"macosx_{major}_0_{kind}" for major in range(14, 10, -1) for kind in ("arm64", "universal2")),
+    "macosx_10_13_universal2",
+    "macosx_10_9_universal2",
 )
-PLATFORMS = MappingProxyType(
-    {
-        one.name: one
-        for one in (
-            _windows("win-amd64", "AMD64"),
-            _windows("win-arm64", "ARM64"),
-            _linux("x86_64"),
-            _linux("aarch64"),
-            MAC,
-        )
-    }
+_ALL = (
+    _WINDOWS(name="win-amd64", platform_machine="AMD64", tags=("win_amd64",)),
+    _WINDOWS(name="win-arm64", platform_machine="ARM64", tags=("win_arm64",)),
+    _LINUX(name="linux-x86_64", platform_machine="x86_64", tags=_glibc("x86_64")),
+    _LINUX(name="linux-aarch64", platform_machine="aarch64", tags=_glibc("aarch64")),
+    _MAC(name="macos-arm64", platform_machine="arm64", tags=_MAC_TAGS),
 )
-
-
-def platform_named(name: str) -> Platform:
-    """The platform of a name.
-
-    Raises:
-        InputError: no such platform.
-    """
-    if name in PLATFORMS:
-        return PLATFORMS[name]
-    close = get_close_matches(name, PLATFORMS, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else "choose one of these"
-    raise InputError(f"unknown platform {name!r}, expected one of: {', '.join(PLATFORMS)}; {hint}")
+PLATFORMS = MappingProxyType({one.name: one for one in _ALL})

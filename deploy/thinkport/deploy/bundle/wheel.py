@@ -9,12 +9,16 @@ from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
-from thinkport.deploy.bundle.error import BundleError
+from thinkport.runtime.errors import ThinkportError
 
 LEGAL = re.compile(r"(LICEN[CS]E|COPYING|NOTICE|AUTHORS|ThirdPartyNotices)", re.IGNORECASE)
+
+
+class BundleError(ThinkportError):
+    """A wheel that can't be had, or requirements that contradict one another."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,6 @@ class Wheel:
 def wheels_in(folder: Path) -> dict[str, Wheel]:
     """The wheels of a folder by their normalized names."""
     return {wheel.name: wheel for wheel in map(Wheel, sorted(folder.glob("*.whl")))}
-
-
-def normalized(name: str) -> str:
-    """A project's name as indexes compare it."""
-    return str(canonicalize_name(name))
 
 
 def _is_text(name: str) -> bool:

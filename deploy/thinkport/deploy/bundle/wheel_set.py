@@ -5,18 +5,27 @@ version that somebody refuses is fetched again within what all accept; there is 
 those who refuse, and a contradiction is an error.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
-from thinkport.deploy.bundle.error import BundleError
-from thinkport.deploy.bundle.requirement_walk import requirements_of, unmet
-from thinkport.deploy.bundle.wheel import Wheel, wheels_in
+from thinkport.deploy.bundle.wheel import BundleError, Wheel, wheels_in
 
 ROUNDS = 30
 Fetch = Callable[[Sequence[str], Path], None]
+
+
+@dataclass
+class Wanted:
+    """One project: the versions that all who require it agree on, and the extras that they ask for."""
+
+    versions: SpecifierSet = field(default_factory=SpecifierSet)
+    extras: set[str] = field(default_factory=set)
 
 
 def complete(
@@ -42,9 +51,39 @@ def complete(
     raise BundleError(f"the requirements of {', '.join(missing)} did not settle in {ROUNDS} rounds: pin one of them")
 
 
-def requirements_text(wheels: Mapping[str, Wheel], hashes: Mapping[str, str]) -> str:
-    """A requirements file with every version and sha256, as `pip install --require-hashes` takes it."""
-    lines = [
-        f"{name}=={wheel.version} --hash=sha256:{hashes[wheel.path.name]}\n" for name, wheel in sorted(wheels.items())
+def requirements_of(
+    roots: Iterable[Requirement], wheels: Mapping[str, Wheel], environment: Mapping[str, str]
+) -> dict[str, Wanted]:
+    """Everything that the roots need, as far as the wheels tell; a project without a wheel leads no further."""
+    wanted: dict[str, Wanted] = {}
+    seen: set[str] = set()
+    todo = list(roots)
+    while todo:
+        one = todo.pop()
+        name = str(canonicalize_name(one.name))
+        entry = wanted.setdefault(name, Wanted())
+        entry.versions &= one.specifier
+        entry.extras |= one.extras
+        for extra in ("", *one.extras):
+            if (key := f"{name}[{extra}]") not in seen and name in wheels:
+                seen.add(key)
+                todo += _asked(wheels[name], extra, environment)
+    return wanted
+
+
+def unmet(wanted: Mapping[str, Wanted], wheels: Mapping[str, Wheel]) -> dict[str, Wanted]:
+    """The projects whose wheel is missing or of a version that somebody refuses."""
+    return {
+        name: one
+        for name, one in wanted.items()
+        if name not in wheels or not one.versions.contains(wheels[name].version, prereleases=True)
+    }
+
+
+def _asked(wheel: Wheel, extra: str, environment: Mapping[str, str]) -> list[Requirement]:
+    values = {**environment, "extra": extra}
+    return [
+        one
+        for one in wheel.requirements
+        if (one.marker is None and not extra) or (one.marker is not None and one.marker.evaluate(values))
     ]
-    return "".join(lines)

@@ -1,12 +1,11 @@
 """A conversation with an open model: transcript, settings, message, figures. Drives the turn API alone."""
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from thinkport.deploy.desktop.composer import Composer
 from thinkport.deploy.desktop.live_figures import LiveFigures
 from thinkport.deploy.desktop.reply_view import ReplyView
-from thinkport.deploy.desktop.signals import TurnSignals
 from thinkport.deploy.desktop.thinking_controls import ThinkingControls
 from thinkport.deploy.desktop.transcript import Transcript
 from thinkport.runtime.chat.chat import Chat
@@ -19,15 +18,23 @@ from thinkport.runtime.thinking.thinking import Switch
 _PATIENCE = 5.0  # seconds that closing waits for a step in progress
 
 
+class TurnSignals(QObject):
+    """`event` carries each event of a turn, `done` the turn itself when it is over.
+
+    Qt delivers them in the window's own thread.
+    """
+
+    event = Signal(object)
+    done = Signal(object)
+
+
 class ChatPage(QWidget):
     """One conversation at a time; `use` gives it a model."""
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self.transcript, self.controls, self.composer = Transcript(self), ThinkingControls(self), Composer(self)
-        self.figures = QLabel(self)
-        self.figures.setTextFormat(Qt.TextFormat.PlainText)
-        self.figures.setAccessibleName("Progress")
+        self.figures = QLabel(self, textFormat=Qt.TextFormat.PlainText, accessibleName="Progress")
         self._model: Model | None = None
         self.chat: Chat | None = None
         self._turn: Turn | None = None

@@ -13,10 +13,7 @@ class MessageEdit(QPlainTextEdit):
     entered = Signal()
 
     def __init__(self, parent: QWidget | None = None):
-        super().__init__(parent)
-        self.setPlaceholderText("Message")
-        self.setAccessibleName("Message")
-        self.setTabChangesFocus(True)
+        super().__init__(parent, placeholderText="Message", accessibleName="Message", tabChangesFocus=True)
         self.setFixedHeight(self.fontMetrics().lineSpacing() * _LINES + 14)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
@@ -38,14 +35,10 @@ class Composer(QWidget):
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self.edit = MessageEdit(self)
-        self.send_button = QPushButton("&Send", self)
-        self.answer_button = QPushButton("&Answer now", self)
-        self.stop_button = QPushButton("Sto&p", self)
-        self.answer_button.setToolTip("Stop thinking, and answer (Alt+A)")
-        self.stop_button.setToolTip("End the reply (Esc)")
-        self.stop_button.setShortcut("Esc")
+        self.send_button = QPushButton("&Send", self, clicked=self._send)
+        self.answer_button = QPushButton("&Answer now", self, toolTip="Stop thinking, and answer (Alt+A)")
+        self.stop_button = QPushButton("Sto&p", self, toolTip="End the reply (Esc)", shortcut="Esc")
         self.edit.entered.connect(self._send)
-        self.send_button.clicked.connect(self._send)
         self.answer_button.clicked.connect(self.answer_now)
         self.stop_button.clicked.connect(self.stop)
         self._lay_out()

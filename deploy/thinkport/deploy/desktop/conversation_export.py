@@ -19,8 +19,9 @@ def export_conversation(path: Path, messages: Sequence[Mapping[str, Any]], *, ar
     Raises:
         InputError: the file can't be written.
     """
-    as_json = path.suffix.lower() == ".json"
-    text = to_json(messages, artifact=artifact) if as_json else to_markdown(messages, artifact=artifact)
+    text = to_markdown(messages, artifact=artifact)
+    if path.suffix.lower() == ".json":  # messages as chat templates take them, thoughts as `reasoning_content`
+        text = json.dumps({"artifact": artifact, "messages": list(messages)}, indent=2, ensure_ascii=False) + "\n"
     new = path.with_name(f".{path.name}.new")
     try:
         new.write_text(text, encoding="utf-8")
@@ -29,11 +30,6 @@ def export_conversation(path: Path, messages: Sequence[Mapping[str, Any]], *, ar
         with suppress(OSError):
             new.unlink(missing_ok=True)
         raise InputError(f"{path} can't be written ({error}): choose another place") from error
-
-
-def to_json(messages: Sequence[Mapping[str, Any]], *, artifact: str) -> str:
-    """One object: the artifact's name, and messages as chat templates take them, thoughts as `reasoning_content`."""
-    return json.dumps({"artifact": artifact, "messages": list(messages)}, indent=2, ensure_ascii=False) + "\n"
 
 
 def to_markdown(messages: Sequence[Mapping[str, Any]], *, artifact: str) -> str:

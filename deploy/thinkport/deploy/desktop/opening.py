@@ -1,18 +1,48 @@
-"""An artifact's way into memory, off the window's thread: a first check of all bytes, then the load.
+"""An artifact's way into memory, off the window's thread: a first check of all bytes, then the load; and those before.
 
-Knows files and the model. Must not know widgets: it tells through two callbacks.
+Knows files and the model. Must not know widgets: it tells through a callback.
 """
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from thinkport.deploy.desktop.recent import Recent
 from thinkport.runtime.artifact.manifest import read_manifest
 from thinkport.runtime.machine.known_files import KnownFiles
 from thinkport.runtime.model import Model
 
+MOST = 8
 OnProgress = Callable[[str, float | None], object]
 """Told what is done now, and its share that is done, from 0 to 1; None where nobody knows."""
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The folders of the last artifacts, the latest first, in a file that may be lost or damaged without harm."""
+
+    file: Path
+    _fallback: list[Path] = field(default_factory=list)  # where the file can't be written
+
+    def all(self) -> list[Path]:
+        """What was opened and still is a folder."""
+        return [folder for folder in self._read() if folder.is_dir()]
+
+    def add(self, folder: Path) -> None:
+        """Put a folder first."""
+        self._fallback[:] = [folder, *(one for one in self._read() if one != folder)][:MOST]
+        new = self.file.with_suffix(".new")
+        with suppress(OSError):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            new.write_text(json.dumps([{"folder": str(one)} for one in self._fallback], indent=1), encoding="utf-8")
+            new.replace(self.file)
+
+    def _read(self) -> list[Path]:
+        try:
+            return [Path(one["folder"]) for one in json.loads(self.file.read_text(encoding="utf-8"))]
+        except (OSError, ValueError, TypeError, KeyError):
+            return list(self._fallback)
 
 
 def open_artifact(folder: Path, recent: Recent, *, provider: str, on_progress: OnProgress) -> Model:

@@ -21,16 +21,15 @@ class ProviderDialog(QDialog):
     """A table of a report's attempts, which can be copied as text."""
 
     def __init__(self, report: ProviderReport, parent: QWidget | None = None):
-        super().__init__(parent)
-        self.setWindowTitle("Provider report")
+        super().__init__(parent, windowTitle="Provider report")
         self.resize(720, 280)
         self._text = "\n".join([f"asked: {report.asked}, build: {report.build}", *map(str, report.attempts)])
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close, self)
         copy = buttons.addButton("&Copy", QDialogButtonBox.ButtonRole.ActionRole)
         copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._text))
         buttons.rejected.connect(self.reject)
-        reason = QLabel(f"{report.reason}\nAsked for {report.asked}; ONNX Runtime's build: {report.build}", self)
-        reason.setWordWrap(True)
+        told = f"{report.reason}\nAsked for {report.asked}; ONNX Runtime's build: {report.build}"
+        reason = QLabel(told, self, wordWrap=True)
         layout = QVBoxLayout(self)
         layout.addWidget(reason)
         layout.addWidget(_table(report))
@@ -38,13 +37,11 @@ class ProviderDialog(QDialog):
 
 
 def _table(report: ProviderReport) -> QTableWidget:
-    table = QTableWidget(len(report.attempts), len(_COLUMNS))
+    table = QTableWidget(len(report.attempts), len(_COLUMNS), editTriggers=QTableWidget.EditTrigger.NoEditTriggers)
     table.setHorizontalHeaderLabels(list(_COLUMNS))
-    table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
     table.verticalHeader().hide()
     for row, one in enumerate(report.attempts):
-        texts = (one.graph, one.place, one.outcome.value, one.reason)
-        for column, text in enumerate(texts):
+        for column, text in enumerate((one.graph, one.place, one.outcome.value, one.reason)):
             table.setItem(row, column, QTableWidgetItem(text))
     table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
     table.horizontalHeader().setStretchLastSection(True)

@@ -1,15 +1,125 @@
-"""A reply in the transcript: its thought, its answer, its figures."""
+"""A reply in the transcript: its thought, its answer, its figures.
 
-from PySide6.QtCore import QTimer
-from PySide6.QtGui import QGuiApplication, QPalette
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+An answer is drawn as Markdown. What a model writes loads nothing, runs nothing and opens nothing.
+"""
 
-from thinkport.deploy.desktop.answer_view import AnswerBrowser
-from thinkport.deploy.desktop.thought_view import ThoughtView
+from typing import Any
+
+from PySide6.QtCore import QSize, Qt, QTimer
+from PySide6.QtGui import QGuiApplication, QPalette, QResizeEvent, QTextCursor, QTextDocument, QTextFormat, QWheelEvent
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QTextBrowser,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
 from thinkport.runtime.events import AnswerPiece, End, ThoughtPiece
 from thinkport.runtime.terminal.figures import turn_parts
 
 _REDRAW = 40  # ms between two drawings of text that grows
+_FEATURES = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML
+_INDENT = 20  # pixels of a list's level
+
+
+def plain_label(text: str, **properties: Any) -> QLabel:
+    """A label that shows a text as it is, wrapped; it can be selected."""
+    label = QLabel(text, textFormat=Qt.TextFormat.PlainText, wordWrap=True, **properties)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+class ThoughtView(QWidget):
+    """A button with what the thought took, over its text; the button folds it."""
+
+    def __init__(self, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.button = QToolButton(self, checkable=True, autoRaise=True, toggled=self._unfold)
+        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.text = plain_label("", accessibleName="Thought")
+        self.text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
+        self.text.setStyleSheet("padding-left: 10px; border-left: 2px solid palette(mid); font-style: italic;")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 4)
+        layout.addWidget(self.button)
+        layout.addWidget(self.text)
+        self.button.setChecked(True)
+        self.say("Thinking …")
+
+    def say(self, what: str) -> None:
+        """Put this on the button."""
+        self.button.setText(what)
+        self.button.setAccessibleName(f"{what}; shows or hides the thought")
+
+    def show_text(self, text: str) -> None:
+        """The thought so far."""
+        self.text.setText(text.strip())
+
+    def fold(self) -> None:
+        """Hide the text; the button shows it again."""
+        self.button.setChecked(False)
+
+    def _unfold(self, shown: bool) -> None:
+        self.text.setVisible(shown)
+        self.button.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
+
+
+class SealedDocument(QTextDocument):
+    """A document whose images and styles stay unread, be they in files or elsewhere."""
+
+    def loadResource(self, kind: int, name: Any) -> None:  # noqa: N802 - Qt's name
+        """Nothing, whatever is asked for."""
+
+
+class AnswerBrowser(QTextBrowser):
+    """As high as its text, so that what holds it scrolls. Its links are text."""
+
+    def __init__(self, parent: QWidget | None = None):
+        super().__init__(parent, openLinks=False, frameShape=QFrame.Shape.NoFrame, accessibleName="Answer")
+        self.setDocument(SealedDocument(self, documentMargin=0, indentWidth=_INDENT))
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.viewport().setAutoFillBackground(False)
+
+    def show_markdown(self, text: str) -> None:
+        """Show the text, raw HTML as text."""
+        self.document().setMarkdown(text, _FEATURES)
+        self._shade_code()
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Keep the height that the text needs at the new width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
+        """Leave scrolling to the transcript."""
+        event.ignore()
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Narrow windows are allowed."""
+        return QSize(80, self.minimumHeight())
+
+    def _shade_code(self) -> None:
+        """Draw fenced code on the colour of input fields."""
+        block = self.document().begin()
+        while block.isValid():
+            style = block.blockFormat()
+            if style.hasProperty(QTextFormat.Property.BlockCodeFence):
+                style.setBackground(self.palette().brush(QPalette.ColorRole.AlternateBase))
+                QTextCursor(block).setBlockFormat(style)
+            block = block.next()
+
+    def _fit(self) -> None:
+        bar = self.horizontalScrollBar()
+        beneath = bar.sizeHint().height() if bar.maximum() > 0 else 0
+        self.setFixedHeight(max(1, round(self.document().size().height()) + beneath + 1))
 
 
 class ReplyView(QFrame):
@@ -20,14 +130,9 @@ class ReplyView(QFrame):
         self.answer = self.thought = ""
         self.end: End | None = None
         self.thought_view, self.answer_view = ThoughtView(self), AnswerBrowser(self)
-        self.figures, self.copy_button = QLabel(self), QPushButton("Copy", self)
-        self.figures.setWordWrap(True)
-        self.copy_button.setToolTip("Copy the answer, as Markdown")
-        self.copy_button.clicked.connect(self.copy)
-        self._redraw = QTimer(self)
-        self._redraw.setSingleShot(True)
-        self._redraw.setInterval(_REDRAW)
-        self._redraw.timeout.connect(self._draw)
+        self.figures = QLabel(self, wordWrap=True)
+        self.copy_button = QPushButton("Copy", self, toolTip="Copy the answer, as Markdown", clicked=self.copy)
+        self._redraw = QTimer(self, singleShot=True, interval=_REDRAW, timeout=self._draw)
         self._lay_out()
 
     def take(self, event: object) -> None:

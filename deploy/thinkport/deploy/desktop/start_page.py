@@ -5,8 +5,9 @@ from pathlib import Path
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QLabel, QListWidget, QListWidgetItem, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from thinkport.deploy.desktop.recent import Opened
+from thinkport.deploy.desktop.reply_view import plain_label
 
+HINT = "An artifact is a folder that `thinkport export` wrote."
 _WIDTH = 460
 
 
@@ -18,28 +19,23 @@ class StartPage(QWidget):
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
-        self.title, self.message = QLabel("Open an artifact", self), QLabel(self)
-        self.open_button, self.recent = QPushButton("&Open a folder …", self), QListWidget(self)
-        self.progress = QProgressBar(self)
-        self.message.setTextFormat(Qt.TextFormat.PlainText)
-        self.message.setWordWrap(True)
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.recent.setAccessibleName("Opened before")
+        self.title = QLabel("Open an artifact", self, textFormat=Qt.TextFormat.PlainText)
+        self.message = plain_label("")
+        self.open_button = QPushButton("&Open a folder …", self)
+        self.recent, self.progress = QListWidget(self, accessibleName="Opened before"), QProgressBar(self)
         self.recent.itemActivated.connect(lambda item: self.chosen.emit(Path(item.data(Qt.ItemDataRole.UserRole))))
         self.recent.itemClicked.connect(self.recent.itemActivated)
         self.open_button.clicked.connect(self.asked)
         self._lay_out()
 
-    def offer(
-        self, opened: list[Opened], message: str = "An artifact is a folder that `thinkport export` wrote."
-    ) -> None:
+    def offer(self, opened: list[Path], message: str) -> None:
         """Ask for a folder; `message` may be why the last one could not be opened."""
         self.title.setText("Open an artifact")
         self.message.setText(message)
         self.recent.clear()
-        for one in opened:
-            item = QListWidgetItem(f"{Path(one.folder).name}\n{one.folder}", self.recent)
-            item.setData(Qt.ItemDataRole.UserRole, one.folder)
+        for folder in opened:
+            item = QListWidgetItem(f"{folder.name}\n{folder}", self.recent)
+            item.setData(Qt.ItemDataRole.UserRole, str(folder))
         self._show(opening=False, listed=bool(opened))
 
     def show_progress(self, folder: Path, what: str, share: float | None) -> None:
@@ -59,7 +55,6 @@ class StartPage(QWidget):
         font = self.title.font()
         font.setPointSizeF(font.pointSizeF() * 1.6)
         self.title.setFont(font)
-        self.title.setTextFormat(Qt.TextFormat.PlainText)
         column = QWidget(self)
         column.setFixedWidth(_WIDTH)
         inner = QVBoxLayout(column)

@@ -1,6 +1,6 @@
 """How the next reply may think: a switch, and a budget that a slider and a number share."""
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QSlider, QSpinBox, QWidget
 
 from thinkport.runtime.thinking.thinking import Switch, Thinking
@@ -14,13 +14,14 @@ class ThinkingControls(QWidget):
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
-        self.switch, self.limited = QComboBox(self), QCheckBox("&Budget", self)
-        self.slider, self.number = QSlider(Qt.Orientation.Horizontal, self), QSpinBox(self)
+        self.switch = QComboBox(self, accessibleName="Thinking", toolTip="Auto leaves it to the model")
         self.switch.addItems(list(_SWITCHES))
-        self.switch.setAccessibleName("Thinking")
-        self.switch.setToolTip("Auto leaves it to the model")
-        self.limited.setToolTip("Limit the thought to so many tokens; then the answer comes")
-        self._set_ranges()
+        told = "Limit the thought to so many tokens; then the answer comes"
+        self.limited = QCheckBox("&Budget", self, toolTip=told)
+        self.slider = QSlider(Qt.Orientation.Horizontal, self, minimumWidth=120, accessibleName="Thinking budget")
+        self.slider.setRange(0, _SLIDER_MOST // _STEP)
+        self.number = QSpinBox(self, singleStep=_STEP, suffix=" tokens", accessibleName="Thinking budget in tokens")
+        self.number.setRange(0, _MOST)
         self.slider.valueChanged.connect(lambda steps: self.number.setValue(steps * _STEP))
         self.number.valueChanged.connect(self._follow)
         self.number.setValue(_FIRST)
@@ -35,15 +36,6 @@ class ThinkingControls(QWidget):
         budget = self.number.value() if limited else None
         return Thinking(enabled=_SWITCHES[self.switch.currentText()], budget=budget)
 
-    def _set_ranges(self) -> None:
-        self.slider.setRange(0, _SLIDER_MOST // _STEP)
-        self.slider.setAccessibleName("Thinking budget")
-        self.slider.setMinimumWidth(120)
-        self.number.setRange(0, _MOST)
-        self.number.setSingleStep(_STEP)
-        self.number.setSuffix(" tokens")
-        self.number.setAccessibleName("Thinking budget in tokens")
-
     def _lay_out(self) -> None:
         label = QLabel("&Thinking", self)
         label.setBuddy(self.switch)
@@ -57,9 +49,8 @@ class ThinkingControls(QWidget):
 
     def _follow(self, tokens: int) -> None:
         """Move the slider to the nearest step without moving the number in turn."""
-        self.slider.blockSignals(True)
-        self.slider.setValue(round(min(tokens, _SLIDER_MOST) / _STEP))
-        self.slider.blockSignals(False)
+        with QSignalBlocker(self.slider):
+            self.slider.setValue(round(min(tokens, _SLIDER_MOST) / _STEP))
 
     def _enable(self) -> None:
         thinks = self.switch.currentText() != "Off"

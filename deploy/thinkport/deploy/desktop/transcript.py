@@ -2,9 +2,9 @@
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QPalette
-from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
-from thinkport.deploy.desktop.reply_view import ReplyView
+from thinkport.deploy.desktop.reply_view import ReplyView, plain_label
 
 _NEAR = 24  # pixels from the end that count as being there
 _SHAPE = "border-radius: 8px; padding: 8px 12px;"
@@ -15,11 +15,8 @@ class Transcript(QScrollArea):
     """Messages of the user, replies, and what went wrong."""
 
     def __init__(self, parent: QWidget | None = None):
-        super().__init__(parent)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
+        super().__init__(parent, widgetResizable=True, frameShape=QFrame.Shape.NoFrame, accessibleName="Conversation")
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setAccessibleName("Conversation")
         self._at_end = True
         self.verticalScrollBar().valueChanged.connect(self._scrolled)
         self.verticalScrollBar().rangeChanged.connect(self._grown)
@@ -28,9 +25,8 @@ class Transcript(QScrollArea):
     def clear(self) -> None:
         """Begin anew."""
         page = QWidget()
-        self._layout = QVBoxLayout(page)
-        self._layout.setSpacing(10)
-        self.hint = _label("Ask something. Enter sends, Shift+Enter begins a new line.")
+        self._layout = QVBoxLayout(page, spacing=10)
+        self.hint = plain_label("Ask something. Enter sends, Shift+Enter begins a new line.")
         self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
         self._layout.addStretch(1)
@@ -41,9 +37,8 @@ class Transcript(QScrollArea):
 
     def say(self, text: str) -> None:
         """Add what the user said."""
-        asked = _label(text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …\n({len(text):,} characters)")
-        asked.setObjectName("asked")
-        asked.setAccessibleName("You")
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …\n({len(text):,} characters)"
+        asked = plain_label(shown, objectName="asked", accessibleName="You")
         asked.setStyleSheet(f"#asked {{ background: palette(base); border: 1px solid palette(midlight); {_SHAPE} }}")
         self._at_end = True
         self._add(asked)
@@ -58,9 +53,7 @@ class Transcript(QScrollArea):
         """Add what went wrong."""
         dark = self.palette().window().color().lightness() < 128
         color = "#f2a09a" if dark else "#a3180f"
-        failure = _label(f"It didn't work: {text}")
-        failure.setObjectName("failure")
-        failure.setAccessibleName("Error")
+        failure = plain_label(f"It didn't work: {text}", objectName="failure", accessibleName="Error")
         failure.setStyleSheet(f"#failure {{ color: {color}; border: 1px solid {color}; {_SHAPE} }}")
         self._at_end = True
         self._add(failure)
@@ -77,11 +70,3 @@ class Transcript(QScrollArea):
     def _grown(self, _: int, end: int) -> None:
         if self._at_end:
             self.verticalScrollBar().setValue(end)
-
-
-def _label(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label

@@ -7,10 +7,10 @@ from PySide6.QtWidgets import QFileDialog, QLabel, QMainWindow, QStackedWidget
 
 from thinkport.deploy.desktop.chat_page import ChatPage
 from thinkport.deploy.desktop.conversation_export import export_conversation
+from thinkport.deploy.desktop.opening import Recent
+from thinkport.deploy.desktop.opening_signals import OpeningSignals
 from thinkport.deploy.desktop.provider_dialog import ProviderDialog
-from thinkport.deploy.desktop.recent import Recent
-from thinkport.deploy.desktop.signals import OpeningSignals
-from thinkport.deploy.desktop.start_page import StartPage
+from thinkport.deploy.desktop.start_page import HINT, StartPage
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.model import Model
 
@@ -102,12 +102,8 @@ class Window(QMainWindow):
         self._show_chat(shown=True)  # the one before is still there
         self.chat_page.transcript.fail(told)
 
-    def _offer(self, message: str | None = None) -> None:
-        opened = self._recent.all()
-        if message is None:
-            self.start_page.offer(opened)
-        else:
-            self.start_page.offer(opened, message)
+    def _offer(self, message: str = HINT) -> None:
+        self.start_page.offer(self._recent.all(), message)
         self.setWindowTitle("thinkport")
         self._show_chat(shown=False)
 
@@ -131,7 +127,4 @@ class Window(QMainWindow):
         bar.addActions([anew, opens, export, report])
 
     def _action(self, text: str, keys: object, do: object) -> QAction:
-        action = QAction(text, self)
-        action.setShortcut(keys)
-        action.triggered.connect(do)
-        return action
+        return QAction(text, self, shortcut=keys, triggered=do)

@@ -1,25 +1,21 @@
-"""What the doctor knows of machine and artifact: the facts, each graph's trial, and the findings. Prints nothing."""
+"""What the doctor knows of machine and artifact: the facts, the findings, and each graph's trial. Prints nothing."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thinkport.deploy.doctor.finding import Finding, Severity
-from thinkport.deploy.doctor.known_bad import known_bad
+from thinkport.deploy.doctor.findings import Finding, Severity, artifact_findings, machine_findings
 from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
-from thinkport.deploy.targets import CPU, TARGETS
 from thinkport.runtime.artifact.goldens import read_goldens
 from thinkport.runtime.artifact.manifest import Graph, Manifest, read_manifest
-from thinkport.runtime.engine.session import LaneSource, Session, on_device
+from thinkport.runtime.engine.session import Session, on_device
 from thinkport.runtime.errors import ArtifactError, InputError
-from thinkport.runtime.extras import install_line
 from thinkport.runtime.machine.cpu_features import cpu_features
 from thinkport.runtime.machine.known_files import FilesCheck, KnownFiles
 from thinkport.runtime.providers.golden_check import quick
 from thinkport.runtime.providers.ort import AUTO, Candidate, candidates, import_onnxruntime
-from thinkport.runtime.providers.ort_build import clash_of
 from thinkport.runtime.providers.provider_choice import Machine, OpenGraph, ProviderChoice, attempt_of
 from thinkport.runtime.providers.provider_report import Attempt, Outcome
 from thinkport.runtime.providers.verdicts import Verdicts
@@ -88,14 +84,9 @@ def examine(
         known = KnownFiles()
         files = known.check(artifact, manifest, anew=True), known.check(artifact, manifest)
         trials = tuple(_trials(artifact, manifest, facts, verdicts or Verdicts(), provider))
-    findings = (*_machine_findings(facts), *_artifact_findings(trials))
-    return Examination(
-        facts=facts,
-        artifact=None if artifact is None else str(artifact),
-        files=files,
-        trials=trials,
-        findings=findings,
-    )
+    findings = (*machine_findings(facts), *artifact_findings([trial.attempt for trial in trials]))
+    name = None if artifact is None else str(artifact)
+    return Examination(facts=facts, artifact=name, files=files, trials=trials, findings=findings)
 
 
 def _trials(
@@ -131,10 +122,9 @@ def _trials(
 
 def _loaded(open_graph: OpenGraph, candidate: Candidate, nodes: Mapping[str, int]) -> Trial:
     try:
-        session: LaneSource | None = open_graph(candidate)
+        open_graph(candidate)
     except ArtifactError as error:
         return Trial(attempt=attempt_of(candidate, Outcome.FAILED, str(error)))
-    del session
     reason = "loads; not checked, since the artifact has no goldens"
     return Trial(attempt=attempt_of(candidate, Outcome.UNCHECKED, reason), nodes=nodes)
 
@@ -156,85 +146,3 @@ def nodes_by_provider(ort: Any, folder: Path, graph: Graph, device: int | None =
     for part in assigned:
         counts[part.ep_name] += len(part.get_nodes())
     return dict(counts)
-
-
-def _machine_findings(facts: MachineFacts) -> Iterator[Finding]:
-    clash = clash_of(facts.builds)
-    if clash:
-        yield Finding(
-            code="clashing-builds",
-            severity=Severity.ERROR,
-            sentence=f"{clash.partition(': ')[0]}. What is imported is {facts.build or 'broken'}.",
-            todo=f"{clash.partition(': ')[2]}, then install one: {install_line(_extra_of(facts.builds))}",
-        )
-    yield from known_bad({**facts.packages, **({} if clash else facts.builds)})
-    if facts.build is None:
-        yield Finding(
-            code="no-onnxruntime",
-            severity=Severity.ERROR,
-            sentence=facts.import_error or "no ONNX Runtime is installed",
-            todo=install_line(CPU.name),
-        )
-    if facts.missing:
-        yield Finding(
-            code="missing-libraries",
-            severity=Severity.WARNING,
-            sentence=f"{facts.build} lacks libraries for its accelerators: {facts.missing}",
-            todo=f"install the device's driver and {install_line(_extra_of(facts.builds))}",
-        )
-    accelerated = [entry.name for entry in TARGETS.values() if entry.accelerated]
-    if facts.devices and facts.build and not any(map(_accelerates, facts.build.providers)):
-        yield Finding(
-            code="unused-device",
-            severity=Severity.NOTE,
-            sentence=f"{', '.join(map(str, facts.devices))} is there, and {facts.build} uses the CPU only",
-            todo=f"see the extras {' and '.join(accelerated)}: uninstall this build first",
-        )
-    free = facts.hardware.memory_free
-    if free < 1 << 30:
-        yield Finding(
-            code="little-memory",
-            severity=Severity.WARNING,
-            sentence=f"{free / 2**30:.1f} GiB of memory are free",
-            todo="close other programs, or use a smaller model",
-        )
-
-
-def _artifact_findings(trials: Sequence[Trial]) -> Iterator[Finding]:
-    for trial in trials:
-        one = trial.attempt
-        if one.outcome is Outcome.WRONG:
-            yield Finding(
-                code="wrong-logits",
-                severity=Severity.WARNING if _accelerates(one.provider) else Severity.ERROR,
-                sentence=str(one),
-                todo="a load takes the next graph; update the driver or ONNX Runtime and ask the doctor again",
-            )
-        elif one.outcome is Outcome.FAILED:
-            todo = "install the driver and libraries of the provider, or copy the artifact again"
-            if one.ran:
-                todo = "update the device's driver, or export the artifact again if an older thinkport did it"
-            elif one.device is not None:
-                todo = f"is there a device {one.device}? give another number, or none for the first device"
-            yield Finding(code="graph-failed", severity=Severity.WARNING, sentence=str(one), todo=todo)
-        elif one.outcome is Outcome.UNCHECKED:
-            yield Finding(
-                code="no-goldens", severity=Severity.NOTE, sentence=str(one), todo="export with its certificate"
-            )
-    if trials and all(one.attempt.outcome in (Outcome.IMPOSSIBLE, Outcome.FAILED, Outcome.WRONG) for one in trials):
-        yield Finding(
-            code="nothing-runs",
-            severity=Severity.ERROR,
-            sentence="no graph of the artifact can be used here",
-            todo=f"upgrade ONNX Runtime: {install_line(CPU.name)}",
-        )
-
-
-def _accelerates(provider: str) -> bool:
-    return any(provider == entry.providers[0] for entry in TARGETS.values() if entry.accelerated)
-
-
-def _extra_of(builds: Mapping[str, str]) -> str:
-    """The extra of the most capable of the installed builds: that of the last target in the table that names one."""
-    found = [entry.name for entry in TARGETS.values() if set(entry.packages) & set(builds)]
-    return found[-1] if found else CPU.name

@@ -5,10 +5,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from thinkport.deploy.contents_view import facts_table, size
 from thinkport.deploy.doctor.examination import Examination, Trial
-from thinkport.deploy.doctor.finding import Severity
+from thinkport.deploy.doctor.findings import Severity
 from thinkport.deploy.doctor.machine_facts import MachineFacts
+from thinkport.deploy.tables import facts_table, section, size
 from thinkport.runtime.machine.known_files import FilesCheck
 
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan", Severity.FINE: "green"}
@@ -16,11 +16,11 @@ _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cy
 
 def show(console: Console, found: Examination) -> None:
     """Write the whole view."""
-    _section(console, "Machine", _facts(found.facts))
+    section(console, "Machine", _facts(found.facts))
     if found.files is not None:
-        _section(console, f"Files of {found.artifact}", _files(*found.files))
+        section(console, f"Files of {found.artifact}", _files(*found.files))
     if found.artifact is not None:
-        _section(console, f"Graphs of {found.artifact}", _graphs(found))
+        section(console, f"Graphs of {found.artifact}", _graphs(found))
         runs = found.runs
         why = "the first of these that is right" if runs else "none of these"
         console.print(Text(f"A load takes {runs.graph if runs else 'nothing'}: {why}.\n"))
@@ -31,11 +31,6 @@ def show(console: Console, found: Examination) -> None:
             console.print(Padding(Text(f"do: {finding.todo}"), (0, 0, 0, 4)))
     if not found.findings:
         console.print(Padding(Text("nothing to do", _STYLES[Severity.FINE]), (0, 0, 0, 2)))
-
-
-def _section(console: Console, title: str, body: Table) -> None:
-    console.print(Text(title, style="bold"))
-    console.print(Padding(body, (0, 0, 1, 2), expand=False))
 
 
 def _facts(facts: MachineFacts) -> Table:

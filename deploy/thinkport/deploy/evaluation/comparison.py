@@ -3,20 +3,25 @@
 Knows two texts; must not know where they come from.
 """
 
+import os
 import re
-from collections.abc import Callable
+import threading
 from enum import StrEnum
 
-from thinkport.deploy.evaluation.boxed import equivalent, last_box
 from thinkport.deploy.evaluation.number import last_number
+from thinkport.runtime.errors import InputError
+
+_BOX = re.compile(r"\\boxed\s*\{")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_SECONDS = 5  # for reading an expression and for comparing two; powers of powers would take forever
 
 
 class Comparison(StrEnum):
     r"""How an answer is held against the expected one.
 
-    exact: the same text, white space around it apart. number: the last number of the answer, of its last `\boxed{}` if
-    it has one, has the expected value. regex: the expected pattern is found in the answer. boxed: the answer's last
-    `\boxed{}` is the expected mathematics, as math-verify sees it; an answer without a box is wrong.
+    exact: the same text, but for white space around it. number: the last number of the answer, or of its last
+    `\boxed{}` if it has one, has the expected value. regex: the expected pattern is found in the answer. boxed: the
+    answer's last `\boxed{}` is the expected mathematics, as math-verify sees it; an answer without a box is wrong.
     """
 
     EXACT = "exact"
@@ -26,31 +31,59 @@ class Comparison(StrEnum):
 
 
 def matches(comparison: Comparison, answer: str, expected: str) -> bool:
-    """True when the answer is right; `expected` is one that its suite's reader has let pass."""
-    return _RULES[comparison](answer, expected)
+    """True when the answer is right; `expected` was checked when its suite was read."""
+    match comparison:
+        case Comparison.EXACT:
+            return answer.strip() == expected.strip()
+        case Comparison.NUMBER:
+            number = last_number(last_box(answer) or answer)
+            return number is not None and number == last_number(expected)
+        case Comparison.REGEX:
+            return re.search(expected, answer) is not None
+        case Comparison.BOXED:
+            box = last_box(answer)
+            return box is not None and equivalent(box, expected)
 
 
-def _exact(answer: str, expected: str) -> bool:
-    return answer.strip() == expected.strip()
+def comparison_named(name: object, *, said: str) -> Comparison | None:
+    """The comparison of a name that an option or a field, `said`, gives; None without a name.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    try:
+        return None if name is None else Comparison(str(name))
+    except ValueError:
+        raise InputError(f"{said} is {name!r}, expected {', '.join(Comparison)}") from None
 
 
-def _number(answer: str, expected: str) -> bool:
-    found = last_number(last_box(answer) or answer)
-    return found is not None and found == last_number(expected)
+def last_box(text: str) -> str | None:
+    r"""The content of the last closed `\boxed{}`, the inner one of nested boxes; None without a box."""
+    for start in reversed([found.end() for found in _BOX.finditer(text)]):
+        if (end := _closing(text, start)) is not None:
+            return text[start:end]
+    return None
 
 
-def _regex(answer: str, expected: str) -> bool:
-    return re.search(expected, answer) is not None
+def equivalent(found: str, expected: str) -> bool:
+    """True when two LaTeX expressions mean the same: the same text but for white space, or by math-verify."""
+    found, expected = (latex.strip().strip("$").rstrip(".").strip() for latex in (found, expected))
+    if "".join(found.split()) == "".join(expected.split()):
+        return True
+    from math_verify import parse, verify
+
+    # Its time limit is an alarm signal: only a main thread takes one, and Windows has none.
+    alarms = os.name == "posix" and threading.current_thread() is threading.main_thread()
+    limit = _SECONDS if alarms else 0
+    gold, said = (parse(f"\\boxed{{{latex}}}", parsing_timeout=limit) for latex in (expected, found))
+    return bool(verify(gold, said, timeout_seconds=limit))
 
 
-def _boxed(answer: str, expected: str) -> bool:
-    found = last_box(answer)
-    return found is not None and equivalent(found, expected)
-
-
-_RULES: dict[Comparison, Callable[[str, str], bool]] = {
-    Comparison.EXACT: _exact,
-    Comparison.NUMBER: _number,
-    Comparison.REGEX: _regex,
-    Comparison.BOXED: _boxed,
-}
+def _closing(text: str, start: int) -> int | None:
+    """The place of the brace that closes the one before `start`; escaped braces do not count."""
+    depth = 1
+    for brace in _BRACE.finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
+        if depth == 0:
+            return brace.start()
+    return None

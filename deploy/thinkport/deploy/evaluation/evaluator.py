@@ -3,14 +3,15 @@
 Knows nothing of files and screens: whoever shows progress listens.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from time import perf_counter
 from typing import Any, Protocol
 
 from thinkport.deploy.evaluation.comparison import matches
 from thinkport.deploy.evaluation.row import EvaluationRow, JudgedReply
-from thinkport.deploy.evaluation.suite import Problem, Suite
+from thinkport.deploy.evaluation.suite import Suite
 from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
@@ -21,7 +22,7 @@ _MOST_PROBLEMS = 1_000_000  # seeds of the replies are this far apart from one s
 
 
 class EvaluationListener:
-    """Is called for everything as it happens, in the evaluating thread; override what you need."""
+    """Its methods are called as things happen, in the evaluating thread; override what you need."""
 
     def row_started(self, plan: Thinking) -> None:
         """A way of thinking begins."""
@@ -84,59 +85,33 @@ def evaluate(
 ) -> Evaluation:
     """Measure every plan on every problem with every seed; the same arguments give the same figures, seconds apart.
 
-    `sampling` replaces values of the presets of both modes.
+    `sampling` replaces values of the presets of both modes. A listener gets each row as soon as it is
+    done, so that an interruption loses one row at most.
 
     Raises:
         InputError: seeds that are none, negative or there twice, or a request that the model refuses.
     """
-    rows = tuple(measure(model, suite, plans, seeds, listener, sampling=sampling))
-    return Evaluation(suite=suite, seeds=tuple(seeds), sampling=sampling, rows=rows)
-
-
-def measure(
-    model: Replier,
-    suite: Suite,
-    plans: Sequence[Thinking],
-    seeds: Sequence[int] = (0,),
-    listener: EvaluationListener | None = None,
-    *,
-    sampling: Sampling | None = None,
-) -> Iterator[EvaluationRow]:
-    """Yield the rows of `evaluate` one at a time, so that a caller keeps those before an interruption."""
     check_seeds(seeds)
-    listener = listener or EvaluationListener()
+    listener, rows = listener or EvaluationListener(), []
     for plan in plans:
         listener.row_started(plan)
         outcomes = []
-        for seed, number, problem in _questions(suite, seeds):
-            outcome = _ask(model, suite, problem, plan, seed, number, sampling)
-            outcomes.append(outcome)
-            listener.replied(plan, outcome)
-        row = EvaluationRow.of(plan, outcomes)
-        listener.row_done(row)
-        yield row
-
-
-def _questions(suite: Suite, seeds: Sequence[int]) -> Iterator[tuple[int, int, Problem]]:
-    for seed in seeds:
-        for number, problem in enumerate(suite.problems):
-            yield seed, number, problem
-
-
-def _ask(
-    model: Replier, suite: Suite, problem: Problem, plan: Thinking, seed: int, number: int, sampling: Sampling | None
-) -> JudgedReply:
-    start = perf_counter()
-    end = model.generate(
-        suite.prompt(problem),
-        thinking=plan,
-        max_tokens=suite.max_tokens,
-        sampling=sampling,
-        seed=seed * _MOST_PROBLEMS + number,
-    )
-    seconds = perf_counter() - start
-    correct = matches(problem.comparison, end.answer, problem.answer)
-    return JudgedReply(problem=problem, seed=seed, end=end, correct=correct, seconds=seconds)
+        for seed, (number, problem) in product(seeds, enumerate(suite.problems)):
+            start = perf_counter()
+            end = model.generate(
+                suite.prompt(problem),
+                thinking=plan,
+                max_tokens=suite.max_tokens,
+                sampling=sampling,
+                seed=seed * _MOST_PROBLEMS + number,
+            )
+            seconds = perf_counter() - start
+            correct = matches(problem.comparison, end.answer, problem.answer)
+            outcomes.append(JudgedReply(problem=problem, seed=seed, end=end, correct=correct, seconds=seconds))
+            listener.replied(plan, outcomes[-1])
+        rows.append(EvaluationRow.of(plan, outcomes))
+        listener.row_done(rows[-1])
+    return Evaluation(suite=suite, seeds=tuple(seeds), sampling=sampling, rows=tuple(rows))
 
 
 def check_seeds(seeds: Sequence[int]) -> None:

@@ -1,6 +1,6 @@
 r"""Numbers as people and models write them in text: `1,234`, `-$5.50`, `3/4`, `1e-5`, `\frac{1}{2}`.
 
-Units, currencies and percent signs say nothing here: `50 %` is 50.
+Units, currencies and percent signs are ignored: `50 %` is 50.
 """
 
 import re
@@ -19,21 +19,15 @@ _LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(-?\d+)\s*
 
 def numbers(text: str) -> list[Fraction]:
     """Every number of a text, in order and exact; `a/b` is one number."""
-    return [_value(found) for found in _NUMBER.finditer(_plain(text))]
+    text = text.replace("\N{MINUS SIGN}", "-").replace("{,}", ",").replace("\\!", "").replace("\\,", "")
+    found = []
+    for match in _NUMBER.finditer(_LATEX_FRACTION.sub(r"\1/\2", text)):
+        value = Fraction(match["value"].replace(",", "")) / int(match["divisor"] or 1)
+        found.append(-value if match["sign"] else value)
+    return found
 
 
 def last_number(text: str) -> Fraction | None:
-    """The number that a text ends on, or None if it has none."""
+    """The last number of a text, or None if it has none."""
     found = numbers(text)
     return found[-1] if found else None
-
-
-def _plain(text: str) -> str:
-    text = text.replace("\N{MINUS SIGN}", "-").replace("{,}", ",").replace("\\!", "").replace("\\,", "")
-    return _LATEX_FRACTION.sub(r"\1/\2", text)
-
-
-def _value(found: re.Match[str]) -> Fraction:
-    value = Fraction(found["value"].replace(",", ""))
-    value /= int(found["divisor"] or 1)
-    return -value if found["sign"] else value

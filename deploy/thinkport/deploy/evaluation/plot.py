@@ -93,7 +93,7 @@ def _points(axes: "Axes", line: Sequence[EvaluationRow], colour: str, marker: st
 
 
 def _named_places(rows: Sequence[EvaluationRow]) -> dict[tuple[float, float], list[str]]:
-    """Names of all but soft rows by their place; rows that would be named over one another share one place."""
+    """Labels of all rows but the soft ones, by position; labels that would overlap share one position."""
     widest = max(row.thought_tokens for row in rows) or 1
     places: dict[tuple[float, float], list[str]] = {}
     for row in sorted(rows, key=lambda row: (row.thinking.budget is None, row.thinking.budget or 0)):

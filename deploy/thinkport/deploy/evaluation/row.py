@@ -33,6 +33,12 @@ class Tally:
     n: int
     correct: int
 
+    @classmethod
+    def of(cls, outcomes: Iterable[JudgedReply]) -> "Tally":
+        """Count the replies and the right ones."""
+        right = [outcome.correct for outcome in outcomes]
+        return cls(n=len(right), correct=sum(right))
+
     @property
     def accuracy(self) -> float:
         """The share that is right, 0 to 1."""
@@ -79,12 +85,13 @@ class EvaluationRow:
     @classmethod
     def of(cls, thinking: Thinking, outcomes: Sequence[JudgedReply]) -> "EvaluationRow":
         """Add up the replies, at least one."""
-        ends = [outcome.end for outcome in outcomes]
+        ends, seeds = [outcome.end for outcome in outcomes], {outcome.seed for outcome in outcomes}
+        tasks = {outcome.problem.task for outcome in outcomes if outcome.problem.task is not None}
         return cls(
             thinking=thinking,
-            total=_tally(outcomes),
-            by_seed={seed: _tally(o for o in outcomes if o.seed == seed) for seed in _seeds(outcomes)},
-            by_task={task: _tally(o for o in outcomes if o.problem.task == task) for task in _tasks(outcomes)},
+            total=Tally.of(outcomes),
+            by_seed={seed: Tally.of(o for o in outcomes if o.seed == seed) for seed in sorted(seeds)},
+            by_task={task: Tally.of(o for o in outcomes if o.problem.task == task) for task in sorted(tasks)},
             thought_tokens=fmean(end.thought_tokens for end in ends),
             answer_tokens=fmean(end.answer_tokens for end in ends),
             forced_tokens=fmean(end.forced_tokens for end in ends),
@@ -128,16 +135,3 @@ class EvaluationRow:
         if self.thinking.enabled is Switch.OFF:
             return None
         return sum(self.thinking_ends.get(reason, 0) for reason in reasons) / self.total.n
-
-
-def _tally(outcomes: Iterable[JudgedReply]) -> Tally:
-    right = [outcome.correct for outcome in outcomes]
-    return Tally(n=len(right), correct=sum(right))
-
-
-def _seeds(outcomes: Sequence[JudgedReply]) -> list[int]:
-    return sorted({outcome.seed for outcome in outcomes})
-
-
-def _tasks(outcomes: Sequence[JudgedReply]) -> list[str]:
-    return sorted({outcome.problem.task for outcome in outcomes if outcome.problem.task is not None})

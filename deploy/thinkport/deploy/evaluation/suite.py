@@ -23,7 +23,7 @@ class Problem:
 class Suite:
     """Problems in the order in which they are asked.
 
-    suffix: a last line for every question; None gives the boxed ones `MATH_SUFFIX` and the others nothing.
+    suffix: a last line for every question; None adds `MATH_SUFFIX` to boxed ones and nothing to others.
     max_tokens: the longest reply, thought included, None for no limit but the context. budgets: thinking budgets worth
     measuring, in tokens.
     """

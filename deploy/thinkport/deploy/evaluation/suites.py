@@ -1,19 +1,59 @@
-"""Finds a suite by its name, or reads it from a JSONL file, each line of which is held against its shape."""
+r"""Finds a suite by its name, or reads it from a JSONL file, each line of which is held against the file's shape.
+
+A shape says which fields hold question, answer and task, and how answers are compared. It is recognized from the first
+line: MATH-500 (https://huggingface.co/datasets/HuggingFaceH4/MATH-500: `problem`, `answer`, `subject`; boxed), GSM8K
+(https://huggingface.co/datasets/openai/gsm8k: `question`, and an `answer` whose last line is `#### 42`; number), and
+thinkport's own (`question`, `answer`, and if wanted `task` and `compare`; exact).
+"""
 
 import json
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from thinkport.deploy.evaluation.comparison import Comparison
-from thinkport.deploy.evaluation.shape import Shape, shape_of
+from thinkport.deploy.evaluation.comparison import Comparison, comparison_named
+from thinkport.deploy.evaluation.number import numbers
 from thinkport.deploy.evaluation.suite import Problem, Suite
 from thinkport.runtime.errors import InputError
 
 ARITHMETIC = "arithmetic"
 _FILE_BUDGETS = (256, 512, 1024, 2048, 4096, 8192)
 _FILE_MAX_TOKENS = 32768  # Qwen's README: an adequate output length for most queries
+_FINAL = "####"  # GSM8K's mark before the final answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """The fields of a line, and the comparison of lines that name none."""
+
+    question: str = "question"
+    answer: str = "answer"
+    task: str = "task"
+    comparison: Comparison = Comparison.EXACT
+
+    def problem(self, record: dict[str, Any], comparison: Comparison | None = None) -> Problem:
+        """The problem of a line; its own `compare` comes before `comparison`, and that before the shape's.
+
+        Raises:
+            InputError: a field that is missing or of another type, or an answer that can't be compared that way.
+        """
+        compare = comparison_named(record.get("compare"), said="compare") or comparison or self.comparison
+        answer = _text(record, self.answer)
+        task = record.get(self.task)
+        return Problem(
+            question=_text(record, self.question),
+            answer=_expected(answer, compare),
+            comparison=compare,
+            task=task if isinstance(task, str) else None,
+        )
+
+
+MATH_500 = Shape(question="problem", task="subject", comparison=Comparison.BOXED)
+GSM8K = Shape(comparison=Comparison.NUMBER)
+PLAIN = Shape()
 
 
 def find_suite(
@@ -24,21 +64,16 @@ def find_suite(
     answer_field: str | None = None,
     suffix: str | None = None,
 ) -> Suite:
-    """The suite that thinkport brings under a name, else the one in the file of that name.
+    """The suite of that name that thinkport brings, or the one in the file of that name.
 
     `comparison` is for lines that name none; the fields replace those of the file's shape.
 
     Raises:
-        InputError: neither is there, options for a file with a suite that is none, or a bad line.
+        InputError: neither is there, options for files with a suite that is no file, or a bad line.
     """
     if name != ARITHMETIC:
-        return read_suite(
-            Path(name),
-            comparison=comparison,
-            question_field=question_field,
-            answer_field=answer_field,
-            suffix=suffix,
-        )
+        fields = {"question_field": question_field, "answer_field": answer_field}
+        return read_suite(Path(name), comparison=comparison, suffix=suffix, **fields)
     if comparison or question_field or answer_field:
         raise InputError(f"the suite {name} has its own fields and comparison: leave the options for files out")
     return replace(arithmetic(), suffix=suffix)
@@ -60,7 +95,7 @@ def read_suite(
     answer_field: str | None = None,
     suffix: str | None = None,
 ) -> Suite:
-    """Read a suite of a JSON object a line; empty lines are passed over.
+    """Read a suite of a JSON object a line; empty lines are skipped.
 
     Raises:
         InputError: no such file, nothing in it, or a bad line, named by its number.
@@ -72,7 +107,7 @@ def read_suite(
             continue
         try:
             record = _record(line)
-            shape = shape or shape_of(record, question_field, answer_field)
+            shape = shape or _shape_of(record, question_field, answer_field)
             problems.append(shape.problem(record, comparison))
         except InputError as error:
             raise InputError(f"{path} line {number}: {error}") from None
@@ -100,3 +135,41 @@ def _record(line: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise InputError(f"found a JSON {type(record).__name__}, expected an object with question and answer")
     return record
+
+
+def _shape_of(record: dict[str, Any], question_field: str | None = None, answer_field: str | None = None) -> Shape:
+    """The shape of a file by its first line; fields that are given replace the shape's."""
+    answer, shape = record.get("answer"), PLAIN
+    if "problem" in record and "question" not in record:
+        shape = MATH_500
+    elif isinstance(answer, str) and answer.rstrip().rsplit("\n", 1)[-1].startswith(_FINAL):
+        shape = GSM8K
+    return replace(shape, question=question_field or shape.question, answer=answer_field or shape.answer)
+
+
+def _text(record: dict[str, Any], field: str) -> str:
+    """A field's text; a bare number is text too."""
+    if field not in record:
+        close = get_close_matches(field, record, n=1)
+        found = f"did you mean {close[0]!r}?" if close else f"found {', '.join(record) or 'none'}"
+        raise InputError(f"no field {field!r}: {found} (--question-field and --answer-field name others)")
+    value = record[field]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"field {field!r} holds {value!r}, expected a text that is not empty")
+    return value
+
+
+def _expected(answer: str, comparison: Comparison) -> str:
+    """The answer as it is compared; of a worked solution, what follows `####`."""
+    if comparison is Comparison.NUMBER:
+        answer = answer.rsplit(_FINAL, 1)[-1].strip()
+        if len(numbers(answer)) != 1:
+            raise InputError(f"the answer is {answer!r}, expected one number to compare as number")
+    if comparison is Comparison.REGEX:
+        try:
+            re.compile(answer)
+        except re.error as error:
+            raise InputError(f"the answer is {answer!r}, expected a regular expression: {error}") from None
+    return answer

@@ -1,12 +1,13 @@
 """How an evaluation looks in a terminal: one table of accuracy, one of tokens, each within 80 columns."""
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from thinkport.deploy.evaluation.evaluator import Evaluation
 from thinkport.deploy.evaluation.row import EvaluationRow
+from thinkport.deploy.tables import number_table
 
+_WAY = ("thinking", "budget", "soft from")
 _NOTES = (
     "95 %: Wilson's interval over all replies. seeds: the lowest and the highest.",
     "thought, forced, answer: mean tokens a reply; forced ones the runtime wrote.",
@@ -17,12 +18,8 @@ _NOTES = (
 def show(console: Console, evaluation: Evaluation) -> None:
     """Write both tables."""
     seeds = ", ".join(map(str, evaluation.seeds))
-    console.print(f"{evaluation.suite.name}: {len(evaluation.suite.problems)} problems, seeds {seeds}")
-    console.print()
-    console.print(_accuracies(evaluation, console))
-    console.print()
-    console.print(_tokens(evaluation, console))
-    console.print()
+    console.print(f"{evaluation.suite.name}: {len(evaluation.suite.problems)} problems, seeds {seeds}\n")
+    console.print(_accuracies(evaluation, console), "", _tokens(evaluation, console), "", sep="\n")
     console.print("\n".join(_NOTES), style="dim")
 
 
@@ -32,7 +29,7 @@ def percent(share: float) -> str:
 
 
 def _accuracies(evaluation: Evaluation, console: Console) -> Table:
-    table = _table(console, "right", "replies", "accuracy %", "95 %", "seeds")
+    table = number_table(console, *_WAY, "right", "replies", "accuracy %", "95 %", "seeds")
     for row in evaluation.rows:
         total = row.total
         low, high = total.interval
@@ -48,21 +45,11 @@ def _accuracies(evaluation: Evaluation, console: Console) -> Table:
 
 
 def _tokens(evaluation: Evaluation, console: Console) -> Table:
-    table = _table(console, "thought", "forced", "answer", "closed %", "seconds")
+    table = number_table(console, *_WAY, "thought", "forced", "answer", "closed %", "seconds")
     for row in evaluation.rows:
         means = (row.thought_tokens, row.forced_tokens, row.answer_tokens)
         closed = "-" if row.closed_by_model is None else percent(row.closed_by_model)
         table.add_row(*_plan(row), *(f"{mean:.1f}" for mean in means), closed, f"{row.seconds:.1f}")
-    return table
-
-
-def _table(console: Console, *numbers: str) -> Table:
-    rules, gap = (box.SIMPLE_HEAD, 1) if console.is_terminal else (None, 2)  # rules bring a space of their own
-    table = Table(box=rules, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
-    table.header_style = "dim"
-    table.add_column("thinking", no_wrap=True)
-    for header in ("budget", "soft from", *numbers):
-        table.add_column(header, justify="right", no_wrap=True)
     return table
 
 

@@ -1,6 +1,6 @@
 """Writes the data of this folder from what ONNX Runtime says of itself; run by hand when a version is added.
 
-Two sources, which hold the same: the `KernelDef`s and operator schemas that a build lists from Python, and
+There are two sources, which agree: the `KernelDef`s and operator schemas that a build lists from Python, and
 `docs/OperatorKernels.md`, which ONNX Runtime generates from those on a machine that has every provider.
 
     python -m thinkport.deploy.kernels.collect build cpu          # in an environment with that onnxruntime
@@ -14,13 +14,12 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from thinkport.deploy.kernels.kernel_list import DATA
+from thinkport.deploy.kernels.kernel_list import DATA, key
 from thinkport.deploy.targets import target as entry_of
 
-OLDEST_OPSET = 17  # of graphs that are checked: what only older ones meet is left out
+OLDEST_OPSET = 17  # of graphs that are checked: what only older graphs need is left out
 DOMAINS = {"": "", "ai.onnx": "", "com.microsoft": "com.microsoft"}
 Row = tuple[str, str, int, int | None, dict[str, list[str]]]
 _TENSOR = re.compile(r"tensor\((\w+)\)$")
@@ -80,14 +79,14 @@ def build_schemas(schemas: Iterable[Any]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[int, Any]] = {}
     for schema in schemas:
         if schema.domain in DOMAINS and not schema.deprecated:
-            found.setdefault(_key(schema.domain, schema.name), {})[schema.since_version] = {
-                "in": [_formal(each) for each in schema.inputs],
+            found.setdefault(key(schema.domain, schema.name), {})[schema.since_version] = {
+                "in": [_formal(each, {}) for each in schema.inputs],
                 "out": [_formal(each, _only_types(schema)) for each in schema.outputs],
                 "attributes": sorted(
                     name + ("!" if attribute.required else "") for name, attribute in schema.attributes.items()
                 ),
             }
-    return {key: _still_used(versions) for key, versions in sorted(found.items())}
+    return {operator: _still_used(versions) for operator, versions in sorted(found.items())}
 
 
 def _still_used(versions: dict[int, Any]) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def _only_types(schema: Any) -> dict[str, str]:
     return {variable: allowed[0] for variable, allowed in kinds.items() if len(allowed) == 1}
 
 
-def _formal(parameter: Any, known: Mapping[str, str] = MappingProxyType({})) -> str:
+def _formal(parameter: Any, known: Mapping[str, str]) -> str:
     mark = {"Single": "", "Optional": "?", "Variadic": "*"}[parameter.option.name]
     same = "" if parameter.isHomogeneous else "~"
     return f"{parameter.name}:{known.get(parameter.typeStr, parameter.typeStr)}{mark}{same}"
@@ -113,7 +112,7 @@ def write_kernels(target: str, version: str, source: str, rows: Iterable[Row]) -
     kernels: dict[str, list[list[Any]]] = {}
     for domain, name, first, last, types in rows:
         held = {var: sets.setdefault(" ".join(kinds), len(sets)) for var, kinds in sorted(types.items())}
-        kernels.setdefault(_key(domain, name), []).append([first, last, held])
+        kernels.setdefault(key(domain, name), []).append([first, last, held])
     content = {
         "target": target,
         "provider": entry_of(target).providers[0],
@@ -121,13 +120,9 @@ def write_kernels(target: str, version: str, source: str, rows: Iterable[Row]) -
         "version": version,
         "source": source,
         "types": list(sets),
-        "kernels": {key: sorted(found, key=str) for key, found in sorted(kernels.items())},
+        "kernels": {operator: sorted(found, key=str) for operator, found in sorted(kernels.items())},
     }
     _write(DATA / f"{target}-{version}.json", content)
-
-
-def _key(domain: str, name: str) -> str:
-    return f"{domain}.{name}" if domain else name
 
 
 def _plain(kinds: Iterable[str]) -> list[str]:

@@ -1,12 +1,12 @@
-"""What a node must be beside having a kernel: typed conditions, each of which can say how a node breaks it.
+"""What a node must be beside having a kernel: conditions, each of which can say how a node breaks it.
 
 Kernel lists hold operators, versions and dtypes; a provider's code checks or ignores more than that. Which provider
 asks for what stands in `requirements`; this module knows only what can be asked of a node.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from packaging.version import Version
 
@@ -16,110 +16,73 @@ from thinkport.deploy.kernels.graph_file import Attribute, Node
 # wrong: it runs and computes something else.
 Consequence = Literal["leaves", "fails", "wrong"]
 
+# Takes a node and the dtypes of a graph's values; returns how the node breaks the condition, as the beginning of a
+# sentence, or None if it keeps it.
+Condition = Callable[[Node, Mapping[str, str]], str | None]
 
-class Condition(Protocol):
-    """Something that a node must fulfil."""
-
-    def __call__(self, node: Node, dtypes: Mapping[str, str]) -> str | None:
-        """How the node breaks it, as the beginning of a sentence; None if it does not."""
-        ...
+Place = tuple[int, str]  # of an input or output, with the schema's name
 
 
-Places = tuple[tuple[int, str], ...]  # of inputs or outputs, each with the schema's name
-
-
-@dataclass(frozen=True)
-class Given:
+def given(*inputs: Place) -> Condition:
     """All of these inputs are there."""
-
-    inputs: Places
-
-    def __call__(self, node: Node, dtypes: Mapping[str, str]) -> str | None:
-        """See `Condition`."""
-        return _listed("it has no", "input", [place for place in self.inputs if not node.has_input(place[0])])
+    return lambda node, _: _listed("it has no", "input", [place for place in inputs if not node.has_input(place[0])])
 
 
-@dataclass(frozen=True)
-class Absent:
+def absent(*inputs: Place) -> Condition:
     """None of these inputs is there."""
-
-    inputs: Places
-
-    def __call__(self, node: Node, dtypes: Mapping[str, str]) -> str | None:
-        """See `Condition`."""
-        return _listed("it has", "input", [place for place in self.inputs if node.has_input(place[0])])
+    return lambda node, _: _listed("it has", "input", [place for place in inputs if node.has_input(place[0])])
 
 
-@dataclass(frozen=True)
-class OutputAbsent:
+def output_absent(*outputs: Place) -> Condition:
     """None of these outputs is asked for."""
-
-    outputs: Places
-
-    def __call__(self, node: Node, dtypes: Mapping[str, str]) -> str | None:
-        """See `Condition`."""
-        return _listed("it gives", "output", [place for place in self.outputs if node.has_output(place[0])])
+    return lambda node, _: _listed("it gives", "output", [place for place in outputs if node.has_output(place[0])])
 
 
-@dataclass(frozen=True, kw_only=True)
-class OneOf:
+def one_of(attribute: str, *values: Attribute, default: Attribute) -> Condition:
     """An attribute has one of some values; `default` is its value where the node does not say."""
 
-    attribute: str
-    values: tuple[Attribute, ...]
-    default: Attribute
+    def condition(node: Node, _: Mapping[str, str]) -> str | None:
+        found = node.attributes.get(attribute, default)
+        return None if found in values else f"{attribute} is {found}"
 
-    def __call__(self, node: Node, dtypes: Mapping[str, str]) -> str | None:
-        """See `Condition`."""
-        found = node.attributes.get(self.attribute, self.default)
-        return None if found in self.values else f"{self.attribute} is {found}"
+    return condition
 
 
-@dataclass(frozen=True, kw_only=True)
-class Same:
+def same(first: str, second: str, *, default: Attribute) -> Condition:
     """Two attributes have one value; `default` is that of one which the node leaves out."""
 
-    attributes: tuple[str, str]
-    default: Attribute
+    def condition(node: Node, _: Mapping[str, str]) -> str | None:
+        one, other = (node.attributes.get(name, default) for name in (first, second))
+        return None if one == other else f"its {first} is {one} and its {second} {other}"
 
-    def __call__(self, node: Node, dtypes: Mapping[str, str]) -> str | None:
-        """See `Condition`."""
-        first, second = (node.attributes.get(name, self.default) for name in self.attributes)
-        return None if first == second else f"its {self.attributes[0]} is {first} and its {self.attributes[1]} {second}"
+    return condition
 
 
-@dataclass(frozen=True, kw_only=True)
-class DtypeOneOf:
+def dtype_one_of(index: int, name: str, *allowed: str) -> Condition:
     """An input, where it is given, has one of some dtypes."""
 
-    index: int
-    name: str
-    dtypes: tuple[str, ...]
+    def condition(node: Node, dtypes: Mapping[str, str]) -> str | None:
+        found = dtypes.get(node.inputs[index]) if node.has_input(index) else None
+        return f"its {name} is {found}" if found and found not in allowed else None
 
-    def __call__(self, node: Node, dtypes: Mapping[str, str]) -> str | None:
-        """See `Condition`."""
-        found = dtypes.get(node.inputs[self.index]) if node.has_input(self.index) else None
-        return f"its {self.name} is {found}" if found and found not in self.dtypes else None
+    return condition
 
 
-@dataclass(frozen=True, kw_only=True)
-class Divides:
+def divides(divisor: str, of: str) -> Condition:
     """One whole attribute divides another."""
 
-    divisor: str
-    of: str
-
-    def __call__(self, node: Node, dtypes: Mapping[str, str]) -> str | None:
-        """See `Condition`."""
-        divisor, of = node.attributes.get(self.divisor), node.attributes.get(self.of)
-        if isinstance(divisor, int) and isinstance(of, int) and divisor > 0 and of % divisor == 0:
+    def condition(node: Node, _: Mapping[str, str]) -> str | None:
+        part, whole = node.attributes.get(divisor), node.attributes.get(of)
+        if isinstance(part, int) and isinstance(whole, int) and part > 0 and whole % part == 0:
             return None
-        return f"{self.divisor} {divisor} does not divide {self.of} {of}"
+        return f"{divisor} {part} does not divide {of} {whole}"
+
+    return condition
 
 
 @dataclass(frozen=True, kw_only=True)
 class Requirement:
-    """What a target asks of one operator's nodes, and what comes of a node that breaks it.
+    """What a target asks of one operator's nodes, and what comes of a node that breaks it: most often it fails.
 
     `because` ends the sentence that the condition begins, and says what to do; `source` is a file of ONNX
     Runtime's, an issue, or "measured" by this project. It holds for versions before `until`, where one is named.
@@ -129,7 +92,7 @@ class Requirement:
     op: str
     domain: str = "com.microsoft"
     condition: Condition
-    consequence: Consequence
+    consequence: Consequence = "fails"
     because: str
     source: str
     until: str | None = None
@@ -140,6 +103,6 @@ class Requirement:
         return (self.target, self.domain, self.op) == (target, node.domain, node.op) and not newer
 
 
-def _listed(verb: str, kind: str, places: list[tuple[int, str]]) -> str | None:
+def _listed(verb: str, kind: str, places: Sequence[Place]) -> str | None:
     names = " and ".join(f"{name} ({kind} {index})" for index, name in places)
     return f"{verb} {names}" if names else None

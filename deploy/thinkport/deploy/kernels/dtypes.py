@@ -7,7 +7,7 @@ and outputs share a type, which is all that is needed; an attribute decides for 
 from collections.abc import Mapping
 
 from thinkport.deploy.kernels.graph_file import DTYPES, Node, NodeGraph
-from thinkport.deploy.kernels.kernel_list import KernelList, Schema
+from thinkport.deploy.kernels.kernel_list import KernelList
 
 # Operators whose output type an attribute names: (attribute, the type without it).
 _CHOSEN = {
@@ -18,30 +18,24 @@ _CHOSEN = {
 
 
 def find_dtypes(graph: NodeGraph, kernels: KernelList) -> Mapping[str, str]:
-    """The dtype of each value (`float16`), without those that can't be told; nodes must be in order, as ONNX demands.
+    """The dtype of each value (`float16`), where it can be told; nodes must be in order, as ONNX demands.
 
-    What follows from the nodes comes before a type that is only noted in the file, which may be a leftover.
+    A dtype that follows from the nodes overrides one that the file only notes, which may be a leftover.
     """
     found = dict(graph.dtypes)
     for node in graph.nodes:
         schema = kernels.schema(node.domain, node.op, graph.opsets.get(node.domain, 1))
-        bound = bind(node, schema, found) if schema else {}
+        bound: dict[str, str] = {}
+        for index, name in enumerate(node.inputs):
+            formal = schema.input(index) if schema else None
+            if formal and formal.homogeneous and name in found and "(" not in formal.type:
+                bound.setdefault(formal.type, found[name])
         for index, name in enumerate(node.outputs):
             formal = schema.output(index) if schema else None
             dtype = _chosen(node) or (plain(formal.type, bound) if formal else None) or graph.noted.get(name)
             if name and dtype and dtype != "undefined":
                 found[name] = dtype
     return found
-
-
-def bind(node: Node, schema: Schema, dtypes: Mapping[str, str]) -> dict[str, str]:
-    """What a node's inputs make of the schema's type variables."""
-    bound: dict[str, str] = {}
-    for index, name in enumerate(node.inputs):
-        formal = schema.input(index)
-        if formal and formal.homogeneous and name in dtypes and "(" not in formal.type:
-            bound.setdefault(formal.type, dtypes[name])
-    return bound
 
 
 def plain(kind: str, bound: Mapping[str, str]) -> str | None:

@@ -2,7 +2,7 @@
 
 `verify`, `inspect` and `bundle` run in the base install, which has neither onnx nor onnx_ir, so this decodes the few
 protobuf fields itself (onnx.proto of ONNX 1.23 gives the field numbers). The exporter checks the file that it wrote
-with the same reader. External data is never opened; inline weights are stepped over.
+with the same reader. External data is never opened; inline weights are skipped.
 """
 
 import struct

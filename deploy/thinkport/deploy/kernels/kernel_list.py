@@ -5,7 +5,6 @@ ONNX Runtime: the lists hold for versions that are not installed.
 """
 
 import json
-from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -77,9 +76,7 @@ class KernelList:
     def schema(self, domain: str, op: str, opset: int) -> Schema | None:
         """The schema that a graph of that opset gets, None where this version of ONNX Runtime has none."""
         versions = self.schemas.get(key(domain, op), {})
-        since = sorted(versions)
-        at = bisect_right(since, opset)
-        return versions[since[at - 1]] if at else None
+        return versions.get(max((since for since in versions if since <= opset), default=0))
 
     def of(self, domain: str, op: str) -> tuple[Kernel, ...]:
         """The operator's kernels, of every version."""
@@ -97,7 +94,7 @@ def versions(target: str) -> list[str]:
 
 
 def kernel_list(target: str, version: str | None = None) -> KernelList:
-    """A target's kernels: of `version`, or else of the newest known version before it, without one of the oldest.
+    """A target's kernels in `version`, else in the newest known one before it; without a version, in the oldest known.
 
     Raises:
         InputError: no list for that target, or none as old as that version.
@@ -117,16 +114,15 @@ def kernel_list(target: str, version: str | None = None) -> KernelList:
 @cache
 def _read(target: str, version: str) -> KernelList:
     content = json.loads((DATA / f"{target}-{version}.json").read_text("utf-8"))
-    sets = [frozenset(kinds.split()) for kinds in content["types"]]
-    return KernelList(
-        target=target,
-        provider=content["provider"],
-        package=content["package"],
-        version=content["version"],
-        source=content["source"],
-        kernels={name: tuple(_kernel(row, sets) for row in rows) for name, rows in content["kernels"].items()},
-        schemas=_schemas(version),
-    )
+    sets = [frozenset(kinds.split()) for kinds in content.pop("types")]
+    kernels = {
+        name: tuple(
+            Kernel(first=first, last=last, types={variable: sets[at] for variable, at in types.items()})
+            for first, last, types in rows
+        )
+        for name, rows in content.pop("kernels").items()
+    }
+    return KernelList(**content, kernels=kernels, schemas=_schemas(version))
 
 
 @cache
@@ -136,11 +132,6 @@ def _schemas(version: str) -> Mapping[str, Mapping[int, Schema]]:
         name: {int(since): _schema(int(since), entry) for since, entry in entries.items()}
         for name, entries in content["schemas"].items()
     }
-
-
-def _kernel(row: list[Any], sets: list[frozenset[str]]) -> Kernel:
-    first, last, types = row
-    return Kernel(first=first, last=last, types={variable: sets[at] for variable, at in types.items()})
 
 
 def _schema(since: int, entry: dict[str, Any]) -> Schema:

@@ -1,21 +1,16 @@
 """What a check of a graph found: a verdict a node, and the sentences for those that would leave the provider."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from thinkport.deploy.kernels.kernel_list import KernelList
 
 # runs: on the provider. kept: ONNX Runtime leaves it on the CPU on purpose. allowed: the plan lets it go to the CPU.
 # leaves: it goes to the CPU unwanted. refused: the graph does not load, fails, or computes something else.
 Place = Literal["runs", "kept", "allowed", "leaves", "refused"]
 PLACES: tuple[Place, ...] = ("refused", "leaves", "allowed", "kept", "runs")
-_OUTCOMES = {
-    "refused": "is refused",
-    "leaves": "leaves for the CPU",
-    "allowed": "goes to the CPU, as planned",
-    "kept": "is kept on the CPU",
-    "runs": "runs there",
-}
+_UNWANTED: Mapping[Place, str] = {"leaves": "would leave for the CPU", "refused": "can't run as it should"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,16 +22,10 @@ class NodeVerdict:
     place: Place
     reasons: tuple[str, ...]
 
-    @property
-    def sentence(self) -> str:
-        """The verdict in words."""
-        reasons = "; ".join(self.reasons)
-        return f"{self.op} {self.node!r} {_OUTCOMES[self.place]}" + (f": {reasons}" if reasons else "")
-
 
 @dataclass(frozen=True, kw_only=True)
 class KernelRow:
-    """Nodes alike: the same operator, place and reasons; `example` is the first one's name."""
+    """Nodes with the same operator, place and reasons; `example` is the first one's name."""
 
     op: str
     place: Place
@@ -47,44 +36,39 @@ class KernelRow:
 
 @dataclass(frozen=True, kw_only=True)
 class KernelReport:
-    """A graph held against a provider's kernels in one version; `source` says where the list is from."""
+    """A graph held against a provider's kernels in one version of ONNX Runtime."""
 
-    target: str
-    provider: str
-    package: str
-    version: str
-    source: str
+    kernels: KernelList
     verdicts: tuple[NodeVerdict, ...]
 
     @property
     def leaving(self) -> tuple[NodeVerdict, ...]:
         """The nodes that would not run where they should: those that leave unwanted, and those that are refused."""
-        return tuple(verdict for verdict in self.verdicts if verdict.place in ("leaves", "refused"))
+        return tuple(verdict for verdict in self.verdicts if verdict.place in _UNWANTED)
 
     @property
     def rows(self) -> list[KernelRow]:
-        """The verdicts, alike ones together, the gravest first."""
-        groups = Counter((each.op, each.place, each.reasons) for each in self.verdicts)
-        first = {(each.op, each.place, each.reasons): each.node for each in reversed(self.verdicts)}
+        """The verdicts, grouped, the gravest first."""
+        groups: dict[tuple[str, Place, tuple[str, ...]], list[str]] = {}
+        for each in self.verdicts:
+            groups.setdefault((each.op, each.place, each.reasons), []).append(each.node)
         rows = [
-            KernelRow(op=op, place=place, reasons=reasons, count=count, example=first[op, place, reasons])
-            for (op, place, reasons), count in groups.items()
+            KernelRow(op=op, place=place, reasons=reasons, count=len(nodes), example=nodes[0])
+            for (op, place, reasons), nodes in groups.items()
         ]
         return sorted(rows, key=lambda row: (PLACES.index(row.place), -row.count, row.op))
 
     @property
     def problems(self) -> list[str]:
         """One sentence for each kind of node that would leave or is refused; none if the graph is as it should be."""
-        return list(self._problems())
+        return [
+            f"{row.op} {row.example!r}{f' and {row.count - 1} more' if row.count > 1 else ''} "
+            f"{_UNWANTED[row.place]} on {self.kernels.package} {self.kernels.version}: {'; '.join(row.reasons)}"
+            for row in self.rows
+            if row.place in _UNWANTED
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """The report for programs."""
-        head = {name: getattr(self, name) for name in ("target", "provider", "package", "version", "source")}
+        head = {name: getattr(self.kernels, name) for name in ("target", "provider", "package", "version", "source")}
         return head | {"leaving": len(self.leaving), "rows": [vars(row) for row in self.rows]}
-
-    def _problems(self) -> Iterator[str]:
-        for row in self.rows:
-            if row.place in ("leaves", "refused"):
-                subject = f"{row.op} {row.example!r}" + (f" and {row.count - 1} more" if row.count > 1 else "")
-                outcome = "would leave for the CPU" if row.place == "leaves" else "can't run as it should"
-                yield f"{subject} {outcome} on {self.package} {self.version}: {'; '.join(row.reasons)}"

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from thinkport.deploy.kernels.report import KernelReport, KernelRow, Place
+from thinkport.deploy.tables import section, text_table
 
 _WHERE: Mapping[Place, str] = {
     "refused": "refused",
@@ -22,20 +21,18 @@ _WHERE: Mapping[Place, str] = {
 def show_kernels(console: Console, reports: Mapping[str, KernelReport]) -> None:
     """Write the report of each graph, by its file name."""
     for name, report in reports.items():
-        console.print(Text(f"{name} on {report.package} {report.version}, {report.provider}", style="bold"))
-        console.print(Padding(_body(report, console), (0, 0, 1, 2), expand=False))
+        of = report.kernels
+        section(console, f"{name} on {of.package} {of.version}, {of.provider}", _body(report, console))
 
 
 def _body(report: KernelReport, console: Console) -> RenderableType:
-    rules = box.SIMPLE_HEAD if console.is_terminal else None
-    table = Table(box=rules, show_edge=False, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("op", overflow="fold")
+    table = text_table(console, "op")
     table.add_column("nodes", justify="right", no_wrap=True)
     table.add_column("where", no_wrap=True)
     for row in report.rows:
         table.add_row(row.op, str(row.count), _WHERE[row.place])
     explained = [_why(row) for row in report.rows if row.reasons]
-    return Group(table, "", *explained, Text(summary(report)), Text(f"kernels: {report.source}", style="dim"))
+    return Group(table, "", *explained, Text(summary(report)), Text(f"kernels: {report.kernels.source}", style="dim"))
 
 
 def _why(row: KernelRow) -> RenderableType:
@@ -48,7 +45,7 @@ def summary(report: KernelReport) -> str:
     """The result in a sentence."""
     count, leaving = len(report.verdicts), len(report.leaving)
     if leaving:
-        return f"{leaving} of {count} nodes would not run on {report.provider}"
+        return f"{leaving} of {count} nodes would not run on {report.kernels.provider}"
     beside = sum(verdict.place in ("allowed", "kept") for verdict in report.verdicts)
     rest = f", {beside} of them beside it on the CPU" if beside else ""
     return f"all {count} nodes run where they should{rest}"

@@ -22,7 +22,6 @@ _ENTRY = '"""The console command, frozen."""\n\nfrom thinkport.runtime.cli.main 
 # nothing imports it by name.
 _VERBS = ("thinkport.runtime.cli.text_verbs", "thinkport.deploy.cli", "thinkport.export.cli")
 _WHOLE = ("thinkport.runtime", "uvicorn")  # packages that import some of their modules by name only
-_DATA = ("thinkport.runtime",)
 # What exporting, measuring and drawing take, which a server never imports.
 _WITHOUT = (
     "torch",
@@ -85,15 +84,9 @@ def pyinstaller_options() -> list[str]:
     """What PyInstaller is told, but for where files lie; the same on every system."""
     options = ["--noconfirm", "--onedir", "--console", "--name", PROGRAM, "--log-level", "ERROR"]
     options += ["--copy-metadata", "thinkport", "--contents-directory", "lib"]
-    for name in _VERBS:
-        options += ["--hidden-import", name]
-    for name in _WHOLE:
-        options += ["--collect-submodules", name]
-    for name in _DATA:
-        options += ["--collect-data", name]
-    for name in _WITHOUT:
-        options += ["--exclude-module", name]
-    return [*options, "--hidden-import", "onnxruntime", "--collect-binaries", "onnxruntime"]
+    options += ["--collect-data", "thinkport.runtime", "--collect-binaries", "onnxruntime"]
+    named = {"--hidden-import": (*_VERBS, "onnxruntime"), "--collect-submodules": _WHOLE, "--exclude-module": _WITHOUT}
+    return options + [word for option, names in named.items() for name in names for word in (option, name)]
 
 
 def _freeze(work: Path) -> Path:

@@ -1,8 +1,12 @@
-"""What a verification found: one record a check. Knows nothing of how it was found."""
+"""What a verification found, and how that looks in a terminal: one line a check. Knows nothing of how it was found."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 DAMAGED, WRONG, RIGHT = 3, 1, 0
 
@@ -47,3 +51,16 @@ class Verification:
         """For programs."""
         checks = [check.as_json() for check in self.checks]
         return {"folder": self.folder, "passed": self.passed, "exit_code": self.exit_code, "checks": checks}
+
+
+def show(console: Console, found: Verification) -> None:
+    """Write every check and the verdict."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in found.checks:
+        mark = Text("ok", style="green") if check.passed else Text("FAILED", style="bold red")
+        mark = Text("skipped", style="dim") if check.skipped else mark
+        table.add_row(mark, check.name, Text(check.detail))
+    console.print(table)

@@ -4,6 +4,7 @@ Knows sessions and scores. Must not know which graphs are to be tried.
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -11,12 +12,12 @@ from types import ModuleType
 from thinkport.deploy.verification.check import WRONG, Check
 from thinkport.runtime.artifact.certificate import Figure, GoldenScore
 from thinkport.runtime.artifact.goldens import Golden
-from thinkport.runtime.artifact.manifest import Graph, Manifest, Prefill
+from thinkport.runtime.artifact.manifest import Manifest, Prefill
 from thinkport.runtime.engine.session import Session
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.machine.prefill_weights import write_entry
 from thinkport.runtime.machine.threads import physical_cores
-from thinkport.runtime.providers.golden_check import DECODED, GoldenResult, answered, check_goldens, quick
+from thinkport.runtime.providers.golden_check import DECODED, answered, check_goldens, quick
 from thinkport.runtime.providers.ort import AUTO, Candidate, candidates
 
 
@@ -26,9 +27,8 @@ class GoldenTrial:
     def __init__(self, ort: ModuleType, folder: Path, manifest: Manifest, threads: int | None, missing: str) -> None:
         self._ort, self._folder, self._manifest, self._threads = ort, folder, manifest, threads
         self._missing = missing
-        self._figures = (
-            {figure.graph: figure for figure in manifest.certificate.figures} if manifest.certificate else {}
-        )
+        figures = manifest.certificate.figures if manifest.certificate else []
+        self._figures = {figure.graph: figure for figure in figures}
 
     def of_graph(self, candidate: Candidate, goldens: Sequence[Golden], *, full: bool) -> Check:
         """A graph over a few short prompts, or with `full` over those that it answered at export."""
@@ -59,7 +59,9 @@ class GoldenTrial:
         graph = candidate.graph
         name = f"goldens on {graph.file}"
         try:
-            result = self._result(folder, graph, candidate.device, asked, recorded, decoded)
+            session = Session(self._ort, folder, graph, self._manifest.model, self._threads, device_id=candidate.device)
+            with closing(session):
+                result = check_goldens(session, asked, recorded, decoded)
         except ThinkportError as error:
             detail = f"{error} ({self._missing})" if self._missing else str(error)
             return Check(name=name, passed=False, detail=detail, exit_code=WRONG)
@@ -70,21 +72,6 @@ class GoldenTrial:
         )
         shown = {"correlation": score.correlation, "kl": score.kl, "top1": score.top1, "seconds": result.seconds}
         return Check(name=name, passed=result.right, detail=detail, exit_code=WRONG, figures=shown)
-
-    def _result(
-        self,
-        folder: Path,
-        graph: Graph,
-        device: int | None,
-        asked: Sequence[Golden],
-        recorded: GoldenScore | None,
-        decoded: int,
-    ) -> GoldenResult:
-        session = Session(self._ort, folder, graph, self._manifest.model, self._threads, device_id=device)
-        try:
-            return check_goldens(session, asked, recorded, decoded)
-        finally:
-            session.close()
 
 
 def _recorded(figure: Figure | None, *, full: bool) -> GoldenScore | None:

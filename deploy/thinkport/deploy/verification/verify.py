@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from thinkport.deploy.kernels.graph_file import read_graph
 from thinkport.deploy.verification.check import WRONG, Check, Verification
 from thinkport.deploy.verification.golden_trial import GoldenTrial
-from thinkport.deploy.verification.structure import structure_checks
 from thinkport.runtime.artifact.certificate import MIN_AGREEMENT, Certificate, Figure
 from thinkport.runtime.artifact.goldens import read_goldens
-from thinkport.runtime.artifact.manifest import Manifest, check_files, read_manifest
+from thinkport.runtime.artifact.manifest import Graph, Manifest, check_files, read_manifest
 from thinkport.runtime.artifact.manifest_seal import check_seal
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.extras import require
@@ -42,7 +42,7 @@ def verify(
     checks = list(_files(folder, full=full))
     if all(check.passed for check in checks):
         manifest = read_manifest(folder)
-        checks += structure_checks(folder, manifest)
+        checks += _structure(folder, manifest)
         if all(check.passed for check in checks):
             checks += _goldens(folder, manifest, provider, threads, full=full)
             if checkpoint is not None:
@@ -51,20 +51,60 @@ def verify(
 
 
 def _files(folder: Path, *, full: bool) -> Iterator[Check]:
+    name = "manifest"
     try:
         manifest = read_manifest(folder)
-        sealed = check_seal(folder)
-    except ThinkportError as error:
-        yield Check(name="manifest", passed=False, detail=str(error))
-        return
-    yield Check(name="manifest", passed=True, detail="as it was written" if sealed else "read; written without a seal")
-    how = "sha256" if full else "size"
-    try:
+        sealed = "as it was written" if check_seal(folder) else "read; written without a seal"
+        yield Check(name=name, passed=True, detail=sealed)
+        name = "files"
         check_files(folder, manifest, verify=full)
+        how = "sha256" if full else "size"
+        yield Check(name=name, passed=True, detail=f"{len(manifest.files)} files of the recorded {how}")
     except ThinkportError as error:
-        yield Check(name="files", passed=False, detail=str(error))
-        return
-    yield Check(name="files", passed=True, detail=f"{len(manifest.files)} files of the recorded {how}")
+        yield Check(name=name, passed=False, detail=str(error))
+
+
+def _structure(folder: Path, manifest: Manifest) -> Iterator[Check]:
+    """One check a graph, and one of the goldens."""
+    for graph in manifest.graphs:
+        yield _graph_structure(folder, graph)
+        if graph.prefill is not None:
+            yield _graph_structure(folder, graph.prefill.graph)
+    if manifest.certificate is not None:
+        yield _goldens_structure(folder / manifest.certificate.goldens, manifest)
+
+
+def _graph_structure(folder: Path, graph: Graph) -> Check:
+    name = f"structure of {graph.file}"
+    try:
+        found = read_graph(folder / graph.file)
+    except ThinkportError as error:
+        return Check(name=name, passed=False, detail=str(error))
+    expected = {spec.name for spec in graph.inputs}
+    if found.inputs - set(found.sizes) != expected - set(found.sizes) or len(found.nodes) != graph.nodes:
+        detail = f"{len(found.nodes)} nodes and inputs that the manifest doesn't list, expected {graph.nodes} nodes"
+        return Check(name=name, passed=False, detail=f"{detail}: export the artifact again")
+    return Check(name=name, passed=True, detail=f"{graph.nodes:,} nodes, inputs as the manifest lists them")
+
+
+def _goldens_structure(path: Path, manifest: Manifest) -> Check:
+    name = f"structure of {path.name}"
+    try:
+        goldens = read_goldens(path)
+    except ThinkportError as error:
+        return Check(name=name, passed=False, detail=str(error))
+    largest = max(int(golden.ids.max()) for golden in goldens)
+    if largest >= manifest.model.vocab_size:
+        detail = f"an id {largest} and a vocabulary of {manifest.model.vocab_size}: export the artifact again"
+        return Check(name=name, passed=False, detail=detail)
+    names = {golden.name for golden in goldens}
+    figures = manifest.certificate.figures if manifest.certificate else []
+    unknown = {name for figure in figures for name in figure.prompts or ()} - names
+    if unknown:
+        detail = f"no {', '.join(sorted(unknown))}, which the certificate speaks of: export the artifact again"
+        return Check(name=name, passed=False, detail=detail)
+    rows = sum(len(golden.rows) for golden in goldens)
+    return Check(name=name, passed=True, detail=f"{len(goldens)} prompts, {rows} positions")
 
 
 def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | None, *, full: bool) -> Iterator[Check]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from thinkport.deploy.genai_files import genai_graph_name
+from thinkport.deploy.targets import target
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, SamplingPreset
 
 # That runtime allocates the cache for max_length at once: at the usual 40,960 that is gigabytes for the smallest Qwen3.
@@ -74,8 +75,8 @@ def genai_overlay(graph: Graph) -> dict[str, Any]:
 
 
 def _provider_options(graph: Graph) -> list[dict[str, Any]]:
-    """That runtime calls a provider by the name that targets have here, and the CPU by none."""
-    return [] if len(graph.providers) == 1 else [{graph.target: {}}]
+    name = target(graph.target).genai_provider
+    return [] if name is None else [{name: {}}]
 
 
 def _takes(graph: Graph, name: str) -> bool:

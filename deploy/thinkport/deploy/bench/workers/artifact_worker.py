@@ -3,16 +3,14 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
-from thinkport.deploy.cold_start import cold_start
-from thinkport.deploy.engine_overhead import measure_overhead
-from thinkport.deploy.process_memory import process_memory
+from thinkport.deploy.cold_start import cold_start, process_memory
 from thinkport.runtime.artifact.manifest import Graph, ModelShape
 from thinkport.runtime.engine.kv_snapshot import KvSnapshot
 from thinkport.runtime.engine.session import Lane
@@ -78,6 +76,36 @@ class Measured:
         return speed, memory.private if memory else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Overhead:
+    """Tokens per second of bare steps and of `Model.stream`, each the best of the rounds."""
+
+    bare: float
+    stream: float
+
+    @property
+    def share(self) -> float:
+        """The stream's share of the bare rate; 1 would be no overhead."""
+        return self.stream / self.bare
+
+
+def measure_overhead(model: Model, prompt: str, *, tokens: int = 64, rounds: int = 5) -> Overhead:
+    """Turn about, `rounds` times: a reply of `tokens` tokens, without thought or drafts, and as many bare steps.
+
+    Both begin after `prompt`; sampling is the answering preset, and nothing stops a reply early.
+    """
+    endless = Model(
+        model.manifest.model_copy(update={"stop_ids": []}), model.tokenizer, model.template, model.session, drafts=False
+    )
+    streams, bares = [], []
+    for seed in range(rounds):
+        end = endless.generate(prompt, max_tokens=tokens, thinking=False, seed=seed)
+        streams.append((tokens - 1) / end.answering.seconds)
+        lane = Measured(model).lane(end.prompt_tokens)
+        bares.append((tokens - 1) / sum(step_seconds(lane, tokens - 1, model.session.vocab_size)))
+    return Overhead(bare=max(bares), stream=max(streams))
+
+
 def _engine(model: Model) -> str:
     """ONNX Runtime's version, and the provider where it is not the CPU's."""
     chosen, session = model.provider_report.chosen, model.session
@@ -93,23 +121,22 @@ def main() -> None:
     folder, plan = Path(sys.argv[1]), json.loads(sys.argv[2])
     settings = {name: plan[name] for name in ("provider", "threads", "cache_dir")}
     start = cold_start(folder, **settings)
-    facts: dict[str, Any] = {
-        "load_s": start.load_seconds,
-        "files_s": start.files_seconds,
-        "first_token_s": start.first_token,
-    }
-    facts["private_bytes"] = start.memory_first_token.private if start.memory_first_token else None
+    memory = start.memory_first_token
     with Model.load(folder, **settings) as model:
         measured = Measured(model)
-        facts["graph"] = measured.graph.file
-        facts["engine"] = _engine(model)
         decoded = {context: measured.decode(context, plan["steps"]) for context in sorted(plan["contexts"])}
-        facts["decode"] = {context: speed for context, (speed, _) in decoded.items()}
-        facts["context_bytes"] = {context: memory for context, (_, memory) in decoded.items() if memory}
-        facts["prefill"] = {
-            length: max(measured.prefill(length) for _ in range(_PROMPTS)) for length in plan["prefills"]
+        facts = {
+            "load_s": start.load_seconds,
+            "files_s": start.files_seconds,
+            "first_token_s": start.first_token,
+            "private_bytes": memory.private if memory else None,
+            "graph": measured.graph.file,
+            "engine": _engine(model),
+            "decode": {context: speed for context, (speed, _) in decoded.items()},
+            "context_bytes": {context: private for context, (_, private) in decoded.items() if private},
+            "prefill": {n: max(measured.prefill(n) for _ in range(_PROMPTS)) for n in plan["prefills"]},
+            "engine_share": measure_overhead(model, _PROMPT).share if plan["overhead"] else None,
         }
-        facts["engine_share"] = measure_overhead(model, _PROMPT).share if plan["overhead"] else None
     sys.stdout.write(json.dumps(facts) + "\n")
 
 

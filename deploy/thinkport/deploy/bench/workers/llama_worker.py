@@ -14,19 +14,16 @@ def bench(program: str, model: str, *options: str) -> "list[dict[str, Any]]":
     return records
 
 
-def _listed(values: "list[int]") -> str:
-    return ",".join(map(str, values))
-
-
 def main() -> None:
     """Measure and write."""
     model, plan, program = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
     threads = ["-t", str(plan["threads"])]
+    prefills, contexts = (",".join(map(str, plan[name])) for name in ("prefills", "contexts"))
     records = []
-    if plan["prefills"]:
-        records += bench(program, model, *threads, "-n", "0", "-p", _listed(plan["prefills"]))
-    if plan["contexts"]:
-        records += bench(program, model, *threads, "-p", "0", "-n", str(plan["steps"]), "-d", _listed(plan["contexts"]))
+    if prefills:
+        records += bench(program, model, *threads, "-n", "0", "-p", prefills)
+    if contexts:
+        records += bench(program, model, *threads, "-p", "0", "-n", str(plan["steps"]), "-d", contexts)
     prefill = {record["n_prompt"]: record["avg_ts"] for record in records if record["n_prompt"]}
     decode = {record["n_depth"]: record["avg_ts"] for record in records if record["n_gen"]}
     engine = f"llama.cpp {records[0]['build_commit']}" if records else "llama.cpp"

@@ -1,27 +1,25 @@
-"""Where an evaluation goes: tables or JSON on stdout, and files. Measures nothing."""
+"""Where the results of a verb go: one JSON object or tables on stdout, and files. Measures nothing."""
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from thinkport.deploy.evaluation.evaluator import Evaluation
-from thinkport.deploy.evaluation.table_view import show
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import require
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """Where the result goes: JSON or tables on stdout, and files if asked for."""
+    """JSON or tables on stdout; `out` is a file for the JSON, `plot` one for a picture."""
 
     as_json: bool
-    out: Path | None
-    plot: Path | None
+    out: Path | None = None
+    plot: Path | None = None
 
     def check(self) -> None:
         """Make the folders, and refuse now, before hours of work, what can't be written.
@@ -40,16 +38,12 @@ class Outputs:
             if path:
                 path.parent.mkdir(parents=True, exist_ok=True)
 
-    def write(self, evaluation: Evaluation, facts: Mapping[str, Any]) -> None:
-        """Write everything that was asked for."""
-        text = json.dumps({**facts, **evaluation.as_json()}, indent=2, ensure_ascii=False) + "\n"
+    def write(self, facts: Mapping[str, Any], show: Callable[[Console], None]) -> None:
+        """Write `facts` as JSON, and unless that goes to stdout, what `show` prints."""
+        text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
         if self.out:
             self.out.write_text(text, encoding="utf-8")
-        if self.plot:
-            from thinkport.deploy.evaluation.plot import save_plot
-
-            save_plot(evaluation, self.plot, title=str(facts["model"]))
         if self.as_json:
             sys.stdout.write(text)
         else:
-            show(Console(highlight=False, markup=False, emoji=False), evaluation)
+            show(Console(highlight=False, markup=False, emoji=False))

@@ -1,20 +1,13 @@
-"""What other threads tell the window: Qt delivers these signals in the window's own thread."""
+"""An artifact that is opened in a thread of its own: Qt delivers what it tells in the window's thread."""
 
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from thinkport.deploy.desktop.opening import open_artifact
-from thinkport.deploy.desktop.recent import Recent
-
-
-class TurnSignals(QObject):
-    """`event` carries each event of a turn, `done` the turn itself when it is over."""
-
-    event = Signal(object)
-    done = Signal(object)
+from thinkport.deploy.desktop.opening import Recent, open_artifact
 
 
 class OpeningSignals(QObject):
@@ -36,14 +29,11 @@ class OpeningSignals(QObject):
 
     def _run(self, recent: Recent, provider: str) -> None:
         try:
-            model = open_artifact(self.folder, recent, provider=provider, on_progress=self._tell_progress)
+            model = open_artifact(self.folder, recent, provider=provider, on_progress=partial(self._tell, "progress"))
         except Exception as error:  # whatever it is, the window shows it
             self._tell("failed", error)
         else:
             self._tell("opened", model)
-
-    def _tell_progress(self, what: str, share: float | None) -> None:
-        self._tell("progress", what, share)
 
     def _tell(self, signal: str, *what: Any) -> None:
         try:
