@@ -5,7 +5,7 @@ no order.
 """
 
 from collections import deque
-from threading import Lock
+from threading import Condition
 from types import TracebackType
 
 
@@ -13,25 +13,24 @@ class FairTurns:
     """A lock that is had in the order in which it was asked for. Not reentrant."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._changed = Condition()
         self._taken = False
-        self._waiting: deque[Lock] = deque()
+        self._waiting: deque[object] = deque()
 
     def __enter__(self) -> None:
-        with self._lock:
-            if not self._taken:
+        me = object()
+        with self._changed:
+            self._waiting.append(me)
+            try:
+                self._changed.wait_for(lambda: not self._taken and self._waiting[0] is me)
                 self._taken = True
-                return
-            mine = Lock()
-            mine.acquire()
-            self._waiting.append(mine)
-        mine.acquire()  # whoever leaves hands the turn over by releasing it
+            finally:  # an interrupted wait leaves the line too
+                self._waiting.remove(me)
+                self._changed.notify_all()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._taken = False
+        with self._changed:
+            self._taken = False
+            self._changed.notify_all()

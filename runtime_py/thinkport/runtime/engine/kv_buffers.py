@@ -5,6 +5,7 @@ Knows OrtValues and where they lie. Must not know what they hold.
 
 # ruff: noqa: D102 - what both kinds do is said in Buffers
 
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -69,6 +70,7 @@ class SessionBuffers:
         """`providers` name the device. ONNX Runtime's exceptions come through as they are."""
         self._ort, self._kind = ort, kind
         self._copies = ort.InferenceSession(identity_graph(dtype), options, providers=providers, enable_fallback=False)
+        self._turn = Lock()  # of the lanes that share it; see `_ONE_RUN_AT_A_TIME`
         self._number = self._copies.get_input_memory_infos()[0].device_id
 
     def make(self, content: Array) -> Any:
@@ -96,7 +98,8 @@ class SessionBuffers:
         return binding
 
     def _run(self, binding: Any) -> Any:
-        self._copies.run_with_iobinding(binding)
+        with self._turn:
+            self._copies.run_with_iobinding(binding)
         binding.synchronize_outputs()
         return binding.get_outputs()[0]
 

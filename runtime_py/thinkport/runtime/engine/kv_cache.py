@@ -6,6 +6,8 @@ Knows buffers, lengths and IO binding; must not know tokens or what the graph co
 # ruff: noqa: D102 - what both kinds do is said in KvCache
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,26 @@ def capacity_for(total: int, limit: int) -> int:
     while capacity < total:
         capacity += min(capacity, LINEAR)
     return min(capacity, limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KvSize:
+    """What a KV cache takes: `token` bytes for each token of a sequence of at most `context` tokens.
+
+    `in_place`: one buffer of a capacity that grows by steps; otherwise past and present exist side by side.
+    """
+
+    token: int
+    in_place: bool
+    context: int
+
+    def bytes(self, tokens: int) -> int:
+        """Bytes for a sequence of so many tokens."""
+        return self.token * (capacity_for(tokens, self.context) if self.in_place else 2 * tokens)
+
+    def tokens(self, bytes: int) -> int:  # noqa: A002 - the quantity's own name
+        """The most tokens that fit into so many bytes."""
+        return max(0, bisect_right(range(self.context + 1), bytes, key=self.bytes) - 1)
 
 
 class KvCache(ABC):

@@ -8,6 +8,7 @@ Knows the graph's inputs and outputs. Must not know prompts, sampling or text.
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -16,8 +17,7 @@ import numpy.typing as npt
 
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
 from thinkport.runtime.engine.kv_buffers import Buffers, OrtBuffers, SessionBuffers
-from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache
-from thinkport.runtime.engine.kv_memory import KvSize
+from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize
 from thinkport.runtime.engine.kv_snapshot import KvSnapshot, layout_of
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.machine.packed_weights import OpenGraph, PackedWeights, Provider, open_graph
@@ -28,6 +28,9 @@ Ids = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 
 _ERRORS_ONLY = 3  # ONNX Runtime warns about the optional input `logits_to_keep` on every load
+
+# Where only one thread may run a session: onnxruntime.ai/docs/execution-providers/DirectML-ExecutionProvider.html
+_ONE_RUN_AT_A_TIME = ("DmlExecutionProvider",)
 
 
 class Lane(Protocol):
@@ -154,6 +157,7 @@ class Session:
         self.buffers: Buffers = OrtBuffers(ort, kind)
         if device_id:
             self.buffers = _buffers_of(ort, kind, graph, device_id, options())
+        self.turn: AbstractContextManager[Any] = Lock() if graph.providers[0] in _ONE_RUN_AT_A_TIME else nullcontext()
         self.inputs = {value.name for value in self.inner.get_inputs()}
         self.takes_keep = "logits_to_keep" in {value.name for value in self.inner.get_overridable_initializers()}
 
@@ -319,7 +323,8 @@ class OrtLane:
 
     def _run(self, session: Session, binding: Any, columns: int) -> None:
         try:
-            session.inner.run_with_iobinding(binding)
+            with session.turn:
+                session.inner.run_with_iobinding(binding)
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
             raise ArtifactError(
                 f"{session.graph.file} failed in a step of {columns} tokens over {self.length}: {error}: "
