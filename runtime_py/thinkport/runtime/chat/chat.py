@@ -1,7 +1,9 @@
 """A conversation: keeps the messages and one engine, whose KV cache is reused from turn to turn."""
 
+import weakref
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol, Self, Unpack
@@ -64,7 +66,7 @@ class Chat:
         self._model = model
         self._engine: Engine = model.engine()
         self._stop = Stop()  # of the latest reply
-        self._turn: Turn | None = None  # the latest that was started
+        self._turn: weakref.ref[Turn] | None = None  # the latest; its thread keeps it while it runs
         self._starting = Lock()
         self._settler, self._settles = Settler(), settle
 
@@ -87,7 +89,7 @@ class Chat:
         Raises:
             InputError: on the call, a request that can't be run.
         """
-        return self._begin(len(self.messages), [{"role": "user", "content": text}], options)
+        return self._begin(None, [{"role": "user", "content": text}], options)
 
     def send(self, text: str, **options: Unpack[TurnOptions]) -> End:
         """The whole reply to a user's `text`; the options are those of `stream`."""
@@ -111,13 +113,13 @@ class Chat:
         """
         check_names(options, TurnOptions, "a turn")
         with self._starting:
-            if self._turn is not None and not self._turn.done:
+            latest = self._turn() if self._turn else None
+            if latest is not None and not latest.done:
                 raise InputError("a turn of this chat goes on: wait for it, cancel it, or use another chat")
             asked, self._stop = [{"role": "user", "content": text}], Stop()
-            self._turn = Turn(
-                lambda stop: self._begin(len(self.messages), asked, options, stop), on_event, on_done, self._stop
-            )
-            return self._turn
+            turn = Turn(partial(self._begin, None, asked, options), on_event, on_done, self._stop)
+            self._turn = weakref.ref(turn)
+            return turn
 
     def astream(self, text: str, **options: Unpack[TurnOptions]) -> AsyncGenerator[Event]:
         """Events of the reply to a user's `text` for `async for`; the loop goes on during a step.
@@ -139,7 +141,7 @@ class Chat:
         calls = self.messages[-1].get("tool_calls") if self.messages else None
         if not calls:
             raise InputError("the last message calls no tools, expected one that does: send a text instead")
-        return self._begin(len(self.messages), _result_messages(calls, results), options)
+        return self._begin(None, _result_messages(calls, results), options)
 
     def retry(self, **options: Unpack[TurnOptions]) -> Reply:
         """Events of another reply to the last message that is not the model's; at its end it replaces the old one.
@@ -227,8 +229,11 @@ class Chat:
             chat._engine.restore(saved.ids, saved.snapshot)
         return chat
 
-    def _begin(self, keep: int, asked: list[dict[str, Any]], options: TurnOptions, stop: Stop | None = None) -> Reply:
-        """The reply to the first `keep` messages and what is asked now."""
+    def _begin(
+        self, keep: int | None, asked: list[dict[str, Any]], options: TurnOptions, stop: Stop | None = None
+    ) -> Reply:
+        """The reply to the first `keep` messages, or all, and what is asked now."""
+        keep = len(self.messages) if keep is None else keep
         check_names(options, TurnOptions, "a turn")
         self._stop = stop = stop or Stop()  # first, so that it can be cancelled while it is prepared
         request = ReplyRequest.of(

@@ -1,39 +1,9 @@
-"""Work for the idle time after a turn: one function in a thread of its own, which is told to stop when a turn begins.
+"""Work for the idle time after a turn: one function in a thread, which is told to stop when the next turn begins."""
 
-Knows threads; must not know what the work is.
-"""
-
-import weakref
 from collections.abc import Callable
-from threading import Thread, current_thread
 
 from thinkport.runtime.engine.stop import Stop
-
-
-class _Work:
-    """A function that runs in a thread. It holds no settler, so that a dropped settler is collected and ends it."""
-
-    def __init__(self, work: Callable[[Stop], object]):
-        self._stop = Stop()
-        self.error: Exception | None = None
-        self._thread = Thread(target=self._run, args=(work,), name="thinkport-settler", daemon=True)
-        self._thread.start()
-
-    def end(self) -> None:
-        """Ask the work to stop and wait until it does."""
-        self._stop.cancel()
-        self.join()
-
-    def join(self) -> None:
-        """Wait for the work; a finalizer may ask for it in the work's own thread, which can't wait for itself."""
-        if self._thread is not current_thread():
-            self._thread.join()
-
-    def _run(self, work: Callable[[Stop], object]) -> None:
-        try:
-            work(self._stop)
-        except Exception as error:  # `wait` raises it in the thread that asks
-            self.error = error
+from thinkport.runtime.reply.background import Background
 
 
 class Settler:
@@ -43,20 +13,24 @@ class Settler:
     """
 
     def __init__(self) -> None:
-        self._work: _Work | None = None
-        self._finalizer: weakref.finalize[[], Settler] | None = None
+        self._work: Background | None = None
+
+    def __del__(self) -> None:
+        """Ask the work to stop and wait for nothing: garbage is collected in any thread, within any lock."""
+        if work := self._work:
+            work.stop.cancel()
 
     def start(self, work: Callable[[Stop], object]) -> None:
         """Stop the work in progress, then run `work(stop)` in the background; it returns soon after it is cancelled."""
         self.stop()
-        self._work = started = _Work(work)
-        self._finalizer = weakref.finalize(self, started.end)
+        self._work = Background(work)
 
     def stop(self) -> None:
         """Ask the work to stop and wait until it does; its error, if it ended with one, is dropped."""
         if work := self._work:
-            work.end()
-            self._forget()
+            work.stop.cancel()
+            work.wait()
+            self._work = None
 
     def wait(self) -> None:
         """Wait until the work is done, or stopped by another thread.
@@ -65,13 +39,10 @@ class Settler:
             ThinkportError: what the work ended with, once; any other exception that it let out as well.
         """
         if work := self._work:
-            work.join()
-            self._forget()
-            if work.error:
-                raise work.error
-
-    def _forget(self) -> None:
-        """Drop work that is over, and its finalizer."""
-        self._work = None
-        if self._finalizer:
-            self._finalizer.detach()
+            work.wait()
+            self._work, error = None, work.error
+            if error:
+                try:
+                    raise error
+                finally:
+                    del error, work  # or the error's traceback would hold what holds the error

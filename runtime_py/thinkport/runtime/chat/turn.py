@@ -4,7 +4,8 @@ Knows a reply's events. Must not know messages, or what a window does with them.
 """
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
@@ -19,22 +20,24 @@ OnDone = Callable[["Turn"], object]
 Start = Callable[[OnEvent, OnDone], "Turn"]
 
 
-class Turn(Background[Event]):
+class Turn(Background):
     """A reply that is read in the background. All of its methods may be called from any thread, at any time."""
 
     def __init__(
         self, begin: Begin, on_event: OnEvent | None = None, on_done: OnDone | None = None, stop: Stop | None = None
     ):
-        """Use `Chat.start`. See `Background`; `on_done` is called with the turn."""
+        """Use `Chat.start`. An exception that a callback raises ends the turn like an error of the reply's own."""
         self._end: End | None = None
 
-        def read(event: Event) -> None:
-            if on_event is not None:
-                on_event(event)
-            if isinstance(event, End):
-                self._end = event
+        super().__init__(partial(self._read, begin, on_event), on_done or (lambda _: None), stop)
 
-        super().__init__(begin, read, on_done or (lambda _: None), stop)
+    def _read(self, begin: Begin, on_event: OnEvent | None, stop: Stop) -> None:
+        with closing(begin(stop)) as reply:
+            for event in reply:
+                if on_event is not None:
+                    on_event(event)
+                if isinstance(event, End):
+                    self._end = event
 
     def stop_thinking(self) -> None:
         """Close the thought at its next token, so that the answer comes; before there is a reply, at its first."""
@@ -59,7 +62,10 @@ class Turn(Background[Event]):
         if not self.wait(timeout):
             raise TimeoutError(f"the turn isn't over after {timeout} s: wait longer, or cancel it")
         if self.error is not None:
-            raise self.error
+            try:
+                raise self.error
+            finally:
+                del self  # or the error's traceback would hold what holds the error
         if self._end is None:
             raise InputError("the turn was abandoned before its end: begin another one")
         return self._end
@@ -75,6 +81,7 @@ async def turn_events(start: Start) -> AsyncGenerator[Event]:
     """
     queue = EventQueue[Event]()
     turn = start(queue.put, lambda ended: queue.end(ended.error))
+    del start  # it holds the chat, and this frame is in the traceback of an error
     ended = False
     try:
         async for event in queue.read():
@@ -87,3 +94,4 @@ async def turn_events(start: Start) -> AsyncGenerator[Event]:
             with suppress(Exception):  # a turn that is left raises nothing
                 async for _ in queue.read():
                     pass
+        del turn

@@ -12,7 +12,6 @@ from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.server.api_error import ApiError, bad
 from thinkport.runtime.server.chat_messages import chat_messages
 from thinkport.runtime.server.chat_reply import ChatReply
-from thinkport.runtime.server.choices import send_choices
 from thinkport.runtime.server.fields import read_body
 from thinkport.runtime.server.reply_fields import ChoiceFields, ConversationFields, response_format_of
 from thinkport.runtime.server.service import Service
@@ -50,7 +49,7 @@ async def chat_completions(request: Request) -> Response:
     plan, job = await service.begin("chatcmpl", body)
     live, tokenizer = bool(body.timings_per_token), service.model.tokenizer
     reply = ChatReply(job.name, service.name, tokenizer, logprobs=bool(body.logprobs), live=live)
-    return await send_choices(request, job, plan, reply)
+    return await service.answer(job, plan, reply)
 
 
 async def stop_thinking(request: Request) -> Response:
@@ -58,5 +57,5 @@ async def stop_thinking(request: Request) -> Response:
     job = Service.of(request).jobs.find(request.path_params["reply"])
     if job is None:
         raise ApiError(404, "no reply of that id goes on: it has ended, or never began")
-    job.stop_thinking()
+    job.stop.stop_thinking()
     return Response(status_code=204)

@@ -7,11 +7,10 @@ from pydantic import Field, model_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from thinkport.runtime.errors import InputError
 from thinkport.runtime.server.api_error import bad
 from thinkport.runtime.server.chat_messages import chat_messages
 from thinkport.runtime.server.fields import Ids, RequestBody, read_body
-from thinkport.runtime.server.service import Service
+from thinkport.runtime.server.service import Service, refusing
 
 
 class TokenizeRequest(RequestBody):
@@ -52,10 +51,8 @@ async def tokenize(request: Request) -> Response:
         text = body.prompt if body.prompt is not None else body.content or ""
         return model.tokenizer.encode_plain(text) if body.parse_special is False else model.tokenizer.encode(text)
 
-    try:
+    with refusing():
         tokens = await asyncio.to_thread(ids)
-    except InputError as error:
-        raise bad(str(error)) from None
     context = model.session.context_length
     return JSONResponse({"tokens": tokens, "count": len(tokens), "max_model_len": context})
 
