@@ -182,9 +182,9 @@ def test_what_closes_a_thought_stays_its_end_wherever_the_reply_ends(new_model, 
                 decided = decided or reply.thinking_end
                 if decided and cancelled:
                     reply.cancel()
-        if decided:
-            assert (event.thinking_end, reply.thinking_end) == (decided, decided)
-            cut += event.answer_end is not Finish.STOP
+        assert reply.thinking_end in (None, event.thinking_end)
+        assert decided in (None, event.thinking_end)
+        cut += reply.thinking_end is not None and event.answer_end is not Finish.STOP
     assert cut
 
 
