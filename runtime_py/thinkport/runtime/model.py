@@ -31,8 +31,7 @@ from thinkport.runtime.providers.ort import AUTO
 from thinkport.runtime.providers.provider_report import ProviderReport
 from thinkport.runtime.reply.reply import Reply
 from thinkport.runtime.reply.reply_maker import ReplyMaker
-from thinkport.runtime.reply.reply_options import ReplyOptions, Sampling, check_names
-from thinkport.runtime.reply.reply_request import ReplyRequest
+from thinkport.runtime.reply.reply_request import ReplyOptions, ReplyRequest, Sampling, check_names
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 
 PREFIX_CACHE_BYTES = 128 << 20  # 2,300 tokens of 0.6B in int8, a system prompt with a few tools
@@ -133,7 +132,7 @@ class Model:
             InputError: an unknown graph or number of threads, a provider that can't be had, with the reason, or a
                 memory limit that holds no conversation.
         """
-        loaded = load_artifact(
+        parts = load_artifact(
             artifact_folder(path),
             provider=provider,
             threads=threads,
@@ -143,19 +142,11 @@ class Model:
             keep_prefill=keep_prefill,
         )
         return cls(
-            loaded.manifest,
-            loaded.tokenizer,
-            loaded.template,
-            loaded.session,
+            **parts,
             thinking=thinking,
             prefix_cache_bytes=prefix_cache_bytes,
             memory_limit=memory_limit,
             drafts=drafts,
-            artifact=loaded.artifact,
-            graph=loaded.graph,
-            provider_report=loaded.report,
-            files_check=loaded.files_check,
-            reopen=loaded.reopen,
         )
 
     @property

@@ -19,8 +19,7 @@ from thinkport.runtime.events import End, Event
 from thinkport.runtime.prompt.prompt import Tools
 from thinkport.runtime.reply.reply import Reply
 from thinkport.runtime.reply.reply_maker import ReplyMaker
-from thinkport.runtime.reply.reply_options import Sampling, TurnOptions, check_names
-from thinkport.runtime.reply.reply_request import ReplyRequest
+from thinkport.runtime.reply.reply_request import ReplyRequest, Sampling, TurnOptions, check_names
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 from thinkport.runtime.thinking.thinking_switch import Decision
 from thinkport.runtime.tools.tool_calls import message_calls

@@ -17,8 +17,7 @@ from thinkport.runtime.engine.argument_checks import (
     check_limit,
     check_prompt,
 )
-from thinkport.runtime.engine.draft_policy import DraftPolicy
-from thinkport.runtime.engine.drafter import Drafter
+from thinkport.runtime.engine.draft_policy import Drafter, DraftPolicy
 from thinkport.runtime.engine.generation import Finish, Generation, TokenLoop
 from thinkport.runtime.engine.kv_snapshot import KvSnapshot
 from thinkport.runtime.engine.kv_uses import KvPool, KvUses, Use

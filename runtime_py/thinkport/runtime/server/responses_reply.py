@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
-from thinkport.runtime.server.chat_reply import call_text
+from thinkport.runtime.server.chat_route import call_text
 from thinkport.runtime.server.figures import thinking, timings, usage
 from thinkport.runtime.server.service import Answer
 

@@ -14,10 +14,9 @@ from starlette.responses import Response
 from thinkport.runtime.model import Model
 from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.server.api_error import bad
-from thinkport.runtime.server.chat_messages import chat_messages
+from thinkport.runtime.server.chat_messages import chat_messages, function_tool, item_messages
 from thinkport.runtime.server.fields import read_body
 from thinkport.runtime.server.reply_fields import ConversationFields, response_format_of
-from thinkport.runtime.server.responses_items import function_tool, item_messages
 from thinkport.runtime.server.responses_reply import ResponsesReply
 from thinkport.runtime.server.service import Service
 from thinkport.runtime.server.settings import ServerSettings

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.model import Model
 from thinkport.runtime.server.app import LOG, create_app
+from thinkport.runtime.server.service import Service
 from thinkport.runtime.server.settings import ServerSettings
 
 _CONNECTIONS = 512
@@ -26,17 +28,17 @@ _IDLE = 30  # seconds that a connection may wait for its next request
 class _Server(uvicorn.Server):
     """Ends replies in its own time: first no new ones, then those that go on get a while, then they end cleanly."""
 
-    def __init__(self, config: uvicorn.Config, on_end: Callable[[], "asyncio.Future[None] | None"]):
-        super().__init__(config)
-        self._on_end = on_end
+    def __init__(self, app: Starlette, **options: Any):
+        super().__init__(uvicorn.Config(app, **options))
+        self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End replies while connections are still open, then close those."""
         for server in self.servers:
             server.close()
-        ending = self._on_end()
-        if ending is not None:
-            await ending
+        service: Service | None = getattr(self._app.state, "service", None)
+        if service is not None:
+            await service.jobs.end(service.settings.grace_seconds)
         await super().shutdown(sockets)
 
 
@@ -118,14 +120,8 @@ def serve(
 
     `on_ready` is called once requests are taken.
     """
-    app = create_app(model, name, settings)
-
-    def ending() -> "asyncio.Future[None] | None":
-        service = getattr(app.state, "service", None)
-        return None if service is None else asyncio.ensure_future(service.jobs.end(settings.grace_seconds))
-
-    config = uvicorn.Config(
-        app,
+    server = _Server(
+        create_app(model, name, settings),
         http=timed_protocol(settings.header_seconds),
         ws="none",
         lifespan="on",
@@ -137,7 +133,6 @@ def serve(
         timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
     )
     _log_to_stderr(requests=settings.log_requests)
-    server = _Server(config, ending)
 
     async def main() -> None:
         serving = asyncio.ensure_future(server.serve(sockets=[bound]))

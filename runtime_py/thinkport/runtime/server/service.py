@@ -19,9 +19,8 @@ from thinkport.runtime.errors import InputError, UnavailableError
 from thinkport.runtime.events import Event
 from thinkport.runtime.model import Model
 from thinkport.runtime.server.api_error import ApiError, bad, failure
-from thinkport.runtime.server.jobs import Job, Jobs
+from thinkport.runtime.server.jobs import Job, Jobs, Places
 from thinkport.runtime.server.metrics import Metrics
-from thinkport.runtime.server.places import Places
 from thinkport.runtime.server.reply_fields import ReplyFields
 from thinkport.runtime.server.reply_plan import ReplyPlan
 from thinkport.runtime.server.settings import ServerSettings
