@@ -8,7 +8,7 @@ from threading import Event, Lock, current_thread
 
 import pytest
 
-from thinkport.runtime.chat.settler import Settler
+from thinkport.runtime.chat.turn import Settler
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError, ThinkportError
 
@@ -130,7 +130,7 @@ def test_work_may_hold_the_last_reference_to_its_settler() -> None:
 def test_a_program_that_ends_stops_the_work_in_progress() -> None:
     program = (
         "import time\n"
-        "from thinkport.runtime.chat.settler import Settler\n"
+        "from thinkport.runtime.chat.turn import Settler\n"
         "def work(stop):\n"
         "    while not stop.cancelled:\n"
         "        time.sleep(0.001)\n"

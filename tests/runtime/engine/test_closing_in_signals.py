@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from thinkport.runtime import InputError
-from thinkport.runtime.engine.fair_turns import FairTurns
 from thinkport.runtime.engine.kv_snapshot import KvSnapshot
 from thinkport.runtime.engine.sampling import Sampler, SamplingSettings
+from thinkport.runtime.server.jobs import FairTurns
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs POSIX signals")
 GREEDY = {"temperature": 0}

@@ -10,9 +10,8 @@ import openai
 import pytest
 from tests.runtime.server.conftest import running
 
-from thinkport.runtime.engine.fair_turns import FairTurns
 from thinkport.runtime.server.api_error import ApiError
-from thinkport.runtime.server.jobs import Places
+from thinkport.runtime.server.jobs import FairTurns, Places
 
 # What the reference model never stops saying: it has seen nothing like it.
 ENDLESS = {"type": "regex", "pattern": "[0-9]{4000}"}

@@ -2,21 +2,22 @@
 
 import weakref
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol, Self, Unpack
 
-from thinkport.runtime.chat.chat_state import ChatState, known_replies
 from thinkport.runtime.chat.conversation_file import KvSource, SavedConversation, read_conversation, write_conversation
-from thinkport.runtime.chat.settler import Settler
-from thinkport.runtime.chat.turn import OnDone, OnEvent, Turn, turn_events
+from thinkport.runtime.chat.turn import OnDone, OnEvent, Settler, Turn, turn_events
 from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.events import End, Event
 from thinkport.runtime.prompt.prompt import Tools
+from thinkport.runtime.prompt.reply_memory import KnownReply, ReplyMemory, Spelling
+from thinkport.runtime.prompt.template import plain_data
 from thinkport.runtime.reply.reply import Reply
 from thinkport.runtime.reply.reply_maker import ReplyMaker
 from thinkport.runtime.reply.reply_request import ReplyRequest, Sampling, TurnOptions, check_names
@@ -295,3 +296,65 @@ def _result_messages(
         if not isinstance(result, str):  # templates drop what is no text without a word
             raise InputError(f"the result of {call} is {type(result).__name__}, expected a text: write it as JSON")
     return [{"role": "tool", "tool_call_id": call, "content": given[call]} for call in ids]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatState:
+    """A chat between two turns. `sampling` is settings, single values over the mode's preset, or nothing.
+
+    `replies` are those of its messages whose ids are known, by content, the latest of a content last.
+    """
+
+    messages: list[dict[str, Any]]
+    thinking: Thinking
+    tools: Tools | None
+    sampling: SamplingSettings | Mapping[str, Any] | None
+    replies: Sequence[tuple[str, KnownReply]] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON data.
+
+        Raises:
+            InputError: a message holds what is no JSON.
+        """
+        whole = isinstance(self.sampling, SamplingSettings)
+        return {
+            "messages": [plain_data(message) for message in self.messages],
+            "thinking": asdict(self.thinking),
+            "tools": None if self.tools is None else plain_data(list(self.tools)),
+            "sampling": asdict(self.sampling) if isinstance(self.sampling, SamplingSettings) else self.sampling,
+            "sampling_is_whole": whole,
+            "replies": [
+                [content, [[list(spelling.ids), spelling.text] for spelling in known.spellings]]
+                for content, known in self.replies
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "ChatState":
+        """The state that `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError, ThinkportError: data of another form.
+        """
+        sampling = data["sampling"]
+        return cls(
+            messages=[dict(message) for message in data["messages"]],
+            thinking=Thinking(**{field.name: data["thinking"][field.name] for field in fields(Thinking)}),
+            tools=data["tools"],
+            sampling=SamplingSettings(**sampling) if data["sampling_is_whole"] else sampling,
+            replies=[
+                (str(content), KnownReply(tuple(Spelling(tuple(map(int, ids)), str(text)) for ids, text in known)))
+                for content, known in data["replies"]
+            ],
+        )
+
+
+def known_replies(messages: Sequence[Mapping[str, Any]], memory: ReplyMemory) -> list[tuple[str, KnownReply]]:
+    """What a memory knows of the replies among messages, the latest of a content last."""
+    contents = dict.fromkeys(
+        message["content"]
+        for message in messages
+        if message["role"] == "assistant" and isinstance(message.get("content"), str)
+    )
+    return [(content, known) for content in contents for known in reversed(memory.replies(content))]

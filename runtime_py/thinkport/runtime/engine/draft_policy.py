@@ -1,6 +1,6 @@
-"""Whether a guess is worth its step: what guesses have been worth so far, against what steps have taken.
+"""Drafts of a reply: whether a guess is worth its step, by what guesses were worth and what steps took, and which came.
 
-Knows numbers only; has no clock: it is told what steps took.
+Knows ids and numbers; has no clock: it is told what steps took. Must not know how a guess is verified.
 """
 
 from collections.abc import Iterator, Sequence

@@ -68,8 +68,10 @@ def _without_locals(error: BaseException) -> BaseException:
 
     Frames keep the functions that they ran, so work that holds its `Background` in a closure would still make a cycle.
     """
+    causes: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None:
+    while cause is not None and cause not in causes:
+        causes.append(cause)
         traceback.clear_frames(cause.__traceback__)
         cause = cause.__cause__ or cause.__context__
     return error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)  # the first frame is the thread's

@@ -1,4 +1,8 @@
-"""The request of one reply, and what is prepared of it. Knows the fields; must not know how a reply is written."""
+"""The request of one reply, its keywords and what is prepared of it.
+
+Type checkers know the keywords by their types; `check_names` knows them where nobody runs one. Must not know how a
+reply is written.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields

@@ -24,12 +24,11 @@ from thinkport.runtime.server.api_error import ApiError, failure
 from thinkport.runtime.server.chat_route import chat_completions, stop_thinking
 from thinkport.runtime.server.completion_route import completions
 from thinkport.runtime.server.guard import Guard
+from thinkport.runtime.server.model_routes import detokenize, health, metrics, model, models, tokenize
 from thinkport.runtime.server.openapi import openapi
 from thinkport.runtime.server.responses_route import responses
 from thinkport.runtime.server.service import Service, while_connected
 from thinkport.runtime.server.settings import ServerSettings
-from thinkport.runtime.server.state_routes import health, metrics, model, models
-from thinkport.runtime.server.token_routes import detokenize, tokenize
 
 LOG = logging.getLogger("thinkport.server")
 _PAGE = {

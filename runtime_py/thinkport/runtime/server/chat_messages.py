@@ -1,4 +1,4 @@
-"""Messages as clients send them, made into those that templates know.
+"""Messages and Responses items as clients send them, made into messages that templates know.
 
 Clients send null beside tool calls, lists of parts, arguments as JSON in a text, thoughts under two names. Knows the
 forms of OpenAI's interfaces; what is no message at all is refused by `thinkport.runtime.prompt.messages`.

@@ -1,4 +1,7 @@
-"""Chat completions: `POST /v1/chat/completions` (https://platform.openai.com/docs/api-reference/chat/create)."""
+"""Chat completions: `POST /v1/chat/completions` (https://platform.openai.com/docs/api-reference/chat/create).
+
+Thoughts have two names in a reply, as clients read one or the other.
+"""
 
 import json
 from collections import defaultdict

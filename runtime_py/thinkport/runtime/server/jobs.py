@@ -1,19 +1,21 @@
-"""Replies that are written in threads and read from the event loop.
+"""Replies that are written in threads and read from the event loop, the places for them, and the line before these.
 
-A job has a place for its replies and returns it within one token after its reader left. Knows threads and places;
-must not know what a client asked for or how it is answered.
+A place is an engine whose KV cache stays from request to request; places take turns step by step. A job returns its
+place within one token after its reader left. Must not know what a client asked for or how it is answered.
 """
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import closing, suppress
 from functools import partial
+from threading import Condition
 from time import monotonic
+from types import TracebackType
 from typing import NamedTuple
 
 from thinkport.runtime.engine.engine import Engine
-from thinkport.runtime.engine.fair_turns import FairTurns
 from thinkport.runtime.engine.held_sequence import common_prefix
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.events import Event
@@ -22,6 +24,33 @@ from thinkport.runtime.reply.background import Background
 from thinkport.runtime.reply.event_queue import EventQueue
 from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.reply_plan import ReplyPlan
+
+
+class FairTurns:
+    """A lock that is had in the order in which it was asked for. Not reentrant."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._taken = False
+        self._waiting: deque[object] = deque()
+
+    def __enter__(self) -> None:
+        me = object()
+        with self._changed:
+            self._waiting.append(me)
+            try:
+                self._changed.wait_for(lambda: not self._taken and self._waiting[0] is me)
+                self._taken = True
+            finally:  # an interrupted wait leaves the line too
+                self._waiting.remove(me)
+                self._changed.notify_all()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._changed:
+            self._taken = False
+            self._changed.notify_all()
 
 
 class Places:
