@@ -5,10 +5,10 @@ Knows which files make what, and in which order. Must not know chats, or what is
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import TypedDict
 
 from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint, read_manifest
 from thinkport.runtime.engine.session import LaneSource, Session
@@ -31,9 +31,8 @@ Reopen = Callable[[], LaneSource]
 """Loads the graph that a model ran once more; raises ArtifactError where the artifact is another one by now."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoadedArtifact:
-    """What a model is made of. `artifact` is the folder's fingerprint, `graph` the file of the graph that runs.
+class ModelParts(TypedDict):
+    """What a `Model` is put together from. `artifact` is the folder's fingerprint, `graph` the file of its graph.
 
     `manifest` stops at what the chat template writes after a turn too, which the file may leave out. `files_check` says
     what it cost to hold the files against the manifest.
@@ -45,7 +44,7 @@ class LoadedArtifact:
     session: LaneSource
     artifact: str
     graph: str
-    report: ProviderReport
+    provider_report: ProviderReport
     files_check: FilesCheck
     reopen: Reopen
 
@@ -59,7 +58,7 @@ def load_artifact(
     graph: str | None,
     cache_dir: str | Path | None,
     keep_prefill: bool,
-) -> LoadedArtifact:
+) -> ModelParts:
     """Load an artifact; the arguments are those of `Model.load`, and so is what it raises."""
     manifest = read_manifest(folder)
     known = KnownFiles()
@@ -112,14 +111,14 @@ def load_artifact(
         _check_same(folder, artifact)
         return open_graph(candidate)
 
-    return LoadedArtifact(
+    return ModelParts(
         manifest=_with_turn_end(manifest, tokenizer, template),
         tokenizer=tokenizer,
         template=template,
         session=chosen.session,
         artifact=artifact,
         graph=candidate.graph.file,
-        report=chosen.report,
+        provider_report=chosen.report,
         files_check=checked,
         reopen=reopen,
     )

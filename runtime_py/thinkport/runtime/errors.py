@@ -29,6 +29,10 @@ class InputError(ThinkportError):
     exit_code = 2
 
 
+class UnavailableError(InputError):
+    """A request that can be run later: replies in progress hold the memory, or the model is unloaded or closed."""
+
+
 class CacheLostError(InputError):
     """A reply or `Engine.logits` can't go on: a later use has its KV cache, or others needed the memory."""
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -12,13 +13,12 @@ from thinkport.runtime.artifact_loading import Reopen, load_artifact
 from thinkport.runtime.chat.chat import Chat
 from thinkport.runtime.chat.conversation_file import KvSource
 from thinkport.runtime.engine.engine import Engine
-from thinkport.runtime.engine.kv_memory import KvMemory, MemoryUse
-from thinkport.runtime.engine.kv_uses import CLOSED, UNLOADED, KvUses
+from thinkport.runtime.engine.kv_uses import CLOSED, UNLOADED, KvPool
 from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
 from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.engine.session import LaneSource
-from thinkport.runtime.errors import InputError
+from thinkport.runtime.errors import InputError, UnavailableError
 from thinkport.runtime.events import End
 from thinkport.runtime.hub import artifact_folder
 from thinkport.runtime.machine.freed_memory import give_back
@@ -31,11 +31,23 @@ from thinkport.runtime.providers.ort import AUTO
 from thinkport.runtime.providers.provider_report import ProviderReport
 from thinkport.runtime.reply.reply import Reply
 from thinkport.runtime.reply.reply_maker import ReplyMaker
-from thinkport.runtime.reply.reply_options import ReplyOptions, Sampling, check_names
-from thinkport.runtime.reply.reply_request import ReplyRequest
+from thinkport.runtime.reply.reply_request import ReplyOptions, ReplyRequest, Sampling, check_names
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 
 PREFIX_CACHE_BYTES = 128 << 20  # 2,300 tokens of 0.6B in int8, a system prompt with a few tools
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryUse:
+    """What a model's conversations take, in bytes; its weights are not among them.
+
+    kv: the KV caches of its chats and other engines. shared: starts of prompts that are kept for other conversations.
+    limit: the most that both may take together, None for no limit.
+    """
+
+    kv: int
+    shared: int
+    limit: int | None
 
 
 class Model:
@@ -68,12 +80,13 @@ class Model:
         self.files_check = files_check
         self.manifest, self.tokenizer, self.template = manifest, tokenizer, template
         self.kv_source = KvSource(artifact=artifact, graph=graph, layout=session.kv_layout)
-        self._limit, self._memory, self._prefixes = memory_limit, *_memory(memory_limit, prefix_cache_bytes, session)
+        self._limit, self._pool, self._prefixes = memory_limit, *_memory(memory_limit, prefix_cache_bytes, session)
         self._pace = Pace()
         self.replies = ReplyMaker(manifest, tokenizer, template, vocab_size=session.vocab_size, drafts=drafts)
         self.replies.thinking = as_thinking(thinking, Thinking()) or Thinking()
         self._session: LaneSource | None = session
-        self._gone, self._reopen, self._changing = CLOSED, reopen, Lock()
+        self._closed, self._reopen = False, reopen
+        self._changing = RLock()  # closing does without: a signal handler may close while its thread reloads
 
     @classmethod
     def load(
@@ -119,7 +132,7 @@ class Model:
             InputError: an unknown graph or number of threads, a provider that can't be had, with the reason, or a
                 memory limit that holds no conversation.
         """
-        loaded = load_artifact(
+        parts = load_artifact(
             artifact_folder(path),
             provider=provider,
             threads=threads,
@@ -129,19 +142,11 @@ class Model:
             keep_prefill=keep_prefill,
         )
         return cls(
-            loaded.manifest,
-            loaded.tokenizer,
-            loaded.template,
-            loaded.session,
+            **parts,
             thinking=thinking,
             prefix_cache_bytes=prefix_cache_bytes,
             memory_limit=memory_limit,
             drafts=drafts,
-            artifact=loaded.artifact,
-            graph=loaded.graph,
-            provider_report=loaded.report,
-            files_check=loaded.files_check,
-            reopen=loaded.reopen,
         )
 
     @property
@@ -152,12 +157,12 @@ class Model:
             InputError: the model was closed or unloaded.
         """
         if self._session is None:
-            raise InputError(self._gone)
+            raise UnavailableError(self._gone)
         return self._session
 
     def engine(self, turns: AbstractContextManager[None] | None = None) -> Engine:
         """A token loop of its own, with a KV cache of its own; its steps are run within `turns`."""
-        return Engine(self.session, self._prefixes, self._pace, memory=self._memory, turns=turns)
+        return Engine(self.session, self._prefixes, self._pace, memory=self._pool, turns=turns)
 
     @property
     def thinking(self) -> Thinking:
@@ -167,7 +172,7 @@ class Model:
     @property
     def memory(self) -> MemoryUse:
         """The memory that its conversations take now."""
-        return MemoryUse(kv=self._memory.bytes, shared=self._prefixes.bytes, limit=self._limit)
+        return MemoryUse(kv=self._pool.bytes, shared=self._prefixes.bytes, limit=self._limit)
 
     @property
     def loaded(self) -> bool:
@@ -255,13 +260,9 @@ class Model:
             InputError: the model was closed, or put together without an artifact.
         """
         with self._changing:
-            if self._reopen is None or (self._session is None and self._gone == CLOSED):
+            if self._reopen is None or self._closed:
                 raise InputError(CLOSED if self._reopen else "this model has no artifact to be loaded again from")
-            self._gone, self._session = UNLOADED, None
-            for uses in self._memory.holders():
-                uses.unload()
-        self._prefixes.clear()
-        give_back()
+            self._drop()
 
     def reload(self) -> None:
         """Load the graph again that `unload` freed; nothing if it is loaded. The next turns compute their KV caches.
@@ -273,19 +274,28 @@ class Model:
         with self._changing:
             if self._session is not None:
                 return
-            if self._reopen is None or self._gone == CLOSED:
-                raise InputError(CLOSED)
-            session = self._reopen()
-            for uses in self._memory.holders():
-                uses.reload(session)
-            self._session = session
+            if self._reopen is not None and not self._closed:
+                session = self._reopen()
+                for uses in self._pool.holders():
+                    uses.reload(session)
+                self._session = session
+            if self._closed or self._reopen is None:  # perhaps meanwhile
+                self.close()
+                raise UnavailableError(CLOSED)
 
     def close(self) -> None:
         """Free the graph, its weights and every KV cache; chats and engines of this model can't be used any more."""
-        with self._changing:
-            self._gone, self._session = CLOSED, None
-            for uses in self._memory.holders():
-                uses.close()
+        self._closed = True
+        self._drop()
+
+    @property
+    def _gone(self) -> str:
+        return CLOSED if self._closed else UNLOADED
+
+    def _drop(self) -> None:
+        self._session = None
+        for uses in self._pool.holders():
+            uses.close(self._gone)
         self._prefixes.clear()
         give_back()
 
@@ -303,14 +313,14 @@ def _messages(prompt: str | Sequence[Message], system: str | None) -> list[Messa
     return lead + checked([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt)
 
 
-def _memory(limit: int | None, prefix_bytes: int, session: LaneSource) -> tuple[KvMemory[KvUses], PrefixCache]:
+def _memory(limit: int | None, prefix_bytes: int, session: LaneSource) -> tuple[KvPool, PrefixCache]:
     """Room for KV caches and for shared starts, which get a quarter of a limit at most."""
     if limit is None:
-        return KvMemory(), PrefixCache(prefix_bytes)
+        return KvPool(), PrefixCache(prefix_bytes)
     prefixes = min(prefix_bytes, max(0, limit // 4))
-    memory, size = KvMemory[KvUses](limit - prefixes), session.kv_size
-    if memory.fits(size) < 2:
+    pool, size = KvPool(limit - prefixes), session.kv_size
+    if pool.fits(size) < 2:
         raise InputError(
             f"memory_limit is {limit} bytes, expected at least {size.bytes(2) + prefixes} bytes for a chat's KV cache"
         )
-    return memory, PrefixCache(prefixes)
+    return pool, PrefixCache(prefixes)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thinkport.export.certify.greedy import continued, in_common, rows_before
-from thinkport.runtime.engine.kv_memory import KvSize
+from thinkport.runtime.engine.kv_cache import KvSize
 from thinkport.runtime.engine.kv_snapshot import KvSnapshot
 from thinkport.runtime.engine.session import Ids, Logits
 

@@ -45,7 +45,7 @@ def test_the_end_counts_tokens_and_seconds_of_each_part(new_model, tokenizer) ->
     [
         ("answer", {}, (ThinkingEnd.NONE, Finish.STOP)),
         ("<think>\nhi", {}, (ThinkingEnd.NATURAL, Finish.STOP)),
-        (THOUGHTFUL, {"max_tokens": 3}, (ThinkingEnd.LENGTH, Finish.LENGTH)),
+        (THOUGHTFUL, {"max_tokens": 3}, (ThinkingEnd.RESERVE, Finish.LENGTH)),
         (THOUGHTFUL, {"max_tokens": 12}, (ThinkingEnd.RESERVE, Finish.STOP)),
         (THOUGHTFUL, {"max_tokens": 32}, (ThinkingEnd.NATURAL, Finish.STOP)),
         ("answer", {"thinking": False}, (ThinkingEnd.OFF, Finish.STOP)),

@@ -11,7 +11,7 @@ import pytest
 from thinkport.runtime import Engine, InputError, Model, Sampler, SamplingSettings
 from thinkport.runtime.artifact.manifest import fingerprint
 from thinkport.runtime.chat.conversation_file import KvSource, SavedConversation, read_conversation, write_conversation
-from thinkport.runtime.chat.settler import Settler
+from thinkport.runtime.chat.turn import Settler
 from thinkport.runtime.engine.prefix_cache import PrefixCache
 
 GREEDY = SamplingSettings(temperature=0)
@@ -108,7 +108,7 @@ def test_a_program_may_end_while_a_prefill_goes_on(nano_artifact: Path) -> None:
     program = (
         "import sys\n"
         "from thinkport.runtime import Model\n"
-        "from thinkport.runtime.chat.settler import Settler\n"
+        "from thinkport.runtime.chat.turn import Settler\n"
         "model = Model.load(sys.argv[1])\n"
         "engine, settler = model.engine(), Settler()\n"
         "settler.start(lambda stop: engine.prefill([1, 2] * 4000, stop=stop))\n"

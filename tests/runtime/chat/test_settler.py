@@ -4,11 +4,11 @@ import gc
 import subprocess
 import sys
 import time
-from threading import Event, current_thread
+from threading import Event, Lock, current_thread
 
 import pytest
 
-from thinkport.runtime.chat.settler import Settler
+from thinkport.runtime.chat.turn import Settler
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError, ThinkportError
 
@@ -85,7 +85,28 @@ def test_a_dropped_settler_ends_its_work() -> None:
     settler.start(work)
     del settler
     gc.collect()
-    assert work.ended.is_set()
+    assert work.ended.wait(60)
+
+
+def test_a_settler_is_collected_within_a_lock_that_its_work_wants() -> None:
+    lock, begun, settler = Lock(), Event(), Settler()
+    ended = Event()
+
+    def work(stop: Stop) -> None:
+        begun.set()
+        while not stop.cancelled:
+            time.sleep(0.001)
+        if lock.acquire(timeout=20):
+            ended.set()
+
+    settler.start(work)
+    assert begun.wait(60)
+    with lock:  # where the collector may run
+        began = time.monotonic()
+        del settler
+        gc.collect()
+        assert time.monotonic() - began < 10, "the collector waited for the work"
+    assert ended.wait(60)
 
 
 def test_work_may_hold_the_last_reference_to_its_settler() -> None:
@@ -109,7 +130,7 @@ def test_work_may_hold_the_last_reference_to_its_settler() -> None:
 def test_a_program_that_ends_stops_the_work_in_progress() -> None:
     program = (
         "import time\n"
-        "from thinkport.runtime.chat.settler import Settler\n"
+        "from thinkport.runtime.chat.turn import Settler\n"
         "def work(stop):\n"
         "    while not stop.cancelled:\n"
         "        time.sleep(0.001)\n"

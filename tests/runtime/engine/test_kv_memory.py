@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from thinkport.runtime import AnswerPiece, Finish, InputError, Model
 from thinkport.runtime.engine.engine import Engine
-from thinkport.runtime.engine.kv_memory import KvMemory, KvSize
-from thinkport.runtime.engine.kv_uses import KvUses
+from thinkport.runtime.engine.kv_cache import KvSize
+from thinkport.runtime.engine.kv_uses import KvPool
 from thinkport.runtime.engine.sampling import Sampler, SamplingSettings
 
 GREEDY = {"temperature": 0}
@@ -30,7 +30,7 @@ def engines(session, memory, count):
 
 
 def test_the_longest_unused_idle_cache_makes_room(new_session) -> None:
-    memory = KvMemory[KvUses](TWO)
+    memory = KvPool(TWO)
     first, second, third = engines(new_session(), memory, 3)
     run(first, [1, 2, 3])
     run(second, [4, 5, 6])
@@ -41,7 +41,7 @@ def test_the_longest_unused_idle_cache_makes_room(new_session) -> None:
 
 
 def test_a_dropped_cache_is_computed_again_and_gives_the_same_reply(new_session) -> None:
-    memory = KvMemory[KvUses](STEP)
+    memory = KvPool(STEP)
     first, second = engines(new_session(), memory, 2)
     expected = run(Engine(new_session()), [1, 2, 3, 4])
     run(first, [1, 2, 3])
@@ -52,7 +52,7 @@ def test_a_dropped_cache_is_computed_again_and_gives_the_same_reply(new_session)
 
 
 def test_a_reply_in_progress_keeps_its_cache_and_others_are_told(new_session) -> None:
-    memory = KvMemory[KvUses](STEP)
+    memory = KvPool(STEP)
     first, second = engines(new_session(), memory, 2)
     reply = first.generate([1, 2, 3], Sampler(SamplingSettings(temperature=0)), max_tokens=3)
     came = [next(reply)]
@@ -63,7 +63,7 @@ def test_a_reply_in_progress_keeps_its_cache_and_others_are_told(new_session) ->
 
 
 def test_a_reply_that_is_closed_or_collected_makes_room(new_session) -> None:
-    memory = KvMemory[KvUses](STEP)
+    memory = KvPool(STEP)
     first, second = engines(new_session(), memory, 2)
     reply = first.generate([1, 2, 3], Sampler(SamplingSettings(temperature=0)))
     next(reply)
@@ -74,7 +74,7 @@ def test_a_reply_that_is_closed_or_collected_makes_room(new_session) -> None:
 
 
 def test_a_reply_that_is_begun_and_not_yet_read_survives_that_its_cache_is_dropped(new_session) -> None:
-    memory = KvMemory[KvUses](STEP)
+    memory = KvPool(STEP)
     first, second = engines(new_session(), memory, 2)
     run(first, [1, 2])
     begun = first.generate([1, 2, 3], Sampler(SamplingSettings(temperature=0)), max_tokens=3)
@@ -84,7 +84,7 @@ def test_a_reply_that_is_begun_and_not_yet_read_survives_that_its_cache_is_dropp
 
 
 def test_work_done_ahead_takes_no_memory_from_others_and_ends_where_they_need_it(new_session) -> None:
-    memory = KvMemory[KvUses](STEP)
+    memory = KvPool(STEP)
     first, second = engines(new_session(), memory, 2)
     run(first, [1, 2])
     assert not second.prefill([4, 5, 6])
@@ -96,13 +96,13 @@ def test_work_done_ahead_takes_no_memory_from_others_and_ends_where_they_need_it
 
 
 def test_a_prompt_that_cannot_fit_alone_is_refused_on_the_call(new_session) -> None:
-    engine = Engine(new_session(), memory=KvMemory[KvUses](STEP))
+    engine = Engine(new_session(), memory=KvPool(STEP))
     with pytest.raises(InputError, match="300 tokens, and the KV cache of 256 at most fits into the memory limit"):
         run(engine, [1] * 300)
 
 
 def test_a_reply_ends_where_the_limit_is_as_it_does_where_the_context_is(new_session) -> None:
-    engine = Engine(new_session(), memory=KvMemory[KvUses](STEP))
+    engine = Engine(new_session(), memory=KvPool(STEP))
     tokens = run(engine, [1] * 250, max_tokens=None)
     assert (len(tokens), tokens[-1].finish) == (6, Finish.CONTEXT)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from thinkport.runtime import Engine, Finish, InputError, Sampler, SamplingSettings
-from thinkport.runtime.engine.kv_memory import KvMemory
+from thinkport.runtime.engine.kv_uses import KvPool
 from thinkport.runtime.prompt.rendered import Rendered
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.reply.reply_request import ReplyRequest
@@ -74,7 +74,7 @@ def test_the_end_of_a_reply_may_be_asked_for_again_and_of_an_abandoned_one_is_an
 
 def test_logits_after_an_eviction_are_refused_until_the_engine_is_reset(new_session) -> None:
     session = new_session()
-    memory: KvMemory = KvMemory(ONE)
+    memory = KvPool(ONE)
     first, second = Engine(session, memory=memory), Engine(session, memory=memory)
     prompt = list(range(10, 20))
     first.logits([prompt])
@@ -89,7 +89,7 @@ def test_logits_after_an_eviction_are_refused_until_the_engine_is_reset(new_sess
 
 def test_logits_over_a_cache_that_nobody_evicts_goes_on(new_session) -> None:
     session = new_session()
-    memory: KvMemory = KvMemory(2 * ONE)
+    memory = KvPool(2 * ONE)
     first, second = Engine(session, memory=memory), Engine(session, memory=memory)
     first.logits([[1, 2, 3]])
     second.logits([[4, 5]])
@@ -149,7 +149,7 @@ class Uses(RuleBasedStateMachine):
         super().__init__()
         assert Uses.new_session is not None
         self.session = Uses.new_session()
-        self.memory: KvMemory = KvMemory(ONE)
+        self.memory = KvPool(ONE)
         self.engines = [Engine(self.session, memory=self.memory) for _ in range(2)]
         self.replies: list = []  # (engine's number, reply, prompt, ids so far)
         self.sequences: list = [None, None]  # what `logits` goes on from
@@ -263,7 +263,7 @@ def talk(engine: Engine, next_id, base: int, wrong: list) -> None:
 def test_uses_in_threads_end_each_other_and_never_mix(new_session) -> None:
     """Two threads over one engine, a third that takes its memory, and a fourth that prefills it all the time."""
     session, over = new_session(), Event()
-    memory: KvMemory = KvMemory(ONE)
+    memory = KvPool(ONE)
     shared, other = Engine(session, memory=memory), Engine(session, memory=memory)
     wrong: list = []
 

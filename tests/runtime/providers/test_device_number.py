@@ -6,7 +6,9 @@ removes the device; a session's own buffers have no `numpy()` and no `update_inp
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 
@@ -91,6 +93,7 @@ class TwoCards:
         self.OrtValue, self.SessionOptions = Value, onnxruntime.SessionOptions
         self.providers: list[Any] = []
         self.cards: list[int] = []
+        self.running: set[int] = set()
 
     def InferenceSession(self, model: Any, options: Any, *, providers: list[Any], enable_fallback: bool) -> Any:  # noqa: N802
         self.providers = providers
@@ -106,8 +109,16 @@ class TwoCards:
             get_input_memory_infos=lambda: [SimpleNamespace(name="DML", device_id=0)] * len(real.get_inputs()),
             get_overridable_initializers=real.get_overridable_initializers,
             io_binding=lambda: Binding(real.io_binding(), card),
-            run_with_iobinding=lambda binding: real.run_with_iobinding(binding.real),
+            run_with_iobinding=lambda binding: self.run(real, binding.real),
         )
+
+    def run(self, real: Any, binding: Any) -> None:
+        """Run a session, which DirectML allows to one thread at a time."""
+        assert id(real) not in self.running, "two threads run one session"
+        self.running.add(id(real))
+        sleep(0.002)
+        real.run_with_iobinding(binding)
+        self.running.remove(id(real))
 
 
 @pytest.fixture(params=["in place", "appended"])
@@ -145,6 +156,20 @@ def test_steps_growth_and_snapshots_work_on_either_card(folder: Path, device_id:
     assert (found.length, expected.length) == (7, 7)
     assert np.array_equal(found.step(ids[:, :1]), expected.step(ids[:, :1]))
     assert set(ort.cards) == {device_id or 0}
+
+
+@pytest.mark.parametrize("device_id", [None, 1])
+def test_lanes_in_two_threads_run_their_session_one_after_the_other(folder: Path, device_id: int | None) -> None:
+    there, _, _ = on_two_cards(folder, device_id)
+
+    def step(_: int) -> None:
+        lane = there.open_lane()
+        for _ in range(10):
+            lane.step(np.ones((1, 1), np.int64))
+            lane.write(lane.read(1))
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(step, range(2)))
 
 
 def test_a_lane_can_be_filled_before_its_first_step(folder: Path) -> None:

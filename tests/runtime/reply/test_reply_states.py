@@ -117,7 +117,7 @@ def test_a_reply_has_one_thought_at_its_start_that_ends_in_time_and_for_one_reas
         with pytest.raises(InputError, match="abandoned"):
             reply.end()
         return
-    assert end.thinking_end in decided | CUT
+    assert end.thinking_end in (decided or CUT)
     if end.answer_end is Finish.STOP:
         assert_keeps_to(form, end)
 

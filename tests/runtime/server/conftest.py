@@ -16,8 +16,8 @@ from openai import OpenAI
 
 from thinkport.runtime import Model
 from thinkport.runtime.server import ServerSettings, create_app
+from thinkport.runtime.server.run import timed_protocol
 from thinkport.runtime.server.service import Service
-from thinkport.runtime.server.slow_clients import timed_protocol
 
 
 class Slow:

@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from time import monotonic, sleep
 
+import httpx
 import openai
 import pytest
+from tests.runtime.server.conftest import running
 
-from thinkport.runtime.engine.fair_turns import FairTurns
 from thinkport.runtime.server.api_error import ApiError
-from thinkport.runtime.server.places import Places
+from thinkport.runtime.server.jobs import FairTurns, Places
 
 # What the reference model never stops saying: it has seen nothing like it.
 ENDLESS = {"type": "regex", "pattern": "[0-9]{4000}"}
@@ -74,6 +75,60 @@ def test_those_who_wait_come_when_a_place_is_free(serve) -> None:
         assert served.service.jobs.places.waiting == 3
         stream.close()
         assert all(one.result(120).choices for one in waiting)
+
+
+@pytest.mark.parametrize("ask", [LONG, {**LONG, "stream": False}], ids=["stream", "whole"])
+def test_a_client_that_hangs_up_while_it_waits_leaves_the_line_at_once(serve, ask) -> None:
+    served = serve(parallel=1, queue=4)
+    served.slow_down(0.02)
+    places, stream = served.service.jobs.places, begin(served)
+    with pytest.raises(openai.APITimeoutError):
+        served.client(timeout=0.5).chat.completions.create(**ask)
+    until = monotonic() + 20
+    while places.waiting and monotonic() < until:
+        sleep(0.01)
+    assert (places.waiting, places.active) == (0, 1)
+    stream.close()
+    assert served.idle()
+    assert 'route="/v1/chat/completions",status="499"' in httpx.get(f"{served.url}/metrics").text
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("route", ["chat/completions", "completions", "responses"])
+def test_where_replies_in_progress_hold_the_memory_others_are_told_to_come_back(new_model, route, stream) -> None:
+    asked: dict[str, dict] = {
+        "chat/completions": {"messages": [{"role": "user", "content": "hi"}]},
+        "completions": {"prompt": "hi"},
+        "responses": {"input": "hi"},
+    }
+    fields = asked[route]
+    model = new_model("one two three", memory_limit=256 * 8, prefix_cache_bytes=0)
+    with running(model, parallel=2) as served, httpx.Client(base_url=f"{served.url}/v1", timeout=60) as client:
+        allowed = served.step_by_step(1)
+        ask = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
+        with client.stream("POST", "/chat/completions", json=ask) as first:
+            while allowed._value:  # its reply holds the memory once it has made its first step
+                sleep(0.001)
+            told = client.post(f"/{route}", json={**fields, "stream": stream})
+            allowed.release(1000)
+            assert told.status_code == 503
+            assert int(told.headers["retry-after"]) >= 1
+            error = told.json()["error"]
+            assert "replies in progress hold" in error["message"]
+            assert (error["type"], error["code"], error["param"]) == ("server_error", 503, None)
+            assert list(first.iter_lines())[-2:] == ["data: [DONE]", ""]
+        assert client.post(f"/{route}", json={**fields, "stream": stream}).status_code == 200
+
+
+def test_an_unloaded_model_is_no_fault_of_the_requests(new_model) -> None:
+    model = new_model("one two three")
+    with running(model) as served, httpx.Client(base_url=f"{served.url}/v1", timeout=60) as client:
+        model.unload()
+        told = client.post("/completions", json={"prompt": "hi"})
+        assert (told.status_code, told.headers["retry-after"]) == (503, "5")
+        assert "unloaded" in told.json()["error"]["message"]
+        model.reload()
+        assert client.post("/completions", json={"prompt": "hi"}).status_code == 200
 
 
 def test_two_replies_are_written_in_turns(serve) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.events import AnswerPiece, ThoughtPiece
+from thinkport.runtime.events import AnswerPiece, End, ThoughtPiece
 from thinkport.runtime.thinking.thinking import QWEN_MESSAGE, Switch, Thinking, ThinkingEnd
 
 GREEDY = SamplingSettings(temperature=0)
@@ -169,6 +169,23 @@ def test_cancelling_within_a_thought_ends_the_turn(new_model) -> None:
     chat.cancel()
     end = reply.end()
     assert (end.thinking_end, end.answer_end) == (ThinkingEnd.CANCELLED, Finish.CANCELLED)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_what_closes_a_thought_stays_its_end_wherever_the_reply_ends(new_model, cancelled) -> None:
+    chat, cut = forever(digits())(new_model).chat(), 0
+    for most in range(1, 40):
+        decided = None
+        reply = chat.stream("hi", sampling=GREEDY, max_tokens=most, thinking=Thinking(budget=2, answer_reserve=1))
+        for event in reply:
+            if not isinstance(event, End):
+                decided = decided or reply.thinking_end
+                if decided and cancelled:
+                    reply.cancel()
+        assert reply.thinking_end in (None, event.thinking_end)
+        assert decided in (None, event.thinking_end)
+        cut += reply.thinking_end is not None and event.answer_end is not Finish.STOP
+    assert cut
 
 
 def test_a_model_that_would_end_the_reply_within_its_thought_ends_the_thought(new_model) -> None:

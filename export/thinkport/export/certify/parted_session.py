@@ -30,8 +30,7 @@ from thinkport.export.trace.names import (
 )
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
 from thinkport.runtime.engine.kv_buffers import OrtBuffers
-from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache
-from thinkport.runtime.engine.kv_memory import KvSize
+from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize
 from thinkport.runtime.engine.kv_snapshot import KvSnapshot, layout_of
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.providers.golden_check import LaneStep

@@ -1,24 +1,26 @@
 """A conversation: keeps the messages and one engine, whose KV cache is reused from turn to turn."""
 
+import weakref
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol, Self, Unpack
 
-from thinkport.runtime.chat.chat_state import ChatState, known_replies
 from thinkport.runtime.chat.conversation_file import KvSource, SavedConversation, read_conversation, write_conversation
-from thinkport.runtime.chat.settler import Settler
-from thinkport.runtime.chat.turn import OnDone, OnEvent, Turn, turn_events
+from thinkport.runtime.chat.turn import OnDone, OnEvent, Settler, Turn, turn_events
 from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.events import End, Event
 from thinkport.runtime.prompt.prompt import Tools
+from thinkport.runtime.prompt.reply_memory import KnownReply, ReplyMemory, Spelling
+from thinkport.runtime.prompt.template import plain_data
 from thinkport.runtime.reply.reply import Reply
 from thinkport.runtime.reply.reply_maker import ReplyMaker
-from thinkport.runtime.reply.reply_options import Sampling, TurnOptions, check_names
-from thinkport.runtime.reply.reply_request import ReplyRequest
+from thinkport.runtime.reply.reply_request import ReplyRequest, Sampling, TurnOptions, check_names
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 from thinkport.runtime.thinking.thinking_switch import Decision
 from thinkport.runtime.tools.tool_calls import message_calls
@@ -64,7 +66,7 @@ class Chat:
         self._model = model
         self._engine: Engine = model.engine()
         self._stop = Stop()  # of the latest reply
-        self._turn: Turn | None = None  # the latest that was started
+        self._turn: weakref.ref[Turn] | None = None  # the latest; its thread keeps it while it runs
         self._starting = Lock()
         self._settler, self._settles = Settler(), settle
 
@@ -87,7 +89,7 @@ class Chat:
         Raises:
             InputError: on the call, a request that can't be run.
         """
-        return self._begin(len(self.messages), [{"role": "user", "content": text}], options)
+        return self._begin(None, [{"role": "user", "content": text}], options)
 
     def send(self, text: str, **options: Unpack[TurnOptions]) -> End:
         """The whole reply to a user's `text`; the options are those of `stream`."""
@@ -111,13 +113,13 @@ class Chat:
         """
         check_names(options, TurnOptions, "a turn")
         with self._starting:
-            if self._turn is not None and not self._turn.done:
+            latest = self._turn() if self._turn else None
+            if latest is not None and not latest.done:
                 raise InputError("a turn of this chat goes on: wait for it, cancel it, or use another chat")
             asked, self._stop = [{"role": "user", "content": text}], Stop()
-            self._turn = Turn(
-                lambda stop: self._begin(len(self.messages), asked, options, stop), on_event, on_done, self._stop
-            )
-            return self._turn
+            turn = Turn(partial(self._begin, None, asked, options), on_event, on_done, self._stop)
+            self._turn = weakref.ref(turn)
+            return turn
 
     def astream(self, text: str, **options: Unpack[TurnOptions]) -> AsyncGenerator[Event]:
         """Events of the reply to a user's `text` for `async for`; the loop goes on during a step.
@@ -139,7 +141,7 @@ class Chat:
         calls = self.messages[-1].get("tool_calls") if self.messages else None
         if not calls:
             raise InputError("the last message calls no tools, expected one that does: send a text instead")
-        return self._begin(len(self.messages), _result_messages(calls, results), options)
+        return self._begin(None, _result_messages(calls, results), options)
 
     def retry(self, **options: Unpack[TurnOptions]) -> Reply:
         """Events of another reply to the last message that is not the model's; at its end it replaces the old one.
@@ -227,8 +229,11 @@ class Chat:
             chat._engine.restore(saved.ids, saved.snapshot)
         return chat
 
-    def _begin(self, keep: int, asked: list[dict[str, Any]], options: TurnOptions, stop: Stop | None = None) -> Reply:
-        """The reply to the first `keep` messages and what is asked now."""
+    def _begin(
+        self, keep: int | None, asked: list[dict[str, Any]], options: TurnOptions, stop: Stop | None = None
+    ) -> Reply:
+        """The reply to the first `keep` messages, or all, and what is asked now."""
+        keep = len(self.messages) if keep is None else keep
         check_names(options, TurnOptions, "a turn")
         self._stop = stop = stop or Stop()  # first, so that it can be cancelled while it is prepared
         request = ReplyRequest.of(
@@ -291,3 +296,65 @@ def _result_messages(
         if not isinstance(result, str):  # templates drop what is no text without a word
             raise InputError(f"the result of {call} is {type(result).__name__}, expected a text: write it as JSON")
     return [{"role": "tool", "tool_call_id": call, "content": given[call]} for call in ids]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatState:
+    """A chat between two turns. `sampling` is settings, single values over the mode's preset, or nothing.
+
+    `replies` are those of its messages whose ids are known, by content, the latest of a content last.
+    """
+
+    messages: list[dict[str, Any]]
+    thinking: Thinking
+    tools: Tools | None
+    sampling: SamplingSettings | Mapping[str, Any] | None
+    replies: Sequence[tuple[str, KnownReply]] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON data.
+
+        Raises:
+            InputError: a message holds what is no JSON.
+        """
+        whole = isinstance(self.sampling, SamplingSettings)
+        return {
+            "messages": [plain_data(message) for message in self.messages],
+            "thinking": asdict(self.thinking),
+            "tools": None if self.tools is None else plain_data(list(self.tools)),
+            "sampling": asdict(self.sampling) if isinstance(self.sampling, SamplingSettings) else self.sampling,
+            "sampling_is_whole": whole,
+            "replies": [
+                [content, [[list(spelling.ids), spelling.text] for spelling in known.spellings]]
+                for content, known in self.replies
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "ChatState":
+        """The state that `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError, ThinkportError: data of another form.
+        """
+        sampling = data["sampling"]
+        return cls(
+            messages=[dict(message) for message in data["messages"]],
+            thinking=Thinking(**{field.name: data["thinking"][field.name] for field in fields(Thinking)}),
+            tools=data["tools"],
+            sampling=SamplingSettings(**sampling) if data["sampling_is_whole"] else sampling,
+            replies=[
+                (str(content), KnownReply(tuple(Spelling(tuple(map(int, ids)), str(text)) for ids, text in known)))
+                for content, known in data["replies"]
+            ],
+        )
+
+
+def known_replies(messages: Sequence[Mapping[str, Any]], memory: ReplyMemory) -> list[tuple[str, KnownReply]]:
+    """What a memory knows of the replies among messages, the latest of a content last."""
+    contents = dict.fromkeys(
+        message["content"]
+        for message in messages
+        if message["role"] == "assistant" and isinstance(message.get("content"), str)
+    )
+    return [(content, known) for content in contents for known in reversed(memory.replies(content))]

@@ -7,8 +7,6 @@ used.
 import json
 import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -98,8 +96,15 @@ def read_conversation(path: str | Path, source: KvSource, *, ignore_kv: bool = F
     file = Path(path)
     if not file.is_file():
         raise ArtifactError(f"no conversation at {file}: expected a file that was saved before")
-    with _damage_explained(file, ignore_kv):
+    try:
         return _read(file, source, ignore_kv)
+    except ArtifactError:
+        raise
+    except OSError as error:
+        raise ArtifactError(f"{file} can't be read ({error}): check its permissions and its disk") from error
+    except Exception as error:  # zipfile, json and numpy raise a dozen kinds over damaged bytes
+        rest = "pick another file, or a sound copy" + ("" if ignore_kv else f", or {_MESSAGES_ONLY}")
+        raise ArtifactError(f"{file} is damaged, cut short or no saved conversation ({error!r}): {rest}") from error
 
 
 def _write(file: IO[bytes], conversation: SavedConversation, source: KvSource) -> None:
@@ -187,17 +192,3 @@ def _open(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
 
 def _part_name(at: int) -> str:
     return f"kv/{at // 2}.{'value' if at % 2 else 'key'}.npy"
-
-
-@contextmanager
-def _damage_explained(path: Path, ignore_kv: bool) -> Iterator[None]:
-    """Turn every other error of reading a file into one that says that the file is damaged."""
-    try:
-        yield
-    except ArtifactError:
-        raise
-    except OSError as error:
-        raise ArtifactError(f"{path} can't be read ({error}): check its permissions and its disk") from error
-    except Exception as error:  # zipfile, json and numpy raise a dozen kinds over damaged bytes
-        rest = "pick another file, or a sound copy" + ("" if ignore_kv else f", or {_MESSAGES_ONLY}")
-        raise ArtifactError(f"{path} is damaged, cut short or no saved conversation ({error!r}): {rest}") from error

@@ -1,10 +1,11 @@
-"""A turn of a chat in a thread of its own: its events go to callbacks or to an event loop, and any thread may end it.
+"""A chat's work in threads of its own: a turn, whose events go to callbacks or to an event loop, and the time after it.
 
-Knows a reply's events. Must not know messages, or what a window does with them.
+Any thread may end either. Knows a reply's events. Must not know messages, or what a window does with them.
 """
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
@@ -19,22 +20,24 @@ OnDone = Callable[["Turn"], object]
 Start = Callable[[OnEvent, OnDone], "Turn"]
 
 
-class Turn(Background[Event]):
+class Turn(Background):
     """A reply that is read in the background. All of its methods may be called from any thread, at any time."""
 
     def __init__(
         self, begin: Begin, on_event: OnEvent | None = None, on_done: OnDone | None = None, stop: Stop | None = None
     ):
-        """Use `Chat.start`. See `Background`; `on_done` is called with the turn."""
+        """Use `Chat.start`. An exception that a callback raises ends the turn like an error of the reply's own."""
         self._end: End | None = None
 
-        def read(event: Event) -> None:
-            if on_event is not None:
-                on_event(event)
-            if isinstance(event, End):
-                self._end = event
+        super().__init__(partial(self._read, begin, on_event), on_done or (lambda _: None), stop)
 
-        super().__init__(begin, read, on_done or (lambda _: None), stop)
+    def _read(self, begin: Begin, on_event: OnEvent | None, stop: Stop) -> None:
+        with closing(begin(stop)) as reply:
+            for event in reply:
+                if on_event is not None:
+                    on_event(event)
+                if isinstance(event, End):
+                    self._end = event
 
     def stop_thinking(self) -> None:
         """Close the thought at its next token, so that the answer comes; before there is a reply, at its first."""
@@ -59,7 +62,10 @@ class Turn(Background[Event]):
         if not self.wait(timeout):
             raise TimeoutError(f"the turn isn't over after {timeout} s: wait longer, or cancel it")
         if self.error is not None:
-            raise self.error
+            try:
+                raise self.error
+            finally:
+                del self  # or the error's traceback would hold what holds the error
         if self._end is None:
             raise InputError("the turn was abandoned before its end: begin another one")
         return self._end
@@ -75,6 +81,7 @@ async def turn_events(start: Start) -> AsyncGenerator[Event]:
     """
     queue = EventQueue[Event]()
     turn = start(queue.put, lambda ended: queue.end(ended.error))
+    del start  # it holds the chat, and this frame is in the traceback of an error
     ended = False
     try:
         async for event in queue.read():
@@ -87,3 +94,46 @@ async def turn_events(start: Start) -> AsyncGenerator[Event]:
             with suppress(Exception):  # a turn that is left raises nothing
                 async for _ in queue.read():
                     pass
+        del turn
+
+
+class Settler:
+    """Runs one piece of work at a time. A settler that is dropped, or alive when the program ends, stops its work.
+
+    `start` is for one thread; work that looks at its stop rarely is waited for as long.
+    """
+
+    def __init__(self) -> None:
+        self._work: Background | None = None
+
+    def __del__(self) -> None:
+        """Ask the work to stop and wait for nothing: garbage is collected in any thread, within any lock."""
+        if work := self._work:
+            work.stop.cancel()
+
+    def start(self, work: Callable[[Stop], object]) -> None:
+        """Stop the work in progress, then run `work(stop)` in the background; it returns soon after it is cancelled."""
+        self.stop()
+        self._work = Background(work)
+
+    def stop(self) -> None:
+        """Ask the work to stop and wait until it does; its error, if it ended with one, is dropped."""
+        if work := self._work:
+            work.stop.cancel()
+            work.wait()
+            self._work = None
+
+    def wait(self) -> None:
+        """Wait until the work is done, or stopped by another thread.
+
+        Raises:
+            ThinkportError: what the work ended with, once; any other exception that it let out as well.
+        """
+        if work := self._work:
+            work.wait()
+            self._work, error = None, work.error
+            if error:
+                try:
+                    raise error
+                finally:
+                    del error, work  # or the error's traceback would hold what holds the error

@@ -1,9 +1,11 @@
-"""Whether a guess is worth its step: what guesses have been worth so far, against what steps have taken.
+"""Drafts of a reply: whether a guess is worth its step, by what guesses were worth and what steps took, and which came.
 
-Knows numbers only; has no clock: it is told what steps took.
+Knows ids and numbers; has no clock: it is told what steps took. Must not know how a guess is verified.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from thinkport.runtime.engine.prompt_lookup import PromptLookup
 
 _SIZES = (2, 4, 8, 16)  # tokens of a step with guesses, the known one included; MLAS works in pairs of rows
 _COST = 1.3  # of a step of two tokens, in steps of one, until it is measured
@@ -85,3 +87,50 @@ class DraftPolicy:
 
 def _kind(matched: int) -> int:
     return min(matched.bit_length(), len(_RATES) - 1)
+
+
+class Drafter:
+    """Drafts of one reply to `prompt`; without a policy it guesses nothing and costs nothing."""
+
+    def __init__(self, prompt: Sequence[int], policy: DraftPolicy | None = None):
+        """`policy` is the conversation's, which learns from reply to reply."""
+        self.drafted = self.accepted = 0  # tokens guessed, and those of them that came
+        self.right = 0  # tokens of the present guess that came
+        self._guess: list[int] = []
+        self._seconds: float | None = None  # of the step that ran the guess
+        self._policy = policy
+        self._lookup = PromptLookup(prompt) if policy else None
+
+    @property
+    def left(self) -> int:
+        """Tokens of the present guess that may still come."""
+        return len(self._guess) - self.right
+
+    def draft(self, most: int) -> list[int]:
+        """A new guess of at most `most` tokens, in place of the present one; often empty."""
+        self.settle()
+        if self._lookup and self._policy:
+            self._guess = self._lookup.guess(self._policy.drafts(self._lookup.matched, most))
+        return self._guess
+
+    def ran(self, seconds: float) -> None:
+        """Take note of how long the step with one known token and the guess took."""
+        self._seconds = seconds
+
+    def accept(self, token: int) -> bool:
+        """Take note of a token of the reply; whether it is the one that was guessed."""
+        if self._lookup and self._policy:
+            if self._lookup.matched:
+                self._policy.guessed(self._lookup.matched, self._lookup.guess(1) == [token])
+            self._lookup.append(token)
+        came = self.left > 0 and self._guess[self.right] == token
+        self.right += came
+        return came
+
+    def settle(self) -> None:
+        """Give up what is left of the present guess and tell the policy what came of it."""
+        if self._policy and self._seconds is not None:
+            self._policy.ran(len(self._guess), self.right, self._seconds)
+        self.drafted += len(self._guess)
+        self.accepted += self.right
+        self._guess, self.right, self._seconds = [], 0, None

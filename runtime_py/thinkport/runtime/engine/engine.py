@@ -17,12 +17,10 @@ from thinkport.runtime.engine.argument_checks import (
     check_limit,
     check_prompt,
 )
-from thinkport.runtime.engine.draft_policy import DraftPolicy
-from thinkport.runtime.engine.drafter import Drafter
+from thinkport.runtime.engine.draft_policy import Drafter, DraftPolicy
 from thinkport.runtime.engine.generation import Finish, Generation, TokenLoop
-from thinkport.runtime.engine.kv_memory import KvMemory
 from thinkport.runtime.engine.kv_snapshot import KvSnapshot
-from thinkport.runtime.engine.kv_uses import KvUses, Use
+from thinkport.runtime.engine.kv_uses import KvPool, KvUses, Use
 from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
 from thinkport.runtime.engine.sampling import Sampler
@@ -44,7 +42,7 @@ class Engine:
         prefixes: PrefixCache | None = None,
         pace: Pace | None = None,
         policy: DraftPolicy | None = None,
-        memory: KvMemory[KvUses] | None = None,
+        memory: KvPool | None = None,
         turns: AbstractContextManager[None] | None = None,
     ):
         """`prefixes` gives and takes starts of prompts, `pace` knows how long steps take on this machine.
@@ -53,7 +51,7 @@ class Engine:
         `policy` says how many tokens a reply with drafts guesses. Each step is run within `turns`, which engines that
         share the cores may have in common.
         """
-        self._uses = KvUses(session, prefixes, pace, memory or KvMemory(), turns)
+        self._uses = KvUses(session, prefixes, pace, memory or KvPool(), turns)
         self._policy = policy or DraftPolicy()
 
     @property
@@ -68,7 +66,7 @@ class Engine:
     @property
     def context_length(self) -> int:
         """The most tokens that a sequence can have: the model's context, or what of it the memory has room for."""
-        return self._uses.memory.fits(self.session.kv_size)
+        return self._uses.pool.fits(self.session.kv_size)
 
     @property
     def ids(self) -> list[int]:
@@ -124,6 +122,14 @@ class Engine:
             shareable=shareable,
         )
         return Generation(loop)
+
+    def make_room(self, tokens: int) -> None:
+        """Make room in the memory for a KV cache of so many tokens, as the first step of a reply does.
+
+        Raises:
+            UnavailableError: replies in progress leave too little memory.
+        """
+        self._uses.pool.reserve(self._uses, self.session.kv_size.bytes(tokens))
 
     def prefill(self, ids: Sequence[int], *, stop: Stop | None = None) -> bool:
         """Make the KV cache hold exactly `ids`, so that a prompt that begins with them pays only for its rest.

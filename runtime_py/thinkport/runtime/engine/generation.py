@@ -12,7 +12,7 @@ from enum import StrEnum
 from time import perf_counter
 from typing import NamedTuple, Self
 
-from thinkport.runtime.engine.drafter import Drafter
+from thinkport.runtime.engine.draft_policy import Drafter
 from thinkport.runtime.engine.kv_uses import Use
 from thinkport.runtime.engine.sampling import Sampler
 from thinkport.runtime.engine.session import Logits

@@ -77,7 +77,7 @@ class HeldSequence:
         shared = common_prefix(self.ids, wanted[:most])
         if not self._worth_keeping(shared, len(wanted)):
             shared = 0
-        stored = self._stored(wanted[:most])
+        stored = self._prefixes.longest(wanted[:most]) if self._prefixes else None
         if stored and stored.length >= shared + _WORTH:
             shared = stored.length
             self.write(wanted[:shared], stored)
@@ -168,9 +168,6 @@ class HeldSequence:
     def _worth_keeping(self, shared: int, total: int) -> bool:
         """Whether the rest of `total` tokens is best run over the `shared` ones that are held."""
         return self._several or self._pace.one_by_one(total - shared, total)
-
-    def _stored(self, wanted: list[int]) -> KvSnapshot | None:
-        return self._prefixes.longest(wanted) if self._prefixes else None
 
     def _end_of_start(self, start: list[int]) -> int:
         """The length of a start that is to be shared: one that is worth it, has to be run and is not stored yet."""

@@ -3,9 +3,10 @@
 Knows OrtValues and where they lie. Must not know what they hold.
 """
 
-# ruff: noqa: D102 - what both kinds do is said in Buffers
+# ruff: noqa: D102 - what SessionBuffers does is said in OrtBuffers
 
-from typing import Any, Protocol
+from threading import Lock
+from typing import Any
 
 import numpy.typing as npt
 
@@ -15,46 +16,35 @@ _ELEMENTS = {"float32": 1, "int8": 3, "float16": 10}  # TensorProto.DataType of 
 _OPSET = 17
 
 
-class Buffers(Protocol):
-    """Makes and copies buffers of one device. An `at_hand` buffer is memory of the CPU's that numpy can write to."""
-
-    at_hand: bool
-
-    def make(self, content: Array) -> Any:
-        """A new buffer as an OrtValue; on the CPU it is the array itself."""
-
-    def read(self, value: Any) -> Array:
-        """A buffer's content: the buffer itself where it is at hand, otherwise a copy."""
-
-    def fill(self, value: Any, content: Array) -> None:
-        """Write all of a buffer, which stays where it is and bound; its shape and dtype are the content's."""
-
-    def bind_output(self, binding: Any, name: str) -> None:
-        """Let ONNX Runtime make a buffer for an output, here."""
-
-
 class OrtBuffers:
-    """Buffers that ONNX Runtime makes by the kind of device, in its own words, and that device's number."""
+    """Makes and copies buffers of one device, which ONNX Runtime finds by its kind, in its own words, and its number.
+
+    A buffer that is `at_hand` is memory of the CPU's that numpy can write to.
+    """
 
     def __init__(self, ort: Any, kind: str, number: int = 0):
         self.at_hand = kind == "cpu"
         self._ort, self._kind, self._number = ort, kind, number
 
     def make(self, content: Array) -> Any:
+        """A new buffer as an OrtValue; on the CPU it is the array itself."""
         return self._ort.OrtValue.ortvalue_from_numpy(content, self._kind, self._number)
 
     def read(self, value: Any) -> Array:
+        """A buffer's content: the buffer itself where it is at hand, otherwise a copy."""
         content: Array = value.numpy()
         return content
 
     def fill(self, value: Any, content: Array) -> None:
+        """Write all of a buffer, which stays where it is and bound; its shape and dtype are the content's."""
         value.update_inplace(content)
 
     def bind_output(self, binding: Any, name: str) -> None:
+        """Let ONNX Runtime make a buffer for an output, here."""
         binding.bind_output(name, self._kind, self._number)
 
 
-class SessionBuffers:
+class SessionBuffers(OrtBuffers):
     """Buffers that a session of its own makes and copies, on the device that the session runs on.
 
     For a device other than the first: ONNX Runtime's `ortvalue_from_numpy` makes DirectML's buffers on adapter 0
@@ -63,12 +53,11 @@ class SessionBuffers:
     asked of the session: DirectML's is 0 on every adapter.
     """
 
-    at_hand = False
-
     def __init__(self, ort: Any, kind: str, providers: list[Any], options: Any, dtype: str):
         """`providers` name the device. ONNX Runtime's exceptions come through as they are."""
-        self._ort, self._kind = ort, kind
+        super().__init__(ort, kind)
         self._copies = ort.InferenceSession(identity_graph(dtype), options, providers=providers, enable_fallback=False)
+        self._turn = Lock()  # of the lanes that share it; see `_ONE_RUN_AT_A_TIME`
         self._number = self._copies.get_input_memory_infos()[0].device_id
 
     def make(self, content: Array) -> Any:
@@ -87,16 +76,14 @@ class SessionBuffers:
         binding.bind_ortvalue_output("y", value)
         self._run(binding)
 
-    def bind_output(self, binding: Any, name: str) -> None:
-        binding.bind_output(name, self._kind, self._number)
-
     def _from(self, value: Any) -> Any:
         binding = self._copies.io_binding()
         binding.bind_ortvalue_input("x", value)
         return binding
 
     def _run(self, binding: Any) -> Any:
-        self._copies.run_with_iobinding(binding)
+        with self._turn:
+            self._copies.run_with_iobinding(binding)
         binding.synchronize_outputs()
         return binding.get_outputs()[0]
 

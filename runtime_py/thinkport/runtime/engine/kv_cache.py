@@ -3,16 +3,17 @@
 Knows buffers, lengths and IO binding; must not know tokens or what the graph computes.
 """
 
-# ruff: noqa: D102 - what both kinds do is said in KvCache
+# ruff: noqa: D102 - what both kinds do is said in InPlaceCache
 
-from abc import ABC, abstractmethod
+from bisect import bisect_right
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from thinkport.runtime.artifact.manifest import KvLayout, ModelShape
-from thinkport.runtime.engine.kv_buffers import Buffers
+from thinkport.runtime.engine.kv_buffers import OrtBuffers
 from thinkport.runtime.engine.kv_snapshot import KvSnapshot, layout_of
 from thinkport.runtime.errors import InputError
 
@@ -28,13 +29,33 @@ def capacity_for(total: int, limit: int) -> int:
     return min(capacity, limit)
 
 
-class KvCache(ABC):
+@dataclass(frozen=True, kw_only=True)
+class KvSize:
+    """What a KV cache takes: `token` bytes for each token of a sequence of at most `context` tokens.
+
+    `in_place`: one buffer of a capacity that grows by steps; otherwise past and present exist side by side.
+    """
+
+    token: int
+    in_place: bool
+    context: int
+
+    def bytes(self, tokens: int) -> int:
+        """Bytes for a sequence of so many tokens."""
+        return self.token * (capacity_for(tokens, self.context) if self.in_place else 2 * tokens)
+
+    def tokens(self, bytes: int) -> int:  # noqa: A002 - the quantity's own name
+        """The most tokens that fit into so many bytes."""
+        return max(0, bisect_right(range(self.context + 1), bytes, key=self.bytes) - 1)
+
+
+class _KvCache:
     """Keys and values of every layer for `batch` sequences, each with its own length.
 
     Owns the values, which `buffers` makes; `binding` is the session's IO binding that they are bound to.
     """
 
-    def __init__(self, buffers: Buffers, binding: Any, model: ModelShape, layout: KvLayout, batch: int):
+    def __init__(self, buffers: OrtBuffers, binding: Any, model: ModelShape, layout: KvLayout, batch: int):
         self._buffers, self._binding, self._model = buffers, binding, model
         self._dtype = np.dtype(layout.dtype)
         self._values: list[Any] = []  # a key and a value for each layer in turn
@@ -49,31 +70,11 @@ class KvCache(ABC):
         """The longest sequence's length in tokens."""
         return int(self.lengths.max())
 
-    @abstractmethod
-    def prepare(self, total: int) -> None:
-        """Bind past and present for a step after which the longest sequence has `total` tokens."""
-
     def bind_to(self, binding: Any) -> None:
         """Bind past and present to another session's binding for the step that was prepared; in place only."""
         for past, present, value in zip(self._pasts, self._presents, self._values, strict=True):
             binding.bind_ortvalue_input(past, value)
             binding.bind_ortvalue_output(present, value)
-
-    @abstractmethod
-    def advance(self, lengths: npt.NDArray[np.int64]) -> None:
-        """Take what the step wrote; `lengths` are the sequences' lengths now."""
-
-    @abstractmethod
-    def trim(self, length: int) -> None:
-        """Forget every token from `length` on."""
-
-    @abstractmethod
-    def write(self, snapshot: KvSnapshot) -> None:
-        """Hold the tokens of `snapshot` and no others; nothing of it is kept.
-
-        Raises:
-            InputError: it is of another layout, or longer than the model's context; the cache is as before.
-        """
 
     def read(self, length: int) -> KvSnapshot:
         """The first `length` tokens of the one sequence, one buffer after the other."""
@@ -99,7 +100,7 @@ class KvCache(ABC):
         return (self.batch, self._model.kv_heads, tokens, self._model.head_dim)
 
 
-class InPlaceCache(KvCache):
+class InPlaceCache(_KvCache):
     """One buffer a layer and part, bound as past and as present, with room for later tokens."""
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -107,16 +108,24 @@ class InPlaceCache(KvCache):
         self._capacity = 0
 
     def prepare(self, total: int) -> None:
+        """Bind past and present for a step after which the longest sequence has `total` tokens."""
         if total > self._capacity:
             self._grow(capacity_for(total, self._model.context_length))
 
     def advance(self, lengths: npt.NDArray[np.int64]) -> None:
+        """Take what the step wrote; `lengths` are the sequences' lengths now."""
         self.lengths = lengths
 
     def trim(self, length: int) -> None:
+        """Forget every token from `length` on."""
         self.lengths = np.minimum(self.lengths, length)
 
     def write(self, snapshot: KvSnapshot) -> None:
+        """Hold the tokens of `snapshot` and no others; nothing of it is kept.
+
+        Raises:
+            InputError: it is of another layout, or longer than the model's context; the cache is as before.
+        """
         self._check_fits(snapshot)
         self.trim(0)  # a growth then copies nothing
         self.prepare(snapshot.length)
@@ -146,7 +155,7 @@ class InPlaceCache(KvCache):
         self._capacity = capacity
 
 
-class AppendedCache(KvCache):
+class AppendedCache(_KvCache):
     """Past is exactly the tokens seen; every step returns a new present that is past with the new tokens added."""
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -180,3 +189,6 @@ class AppendedCache(KvCache):
         """Ask for fresh presents. Outputs come back in the order first bound, so the constructor binds these first."""
         for present in self._presents:
             self._buffers.bind_output(self._binding, present)
+
+
+KvCache = InPlaceCache | AppendedCache

@@ -1,6 +1,8 @@
-"""One engine's KV cache and the uses that follow each other over it.
+"""The KV caches of one model's engines: the uses that follow each other over each, and the memory they have in common.
 
-Knows locks, memory and who may step. Must not know sampling, text or what a use is for.
+Knows locks, sizes and who may step. Must not know sampling, text or what a use is for. No lock is taken within another
+one but in this order: a turn, the pool's lock, an engine's lock. Closing takes engines' locks alone, so that a signal
+handler may close wherever its thread is.
 """
 
 import weakref
@@ -10,17 +12,18 @@ from enum import StrEnum
 from threading import RLock
 
 from thinkport.runtime.engine.held_sequence import HeldSequence
-from thinkport.runtime.engine.kv_memory import KvMemory
+from thinkport.runtime.engine.kv_cache import KvSize
 from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
 from thinkport.runtime.engine.session import LaneSource
 from thinkport.runtime.engine.stop import Stop
-from thinkport.runtime.errors import CacheLostError, InputError
+from thinkport.runtime.errors import CacheLostError, UnavailableError
 
 CLOSED = "the model is closed: load it again"
 UNLOADED = "the model is unloaded: call its reload() first"
 _SUPERSEDED = "another reply was begun over this KV cache: end one reply first, or use two chats"
 _EVICTED = "other conversations needed the memory of this KV cache: begin again, or raise memory_limit"
+_MB = 1_000_000
 
 
 class UseState(StrEnum):
@@ -61,7 +64,7 @@ class Use:
         with self._uses.lock:
             self.check()
             self.state = UseState.HOLDING
-        self._uses.memory.used(self._uses)
+        self._uses.pool.used(self._uses)
         try:
             yield
         finally:
@@ -71,13 +74,13 @@ class Use:
         """Make room for a KV cache of so many tokens, before the step that needs it and outside of `step`.
 
         Raises:
-            InputError: replies in progress leave too little memory.
+            UnavailableError: replies in progress leave too little memory.
         """
-        self._uses.memory.reserve(self._uses, batch * self._uses.session.kv_size.bytes(tokens))
+        self._uses.pool.reserve(self._uses, batch * self._uses.session.kv_size.bytes(tokens))
 
     def reserve_free(self, tokens: int) -> bool:
-        """Make room as `reserve` does, if nobody has to be evicted or waited for. Return whether it worked."""
-        return self._uses.memory.reserve_free(self._uses, self._uses.session.kv_size.bytes(tokens))
+        """Make room as `reserve` does, if nobody has to be evicted. Return whether it worked."""
+        return self._uses.pool.reserve_free(self._uses, self._uses.session.kv_size.bytes(tokens))
 
     @contextmanager
     def step(self) -> Iterator[HeldSequence]:
@@ -87,7 +90,7 @@ class Use:
             CacheLostError: a later use has the KV cache, or it was evicted.
             InputError: the engine is unloaded or closed.
         """
-        with self._uses.lock, self._uses.turns:
+        with self._uses.turns, self._uses.lock:
             self.check()
             yield self._uses.held
 
@@ -108,29 +111,28 @@ class KvUses:
         session: LaneSource,
         prefixes: PrefixCache | None,
         pace: Pace | None,
-        memory: "KvMemory[KvUses]",
+        pool: "KvPool",
         turns: AbstractContextManager[None] | None,
     ):
         """See `Engine`."""
-        self.memory, self.turns = memory, turns or nullcontext()
-        self.lock = RLock()  # held for a step, an eviction or a close; a signal handler may close within a step
+        self.pool, self.turns = pool, turns or nullcontext()
+        self.lock = RLock()  # held for a step, an eviction or a close
+        self.reserved = 0  # bytes of the pool
         self._current: weakref.ref[Use] | None = None  # weak, so that an engine that is dropped is collected at once
-        self._session: LaneSource | None = session
-        self._gone = CLOSED  # why there is no session, where there is none
-        self._prefixes, self._pace = prefixes, pace
-        self.held = HeldSequence(session, prefixes, pace)
-        memory.add(self)
+        self._gone, self._prefixes, self._pace = CLOSED, prefixes, pace
+        self.reload(session)
+        pool.add(self)
 
     @property
     def session(self) -> LaneSource:
         """The graph.
 
         Raises:
-            InputError: there is none any more.
+            UnavailableError: there is none any more.
         """
         session = self._session
         if session is None:
-            raise InputError(self._gone)
+            raise UnavailableError(self._gone)
         return session
 
     @property
@@ -148,7 +150,7 @@ class KvUses:
         return use
 
     def evict(self) -> bool:
-        """Drop the KV cache unless a use holds its memory. Return whether it is dropped. See `KvHolder`."""
+        """Drop the KV cache unless a use holds its memory. Return whether it is dropped."""
         with self.lock:
             use = self.current
             if use is not None and use.state is UseState.HOLDING:
@@ -163,27 +165,93 @@ class KvUses:
         self.begin()
         with self.lock:
             self.held.clear()
-        self.memory.release(self)
-
-    def unload(self) -> None:
-        """Let go of the KV cache and the session as `close` does, until `reload`."""
-        self._gone = UNLOADED
-        self._drop()
+        self.reserved = 0
 
     def reload(self, session: LaneSource) -> None:
         """Go on over a session of the same graph, with nothing in the KV cache."""
         self.begin()
         with self.lock:
             self.held = HeldSequence(session, self._prefixes, self._pace)
-            self._session, self._gone = session, CLOSED
+            self._session: LaneSource | None = session
 
-    def close(self) -> None:
-        """Let go of the KV cache and of the session once the step in progress ends; from any thread."""
-        self._gone = CLOSED
-        self._drop()
+    def close(self, why: str = CLOSED) -> None:
+        """Let go of the KV cache and of the session, once the step in progress ends; `reload` gives another one.
 
-    def _drop(self) -> None:
-        self._session = None
+        From any thread. `why` is what later uses are told.
+        """
+        self._gone, self._session = why, None
         with self.lock:
             self.held.close()
-        self.memory.release(self)
+        self.reserved = 0
+
+
+class KvPool:
+    """The memory that the KV caches of one model's engines may take together, and who goes first without room.
+
+    Any thread may use it, but none that holds an engine's lock.
+    """
+
+    def __init__(self, limit: int | None = None):
+        """`limit` is the most bytes they may take together; None for no limit."""
+        self.limit = limit
+        self._lock = RLock()
+        self._uses: weakref.WeakKeyDictionary[KvUses, None] = weakref.WeakKeyDictionary()  # the latest used last
+
+    @property
+    def bytes(self) -> int:
+        """What all of them take now, at most."""
+        return sum(uses.reserved for uses in self.holders())
+
+    def holders(self) -> list[KvUses]:
+        """Everything that was added and still exists, the longest unused first; waits for nobody."""
+        return [uses for ref in self._uses.keyrefs() if (uses := ref()) is not None]
+
+    def add(self, uses: KvUses) -> None:
+        """Count this one's KV cache too."""
+        self._uses[uses] = None
+
+    def fits(self, size: KvSize) -> int:
+        """The most tokens that one sequence alone may have."""
+        return size.context if self.limit is None else size.tokens(self.limit)
+
+    def used(self, uses: KvUses) -> None:
+        """This one is in use: of those that are not, it goes last."""
+        with self._lock:
+            self._uses.pop(uses, None)
+            self._uses[uses] = None
+
+    def reserve(self, uses: KvUses, wanted: int) -> None:
+        """Make room for a KV cache of `wanted` bytes; idle ones are evicted for it, the longest unused first.
+
+        Raises:
+            UnavailableError: the others are all in use and leave too little.
+        """
+        if wanted > uses.reserved:
+            with self._lock:
+                if self.limit is not None:
+                    self._make_room(uses, wanted, self.limit)
+                uses.reserved = max(wanted, uses.reserved)  # an eviction that was refused meanwhile gave it back
+
+    def reserve_free(self, uses: KvUses, wanted: int) -> bool:
+        """Reserve `wanted` bytes without evicting anyone. Return whether it worked."""
+        with self._lock:
+            free = self.limit is None or self.bytes - uses.reserved + wanted <= self.limit
+            if free:
+                uses.reserved = max(wanted, uses.reserved)
+            return free
+
+    def _make_room(self, uses: KvUses, wanted: int, limit: int) -> None:
+        others = [other for other in self.holders() if other is not uses and other.reserved]
+        for other in others:
+            if sum(one.reserved for one in others) + wanted <= limit:
+                return
+            held, other.reserved = other.reserved, 0  # first: one that goes on meanwhile reserves anew, and waits
+            if not other.evict():
+                other.reserved = held
+        taken = sum(one.reserved for one in others)
+        if taken + wanted > limit:
+            raise UnavailableError(
+                f"replies in progress hold {taken / _MB:.0f} MB of KV caches, and this one needs {wanted / _MB:.0f} of "
+                f"the {limit / _MB:.0f} MB that chats may take: wait until one of them ends, or load the model with a "
+                "higher memory_limit"
+            )

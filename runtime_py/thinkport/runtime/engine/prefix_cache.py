@@ -42,19 +42,17 @@ class PrefixCache:
             raise InputError(f"the prefix cache's limit is {limit_bytes} bytes, expected 0 for none, or more")
         self.limit_bytes = limit_bytes
         self._entries: list[_Entry] = []  # the most recently used last
-        self._lock = Lock()
+        self._lock = Lock()  # a signal handler may `clear`, which takes no lock: it puts another list in place
 
     @property
     def bytes(self) -> int:
         """What its entries take: keys, values and ids."""
-        with self._lock:
-            return self._bytes()
+        return sum(entry.nbytes for entry in self._entries)
 
     def covers(self, ids: Sequence[int]) -> bool:
         """Whether an entry begins with all of `ids`; it counts as used."""
-        wanted = np.asarray(ids, np.int64)
         with self._lock:
-            return self._use_covering(wanted)
+            return self._use(np.asarray(ids, np.int64), len(ids)) is not None
 
     def put(self, ids: Sequence[int], snapshot: KvSnapshot) -> bool:
         """Keep the snapshot of `ids` in place of the entries that are a start of it; False if it alone is too large.
@@ -67,10 +65,12 @@ class PrefixCache:
             return False
         entry = _Entry(ids=entry.ids, snapshot=snapshot.owned())
         with self._lock:
-            if not self._use_covering(entry.ids):
-                self._entries = [kept for kept in self._entries if _shared(kept.ids, entry.ids) < len(kept.ids)]
-                self._entries.append(entry)
-                self._drop_oldest()
+            if self._use(entry.ids, len(ids)) is None:
+                kept = [one for one in self._entries if _shared(one.ids, entry.ids) < len(one.ids)]
+                kept.append(entry)
+                while sum(one.nbytes for one in kept) > self.limit_bytes:
+                    del kept[0]
+                self._entries = kept
         return True
 
     def longest(self, ids: Sequence[int]) -> KvSnapshot | None:
@@ -78,36 +78,20 @@ class PrefixCache:
 
         Of entries that share as much, the most recently used one; it counts as used.
         """
-        wanted = np.asarray(ids, np.int64)
         with self._lock:
-            shared = [_shared(entry.ids, wanted) for entry in self._entries]
-            most = max(shared, default=0)
-            if not most:
-                return None
-            return self._use(len(shared) - 1 - shared[::-1].index(most)).snapshot.first(most)
+            return self._use(np.asarray(ids, np.int64), 1)
 
     def clear(self) -> None:
         """Forget every entry."""
-        with self._lock:
-            self._entries = []
+        self._entries = []
 
-    def _bytes(self) -> int:
-        return sum(entry.nbytes for entry in self._entries)
-
-    def _use(self, at: int) -> _Entry:
-        entry = self._entries.pop(at)
-        self._entries.append(entry)
-        return entry
-
-    def _use_covering(self, ids: _Ids) -> bool:
-        covering = [at for at, entry in enumerate(self._entries) if _shared(entry.ids, ids) == len(ids)]
-        if covering:
-            self._use(covering[-1])
-        return bool(covering)
-
-    def _drop_oldest(self) -> None:
-        while self._bytes() > self.limit_bytes:
-            del self._entries[0]
+    def _use(self, ids: _Ids, least: int) -> KvSnapshot | None:
+        entries = self._entries
+        most, at = max(((_shared(entry.ids, ids), at) for at, entry in enumerate(entries)), default=(0, 0))
+        if most < max(least, 1):
+            return None
+        entries.append(entries.pop(at))
+        return entries[-1].snapshot.first(most)
 
 
 def _shared(a: _Ids, b: _Ids) -> int:

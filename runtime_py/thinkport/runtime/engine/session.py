@@ -8,6 +8,7 @@ Knows the graph's inputs and outputs. Must not know prompts, sampling or text.
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -15,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
-from thinkport.runtime.engine.kv_buffers import Buffers, OrtBuffers, SessionBuffers
-from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache
-from thinkport.runtime.engine.kv_memory import KvSize
+from thinkport.runtime.engine.kv_buffers import OrtBuffers, SessionBuffers
+from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize
 from thinkport.runtime.engine.kv_snapshot import KvSnapshot, layout_of
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.machine.packed_weights import OpenGraph, PackedWeights, Provider, open_graph
@@ -28,6 +28,9 @@ Ids = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 
 _ERRORS_ONLY = 3  # ONNX Runtime warns about the optional input `logits_to_keep` on every load
+
+# Where only one thread may run a session: onnxruntime.ai/docs/execution-providers/DirectML-ExecutionProvider.html
+_ONE_RUN_AT_A_TIME = ("DmlExecutionProvider",)
 
 
 class Lane(Protocol):
@@ -131,6 +134,11 @@ class Session:
             ArtifactError: a file is damaged, ONNX Runtime refuses the graph, or could not start its first provider.
         """
         self.graph, self.model, self.ort = graph, model, ort
+        self.vocab_size, self.context_length = model.vocab_size, model.context_length
+        self.prefill_chunk, self.several_tokens_over_past = graph.prefill_chunk, graph.several_tokens_over_past
+        # Only in place does a row's next token overwrite its padding; appended, the padding would stay between.
+        self.ragged_batches = graph.kv.in_place
+        self.kv_layout = layout_of(graph.kv.dtype, model.layers, model.kv_heads, model.head_dim)
         self.kv_size = KvSize(token=kv_bytes(model, graph.kv), in_place=graph.kv.in_place, context=model.context_length)
 
         def options() -> Any:
@@ -151,9 +159,10 @@ class Session:
         self.inner = opened.inner
         _check_started(graph, self.inner.get_providers())
         kind = _kv_memory(self.inner)
-        self.buffers: Buffers = OrtBuffers(ort, kind)
+        self.buffers = OrtBuffers(ort, kind)
         if device_id:
             self.buffers = _buffers_of(ort, kind, graph, device_id, options())
+        self.turn: AbstractContextManager[Any] = Lock() if graph.providers[0] in _ONE_RUN_AT_A_TIME else nullcontext()
         self.inputs = {value.name for value in self.inner.get_inputs()}
         self.takes_keep = "logits_to_keep" in {value.name for value in self.inner.get_overridable_initializers()}
 
@@ -165,31 +174,6 @@ class Session:
                 return Session(ort, entry, own, model, threads)
 
             self.prefill = PrefillGraph(graph.prefill, prefill, load, cores)
-
-    @property
-    def vocab_size(self) -> int:
-        return self.model.vocab_size
-
-    @property
-    def context_length(self) -> int:
-        return self.model.context_length
-
-    @property
-    def prefill_chunk(self) -> int:
-        return self.graph.prefill_chunk
-
-    @property
-    def several_tokens_over_past(self) -> bool:
-        return self.graph.several_tokens_over_past
-
-    @property
-    def ragged_batches(self) -> bool:
-        """Only in place does a row's next token overwrite its padding; appended, the padding would stay between."""
-        return self.graph.kv.in_place
-
-    @property
-    def kv_layout(self) -> str:
-        return layout_of(self.graph.kv.dtype, self.model.layers, self.model.kv_heads, self.model.head_dim)
 
     def open_lane(self, batch: int = 1) -> "OrtLane":
         return OrtLane(self, batch)
@@ -249,13 +233,7 @@ class OrtLane:
         self._binding: Any = session.inner.io_binding()
         self._binding.bind_output("logits", "cpu")  # the first to be bound is the first of get_outputs()
         kind = InPlaceCache if session.graph.kv.in_place else AppendedCache
-        self._cache: KvCache = kind(
-            session.buffers,
-            self._binding,
-            session.model,
-            session.graph.kv,
-            batch,
-        )
+        self._cache: KvCache = kind(session.buffers, self._binding, session.model, session.graph.kv, batch)
         self._arrays: dict[str, npt.NDArray[Any]] = {}  # what the binding points to has to outlive the step
         self._prefill: Session | None = None
         self._keep = np.ones(1, np.int64)
@@ -319,7 +297,8 @@ class OrtLane:
 
     def _run(self, session: Session, binding: Any, columns: int) -> None:
         try:
-            session.inner.run_with_iobinding(binding)
+            with session.turn:
+                session.inner.run_with_iobinding(binding)
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
             raise ArtifactError(
                 f"{session.graph.file} failed in a step of {columns} tokens over {self.length}: {error}: "

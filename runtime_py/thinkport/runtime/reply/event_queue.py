@@ -46,4 +46,7 @@ class EventQueue(Generic[E]):
                 break
             yield event
         if self._error is not None:
-            raise self._error
+            try:
+                raise self._error
+            finally:
+                del self  # or the error's traceback would hold what holds the error

@@ -21,10 +21,8 @@ from thinkport.runtime.prompt.prompt import Prompt, Tools, encode_history, encod
 from thinkport.runtime.prompt.reply_memory import KnownReply, ReplyMemory
 from thinkport.runtime.prompt.template import ChatTemplate, Message
 from thinkport.runtime.prompt.tokenizer import Tokenizer
-from thinkport.runtime.reply.answer_guard import AnswerGuard
-from thinkport.runtime.reply.reply import Reply, ReplyRun
-from thinkport.runtime.reply.reply_options import Sampling
-from thinkport.runtime.reply.reply_request import PreparedReply, ReplyRequest
+from thinkport.runtime.reply.reply import AnswerGuard, Reply, ReplyRun
+from thinkport.runtime.reply.reply_request import PreparedReply, ReplyRequest, Sampling
 from thinkport.runtime.reply.reply_splitter import ReplySplitter, TextSplitter
 from thinkport.runtime.thinking.opening import Opening, opening, switched
 from thinkport.runtime.thinking.soft_closing import Boundaries

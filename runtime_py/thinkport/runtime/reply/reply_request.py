@@ -1,19 +1,74 @@
-"""The request of one reply, and what is prepared of it. Knows the fields; must not know how a reply is written."""
+"""The request of one reply, its keywords and what is prepared of it.
+
+Type checkers know the keywords by their types; `check_names` knows them where nobody runs one. Must not know how a
+reply is written.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any, Self, TypedDict
 
+from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.sampling import SamplingSettings
+from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.prompt.prompt import Prompt, Tools
 from thinkport.runtime.prompt.template import Message
-from thinkport.runtime.reply.reply_options import Sampling, TurnOptions
 from thinkport.runtime.thinking.opening import Opening
-from thinkport.runtime.thinking.thinking import Thinking, as_thinking
+from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 from thinkport.runtime.thinking.thinking_switch import Decision
 from thinkport.runtime.tools.response_format import ResponseFormat
 from thinkport.runtime.tools.tool_choice import ToolChoice, ToolUse
-from thinkport.runtime.tools.toolbox import ToolBox
+from thinkport.runtime.tools.toolbox import ToolBox, did_you_mean
+
+Sampling = SamplingSettings | Mapping[str, Any]
+
+
+class TurnOptions(TypedDict, total=False):
+    """Options of one turn of a chat. The chat gives what is left out or None.
+
+    thinking: a `Thinking`, or a switch alone. max_tokens: of the reply, thought included. sampling: settings in place
+    of the mode's preset, or a mapping that replaces single values of it. seed: draws the same tokens again.
+    response_format: the form that the answer keeps to. tool_choice: auto, none, required, or the name of the tool to
+    call. drafts: whether tokens are guessed ahead.
+    """
+
+    thinking: Thinking | Switch | bool | None
+    max_tokens: int | None
+    sampling: Sampling | None
+    seed: int | None
+    response_format: ResponseFormat | None
+    tool_choice: str | Mapping[str, Any] | ToolChoice
+    drafts: bool | None
+
+
+class ReplyOptions(TurnOptions, total=False):
+    """Options of one reply of a model. The model gives what is left out or None.
+
+    system: a system message before the others. tools: those that the reply may call. engine: its KV cache is reused and
+    extended. stop: ends the reply from any thread, as the reply's own methods do.
+    """
+
+    system: str | None
+    tools: Tools | None
+    engine: Engine | None
+    stop: Stop | None
+
+
+def check_names(options: Mapping[str, Any], kind: type[TurnOptions], whose: str) -> None:
+    """Check the names of `options` against those of `kind`; `whose` options they are begins the message.
+
+    Raises:
+        TypeError: a name that `kind` has not, as Python has it for a keyword, with the name that was meant.
+    """
+    names: Sequence[str] = tuple(kind.__annotations__)
+    settings = [field.name for field in fields(SamplingSettings)]
+    for name in options:
+        if name in names:
+            continue
+        meant = next(iter(get_close_matches(name, [*names, *settings], n=1)), None)
+        hint = f": did you mean sampling={{{meant!r}: ...}}?" if meant in settings else did_you_mean(name, names)
+        raise TypeError(f"{whose} has no option {name!r}{hint}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,8 @@ Knows statuses and JSON; must not know what went wrong where.
 
 from starlette.responses import JSONResponse
 
+from thinkport.runtime.errors import ThinkportError, UnavailableError
+
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -23,6 +25,15 @@ class ApiError(Exception):
     def response(self) -> JSONResponse:
         """The whole response."""
         return JSONResponse(self.as_json(), self.status, self.headers)
+
+
+def failure(error: Exception) -> ApiError:
+    """What a client is told of an error that is no fault of its request."""
+    if isinstance(error, UnavailableError):
+        return ApiError(503, str(error), headers={"retry-after": "5"})
+    if isinstance(error, ThinkportError):
+        return ApiError(500, str(error))
+    return ApiError(500, f"the server failed ({type(error).__name__}): this is a bug of thinkport")
 
 
 def bad(message: str, param: str | None = None) -> ApiError:

@@ -6,6 +6,7 @@ Knows routes; must not know sockets: `run.py` listens.
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from time import monotonic
 from typing import Any
 
@@ -17,20 +18,25 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.model import Model
-from thinkport.runtime.server.api_error import ApiError
+from thinkport.runtime.server.api_error import ApiError, failure
 from thinkport.runtime.server.chat_route import chat_completions, stop_thinking
 from thinkport.runtime.server.completion_route import completions
 from thinkport.runtime.server.guard import Guard
+from thinkport.runtime.server.model_routes import detokenize, health, metrics, model, models, tokenize
 from thinkport.runtime.server.openapi import openapi
-from thinkport.runtime.server.page import PATHS, page
 from thinkport.runtime.server.responses_route import responses
-from thinkport.runtime.server.service import Service
+from thinkport.runtime.server.service import Service, while_connected
 from thinkport.runtime.server.settings import ServerSettings
-from thinkport.runtime.server.state_routes import health, metrics, model, models
-from thinkport.runtime.server.token_routes import detokenize, tokenize
 
 LOG = logging.getLogger("thinkport.server")
+_PAGE = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/app.js": ("app.js", "text/javascript; charset=utf-8"),
+    "/style.css": ("style.css", "text/css; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
 
 
 def create_app(served: Model, name: str, settings: ServerSettings | None = None) -> Starlette:
@@ -52,10 +58,10 @@ def create_app(served: Model, name: str, settings: ServerSettings | None = None)
         return JSONResponse(document)
 
     routes = [
-        Route("/v1/chat/completions", chat_completions, methods=["POST"]),
+        Route("/v1/chat/completions", while_connected(chat_completions), methods=["POST"]),
         Route("/v1/chat/completions/{reply}/stop_thinking", stop_thinking, methods=["POST"]),
-        Route("/v1/completions", completions, methods=["POST"]),
-        Route("/v1/responses", responses, methods=["POST"]),
+        Route("/v1/completions", while_connected(completions), methods=["POST"]),
+        Route("/v1/responses", while_connected(responses), methods=["POST"]),
         Route("/v1/models", models),
         Route("/v1/models/{model:path}", model),
         Route("/tokenize", tokenize, methods=["POST"]),
@@ -63,10 +69,15 @@ def create_app(served: Model, name: str, settings: ServerSettings | None = None)
         Route("/health", health),
         Route("/metrics", metrics),
         Route("/openapi.json", description),
-        *(Route(path, page) for path in PATHS),
+        *(Route(path, _page) for path in _PAGE),
     ]
     layers = [Middleware(_Counted, routes=routes, log=chosen.log_requests), Middleware(Guard, settings=chosen)]
-    handlers: dict[Any, Any] = {ApiError: _told, HTTPException: _http_error, Exception: _failed}
+    handlers: dict[Any, Any] = {
+        ApiError: _told,
+        HTTPException: _http_error,
+        ThinkportError: _failed,
+        Exception: _failed,
+    }
     return Starlette(routes=routes, lifespan=lifespan, middleware=layers, exception_handlers=handlers)
 
 
@@ -81,7 +92,14 @@ async def _http_error(_: Request, error: HTTPException) -> Response:
 
 
 async def _failed(_: Request, error: Exception) -> Response:
-    return ApiError(500, f"the server failed ({type(error).__name__}): this is a bug of thinkport").response()
+    return failure(error).response()
+
+
+async def _page(request: Request) -> Response:
+    """One of the chat page's files, which ask for nothing from anywhere else."""
+    name, kind = _PAGE[request.url.path]
+    data = (files("thinkport.runtime.server") / "page" / name).read_bytes()
+    return Response(data, media_type=kind, headers={"cache-control": "no-cache"})
 
 
 class _Counted:

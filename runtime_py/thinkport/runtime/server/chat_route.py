@@ -1,5 +1,11 @@
-"""Chat completions: `POST /v1/chat/completions` (https://platform.openai.com/docs/api-reference/chat/create)."""
+"""Chat completions: `POST /v1/chat/completions` (https://platform.openai.com/docs/api-reference/chat/create).
 
+Thoughts have two names in a reply, as clients read one or the other.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -7,13 +13,16 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from thinkport.runtime.engine.logprobs import TokenLogprob
+from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
 from thinkport.runtime.model import Model
+from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.server.api_error import ApiError, bad
 from thinkport.runtime.server.chat_messages import chat_messages
-from thinkport.runtime.server.chat_reply import ChatReply
-from thinkport.runtime.server.choices import send_choices
+from thinkport.runtime.server.choices import Choices
 from thinkport.runtime.server.fields import read_body
+from thinkport.runtime.server.figures import LiveTimings, finish_reason, thinking, timings
 from thinkport.runtime.server.reply_fields import ChoiceFields, ConversationFields, response_format_of
 from thinkport.runtime.server.service import Service
 from thinkport.runtime.server.settings import ServerSettings
@@ -50,7 +59,7 @@ async def chat_completions(request: Request) -> Response:
     plan, job = await service.begin("chatcmpl", body)
     live, tokenizer = bool(body.timings_per_token), service.model.tokenizer
     reply = ChatReply(job.name, service.name, tokenizer, logprobs=bool(body.logprobs), live=live)
-    return await send_choices(request, job, plan, reply)
+    return await service.answer(job, plan, reply)
 
 
 async def stop_thinking(request: Request) -> Response:
@@ -58,5 +67,93 @@ async def stop_thinking(request: Request) -> Response:
     job = Service.of(request).jobs.find(request.path_params["reply"])
     if job is None:
         raise ApiError(404, "no reply of that id goes on: it has ended, or never began")
-    job.stop_thinking()
+    job.stop.stop_thinking()
     return Response(status_code=204)
+
+
+class ChatReply(Choices):
+    """The replies of a chat completion."""
+
+    whole_kind, chunk_kind = "chat.completion", "chat.completion.chunk"
+
+    def __init__(self, name: str, model: str, tokenizer: Tokenizer, *, logprobs: bool, live: bool):
+        """`live`: every chunk of a piece says how fast it goes."""
+        super().__init__(name, model, tokenizer, logprobs=logprobs)
+        self._head |= {"system_fingerprint": None}
+        self._calls = defaultdict[int, int](int)
+        self._live = defaultdict[int, LiveTimings](LiveTimings) if live else None
+
+    def choice(self, index: int, end: End, noted: Sequence[TokenLogprob] | None) -> dict[str, Any]:
+        """See `Choices`."""
+        message: dict[str, Any] = {"role": "assistant", "content": end.answer, "refusal": None}
+        if end.tool_calls:
+            message["content"] = end.answer.strip() or None
+            message["tool_calls"] = [call_json(call) for call in end.tool_calls]
+        if end.thought:
+            message |= _thought(end.thought)
+        return {
+            "index": index,
+            "message": message,
+            "logprobs": None if noted is None else {"content": self._logprobs(noted), "refusal": None},
+            "finish_reason": finish_reason(end),
+            "thinking": thinking(end),
+        }
+
+    def contents(self, index: int, event: Event, *, first: bool) -> Iterator[dict[str, Any]]:
+        """See `Choices`."""
+        if first:
+            yield _content(index, {"role": "assistant", "content": ""})
+        if isinstance(event, End):
+            yield _content(index, {}, finish=finish_reason(event), thinking=thinking(event)) | {
+                "timings": timings(event)
+            }
+        elif delta := self._delta(index, event):
+            noted = event.logprobs if isinstance(event, AnswerPiece) else ()
+            content = _content(index, delta, {"content": self._logprobs(noted)} if noted else None)
+            if self._live is not None and (now := self._live[index].of(event)):
+                content["timings"] = now
+            yield content
+
+    def _delta(self, index: int, event: Event) -> dict[str, Any]:
+        if isinstance(event, ThoughtPiece):
+            return _thought(event.text) if event.text else {}
+        if isinstance(event, ToolCall):
+            self._calls[index] += 1
+            return {"tool_calls": [{"index": self._calls[index] - 1, **call_json(event)}]}
+        assert isinstance(event, AnswerPiece)
+        return {"content": event.text}
+
+    def _logprobs(self, noted: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
+        return [
+            self._one(one.id, one.logprob) | {"top_logprobs": [self._one(*top) for top in one.top]} for one in noted
+        ]
+
+    def _one(self, token: int, logprob: float) -> dict[str, Any]:
+        data = self.spelled(token)
+        return {"token": data.decode("utf-8", "replace"), "logprob": max(logprob, -9999.0), "bytes": list(data)}
+
+
+def call_json(call: ToolCall) -> dict[str, Any]:
+    """A tool call; what is wrong with it, if anything, is its `problem`."""
+    made = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call_text(call)}}
+    return made if call.problem is None else made | {"problem": call.problem}
+
+
+def call_text(call: ToolCall) -> str:
+    """A call's arguments as JSON; the text that the model wrote where it is none."""
+    return call.text if call.arguments is None else json.dumps(call.arguments, ensure_ascii=False)
+
+
+def _thought(text: str) -> dict[str, Any]:
+    return {"reasoning_content": text, "reasoning": text}
+
+
+def _content(
+    index: int,
+    delta: dict[str, Any],
+    logprobs: dict[str, Any] | None = None,
+    finish: str | None = None,
+    **more: dict[str, Any],
+) -> dict[str, Any]:
+    choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish, **more}
+    return {"choices": [choice]}

@@ -8,23 +8,19 @@ from collections.abc import Iterator, Sequence
 from time import time
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
 from thinkport.runtime.engine.logprobs import TokenLogprob
 from thinkport.runtime.events import AnswerPiece, End, Event
 from thinkport.runtime.prompt.detokenize import token_bytes
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.server.figures import timings, usage
-from thinkport.runtime.server.jobs import Job, Piece
-from thinkport.runtime.server.reply_plan import ReplyPlan
-from thinkport.runtime.server.service import Service, data_frame
+from thinkport.runtime.server.service import Answer
 
 
-class Choices(ABC):
+class Choices(Answer, ABC):
     """One request's replies, as they come."""
 
     whole_kind = chunk_kind = ""
+    last_frame = "data: [DONE]\n\n"
 
     def __init__(self, name: str, model: str, tokenizer: Tokenizer, *, logprobs: bool):
         """`logprobs`: a whole choice has those of its tokens."""
@@ -42,13 +38,6 @@ class Choices(ABC):
     def contents(self, index: int, event: Event, *, first: bool) -> Iterator[dict[str, Any]]:
         """What the chunks of an event of reply `index` hold; `first` says that it is that reply's first event."""
 
-    def add(self, index: int, event: Event) -> None:
-        """Take note of an event for `whole`."""
-        if isinstance(event, End):
-            self._ends[index] = event
-        elif isinstance(event, AnswerPiece) and self._noted is not None:
-            self._noted.setdefault(index, []).extend(event.logprobs)
-
     def whole(self) -> dict[str, Any]:
         """The completion, once every reply has ended."""
         ends = sorted(self._ends.items())
@@ -57,16 +46,18 @@ class Choices(ABC):
         first = timings(ends[0][1])
         return {**self._head, "object": self.whole_kind, "choices": choices, "usage": self._usage(), "timings": first}
 
-    def chunks(self, index: int, event: Event) -> Iterator[dict[str, Any]]:
+    def events(self, index: int, event: Event) -> Iterator[dict[str, Any]]:
         """The chunks of an event of reply `index`."""
         first = index not in self._begun
         self._begun.add(index)
         if isinstance(event, End):
             self._ends[index] = event
+        elif isinstance(event, AnswerPiece) and self._noted is not None:
+            self._noted.setdefault(index, []).extend(event.logprobs)
         for content in self.contents(index, event, first=first):
             yield {**self._head, "object": self.chunk_kind, **content}
 
-    def last_chunks(self) -> Iterator[dict[str, Any]]:
+    def figures(self) -> Iterator[dict[str, Any]]:
         """The chunk of figures after all others; none where no reply ended."""
         if self._ends:
             yield {**self._head, "object": self.chunk_kind, "choices": [], "usage": self._usage()}
@@ -77,22 +68,3 @@ class Choices(ABC):
 
     def _usage(self) -> dict[str, Any]:
         return usage([end for _, end in sorted(self._ends.items())])
-
-
-async def send_choices(request: Request, job: Job, plan: ReplyPlan, reply: Choices) -> Response:
-    """The response of a job whose replies are choices: one object, or a stream of chunks."""
-    service = Service.of(request)
-    if not plan.stream:
-        async for index, event in service.read(request, job):
-            reply.add(index, event)
-        return JSONResponse(reply.whole())
-
-    def frames(piece: Piece) -> Iterator[str]:
-        yield from map(data_frame, reply.chunks(piece.number, piece.event))
-
-    def last() -> Iterator[str]:
-        if plan.include_usage:
-            yield from map(data_frame, reply.last_chunks())
-        yield "data: [DONE]\n\n"
-
-    return service.stream(job, frames, last)

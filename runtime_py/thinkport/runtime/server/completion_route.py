@@ -14,7 +14,7 @@ from thinkport.runtime.model import Model
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.server.api_error import bad
-from thinkport.runtime.server.choices import Choices, send_choices
+from thinkport.runtime.server.choices import Choices
 from thinkport.runtime.server.fields import Ids, read_body
 from thinkport.runtime.server.figures import finish_reason, timings
 from thinkport.runtime.server.reply_fields import ChoiceFields
@@ -60,7 +60,7 @@ async def completions(request: Request) -> Response:
     tokenizer, text = service.model.tokenizer, body.text() if body.echo else ""
     echo = text if isinstance(text, str) else tokenizer.decode(text)
     reply = CompletionReply(job.name, service.name, tokenizer, echo=echo, logprobs=body.logprobs is not None)
-    return await send_choices(request, job, plan, reply)
+    return await service.answer(job, plan, reply)
 
 
 class CompletionReply(Choices):

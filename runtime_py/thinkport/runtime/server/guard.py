@@ -7,7 +7,7 @@ or from its own origin; both are refused. Knows headers; must not know routes.
 import asyncio
 import hmac
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -125,7 +125,7 @@ class _Sender:
         except TimeoutError:
             raise OSError("the client takes nothing any more") from None  # as if it had hung up
 
-    def _headers(self, message: Message) -> Sequence[tuple[bytes, bytes]]:
+    def _headers(self, message: Message) -> Iterable[tuple[bytes, bytes]]:
         kinds = [value for name, value in message.get("headers", ()) if name.lower() == b"content-type"]
         extra = dict(_SAFE)
         if any(kind.startswith(b"text/html") for kind in kinds):
@@ -134,7 +134,7 @@ class _Sender:
             extra[b"access-control-allow-origin"] = self._origin.encode("latin-1")
             extra[b"vary"] = b"Origin"
             extra[b"cross-origin-resource-policy"] = b"cross-origin"
-        return list(extra.items())
+        return extra.items()
 
 
 async def _preflight(send: Send) -> None:

@@ -1,21 +1,139 @@
-"""Replies that are written in threads and read from the event loop.
+"""Replies that are written in threads and read from the event loop, the places for them, and the line before these.
 
-A job has a place for its replies and returns it within one token after its reader left. Knows threads and places;
-must not know what a client asked for or how it is answered.
+A place is an engine whose KV cache stays from request to request; places take turns step by step. A job returns its
+place within one token after its reader left. Must not know what a client asked for or how it is answered.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import suppress
+import math
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import closing, suppress
+from functools import partial
+from threading import Condition
 from time import monotonic
+from types import TracebackType
 from typing import NamedTuple
 
 from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.held_sequence import common_prefix
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.events import Event
-from thinkport.runtime.reply.background import Background, Readable
+from thinkport.runtime.model import Model
+from thinkport.runtime.reply.background import Background
 from thinkport.runtime.reply.event_queue import EventQueue
-from thinkport.runtime.server.places import Places
+from thinkport.runtime.server.api_error import ApiError
+from thinkport.runtime.server.reply_plan import ReplyPlan
+
+
+class FairTurns:
+    """A lock that is had in the order in which it was asked for. Not reentrant."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._taken = False
+        self._waiting: deque[object] = deque()
+
+    def __enter__(self) -> None:
+        me = object()
+        with self._changed:
+            self._waiting.append(me)
+            try:
+                self._changed.wait_for(lambda: not self._taken and self._waiting[0] is me)
+                self._taken = True
+            finally:  # an interrupted wait leaves the line too
+                self._waiting.remove(me)
+                self._changed.notify_all()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._changed:
+            self._taken = False
+            self._changed.notify_all()
+
+
+class Places:
+    """At most `parallel` replies at a time, and at most `queue` requests that wait for one to end, first come first."""
+
+    def __init__(self, model: Model, parallel: int, queue: int):
+        turns = FairTurns()
+        self._idle = [model.engine(turns) for _ in range(parallel)]
+        self._parallel, self._queue = parallel, queue
+        self._line: list[asyncio.Future[None]] = []
+        self._seconds = 5.0  # of a reply, on average
+        self.closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return len(self._line)
+
+    @property
+    def active(self) -> int:
+        """How many replies are being written."""
+        return self._parallel - len(self._idle)
+
+    async def take(self, prompt: Sequence[int]) -> Engine:
+        """A place, once there is one: the idle one whose KV cache holds most of the prompt's start.
+
+        Raises:
+            ApiError: 429 with Retry-After, too many wait; 503, the server ends.
+        """
+        self._check_open()
+        if self._line or not self._idle:
+            await self._wait()
+        best = max(self._idle, key=lambda engine: (common_prefix(engine.ids, prompt), -len(engine.ids)))
+        self._idle.remove(best)
+        self._wake()
+        return best
+
+    def give_back(self, engine: Engine, seconds: float) -> None:
+        """The place's reply is over, after so many seconds."""
+        self._seconds += 0.2 * (seconds - self._seconds)
+        self._idle.append(engine)
+        self._wake()
+
+    def close(self) -> None:
+        """Take no more requests; those that wait end with an error."""
+        self.closed = True
+        for future in self._line:
+            if not future.done():
+                future.set_result(None)
+
+    async def _wait(self) -> None:
+        if len(self._line) >= self._queue:
+            seconds = max(1, math.ceil(self._seconds * (len(self._line) + 1) / self._parallel))
+            raise ApiError(
+                429,
+                f"{len(self._line)} requests wait already: try again in about {seconds} seconds",
+                headers={"retry-after": str(min(seconds, 600))},
+            )
+        future = asyncio.get_running_loop().create_future()
+        self._line.append(future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            self._line.remove(future)
+            self._wake()  # it may have been called, or counted as called: call the next one
+            raise
+        self._line.remove(future)
+        self._check_open()
+
+    def _wake(self) -> None:
+        """Call as many waiting requests as there are idle places."""
+        called = sum(future.done() for future in self._line)
+        for future in self._line:
+            if called >= len(self._idle):
+                return
+            if not future.done():
+                future.set_result(None)
+                called += 1
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ApiError(503, "the server is ending", headers={"retry-after": "5"})
+
 
 _KEEP_ALIVE = 15.0  # seconds of silence after which a reader is told that all is well
 
@@ -27,65 +145,47 @@ class Piece(NamedTuple):
     event: Event
 
 
-class Plan(NamedTuple):
-    """What a job writes: `begin` makes the reply number `index` over an engine, `prompt` is what they begin with."""
-
-    prompt: Sequence[int]
-    begin: Callable[[Engine, int, Stop], Readable[Event]]
-    replies: int = 1
-
-
-class Job:
-    """The replies of one request, one after the other; a stop from outside ends all of them.
+class Job(Background):
+    """The replies of one request, one after the other; its stop ends all of them.
 
     `begun` is done once the first reply has begun, or raises why it can't; `over` once the last one's thread is.
     """
 
-    def __init__(self, name: str, plan: Plan, engine: Engine):
+    def __init__(self, name: str, plan: ReplyPlan, engine: Engine):
         """Start a thread that writes."""
         self.name = name
-        self._plan, self._engine = plan, engine
         self._loop = asyncio.get_running_loop()
         self.begun, self.over = self._loop.create_future(), self._loop.create_future()
         self._queue = EventQueue[Piece]()
-        self._background = Background(self._write, self._queue.put, self._ended)
-
-    def stop_thinking(self) -> None:
-        """Close the open thought at its next token, and those of the replies that follow."""
-        self._background.stop.stop_thinking()
-
-    def cancel(self) -> None:
-        """End at the next token."""
-        self._background.stop.cancel()
+        super().__init__(partial(self._write, plan, engine), Job._ended)
 
     def pieces(self) -> AsyncGenerator[Piece | None]:
         """Yield every piece as it comes, and None after each while without one."""
         return self._queue.read(_KEEP_ALIVE)
 
-    def _write(self, stop: Stop) -> Generator[Piece]:
-        for index in range(self._plan.replies):
-            if index and stop.cancelled:
+    def _write(self, plan: ReplyPlan, engine: Engine, stop: Stop) -> None:
+        for number in range(plan.replies):
+            if number and stop.cancelled:
                 return
-            reply = self._plan.begin(self._engine, index, Stop(within=stop))  # a stop string ends its own reply only
-            if not index:
-                self._loop.call_soon_threadsafe(_settle, self.begun, None)
-            for event in reply:
-                yield Piece(index, event)
+            with closing(plan.begin(engine, number, Stop(within=stop))) as reply:  # a stop string ends its own only
+                if not number:
+                    engine.make_room(len(plan.prepared.prompt.ids))
+                    self._settle(self.begun)
+                for event in reply:
+                    self._queue.put(Piece(number, event))
 
-    def _ended(self, background: Background[Piece]) -> None:
-        self._queue.end(background.error)
+    def _ended(self) -> None:
+        self._queue.end(self.error)
+        self._settle(self.begun, self.error)
+        self._settle(self.over)
+
+    def _settle(self, future: "asyncio.Future[None]", error: BaseException | None = None) -> None:
+        def settle() -> None:
+            if not future.done():  # a request that is cancelled cancels the future that it awaits
+                future.set_exception(error) if error else future.set_result(None)
+
         with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
-            self._loop.call_soon_threadsafe(_settle, self.begun, background.error)
-            self._loop.call_soon_threadsafe(_settle, self.over, None)
-
-
-def _settle(future: "asyncio.Future[None]", error: BaseException | None) -> None:
-    if future.done():  # a request that is cancelled cancels the future that it awaits
-        return
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)
+            self._loop.call_soon_threadsafe(settle)
 
 
 class Jobs:
@@ -99,14 +199,14 @@ class Jobs:
         """A job that goes on, by its name."""
         return self._running.get(name)
 
-    async def start(self, name: str, plan: Plan) -> Job:
+    async def start(self, name: str, plan: ReplyPlan) -> Job:
         """Wait for a place and begin; errors of the request are raised here, before anything is written.
 
         Raises:
             ApiError: too many wait, or the server ends.
             ThinkportError: a request that can't be run.
         """
-        engine = await self.places.take(plan.prompt)
+        engine = await self.places.take(plan.prepared.prompt.ids)
         began = monotonic()
         try:
             job = self._running[name] = Job(name, plan, engine)
@@ -122,7 +222,7 @@ class Jobs:
         try:
             await job.begun
         except asyncio.CancelledError:
-            job.cancel()
+            job.stop.cancel()
             raise
         return job
 
@@ -133,5 +233,5 @@ class Jobs:
         if jobs:
             await asyncio.wait([job.over for job in jobs], timeout=grace)
             for job in jobs:
-                job.cancel()
+                job.stop.cancel()
             await asyncio.wait([job.over for job in jobs])

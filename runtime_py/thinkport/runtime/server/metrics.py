@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from thinkport.runtime.events import End
-from thinkport.runtime.server.places import Places
+from thinkport.runtime.server.jobs import Places
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -17,24 +17,18 @@ class Metrics:
     """One server's figures."""
 
     def __init__(self, places: Places):
-        self._registry = registry = CollectorRegistry()
-        self.requests = Counter(
-            "thinkport_requests", "Requests by route and status.", ["route", "status"], registry=registry
-        )
-        self._tokens = Counter("thinkport_tokens", "Tokens by kind.", ["kind"], registry=registry)
-        self._ends = Counter("thinkport_thinking_ends", "Why thinking ended.", ["end"], registry=registry)
-        self._prefill = Histogram(
-            "thinkport_prefill_seconds", "Seconds until a reply's first token.", buckets=_SECONDS, registry=registry
-        )
-        self._decode = Counter(
-            "thinkport_decode_seconds", "Seconds spent on tokens after the first.", registry=registry
-        )
-        Gauge("thinkport_active_replies", "Replies being written.", registry=registry).set_function(
-            lambda: places.active
-        )
-        Gauge("thinkport_waiting_requests", "Requests that wait for a place.", registry=registry).set_function(
-            lambda: places.waiting
-        )
+        self._registry = CollectorRegistry()
+        here: dict[str, Any] = {"registry": self._registry}
+        self.requests = Counter("thinkport_requests", "Requests by route and status.", ["route", "status"], **here)
+        self._tokens = Counter("thinkport_tokens", "Tokens by kind.", ["kind"], **here)
+        self._ends = Counter("thinkport_thinking_ends", "Why thinking ended.", ["end"], **here)
+        until_first = "Seconds until a reply's first token."
+        self._prefill = Histogram("thinkport_prefill_seconds", until_first, buckets=_SECONDS, **here)
+        self._decode = Counter("thinkport_decode_seconds", "Seconds spent on tokens after the first.", **here)
+        active = Gauge("thinkport_active_replies", "Replies being written.", **here)
+        active.set_function(lambda: places.active)
+        waiting = Gauge("thinkport_waiting_requests", "Requests that wait for a place.", **here)
+        waiting.set_function(lambda: places.waiting)
 
     def note(self, event: Any) -> None:
         """Count a reply's end; nothing for other events."""

@@ -11,8 +11,8 @@ from pydantic.json_schema import models_json_schema
 
 from thinkport.runtime.server.chat_route import ChatRequest
 from thinkport.runtime.server.completion_route import CompletionRequest
+from thinkport.runtime.server.model_routes import DetokenizeRequest, TokenizeRequest
 from thinkport.runtime.server.responses_route import ResponsesRequest
-from thinkport.runtime.server.token_routes import DetokenizeRequest, TokenizeRequest
 
 _REF = "#/components/schemas/{model}"
 _BODIES: dict[str, tuple[type[BaseModel], str]] = {

@@ -69,6 +69,7 @@ class ReplyFields(RequestBody):
 
         Raises:
             ApiError: 400, a field that can't be met.
+            InputError: messages that the model's template refuses.
         """
         request = self.request(model, settings)
         asked, limit = request.max_tokens, settings.max_tokens
@@ -76,7 +77,8 @@ class ReplyFields(RequestBody):
             raise bad(f"max_tokens is {asked}, and this server gives at most {limit}", "max_tokens")
         usage = bool(self.stream_options and self.stream_options.include_usage)
         request = replace(request, max_tokens=limit if asked is None else asked)
-        return ReplyPlan(request=request, stream=bool(self.stream), include_usage=usage)
+        prepared = model.replies.prepare(request)
+        return ReplyPlan(maker=model.replies, prepared=prepared, stream=bool(self.stream), include_usage=usage)
 
 
 class ChoiceFields(ReplyFields):

@@ -1,41 +1,93 @@
-"""What a body asks for, once it is checked, and how a job writes it.
+"""What a body asks for, once it is checked, and how it is written: replies whose answers end before a stop string.
 
-Knows requests of the runtime; must not know fields, or how a reply is sent.
+Knows requests and events of the runtime; must not know fields, or how a reply is sent. A stop string may begin and end
+within tokens. Streamed text is never taken back, so text that may begin a stop string is held until more text decides.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.engine.stop import Stop
-from thinkport.runtime.events import Event
-from thinkport.runtime.model import Model
-from thinkport.runtime.reply.reply_request import ReplyRequest
-from thinkport.runtime.server.jobs import Plan
-from thinkport.runtime.server.stop_strings import stopping
+from thinkport.runtime.events import AnswerPiece, End, Event, ToolCall
+from thinkport.runtime.reply.reply import Reply
+from thinkport.runtime.reply.reply_maker import ReplyMaker
+from thinkport.runtime.reply.reply_request import PreparedReply
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplyPlan:
     """What a body asks for. `stops` end the answer; `single_call` ends it after its first tool call."""
 
-    request: ReplyRequest
+    maker: ReplyMaker
+    prepared: PreparedReply
     replies: int = 1
     stops: tuple[str, ...] = ()
     single_call: bool = False
     stream: bool = False
     include_usage: bool = False
 
-    def job(self, model: Model) -> Plan:
-        """How a job writes it, and the prompt that the replies begin with.
+    def begin(self, engine: Engine, number: int, stop: Stop) -> Generator[Event]:
+        """The events of the reply of that number.
 
         Raises:
-            InputError: messages that the model's template refuses.
+            InputError: a request that can't be run.
         """
-        prepared = model.replies.prepare(self.request)
+        return self._events(self.maker.begin(self.prepared, engine, number=number, stop=stop), stop)
 
-        def begin(engine: Engine, index: int, stop: Stop) -> Generator[Event]:
-            reply = model.replies.begin(prepared, engine, number=index, stop=stop)
-            return stopping(reply, stop, self.stops, single_call=self.single_call)
+    def _events(self, reply: Reply, stop: Stop) -> Generator[Event]:
+        text, shown, calls = StopText(self.stops), "", 0
+        for event in reply:
+            if isinstance(event, End):
+                if rest := text.flush():
+                    shown += rest
+                    yield AnswerPiece(text=rest, tokens=event.answer_tokens)
+                end = replace(event, answer=shown, tool_calls=event.tool_calls[: 1 if self.single_call else None])
+                yield replace(end, answer_end=Finish.STOP) if text.met or (self.single_call and calls) else end
+            elif isinstance(event, AnswerPiece):
+                new = text.feed(event.text)
+                shown += new
+                if new or event.logprobs:
+                    yield replace(event, text=new)
+                if text.met:
+                    stop.cancel()
+            elif isinstance(event, ToolCall) and self.single_call:
+                calls += 1
+                if calls == 1:
+                    yield event
+                    stop.cancel()
+            else:
+                yield event
 
-        return Plan(prepared.prompt.ids, begin, self.replies)
+
+class StopText:
+    """Text that ends before the first of some strings."""
+
+    def __init__(self, stops: tuple[str, ...]):
+        self._stops = stops
+        self._held = ""
+        self.met = False
+
+    def feed(self, text: str) -> str:
+        """Add text and return what can be shown now."""
+        if self.met:
+            return ""
+        text = self._held + text
+        starts = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
+        if starts:
+            self.met, self._held = True, ""
+            return text[: min(starts)]
+        held = max((_overlap(text, stop) for stop in self._stops), default=0)
+        self._held = text[len(text) - held :]
+        return text[: len(text) - held]
+
+    def flush(self) -> str:
+        """Return the held text, which turned out to be no stop string."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Return how many characters at the end of `text` may begin `stop`."""
+    return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)

@@ -11,8 +11,9 @@ from uuid import uuid4
 
 from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
-from thinkport.runtime.server.chat_reply import call_text
+from thinkport.runtime.server.chat_route import call_text
 from thinkport.runtime.server.figures import thinking, timings, usage
+from thinkport.runtime.server.service import Answer
 
 _THOUGHT, _ANSWER = "reasoning", "message"
 _PARTS = {_THOUGHT: "reasoning_text", _ANSWER: "output_text"}
@@ -21,7 +22,7 @@ _FIELDS: dict[str, dict[str, Any]] = {_THOUGHT: {"summary": []}, _ANSWER: {"role
 _EXTRAS: dict[str, dict[str, Any]] = {_THOUGHT: {}, _ANSWER: {"logprobs": []}}
 
 
-class ResponsesReply:
+class ResponsesReply(Answer):
     """One response, as it comes. `head` holds the request's own settings, which a response repeats."""
 
     def __init__(self, name: str, head: dict[str, Any]):
@@ -32,13 +33,11 @@ class ResponsesReply:
         self._number = 0
         self._end: End | None = None
 
-    def begin(self) -> Iterator[dict[str, Any]]:
-        """The events before everything else."""
-        for kind in ("response.created", "response.in_progress"):
-            yield self._event(kind, response=self.whole())
-
-    def events(self, event: Event) -> Iterator[dict[str, Any]]:
-        """The interface's events of a reply's event."""
+    def events(self, index: int, event: Event) -> Iterator[dict[str, Any]]:
+        """The interface's events of an event of its one reply."""
+        if not self._number:
+            for kind in ("response.created", "response.in_progress"):
+                yield self._event(kind, response=self.whole())
         if isinstance(event, ThoughtPiece | AnswerPiece):
             kind = _THOUGHT if isinstance(event, ThoughtPiece) else _ANSWER
             if event.text:

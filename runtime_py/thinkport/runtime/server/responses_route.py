@@ -3,24 +3,22 @@
 Nothing is stored, so no earlier response can be continued: clients send the items again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from thinkport.runtime.model import Model
 from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.server.api_error import bad
-from thinkport.runtime.server.chat_messages import chat_messages
+from thinkport.runtime.server.chat_messages import chat_messages, function_tool, item_messages
 from thinkport.runtime.server.fields import read_body
-from thinkport.runtime.server.jobs import Piece
 from thinkport.runtime.server.reply_fields import ConversationFields, response_format_of
-from thinkport.runtime.server.responses_items import function_tool, item_messages
 from thinkport.runtime.server.responses_reply import ResponsesReply
-from thinkport.runtime.server.service import Service, data_frame
+from thinkport.runtime.server.service import Service
 from thinkport.runtime.server.settings import ServerSettings
 
 
@@ -59,24 +57,7 @@ async def responses(request: Request) -> Response:
     """Reply to items."""
     service, body = Service.of(request), await read_body(request, ResponsesRequest)
     plan, job = await service.begin("resp", body)
-    reply = ResponsesReply(job.name, _head(body, service.name))
-    begun = list(reply.begin())
-    if not plan.stream:
-        async for _, event in service.read(request, job):
-            for _ in reply.events(event):
-                pass
-        return JSONResponse(reply.whole())
-
-    def frames(piece: Piece) -> Iterator[str]:
-        while begun:
-            yield _frame(begun.pop(0))
-        yield from map(_frame, reply.events(piece.event))
-
-    return service.stream(job, frames, lambda: iter(()))
-
-
-def _frame(event: dict[str, Any]) -> str:
-    return data_frame(event, event["type"])
+    return await service.answer(job, plan, ResponsesReply(job.name, _head(body, service.name)))
 
 
 def _head(body: ResponsesRequest, model: str) -> dict[str, Any]:

@@ -9,14 +9,17 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.model import Model
 from thinkport.runtime.server.app import LOG, create_app
+from thinkport.runtime.server.service import Service
 from thinkport.runtime.server.settings import ServerSettings
-from thinkport.runtime.server.slow_clients import timed_protocol
 
 _CONNECTIONS = 512
 _IDLE = 30  # seconds that a connection may wait for its next request
@@ -25,18 +28,64 @@ _IDLE = 30  # seconds that a connection may wait for its next request
 class _Server(uvicorn.Server):
     """Ends replies in its own time: first no new ones, then those that go on get a while, then they end cleanly."""
 
-    def __init__(self, config: uvicorn.Config, on_end: Callable[[], "asyncio.Future[None] | None"]):
-        super().__init__(config)
-        self._on_end = on_end
+    def __init__(self, app: Starlette, **options: Any):
+        super().__init__(uvicorn.Config(app, **options))
+        self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End replies while connections are still open, then close those."""
         for server in self.servers:
             server.close()
-        ending = self._on_end()
-        if ending is not None:
-            await ending
+        service: Service | None = getattr(self._app.state, "service", None)
+        if service is not None:
+            await service.jobs.end(service.settings.grace_seconds)
         await super().shutdown(sockets)
+
+
+class TimedProtocol(H11Protocol):
+    """A connection that is closed unless a request's head is whole `header_seconds` after its first bytes.
+
+    uvicorn closes one that is idle between requests, but not one that sends a byte of a head now and then.
+    """
+
+    header_seconds = 10.0
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Start the deadline of the first request's head."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; the first bytes of a head start its deadline."""
+        if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
+            self._wait()
+        super().data_received(data)
+
+    def handle_events(self) -> None:
+        """Stop the deadline where a new cycle shows that the head is complete."""
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before:
+            self._end_wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the deadline."""
+        self._end_wait()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._deadline = self.loop.call_later(self.header_seconds, self.transport.close)
+
+    def _end_wait(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def timed_protocol(seconds: float) -> type[asyncio.Protocol]:
+    """The protocol with so many seconds for a head."""
+    return type("TimedProtocol", (TimedProtocol,), {"header_seconds": seconds})
 
 
 def listen(settings: ServerSettings) -> socket.socket:
@@ -71,14 +120,8 @@ def serve(
 
     `on_ready` is called once requests are taken.
     """
-    app = create_app(model, name, settings)
-
-    def ending() -> "asyncio.Future[None] | None":
-        service = getattr(app.state, "service", None)
-        return None if service is None else asyncio.ensure_future(service.jobs.end(settings.grace_seconds))
-
-    config = uvicorn.Config(
-        app,
+    server = _Server(
+        create_app(model, name, settings),
         http=timed_protocol(settings.header_seconds),
         ws="none",
         lifespan="on",
@@ -90,7 +133,6 @@ def serve(
         timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
     )
     _log_to_stderr(requests=settings.log_requests)
-    server = _Server(config, ending)
 
     async def main() -> None:
         serving = asyncio.ensure_future(server.serve(sockets=[bound]))

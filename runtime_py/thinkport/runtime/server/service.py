@@ -1,29 +1,47 @@
-"""What every route uses: the model, the jobs, the figures, and two ways to send a job's events to a client.
+"""What every route uses: the model, the jobs, the figures, and how a job's events are sent to a client.
 
 Knows the app's state; must not know what a body's fields mean.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 from uuid import uuid4
 
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from thinkport.runtime.errors import InputError, ThinkportError
+from thinkport.runtime.errors import InputError, UnavailableError
+from thinkport.runtime.events import Event
 from thinkport.runtime.model import Model
-from thinkport.runtime.server.api_error import ApiError, bad
-from thinkport.runtime.server.jobs import Job, Jobs, Piece, Plan
+from thinkport.runtime.server.api_error import ApiError, bad, failure
+from thinkport.runtime.server.jobs import Job, Jobs, Places
 from thinkport.runtime.server.metrics import Metrics
-from thinkport.runtime.server.places import Places
 from thinkport.runtime.server.reply_fields import ReplyFields
 from thinkport.runtime.server.reply_plan import ReplyPlan
 from thinkport.runtime.server.settings import ServerSettings
 
-Frames = Callable[[Piece], Iterator[str]]
+
+class Answer:
+    """What a route sends of a job, whole or event by event. `last_frame` ends a stream."""
+
+    last_frame = ""
+
+    def events(self, index: int, event: Event) -> Iterator[dict[str, Any]]:
+        """What a stream holds of an event of reply `index`; all of them have to be asked for before `whole` is."""
+        raise NotImplementedError
+
+    def figures(self) -> Iterator[dict[str, Any]]:
+        """What a stream that counts tokens holds after all others."""
+        return iter(())
+
+    def whole(self) -> dict[str, Any]:
+        """The whole response, once every reply has ended."""
+        raise NotImplementedError
 
 
 class Service:
@@ -58,70 +76,85 @@ class Service:
             ApiError: a request that can't be run, or not now.
         """
         self.check_model(body.model)
+        with refusing():
+            plan = await asyncio.to_thread(body.plan, self.model, self.settings)
+            return plan, await self.jobs.start(f"{prefix}-{uuid4().hex}", plan)
 
-        def planned() -> tuple[ReplyPlan, Plan]:
-            plan = body.plan(self.model, self.settings)
-            return plan, plan.job(self.model)
-
-        try:
-            plan, made = await asyncio.to_thread(planned)
-            return plan, await self.jobs.start(f"{prefix}-{uuid4().hex}", made)
-        except InputError as error:
-            raise bad(str(error)) from None
-
-    async def read(self, request: Request, job: Job) -> AsyncIterator[Piece]:
-        """Yield every event of a job whose client waits for the whole reply; the job ends if the client hangs up.
+    async def answer(self, job: Job, plan: ReplyPlan, answer: Answer) -> Response:
+        """The response of a job, whole or as a stream; a job whose client is gone ends at its next token.
 
         Raises:
-            ApiError: 500, the reply failed.
+            ThinkportError: the reply failed before it was whole.
         """
-        gone = asyncio.ensure_future(_end_when_gone(request, job))
-        try:
-            async for piece in job.pieces():
-                if piece is not None:
-                    self.metrics.note(piece.event)
-                    yield piece
-        except ThinkportError as error:
-            raise ApiError(500, str(error)) from None
-        finally:
-            gone.cancel()
-            with suppress(asyncio.CancelledError):
-                await gone
-            job.cancel()
-
-    def stream(self, job: Job, frames: Frames, last: Callable[[], Iterator[str]]) -> StreamingResponse:
-        """A stream of server-sent events; the job ends at its next token when the reader is gone."""
-
-        async def body() -> AsyncIterator[str]:
+        if not plan.stream:
             try:
                 async for piece in job.pieces():
-                    if piece is None:
-                        yield ": still here\n\n"
-                        continue
-                    self.metrics.note(piece.event)
-                    for frame in frames(piece):
-                        yield frame
-                for frame in last():
-                    yield frame
-            except ThinkportError as error:
-                yield data_frame(ApiError(500, str(error)).as_json())
-            except Exception as error:  # once a stream has begun, an error can only be told within it
-                failed = f"the server failed ({type(error).__name__}): this is a bug of thinkport"
-                yield data_frame(ApiError(500, failed).as_json())
+                    if piece is not None:
+                        self.metrics.note(piece.event)
+                        deque(answer.events(*piece), maxlen=0)
             finally:
-                job.cancel()
-
+                job.stop.cancel()
+            return JSONResponse(answer.whole())
         headers = {"cache-control": "no-store", "x-accel-buffering": "no", "x-thinkport-reply": job.name}
-        return StreamingResponse(body(), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(self._frames(job, plan, answer), media_type="text/event-stream", headers=headers)
+
+    async def _frames(self, job: Job, plan: ReplyPlan, answer: Answer) -> AsyncIterator[str]:
+        """Server-sent events; once a stream has begun, an error can only be told within it."""
+        try:
+            async for piece in job.pieces():
+                if piece is None:
+                    yield ": still here\n\n"
+                    continue
+                self.metrics.note(piece.event)
+                for event in answer.events(*piece):
+                    yield _frame(event)
+            if plan.include_usage:
+                for event in answer.figures():
+                    yield _frame(event)
+            yield answer.last_frame
+        except Exception as error:
+            yield _frame(failure(error).as_json())
+        finally:
+            job.stop.cancel()
 
 
-def data_frame(value: Any, event: str | None = None) -> str:
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn an error of a request into one that says that it can't be run as it is.
+
+    Raises:
+        ApiError: 400.
+        UnavailableError: it can be run later.
+    """
+    try:
+        yield
+    except UnavailableError:
+        raise
+    except InputError as error:
+        raise bad(str(error)) from None
+
+
+def while_connected(route: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """A route that is cancelled where its client hangs up before there is a response, be it in the line for a place."""
+
+    @wraps(route)
+    async def watched(request: Request) -> Response:
+        await request.body()  # then nothing but the end of the connection is left to be received
+        answering, leaving = asyncio.ensure_future(route(request)), asyncio.ensure_future(request.receive())
+        try:
+            await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                raise ApiError(499, "the client hung up before its response")
+            return answering.result()
+        finally:
+            answering.cancel()
+            leaving.cancel()
+            await asyncio.gather(answering, leaving, return_exceptions=True)
+
+    return watched
+
+
+def _frame(value: dict[str, Any]) -> str:
     """A server-sent event with JSON."""
-    head = f"event: {event}\n" if event else ""
+    head = f"event: {value['type']}\n" if "type" in value else ""
     return f"{head}data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
-
-
-async def _end_when_gone(request: Request, job: Job) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    job.cancel()

@@ -40,7 +40,7 @@ class ThinkingEnd(StrEnum):
     off: it was switched off. none: it was left to the model, which did not begin. natural: the model closed the
     thought. soft: the model closed it where closing had been made likelier. budget: its budget was spent. reserve:
     the rest of max_tokens or of the context is the answer's. loop: it repeated itself. user: `stop_thinking`. length,
-    context, cancelled: the reply ended within the thought.
+    context, cancelled: the reply ended within the thought, before anything else closed it.
     """
 
     OFF = "off"

@@ -155,7 +155,7 @@ class ThoughtControl:
 
     def ended(self, finish: Finish) -> ThinkingEnd:
         """Why thinking ended, once the reply ended by `finish`."""
-        if self._part is Part.THOUGHT:
+        if self.end is None and self._part is Part.THOUGHT:
             return ThinkingEnd.LENGTH if finish is Finish.STOP else ThinkingEnd(finish.value)
         return self.end or ThinkingEnd.NONE
 

@@ -1,17 +1,17 @@
-"""Text to ids and back: `POST /tokenize` and `POST /detokenize`, as vLLM and llama-server have them."""
+"""What is served and how it does, and its text to ids and back, as vLLM and llama-server have it."""
 
 import asyncio
+from time import time
 from typing import Any
 
 from pydantic import Field, model_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from thinkport.runtime.errors import InputError
-from thinkport.runtime.server.api_error import bad
+from thinkport.runtime.server.api_error import ApiError, bad
 from thinkport.runtime.server.chat_messages import chat_messages
 from thinkport.runtime.server.fields import Ids, RequestBody, read_body
-from thinkport.runtime.server.service import Service
+from thinkport.runtime.server.service import Service, refusing
 
 
 class TokenizeRequest(RequestBody):
@@ -52,10 +52,8 @@ async def tokenize(request: Request) -> Response:
         text = body.prompt if body.prompt is not None else body.content or ""
         return model.tokenizer.encode_plain(text) if body.parse_special is False else model.tokenizer.encode(text)
 
-    try:
+    with refusing():
         tokens = await asyncio.to_thread(ids)
-    except InputError as error:
-        raise bad(str(error)) from None
     context = model.session.context_length
     return JSONResponse({"tokens": tokens, "count": len(tokens), "max_model_len": context})
 
@@ -69,3 +67,51 @@ async def detokenize(request: Request) -> Response:
         raise bad(f"tokens has {wrong}, expected ids below {limit}", "tokens")
     text = await asyncio.to_thread(service.model.tokenizer.decode, body.tokens)
     return JSONResponse({"prompt": text, "content": text})
+
+
+_STARTED = int(time())
+
+
+async def models(request: Request) -> Response:
+    """The one model there is."""
+    return JSONResponse({"object": "list", "data": [_model(Service.of(request))]})
+
+
+async def model(request: Request) -> Response:
+    """The model, by its name."""
+    service = Service.of(request)
+    if request.path_params["model"] != service.name:
+        raise ApiError(404, f"no such model is served here, expected {service.name!r}")
+    return JSONResponse(_model(service))
+
+
+async def health(request: Request) -> Response:
+    """Whether requests are taken, on which provider they run, and why on that one."""
+    service = Service.of(request)
+    places, report = service.jobs.places, service.model.provider_report
+    ready = not places.closed and service.model.loaded
+    state = {
+        "status": "ok" if ready else "ending",
+        "model": service.name,
+        "provider": report.as_json(),
+        "active": places.active,
+        "waiting": places.waiting,
+        "context": service.model.session.context_length if ready else None,
+        "can_think": service.model.manifest.thinking is not None,
+    }
+    return JSONResponse(state, 200 if ready else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """Figures for Prometheus."""
+    return Response(Service.of(request).metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _model(service: Service) -> dict[str, Any]:
+    return {
+        "id": service.name,
+        "object": "model",
+        "created": _STARTED,
+        "owned_by": "thinkport",
+        "max_model_len": service.model.session.context_length,
+    }
