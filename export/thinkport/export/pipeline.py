@@ -18,8 +18,7 @@ from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.int8_cache import Int8Cache
 from thinkport.export.passes.last_rows import LastRows
 from thinkport.export.passes.matmul_nbits import MatMulNBits
-from thinkport.export.passes.packed_gate_up import PackedGateUp
-from thinkport.export.passes.packed_qkv import PackedQkv
+from thinkport.export.passes.packed_projections import PackedGateUp, PackedQkv
 from thinkport.export.passes.plain_lookup import PlainLookup
 from thinkport.export.passes.plain_norm import PlainNorm
 from thinkport.export.passes.prefill_attention import PrefillAttention

@@ -20,7 +20,7 @@ from thinkport.export.passes.activations import Activations
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.last_rows import LastRows
-from thinkport.export.passes.packed_qkv import PackedQkv
+from thinkport.export.passes.packed_projections import PackedQkv
 from thinkport.export.passes.plain_lookup import PlainLookup
 from thinkport.export.passes.plain_norm import PlainNorm
 from thinkport.export.passes.qk_norm import QkNorm

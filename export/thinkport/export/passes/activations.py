@@ -6,13 +6,12 @@ Cases:
     3. logits are cast to float32 at the end, so that they have one type on every target.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import OUTSIDE, GraphPass
+from thinkport.export.passes.contract import GraphPass
 from thinkport.export.trace import names
 
 _FLOAT = ir.DataType.FLOAT
@@ -26,11 +25,9 @@ class Activations(GraphPass):
     `dtype` is FLOAT16, or BFLOAT16 for a model whose activations leave float16's range.
     """
 
-    name: ClassVar[str] = "activations"
+    name = "activations"
+    outside = 1
     dtype: ir.DataType
-
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return {OUTSIDE: 1}
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         graph = model.graph

@@ -5,7 +5,7 @@ A pass that cannot find what it looks for is a failed export, never a slower art
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
 import onnx_ir as ir
@@ -27,19 +27,23 @@ class GraphPass(ir.passes.InPlacePass):
     """One rewrite of a decoder graph, in place; its post-condition is the number of firings in each layer.
 
     Attributes:
+        per_layer: how often it must fire in each layer, where that is the same number for every graph.
+        outside: how often it must fire outside the layers.
         starts_at: the operators at which a fusion starts to look; empty where a pass takes nodes one by one.
         fired: the nodes that the last run put in, one a firing.
         misses: of the last run, the layer and the reason of each subgraph that looked like a match and was none.
     """
 
     name: ClassVar[str]
+    per_layer: ClassVar[int] = 0
+    outside: ClassVar[int] = 0
     starts_at: ClassVar[tuple[str, ...]] = ()
     fired: Sequence[str] = ()
     misses: Sequence[tuple[int | None, str]] = ()
 
-    @abstractmethod
-    def expected(self, layers: int) -> Mapping[int | None, int]:
+    def expected(self, layers: int) -> dict[int | None, int]:
         """How often the pass must fire in each layer, and under `OUTSIDE` outside them; absent means never."""
+        return each_layer(layers, self.per_layer, self.outside)
 
     @abstractmethod
     def rewrite(self, model: ir.Model) -> Sequence[str]:
@@ -112,10 +116,22 @@ class Fusion(GraphPass, Generic[Match]):
 
 
 def each_layer(layers: int, times: int, outside: int = 0) -> dict[int | None, int]:
-    """The same count in every layer, and `outside` outside them."""
-    return {OUTSIDE: outside} | dict.fromkeys(range(layers), times)
+    """The same count in every layer, and `outside` outside them; counts of 0 are left out."""
+    counts = {OUTSIDE: outside} | dict.fromkeys(range(layers), times)
+    return {layer: count for layer, count in counts.items() if count}
+
+
+def module_of(node: ir.Node) -> str:
+    """The module that a node's name begins with."""
+    return (node.name or "").rsplit(".", 1)[0]
 
 
 def named_like(node: ir.Node, op_type: str) -> str:
     """A name for the node that replaces `node`: the same module, another operator."""
-    return f"{(node.name or '').rsplit('.', 1)[0]}.{op_type}"
+    return f"{module_of(node)}.{op_type}"
+
+
+def substitute(graph: ir.Graph, old: ir.Node, new: Sequence[ir.Node]) -> str:
+    """Put `new` in the place of `old`, whose outputs become those of the last one; returns its name."""
+    ir.convenience.replace_nodes_and_values(graph, old, [old], new, old.outputs, new[-1].outputs)
+    return new[-1].name or ""

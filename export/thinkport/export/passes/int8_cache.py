@@ -6,13 +6,12 @@ Cases:
     2. an attention spelled out, or one with another cache, is left alone, and the count fails the export.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import GraphPass, each_layer
+from thinkport.export.passes.contract import GraphPass
 from thinkport.export.quantize.kv_scales import KvScales
 from thinkport.export.trace.constant import floats
 from thinkport.export.trace.names import layer_of
@@ -32,11 +31,9 @@ class Int8Cache(GraphPass):
     they stay in its file.
     """
 
-    name: ClassVar[str] = "int8_cache"
+    name = "int8_cache"
+    per_layer = 1
     scales: KvScales
-
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return each_layer(layers, 1)
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         return [name for node in model.graph if (name := self._narrow(model.graph, node)) is not None]

@@ -7,13 +7,12 @@ Cases:
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
 from thinkport.export.errors import GraphError
-from thinkport.export.passes.contract import MICROSOFT, GraphPass
+from thinkport.export.passes.contract import MICROSOFT, GraphPass, each_layer, named_like, substitute
 from thinkport.export.passes.walk import weight_of
 from thinkport.export.quantize.recipes import TABLES, Recipe, Role, RoleRecipe
 from thinkport.export.trace.source import Source, new_weight, source_of
@@ -29,15 +28,15 @@ class MatMulNBits(GraphPass):
     the target's operator asks for one.
     """
 
-    name: ClassVar[str] = "matmul_nbits"
+    name = "matmul_nbits"
     recipe: Recipe
     role: Callable[[str], Role]
     projections: int  # a layer: 4 packed, 7 unpacked
     tied: bool
     accuracy_level: bool = True
 
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return {None: 2} | dict.fromkeys(range(layers), self.projections)
+    def expected(self, layers: int) -> dict[int | None, int]:
+        return each_layer(layers, self.projections, outside=2)
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         fired = []
@@ -74,16 +73,9 @@ class MatMulNBits(GraphPass):
         shape = (rows, columns * how.bits // 8) if embedding else (rows, groups, width)
         stem = (weight.name or "").removesuffix(".weight")
         suffix = "table" if embedding else "qweight"
-        codes = new_weight(
-            graph, f"{stem}.{suffix}", ir.DataType.UINT8, shape, Source(tensors=source.tensors, part="codes", role=role)
-        )
-        scales = new_weight(
-            graph,
-            f"{stem}.scales",
-            ir.DataType.FLOAT,
-            (rows, groups),
-            Source(tensors=source.tensors, part="scales", role=role),
-        )
+        of_codes, of_scales = (replace(source, part=part, role=role) for part in ("codes", "scales"))
+        codes = new_weight(graph, f"{stem}.{suffix}", ir.DataType.UINT8, shape, of_codes)
+        scales = new_weight(graph, f"{stem}.scales", ir.DataType.FLOAT, (rows, groups), of_scales)
         return codes, scales, how, rows, columns
 
     def _project(self, graph: ir.Graph, matmul: ir.Node, weight: ir.Value) -> str:
@@ -102,9 +94,5 @@ class MatMulNBits(GraphPass):
 def _replace(
     graph: ir.Graph, old: ir.Node, op_type: str, inputs: Sequence[ir.Value | None], attributes: Mapping[str, int]
 ) -> str:
-    stem = (old.name or "").rsplit(".", 1)[0]
-    new = ir.node(op_type, inputs, dict(attributes), domain=MICROSOFT, name=f"{stem}.{op_type}")
-    before, after = old.outputs[0], new.outputs[0]
-    after.type, after.shape = before.type, before.shape
-    ir.convenience.replace_nodes_and_values(graph, old, [old], [new], [before], [after])
-    return new.name or ""
+    new = ir.node(op_type, inputs, dict(attributes), domain=MICROSOFT, name=named_like(old, op_type))
+    return substitute(graph, old, [new])

@@ -6,12 +6,9 @@ Cases:
     3. an attention without such norms, or with rotary in between, is left alone, and the count fails the export.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import Fusion, each_layer
+from thinkport.export.passes.contract import Fusion
 from thinkport.export.passes.walk import above, made_by, maker
 
 Q_NORM, K_NORM, INPUTS = 14, 15, 16
@@ -25,11 +22,9 @@ class QkNorm(Fusion[_Site]):
     type, applied before rotary; its query may be the packed QKV (docs/ContribOperators.md).
     """
 
-    name: ClassVar[str] = "qk_norm"
-    starts_at: ClassVar[tuple[str, ...]] = ("GroupQueryAttention",)
-
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return each_layer(layers, 1)
+    name = "qk_norm"
+    per_layer = 1
+    starts_at = ("GroupQueryAttention",)
 
     def match(self, node: ir.Node) -> _Site:
         """The attention, the norms of its heads, and what they norm before it is split into heads."""

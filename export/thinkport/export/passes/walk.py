@@ -98,6 +98,11 @@ def made_by(value: ir.Value | None, op_type: str) -> ir.Node | None:
     return node if node is not None and node.op_type == op_type else None
 
 
+def input_named(graph: ir.Graph, name: str) -> ir.Value:
+    """The graph's own input of that name."""
+    return next(value for value in graph.inputs if value.name == name)
+
+
 def operand(node: ir.Node | None, index: int) -> ir.Value | None:
     """An input of a node that may not have been found."""
     return None if node is None or index >= len(node.inputs) else node.inputs[index]
