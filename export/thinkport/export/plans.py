@@ -7,12 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+import onnx_ir as ir
 from packaging.version import Version
 
 from thinkport.deploy.targets import Activations, KvForm, Target
-from thinkport.export.quantize.recipes import TABLES, Recipe
+from thinkport.export.quantize.recipes import TABLES, ModelRecipe
 from thinkport.export.settings import ExportSettings
 
+DTYPES: Mapping[Activations, ir.DataType] = MappingProxyType(
+    {"float32": ir.DataType.FLOAT, "float16": ir.DataType.FLOAT16, "bfloat16": ir.DataType.BFLOAT16}
+)
 _YARDSTICK: Activations = "float32"
 LARGEST: Mapping[Activations, float] = MappingProxyType({"float32": 3.4e38, "bfloat16": 3.3e38, "float16": 65504.0})
 HEADROOM = 4.0  # other texts than the few that were measured may be louder
@@ -71,7 +75,7 @@ def _of(entry: Target, settings: ExportSettings) -> Iterator[GraphPlan]:
         yield replace(main, file=f"{entry.name}-plain.onnx", plain_norms=True)
 
 
-def _rounds_to_int8(recipe: Recipe | None) -> bool:
+def _rounds_to_int8(recipe: ModelRecipe | None) -> bool:
     """Whether the layers compute with int8 activations on 4-bit weights, which int8 weights hold nearly exactly."""
     return recipe is not None and all(
         (how.bits, how.accuracy_level) == (4, 4)

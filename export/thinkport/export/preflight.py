@@ -12,7 +12,7 @@ from thinkport.export.checkpoint.tokenizer_files import check_default, check_ids
 from thinkport.export.errors import OutputError, RecipeError, UnsupportedModelError
 from thinkport.export.families import DecoderShape, Family, family_of
 from thinkport.export.plans import plan_graphs
-from thinkport.export.quantize import Recipe
+from thinkport.export.quantize import ModelRecipe
 from thinkport.export.quantize.rounding import check_groups
 from thinkport.export.settings import ExportSettings
 from thinkport.export.weight_sizes import weight_sizes
@@ -54,7 +54,7 @@ def _check_apart(settings: ExportSettings, checkpoint: Checkpoint) -> None:
         raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
 
 
-def check_groups_fit(family: Family, shape: DecoderShape, recipe: Recipe) -> None:
+def check_groups_fit(family: Family, shape: DecoderShape, recipe: ModelRecipe) -> None:
     """Refuse a recipe whose groups don't divide the rows of a weight.
 
     Raises:

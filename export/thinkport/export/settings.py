@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from thinkport.deploy.targets import TARGETS, Activations, KvDtype, Target, target
 from thinkport.export.errors import RecipeError
-from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES, Recipe, recipe_named
+from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES, ModelRecipe, recipe_named
 from thinkport.runtime.artifact.certificate import MIN_AGREEMENT
 from thinkport.runtime.errors import InputError
 
@@ -79,7 +79,7 @@ class ExportSettings:
             self._check_kv(self.kv)
 
     @property
-    def quantization(self) -> Recipe | None:
+    def quantization(self) -> ModelRecipe | None:
         """The recipe to apply; None for fp32."""
         if self.precision == "fp32":
             return None
@@ -136,7 +136,7 @@ class ExportSettings:
             )
 
 
-def check_recipe(recipe: Recipe, where: Target) -> None:
+def check_recipe(recipe: ModelRecipe, where: Target) -> None:
     """Refuse what the target's matrix operator doesn't take.
 
     Raises:

@@ -4,18 +4,14 @@ Knows what a recipe stores. Must not read a weight.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from types import MappingProxyType
 
-from thinkport.deploy.targets import Activations
 from thinkport.export.families import DecoderShape, Family
-from thinkport.export.plans import GraphPlan
-from thinkport.export.quantize import Recipe
+from thinkport.export.plans import DTYPES, GraphPlan
+from thinkport.export.quantize import ModelRecipe
 from thinkport.export.trace.names import layer_of
-
-ITEM_BYTES: Mapping[Activations, int] = MappingProxyType({"float32": 4, "float16": 2, "bfloat16": 2})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +22,11 @@ class WeightSizes:
     largest_part: int
 
 
-def weight_sizes(family: Family, shape: DecoderShape, recipe: Recipe | None, plans: Sequence[GraphPlan]) -> WeightSizes:
+def weight_sizes(
+    family: Family, shape: DecoderShape, recipe: ModelRecipe | None, plans: Sequence[GraphPlan]
+) -> WeightSizes:
     """The sizes; codes are there once, scales, norms and tables once for each type that some graph computes in."""
-    sizes = [ITEM_BYTES[kind] for kind in {plan.activations for plan in plans}]
+    sizes = [DTYPES[kind].itemsize for kind in {plan.activations for plan in plans}]
     layers: Counter[int | None] = Counter()
     outside = 0
     for name, size in family.expected_tensors(shape).items():
@@ -37,6 +35,6 @@ def weight_sizes(family: Family, shape: DecoderShape, recipe: Recipe | None, pla
         layers[layer_of(name)] += int(prod(size) * item)
         if layer_of(name) is None:
             outside = max(outside, int(prod(size) * item))
-    cos_sin = shape.context_length * shape.head_dim * sum(sizes) if any(plan.fuse for plan in plans) else 0
+    cos_sin = int(shape.context_length * shape.head_dim * sum(sizes)) if any(plan.fuse for plan in plans) else 0
     largest = max(bytes_ for layer, bytes_ in layers.items() if layer is not None)
     return WeightSizes(total=layers.total() + cos_sin, largest_part=largest + outside + cos_sin)

@@ -14,8 +14,8 @@ import onnx_ir as ir
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.contract import MICROSOFT, GraphPass, each_layer, named_like, substitute
 from thinkport.export.passes.walk import weight_of
-from thinkport.export.quantize.recipes import TABLES, Recipe, Role, RoleRecipe
-from thinkport.export.trace.source import Source, new_weight, source_of
+from thinkport.export.quantize.recipes import TABLES, ModelRecipe, Role, RoleRecipe
+from thinkport.export.trace.source import WeightSource, new_weight, source_of
 
 
 @dataclass(kw_only=True)
@@ -29,7 +29,7 @@ class MatMulNBits(GraphPass):
     """
 
     name = "matmul_nbits"
-    recipe: Recipe
+    recipe: ModelRecipe
     role: Callable[[str], Role]
     projections: int  # a layer: 4 packed, 7 unpacked
     tied: bool
@@ -48,7 +48,7 @@ class MatMulNBits(GraphPass):
                 fired.append(self._gather(model.graph, node, node.inputs[0]))
         return fired
 
-    def _recipe(self, source: Source, *, embedding: bool) -> tuple[Role, RoleRecipe]:
+    def _recipe(self, source: WeightSource, *, embedding: bool) -> tuple[Role, RoleRecipe]:
         role = self.role(source.tensors[0])
         if role in TABLES:
             # Tied, both read one table, stored by lm_head's row of the recipe.

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from thinkport.export.passes.contract import Fusion, named_like
 from thinkport.export.passes.walk import expect, made_by, maker, other, reader, silu_product, weight_of
 from thinkport.export.trace.constant import integers
-from thinkport.export.trace.source import Source, new_weight
+from thinkport.export.trace.source import WeightSource, new_weight
 
 
 class PackedProjections(Fusion[tuple[str, list[ir.Node]]]):
@@ -47,7 +47,7 @@ class PackedProjections(Fusion[tuple[str, list[ir.Node]]]):
         weights = [weight for node in matmuls if (weight := weight_of(node)) is not None]
         rows = [int(weight.shape[0]) for weight in weights if weight.shape is not None]  # type: ignore[arg-type]
         columns = int(weights[0].shape[1])  # type: ignore[index, arg-type]
-        source = Source(tensors=tuple(weight.name or "" for weight in weights))
+        source = WeightSource(tensors=tuple(weight.name or "" for weight in weights))
         packed = new_weight(graph, f"model.{name}.weight", ir.DataType.FLOAT, (sum(rows), columns), source)
         transposed = ir.node("Transpose", [packed], {"perm": [1, 0]}, name=f"{name}.Transpose")
         matmul = ir.node("MatMul", [matmuls[0].inputs[0], transposed.outputs[0]], name=f"{name}.MatMul")

@@ -1,7 +1,7 @@
 """Weights to 4 or 8 bits: recipes, rounding, packing, and a bounded stream of row blocks. Pure numpy."""
 
 from thinkport.export.quantize.packing import dequantize, pack, packed_nbytes, packed_shape, scales_nbytes, unpack
-from thinkport.export.quantize.recipes import DEFAULT_RECIPE, RECIPES, Recipe, Role, RoleRecipe, recipe_named
+from thinkport.export.quantize.recipes import DEFAULT_RECIPE, RECIPES, ModelRecipe, Role, RoleRecipe, recipe_named
 from thinkport.export.quantize.rounding import Rounded, quantize_rows
 from thinkport.export.quantize.stream import (
     RoundingError,
@@ -16,7 +16,7 @@ from thinkport.export.quantize.stream import (
 __all__ = [
     "DEFAULT_RECIPE",
     "RECIPES",
-    "Recipe",
+    "ModelRecipe",
     "Role",
     "RoleRecipe",
     "Rounded",

@@ -15,7 +15,7 @@ DERIVED: frozenset[Part] = frozenset({"int8", "int8_scales"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class WeightSource:
     """Checkpoint tensors stacked along their rows; `part` says which half of the quantized form is meant.
 
     The int8 form of a quantized weight is in no artifact; machines derive it.
@@ -27,15 +27,17 @@ class Source:
     role: str | None = None
 
 
-def source_of(value: ir.Value) -> Source | None:
+def source_of(value: ir.Value) -> WeightSource | None:
     """The source of an initializer that has no value yet; None for a constant or a computed value."""
     if not value.is_initializer() or value.const_value is not None:
         return None
     found = value.meta.get(_KEY)
-    return found if isinstance(found, Source) else Source(tensors=(value.name or "",))
+    return found if isinstance(found, WeightSource) else WeightSource(tensors=(value.name or "",))
 
 
-def new_weight(graph: ir.Graph, name: str, dtype: ir.DataType, shape: tuple[int, ...], source: Source) -> ir.Value:
+def new_weight(
+    graph: ir.Graph, name: str, dtype: ir.DataType, shape: tuple[int, ...], source: WeightSource
+) -> ir.Value:
     """An initializer whose bytes the writer will take from `source`; made once a name."""
     if name not in graph.initializers:
         value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
