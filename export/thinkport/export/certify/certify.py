@@ -20,14 +20,16 @@ from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_
 from thinkport.export.certify.part_sessions import HELD
 from thinkport.export.certify.prompts import RANDOM, GoldenPrompt, Questions, golden_prompts, questions_of
 from thinkport.export.certify.verdict import check_agreement, check_exact, check_finite, is_exact
-from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.families import DecoderShape, family_of
 from thinkport.export.reference.decoder import Decoder
 from thinkport.export.reference.logits import Ids, Logits, reference_logits
 from thinkport.export.reference.streamed_weights import StreamedWeights
+from thinkport.export.write.records import model_record
 from thinkport.runtime.artifact.certificate import Certificate, Figure
 from thinkport.runtime.artifact.goldens import Golden
-from thinkport.runtime.artifact.manifest import Graph, ModelShape
+from thinkport.runtime.artifact.manifest import Graph, ModelShape, read_manifest
+from thinkport.runtime.errors import InputError
 from thinkport.runtime.providers.golden_check import DECODED, Scorer, golden_rows, quick
 
 
@@ -99,6 +101,36 @@ def measure(
         with prefill_cpu_session(folder, prefill, model) as loaded:
             figures.append(_compared(loaded, prefill.graph, whole, answers, decoded=0))
     return Certificate(goldens=GOLDENS, figures=figures, command=_command(checkpoint)), answers.goldens
+
+
+def recertify(folder: Path, checkpoint: str) -> Certificate:
+    """Measure a finished artifact again, as `thinkport verify --checkpoint` asks; nothing is written.
+
+    The checkpoint is a folder or a Hub id.
+
+    Raises:
+        InputError: the checkpoint is of another size than the artifact.
+        ThinkportError: artifact or checkpoint can't be read.
+    """
+    manifest = read_manifest(folder)
+    opened = open_checkpoint(checkpoint)
+    family = family_of(opened.config)
+    shape = family.shape(opened.config)
+    _check_same(manifest.model, model_record(family.model_type, shape), checkpoint)
+    family.check_weights(opened.tensors, shape)
+    certificate, _ = measure(folder, manifest.graphs, manifest.model, opened, shape, advance=lambda _: None)
+    return certificate
+
+
+def _check_same(made: ModelShape, asked: ModelShape, checkpoint: str) -> None:
+    """Figures against a model of other numbers would be figures of nothing."""
+    ours, theirs = made.model_dump(), asked.model_dump()
+    other = [f"{name} {theirs[name]} (the artifact: {ours[name]})" for name in ours if ours[name] != theirs[name]]
+    if other:
+        raise InputError(
+            f"{checkpoint} is not the checkpoint that this artifact was made of: it has {', '.join(other)}; give the "
+            "one that the manifest's `source` names"
+        )
 
 
 def _command(checkpoint: Checkpoint) -> str:

@@ -50,13 +50,13 @@ class RowScaledInt8(GraphPass):
 def _spell_out(graph: ir.Graph, old: ir.Node) -> str:
     new, x = Nodes(module_of(old)), old.inputs[0]
     weight, scales = _weight(graph, old)
-    unit, zero = floats(graph, "unit_scale", 1.0), fixed(graph, "code_zero", np.array(128, np.uint8))
     largest = new.make("Abs", [x], name="Abs_x")
     row = new.make("ReduceMax", [largest, integers(graph, "last_axis", [-1])], {"keepdims": 1}, name="ReduceMax_x")
     above = new.make("Max", [row, floats(graph, "smallest_row", _SMALLEST)], name="Max_x")
     row_scale = new.make("Mul", [above, floats(graph, "a_code", 1 / _CODES)], name="Mul_scale")
     steps = new.make("Div", [floats(graph, "codes_a_row", _CODES), above], name="Div_steps")
     scaled = new.make("Mul", [x, steps], name="Mul_x")
+    unit, zero = floats(graph, "unit_scale", 1.0), fixed(graph, "code_zero", np.array(128, np.uint8))
     codes = new.make("QuantizeLinear", [scaled, unit, zero], name="QuantizeLinear_x")
     inputs = [codes, weight, unit, scales, zero]
     product = new.make("MatMulIntegerToFloat", inputs, domain=MICROSOFT, name="MatMulIntegerToFloat")
