@@ -27,8 +27,8 @@ from thinkport.export.pipeline import MadeGraph, make_graphs
 from thinkport.export.plans import DTYPES, GraphPlan, fitted, plan_graphs
 from thinkport.export.preflight import check_export
 from thinkport.export.progress import Advance, Listener, Silent, Stages, peak_memory
-from thinkport.export.quantize import RoundingError
 from thinkport.export.quantize.kv_scales import KvScales, shared
+from thinkport.export.quantize.stream import RoundingError
 from thinkport.export.reference.streamed_weights import streamed_bytes
 from thinkport.export.settings import ExportSettings
 from thinkport.export.trace.names import OPSET

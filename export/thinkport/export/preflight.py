@@ -12,7 +12,7 @@ from thinkport.export.checkpoint.tokenizer_files import check_default, check_ids
 from thinkport.export.errors import OutputError, RecipeError, UnsupportedModelError
 from thinkport.export.families import DecoderShape, Family, family_of
 from thinkport.export.plans import plan_graphs
-from thinkport.export.quantize import ModelRecipe
+from thinkport.export.quantize.recipes import ModelRecipe
 from thinkport.export.quantize.rounding import check_groups
 from thinkport.export.settings import ExportSettings
 from thinkport.export.weight_sizes import weight_sizes

@@ -10,7 +10,7 @@ from math import prod
 
 from thinkport.export.families import DecoderShape, Family
 from thinkport.export.plans import DTYPES, GraphPlan
-from thinkport.export.quantize import ModelRecipe
+from thinkport.export.quantize.recipes import ModelRecipe
 from thinkport.export.trace.names import layer_of
 
 

@@ -13,7 +13,9 @@ from thinkport.export.errors import GraphError
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.last_rows import LastRows
 from thinkport.export.passes.matmul_nbits import MatMulNBits
-from thinkport.export.quantize import ModelRecipe, Role, RoleRecipe, dequantize, pack, quantize_rows
+from thinkport.export.quantize.packing import dequantize, pack
+from thinkport.export.quantize.recipes import ModelRecipe, Role, RoleRecipe
+from thinkport.export.quantize.rounding import quantize_rows
 from thinkport.export.trace.source import source_of
 
 EXACT = RoleRecipe(group_size=32, accuracy_level=0)

@@ -5,8 +5,14 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from thinkport.export.errors import RecipeError
-from thinkport.export.quantize import DEFAULT_RECIPE, RECIPES, ModelRecipe, RoleRecipe, recipe_named
-from thinkport.export.quantize.recipes import DEFAULT_RECIPES
+from thinkport.export.quantize.recipes import (
+    DEFAULT_RECIPE,
+    DEFAULT_RECIPES,
+    RECIPES,
+    ModelRecipe,
+    RoleRecipe,
+    recipe_named,
+)
 
 
 def test_every_recipe_is_found_by_its_own_name_and_says_what_it_is() -> None:

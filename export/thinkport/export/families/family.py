@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.families.shape import DecoderShape
-from thinkport.export.quantize import Role
 from thinkport.export.quantize.equalize import Site
 from thinkport.export.quantize.kv_scales import Floats
+from thinkport.export.quantize.recipes import Role
 from thinkport.runtime.artifact.manifest import Presets
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from thinkport.export.errors import GraphError
 from thinkport.export.progress import Advance
 from thinkport.export.quantize.compensate import compensation
 from thinkport.export.quantize.recipes import TABLES, ModelRecipe
-from thinkport.export.quantize.stream import RoundingError, RowBlock, quantize_tensor
+from thinkport.export.quantize.stream import RoundingError, quantize_blocks
 from thinkport.export.trace.source import WeightSource
 from thinkport.export.write.blobs import Blob, Layout
 from thinkport.runtime.artifact.manifest import FileRecord
@@ -98,13 +98,13 @@ class WeightsFile:
         if not scales:
             raise GraphError(f"the codes of {source.tensors[0]} are not followed by their scales in the plan")
         kept: list[np.ndarray] = []
-
-        def sink(block: RowBlock) -> None:
+        error, how = RoundingError(), self.recipe.of(source.role)
+        for block in quantize_blocks(
+            self.checkpoint, source.tensors, how, pool=pool, workers=self.workers, factor=factor
+        ):
             output.put(block.packed)
             kept.append(block.scales)
-
-        how, workers = self.recipe.of(source.role), self.workers
-        error = quantize_tensor(self.checkpoint, source.tensors, how, sink, pool=pool, workers=workers, factor=factor)
+            error += block.error
         self.errors[source.role] = self.errors.get(source.role, RoundingError()) + error
         for blob in scales:
             output.pad_to(blob.offset)

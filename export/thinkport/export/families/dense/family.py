@@ -9,9 +9,9 @@ import numpy as np
 from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.families.dense import weights
 from thinkport.export.families.shape import DecoderShape
-from thinkport.export.quantize import Role
 from thinkport.export.quantize.equalize import Site
 from thinkport.export.quantize.kv_scales import Floats
+from thinkport.export.quantize.recipes import Role
 
 if TYPE_CHECKING:
     import torch
