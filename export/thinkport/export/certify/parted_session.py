@@ -25,8 +25,7 @@ from thinkport.export.trace.names import (
     LOGITS,
     LOGITS_TO_KEEP,
     POSITION_IDS,
-    past_layer,
-    past_of,
+    kv_layer,
 )
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
 from thinkport.runtime.engine.kv_buffers import OrtBuffers
@@ -110,7 +109,7 @@ class _Pass:
     ) -> None:
         self._session, self._part, self._loaded = session, part, loaded
         self._binding = loaded.inner.io_binding()
-        self._given = [name for name in part.outputs if past_of(name) is None]
+        self._given = [name for name in part.outputs if kv_layer(name) is None]
         self._bind_given()  # before the KV cache binds its outputs: that is the order of `get_outputs`
         kind: type[KvCache] = InPlaceCache if session.graph.kv.in_place else AppendedCache
         model = session.model.model_copy(update={"layers": part.layers})
@@ -126,7 +125,7 @@ class _Pass:
         """
         self.cache.prepare(step.stop)
         self._bind_given()
-        names = [name for name in self._part.inputs if past_layer(name) is None]
+        names = [name for name in self._part.inputs if kv_layer(name) is None]
         inputs = {name: self._input(name, step) for name in names}  # numpy's memory lives as long as these do
         for name, value in inputs.items():
             self._binding.bind_ortvalue_input(name, value)

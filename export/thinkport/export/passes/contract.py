@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.walk import MismatchError
-from thinkport.export.trace.names import layer_of, past_layer
+from thinkport.export.trace.names import kv_layer, layer_of
 
 OUTSIDE = None  # the "layer" of what lies before the first and behind the last
 MICROSOFT = "com.microsoft"
@@ -64,7 +64,7 @@ class GraphPass(ir.passes.InPlacePass):
             CountError: some layer's count differs; the message names the layer, and why what is there did not match.
         """
         fired = Counter(layer_of(name) for name in self.fired)
-        layers = {past_layer(value.name or "") for value in model.graph.inputs} - {None}
+        layers = {kv_layer(value.name or "") for value in model.graph.inputs} - {None}
         expected = self.expected(len(layers))
         for layer in sorted({*fired, *expected}, key=lambda key: -1 if key is None else key):
             if fired[layer] != expected.get(layer, 0):

@@ -123,15 +123,7 @@ def _same_source(
         return True
     if left is None or right is None or not left.name or not right.name or left.shape != right.shape:
         return False
-    return (names.layer_of(left.name) == 0 and names.with_layer(left.name, 1) == right.name) or _past(left, right)
-
-
-def _past(left: ir.Value, right: ir.Value) -> bool:
-    return left.name in _past_names(0) and right.name == (left.name or "").replace(".0.", ".1.", 1)
-
-
-def _past_names(layer: int) -> tuple[str, str]:
-    return names.past_name(layer, "key"), names.past_name(layer, "value")
+    return names.with_layer(left.name, 1) == right.name
 
 
 def _copy_layer(
@@ -173,13 +165,12 @@ def _as_declared(graph: ir.Graph) -> Callable[[ir.Value], int]:
 
 def _own_input(graph: ir.Graph, value: ir.Value, layer: int) -> ir.Value | None:
     """Layer `layer`'s counterpart of one of layer 1's weights or past inputs; None for anything else."""
-    name = value.name or ""
-    if name in _past_names(1):
-        past = ir.Value(name=name.replace(".1.", f".{layer}.", 1), type=value.type, shape=value.shape)
-        graph.inputs.append(past)
-        return past
-    if value.is_initializer() and names.layer_of(name) == 1:
-        weight = ir.Value(name=names.with_layer(name, layer), type=value.type, shape=value.shape)
-        graph.initializers[weight.name or ""] = weight
-        return weight
-    return None
+    name = names.with_layer(value.name or "", layer)
+    if value.producer() is not None or name == value.name:
+        return None
+    own = ir.Value(name=name, type=value.type, shape=value.shape)
+    if value.is_graph_input():
+        graph.inputs.append(own)
+    else:
+        graph.initializers[name] = own
+    return own
