@@ -4,12 +4,11 @@ Knows the order of the stages. What a stage does lies in its own module.
 """
 
 import os
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from thinkport.deploy.genai_files import genai_graph_name
 from thinkport.deploy.kernels import check
@@ -28,7 +27,6 @@ from thinkport.export.plans import DTYPES, GraphPlan, fitted, plan_graphs
 from thinkport.export.preflight import check_export
 from thinkport.export.progress import Advance, Listener, Silent, Stages, peak_memory
 from thinkport.export.quantize.kv_scales import KvScales, shared
-from thinkport.export.quantize.stream import RoundingError
 from thinkport.export.reference.streamed_weights import streamed_bytes
 from thinkport.export.settings import ExportSettings
 from thinkport.export.trace.names import OPSET
@@ -41,7 +39,7 @@ from thinkport.export.write.records import graph_record, manifest_record, model_
 from thinkport.export.write.staging import check_target, check_writable, clear_leftovers, staged
 from thinkport.export.write.weights_file import WeightsFile
 from thinkport.runtime.artifact.certificate import Certificate
-from thinkport.runtime.artifact.manifest import FileRecord, Graph, Manifest, ModelShape, Prefill, Recipe
+from thinkport.runtime.artifact.manifest import FileRecord, Graph, Manifest, ModelShape, PassRecord, Prefill, Recipe
 from thinkport.runtime.machine.threads import physical_cores
 
 WEIGHTS = "weights.bin"
@@ -99,16 +97,12 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     layout = _layout(job, graphs)
     with staged(settings.output, force=settings.force) as folder:
         with stages.stage("weights", layout.nbytes) as advance:
-            weights_file = _weights_file(job, weights, layout, folder / WEIGHTS, advance)
-            weights_record = weights_file.write()
-        # Before graphs are written: then they know no more where their weights are from.
-        recipe = _recipe(job, graphs, weights_file.errors)
+            weights_record, recipe = _write_weights(job, weights, graphs, layout, folder / WEIGHTS, advance)
         with stages.stage("graph"):
             records = _write_graphs(job, weights, graphs, layout, folder)
         certificate = _certified(job, records, folder)
         with stages.stage("manifest"):
-            manifest = _manifest(job, graphs, records, recipe, certificate)
-            manifest = _finished(job, folder, manifest, weights_record)
+            manifest = _finished(job, folder, records, graphs[0].passes, recipe, certificate, weights_record)
     return ExportReport(
         folder=settings.output,
         manifest=manifest,
@@ -142,13 +136,9 @@ def _equalized(job: _Opened) -> Checkpoint:
     recipe = job.settings.quantization
     if recipe is None or not recipe.equalize:
         return job.checkpoint
-
-    def group_size(name: str) -> int:
-        return recipe.of(job.family.role(name)).group_size
-
-    sites = job.family.sites(job.shape)
+    sites, role = job.family.sites(job.shape), job.family.role
     with job.stages.stage("equalize", reader_bytes(job.checkpoint, sites)) as advance:
-        return equalized(job.checkpoint, sites, group_size, advance=advance)
+        return equalized(job.checkpoint, sites, lambda name: recipe.of(role(name)).group_size, advance=advance)
 
 
 def _calibrated(job: _Opened, weights: Checkpoint) -> tuple[list[GraphPlan], KvScales | None, Checkpoint]:
@@ -165,10 +155,8 @@ def _calibrated(job: _Opened, weights: Checkpoint) -> tuple[list[GraphPlan], KvS
         return plans, None, weights
     # Channels share a scale, for which keys are made alike: what keys lose, queries gain.
     scales, divisors = shared(calibration.kv_scales)
-    rows_by: dict[str, np.ndarray] = {}
-    for layer, divisor in enumerate(divisors):
-        rows_by |= job.family.key_divisors(layer, divisor, job.shape)
-    return plans, scales, divided(weights, rows_by)
+    by_layer = (job.family.key_divisors(layer, divisor, job.shape) for layer, divisor in enumerate(divisors))
+    return plans, scales, divided(weights, dict(ChainMap(*by_layer)))
 
 
 def _fetching(listener: Listener) -> Callable[[Progress], None]:
@@ -190,10 +178,27 @@ def _layout(job: _Opened, graphs: Sequence[MadeGraph], *, derived: bool = False)
     return plan_blobs([made.model.graph for made in graphs], lambda name: sizes[name][0], derived=derived)
 
 
-def _recipe(job: _Opened, graphs: Sequence[MadeGraph], errors: Mapping[str, RoundingError]) -> Recipe:
-    """How weights are stored; bits a weight are those of the graph that computes in the widest type."""
+def _write_weights(
+    job: _Opened, source: Checkpoint, graphs: Sequence[MadeGraph], layout: Layout, path: Path, advance: Advance
+) -> tuple[FileRecord, Recipe]:
+    """Write the weights; returns the file's record and how weights are stored.
+
+    Bits a weight are those of the graph that computes in the widest type. They are counted here, since a graph that is
+    written knows no more where its weights are from.
+    """
+    recipe = job.settings.quantization
+    file = WeightsFile(
+        path=path,
+        layout=layout,
+        checkpoint=source,
+        recipe=recipe,
+        inputs=LayerInputs(source, job.family, job.shape) if recipe is not None and recipe.compensate else None,
+        workers=job.settings.workers or physical_cores() or os.cpu_count() or 1,
+        advance=advance,
+    )
+    record = file.write()
     widest = max(graphs, key=lambda made: DTYPES[made.plan.activations].itemsize).model.graph
-    return recipe_record(widest, job.settings.quantization, job.family.role, errors, tied=job.shape.tied)
+    return record, recipe_record(widest, recipe, job.family.role, file.errors, tied=job.shape.tied)
 
 
 def _write_graphs(
@@ -260,29 +265,27 @@ def _certified(job: _Opened, records: list[Graph], folder: Path) -> Certificate 
     return certificate.model_copy(update={"warning": warning})
 
 
-def _manifest(
+def _finished(
     job: _Opened,
-    graphs: Sequence[MadeGraph],
+    folder: Path,
     records: list[Graph],
+    passes: list[PassRecord],
     recipe: Recipe,
     certificate: Certificate | None,
+    weights: FileRecord,
 ) -> Manifest:
-    """The manifest but for the files."""
-    return manifest_record(
+    """The manifest with every file, written last."""
+    manifest = manifest_record(
         job.checkpoint,
         job.family,
         graphs=records,
         model=job.model,
         recipe=recipe,
-        passes=graphs[0].passes,
+        passes=passes,
         certificate=certificate,
         enable_thinking=job.settings.enable_thinking,
         stop_ids=[stop.id for stop in job.stops],
     )
-
-
-def _finished(job: _Opened, folder: Path, manifest: Manifest, weights: FileRecord) -> Manifest:
-    """The manifest with every file, written last."""
     return finish_artifact(
         folder,
         manifest,
@@ -291,18 +294,4 @@ def _finished(job: _Opened, folder: Path, manifest: Manifest, weights: FileRecor
         license_id=licence_id(job.checkpoint.folder),
         stops=job.stops,
         known={WEIGHTS: weights},
-    )
-
-
-def _weights_file(job: _Opened, source: Checkpoint, layout: Layout, path: Path, advance: Advance) -> WeightsFile:
-    recipe = job.settings.quantization
-    inputs = LayerInputs(source, job.family, job.shape) if recipe is not None and recipe.compensate else None
-    return WeightsFile(
-        path=path,
-        layout=layout,
-        checkpoint=source,
-        recipe=recipe,
-        inputs=inputs,
-        workers=job.settings.workers or physical_cores() or os.cpu_count() or 1,
-        advance=advance,
     )

@@ -48,15 +48,14 @@ def next_finer(
 ) -> ModelRecipe | None:
     """The recipe of the fewest bits a weight above those of `recipe` that fits the model and the targets."""
     least = bits_a_weight(recipe, family, shape)
-    finer = {
-        other.name: bits_a_weight(other, family, shape)
-        for other in RECIPES.values()
-        if other.layers.accuracy_level and _fits(other, settings, family, shape)  # level 0 is for measuring: it is slow
-    }
-    above = {name: bits for name, bits in finer.items() if bits > least}
-    fewest = min(above.values(), default=None)
     # Of recipes of the same size the calibrated one, which is behind the plain ones, is the better.
-    return next((RECIPES[name] for name, bits in reversed(above.items()) if bits == fewest), None)
+    finer = {
+        other.name: bits
+        for other in reversed([*RECIPES.values()])
+        if other.layers.accuracy_level and _fits(other, settings, family, shape)  # level 0 is for measuring: it is slow
+        if (bits := bits_a_weight(other, family, shape)) > least
+    }
+    return RECIPES[min(finer, key=finer.__getitem__)] if finer else None
 
 
 def bits_a_weight(recipe: ModelRecipe, family: Family, shape: DecoderShape) -> float:

@@ -28,7 +28,9 @@ def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
     Raises:
         ThinkportError: of the kind that says whose fault it is; see `thinkport.export.errors`.
     """
-    _check_apart(settings, checkpoint)
+    output, folder = settings.output, checkpoint.folder
+    if output.resolve().is_relative_to(folder.resolve()):
+        raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
     family = family_of(checkpoint.config)
     shape = family.shape(checkpoint.config)
     if settings.fuse and shape.head_dim % _HEAD_STEP:
@@ -46,12 +48,6 @@ def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
     if settings.certificate:
         needed = certifying_bytes(sizes.total, sizes.largest_part, shape.vocab_size)
         check_memory(needed, psutil.virtual_memory().available)
-
-
-def _check_apart(settings: ExportSettings, checkpoint: Checkpoint) -> None:
-    output, folder = settings.output, checkpoint.folder
-    if output.resolve().is_relative_to(folder.resolve()):
-        raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
 
 
 def check_groups_fit(family: Family, shape: DecoderShape, recipe: ModelRecipe) -> None:

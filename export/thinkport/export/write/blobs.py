@@ -65,17 +65,22 @@ def plan_blobs(graphs: Sequence[ir.Graph], rows_of: RowsOf, *, derived: bool = F
     sizes = {key: nbytes_of(value) for key, value in values.items()}
     sizes |= _scales_of_packed(sizes, rows_of)
     widest = _widest(sizes)
-    blobs: list[Blob] = []
     places: dict[Key, Blob] = {}
     end = 0
     for key in sorted((key for key in sizes if key not in widest), key=_codes_then_scales):
-        blob = _blob(key, sizes[key], values.get(key), end)
-        end = blob.offset + blob.nbytes
-        blobs.append(blob)
-        places[key] = blob
-    for key, packed in widest.items():
-        places[key] = _rows(key, sizes[key], places[packed], rows_of)
-    return Layout(blobs=tuple(blobs), places=places)
+        (source, dtype), nbytes, value = key, sizes[key], values.get(key)
+        alignment = PAGE if nbytes >= PAGE else LINE
+        places[key] = Blob(
+            offset=-(-end // alignment) * alignment,
+            nbytes=nbytes,
+            dtype=dtype,
+            source=source if isinstance(source, WeightSource) else None,
+            constant=None if value is None or value.const_value is None else value.const_value.numpy(),
+        )
+        end = places[key].offset + nbytes
+    blobs = tuple(places.values())
+    places |= {key: _rows(key, sizes[key], places[packed], rows_of) for key, packed in widest.items()}
+    return Layout(blobs=blobs, places=places)
 
 
 def nbytes_of(value: ir.Value) -> int:
@@ -152,19 +157,6 @@ def _scales_of_packed(sizes: Mapping[Key, int], rows_of: RowsOf) -> dict[Key, in
                 rows, all_rows = (sum(map(rows_of, names)) for names in (codes.tensors, packed.tensors))
                 found[replace(packed, part="scales"), dtype] = nbytes // rows * all_rows
     return found
-
-
-def _blob(key: Key, nbytes: int, value: ir.Value | None, end: int) -> Blob:
-    source, dtype = key
-    constant = None if value is None or value.const_value is None else value.const_value.numpy()
-    alignment = PAGE if nbytes >= PAGE else LINE
-    return Blob(
-        offset=-(-end // alignment) * alignment,
-        nbytes=nbytes,
-        dtype=dtype,
-        source=source if isinstance(source, WeightSource) else None,
-        constant=constant,
-    )
 
 
 def _codes_then_scales(key: Key) -> tuple[tuple[tuple[int, str], ...], str, str]:
