@@ -7,6 +7,7 @@ import os
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -35,11 +36,20 @@ from thinkport.export.write.artifact import finish_artifact
 from thinkport.export.write.blobs import Layout, plan_blobs
 from thinkport.export.write.derivation import derivation
 from thinkport.export.write.graph_file import write_graph, write_one_row_graph
-from thinkport.export.write.records import graph_record, manifest_record, model_record, recipe_record
+from thinkport.export.write.records import graph_record, model_record, recipe_record, source_record, tool_versions
 from thinkport.export.write.staging import check_target, check_writable, clear_leftovers, staged
 from thinkport.export.write.weights_file import WeightsFile
 from thinkport.runtime.artifact.certificate import Certificate
-from thinkport.runtime.artifact.manifest import FileRecord, Graph, Manifest, ModelShape, PassRecord, Prefill, Recipe
+from thinkport.runtime.artifact.manifest import (
+    SCHEMA_VERSION,
+    FileRecord,
+    Graph,
+    Manifest,
+    ModelShape,
+    PassRecord,
+    Prefill,
+    Recipe,
+)
 from thinkport.runtime.machine.threads import physical_cores
 
 WEIGHTS = "weights.bin"
@@ -251,7 +261,7 @@ def _certified(job: _Opened, records: list[Graph], folder: Path) -> Certificate 
     """How the graphs agree with the checkpoint, with a warning where they hardly do; None where nobody asked."""
     if not job.settings.certificate:
         return None
-    with job.stages.stage("certify", streamed_bytes(job.checkpoint, job.shape)) as advance:
+    with job.stages.stage("certify", streamed_bytes(job.checkpoint, job.shape.table)) as advance:
         certificate = certify(
             folder,
             records,
@@ -275,16 +285,26 @@ def _finished(
     weights: FileRecord,
 ) -> Manifest:
     """The manifest with every file, written last."""
-    manifest = manifest_record(
-        job.checkpoint,
-        job.family,
-        graphs=records,
+    checkpoint, family = job.checkpoint, job.family
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,  # type: ignore[arg-type]  # the number that the schema names
+        name=f"{checkpoint.id.rpartition('/')[2]}-{recipe.name}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        tools=tool_versions(),
+        source=source_record(checkpoint),
         model=job.model,
         recipe=recipe,
         passes=passes,
-        certificate=certificate,
+        graphs=records,
+        tokenizer=files.TOKENIZER,
+        chat_template=files.CHAT_TEMPLATE,
+        special_tokens=files.special_tokens(checkpoint),
+        thinking=files.thinking_ids(checkpoint, family.thinking_tokens),
         enable_thinking=job.settings.enable_thinking,
         stop_ids=[stop.id for stop in job.stops],
+        sampling=family.presets(checkpoint.generation_config),
+        certificate=certificate,
+        files={},  # filled in when they are all written
     )
     return finish_artifact(
         folder,

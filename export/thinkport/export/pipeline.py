@@ -5,7 +5,7 @@ where weights lie or what a file looks like.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -30,7 +30,7 @@ from thinkport.export.passes.silu import Silu
 from thinkport.export.passes.skip_norm import SkipNorm
 from thinkport.export.plans import DTYPES, GraphPlan
 from thinkport.export.quantize.kv_scales import KvScales
-from thinkport.export.quantize.recipes import NORM, ModelRecipe, Role
+from thinkport.export.quantize.recipes import NORM, ModelRecipe
 from thinkport.export.trace.names import OPSET, layer_of
 from thinkport.runtime.artifact.manifest import PassRecord
 
@@ -78,25 +78,32 @@ def build_pipeline(
     """
     if plan.target.opset_ceiling < OPSET:  # rather than write it another's graph
         raise GraphError(f"target {plan.target.name} takes no opset {OPSET}, in which graphs are written")
+    roles = Counter(family.role(name) for name in family.expected_tensors(shape) if layer_of(name) == 0)
+    norms = roles[NORM]
+    packed = 2 * plan.target.packed_qkv + 1 if plan.fuse else 0  # q, k and v become one, gate and up another
+    made = roles.total() - norms - packed
     passes: list[GraphPass] = [LastRows()]  # on the traced graph too, so that all graphs have it as an input
     if plan.fuse:
-        passes += _fusions(family, shape, plan)
+        passes += _fusions(shape, plan, norms)
     if plan.kv.dtype == "int8":  # behind attention, which it finds by the fused operator
         assert kv_scales is not None
         passes.append(Int8Cache(scales=kv_scales))
     if recipe is not None:  # behind packing: a packed weight is quantized as one
-        passes += _quantization(family, shape, plan, recipe)
+        role, levels = family.role, plan.target.accuracy_level is not None
+        passes.append(MatMulNBits(recipe=recipe, role=role, projections=made, tied=shape.tied, accuracy_level=levels))
+        if not plan.target.quantized_embedding:
+            passes.append(PlainLookup())
     if plan.accelerates is not None:  # behind all that they replace
         passes.append(PrefillAttention(heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim))
-        passes.append(RowScaledInt8(projections=_projections(family, shape, plan)))
+        passes.append(RowScaledInt8(projections=made))
     if plan.activations != "float32":  # behind all that makes float32 values
         passes.append(Activations(dtype=DTYPES[plan.activations]))
     if plan.plain_norms:  # behind the narrowing, in whose midst it computes in float32
-        passes.append(PlainNorm(norms=_norms(family, shape), activations=DTYPES[plan.activations]))
+        passes.append(PlainNorm(norms=norms, activations=DTYPES[plan.activations]))
     return [*passes, CleanUp()]
 
 
-def _fusions(family: Family, shape: DecoderShape, plan: GraphPlan) -> list[GraphPass]:
+def _fusions(shape: DecoderShape, plan: GraphPlan, norms: int) -> list[GraphPass]:
     target = plan.target
     cos, sin = cos_sin_tables(shape)
     attention = Attention(
@@ -108,7 +115,7 @@ def _fusions(family: Family, shape: DecoderShape, plan: GraphPlan) -> list[Graph
         rotary_inside=target.rotary_in_attention,
     )
     passes: list[GraphPass] = [
-        RmsNorm(norms=_norms(family, shape)),  # before attention, which looks through the norms of its heads
+        RmsNorm(norms=norms),  # before attention, which looks through the norms of its heads
         attention,
         CleanUp(),  # the spelled-out attention would look like more readers of q, k and v
     ]
@@ -120,36 +127,6 @@ def _fusions(family: Family, shape: DecoderShape, plan: GraphPlan) -> list[Graph
     if not plan.plain_norms:
         passes.append(SkipNorm())  # last of the norms: it swallows additions that others match on
     return passes
-
-
-def _quantization(family: Family, shape: DecoderShape, plan: GraphPlan, recipe: ModelRecipe) -> Iterator[GraphPass]:
-    target = plan.target
-    yield MatMulNBits(
-        recipe=recipe,
-        role=family.role,
-        projections=_projections(family, shape, plan),
-        tied=shape.tied,
-        accuracy_level=target.accuracy_level is not None,
-    )
-    if not target.quantized_embedding:
-        yield PlainLookup()
-
-
-def _projections(family: Family, shape: DecoderShape, plan: GraphPlan) -> int:
-    """Projections a layer, as they are packed."""
-    packed_qkv, packed_gate_up = plan.fuse and plan.target.packed_qkv, plan.fuse
-    roles = _first_layer(family, shape)
-    return roles.total() - roles[NORM] - 2 * packed_qkv - packed_gate_up
-
-
-def _norms(family: Family, shape: DecoderShape) -> int:
-    """Norms a layer."""
-    return _first_layer(family, shape)[NORM]
-
-
-def _first_layer(family: Family, shape: DecoderShape) -> Counter[Role]:
-    """How many weights of each role a layer has; all layers are alike."""
-    return Counter(family.role(name) for name in family.expected_tensors(shape) if layer_of(name) == 0)
 
 
 def run_passes(model: ir.Model, passes: Sequence[GraphPass]) -> list[PassRecord]:

@@ -17,7 +17,7 @@ from thinkport.export.certify import greedy
 from thinkport.export.certify.cpu_session import CpuSession, cpu_session, prefill_cpu_session
 from thinkport.export.certify.figures import Divergence
 from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
-from thinkport.export.certify.part_sessions import HELD
+from thinkport.export.certify.parted_session import HELD
 from thinkport.export.certify.prompts import RANDOM, GoldenPrompt, Questions, golden_prompts, questions_of
 from thinkport.export.certify.verdict import check_agreement, check_exact, check_finite, is_exact
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint

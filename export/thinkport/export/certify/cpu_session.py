@@ -16,8 +16,7 @@ import onnx_ir as ir
 
 from thinkport.deploy.targets import CPU
 from thinkport.export.certify.graph_parts import GraphPart, cut, weight_bytes
-from thinkport.export.certify.part_sessions import HELD, LOADED, PartSessions, Supply
-from thinkport.export.certify.parted_session import PartedSession
+from thinkport.export.certify.parted_session import HELD, LOADED, PartedSession, PartSessions, Supply
 from thinkport.export.errors import CertificateError
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.qk_norm import K_NORM

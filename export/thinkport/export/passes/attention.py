@@ -117,7 +117,11 @@ def _merge_heads(graph: ir.Graph, value: ir.Value, part: str, new: Nodes) -> ir.
     if before is not None and before.shape is not None and len(before.shape) == 3:
         return before  # v was split and is merged again: nothing happened to its heads
     normed = operand(made_by(value, "SimplifiedLayerNormalization"), 0)
-    _split_by_constant(graph, made_by(normed, "Reshape"), value)
+    heads = made_by(normed, "Reshape")
+    if heads is not None and value.shape is not None and isinstance(value.shape[-1], int):
+        # The traced shape asks for batch and sequence; 0 in a Reshape means the same and costs no nodes.
+        heads.replace_input_with(1, integers(graph, "split_heads_shape", [0, 0, -1, value.shape[-1]]))
+        heads.attributes["allowzero"] = ir.AttrInt64("allowzero", 0)
     merged = integers(graph, "merge_heads_shape", [0, 0, -1])
     return new.make("Reshape", [value, merged], dtype=value.dtype, name=f"{part}_Reshape_merge")
 
@@ -136,13 +140,6 @@ def _positions(graph: ir.Graph) -> ir.Value:
     value = ir.Value(name=names.POSITION_IDS, type=ids.type, shape=ids.shape)
     graph.inputs.insert(graph.inputs.index(input_named(graph, names.ATTENTION_MASK)) + 1, value)
     return value
-
-
-def _split_by_constant(graph: ir.Graph, split: ir.Node | None, value: ir.Value) -> None:
-    """The traced shape asks for batch and sequence; 0 in a Reshape means the same and costs no nodes."""
-    if split is not None and value.shape is not None and isinstance(value.shape[-1], int):
-        split.replace_input_with(1, integers(graph, "split_heads_shape", [0, 0, -1, value.shape[-1]]))
-        split.attributes["allowzero"] = ir.AttrInt64("allowzero", 0)
 
 
 def _lengths(graph: ir.Graph) -> list[ir.Value]:

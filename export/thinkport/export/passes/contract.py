@@ -5,7 +5,7 @@ A pass that cannot find what it looks for is a failed export, never a slower art
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 import onnx_ir as ir
@@ -129,6 +129,19 @@ def module_of(node: ir.Node) -> str:
 def named_like(node: ir.Node, op_type: str) -> str:
     """A name for the node that replaces `node`: the same module, another operator."""
     return f"{module_of(node)}.{op_type}"
+
+
+def become(
+    graph: ir.Graph,
+    old: ir.Node,
+    op_type: str,
+    inputs: Sequence[ir.Value | None],
+    attributes: Mapping[str, int | float],
+    domain: str = MICROSOFT,
+) -> str:
+    """Put one node of another operator in the place of `old`, named like it; returns its name."""
+    name = named_like(old, op_type)
+    return substitute(graph, old, [ir.node(op_type, inputs, dict(attributes), domain=domain, name=name)])
 
 
 def substitute(graph: ir.Graph, old: ir.Node, new: Sequence[ir.Node]) -> str:

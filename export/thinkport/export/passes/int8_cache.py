@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from thinkport.export.passes.contract import GraphPass
+from thinkport.export.passes.walk import PASTS, PRESENTS, has_graphs_cache
 from thinkport.export.quantize.kv_scales import KvScales
 from thinkport.export.trace.constant import floats
 from thinkport.export.trace.names import layer_of
 
-_PASTS, _PRESENTS = slice(3, 5), slice(1, 3)
 _K_SCALE, _V_SCALE, _INPUTS = 12, 13, 14
 
 
@@ -40,9 +40,9 @@ class Int8Cache(GraphPass):
 
     def _narrow(self, graph: ir.Graph, attention: ir.Node) -> str | None:
         layer = layer_of(attention.name or "")
-        if attention.op_type != "GroupQueryAttention" or layer is None or not _has_graphs_cache(attention):
+        if attention.op_type != "GroupQueryAttention" or layer is None or not has_graphs_cache(attention):
             return None
-        for value in (*attention.inputs[_PASTS], *attention.outputs[_PRESENTS]):
+        for value in (*attention.inputs[PASTS], *attention.outputs[PRESENTS]):
             assert value is not None
             value.type = ir.TensorType(ir.DataType.INT8)
         attention.resize_inputs(max(_INPUTS, len(attention.inputs)))  # norms of Q and K may lie behind the scales
@@ -55,8 +55,3 @@ class Int8Cache(GraphPass):
             attention.attributes[f"{name}_quant_type"] = ir.AttrString(f"{name}_quant_type", kind)
         attention.attributes["kv_cache_bit_width"] = ir.AttrInt64("kv_cache_bit_width", 8)
         return attention.name
-
-
-def _has_graphs_cache(attention: ir.Node) -> bool:
-    pasts = [value is not None and value.is_graph_input() for value in attention.inputs[_PASTS]]
-    return all(pasts) and all(value.is_graph_output() for value in attention.outputs[_PRESENTS])

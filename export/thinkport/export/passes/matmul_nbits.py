@@ -6,13 +6,13 @@ Cases:
     3. a matrix product of two computed tensors is left alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
 from thinkport.export.errors import GraphError
-from thinkport.export.passes.contract import MICROSOFT, GraphPass, each_layer, named_like, substitute
+from thinkport.export.passes.contract import GraphPass, become, each_layer
 from thinkport.export.passes.walk import weight_of
 from thinkport.export.quantize.recipes import TABLES, ModelRecipe, Role, RoleRecipe
 from thinkport.export.trace.source import WeightSource, new_weight, source_of
@@ -83,16 +83,9 @@ class MatMulNBits(GraphPass):
         attributes = {"K": columns, "N": rows, "bits": how.bits, "block_size": how.group_size}
         if self.accuracy_level:
             attributes["accuracy_level"] = how.accuracy_level
-        return _replace(graph, matmul, "MatMulNBits", [matmul.inputs[0], codes, scales], attributes)
+        return become(graph, matmul, "MatMulNBits", [matmul.inputs[0], codes, scales], attributes)
 
     def _gather(self, graph: ir.Graph, gather: ir.Node, weight: ir.Value) -> str:
         codes, scales, how, _, _ = self._parts(graph, weight, embedding=True)
         attributes = {"bits": how.bits, "block_size": how.group_size, "gather_axis": 0, "quantize_axis": 1}
-        return _replace(graph, gather, "GatherBlockQuantized", [codes, gather.inputs[1], scales], attributes)
-
-
-def _replace(
-    graph: ir.Graph, old: ir.Node, op_type: str, inputs: Sequence[ir.Value | None], attributes: Mapping[str, int]
-) -> str:
-    new = ir.node(op_type, inputs, dict(attributes), domain=MICROSOFT, name=named_like(old, op_type))
-    return substitute(graph, old, [new])
+        return become(graph, gather, "GatherBlockQuantized", [codes, gather.inputs[1], scales], attributes)

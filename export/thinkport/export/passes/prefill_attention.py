@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from thinkport.export.passes.contract import MICROSOFT, GraphPass, module_of
 from thinkport.export.passes.nodes import Nodes
-from thinkport.export.passes.walk import input_named
+from thinkport.export.passes.walk import has_graphs_cache, input_named
 from thinkport.export.trace import names
 from thinkport.export.trace.constant import fixed, floats, integers
 
@@ -43,7 +43,8 @@ class PrefillAttention(GraphPass):
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         graph = model.graph
-        found = [node for node in graph if node.op_type == "GroupQueryAttention" and _has_graphs_cache(node)]
+        attentions = [node for node in graph if node.op_type == "GroupQueryAttention"]
+        found = [node for node in attentions if has_graphs_cache(node) and _rotates(node)]
         if not found:
             return []
         step = self._step(graph)
@@ -153,10 +154,8 @@ class _Step:
     flat: ir.Value
 
 
-def _has_graphs_cache(attention: ir.Node) -> bool:
-    pasts = all(value is not None and value.is_graph_input() for value in attention.inputs[3:5])
-    rotary = "do_rotary" in attention.attributes and attention.attributes["do_rotary"].as_int() == 1
-    return pasts and rotary and all(value.is_graph_output() for value in attention.outputs[1:3])
+def _rotates(attention: ir.Node) -> bool:
+    return "do_rotary" in attention.attributes and attention.attributes["do_rotary"].as_int() == 1
 
 
 def _scales(attention: ir.Node, index: int) -> np.ndarray | None:

@@ -41,16 +41,10 @@ class QkNorm(Fusion[_Site]):
             attention.replace_input_with(index, norm.inputs[1])
         epsilon = norms[0].attributes["epsilon"].as_float()
         attention.attributes["qk_norm_epsilon"] = ir.AttrFloat32("qk_norm_epsilon", epsilon)
-        for index, value in enumerate(_packed(query, key, attention.inputs[2]) or (query, key, attention.inputs[2])):
+        parts: list[ir.Value | None] = [query, key, attention.inputs[2]]
+        split = made_by(query, "Split")
+        if split is not None and parts == list(split.outputs):
+            parts = [split.inputs[0], None, None]
+        for index, value in enumerate(parts):
             attention.replace_input_with(index, value)
         return attention.name or ""
-
-
-def _packed(
-    query: ir.Value, key: ir.Value, value: ir.Value | None
-) -> tuple[ir.Value | None, ir.Value | None, ir.Value | None] | None:
-    """The operator's first three inputs where the three are parts of one projection."""
-    split = made_by(query, "Split")
-    if split is None or (query, key, value) != tuple(split.outputs):
-        return None
-    return split.inputs[0], None, None

@@ -7,7 +7,7 @@ Cases:
 
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import MICROSOFT, Fusion, named_like, substitute
+from thinkport.export.passes.contract import Fusion, become
 from thinkport.export.passes.walk import silu_product
 
 
@@ -27,6 +27,4 @@ class Silu(Fusion[tuple[ir.Node, ir.Node]]):
 
     def fuse(self, graph: ir.Graph, match: tuple[ir.Node, ir.Node]) -> str:
         sigmoid, product = match
-        name = named_like(product, "QuickGelu")
-        silu = ir.node("QuickGelu", sigmoid.inputs[:1], {"alpha": 1.0}, domain=MICROSOFT, name=name)
-        return substitute(graph, product, [silu])
+        return become(graph, product, "QuickGelu", sigmoid.inputs[:1], {"alpha": 1.0})

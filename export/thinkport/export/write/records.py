@@ -1,4 +1,4 @@
-"""An artifact's manifest without its files: what the checkpoint, the graphs and the recipe have to say.
+"""The manifest's records: what the checkpoint, the graphs and the recipe have to say.
 
 Knows the manifest's schema and onnx_ir values. Must not write files.
 """
@@ -6,28 +6,22 @@ Knows the manifest's schema and onnx_ir values. Must not write files.
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import onnx_ir as ir
 
 from thinkport.export.checkpoint import Checkpoint
-from thinkport.export.checkpoint import tokenizer_files as files
-from thinkport.export.families import DecoderShape, Family
+from thinkport.export.families import DecoderShape
 from thinkport.export.plans import GraphPlan
 from thinkport.export.quantize.recipes import ModelRecipe, Role, RoleRecipe
 from thinkport.export.quantize.stream import RoundingError
 from thinkport.export.trace.source import source_of
 from thinkport.export.write.blobs import nbytes_of
-from thinkport.runtime.artifact.certificate import Certificate
 from thinkport.runtime.artifact.manifest import (
-    SCHEMA_VERSION,
     Graph,
     KvLayout,
-    Manifest,
     ModelShape,
-    PassRecord,
     Recipe,
     RoleFormat,
     Source,
@@ -139,43 +133,13 @@ def _spec(value: ir.Value) -> TensorSpec:
     return TensorSpec(name=value.name or "", dtype=dtype, shape=dims)
 
 
-def manifest_record(
-    checkpoint: Checkpoint,
-    family: Family,
-    *,
-    graphs: list[Graph],
-    model: ModelShape,
-    recipe: Recipe,
-    passes: list[PassRecord],
-    certificate: Certificate | None,
-    enable_thinking: bool | None,
-    stop_ids: list[int],
-) -> Manifest:
-    """The manifest, whose `files` are filled in when they are all written; `passes` are those of the first graph."""
-    dtypes = {entry.dtype for entry in checkpoint.tensors.values()}
-    return Manifest(
-        schema_version=SCHEMA_VERSION,  # type: ignore[arg-type]  # the number that the schema names
-        name=f"{checkpoint.id.rpartition('/')[2]}-{recipe.name}",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        tools=_tool_versions(),
-        source=Source(id=checkpoint.id, revision=checkpoint.revision, dtype="/".join(sorted(dtypes))),
-        model=model,
-        recipe=recipe,
-        passes=passes,
-        graphs=graphs,
-        tokenizer=files.TOKENIZER,
-        chat_template=files.CHAT_TEMPLATE,
-        special_tokens=files.special_tokens(checkpoint),
-        thinking=files.thinking_ids(checkpoint, family.thinking_tokens),
-        enable_thinking=enable_thinking,
-        stop_ids=stop_ids,
-        sampling=family.presets(checkpoint.generation_config),
-        certificate=certificate,
-        files={},
-    )
+def source_record(checkpoint: Checkpoint) -> Source:
+    """Which checkpoint the artifact was made of."""
+    dtypes = sorted({entry.dtype for entry in checkpoint.tensors.values()})
+    return Source(id=checkpoint.id, revision=checkpoint.revision, dtype="/".join(dtypes))
 
 
-def _tool_versions() -> dict[str, str]:
+def tool_versions() -> dict[str, str]:
     """Versions of what made the artifact."""
     found = {}
     for name in _TOOLS:
