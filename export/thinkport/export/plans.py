@@ -3,7 +3,7 @@
 Knows settings and capabilities. Must not know how a graph is made or written.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -68,8 +68,9 @@ def _of(entry: Target, settings: ExportSettings) -> Iterator[GraphPlan]:
         return
     if entry.prefill is not None and best.dtype == "int8" and _rounds_to_int8(settings.quantization):
         yield replace(main, file=f"{entry.name}-prefill.onnx", accelerates=main.file)
-    fallback = _older(best, [form for form in entry.kv if form.dtype == activations])
-    if fallback is not None:
+    floor = Version(best.onnxruntime_floor)  # an older ONNX Runtime gets the best cache that it takes
+    older = (form for form in entry.kv if form.dtype == activations and Version(form.onnxruntime_floor) < floor)
+    if (fallback := next(older, None)) is not None:
         yield replace(main, file=f"{entry.name}-{fallback.dtype}-kv.onnx", kv=fallback)
     if entry.fused_norms_unsafe:
         yield replace(main, file=f"{entry.name}-plain.onnx", plain_norms=True)
@@ -81,9 +82,3 @@ def _rounds_to_int8(recipe: ModelRecipe | None) -> bool:
         (how.bits, how.accuracy_level) == (4, 4)
         for how in (recipe.layers, *(how for role, how in recipe.roles.items() if role not in TABLES))
     )
-
-
-def _older(best: KvForm, forms: Sequence[KvForm]) -> KvForm | None:
-    """The best cache that an older ONNX Runtime takes than the one that `best` needs."""
-    floor = Version(best.onnxruntime_floor)
-    return next((form for form in forms if Version(form.onnxruntime_floor) < floor), None)

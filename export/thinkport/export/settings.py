@@ -74,7 +74,13 @@ class ExportSettings:
                 "one of the two out"
             )
         for entry in self.entries:
-            self._check_target(entry)
+            if self.yardstick and entry.activations[0] != _YARDSTICK:
+                raise InputError(
+                    f"target {entry.name} computes in {entry.activations[0]}, and --precision fp32 or --no-fuse makes "
+                    "a graph in float32: leave the option out, or export for another target"
+                )
+            if recipe is not None:
+                check_recipe(recipe, entry)
         if self.kv is not None:
             self._check_kv(self.kv)
 
@@ -108,15 +114,6 @@ class ExportSettings:
         """The types that a target's KV cache can have: those that are rounded, and the one that it computes in."""
         computed = _YARDSTICK if self.yardstick else entry.activations[0]
         return {dtype for dtype in entry.kv_dtypes if dtype == computed or dtype not in get_args(Activations)}
-
-    def _check_target(self, entry: Target) -> None:
-        if self.yardstick and entry.activations[0] != _YARDSTICK:
-            raise InputError(
-                f"target {entry.name} computes in {entry.activations[0]}, and --precision fp32 or --no-fuse makes a "
-                "graph in float32: leave the option out, or export for another target"
-            )
-        if self.quantization is not None:
-            check_recipe(self.quantization, entry)
 
     def _check_kv(self, kv: Kv) -> None:
         """Refuse a cache that no target's attention operator, or a graph without that operator, takes."""

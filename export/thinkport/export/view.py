@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES, RECIPES
-from thinkport.runtime.artifact.manifest import Graph, Manifest, ModelShape, kv_bytes
+from thinkport.runtime.artifact.manifest import Graph, Manifest, kv_bytes
 
 if TYPE_CHECKING:
     from thinkport.export.exporter import ExportReport
@@ -63,13 +63,10 @@ def _rows(report: "ExportReport") -> list[tuple[str, str]]:
 
 def _graph(manifest: Manifest, graph: Graph) -> str:
     return (
-        f"{graph.nodes:,} nodes in {graph.activations}, KV cache {_cache(manifest.model, graph)}; "
+        f"{graph.nodes:,} nodes in {graph.activations}, KV cache {graph.kv.dtype}, "
+        f"{kv_bytes(manifest.model, graph.kv) / 1e3:,.1f} KB a token; "
         f"{graph.providers[0].removesuffix('ExecutionProvider')} of ONNX Runtime {graph.onnxruntime_floor} or newer"
     )
-
-
-def _cache(model: ModelShape, graph: Graph) -> str:
-    return f"{graph.kv.dtype}, {kv_bytes(model, graph.kv) / 1e3:,.1f} KB a token"
 
 
 def _figures(report: "ExportReport") -> list[tuple[str, str]]:

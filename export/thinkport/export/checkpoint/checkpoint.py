@@ -84,7 +84,7 @@ def open_checkpoint(
     *,
     endpoint: str | None = None,
     cache_dir: Path | None = None,
-    check: Callable[[Checkpoint], None] | None = None,
+    check: Callable[[Checkpoint], None] = lambda _: None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Checkpoint:
     """Open a local folder or a Hub id `owner/name[@revision]`, fetching what isn't in the local cache.
@@ -101,13 +101,13 @@ def open_checkpoint(
     Raises:
         CheckpointError: it can't be found, fetched or read, or a file is missing, damaged or contradicts another.
     """
-
-    def check_described(found: ResolvedCheckpoint) -> None:
-        described = _describe(found)
-        if check is not None:
-            check(described)
-
-    found = resolve(ref, endpoint=endpoint, cache_dir=cache_dir, check=check_described, progress=progress)
+    found = resolve(
+        ref,
+        endpoint=endpoint,
+        cache_dir=cache_dir,
+        check=lambda described: check(_describe(described)),
+        progress=progress,
+    )
     return replace(_describe(found), tensors=tensor_entries(found.folder))
 
 

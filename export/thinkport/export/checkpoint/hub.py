@@ -41,7 +41,7 @@ def resolve(
     *,
     endpoint: str | None = None,
     cache_dir: Path | None = None,
-    check: Callable[[ResolvedCheckpoint], None] | None = None,
+    check: Callable[[ResolvedCheckpoint], None] = lambda _: None,
     progress: Callable[[Progress], None] | None = None,
 ) -> ResolvedCheckpoint:
     """Find a local folder, or fetch `owner/name[@revision]`; without a network, what the local cache has whole.
@@ -56,7 +56,6 @@ def resolve(
     Raises:
         CheckpointError: nothing is there, the Hub refuses, or it can't be reached; one sentence for each.
     """
-    check = check or (lambda found: None)
     folder = Path(ref).expanduser()
     if folder.is_dir():
         local = ResolvedCheckpoint(folder, folder.resolve().name, None)

@@ -19,8 +19,10 @@ from thinkport.export.quantize.packing import pack
 from thinkport.export.quantize.recipes import RoleRecipe
 from thinkport.export.quantize.rounding import check_groups, quantize_rows
 
-BLOCK_BYTES = 1 << 20  # of float32: a few milliseconds' work, so that workers end a matrix nearly together
-COMPENSATED_ROWS = 2048  # a column at a time is a few calls to numpy: they have to be worth their overhead
+BLOCK_BYTES = (
+    1 << 20
+)  # of float32: a few milliseconds of work, so that all workers finish a matrix at nearly the same time
+COMPENSATED_ROWS = 2048  # many, since each column costs a few calls to numpy
 AHEAD = 2  # blocks in flight for each worker
 
 

@@ -31,12 +31,14 @@ def lay_out_layers(model: ir.Model, traced: int, wanted: int) -> None:
         return
     hidden = _hidden(bodies[0], bodies[1])
     _check_alike(bodies[0], bodies[1], hidden)
-    entry, leaving = hidden, _counterpart(hidden, bodies[0], bodies[1])
+    producer = hidden.producer()
+    assert producer is not None
+    leaving = bodies[1][bodies[0].index(producer)].outputs[hidden.index() or 0]
     tail = [use for use in leaving.uses() if use.node not in set(bodies[1])]
     last = leaving
     anchor = bodies[1][-1]
     for layer in range(traced, wanted):
-        copy, last = _copy_layer(graph, bodies[1], layer, {entry: last}, leaving)
+        copy, last = _copy_layer(graph, bodies[1], layer, {hidden: last}, leaving)
         graph.insert_after(anchor, copy)
         anchor = copy[-1]
     for node, index in tail:
@@ -65,7 +67,7 @@ def _scopes(node: ir.Node) -> list[str]:
 
 
 def _name_nodes(body: Iterable[ir.Node], layer: int) -> None:
-    """Names that a profile can be read by: layer, module, operator."""
+    """Name nodes by layer, module and operator, so that a profile can be read."""
     for number, node in enumerate(body):
         module = next((s.split(f"layers.{layer}.")[1] for s in reversed(_scopes(node)) if f"layers.{layer}." in s), "")
         node.name = f"layers.{layer}.{module + '.' if module else ''}{node.op_type}_{number}"
@@ -83,12 +85,6 @@ def _hidden(first: list[ir.Node], second: list[ir.Node]) -> ir.Value:
     value = crossing.pop()
     assert value is not None
     return value
-
-
-def _counterpart(value: ir.Value, first: list[ir.Node], second: list[ir.Node]) -> ir.Value:
-    producer = value.producer()
-    assert producer is not None
-    return second[first.index(producer)].outputs[value.index() or 0]
 
 
 def _check_alike(first: list[ir.Node], second: list[ir.Node], hidden: ir.Value) -> None:

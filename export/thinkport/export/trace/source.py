@@ -16,9 +16,9 @@ DERIVED: frozenset[Part] = frozenset({"int8", "int8_scales"})
 
 @dataclass(frozen=True, kw_only=True)
 class WeightSource:
-    """Checkpoint tensors stacked along their rows; `part` says which half of the quantized form is meant.
+    """Checkpoint tensors stacked along their rows; `part` is the part of their quantized form that is meant.
 
-    The int8 form of a quantized weight is in no artifact; machines derive it.
+    No artifact holds the int8 form of a quantized weight; each machine derives it.
     `role` is the family's role; None for `whole`, which is float32.
     """
 

@@ -64,9 +64,10 @@ def genai_config(
 
 
 def genai_overlay(graph: Graph) -> dict[str, Any]:
-    """What makes a genai_config.json open another graph of the folder: its file, its inputs and its provider together.
+    """What a genai_config.json needs to open another graph of the folder: its file, its inputs and its provider.
 
-    One without the others would run, and compute something else: a graph of the CPU's on DirectML is not rotated.
+    They belong together: one without the others would run and compute something else. A CPU graph on DirectML, for
+    example, is not rotated.
     """
     positions = {"inputs": {"position_ids": "position_ids"}} if _takes(graph, "position_ids") else {}
     options = {"session_options": {"provider_options": _provider_options(graph)}}
@@ -74,7 +75,7 @@ def genai_overlay(graph: Graph) -> dict[str, Any]:
 
 
 def _provider_options(graph: Graph) -> list[dict[str, Any]]:
-    """That runtime calls a provider by the name that targets have here, and the CPU by none."""
+    """The provider's entry: it is called as the target is; the CPU has none."""
     return [] if len(graph.providers) == 1 else [{graph.target: {}}]
 
 

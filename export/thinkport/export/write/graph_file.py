@@ -75,7 +75,7 @@ def write_one_row_graph(model: ir.Model, path: Path) -> None:
 
 
 def _forget_the_trace(graph: ir.Graph) -> None:
-    """Drop the tracer's notes: stack traces with the exporter's own paths, which are nobody else's business."""
+    """Drop the tracer's notes: stack traces with paths of the exporting machine, which no reader needs."""
     computed = (value for node in graph for value in node.outputs)
     for noted in (graph, *graph, *computed, *graph.inputs, *graph.initializers.values()):
         noted.doc_string = None

@@ -153,7 +153,7 @@ def _measured(manifest: Manifest) -> str:
 
 
 def _fewer(certificate: Certificate) -> str:
-    """Rows of different numbers of positions are not of the same texts."""
+    """Why the rows of some graphs have fewer positions, where that is so."""
     if not any(figure.prompts for figure in certificate.figures):
         return ""
     return (
@@ -163,7 +163,7 @@ def _fewer(certificate: Certificate) -> str:
 
 
 def _where(manifest: Manifest, certificate: Certificate) -> str:
-    """How graphs were run otherwise than they are shipped, and what figures of other providers' graphs are worth."""
+    """Which graphs were changed to be measured, and what a figure from the CPU does not show of another provider."""
     figures = {figure.graph: figure for figure in certificate.figures}
     changes: dict[str, list[str]] = {}
     for name, figure in figures.items():
@@ -220,7 +220,7 @@ print([(tensor.name, tensor.type, tensor.shape) for tensor in session.get_inputs
 
 
 def _overlays(manifest: Manifest) -> str:
-    """How onnxruntime-genai is given another graph, and what it must not do with one."""
+    """How to open another graph with onnxruntime-genai."""
     overlays = {graph.file: name for graph in manifest.graphs if (name := overlay_name(graph.file)) in manifest.files}
     if not overlays:
         return ""
@@ -240,7 +240,7 @@ model = og.Model(config)
 
 
 def _one_turn(manifest: Manifest) -> str:
-    """What onnxruntime-genai must not do with some graphs."""
+    """With which graphs onnxruntime-genai needs a new generator for every turn."""
     once = [graph.file for graph in manifest.graphs if not graph.several_tokens_over_past]
     if not once:
         return ""
