@@ -14,7 +14,7 @@ from thinkport.export.errors import GraphError
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.pipeline import build_pipeline, run_passes
 from thinkport.export.quantize.recipes import RECIPES, ModelRecipe, recipe_named
-from thinkport.export.trace.source import source_of
+from thinkport.export.trace.initializers import source_of
 
 # Of the 0.6B model in onnxruntime-genai's own builder, the cut before lm_head left out.
 BEST_HAND_BUILT = 510

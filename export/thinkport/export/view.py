@@ -3,17 +3,8 @@
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
@@ -97,26 +88,26 @@ WORDS = {
 }
 
 
-class _Bytes(DownloadColumn):
+class _Bytes(progress.DownloadColumn):
     """Bytes done of all; nothing for a stage whose size nobody knows."""
 
-    def render(self, task: Task) -> Text:
+    def render(self, task: progress.Task) -> Text:
         return Text() if task.total is None else super().render(task)
 
 
 class ProgressView:
     """A listener of an export, and a context manager that takes the screen; a pipe gets a line a stage."""
 
-    _task: TaskID  # of the stage that runs
+    _task: progress.TaskID  # of the stage that runs
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._progress = Progress(
-            TextColumn("{task.description}", justify="left"),
-            BarColumn(bar_width=24),
+        self._progress = progress.Progress(
+            progress.TextColumn("{task.description}", justify="left"),
+            progress.BarColumn(bar_width=24),
             _Bytes(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
             disable=not console.is_terminal,

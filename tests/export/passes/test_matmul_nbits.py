@@ -16,7 +16,7 @@ from thinkport.export.passes.matmul_nbits import MatMulNBits
 from thinkport.export.quantize.packing import dequantize, pack
 from thinkport.export.quantize.recipes import ModelRecipe, Role, RoleRecipe
 from thinkport.export.quantize.rounding import quantize_rows
-from thinkport.export.trace.source import source_of
+from thinkport.export.trace.initializers import source_of
 
 EXACT = RoleRecipe(group_size=32, accuracy_level=0)
 PROJECTION = """g (float[1,3,64] x) => (float[1,3,16] y) {

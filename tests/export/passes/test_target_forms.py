@@ -29,7 +29,7 @@ from thinkport.export.passes.rms_norm import RmsNorm
 from thinkport.export.passes.skip_norm import SkipNorm
 from thinkport.export.passes.widened import Widened
 from thinkport.export.quantize.packing import dequantize, pack
-from thinkport.export.trace.source import WeightSource, new_weight, source_of
+from thinkport.export.trace.initializers import WeightSource, new_weight, source_of
 
 LAYERS, PAST = 2, 5
 HALF, WIDE = ir.DataType.FLOAT16, ir.DataType.FLOAT

@@ -20,14 +20,7 @@ from numpy.typing import NDArray
 
 from thinkport.export.certify.graph_parts import GraphPart
 from thinkport.export.reference.logits import Ids, Logits
-from thinkport.export.trace.names import (
-    ATTENTION_MASK,
-    INPUT_IDS,
-    LOGITS,
-    LOGITS_TO_KEEP,
-    POSITION_IDS,
-    kv_layer,
-)
+from thinkport.export.trace import names
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
 from thinkport.runtime.engine.kv_buffers import OrtBuffers
 from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache
@@ -168,8 +161,8 @@ class PartedSession:
                 passes = {lane: _Pass(self, part, loaded, lane.kv.get(number), lane.length) for lane in ends}
                 for step in ahead:
                     found = passes[step.lane].run(step)
-                    if LOGITS in found:
-                        yield found[LOGITS][0, -step.keep :]
+                    if names.LOGITS in found:
+                        yield found[names.LOGITS][0, -step.keep :]
                     step.values = {name: (found if name in found else step.values)[name] for name in part.later}
                 if part.layers:
                     for lane in passes:
@@ -187,7 +180,7 @@ class _Pass:
     ) -> None:
         self._session, self._part, self._loaded = session, part, loaded
         self._binding = loaded.inner.io_binding()
-        self._given = [name for name in part.outputs if kv_layer(name) is None]
+        self._given = [name for name in part.outputs if names.kv_layer(name) is None]
         self._bind_given()  # before the KV cache binds its outputs: that is the order of `get_outputs`
         kind: type[KvCache] = InPlaceCache if session.graph.kv.in_place else AppendedCache
         model = session.model.model_copy(update={"layers": part.layers})
@@ -203,8 +196,8 @@ class _Pass:
         """
         self.cache.prepare(step.stop)
         self._bind_given()
-        names = [name for name in self._part.inputs if kv_layer(name) is None]
-        inputs = {name: self._input(name, step) for name in names}  # numpy's memory lives as long as these do
+        taken = [name for name in self._part.inputs if names.kv_layer(name) is None]
+        inputs = {name: self._input(name, step) for name in taken}  # numpy's memory lives as long as these do
         for name, value in inputs.items():
             self._binding.bind_ortvalue_input(name, value)
         try:
@@ -223,10 +216,10 @@ class _Pass:
 
     def _input(self, name: str, step: _PartedStep) -> Any:
         known = {
-            INPUT_IDS: step.ids,
-            ATTENTION_MASK: np.ones((1, step.stop), np.int64),
-            POSITION_IDS: np.arange(step.start, step.stop)[None],
-            LOGITS_TO_KEEP: np.array([step.keep]),
+            names.INPUT_IDS: step.ids,
+            names.ATTENTION_MASK: np.ones((1, step.stop), np.int64),
+            names.POSITION_IDS: np.arange(step.start, step.stop)[None],
+            names.LOGITS_TO_KEEP: np.array([step.keep]),
         }
         array = step.values[name] if name in step.values else known[name].astype(np.int64)
         return self._session.ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))

@@ -17,7 +17,7 @@ from thinkport.export.passes.contract import MICROSOFT, Fusion, module_of
 from thinkport.export.passes.nodes import Nodes
 from thinkport.export.passes.walk import above, expect, input_named, made_by, made_from, maker, operand, other, reader
 from thinkport.export.trace import names
-from thinkport.export.trace.constant import constant, floats, integers, scalar
+from thinkport.export.trace.initializers import constant, floats, integers, scalar
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -95,8 +95,7 @@ class Fusion(GraphPass, Generic[Match]):
         """Replace a subgraph that matched; returns the new node's name."""
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
-        matches = self.matches(model)
-        return [self.fuse(model.graph, match) for match in matches]
+        return [self.fuse(model.graph, match) for match in self.matches(model)]
 
     def starts(self, node: ir.Node) -> bool:
         """Whether a node may be the start of a match."""

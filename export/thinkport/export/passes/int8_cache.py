@@ -14,7 +14,7 @@ import onnx_ir as ir
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.walk import PASTS, PRESENTS, has_graphs_cache
 from thinkport.export.quantize.kv_scales import KvScales
-from thinkport.export.trace.constant import floats
+from thinkport.export.trace.initializers import floats
 from thinkport.export.trace.names import layer_of
 
 _K_SCALE, _V_SCALE, _INPUTS = 12, 13, 14

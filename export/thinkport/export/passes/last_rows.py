@@ -14,7 +14,7 @@ from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.nodes import Nodes
 from thinkport.export.passes.walk import made_by, operand
 from thinkport.export.trace import names
-from thinkport.export.trace.constant import integers
+from thinkport.export.trace.initializers import integers
 
 _TO_THE_END = np.iinfo(np.int64).max
 

@@ -15,7 +15,7 @@ from thinkport.export.errors import GraphError
 from thinkport.export.passes.contract import GraphPass, become, each_layer
 from thinkport.export.passes.walk import weight_of
 from thinkport.export.quantize.recipes import TABLES, ModelRecipe, Role, RoleRecipe
-from thinkport.export.trace.source import WeightSource, new_weight, source_of
+from thinkport.export.trace.initializers import WeightSource, new_weight, source_of
 
 
 @dataclass(kw_only=True)

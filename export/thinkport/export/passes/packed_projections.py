@@ -13,8 +13,7 @@ import onnx_ir as ir
 
 from thinkport.export.passes.contract import Fusion, named_like
 from thinkport.export.passes.walk import expect, made_by, maker, other, reader, silu_product, weight_of
-from thinkport.export.trace.constant import integers
-from thinkport.export.trace.source import WeightSource, new_weight
+from thinkport.export.trace.initializers import WeightSource, integers, new_weight
 
 
 class PackedProjections(Fusion[tuple[str, list[ir.Node]]]):

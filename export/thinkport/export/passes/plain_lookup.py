@@ -13,8 +13,7 @@ import onnx_ir as ir
 
 from thinkport.export.passes.contract import GraphPass, module_of, substitute
 from thinkport.export.passes.nodes import Nodes
-from thinkport.export.trace.constant import floats, integers
-from thinkport.export.trace.source import new_weight, source_of
+from thinkport.export.trace.initializers import floats, integers, new_weight, source_of
 
 
 class PlainLookup(GraphPass):

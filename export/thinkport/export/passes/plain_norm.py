@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from thinkport.export.passes.contract import GraphPass, each_layer, module_of, substitute
 from thinkport.export.passes.nodes import Nodes
-from thinkport.export.trace.constant import floats, integers
+from thinkport.export.trace.initializers import floats, integers
 
 
 @dataclass(kw_only=True)

@@ -16,7 +16,7 @@ from thinkport.export.passes.contract import MICROSOFT, GraphPass, module_of
 from thinkport.export.passes.nodes import Nodes
 from thinkport.export.passes.walk import has_graphs_cache, input_named
 from thinkport.export.trace import names
-from thinkport.export.trace.constant import fixed, floats, integers
+from thinkport.export.trace.initializers import fixed, floats, integers
 
 _NEVER = -1e30  # of a score that is masked: its exponential is 0, and it stays finite when another is added
 _COS, _SIN, _K_SCALE, _V_SCALE = 7, 8, 12, 13

@@ -14,7 +14,7 @@ from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.packed_projections import split
 from thinkport.export.passes.qk_norm import K_NORM, Q_NORM
 from thinkport.export.passes.rms_norm import norm_node
-from thinkport.export.trace.constant import integers
+from thinkport.export.trace.initializers import integers
 
 
 @dataclass(kw_only=True)

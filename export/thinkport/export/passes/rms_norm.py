@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from thinkport.export.passes.contract import Fusion, each_layer, named_like, substitute
 from thinkport.export.passes.walk import MismatchError, expect, maker, operand, other, reader
-from thinkport.export.trace.constant import constant, scalar
+from thinkport.export.trace.initializers import constant, scalar
 
 _Norm = tuple[ir.Node, ir.Value, ir.Value, float]
 

@@ -14,9 +14,8 @@ import onnx_ir as ir
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.contract import MICROSOFT, GraphPass, each_layer, module_of, substitute
 from thinkport.export.passes.nodes import Nodes
-from thinkport.export.trace.constant import fixed, floats, integers
+from thinkport.export.trace.initializers import fixed, floats, integers, new_weight, source_of
 from thinkport.export.trace.names import layer_of
-from thinkport.export.trace.source import new_weight, source_of
 
 _CODES = 127  # of the largest activation of a token
 _SMALLEST = 1e-20  # of a token's largest activation, so that a row of zeros has a scale

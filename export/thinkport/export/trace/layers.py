@@ -7,7 +7,7 @@ Cases:
 """
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import onnx_ir as ir
 
@@ -128,7 +128,9 @@ def _copy_layer(
     """A copy of layer 1 as layer `layer`, with its own weights, past inputs and present outputs."""
     mapped = dict(mapped)
     read = dict.fromkeys(value for node in body for value in node.inputs if value is not None)
-    for old in sorted(read, key=_as_declared(graph)):
+    # In the order in which layer 1 declares them, so that every layer's inputs and weights stand in the same order.
+    place = {value: number for number, value in enumerate((*graph.inputs, *graph.initializers.values()))}
+    for old in sorted(read, key=lambda value: place.get(value, -1)):
         new = _own_input(graph, old, layer)
         if new is not None:
             mapped[old] = new
@@ -151,12 +153,6 @@ def _copy_layer(
         mapped[old].name = names.present_name(layer, part)
         graph.outputs.append(mapped[old])
     return copies, mapped[leaving]
-
-
-def _as_declared(graph: ir.Graph) -> Callable[[ir.Value], int]:
-    """Orders values as layer 1 declares them, so that every layer's inputs and weights stand in the same order."""
-    place = {value: number for number, value in enumerate((*graph.inputs, *graph.initializers.values()))}
-    return lambda value: place.get(value, -1)
 
 
 def _own_input(graph: ir.Graph, value: ir.Value, layer: int) -> ir.Value | None:

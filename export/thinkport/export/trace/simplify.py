@@ -14,7 +14,7 @@ from onnxscript import optimizer
 
 from thinkport.export.errors import GraphError
 from thinkport.export.trace import names
-from thinkport.export.trace.constant import constant
+from thinkport.export.trace.initializers import constant
 from thinkport.export.trace.quiet import quiet
 
 _PREFIX = "model."  # the wrapper's attribute that holds the model

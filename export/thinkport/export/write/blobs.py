@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
-from thinkport.export.trace.source import DERIVED, WeightSource, source_of
+from thinkport.export.trace.initializers import DERIVED, WeightSource, source_of
 
 PAGE = 4096  # ONNX Runtime maps external data by pages
 LINE = 64  # bytes of a cache line, to which what is smaller than a page is aligned

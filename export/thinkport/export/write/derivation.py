@@ -8,7 +8,7 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from thinkport.export.quantize.recipes import ModelRecipe
-from thinkport.export.trace.source import WeightSource
+from thinkport.export.trace.initializers import WeightSource
 from thinkport.export.write.blobs import Blob, Layout
 from thinkport.runtime.artifact.derivation import Derivation, Int8Weight, WeightCopy
 

@@ -10,8 +10,8 @@ import numpy as np
 import onnx_ir as ir
 
 from thinkport.export.passes.contract import MICROSOFT
+from thinkport.export.trace.initializers import source_of
 from thinkport.export.trace.names import LOGITS_TO_KEEP, OPSET, ROWS
-from thinkport.export.trace.source import source_of
 from thinkport.export.write.blobs import Layout
 
 ReadTensor = Callable[[str], np.ndarray]

@@ -16,7 +16,7 @@ from thinkport.export.families import DecoderShape
 from thinkport.export.plans import GraphPlan
 from thinkport.export.quantize.recipes import ModelRecipe, Role, RoleRecipe
 from thinkport.export.quantize.stream import RoundingError
-from thinkport.export.trace.source import source_of
+from thinkport.export.trace.initializers import source_of
 from thinkport.export.write.blobs import nbytes_of
 from thinkport.runtime.artifact.manifest import (
     Graph,

@@ -22,7 +22,7 @@ from thinkport.export.progress import Advance
 from thinkport.export.quantize.compensate import compensation
 from thinkport.export.quantize.recipes import TABLES, ModelRecipe
 from thinkport.export.quantize.stream import RoundingError, quantize_blocks
-from thinkport.export.trace.source import WeightSource
+from thinkport.export.trace.initializers import WeightSource
 from thinkport.export.write.blobs import Blob, Layout
 from thinkport.runtime.artifact.manifest import FileRecord
 
