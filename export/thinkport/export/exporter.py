@@ -40,16 +40,7 @@ from thinkport.export.write.records import graph_record, model_record, recipe_re
 from thinkport.export.write.staging import check_target, check_writable, clear_leftovers, staged
 from thinkport.export.write.weights_file import WeightsFile
 from thinkport.runtime.artifact.certificate import Certificate
-from thinkport.runtime.artifact.manifest import (
-    SCHEMA_VERSION,
-    FileRecord,
-    Graph,
-    Manifest,
-    ModelShape,
-    PassRecord,
-    Prefill,
-    Recipe,
-)
+from thinkport.runtime.artifact.manifest import SCHEMA_VERSION, FileRecord, Graph, Manifest, ModelShape, Prefill, Recipe
 from thinkport.runtime.machine.threads import physical_cores
 
 WEIGHTS = "weights.bin"
@@ -112,7 +103,7 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
             records = _write_graphs(job, weights, graphs, layout, folder)
         certificate = _certified(job, records, folder)
         with stages.stage("manifest"):
-            manifest = _finished(job, folder, records, graphs[0].passes, recipe, certificate, weights_record)
+            manifest = _finished(job, folder, records, graphs, recipe, certificate, weights_record)
     return ExportReport(
         folder=settings.output,
         manifest=manifest,
@@ -279,7 +270,7 @@ def _finished(
     job: _Opened,
     folder: Path,
     records: list[Graph],
-    passes: list[PassRecord],
+    graphs: Sequence[MadeGraph],
     recipe: Recipe,
     certificate: Certificate | None,
     weights: FileRecord,
@@ -294,7 +285,7 @@ def _finished(
         source=source_record(checkpoint),
         model=job.model,
         recipe=recipe,
-        passes=passes,
+        passes=graphs[0].passes,
         graphs=records,
         tokenizer=files.TOKENIZER,
         chat_template=files.CHAT_TEMPLATE,

@@ -102,11 +102,7 @@ def open_checkpoint(
         CheckpointError: it can't be found, fetched or read, or a file is missing, damaged or contradicts another.
     """
     found = resolve(
-        ref,
-        endpoint=endpoint,
-        cache_dir=cache_dir,
-        check=lambda described: check(_describe(described)),
-        progress=progress,
+        ref, endpoint=endpoint, cache_dir=cache_dir, check=lambda found: check(_describe(found)), progress=progress
     )
     return replace(_describe(found), tensors=tensor_entries(found.folder))
 

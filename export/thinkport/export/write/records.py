@@ -18,15 +18,7 @@ from thinkport.export.quantize.recipes import ModelRecipe, Role, RoleRecipe
 from thinkport.export.quantize.stream import RoundingError
 from thinkport.export.trace.initializers import source_of
 from thinkport.export.write.blobs import nbytes_of
-from thinkport.runtime.artifact.manifest import (
-    Graph,
-    KvLayout,
-    ModelShape,
-    Recipe,
-    RoleFormat,
-    Source,
-    TensorSpec,
-)
+from thinkport.runtime.artifact.manifest import Graph, KvLayout, ModelShape, Recipe, RoleFormat, Source, TensorSpec
 
 _TOOLS = ("thinkport", "torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
 
