@@ -78,8 +78,8 @@ def _stops(stops: Sequence[StopToken]) -> str:
 
 def _table(rows: Iterable[Mapping[str, str]]) -> str:
     """A Markdown table of rows by column, all but the first column right-aligned."""
-    first, *_ = rows = list(rows)
-    lines = [[*first], ["---", *["---:"] * (len(first) - 1)], *(row.values() for row in rows)]
+    rows = list(rows)
+    lines = [list(rows[0]), ["---", *["---:"] * (len(rows[0]) - 1)], *(row.values() for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -193,7 +193,7 @@ With onnxruntime-genai (`pip install {target(graph.target).genai_package}`):
 
 ```python
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 import onnxruntime_genai as og
 
 model = og.Model(".")
