@@ -62,7 +62,7 @@ class ExportReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Opened:
+class _ExportJob:
     """What the stages share: what was asked for, and the checkpoint that was opened for it."""
 
     settings: ExportSettings
@@ -113,14 +113,14 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     )
 
 
-def _open(settings: ExportSettings, stages: Stages) -> _Opened:
+def _open(settings: ExportSettings, stages: Stages) -> _ExportJob:
     checkpoint = open_checkpoint(
         settings.checkpoint, check=partial(check_export, settings), progress=_fetching(stages.listener)
     )
     family = family_of(checkpoint.config)
     shape = family.shape(checkpoint.config)
     family.check_weights(checkpoint.tensors, shape)
-    return _Opened(
+    return _ExportJob(
         settings=settings,
         plans=plan_graphs(settings),
         checkpoint=checkpoint,
@@ -132,7 +132,7 @@ def _open(settings: ExportSettings, stages: Stages) -> _Opened:
     )
 
 
-def _equalized(job: _Opened) -> Checkpoint:
+def _equalized(job: _ExportJob) -> Checkpoint:
     """What is quantized: the checkpoint, its channels scaled where the recipe wants it."""
     recipe = job.settings.quantization
     if recipe is None or not recipe.equalize:
@@ -142,7 +142,7 @@ def _equalized(job: _Opened) -> Checkpoint:
         return equalized(job.checkpoint, sites, lambda name: recipe.of(role(name)).group_size, advance=advance)
 
 
-def _calibrated(job: _Opened, weights: Checkpoint) -> tuple[list[GraphPlan], KvScales | None, Checkpoint]:
+def _calibrated(job: _ExportJob, weights: Checkpoint) -> tuple[list[GraphPlan], KvScales | None, Checkpoint]:
     """Plans that hold what the model computes, the scales of an int8 cache, and weights that suit them.
 
     float32 holds anything, and needs no such stage.
@@ -173,14 +173,14 @@ def _fetching(listener: Listener) -> Callable[[Progress], None]:
     return report
 
 
-def _layout(job: _Opened, graphs: Sequence[MadeGraph], *, derived: bool = False) -> Layout:
+def _layout(job: _ExportJob, graphs: Sequence[MadeGraph], *, derived: bool = False) -> Layout:
     """Where weights lie in `weights.bin`, or derived ones in what a machine makes of it for a prefill graph."""
     sizes = job.family.expected_tensors(job.shape)
     return plan_blobs([made.model.graph for made in graphs], lambda name: sizes[name][0], derived=derived)
 
 
 def _write_weights(
-    job: _Opened, source: Checkpoint, graphs: Sequence[MadeGraph], layout: Layout, path: Path, advance: Advance
+    job: _ExportJob, source: Checkpoint, graphs: Sequence[MadeGraph], layout: Layout, path: Path, advance: Advance
 ) -> tuple[FileRecord, Recipe]:
     """Write the weights; returns the file's record and how weights are stored.
 
@@ -203,7 +203,7 @@ def _write_weights(
 
 
 def _write_graphs(
-    job: _Opened, source: Checkpoint, graphs: Sequence[MadeGraph], layout: Layout, folder: Path
+    job: _ExportJob, source: Checkpoint, graphs: Sequence[MadeGraph], layout: Layout, folder: Path
 ) -> list[Graph]:
     """Write the graphs and the tokenizer's files; returns the records of graphs that aren't another one's prefill."""
     frequencies = {job.family.frequencies_name: inv_freq_and_scaling(job.shape)[0]}
@@ -248,7 +248,7 @@ def _check_kernels(folder: Path, graph: Graph) -> None:
         )
 
 
-def _certified(job: _Opened, records: list[Graph], folder: Path) -> Certificate | None:
+def _certified(job: _ExportJob, records: list[Graph], folder: Path) -> Certificate | None:
     """How the graphs agree with the checkpoint, with a warning where they hardly do; None where nobody asked."""
     if not job.settings.certificate:
         return None
@@ -267,7 +267,7 @@ def _certified(job: _Opened, records: list[Graph], folder: Path) -> Certificate 
 
 
 def _finished(
-    job: _Opened,
+    job: _ExportJob,
     folder: Path,
     records: list[Graph],
     graphs: Sequence[MadeGraph],

@@ -12,10 +12,10 @@ from thinkport.export.passes.contract import Fusion
 from thinkport.export.passes.walk import above, made_by, maker
 
 Q_NORM, K_NORM, INPUTS = 14, 15, 16
-_Site = tuple[ir.Node, list[ir.Node], list[ir.Value]]
+_NormedHeads = tuple[ir.Node, list[ir.Node], list[ir.Value]]
 
 
-class QkNorm(Fusion[_Site]):
+class QkNorm(Fusion[_NormedHeads]):
     """Once a layer, behind packing.
 
     Operator: com.microsoft.GroupQueryAttention, `q_norm_weight` and `k_norm_weight` (head_dim,) of the activations'
@@ -26,7 +26,7 @@ class QkNorm(Fusion[_Site]):
     per_layer = 1
     starts_at = ("GroupQueryAttention",)
 
-    def match(self, node: ir.Node) -> _Site:
+    def match(self, node: ir.Node) -> _NormedHeads:
         """The attention, the norms of its heads, and what they norm before it is split into heads."""
         norms = [
             maker(above(value, "heads", "Reshape"), "heads", "SimplifiedLayerNormalization")
@@ -34,7 +34,7 @@ class QkNorm(Fusion[_Site]):
         ]
         return node, norms, [above(norm.inputs[0], "input of a head's norm", "Reshape") for norm in norms]
 
-    def fuse(self, graph: ir.Graph, match: _Site) -> str:
+    def fuse(self, graph: ir.Graph, match: _NormedHeads) -> str:
         attention, norms, (query, key) = match
         attention.resize_inputs(INPUTS)
         for index, norm in zip((Q_NORM, K_NORM), norms, strict=True):
