@@ -1,6 +1,5 @@
 """What the export's verbs show: stages while they run, an export's report, and the recipes. Measures nothing itself."""
 
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich import progress
@@ -117,9 +116,7 @@ class ProgressView:
         self._progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._progress.stop()
 
     def start(self, stage: str, total: int | None) -> None:

@@ -123,6 +123,14 @@ def quantize_blocks(
     """
     columns = _row_length(source, names)
     check_groups(columns, recipe.group_size)
+    form = {"bits": recipe.bits, "group_size": recipe.group_size}
+
+    def quantized(name: str, start: int, stop: int, at: int) -> RowBlock:
+        weights = source.rows(name, start, stop)
+        rounded = quantize_rows(weights, **form) if factor is None else quantize_compensated(weights, factor, **form)
+        error = RoundingError(rounded.squared_error, rounded.squared_sum, weights.size)
+        return RowBlock(at, pack(rounded.codes, **form), rounded.scales, error)
+
     pending: deque[Future[RowBlock]] = deque()
     try:
         # Compensating is many short calls and a few products, which have threads of their own: side by side two blocks
@@ -131,7 +139,7 @@ def quantize_blocks(
         if factor is not None:
             step, flights = COMPENSATED_ROWS, 1
         for task in _row_ranges(source, names, step):
-            pending.append(pool.submit(_quantize_range, source, recipe, factor, *task))
+            pending.append(pool.submit(quantized, *task))
             if len(pending) >= flights:
                 yield pending.popleft().result()
         while pending:
@@ -149,18 +157,3 @@ def _row_ranges(source: RowSource, names: Sequence[str], step: int) -> Iterator[
         for start in range(0, n, step):
             yield name, start, min(start + step, n), base + start
         base += n
-
-
-def _quantize_range(
-    source: RowSource,
-    recipe: RoleRecipe,
-    factor: NDArray[np.float32] | None,
-    name: str,
-    start: int,
-    stop: int,
-    at: int,
-) -> RowBlock:
-    weights, form = source.rows(name, start, stop), {"bits": recipe.bits, "group_size": recipe.group_size}
-    rounded = quantize_rows(weights, **form) if factor is None else quantize_compensated(weights, factor, **form)
-    error = RoundingError(rounded.squared_error, rounded.squared_sum, weights.size)
-    return RowBlock(at, pack(rounded.codes, **form), rounded.scales, error)
