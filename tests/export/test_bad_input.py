@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from tests.export.trace.checkpoints import narrow_checkpoint
 from tests.export.write.fake_artifact import content_of, fill
 
-from thinkport.export.progress_view import WORDS
+from thinkport.export.view import WORDS
 from thinkport.runtime import Model
 from thinkport.runtime.cli.main import main
 from thinkport.runtime.errors import ArtifactError, InputError

@@ -12,7 +12,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 
-from thinkport.export.certify.cpu_graph import graph_for_cpu
+from thinkport.export.certify.cpu_session import graph_for_cpu
 from thinkport.runtime.artifact.manifest import read_manifest
 from thinkport.runtime.machine.derived_weights import write_derived
 

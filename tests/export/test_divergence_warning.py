@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from thinkport.export.families import DecoderShape, Family, family_of
 from thinkport.export.finer_recipe import MOST_DIVERGENCE, bits_a_weight, divergence_warning, next_finer
-from thinkport.export.quantize import RECIPES
+from thinkport.export.quantize.recipes import RECIPES
 from thinkport.export.settings import ExportSettings
 from thinkport.runtime.artifact.certificate import Certificate
 from thinkport.runtime.artifact.manifest import read_manifest

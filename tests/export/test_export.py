@@ -14,9 +14,8 @@ from tests.export.write.fake_artifact import fill
 from thinkport.deploy.targets import target
 from thinkport.export.errors import OutputError, RecipeError
 from thinkport.export.exporter import ExportReport, export
-from thinkport.export.progress_view import WORDS, ProgressView
 from thinkport.export.settings import ExportSettings
-from thinkport.export.view import show_recipes, show_report
+from thinkport.export.view import WORDS, ProgressView, show_recipes, show_report
 from thinkport.export.write.weights_file import WeightsFile
 from thinkport.runtime.artifact.manifest import check_files
 from thinkport.runtime.cli import main

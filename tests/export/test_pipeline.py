@@ -13,15 +13,14 @@ from thinkport.deploy.targets import target
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.pipeline import build_pipeline, run_passes
-from thinkport.export.quantize import Recipe
-from thinkport.export.quantize.recipes import RECIPES, recipe_named
-from thinkport.export.trace.source import source_of
+from thinkport.export.quantize.recipes import RECIPES, ModelRecipe, recipe_named
+from thinkport.export.trace.initializers import source_of
 
 # Of the 0.6B model in onnxruntime-genai's own builder, the cut before lm_head left out.
 BEST_HAND_BUILT = 510
 
 
-def pipeline(layers: int, recipe: Recipe | None, *, fuse: bool = True) -> list[GraphPass]:
+def pipeline(layers: int, recipe: ModelRecipe | None, *, fuse: bool = True) -> list[GraphPass]:
     family, shape = nano(layers)
     return build_pipeline(family, shape, planned(fuse=fuse), recipe)
 
@@ -53,7 +52,7 @@ def test_28_layers_hold_no_node_that_the_best_hand_built_graph_does_not() -> Non
 
 @pytest.mark.parametrize("recipe", [None, *RECIPES.values()], ids=lambda r: r.name if r else "fp32")
 @pytest.mark.parametrize("fuse", [True, False], ids=["fused", "unfused"])
-def test_every_weight_lands_exactly_once(recipe: Recipe | None, fuse: bool) -> None:
+def test_every_weight_lands_exactly_once(recipe: ModelRecipe | None, fuse: bool) -> None:
     family, shape = nano(3)
     model = traced(3)
     run_passes(model, pipeline(3, recipe, fuse=fuse))

@@ -16,9 +16,8 @@ from thinkport.export.checkpoint import open_checkpoint
 from thinkport.export.errors import CertificateError, CheckpointError, UnsupportedModelError
 from thinkport.export.families import family_of
 from thinkport.export.plans import plan_graphs
-from thinkport.export.preflight import check_export
+from thinkport.export.preflight import check_export, weight_sizes
 from thinkport.export.settings import ExportSettings
-from thinkport.export.weight_sizes import weight_sizes
 from thinkport.runtime.artifact.manifest import read_manifest
 
 

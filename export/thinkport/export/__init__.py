@@ -30,11 +30,8 @@ __all__ = [
 ]
 
 
-_LATE = ("ExportReport", "export")  # their module imports torch and transformers, which takes seconds
-
-
 def __getattr__(name: str) -> object:
-    if name in _LATE:
+    if name in ("ExportReport", "export"):  # their module imports torch and transformers, which takes seconds
         from thinkport.export import exporter
 
         return getattr(exporter, name)

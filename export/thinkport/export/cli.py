@@ -1,7 +1,9 @@
 """The verbs of the export part. Heavy packages are imported when a verb runs, so `--help` stays quick."""
 
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -10,13 +12,23 @@ from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES
 from thinkport.runtime.artifact.certificate import MIN_AGREEMENT
 
 _PACKAGES = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "huggingface_hub", "onnxruntime")
-_PANEL, _GRAPHS, _CERTIFICATE = "Export", "Graphs", "Certificate"
+_PANEL = "Export"
+_DEFAULT_RECIPES = f"{DEFAULT_RECIPE}; for int4 {DEFAULT_RECIPES['int4']}"
+_DEFAULT_KV = "each target's best, on the CPU int8; a yardstick's fp32"
 
 
 def register(app: typer.Typer) -> None:
     """Add this part's verbs to the console command."""
     app.command(name="export", rich_help_panel=_PANEL)(export_command)
     app.command(name="recipes", rich_help_panel=_PANEL)(recipes_command)
+
+
+def _option(panel: str, text: str, metavar: str | None = None, default: str | bool = True) -> Any:
+    """An option in a panel of `--help`, with its default in words where the value itself says nothing."""
+    return typer.Option(metavar=metavar, help=text, show_default=default, rich_help_panel=panel)
+
+
+_graphs, _certificate = partial(_option, "Graphs"), partial(_option, "Certificate")
 
 
 def export_command(
@@ -26,70 +38,29 @@ def export_command(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The artifact's folder.")],
     target: Annotated[
-        str | None,
-        typer.Option(
-            metavar=",".join(TARGETS),
-            help="Write graphs for these only, with commas between.",
-            show_default="every target",
-            rich_help_panel=_GRAPHS,
-        ),
+        str | None, _graphs("Write graphs for these only, with commas between.", ",".join(TARGETS), "every target")
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(
-            metavar="int4|int8|fp32",
-            help="Quantize to so many bits, or stop before: a yardstick for the CPU.",
-            show_default="the recipe's",
-            rich_help_panel=_GRAPHS,
-        ),
+        _graphs("Quantize to so many bits, or stop before: a yardstick for the CPU.", "int4|int8|fp32", "the recipe's"),
     ] = None,
     recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="How to quantize; `thinkport recipes` lists them.",
-            show_default=f"{DEFAULT_RECIPE}; for int4 {DEFAULT_RECIPES['int4']}",
-            rich_help_panel=_GRAPHS,
-        ),
+        str | None, _graphs("How to quantize; `thinkport recipes` lists them.", "NAME", _DEFAULT_RECIPES)
     ] = None,
     kv: Annotated[
         str | None,
-        typer.Option(
-            metavar="int8|fp16|fp32",
-            help="Numbers of the KV cache, on those targets that take them.",
-            show_default="each target's best, on the CPU int8; a yardstick's fp32",
-            rich_help_panel=_GRAPHS,
-        ),
+        _graphs("Numbers of the KV cache, on those targets that take them.", "int8|fp16|fp32", _DEFAULT_KV),
     ] = None,
-    fuse: Annotated[
-        bool,
-        typer.Option(
-            "--fuse/--no-fuse",
-            help="Fuse the traced graph's operators, or stop before: a yardstick.",
-            rich_help_panel=_GRAPHS,
-        ),
-    ] = True,
+    fuse: Annotated[bool, _graphs("Fuse the traced graph's operators, or stop before: a yardstick.")] = True,
     certificate: Annotated[
-        bool,
-        typer.Option(
-            "--certificate/--no-certificate",
-            help="Hold every graph against the checkpoint, and keep the figures in the artifact.",
-            rich_help_panel=_CERTIFICATE,
-        ),
+        bool, _certificate("Hold every graph against the checkpoint, and keep the figures in the artifact.")
     ] = True,
     min_agreement: Annotated[
         float,
-        typer.Option(
-            metavar="R",
-            help="Fail if a graph's logits correlate less than this with the checkpoint's, on average.",
-            rich_help_panel=_CERTIFICATE,
-        ),
+        _certificate("Fail if a graph's logits correlate less than this with the checkpoint's, on average.", "R"),
     ] = MIN_AGREEMENT,
     think: Annotated[
-        bool | None,
-        typer.Option(
-            "--think/--no-think", help="What replies do by default.", show_default="as the chat template has it"
-        ),
+        bool | None, typer.Option(help="What replies do by default.", show_default="as the chat template has it")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an artifact at the output path.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table.")] = False,
@@ -100,9 +71,8 @@ def export_command(
     require("export", *_PACKAGES)
     from rich.console import Console
 
-    from thinkport.export.progress_view import ProgressView
     from thinkport.export.settings import ExportSettings, Kv, Precision
-    from thinkport.export.view import show_report
+    from thinkport.export.view import ProgressView, show_report
 
     settings = ExportSettings(
         checkpoint=checkpoint,
@@ -120,11 +90,9 @@ def export_command(
     from thinkport.export.exporter import export  # torch takes seconds to import: settings are checked before
 
     errors = Console(stderr=True)
-    if quiet:
-        report = export(settings)
-    else:
-        with ProgressView(errors) as view:
-            report = export(settings, view)
+    with nullcontext() if quiet else ProgressView(errors) as view:
+        report = export(settings, view)
+    if not quiet:
         show_report(report, Console())
     if found := report.manifest.certificate and report.manifest.certificate.warning:
         errors.print(f"\nWarning: {found}", style="yellow", highlight=False, markup=False, soft_wrap=True)

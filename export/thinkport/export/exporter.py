@@ -4,16 +4,15 @@ Knows the order of the stages. What a stage does lies in its own module.
 """
 
 import os
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from thinkport.deploy.genai_files import genai_graph_name
 from thinkport.deploy.kernels import check
-from thinkport.deploy.targets import PrefillForm
 from thinkport.export.calibrate import LayerInputs, calibrate, calibrated_bytes
 from thinkport.export.certify import certify
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
@@ -24,29 +23,24 @@ from thinkport.export.checkpoint.stop_tokens import StopToken, stop_tokens
 from thinkport.export.errors import GraphError
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
 from thinkport.export.finer_recipe import divergence_warning
-from thinkport.export.graphs import MadeGraph, make_graphs
-from thinkport.export.plans import GraphPlan, fitted, plan_graphs
+from thinkport.export.pipeline import MadeGraph, make_graphs
+from thinkport.export.plans import DTYPES, GraphPlan, fitted, plan_graphs
 from thinkport.export.preflight import check_export
 from thinkport.export.progress import Advance, Listener, Silent, Stages, peak_memory
-from thinkport.export.quantize import RoundingError
 from thinkport.export.quantize.kv_scales import KvScales, shared
-from thinkport.export.quantize.recipes import RoleRecipe
 from thinkport.export.reference.streamed_weights import streamed_bytes
 from thinkport.export.settings import ExportSettings
 from thinkport.export.trace.names import OPSET
 from thinkport.export.trace.trace import trace
-from thinkport.export.weight_sizes import ITEM_BYTES
 from thinkport.export.write.artifact import finish_artifact
 from thinkport.export.write.blobs import Layout, plan_blobs
 from thinkport.export.write.derivation import derivation
-from thinkport.export.write.genai_graph import write_one_row_graph
-from thinkport.export.write.graph_file import write_graph
-from thinkport.export.write.manifest_record import manifest_record
-from thinkport.export.write.records import graph_record, model_record, recipe_record
+from thinkport.export.write.graph_file import write_graph, write_one_row_graph
+from thinkport.export.write.records import graph_record, model_record, recipe_record, source_record, tool_versions
 from thinkport.export.write.staging import check_target, check_writable, clear_leftovers, staged
 from thinkport.export.write.weights_file import WeightsFile
 from thinkport.runtime.artifact.certificate import Certificate
-from thinkport.runtime.artifact.manifest import FileRecord, Graph, Manifest, Prefill, Recipe
+from thinkport.runtime.artifact.manifest import SCHEMA_VERSION, FileRecord, Graph, Manifest, ModelShape, Prefill, Recipe
 from thinkport.runtime.machine.threads import physical_cores
 
 WEIGHTS = "weights.bin"
@@ -68,14 +62,15 @@ class ExportReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Job:
-    """What the stages share."""
+class _ExportJob:
+    """What the stages share: what was asked for, and the checkpoint that was opened for it."""
 
     settings: ExportSettings
     plans: list[GraphPlan]
     checkpoint: Checkpoint
     family: Family
     shape: DecoderShape
+    model: ModelShape
     stops: list[StopToken]
     stages: Stages
 
@@ -103,17 +98,12 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     layout = _layout(job, graphs)
     with staged(settings.output, force=settings.force) as folder:
         with stages.stage("weights", layout.nbytes) as advance:
-            weights_file = _weights_file(job, weights, layout, folder / WEIGHTS, advance)
-            weights_record = weights_file.write()
-        recipe = _recipe(
-            job, graphs, weights_file.errors
-        )  # graphs that are written know no more where weights are from
+            weights_record, recipe = _write_weights(job, weights, graphs, layout, folder / WEIGHTS, advance)
         with stages.stage("graph"):
             records = _write_graphs(job, weights, graphs, layout, folder)
         certificate = _certified(job, records, folder)
         with stages.stage("manifest"):
-            manifest = _manifest(job, graphs, records, recipe, certificate)
-            manifest = _finished(job, folder, manifest, weights_record)
+            manifest = _finished(job, folder, records, graphs, recipe, certificate, weights_record)
     return ExportReport(
         folder=settings.output,
         manifest=manifest,
@@ -123,41 +113,36 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     )
 
 
-def _open(settings: ExportSettings, stages: Stages) -> _Job:
+def _open(settings: ExportSettings, stages: Stages) -> _ExportJob:
     checkpoint = open_checkpoint(
         settings.checkpoint, check=partial(check_export, settings), progress=_fetching(stages.listener)
     )
     family = family_of(checkpoint.config)
     shape = family.shape(checkpoint.config)
     family.check_weights(checkpoint.tensors, shape)
-    return _Job(
+    return _ExportJob(
         settings=settings,
         plans=plan_graphs(settings),
         checkpoint=checkpoint,
         family=family,
         shape=shape,
+        model=model_record(family.model_type, shape),
         stops=stop_tokens(checkpoint),
         stages=stages,
     )
 
 
-def _equalized(job: _Job) -> Checkpoint:
+def _equalized(job: _ExportJob) -> Checkpoint:
     """What is quantized: the checkpoint, its channels scaled where the recipe wants it."""
     recipe = job.settings.quantization
     if recipe is None or not recipe.equalize:
         return job.checkpoint
-
-    def group_size(name: str) -> int:
-        how = recipe.for_role(job.family.role(name), tied=job.shape.tied)
-        assert how is not None
-        return how.group_size
-
-    sites = job.family.sites(job.shape)
+    sites, role = job.family.sites(job.shape), job.family.role
     with job.stages.stage("equalize", reader_bytes(job.checkpoint, sites)) as advance:
-        return equalized(job.checkpoint, sites, group_size, advance=advance)
+        return equalized(job.checkpoint, sites, lambda name: recipe.of(role(name)).group_size, advance=advance)
 
 
-def _calibrated(job: _Job, weights: Checkpoint) -> tuple[list[GraphPlan], KvScales | None, Checkpoint]:
+def _calibrated(job: _ExportJob, weights: Checkpoint) -> tuple[list[GraphPlan], KvScales | None, Checkpoint]:
     """Plans that hold what the model computes, the scales of an int8 cache, and weights that suit them.
 
     float32 holds anything, and needs no such stage.
@@ -171,10 +156,8 @@ def _calibrated(job: _Job, weights: Checkpoint) -> tuple[list[GraphPlan], KvScal
         return plans, None, weights
     # Channels share a scale, for which keys are made alike: what keys lose, queries gain.
     scales, divisors = shared(calibration.kv_scales)
-    rows_by: dict[str, np.ndarray] = {}
-    for layer, divisor in enumerate(divisors):
-        rows_by |= job.family.key_divisors(layer, divisor, job.shape)
-    return plans, scales, divided(weights, rows_by)
+    by_layer = (job.family.key_divisors(layer, divisor, job.shape) for layer, divisor in enumerate(divisors))
+    return plans, scales, divided(weights, dict(ChainMap(*by_layer)))
 
 
 def _fetching(listener: Listener) -> Callable[[Progress], None]:
@@ -190,20 +173,37 @@ def _fetching(listener: Listener) -> Callable[[Progress], None]:
     return report
 
 
-def _layout(job: _Job, graphs: Sequence[MadeGraph], *, derived: bool = False) -> Layout:
+def _layout(job: _ExportJob, graphs: Sequence[MadeGraph], *, derived: bool = False) -> Layout:
     """Where weights lie in `weights.bin`, or derived ones in what a machine makes of it for a prefill graph."""
     sizes = job.family.expected_tensors(job.shape)
     return plan_blobs([made.model.graph for made in graphs], lambda name: sizes[name][0], derived=derived)
 
 
-def _recipe(job: _Job, graphs: Sequence[MadeGraph], errors: Mapping[str, RoundingError]) -> Recipe:
-    """How weights are stored; bits a weight are those of the graph that computes in the widest type."""
-    widest = max(graphs, key=lambda made: ITEM_BYTES[made.plan.activations]).model.graph
-    return recipe_record(widest, job.settings.quantization, job.family.role, errors, tied=job.shape.tied)
+def _write_weights(
+    job: _ExportJob, source: Checkpoint, graphs: Sequence[MadeGraph], layout: Layout, path: Path, advance: Advance
+) -> tuple[FileRecord, Recipe]:
+    """Write the weights; returns the file's record and how weights are stored.
+
+    Bits a weight are those of the graph that computes in the widest type. They are counted here, since a graph that is
+    written knows no more where its weights are from.
+    """
+    recipe = job.settings.quantization
+    file = WeightsFile(
+        path=path,
+        layout=layout,
+        checkpoint=source,
+        recipe=recipe,
+        inputs=LayerInputs(source, job.family, job.shape) if recipe is not None and recipe.compensate else None,
+        workers=job.settings.workers or physical_cores() or os.cpu_count() or 1,
+        advance=advance,
+    )
+    record = file.write()
+    widest = max(graphs, key=lambda made: DTYPES[made.plan.activations].itemsize).model.graph
+    return record, recipe_record(widest, recipe, job.family.role, file.errors, tied=job.shape.tied)
 
 
 def _write_graphs(
-    job: _Job, source: Checkpoint, graphs: Sequence[MadeGraph], layout: Layout, folder: Path
+    job: _ExportJob, source: Checkpoint, graphs: Sequence[MadeGraph], layout: Layout, folder: Path
 ) -> list[Graph]:
     """Write the graphs and the tokenizer's files; returns the records of graphs that aren't another one's prefill."""
     frequencies = {job.family.frequencies_name: inv_freq_and_scaling(job.shape)[0]}
@@ -214,32 +214,20 @@ def _write_graphs(
             write_graph(made.model, file, layout, WEIGHTS, source.read, frequencies, OPSET)
             write_one_row_graph(made.model, folder / genai_graph_name(made.plan.file))
             continue
-        derived, record = _layout(job, [made], derived=True), records.pop(made.plan.file)
-        prefill = _prefill(job, record, form, derived, layout)
+        derived, recipe = _layout(job, [made], derived=True), job.settings.quantization
+        assert recipe is not None
+        prefill = Prefill(
+            graph=records.pop(made.plan.file),
+            derivation=derivation(DERIVED_WEIGHTS, derived, WEIGHTS, layout, recipe),
+            from_tokens=form.from_tokens,
+            derive_from_tokens=form.derive_from_tokens,
+        )
         records[made.plan.accelerates] = records[made.plan.accelerates].model_copy(update={"prefill": prefill})
         write_graph(made.model, file, derived, DERIVED_WEIGHTS, source.read, frequencies, form.opset)
     for record in records.values():
         _check_kernels(folder, record)
     files.copy_tokenizer_files(job.checkpoint, folder)
     return list(records.values())
-
-
-def _prefill(job: _Job, graph: Graph, form: PrefillForm, derived: Layout, layout: Layout) -> Prefill:
-    """The record of a graph for long prompts."""
-    recipe = job.settings.quantization
-    assert recipe is not None
-
-    def how(role: str) -> RoleRecipe:
-        stored = recipe.for_role(role, tied=job.shape.tied)
-        assert stored is not None
-        return stored
-
-    return Prefill(
-        graph=graph,
-        derivation=derivation(DERIVED_WEIGHTS, derived, WEIGHTS, layout, how),
-        from_tokens=form.from_tokens,
-        derive_from_tokens=form.derive_from_tokens,
-    )
 
 
 def _check_kernels(folder: Path, graph: Graph) -> None:
@@ -260,15 +248,15 @@ def _check_kernels(folder: Path, graph: Graph) -> None:
         )
 
 
-def _certified(job: _Job, records: list[Graph], folder: Path) -> Certificate | None:
+def _certified(job: _ExportJob, records: list[Graph], folder: Path) -> Certificate | None:
     """How the graphs agree with the checkpoint, with a warning where they hardly do; None where nobody asked."""
     if not job.settings.certificate:
         return None
-    with job.stages.stage("certify", streamed_bytes(job.checkpoint, job.shape)) as advance:
+    with job.stages.stage("certify", streamed_bytes(job.checkpoint, job.shape.table)) as advance:
         certificate = certify(
             folder,
             records,
-            model_record(job.family.model_type, job.shape),
+            job.model,
             job.checkpoint,
             job.shape,
             min_agreement=job.settings.min_agreement,
@@ -278,29 +266,37 @@ def _certified(job: _Job, records: list[Graph], folder: Path) -> Certificate | N
     return certificate.model_copy(update={"warning": warning})
 
 
-def _manifest(
-    job: _Job,
-    graphs: Sequence[MadeGraph],
+def _finished(
+    job: _ExportJob,
+    folder: Path,
     records: list[Graph],
+    graphs: Sequence[MadeGraph],
     recipe: Recipe,
     certificate: Certificate | None,
+    weights: FileRecord,
 ) -> Manifest:
-    """The manifest but for the files."""
-    return manifest_record(
-        job.checkpoint,
-        job.family,
-        graphs=records,
-        model=model_record(job.family.model_type, job.shape),
+    """The manifest with every file, written last."""
+    checkpoint, family = job.checkpoint, job.family
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,  # type: ignore[arg-type]  # the number that the schema names
+        name=f"{checkpoint.id.rpartition('/')[2]}-{recipe.name}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        tools=tool_versions(),
+        source=source_record(checkpoint),
+        model=job.model,
         recipe=recipe,
         passes=graphs[0].passes,
-        certificate=certificate,
+        graphs=records,
+        tokenizer=files.TOKENIZER,
+        chat_template=files.CHAT_TEMPLATE,
+        special_tokens=files.special_tokens(checkpoint),
+        thinking=files.thinking_ids(checkpoint, family.thinking_tokens),
         enable_thinking=job.settings.enable_thinking,
         stop_ids=[stop.id for stop in job.stops],
+        sampling=family.presets(checkpoint.generation_config),
+        certificate=certificate,
+        files={},  # filled in when they are all written
     )
-
-
-def _finished(job: _Job, folder: Path, manifest: Manifest, weights: FileRecord) -> Manifest:
-    """The manifest with every file, written last."""
     return finish_artifact(
         folder,
         manifest,
@@ -309,21 +305,4 @@ def _finished(job: _Job, folder: Path, manifest: Manifest, weights: FileRecord) 
         license_id=licence_id(job.checkpoint.folder),
         stops=job.stops,
         known={WEIGHTS: weights},
-    )
-
-
-def _weights_file(job: _Job, source: Checkpoint, layout: Layout, path: Path, advance: Advance) -> WeightsFile:
-    recipe = job.settings.quantization
-    inputs = None
-    if recipe is not None and recipe.compensate:
-        inputs = LayerInputs(source, job.family, job.shape)
-    return WeightsFile(
-        path=path,
-        layout=layout,
-        checkpoint=source,
-        recipe=recipe,
-        inputs=inputs,
-        tied=job.shape.tied,
-        workers=job.settings.workers or physical_cores() or os.cpu_count() or 1,
-        advance=advance,
     )

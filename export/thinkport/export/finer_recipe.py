@@ -8,7 +8,7 @@ from math import prod
 from thinkport.export.errors import RecipeError
 from thinkport.export.families import DecoderShape, Family
 from thinkport.export.preflight import check_groups_fit
-from thinkport.export.quantize.recipes import RECIPES, Recipe
+from thinkport.export.quantize.recipes import RECIPES, ModelRecipe
 from thinkport.export.settings import ExportSettings, check_recipe
 from thinkport.runtime.artifact.certificate import Certificate
 
@@ -43,21 +43,22 @@ def divergence_warning(
     )
 
 
-def next_finer(recipe: Recipe, settings: ExportSettings, family: Family, shape: DecoderShape) -> Recipe | None:
+def next_finer(
+    recipe: ModelRecipe, settings: ExportSettings, family: Family, shape: DecoderShape
+) -> ModelRecipe | None:
     """The recipe of the fewest bits a weight above those of `recipe` that fits the model and the targets."""
     least = bits_a_weight(recipe, family, shape)
-    finer = {
-        other.name: bits_a_weight(other, family, shape)
-        for other in RECIPES.values()
-        if other.layers.accuracy_level and _fits(other, settings, family, shape)  # level 0 is for measuring: it is slow
-    }
-    above = {name: bits for name, bits in finer.items() if bits > least}
-    fewest = min(above.values(), default=None)
     # Of recipes of the same size the calibrated one, which is behind the plain ones, is the better.
-    return next((RECIPES[name] for name, bits in reversed(above.items()) if bits == fewest), None)
+    finer = {
+        other.name: bits
+        for other in reversed([*RECIPES.values()])
+        if other.layers.accuracy_level and _fits(other, settings, family, shape)  # level 0 is for measuring: it is slow
+        if (bits := bits_a_weight(other, family, shape)) > least
+    }
+    return RECIPES[min(finer, key=finer.__getitem__)] if finer else None
 
 
-def bits_a_weight(recipe: Recipe, family: Family, shape: DecoderShape) -> float:
+def bits_a_weight(recipe: ModelRecipe, family: Family, shape: DecoderShape) -> float:
     """Bits that a weight of this model takes on average, scales in float32 counted."""
     bits = weights = 0.0
     for name, size in family.expected_tensors(shape).items():
@@ -67,7 +68,7 @@ def bits_a_weight(recipe: Recipe, family: Family, shape: DecoderShape) -> float:
     return bits / weights
 
 
-def _fits(recipe: Recipe, settings: ExportSettings, family: Family, shape: DecoderShape) -> bool:
+def _fits(recipe: ModelRecipe, settings: ExportSettings, family: Family, shape: DecoderShape) -> bool:
     try:
         check_groups_fit(family, shape, recipe)
         for entry in settings.entries:

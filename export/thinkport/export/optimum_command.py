@@ -36,11 +36,9 @@ class ThinkportExportCommand(BaseOptimumCLICommand):  # type: ignore[misc, unuse
         """Export; an error is a line on stderr and its exit code, as under `thinkport`."""
         try:
             _command().main(arguments_of(self.args), prog_name="optimum-cli export thinkport", standalone_mode=False)
-        except ThinkportError as error:
-            sys.stderr.write(f"thinkport: {error}\n")
-            sys.exit(error.exit_code)
-        except click.ClickException as error:
-            sys.stderr.write(f"thinkport: {error.format_message()}\n")
+        except (ThinkportError, click.ClickException) as error:
+            said = error.format_message() if isinstance(error, click.ClickException) else error
+            sys.stderr.write(f"thinkport: {said}\n")
             sys.exit(error.exit_code)
 
 
@@ -55,8 +53,7 @@ def arguments_of(parsed: Namespace) -> list[str]:
         if option.is_flag:
             line.append(option.opts[0] if value else option.secondary_opts[0])
             continue
-        for one in value if isinstance(value, list) else [value]:
-            line += [option.opts[0], str(one)]
+        line += [option.opts[0], str(value)]
     return line
 
 
@@ -78,8 +75,7 @@ def _add(parser: ArgumentParser, option: Any) -> None:
     elif option.is_flag:
         parser.add_argument(*option.opts, action="store_const", const=True, **shared)
     else:
-        action = "append" if option.multiple else "store"
-        parser.add_argument(*option.opts, action=action, metavar=option.metavar or "VALUE", **shared)
+        parser.add_argument(*option.opts, metavar=option.metavar or "VALUE", **shared)
 
 
 REGISTER_COMMANDS = [(ThinkportExportCommand, ExportCommand)]

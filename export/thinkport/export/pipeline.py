@@ -1,11 +1,12 @@
-"""The ordered list of passes, and the run of it.
+"""The ordered list of passes, and the artifact's graphs that they make of one trace.
 
-Adding a pass is one file in `passes/` and one line here. The order carries its reasons.
+Adding a pass is one file in `passes/` and one line here. The order carries its reasons. Knows plans; must not know
+where weights lie or what a file looks like.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
@@ -18,8 +19,7 @@ from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.int8_cache import Int8Cache
 from thinkport.export.passes.last_rows import LastRows
 from thinkport.export.passes.matmul_nbits import MatMulNBits
-from thinkport.export.passes.packed_gate_up import PackedGateUp
-from thinkport.export.passes.packed_qkv import PackedQkv
+from thinkport.export.passes.packed_projections import PackedGateUp, PackedQkv
 from thinkport.export.passes.plain_lookup import PlainLookup
 from thinkport.export.passes.plain_norm import PlainNorm
 from thinkport.export.passes.prefill_attention import PrefillAttention
@@ -28,48 +28,82 @@ from thinkport.export.passes.rms_norm import RmsNorm
 from thinkport.export.passes.row_scaled_int8 import RowScaledInt8
 from thinkport.export.passes.silu import Silu
 from thinkport.export.passes.skip_norm import SkipNorm
-from thinkport.export.plans import GraphPlan
+from thinkport.export.plans import DTYPES, GraphPlan
 from thinkport.export.quantize.kv_scales import KvScales
-from thinkport.export.quantize.recipes import NORM, Recipe, Role
+from thinkport.export.quantize.recipes import NORM, ModelRecipe
 from thinkport.export.trace.names import OPSET, layer_of
 from thinkport.runtime.artifact.manifest import PassRecord
 
-_DTYPES: Mapping[str, ir.DataType] = MappingProxyType(
-    {"float32": ir.DataType.FLOAT, "float16": ir.DataType.FLOAT16, "bfloat16": ir.DataType.BFLOAT16}
-)
+
+@dataclass(frozen=True, kw_only=True)
+class MadeGraph:
+    """A finished graph, whose weights have no values yet, and what each pass did to it."""
+
+    plan: GraphPlan
+    model: ir.Model
+    passes: list[PassRecord]
+
+
+def make_graphs(
+    traced: ir.Model,
+    plans: Sequence[GraphPlan],
+    family: Family,
+    shape: DecoderShape,
+    recipe: ModelRecipe | None,
+    kv_scales: KvScales | None,
+) -> list[MadeGraph]:
+    """One graph a plan; the trace itself stays as it is.
+
+    Raises:
+        GraphError: a pass did not fire as often as it declares.
+    """
+    made = []
+    for plan in plans:
+        model = traced.clone()
+        records = run_passes(model, build_pipeline(family, shape, plan, recipe, kv_scales))
+        made.append(MadeGraph(plan=plan, model=model, passes=records))
+    return made
 
 
 def build_pipeline(
     family: Family,
     shape: DecoderShape,
     plan: GraphPlan,
-    recipe: Recipe | None,
+    recipe: ModelRecipe | None,
     kv_scales: KvScales | None = None,
 ) -> list[GraphPass]:
     """The passes for one graph; its target is asked for capabilities, never for its name.
 
     `kv_scales` are those of an int8 cache, and needed for one.
     """
-    _require(plan)
+    if plan.target.opset_ceiling < OPSET:  # rather than write it another's graph
+        raise GraphError(f"target {plan.target.name} takes no opset {OPSET}, in which graphs are written")
+    roles = Counter(family.role(name) for name in family.expected_tensors(shape) if layer_of(name) == 0)
+    norms = roles[NORM]
+    packed = 2 * plan.target.packed_qkv + 1 if plan.fuse else 0  # q, k and v become one, gate and up another
+    made = roles.total() - norms - packed
     passes: list[GraphPass] = [LastRows()]  # on the traced graph too, so that all graphs have it as an input
     if plan.fuse:
-        passes += _fusions(family, shape, plan)
+        passes += _fusions(shape, plan, norms)
     if plan.kv.dtype == "int8":  # behind attention, which it finds by the fused operator
         assert kv_scales is not None
         passes.append(Int8Cache(scales=kv_scales))
     if recipe is not None:  # behind packing: a packed weight is quantized as one
-        passes += _quantization(family, shape, plan, recipe)
+        role, levels = family.role, plan.target.accuracy_level is not None
+        passes.append(MatMulNBits(recipe=recipe, role=role, projections=made, tied=shape.tied, accuracy_level=levels))
+        if not plan.target.quantized_embedding:
+            passes.append(PlainLookup())
     if plan.accelerates is not None:  # behind all that they replace
         passes.append(PrefillAttention(heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim))
-        passes.append(RowScaledInt8(projections=_projections(family, shape, plan)))
+        passes.append(RowScaledInt8(projections=made))
     if plan.activations != "float32":  # behind all that makes float32 values
-        passes.append(Activations(dtype=_DTYPES[plan.activations]))
+        passes.append(Activations(dtype=DTYPES[plan.activations]))
     if plan.plain_norms:  # behind the narrowing, in whose midst it computes in float32
-        passes.append(PlainNorm(norms=_norms(family, shape), activations=_DTYPES[plan.activations]))
+        passes.append(PlainNorm(norms=norms, activations=DTYPES[plan.activations]))
     return [*passes, CleanUp()]
 
 
-def _fusions(family: Family, shape: DecoderShape, plan: GraphPlan) -> list[GraphPass]:
+def _fusions(shape: DecoderShape, plan: GraphPlan, norms: int) -> list[GraphPass]:
     target = plan.target
     cos, sin = cos_sin_tables(shape)
     attention = Attention(
@@ -81,7 +115,7 @@ def _fusions(family: Family, shape: DecoderShape, plan: GraphPlan) -> list[Graph
         rotary_inside=target.rotary_in_attention,
     )
     passes: list[GraphPass] = [
-        RmsNorm(norms=_norms(family, shape)),  # before attention, which looks through the norms of its heads
+        RmsNorm(norms=norms),  # before attention, which looks through the norms of its heads
         attention,
         CleanUp(),  # the spelled-out attention would look like more readers of q, k and v
     ]
@@ -95,51 +129,15 @@ def _fusions(family: Family, shape: DecoderShape, plan: GraphPlan) -> list[Graph
     return passes
 
 
-def _quantization(family: Family, shape: DecoderShape, plan: GraphPlan, recipe: Recipe) -> Iterator[GraphPass]:
-    target = plan.target
-    yield MatMulNBits(
-        recipe=recipe,
-        role=family.role,
-        projections=_projections(family, shape, plan),
-        tied=shape.tied,
-        accuracy_level=target.accuracy_level is not None,
-    )
-    if not target.quantized_embedding:
-        yield PlainLookup()
-
-
-def _projections(family: Family, shape: DecoderShape, plan: GraphPlan) -> int:
-    """Projections a layer, as they are packed."""
-    packed_qkv, packed_gate_up = plan.fuse and plan.target.packed_qkv, plan.fuse
-    roles = _first_layer(family, shape)
-    return roles.total() - roles[NORM] - 2 * packed_qkv - packed_gate_up
-
-
-def _norms(family: Family, shape: DecoderShape) -> int:
-    """Norms a layer."""
-    return _first_layer(family, shape)[NORM]
-
-
-def _first_layer(family: Family, shape: DecoderShape) -> Counter[Role]:
-    """How many weights of each role a layer has; all layers are alike."""
-    return Counter(family.role(name) for name in family.expected_tensors(shape) if layer_of(name) == 0)
-
-
-def _require(plan: GraphPlan) -> None:
-    """Refuse a target whose operators these passes don't write for, rather than write it another's graph."""
-    if plan.target.opset_ceiling < OPSET:
-        raise GraphError(f"target {plan.target.name} takes no opset {OPSET}, in which graphs are written")
-
-
 def run_passes(model: ir.Model, passes: Sequence[GraphPass]) -> list[PassRecord]:
     """Run every pass and record what it did, the traced graph first.
 
     Raises:
         GraphError: a pass did not fire as often as it declares.
     """
-    records = [_record("traced", model, fired=0, before=len(list(model.graph)))]
+    records = [_record("traced", model, fired=0, before=model.graph.num_nodes())]
     for graph_pass in passes:
-        before = len(list(model.graph))
+        before = model.graph.num_nodes()
         graph_pass(model)
         records.append(_record(graph_pass.name, model, fired=len(graph_pass.fired), before=before))
     return records

@@ -3,16 +3,20 @@
 Knows settings and capabilities. Must not know how a graph is made or written.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+import onnx_ir as ir
 from packaging.version import Version
 
 from thinkport.deploy.targets import Activations, KvForm, Target
-from thinkport.export.quantize.recipes import TABLES, Recipe
+from thinkport.export.quantize.recipes import TABLES, ModelRecipe
 from thinkport.export.settings import ExportSettings
 
+DTYPES: Mapping[Activations, ir.DataType] = MappingProxyType(
+    {"float32": ir.DataType.FLOAT, "float16": ir.DataType.FLOAT16, "bfloat16": ir.DataType.BFLOAT16}
+)
 _YARDSTICK: Activations = "float32"
 LARGEST: Mapping[Activations, float] = MappingProxyType({"float32": 3.4e38, "bfloat16": 3.3e38, "float16": 65504.0})
 HEADROOM = 4.0  # other texts than the few that were measured may be louder
@@ -64,22 +68,17 @@ def _of(entry: Target, settings: ExportSettings) -> Iterator[GraphPlan]:
         return
     if entry.prefill is not None and best.dtype == "int8" and _rounds_to_int8(settings.quantization):
         yield replace(main, file=f"{entry.name}-prefill.onnx", accelerates=main.file)
-    fallback = _older(best, [form for form in entry.kv if form.dtype == activations])
-    if fallback is not None:
+    floor = Version(best.onnxruntime_floor)  # an older ONNX Runtime gets the best cache that it takes
+    older = (form for form in entry.kv if form.dtype == activations and Version(form.onnxruntime_floor) < floor)
+    if (fallback := next(older, None)) is not None:
         yield replace(main, file=f"{entry.name}-{fallback.dtype}-kv.onnx", kv=fallback)
     if entry.fused_norms_unsafe:
         yield replace(main, file=f"{entry.name}-plain.onnx", plain_norms=True)
 
 
-def _rounds_to_int8(recipe: Recipe | None) -> bool:
+def _rounds_to_int8(recipe: ModelRecipe | None) -> bool:
     """Whether the layers compute with int8 activations on 4-bit weights, which int8 weights hold nearly exactly."""
     return recipe is not None and all(
         (how.bits, how.accuracy_level) == (4, 4)
         for how in (recipe.layers, *(how for role, how in recipe.roles.items() if role not in TABLES))
     )
-
-
-def _older(best: KvForm, forms: Sequence[KvForm]) -> KvForm | None:
-    """The best cache that an older ONNX Runtime takes than the one that `best` needs."""
-    floor = Version(best.onnxruntime_floor)
-    return next((form for form in forms if Version(form.onnxruntime_floor) < floor), None)

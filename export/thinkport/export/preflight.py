@@ -3,6 +3,11 @@
 Knows settings and a checkpoint's small files. Must not read a weight.
 """
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
 import psutil
 
 from thinkport.export.certify import certifying_bytes, check_memory
@@ -11,11 +16,11 @@ from thinkport.export.checkpoint.stop_tokens import stop_tokens
 from thinkport.export.checkpoint.tokenizer_files import check_default, check_ids
 from thinkport.export.errors import OutputError, RecipeError, UnsupportedModelError
 from thinkport.export.families import DecoderShape, Family, family_of
-from thinkport.export.plans import plan_graphs
-from thinkport.export.quantize import Recipe
+from thinkport.export.plans import DTYPES, GraphPlan, plan_graphs
+from thinkport.export.quantize.recipes import ModelRecipe
 from thinkport.export.quantize.rounding import check_groups
 from thinkport.export.settings import ExportSettings
-from thinkport.export.weight_sizes import weight_sizes
+from thinkport.export.trace.names import layer_of
 from thinkport.export.write.staging import check_space
 
 _SMALL_FILES = 64 << 20  # room for tokenizer, graphs and goldens beside the weights
@@ -28,7 +33,9 @@ def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
     Raises:
         ThinkportError: of the kind that says whose fault it is; see `thinkport.export.errors`.
     """
-    _check_apart(settings, checkpoint)
+    output, folder = settings.output, checkpoint.folder
+    if output.resolve().is_relative_to(folder.resolve()):
+        raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
     family = family_of(checkpoint.config)
     shape = family.shape(checkpoint.config)
     if settings.fuse and shape.head_dim % _HEAD_STEP:
@@ -48,13 +55,7 @@ def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
         check_memory(needed, psutil.virtual_memory().available)
 
 
-def _check_apart(settings: ExportSettings, checkpoint: Checkpoint) -> None:
-    output, folder = settings.output, checkpoint.folder
-    if output.resolve().is_relative_to(folder.resolve()):
-        raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
-
-
-def check_groups_fit(family: Family, shape: DecoderShape, recipe: Recipe) -> None:
+def check_groups_fit(family: Family, shape: DecoderShape, recipe: ModelRecipe) -> None:
     """Refuse a recipe whose groups don't divide the rows of a weight.
 
     Raises:
@@ -68,3 +69,29 @@ def check_groups_fit(family: Family, shape: DecoderShape, recipe: Recipe) -> Non
             check_groups(size[-1], how.group_size)
         except RecipeError as error:
             raise RecipeError(f"recipe {recipe.name!r} doesn't fit {name}: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightSizes:
+    """Bytes: of all weights, but for the padding between them, and the most that a part of a graph that is cut has."""
+
+    total: int
+    largest_part: int
+
+
+def weight_sizes(
+    family: Family, shape: DecoderShape, recipe: ModelRecipe | None, plans: Sequence[GraphPlan]
+) -> WeightSizes:
+    """The sizes; codes are there once, scales, norms and tables once for each type that some graph computes in."""
+    sizes = [DTYPES[kind].itemsize for kind in {plan.activations for plan in plans}]
+    layers: Counter[int | None] = Counter()
+    outside = 0
+    for name, size in family.expected_tensors(shape).items():
+        how = recipe.for_role(family.role(name), tied=shape.tied) if recipe is not None else None
+        item = sum(sizes) if how is None else how.bits / 8 + sum(sizes) / how.group_size
+        layers[layer_of(name)] += int(prod(size) * item)
+        if layer_of(name) is None:
+            outside = max(outside, int(prod(size) * item))
+    cos_sin = int(shape.context_length * shape.head_dim * sum(sizes)) if any(plan.fuse for plan in plans) else 0
+    largest = max(bytes_ for layer, bytes_ in layers.items() if layer is not None)
+    return WeightSizes(total=layers.total() + cos_sin, largest_part=largest + outside + cos_sin)

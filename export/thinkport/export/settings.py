@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from thinkport.deploy.targets import TARGETS, Activations, KvDtype, Target, target
 from thinkport.export.errors import RecipeError
-from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES, Recipe, recipe_named
+from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES, ModelRecipe, recipe_named
 from thinkport.runtime.artifact.certificate import MIN_AGREEMENT
 from thinkport.runtime.errors import InputError
 
@@ -74,12 +74,18 @@ class ExportSettings:
                 "one of the two out"
             )
         for entry in self.entries:
-            self._check_target(entry)
+            if self.yardstick and entry.activations[0] != _YARDSTICK:
+                raise InputError(
+                    f"target {entry.name} computes in {entry.activations[0]}, and --precision fp32 or --no-fuse makes "
+                    "a graph in float32: leave the option out, or export for another target"
+                )
+            if recipe is not None:
+                check_recipe(recipe, entry)
         if self.kv is not None:
             self._check_kv(self.kv)
 
     @property
-    def quantization(self) -> Recipe | None:
+    def quantization(self) -> ModelRecipe | None:
         """The recipe to apply; None for fp32."""
         if self.precision == "fp32":
             return None
@@ -109,15 +115,6 @@ class ExportSettings:
         computed = _YARDSTICK if self.yardstick else entry.activations[0]
         return {dtype for dtype in entry.kv_dtypes if dtype == computed or dtype not in get_args(Activations)}
 
-    def _check_target(self, entry: Target) -> None:
-        if self.yardstick and entry.activations[0] != _YARDSTICK:
-            raise InputError(
-                f"target {entry.name} computes in {entry.activations[0]}, and --precision fp32 or --no-fuse makes a "
-                "graph in float32: leave the option out, or export for another target"
-            )
-        if self.quantization is not None:
-            check_recipe(self.quantization, entry)
-
     def _check_kv(self, kv: Kv) -> None:
         """Refuse a cache that no target's attention operator, or a graph without that operator, takes."""
         if kv not in _KV_DTYPES:
@@ -136,7 +133,7 @@ class ExportSettings:
             )
 
 
-def check_recipe(recipe: Recipe, where: Target) -> None:
+def check_recipe(recipe: ModelRecipe, where: Target) -> None:
     """Refuse what the target's matrix operator doesn't take.
 
     Raises:

@@ -1,12 +1,14 @@
-"""The tables that the export's verbs write: an export's report, and the recipes. Measures nothing itself."""
+"""What the export's verbs show: stages while they run, an export's report, and the recipes. Measures nothing itself."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+from rich import progress
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES, RECIPES
-from thinkport.runtime.artifact.manifest import Graph, Manifest, ModelShape, kv_bytes
+from thinkport.runtime.artifact.manifest import Graph, Manifest, kv_bytes
 
 if TYPE_CHECKING:
     from thinkport.export.exporter import ExportReport
@@ -51,13 +53,10 @@ def _rows(report: "ExportReport") -> list[tuple[str, str]]:
 
 def _graph(manifest: Manifest, graph: Graph) -> str:
     return (
-        f"{graph.nodes:,} nodes in {graph.activations}, KV cache {_cache(manifest.model, graph)}; "
+        f"{graph.nodes:,} nodes in {graph.activations}, KV cache {graph.kv.dtype}, "
+        f"{kv_bytes(manifest.model, graph.kv) / 1e3:,.1f} KB a token; "
         f"{graph.providers[0].removesuffix('ExecutionProvider')} of ONNX Runtime {graph.onnxruntime_floor} or newer"
     )
-
-
-def _cache(model: ModelShape, graph: Graph) -> str:
-    return f"{graph.kv.dtype}, {kv_bytes(model, graph.kv) / 1e3:,.1f} KB a token"
 
 
 def _figures(report: "ExportReport") -> list[tuple[str, str]]:
@@ -73,3 +72,66 @@ def _figures(report: "ExportReport") -> list[tuple[str, str]]:
         )
         for figure in certificate.figures
     ]
+
+
+WORDS = {
+    "open": "Opening the checkpoint",
+    "trace": "Tracing the model",
+    "equalize": "Making loud channels alike",
+    "calibrate": "Measuring keys and values",
+    "fuse": "Fusing the graph",
+    "weights": "Writing the weights",
+    "graph": "Writing the graph",
+    "certify": "Holding it against the checkpoint",
+    "manifest": "Writing the manifest",
+}
+
+
+class _Bytes(progress.DownloadColumn):
+    """Bytes done of all; nothing for a stage whose size nobody knows."""
+
+    def render(self, task: progress.Task) -> Text:
+        return Text() if task.total is None else super().render(task)
+
+
+class ProgressView:
+    """A listener of an export, and a context manager that takes the screen; a pipe gets a line a stage."""
+
+    _task: progress.TaskID  # of the stage that runs
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = progress.Progress(
+            progress.TextColumn("{task.description}", justify="left"),
+            progress.BarColumn(bar_width=24),
+            _Bytes(),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._progress.stop()
+
+    def start(self, stage: str, total: int | None) -> None:
+        """Show a stage; one of unknown size pulses."""
+        self._task = self._progress.add_task(WORDS.get(stage, stage), total=total)
+
+    def advance(self, done: int) -> None:
+        """Move the current stage's bar."""
+        self._progress.advance(self._task, done)
+
+    def resize(self, total: int) -> None:
+        """Give the current stage's bar its size."""
+        self._progress.update(self._task, total=total)
+
+    def stop(self, stage: str, seconds: float) -> None:
+        """Turn the stage's bar into a line that stays."""
+        self._progress.remove_task(self._task)
+        self._console.print(f"{WORDS.get(stage, stage)} [dim]{seconds:.1f} s[/dim]", highlight=False)

@@ -172,4 +172,4 @@ def test_progress_ends_where_it_was_said_to(make_checkpoint: Callable[..., Path]
     decoder = DenseDecoder(StreamedWeights(checkpoint=checkpoint, advance=seen.append), shape)
     prompts = golden_prompts(checkpoint, shape.vocab_size, shape.context_length)
     reference_logits(decoder, shape.layers, [prompt.ids for prompt in prompts])
-    assert sum(seen) == streamed_bytes(checkpoint, shape)
+    assert sum(seen) == streamed_bytes(checkpoint, shape.table)

@@ -15,10 +15,9 @@ import pytest
 from tests.export.certify.test_graph_parts import decoder
 
 from thinkport.export.certify import greedy
-from thinkport.export.certify.cpu_graph import graph_for_cpu
-from thinkport.export.certify.cpu_session import CpuSession, cpu_session, prefill_cpu_session
+from thinkport.export.certify.cpu_session import CpuSession, cpu_session, graph_for_cpu, prefill_cpu_session
 from thinkport.export.certify.graph_parts import GraphPart, cut
-from thinkport.export.certify.part_sessions import LOADED, PartSessions
+from thinkport.export.certify.parted_session import LOADED, PartSessions
 from thinkport.export.certify.prompts import GoldenPrompt
 from thinkport.export.reference.logits import Ids, Logits
 from thinkport.runtime.artifact.manifest import Manifest, read_manifest

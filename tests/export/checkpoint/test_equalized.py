@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 from tests.export.trace.checkpoints import narrow_checkpoint
 
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
-from thinkport.export.checkpoint.equalized import EqualizedCheckpoint, divided, equalized, reader_bytes
+from thinkport.export.checkpoint.equalized import divided, equalized, reader_bytes
 from thinkport.export.families import family_of
 from thinkport.export.families.dense.decoder import DenseDecoder
 from thinkport.export.reference.logits import reference_logits
@@ -31,7 +31,7 @@ def loud(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return open_checkpoint(folder)
 
 
-def scaled(checkpoint: Checkpoint, seen: list[int] | None = None) -> EqualizedCheckpoint:
+def scaled(checkpoint: Checkpoint, seen: list[int] | None = None) -> Checkpoint:
     family = family_of(checkpoint.config)
     sites = family.sites(family.shape(checkpoint.config))
     return equalized(checkpoint, sites, lambda _: 32, advance=(seen if seen is not None else []).append)

@@ -11,7 +11,7 @@ from onnx.external_data_helper import load_external_data_for_tensor
 from onnx.numpy_helper import to_array
 from tests.export.parity.reference import Reference
 
-from thinkport.export.quantize import dequantize
+from thinkport.export.quantize.packing import dequantize
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from tests.export.parity.dequantized import Dequantized
 from tests.export.parity.driver import Driver, relative
 from tests.export.parity.reference import fresh_ids
 
-from thinkport.export.certify.cpu_graph import graph_for_cpu
+from thinkport.export.certify.cpu_session import graph_for_cpu
 from thinkport.runtime.artifact.manifest import Graph, read_manifest
 
 if TYPE_CHECKING:

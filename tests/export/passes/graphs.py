@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common
 
 from thinkport.export.passes.contract import GraphPass
+from thinkport.export.trace.initializers import source_of
 from thinkport.export.trace.quiet import quiet
-from thinkport.export.trace.source import source_of
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -13,8 +13,10 @@ from thinkport.export.errors import GraphError
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.last_rows import LastRows
 from thinkport.export.passes.matmul_nbits import MatMulNBits
-from thinkport.export.quantize import Recipe, Role, RoleRecipe, dequantize, pack, quantize_rows
-from thinkport.export.trace.source import source_of
+from thinkport.export.quantize.packing import dequantize, pack
+from thinkport.export.quantize.recipes import ModelRecipe, Role, RoleRecipe
+from thinkport.export.quantize.rounding import quantize_rows
+from thinkport.export.trace.initializers import source_of
 
 EXACT = RoleRecipe(group_size=32, accuracy_level=0)
 PROJECTION = """g (float[1,3,64] x) => (float[1,3,16] y) {
@@ -37,7 +39,7 @@ def table(name: str) -> Role:
 
 
 def quantizer(how: RoleRecipe, role: Any = mlp, *, tied: bool = False, projections: int = 1) -> MatMulNBits:
-    recipe = Recipe(name="test", summary="of a test", layers=how)
+    recipe = ModelRecipe(name="test", summary="of a test", layers=how)
     return MatMulNBits(recipe=recipe, role=role, projections=projections, tied=tied)
 
 
@@ -87,7 +89,7 @@ def test_a_tied_table_is_stored_once_and_read_in_two_shapes() -> None:
 
 
 def test_untied_tables_go_by_their_own_rows_of_the_recipe() -> None:
-    recipe = Recipe(
+    recipe = ModelRecipe(
         name="test", summary="", roles={"lm_head": RoleRecipe(bits=8), "embedding": RoleRecipe(group_size=32)}
     )
     roles: dict[str, Role] = {"weight": "embedding", "head": "lm_head"}
@@ -101,7 +103,7 @@ def test_untied_tables_go_by_their_own_rows_of_the_recipe() -> None:
 
 def test_every_projection_and_the_table_of_a_traced_model_fire() -> None:
     family, shape = nano(3)
-    recipe = Recipe(name="test", summary="")
+    recipe = ModelRecipe(name="test", summary="")
     graph_pass = MatMulNBits(recipe=recipe, role=family.role, projections=7, tied=shape.tied)
     model = traced(3, LastRows())
     assert fired(graph_pass, model) == 3 * 7 + 2
@@ -134,6 +136,6 @@ def test_a_projection_that_stays_fails_the_export_naming_the_layer() -> None:
     family, _ = nano()
     model = traced(2, LastRows())
     node(model, "layers.1.mlp.down_proj.Transpose_92").op_type = "Identity"
-    graph_pass = MatMulNBits(recipe=Recipe(name="test", summary=""), role=family.role, projections=7, tied=True)
+    graph_pass = MatMulNBits(recipe=ModelRecipe(name="test", summary=""), role=family.role, projections=7, tied=True)
     with pytest.raises(GraphError, match="pass matmul_nbits fired 6 times in layer 1, expected 7"):
         graph_pass(model)

@@ -10,11 +10,10 @@ from tests.export.trace.traced import nano, node, traced
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
-from thinkport.export.passes.packed_gate_up import PackedGateUp
-from thinkport.export.passes.packed_qkv import PackedQkv
+from thinkport.export.passes.packed_projections import PackedGateUp, PackedQkv
 from thinkport.export.passes.silu import Silu
 from thinkport.export.pipeline import build_pipeline
-from thinkport.export.trace.source import source_of
+from thinkport.export.trace.initializers import source_of
 
 MLP = """g (float[1,3,8] x, float[1,3,8] z) => (float[1,3,16] y) {
     gate_t = Transpose<perm=[1,0]>(gate)

@@ -20,7 +20,7 @@ from thinkport.export.passes.activations import Activations
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.last_rows import LastRows
-from thinkport.export.passes.packed_qkv import PackedQkv
+from thinkport.export.passes.packed_projections import PackedQkv
 from thinkport.export.passes.plain_lookup import PlainLookup
 from thinkport.export.passes.plain_norm import PlainNorm
 from thinkport.export.passes.qk_norm import QkNorm
@@ -29,7 +29,7 @@ from thinkport.export.passes.rms_norm import RmsNorm
 from thinkport.export.passes.skip_norm import SkipNorm
 from thinkport.export.passes.widened import Widened
 from thinkport.export.quantize.packing import dequantize, pack
-from thinkport.export.trace.source import Source, new_weight, source_of
+from thinkport.export.trace.initializers import WeightSource, new_weight, source_of
 
 LAYERS, PAST = 2, 5
 HALF, WIDE = ir.DataType.FLOAT16, ir.DataType.FLOAT
@@ -138,7 +138,7 @@ def lookup(bits: int, codes: NDArray[Any], scales: NDArray[Any]) -> ir.Model:
     (table, ids, scales) }}"""
     flat = codes.reshape(len(codes), -1)
     model = graph(text, table=flat, scales=scales)
-    source = Source(tensors=("table",), part="codes", role="lm_head")
+    source = WeightSource(tensors=("table",), part="codes", role="lm_head")
     table = new_weight(model.graph, "embedding.table", ir.DataType.UINT8, flat.shape, source)
     model.graph.node(0).replace_input_with(0, table)
     model.graph.node(0).name = "embedding.GatherBlockQuantized"

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from thinkport.export.errors import RecipeError
-from thinkport.export.quantize import Rounded, quantize_rows
 from thinkport.export.quantize.compensate import (
     MOST_COLUMNS,
     believed_share,
@@ -15,6 +14,7 @@ from thinkport.export.quantize.compensate import (
     compensation,
     quantize_compensated,
 )
+from thinkport.export.quantize.rounding import Rounded, quantize_rows
 
 Floats = NDArray[np.float32]
 LENGTHS = (40, 24, 64)

@@ -12,15 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from thinkport.export.quantize import (
-    dequantize,
-    pack,
-    packed_nbytes,
-    packed_shape,
-    quantize_rows,
-    scales_nbytes,
-    unpack,
-)
+from thinkport.export.quantize.packing import dequantize, pack, packed_nbytes, packed_shape, scales_nbytes, unpack
+from thinkport.export.quantize.rounding import quantize_rows
 
 N, K = 24, 256
 Arrays = Mapping[str, NDArray[Any]]

@@ -5,8 +5,14 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from thinkport.export.errors import RecipeError
-from thinkport.export.quantize import DEFAULT_RECIPE, RECIPES, Recipe, RoleRecipe, recipe_named
-from thinkport.export.quantize.recipes import DEFAULT_RECIPES
+from thinkport.export.quantize.recipes import (
+    DEFAULT_RECIPE,
+    DEFAULT_RECIPES,
+    RECIPES,
+    ModelRecipe,
+    RoleRecipe,
+    recipe_named,
+)
 
 
 def test_every_recipe_is_found_by_its_own_name_and_says_what_it_is() -> None:
@@ -60,7 +66,7 @@ def test_a_role_that_a_recipe_does_not_name_is_stored_as_the_layers_are() -> Non
 
 
 def test_a_tied_embedding_is_quantized_as_lm_head_is_since_they_share_one_blob() -> None:
-    recipe = Recipe(
+    recipe = ModelRecipe(
         name="mine", summary="…", roles={"lm_head": RoleRecipe(bits=8), "embedding": RoleRecipe(group_size=128)}
     )
     assert recipe.for_role("embedding", tied=True) == RoleRecipe(bits=8)

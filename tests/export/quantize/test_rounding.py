@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from thinkport.export.errors import RecipeError
-from thinkport.export.quantize import Rounded, quantize_rows
+from thinkport.export.quantize.rounding import Rounded, quantize_rows
 
 BITS = st.sampled_from([4, 8])
 GROUPS = st.sampled_from([32, 64, 128])

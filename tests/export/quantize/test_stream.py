@@ -1,24 +1,19 @@
 """The stream: every row lands once, in order, in bounded blocks, whoever fails on the way."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from thinkport.export.errors import CheckpointError, RecipeError
-from thinkport.export.quantize import (
-    RoleRecipe,
-    RowBlock,
-    dequantize,
-    pack,
-    quantize_blocks,
-    quantize_rows,
-    quantize_tensor,
-    stacked_size,
-)
+from thinkport.export.quantize.packing import dequantize, pack, packed_nbytes, scales_nbytes
+from thinkport.export.quantize.recipes import RoleRecipe
+from thinkport.export.quantize.rounding import quantize_rows
+from thinkport.export.quantize.stream import RoundingError, RowBlock, quantize_blocks
 
 
 @dataclass(frozen=True)
@@ -53,6 +48,16 @@ def noise(n: int, k: int, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((n, k), dtype=np.float32)
 
 
+def quantize_tensor(
+    source: Matrices, names: list[str], recipe: RoleRecipe, sink: Callable[[RowBlock], None], **options: Any
+) -> RoundingError:
+    total = RoundingError()
+    for block in quantize_blocks(source, names, recipe, **options):
+        sink(block)
+        total += block.error
+    return total
+
+
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(2) as executor:
@@ -75,8 +80,7 @@ def test_stacked_tensors_land_once_and_in_order(pool: ThreadPoolExecutor) -> Non
 
 def test_blocks_written_at_their_offsets_fill_the_blob_of_the_size_told_before(pool: ThreadPoolExecutor) -> None:
     source, recipe = Matrices(w=noise(40, 256)), RoleRecipe(group_size=64)
-    size = stacked_size(source, ["w"])
-    blob, scales = bytearray(size.packed_nbytes(recipe)), bytearray(size.scales_nbytes(recipe))
+    blob, scales = bytearray(packed_nbytes(40, 256, bits=4)), bytearray(scales_nbytes(40, 256, group_size=64))
 
     def write(block: RowBlock) -> None:
         at, scale_at = block.start * 256 * 4 // 8, block.start * 256 // 64 * 4

@@ -11,8 +11,8 @@ from tests.export.trace.traced import nano, node, random_weights, traced
 
 from thinkport.export.errors import GraphError
 from thinkport.export.trace import names
+from thinkport.export.trace.initializers import source_of
 from thinkport.export.trace.layers import lay_out_layers
-from thinkport.export.trace.source import source_of
 
 
 def size(layers: int) -> int:

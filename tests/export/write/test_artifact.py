@@ -15,7 +15,9 @@ from tests.export.trace.traced import nano, traced
 
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.pipeline import build_pipeline, run_passes
-from thinkport.export.quantize import RoleRecipe, pack, quantize_rows, recipe_named
+from thinkport.export.quantize.packing import pack
+from thinkport.export.quantize.recipes import RoleRecipe, recipe_named
+from thinkport.export.quantize.rounding import quantize_rows
 from thinkport.export.write.blobs import INLINE_BYTES, LINE, PAGE, plan_blobs
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, check_files, hash_file, read_manifest
 

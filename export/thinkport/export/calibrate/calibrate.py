@@ -49,7 +49,7 @@ def calibrate(
 
 def calibrated_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
     """How many bytes `calibrate` reports in all: every layer's matrices in float32."""
-    return streamed_bytes(checkpoint, shape) - 4 * shape.vocab_size * shape.hidden_size
+    return streamed_bytes(checkpoint, shape.table) - 4 * shape.vocab_size * shape.hidden_size
 
 
 @torch.inference_mode()

@@ -12,23 +12,29 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 
 from thinkport.export.certify import greedy
 from thinkport.export.certify.cpu_session import CpuSession, cpu_session, prefill_cpu_session
 from thinkport.export.certify.figures import Divergence
 from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
-from thinkport.export.certify.part_sessions import HELD
+from thinkport.export.certify.parted_session import HELD
 from thinkport.export.certify.prompts import RANDOM, GoldenPrompt, Questions, golden_prompts, questions_of
-from thinkport.export.certify.verdict import check_agreement, check_exact, check_finite, is_exact
-from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.checkpoint import Checkpoint, open_checkpoint
+from thinkport.export.errors import CertificateError
 from thinkport.export.families import DecoderShape, family_of
 from thinkport.export.reference.decoder import Decoder
 from thinkport.export.reference.logits import Ids, Logits, reference_logits
 from thinkport.export.reference.streamed_weights import StreamedWeights
+from thinkport.export.write.records import model_record
 from thinkport.runtime.artifact.certificate import Certificate, Figure
 from thinkport.runtime.artifact.goldens import Golden
-from thinkport.runtime.artifact.manifest import Graph, ModelShape
+from thinkport.runtime.artifact.manifest import Graph, ModelShape, read_manifest
+from thinkport.runtime.errors import InputError
 from thinkport.runtime.providers.golden_check import DECODED, Scorer, golden_rows, quick
+
+EXACT = 1e-3  # of the largest logit: ten times what a right float32 graph needs, far below what a wrong one shows
+_UNROUNDED = {ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL}
 
 
 def certify(
@@ -55,8 +61,8 @@ def certify(
     files = {graph.file: graph for graph in graphs}
     for figure in certificate.figures:
         if figure.graph in files and is_exact(folder, files[figure.graph]):
-            check_exact(figure)
-        check_agreement(figure, min_agreement)
+            _check_exact(figure)
+        _check_agreement(figure, min_agreement)
     write_goldens(folder / GOLDENS, goldens)
     return certificate
 
@@ -101,6 +107,36 @@ def measure(
     return Certificate(goldens=GOLDENS, figures=figures, command=_command(checkpoint)), answers.goldens
 
 
+def recertify(folder: Path, checkpoint: str) -> Certificate:
+    """Measure a finished artifact again, as `thinkport verify --checkpoint` asks; nothing is written.
+
+    The checkpoint is a folder or a Hub id.
+
+    Raises:
+        InputError: the checkpoint is of another size than the artifact.
+        ThinkportError: artifact or checkpoint can't be read.
+    """
+    manifest = read_manifest(folder)
+    opened = open_checkpoint(checkpoint)
+    family = family_of(opened.config)
+    shape = family.shape(opened.config)
+    _check_same(manifest.model, model_record(family.model_type, shape), checkpoint)
+    family.check_weights(opened.tensors, shape)
+    certificate, _ = measure(folder, manifest.graphs, manifest.model, opened, shape, advance=lambda _: None)
+    return certificate
+
+
+def _check_same(made: ModelShape, asked: ModelShape, checkpoint: str) -> None:
+    """Figures against a model of other numbers would be figures of nothing."""
+    ours, theirs = made.model_dump(), asked.model_dump()
+    other = [f"{name} {theirs[name]} (the artifact: {ours[name]})" for name in ours if ours[name] != theirs[name]]
+    if other:
+        raise InputError(
+            f"{checkpoint} is not the checkpoint that this artifact was made of: it has {', '.join(other)}; give the "
+            "one that the manifest's `source` names"
+        )
+
+
 def _command(checkpoint: Checkpoint) -> str:
     """The command that measures it again in the artifact's folder."""
     name = checkpoint.id if checkpoint.revision is None else f"{checkpoint.id}@{checkpoint.revision}"
@@ -143,7 +179,7 @@ def _compared(loaded: CpuSession, graph: Graph, questions: Questions, answers: A
     by_text: dict[str, list[float]] = {}
     for prompt, at, found in golden_rows(loaded.session, questions.compared, decoded, loaded.run):
         entry = answers.by_name[prompt.name]
-        check_finite(graph, prompt.name, found)
+        _check_finite(graph, prompt.name, found)
         kl = divergence.add(answers.logits[prompt.name][at], found, _following(prompt, at))
         if prompt.title != RANDOM:
             by_text.setdefault(prompt.title, []).append(kl)
@@ -158,3 +194,49 @@ def _following(prompt: GoldenPrompt, at: int) -> int | None:
     """The token after a row of a text: what perplexity is of."""
     position = int(prompt.rows[at]) + 1
     return int(prompt.ids[position]) if prompt.is_text and position < len(prompt.ids) else None
+
+
+def is_exact(folder: Path, graph: Graph) -> bool:
+    """Whether nothing in the graph is rounded below float32: neither weights nor the KV cache."""
+    weights = ir.load(folder / graph.file).graph.initializers.values()
+    return graph.kv.dtype == "float32" and all(weight.dtype in _UNROUNDED for weight in weights)
+
+
+def _check_finite(graph: Graph, prompt: str, found: Logits) -> None:
+    """Refuse logits that are not numbers.
+
+    Raises:
+        CertificateError: the row holds NaN or infinity.
+    """
+    if not np.isfinite(found).all():
+        raise CertificateError(
+            f"{graph.file} gives logits that are not numbers in the prompt {prompt}: the graph is wrong; report it "
+            "with the checkpoint's name"
+        )
+
+
+def _check_exact(figure: Figure) -> None:
+    """Refuse a graph of float32 weights that computes something else than the checkpoint.
+
+    Raises:
+        CertificateError: an error above `EXACT`.
+    """
+    if figure.max_relative_error > EXACT:
+        raise CertificateError(
+            f"{figure.graph} is off by {figure.max_relative_error:.1e} of the largest logit, expected at most "
+            f"{EXACT:.0e} of float32 weights: the graph is wrong; report it with the checkpoint's name"
+        )
+
+
+def _check_agreement(figure: Figure, least: float) -> None:
+    """Refuse a graph that agrees too little with its checkpoint.
+
+    Raises:
+        CertificateError: its logits correlate with the checkpoint's less than `least`.
+    """
+    if figure.correlation < least:
+        raise CertificateError(
+            f"{figure.graph} agrees with the checkpoint by {figure.correlation:.3f} (mean correlation of logits over "
+            f"{figure.tokens} positions), expected at least {least:g}: the recipe is too coarse for this checkpoint, "
+            "or the graph is wrong; try a finer recipe (`thinkport recipes`), or lower --min-agreement"
+        )

@@ -1,11 +1,12 @@
 """Loads a graph of any target on the CPU provider, in one session where it fits and else part by part.
 
-Knows how much memory that may take, and where weights lie. Must not know what the graph is asked, nor how a weight is
-derived; the runtime does it.
+Knows what the CPU's operators refuse, how much memory a graph may take, and where weights lie; shipped files stay as
+they are. Must not know how a graph was made, what it is asked, nor how a weight is derived; the runtime does it.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -14,10 +15,13 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from thinkport.deploy.targets import CPU
-from thinkport.export.certify.cpu_graph import CpuGraph, graph_for_cpu
 from thinkport.export.certify.graph_parts import GraphPart, cut, weight_bytes
-from thinkport.export.certify.part_sessions import LOADED, PartSessions, Supply
-from thinkport.export.certify.parted_session import PartedSession
+from thinkport.export.certify.parted_session import HELD, LOADED, PartedSession, PartSessions, Supply
+from thinkport.export.errors import CertificateError
+from thinkport.export.passes.contract import GraphPass
+from thinkport.export.passes.qk_norm import K_NORM
+from thinkport.export.passes.qk_norm_outside import QkNormOutside
+from thinkport.export.passes.widened import Widened
 from thinkport.export.write.blobs import PAGE
 from thinkport.runtime.artifact.derivation import Derivation
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, Prefill
@@ -29,6 +33,16 @@ from thinkport.runtime.providers.golden_check import Run, one_by_one
 from thinkport.runtime.providers.ort import AUTO, choose_graph, import_onnxruntime
 
 WHOLE = 2_000_000_000  # bytes of memory that a graph may take to be loaded whole
+_ROWS = 640  # of logits: prompts, and what graphs say after them where no two say the same
+
+
+@dataclass(frozen=True, kw_only=True)
+class CpuGraph:
+    """A graph that the CPU provider runs: loaded, its record, and what was changed in it, in words."""
+
+    loaded: ir.Model
+    graph: Graph
+    changes: tuple[str, ...]
 
 
 class CpuSession(NamedTuple):
@@ -130,3 +144,55 @@ def _derivation_of(part: GraphPart, whole: Derivation) -> Derivation:
         if weight.at in places
     ]
     return whole.model_copy(update={"bytes": end, "copies": copies, "int8": int8})
+
+
+def graph_for_cpu(folder: Path, graph: Graph, model: ModelShape) -> CpuGraph:
+    """A graph in the form to run on the CPU provider; the file is left as it is.
+
+    Raises:
+        GraphError: a pass did not undo what is in every layer.
+    """
+    loaded = ir.load(folder / graph.file)
+    passes = dict(_needed(loaded, graph, model))
+    for graph_pass in passes.values():
+        graph_pass(loaded)
+    here = graph if graph.target == CPU.name else _on_cpu(graph)
+    return CpuGraph(loaded=loaded, graph=here, changes=tuple(passes))
+
+
+def _on_cpu(graph: Graph) -> Graph:
+    """The record of another target's graph on the CPU provider, with the version of ONNX Runtime that this needs."""
+    known = [form.onnxruntime_floor for form in CPU.kv if form.dtype == graph.kv.dtype]
+    floor = known[0] if known else CPU.kv[-1].onnxruntime_floor
+    return graph.model_copy(update={"providers": list(CPU.providers), "onnxruntime_floor": floor})
+
+
+def _needed(loaded: ir.Model, graph: Graph, model: ModelShape) -> Iterator[tuple[str, GraphPass]]:
+    """The passes that the CPU provider needs, each by what it does, in words."""
+    inside = any(len(node.inputs) > K_NORM for node in loaded.graph if node.op_type == "GroupQueryAttention")
+    if inside and not CPU.qk_norm_in_attention:
+        yield "Q/K norms taken out of attention", QkNormOutside(head_dim=model.head_dim)
+    if graph.activations == "bfloat16":
+        yield "bfloat16 computed in float32", Widened()
+
+
+def certifying_bytes(weights: int, largest_part: int, vocab_size: int) -> int:
+    """What a graph over so many bytes of weights takes while it is asked, `largest_part` of them in one part.
+
+    The checkpoint's logits are held for every row meanwhile.
+    """
+    whole = LOADED * weights
+    return int((whole if whole <= WHOLE else HELD + LOADED * largest_part) + 4 * _ROWS * vocab_size)
+
+
+def check_memory(needed: int, available: int) -> None:
+    """Refuse to load what would not fit, before any time is spent.
+
+    Raises:
+        CertificateError: a graph needs more than the available bytes.
+    """
+    if needed > available:
+        raise CertificateError(
+            f"running the graph to certify it takes about {needed / 1e9:.1f} GB of memory and {available / 1e9:.1f} GB "
+            "are available: export with --no-certificate, or where there is more memory"
+        )

@@ -36,10 +36,8 @@ class Divergence:
     """Gathers how far a graph's logits are from the checkpoint's, token by token."""
 
     def __init__(self) -> None:
-        self._kl: list[float] = []
-        self._correlation: list[float] = []
+        self._rows: list[tuple[float, float, bool, bool]] = []  # KL divergence, correlation, same top, in top 5
         self._surprise: list[tuple[float, float]] = []  # of the checkpoint and of the graph, at tokens that are known
-        self._top1 = self._top5 = 0
         self._largest_error = 0.0
         self._largest_logit = 0.0
 
@@ -49,28 +47,27 @@ class Divergence:
         Returns its KL divergence, in nats.
         """
         checkpoint, graph = Softmax(expected), Softmax(found)
-        self._kl.append(kl_divergence(checkpoint, graph))
-        self._correlation.append(correlation(expected, found))
-        self._top1 += int(expected.argmax() == found.argmax())
-        self._top5 += int(expected.argmax() in likeliest(found, 5))
+        kl, top = kl_divergence(checkpoint, graph), expected.argmax()
+        self._rows.append((kl, correlation(expected, found), top == found.argmax(), top in likeliest(found, 5)))
         self._largest_error = max(self._largest_error, float(np.abs(expected - found).max()))
         self._largest_logit = max(self._largest_logit, float(np.abs(expected).max()))
         if following is not None:
             self._surprise.append((-checkpoint.log_probabilities[following], -graph.log_probabilities[following]))
-        return self._kl[-1]
+        return kl
 
     def figure(self, graph: str, changed: str | None = None, *, score: GoldenScore, quick_score: GoldenScore) -> Figure:
         """The figures so far, of the graph file `graph`; at least one token must have been added."""
-        tokens = len(self._kl)
+        tokens = len(self._rows)
+        kl, correlations, top1, top5 = zip(*self._rows, strict=True)
         return Figure(
             graph=graph,
             tokens=tokens,
-            kl_mean=float(np.mean(self._kl)),
-            kl_p95=float(np.quantile(self._kl, 0.95)),
-            kl_max=max(self._kl),
-            top1_agreement=self._top1 / tokens,
-            top5_agreement=self._top5 / tokens,
-            correlation=float(np.mean(self._correlation)),
+            kl_mean=float(np.mean(kl)),
+            kl_p95=float(np.quantile(kl, 0.95)),
+            kl_max=max(kl),
+            top1_agreement=sum(top1) / tokens,
+            top5_agreement=sum(top5) / tokens,
+            correlation=float(np.mean(correlations)),
             max_relative_error=self._largest_error / (self._largest_logit or 1.0),
             perplexity=self._perplexity(),
             changed=changed,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from thinkport.export.trace.names import INPUT_IDS, past_layer, past_name
+from thinkport.export.trace.names import INPUT_IDS, kv_layer, past_name
 
 _KV_LAYER = re.compile(r"(?<=^past_key_values\.)\d+|(?<=^present\.)\d+")
 
@@ -74,7 +74,7 @@ def _levels(graph: ir.Graph) -> dict[ir.Value, int]:
     """How many KV caches lie before each value that follows from the ids or a cache; other values are left out."""
     levels = {}
     for value in graph.inputs:
-        layer = past_layer(value.name or "")
+        layer = kv_layer(value.name or "")
         if layer is not None or value.name == INPUT_IDS:
             levels[value] = 0 if layer is None else layer + 1
     for node in graph:

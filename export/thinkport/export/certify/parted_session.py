@@ -7,35 +7,105 @@ Memory: a part and those that are held, what parts hand on (a few rows of activa
 
 # ruff: noqa: D102 - what PartedSession and PartedLane do is said in LaneSource and Lane
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from thinkport.export.certify.graph_parts import GraphPart
-from thinkport.export.certify.part_sessions import LoadedPart, PartSessions
 from thinkport.export.reference.logits import Ids, Logits
-from thinkport.export.trace.names import (
-    ATTENTION_MASK,
-    INPUT_IDS,
-    LOGITS,
-    LOGITS_TO_KEEP,
-    POSITION_IDS,
-    past_layer,
-    past_of,
-)
+from thinkport.export.trace import names
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
 from thinkport.runtime.engine.kv_buffers import OrtBuffers
 from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize
 from thinkport.runtime.engine.kv_snapshot import KvSnapshot, layout_of
 from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.machine.freed_memory import give_back
+from thinkport.runtime.machine.threads import physical_cores
 from thinkport.runtime.providers.golden_check import LaneStep
 
 Values = dict[str, NDArray[Any]]  # by their names in the graph
+LOADED = 1.5  # bytes of memory that a loaded graph takes a byte of weights: 1.4 measured in float32, all repacked
+HELD = 1_500_000_000  # bytes of loaded parts that are worth holding between tokens
+_FOLDER = "session.model_external_initializers_file_folder_path"
+_ERRORS_ONLY = 3
+
+Supply = Callable[[GraphPart], AbstractContextManager[Path]]
+"""The folder with the external data of a part, for as long as the part is loaded."""
+
+
+class LoadedPart:
+    """A part's session, `inner`, which is None once closed, so that other references keep no memory and no file."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def close(self) -> None:
+        """Drop the session: ONNX Runtime frees memory and files with its object."""
+        self.inner = None
+        give_back()
+
+
+class PartSessions:
+    """Parts that are loaded when they are used.
+
+    The first `room` bytes of parts stay loaded, and need their folders as long; the others are closed after use.
+    """
+
+    def __init__(self, ort: ModuleType, supply: Supply, room: int = 0) -> None:
+        self._ort, self._supply, self._room = ort, supply, float(room)
+        self._kept: dict[int, LoadedPart] = {}
+
+    @contextmanager
+    def use(self, part: GraphPart, types: Mapping[str, np.dtype[Any]]) -> Iterator[LoadedPart]:
+        """A part, loaded; `types` are those of the values that it takes from other parts.
+
+        Raises:
+            ArtifactError: ONNX Runtime refuses it.
+        """
+        kept = self._kept.get(id(part))
+        if kept is not None:
+            yield kept
+            return
+        _tell_types(part.model.graph, types)
+        with self._supply(part) as folder:
+            loaded = LoadedPart(self._load(part, folder))
+            try:
+                yield loaded
+            finally:
+                if LOADED * part.weights <= self._room:
+                    self._room -= LOADED * part.weights
+                    self._kept[id(part)] = loaded
+                else:
+                    loaded.close()  # before the folder may go, which Windows would not let it while a file is mapped
+
+    def _load(self, part: GraphPart, folder: Path) -> Any:
+        settings = self._ort.SessionOptions()
+        settings.log_severity_level = _ERRORS_ONLY
+        settings.intra_op_num_threads = physical_cores() or 0
+        settings.enable_cpu_mem_arena = False  # what it hands out would outlive the part
+        settings.add_session_config_entry(_FOLDER, str(folder))
+        proto = ir.to_proto(part.model).SerializeToString()
+        try:
+            return self._ort.InferenceSession(proto, settings, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
+            raise ArtifactError(
+                f"a part of the graph over {folder} can't be loaded by ONNX Runtime: {error}"
+            ) from error
+
+
+def _tell_types(graph: ir.Graph, types: Mapping[str, np.dtype[Any]]) -> None:
+    """Set the types of inputs, which ONNX Runtime does not infer, unlike those of outputs."""
+    for value in graph.inputs:
+        told = types.get(value.name or "")
+        if told is not None:
+            value.dtype = ir.DataType.from_numpy(told)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -90,8 +160,8 @@ class PartedSession:
                 passes = {lane: _Pass(self, part, loaded, lane.kv.get(number), lane.length) for lane in ends}
                 for step in ahead:
                     found = passes[step.lane].run(step)
-                    if LOGITS in found:
-                        yield found[LOGITS][0, -step.keep :]
+                    if names.LOGITS in found:
+                        yield found[names.LOGITS][0, -step.keep :]
                     step.values = {name: (found if name in found else step.values)[name] for name in part.later}
                 if part.layers:
                     for lane in passes:
@@ -109,7 +179,7 @@ class _Pass:
     ) -> None:
         self._session, self._part, self._loaded = session, part, loaded
         self._binding = loaded.inner.io_binding()
-        self._given = [name for name in part.outputs if past_of(name) is None]
+        self._given = [name for name in part.outputs if names.kv_layer(name) is None]
         self._bind_given()  # before the KV cache binds its outputs: that is the order of `get_outputs`
         kind: type[KvCache] = InPlaceCache if session.graph.kv.in_place else AppendedCache
         model = session.model.model_copy(update={"layers": part.layers})
@@ -125,8 +195,8 @@ class _Pass:
         """
         self.cache.prepare(step.stop)
         self._bind_given()
-        names = [name for name in self._part.inputs if past_layer(name) is None]
-        inputs = {name: self._input(name, step) for name in names}  # numpy's memory lives as long as these do
+        taken = [name for name in self._part.inputs if names.kv_layer(name) is None]
+        inputs = {name: self._input(name, step) for name in taken}  # numpy's memory lives as long as these do
         for name, value in inputs.items():
             self._binding.bind_ortvalue_input(name, value)
         try:
@@ -145,10 +215,10 @@ class _Pass:
 
     def _input(self, name: str, step: _PartedStep) -> Any:
         known = {
-            INPUT_IDS: step.ids,
-            ATTENTION_MASK: np.ones((1, step.stop), np.int64),
-            POSITION_IDS: np.arange(step.start, step.stop)[None],
-            LOGITS_TO_KEEP: np.array([step.keep]),
+            names.INPUT_IDS: step.ids,
+            names.ATTENTION_MASK: np.ones((1, step.stop), np.int64),
+            names.POSITION_IDS: np.arange(step.start, step.stop)[None],
+            names.LOGITS_TO_KEEP: np.array([step.keep]),
         }
         array = step.values[name] if name in step.values else known[name].astype(np.int64)
         return self._session.ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))

@@ -1,10 +1,11 @@
-"""A Hugging Face checkpoint: its configuration, its tokenizer files, and its weights as float32 rows on demand.
+"""A Hugging Face checkpoint: its configuration, its tokenizer files, and its weights as float32 rows on demand, with
+channels scaled where that was asked for.
 
 Knows files; must not know any model: what the tensors should be is the family's business.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ class Checkpoint:
         generation_config: `generation_config.json`, or None where there is none.
         chat_template: the Jinja source of the default template; None for a base model, which has none.
         tensors: every tensor by name.
+        columns_by: what columns are multiplied by when they are read, float32 (size,) by tensor name.
+        rows_by: what rows are divided by, in the same form.
     """
 
     folder: Path
@@ -40,6 +43,8 @@ class Checkpoint:
     generation_config: dict[str, Any] | None
     chat_template: str | None
     tensors: Mapping[str, TensorEntry]
+    columns_by: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    rows_by: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
         """Rows start..stop of a tensor as float32 (stop - start, *shape[1:]), a fresh array.
@@ -51,6 +56,10 @@ class Checkpoint:
         entry = self._entry(name)
         block = read_rows(entry, start, stop)
         _check_finite(entry, block, start)
+        if name in self.columns_by:
+            block *= self.columns_by[name]
+        if name in self.rows_by:
+            block /= self.rows_by[name][start:stop].reshape(-1, *[1] * (block.ndim - 1))
         return block
 
     def blocks(self, name: str, max_bytes: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -75,7 +84,7 @@ def open_checkpoint(
     *,
     endpoint: str | None = None,
     cache_dir: Path | None = None,
-    check: Callable[[Checkpoint], None] | None = None,
+    check: Callable[[Checkpoint], None] = lambda _: None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Checkpoint:
     """Open a local folder or a Hub id `owner/name[@revision]`, fetching what isn't in the local cache.
@@ -92,13 +101,9 @@ def open_checkpoint(
     Raises:
         CheckpointError: it can't be found, fetched or read, or a file is missing, damaged or contradicts another.
     """
-
-    def check_described(found: ResolvedCheckpoint) -> None:
-        described = _describe(found)
-        if check is not None:
-            check(described)
-
-    found = resolve(ref, endpoint=endpoint, cache_dir=cache_dir, check=check_described, progress=progress)
+    found = resolve(
+        ref, endpoint=endpoint, cache_dir=cache_dir, check=lambda found: check(_describe(found)), progress=progress
+    )
     return replace(_describe(found), tensors=tensor_entries(found.folder))
 
 

@@ -4,7 +4,7 @@ Knows rows and columns of tensors; the scales come from `equalized`, which reads
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,27 +18,9 @@ _BLOCK_BYTES = 8 << 20
 _SAMPLE_ROWS = 64  # of every matrix, evenly spread
 
 
-@dataclass(frozen=True)
-class EqualizedCheckpoint(Checkpoint):
-    """Rows are divided by `rows_by`, columns multiplied by `columns_by`, each float32 (size,) by tensor name."""
-
-    columns_by: Mapping[str, Floats] = field(default_factory=dict)
-    rows_by: Mapping[str, Floats] = field(default_factory=dict)
-
-    def rows(self, name: str, start: int, stop: int) -> Floats:
-        """See `Checkpoint.rows`."""
-        block = super().rows(name, start, stop)
-        if name in self.columns_by:
-            block *= self.columns_by[name]
-        if name in self.rows_by:
-            divisor = self.rows_by[name][start:stop]
-            block /= divisor.reshape(-1, *[1] * (block.ndim - 1))
-        return block
-
-
 def equalized(
     checkpoint: Checkpoint, sites: Sequence[Site], group_size: Callable[[str], int], *, advance: Callable[[int], None]
-) -> EqualizedCheckpoint:
+) -> Checkpoint:
     """The checkpoint with the channels of every site alike where that pays; `group_size` is asked by a reader's name.
 
     `advance` is told the float32 bytes of the readers that were looked at. One block is held at a time.
@@ -55,14 +37,12 @@ def equalized(
         if is_worth(samples, columns, group_size=group_size(site.readers[0])):
             columns_by |= dict.fromkeys(site.readers, columns)
             rows_by[site.writer] = scales
-    plain = {one.name: getattr(checkpoint, one.name) for one in fields(Checkpoint)}
-    return EqualizedCheckpoint(**plain, columns_by=columns_by, rows_by=rows_by)
+    return replace(checkpoint, columns_by=columns_by, rows_by=rows_by)
 
 
-def divided(checkpoint: Checkpoint, rows_by: Mapping[str, Floats]) -> EqualizedCheckpoint:
+def divided(checkpoint: Checkpoint, rows_by: Mapping[str, Floats]) -> Checkpoint:
     """The checkpoint with rows of tensors divided, each by its own float32 (rows,), over what is scaled already."""
-    known = {one.name: getattr(checkpoint, one.name) for one in fields(checkpoint)}
-    return EqualizedCheckpoint(**{**known, "rows_by": {**known.get("rows_by", {}), **rows_by}})
+    return replace(checkpoint, rows_by={**checkpoint.rows_by, **rows_by})
 
 
 def reader_bytes(checkpoint: Checkpoint, sites: Sequence[Site]) -> int:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from thinkport.export.checkpoint.safetensors_file import TensorEntry, read_header, unreadable
@@ -64,11 +63,11 @@ def tensor_entries(folder: Path) -> Mapping[str, TensorEntry]:
         CheckpointError: no safetensors, a missing shard, an index that disagrees with its shards, a damaged file.
     """
     if not (folder / "model.safetensors").exists() and (folder / INDEX).exists():
-        return MappingProxyType(_sharded(folder))
+        return _sharded(folder)
     files = sorted(folder.glob("*.safetensors"))
     single = folder / "model.safetensors"
     if single in files or len(files) == 1:
-        return MappingProxyType(read_header(single if single in files else files[0]))
+        return read_header(single if single in files else files[0])
     if files:
         raise CheckpointError(f"{folder} has {len(files)} safetensors files but no {INDEX} that says which is which")
     raise _no_safetensors(folder)

@@ -6,13 +6,12 @@ what is in the files.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from thinkport.export.errors import CheckpointError
 from thinkport.runtime.hub.download_progress import Progress, reporting_bar
 from thinkport.runtime.hub.refusal import refusal
-from thinkport.runtime.hub.repository import Repository, repository_named
+from thinkport.runtime.hub.repository import repository_named
 
 DESCRIPTION = (
     "config.json",
@@ -42,7 +41,7 @@ def resolve(
     *,
     endpoint: str | None = None,
     cache_dir: Path | None = None,
-    check: Callable[[ResolvedCheckpoint], None] | None = None,
+    check: Callable[[ResolvedCheckpoint], None] = lambda _: None,
     progress: Callable[[Progress], None] | None = None,
 ) -> ResolvedCheckpoint:
     """Find a local folder, or fetch `owner/name[@revision]`; without a network, what the local cache has whole.
@@ -57,7 +56,6 @@ def resolve(
     Raises:
         CheckpointError: nothing is there, the Hub refuses, or it can't be reached; one sentence for each.
     """
-    check = check or (lambda found: None)
     folder = Path(ref).expanduser()
     if folder.is_dir():
         local = ResolvedCheckpoint(folder, folder.resolve().name, None)
@@ -68,27 +66,12 @@ def resolve(
         raise CheckpointError(f"{ref} is a file; expected a checkpoint's folder or a Hub id such as Qwen/Qwen3-0.6B")
     if isinstance(ref, Path) or wanted is None:
         raise CheckpointError(f"{ref} is neither a folder nor a Hub id such as Qwen/Qwen3-0.6B or owner/name@revision")
-    fetch = partial(_fetch, wanted, endpoint=endpoint, cache_dir=cache_dir)
-    described = fetch(wanted.revision, DESCRIPTION)
-    commit = described.name  # the cache names a snapshot's folder by its commit
-    check(ResolvedCheckpoint(described, wanted.id, commit))
-    return ResolvedCheckpoint(fetch(commit, WEIGHTS, progress=progress), wanted.id, commit)
 
+    def fetch(revision: str | None, patterns: Sequence[str], progress: Callable[[Progress], None] | None) -> Path:
+        from huggingface_hub import snapshot_download
 
-def _fetch(
-    wanted: Repository,
-    revision: str | None,
-    patterns: Sequence[str],
-    *,
-    endpoint: str | None,
-    cache_dir: Path | None,
-    progress: Callable[[Progress], None] | None = None,
-) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(
-            snapshot_download(
+        try:
+            found = snapshot_download(
                 wanted.id,
                 revision=revision,
                 endpoint=endpoint,
@@ -97,6 +80,11 @@ def _fetch(
                 ignore_patterns=["*/*"],  # a pattern's star also matches slashes
                 tqdm_class=reporting_bar(progress),
             )
-        )
-    except Exception as error:
-        raise CheckpointError(refusal(error, wanted)) from error
+        except Exception as error:
+            raise CheckpointError(refusal(error, wanted)) from error
+        return Path(found)
+
+    described = fetch(wanted.revision, DESCRIPTION, None)
+    commit = described.name  # the cache names a snapshot's folder by its commit
+    check(ResolvedCheckpoint(described, wanted.id, commit))
+    return ResolvedCheckpoint(fetch(commit, WEIGHTS, progress), wanted.id, commit)

@@ -23,7 +23,7 @@ ITEM_BYTES = {
     **dict.fromkeys(("U32", "I32", "F32"), 4),
     **dict.fromkeys(("U64", "I64", "F64", "C64"), 8),
 }
-READABLE = ("BF16", "F16", "F32")
+READABLE = {"BF16": "<u2", "F16": "<f2", "F32": "<f4"}  # how numpy reads them; of bf16, the bits
 
 
 @dataclass(frozen=True)
@@ -82,41 +82,23 @@ def read_rows(entry: TensorEntry, start: int, stop: int) -> NDArray[np.float32]:
         )
     if not 0 <= start <= stop <= entry.shape[0]:
         raise IndexError(f"rows {start}..{stop} of {entry.name}, which has {entry.shape[0]}")
-    raw = _read_raw(entry, start, stop)
-    return _to_float32(raw, entry.dtype).reshape(stop - start, *entry.shape[1:])
+    count, row_bytes = (stop - start) * entry.row_weights, entry.row_weights * ITEM_BYTES[entry.dtype]
+    try:
+        numbers = np.fromfile(entry.file, READABLE[entry.dtype], count, offset=entry.offset + start * row_bytes)
+    except OSError as error:
+        raise unreadable(entry.file, error) from error
+    if len(numbers) < count:
+        raise CheckpointError(f"{entry.file.name} became shorter while {entry.name} was read from it")
+    if entry.dtype == "BF16":
+        bits = numbers.astype(np.uint32)
+        bits <<= 16  # bf16 is the upper half of a float32
+        numbers = bits.view(np.float32)
+    return numbers.astype(np.float32, copy=False).reshape(stop - start, *entry.shape[1:])
 
 
 def unreadable(file: Path, error: OSError) -> CheckpointError:
     """The error for a file that the system won't let us read."""
     return CheckpointError(f"{file} can't be read: {error.strerror or error}; check its permissions and the disk")
-
-
-def _read_raw(entry: TensorEntry, start: int, stop: int) -> NDArray[np.uint8]:
-    row_bytes = entry.row_weights * ITEM_BYTES[entry.dtype]
-    raw = np.empty((stop - start) * row_bytes, np.uint8)
-    view = raw.data
-    done = 0
-    try:
-        with entry.file.open("rb", buffering=0) as stream:
-            stream.seek(entry.offset + start * row_bytes)
-            while done < len(view):  # one call may give less than was asked, and at most 2 GiB on Linux
-                got = stream.readinto(view[done:])
-                if not got:
-                    raise CheckpointError(f"{entry.file.name} became shorter while {entry.name} was read from it")
-                done += got
-    except OSError as error:
-        raise unreadable(entry.file, error) from error
-    return raw
-
-
-def _to_float32(raw: NDArray[np.uint8], dtype: str) -> NDArray[np.float32]:
-    if dtype == "F32":
-        return raw.view("<f4")
-    if dtype == "F16":
-        return raw.view("<f2").astype(np.float32)
-    bits = raw.view("<u2").astype(np.uint32)  # bf16 is the upper half of a float32
-    bits <<= 16
-    return bits.view(np.float32)
 
 
 def _parse(file: Path, raw: bytes) -> dict[str, Any]:

@@ -4,12 +4,12 @@ Knows Hugging Face's two spellings of the rotary parameters; must not know any o
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from thinkport.export.errors import CheckpointError, UnsupportedModelError
 from thinkport.export.families.shape import Rope, RopeKind
 
-STATIC_ROPES: dict[str, RopeKind] = {"default": "default", "linear": "linear", "yarn": "yarn", "llama3": "llama3"}
 ROPE_KEYS: dict[RopeKind, tuple[str, ...]] = {
     "default": (),
     "linear": ("factor",),
@@ -70,14 +70,14 @@ def read_rope(config: Mapping[str, Any], context_length: int) -> Rope:
         raise UnsupportedModelError(f"rotary parameters that differ by layer type ({', '.join(nested)}): not supported")
     values = {"rope_theta": config.get("rope_theta"), **found}
     name = values.get("rope_type") or values.get("type") or "default"
-    if name not in STATIC_ROPES:
+    if name not in ROPE_KEYS:
         raise UnsupportedModelError(
             f"rope scaling {name!r} is not supported: its table changes as text grows; "
-            f"supported are {', '.join(STATIC_ROPES)}"
+            f"supported are {', '.join(ROPE_KEYS)}"
         )
     if values.get("partial_rotary_factor") not in (None, 1, 1.0):
         raise UnsupportedModelError(f"partial_rotary_factor {values['partial_rotary_factor']} is not supported: only 1")
-    return _rope(values, STATIC_ROPES[name], context_length)
+    return _rope(values, name, context_length)
 
 
 def _rope(values: Mapping[str, Any], kind: RopeKind, context_length: int) -> Rope:
@@ -86,18 +86,12 @@ def _rope(values: Mapping[str, Any], kind: RopeKind, context_length: int) -> Rop
         for key in ROPE_KEYS[kind]
         if key in REQUIRED_ROPE_KEYS or values.get(key) is not None
     }
-    if kind in ("yarn", "llama3"):
-        original = values.get("original_max_position_embeddings")
-        context = context_length if original is None else positive_int(values, "original_max_position_embeddings")
-        truncate = values.get("truncate", True) is not False
-        return Rope(
-            theta=positive_float(values, "rope_theta"),
-            kind=kind,
-            original_context=context,
-            truncate=truncate,
-            **numbers,
-        )
-    return Rope(theta=positive_float(values, "rope_theta"), kind=kind, **numbers)  # type: ignore[arg-type]
+    rope = Rope(theta=positive_float(values, "rope_theta"), kind=kind, **numbers)  # type: ignore[arg-type]
+    if kind not in ("yarn", "llama3"):
+        return rope
+    original = values.get("original_max_position_embeddings")
+    context = context_length if original is None else positive_int(values, "original_max_position_embeddings")
+    return replace(rope, original_context=context, truncate=values.get("truncate", True) is not False)
 
 
 def _expected(config: Mapping[str, Any], key: str, what: str) -> str:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.families.shape import DecoderShape
-from thinkport.export.quantize import Role
 from thinkport.export.quantize.equalize import Site
 from thinkport.export.quantize.kv_scales import Floats
+from thinkport.export.quantize.recipes import Role
 from thinkport.runtime.artifact.manifest import Presets
 
 if TYPE_CHECKING:
@@ -18,11 +18,18 @@ if TYPE_CHECKING:
 
 
 class Family(Protocol):
-    """One architecture. Implementations hold no state."""
+    """One architecture. Implementations hold no state.
 
-    @property
-    def model_type(self) -> str:
-        """The name in `config.json`."""
+    Attributes:
+        model_type: the name in `config.json`.
+        thinking_tokens: the added tokens that open and close a thought; a checkpoint whose tokenizer lacks them can't
+            think.
+        frequencies_name: the traced model's buffer of rotary frequencies, which no checkpoint holds.
+    """
+
+    model_type: str
+    thinking_tokens: tuple[str, str]
+    frequencies_name: str
 
     def shape(self, config: Mapping[str, Any]) -> DecoderShape:
         """The model's sizes.
@@ -64,14 +71,6 @@ class Family(Protocol):
         Raises:
             CheckpointError: a value of the checkpoint's that no sampler could use.
         """
-
-    @property
-    def thinking_tokens(self) -> tuple[str, str]:
-        """The added tokens that open and close a thought; a checkpoint whose tokenizer lacks them can't think."""
-
-    @property
-    def frequencies_name(self) -> str:
-        """The traced model's buffer of rotary frequencies, which no checkpoint holds."""
 
     def decoder(self, streamed: "StreamedWeights", shape: DecoderShape) -> "Decoder":
         """The model in float32 over a checkpoint's streamed weights."""

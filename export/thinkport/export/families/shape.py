@@ -75,6 +75,11 @@ class DecoderShape:
     rope: Rope
 
     @property
+    def table(self) -> tuple[int, int]:
+        """Rows and columns of the embedding, and of lm_head."""
+        return self.vocab_size, self.hidden_size
+
+    @property
     def q_size(self) -> int:
         """Rows of the query projection."""
         return self.heads * self.head_dim

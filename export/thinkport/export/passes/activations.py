@@ -6,17 +6,16 @@ Cases:
     3. logits are cast to float32 at the end, so that they have one type on every target.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import OUTSIDE, GraphPass
+from thinkport.export.passes.contract import GraphPass
 from thinkport.export.trace import names
 
 _FLOAT = ir.DataType.FLOAT
-_KV_SCALES = (12, 13)
+_KV_SCALES = slice(12, 14)
 
 
 @dataclass(kw_only=True)
@@ -26,16 +25,16 @@ class Activations(GraphPass):
     `dtype` is FLOAT16, or BFLOAT16 for a model whose activations leave float16's range.
     """
 
-    name: ClassVar[str] = "activations"
+    name = "activations"
+    outside = 1
     dtype: ir.DataType
-
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return {OUTSIDE: 1}
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         graph = model.graph
-        kept = set(_kv_scales(graph))
-        for value in _values(graph):
+        attentions = [node for node in graph if node.op_type == "GroupQueryAttention"]
+        kept = {value for node in attentions for value in node.inputs[_KV_SCALES]}
+        computed = [value for node in graph for value in node.outputs]
+        for value in (*graph.inputs, *graph.initializers.values(), *computed):
             if value.dtype == _FLOAT and value not in kept:
                 self._narrow(value)
         return [self._widen_logits(graph)]
@@ -55,17 +54,3 @@ class Activations(GraphPass):
         graph.outputs[at] = wide
         graph.append(cast)
         return cast.name or ""
-
-
-def _values(graph: ir.Graph) -> Iterator[ir.Value]:
-    yield from graph.inputs
-    yield from graph.initializers.values()
-    for node in graph:
-        yield from node.outputs
-
-
-def _kv_scales(graph: ir.Graph) -> Iterator[ir.Value]:
-    for node in graph:
-        if node.op_type == "GroupQueryAttention":
-            found = (node.inputs[index] for index in _KV_SCALES if index < len(node.inputs))
-            yield from (value for value in found if value is not None)

@@ -7,21 +7,21 @@ Cases:
     4. any other attention is left alone, and the count fails the export.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import MICROSOFT, Fusion, each_layer, named_like
-from thinkport.export.passes.walk import above, expect, made_by, made_from, maker, operand, other, reader
+from thinkport.export.passes.contract import MICROSOFT, Fusion, module_of
+from thinkport.export.passes.nodes import Nodes
+from thinkport.export.passes.walk import above, expect, input_named, made_by, made_from, maker, operand, other, reader
 from thinkport.export.trace import names
-from thinkport.export.trace.constant import constant, floats, integers, scalar
+from thinkport.export.trace.initializers import constant, floats, integers, scalar
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Site:
+class _AttentionValues:
     """One attention: (batch, sequence, heads, head_dim) values before transposition, cache, scale, result."""
 
     query: ir.Value
@@ -34,29 +34,24 @@ class _Site:
     scale: float
     result: ir.Node  # the Reshape to (batch, sequence, heads · head_dim)
 
-    def projections(self) -> list[tuple[str, ir.Value]]:
-        return [("q", self.query), ("k", self.key), ("v", self.value)]
-
 
 @dataclass(kw_only=True)
-class Attention(Fusion[_Site]):
+class Attention(Fusion[_AttentionValues]):
     """Once a layer. Cos and sin tables are (context, head_dim / 2) float32, YaRN's factor included.
 
     Operators: com.microsoft.GroupQueryAttention, rotating with `rotary_inside`, else com.microsoft.RotaryEmbedding in
     front of it, which takes the size of a head from the tables (docs/ContribOperators.md).
     """
 
-    name: ClassVar[str] = "attention"
-    starts_at: ClassVar[tuple[str, ...]] = ("Softmax",)
+    name = "attention"
+    per_layer = 1
+    starts_at = ("Softmax",)
     heads: int
     kv_heads: int
     head_dim: int
     cos: np.ndarray
     sin: np.ndarray
     rotary_inside: bool = True
-
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return each_layer(layers, 1)
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         sites, graph = self.matches(model), model.graph
@@ -67,7 +62,7 @@ class Attention(Fusion[_Site]):
         self._positions = None if self.rotary_inside else _positions(graph)
         return [self.fuse(graph, site) for site in sites]
 
-    def match(self, node: ir.Node) -> _Site:
+    def match(self, node: ir.Node) -> _AttentionValues:
         """The attention around a Softmax."""
         scores = maker(node.inputs[0], "scores plus mask in front of Softmax", "Add")
         product, mask = made_from(scores, "scores and mask", "MatMul")
@@ -80,7 +75,7 @@ class Attention(Fusion[_Site]):
         keys = above(key, "keys in the product with queries", "Reshape", "Transpose", "Reshape")
         past_key, new_key, present_key = _cached(keys, "keys")
         past_value, new_value, present_value = _cached(weighted.inputs[1], "values")
-        return _Site(
+        return _AttentionValues(
             query=_rotated(query, "query"),
             key=_rotated(new_key, "key"),
             value=above(new_value, "values in front of their cache", "Transpose"),
@@ -92,15 +87,13 @@ class Attention(Fusion[_Site]):
             result=result,
         )
 
-    def fuse(self, graph: ir.Graph, match: _Site) -> str:
-        new: list[ir.Node] = []
-        module = named_like(match.result, "")[:-1]
-        operands = [_merge_heads(graph, value, f"{module}.{part}", new) for part, value in match.projections()]
+    def fuse(self, graph: ir.Graph, match: _AttentionValues) -> str:
+        new = Nodes(module_of(match.result))
+        parts = (("q", match.query), ("k", match.key), ("v", match.value))
+        operands = [_merge_heads(graph, value, part, new) for part, value in parts]
         if self._positions is not None:
-            operands[:2] = [
-                _rotate(operand, [self._positions, *self._tables], f"{module}.{part}", new)
-                for operand, part in zip(operands[:2], ("q", "k"), strict=True)
-            ]
+            turning = [self._positions, *self._tables]
+            operands[:2] = [_rotate(value, turning, part, new) for value, part in zip(operands, "qk", strict=False)]
         inside = {"do_rotary": 1} if self.rotary_inside else {}
         attention = ir.node(
             "GroupQueryAttention",
@@ -108,68 +101,58 @@ class Attention(Fusion[_Site]):
             {"num_heads": self.heads, "kv_num_heads": self.kv_heads, "scale": match.scale, **inside},
             domain=MICROSOFT,
             num_outputs=3,
-            name=f"{module}.GroupQueryAttention",
+            name=f"{new.module}.GroupQueryAttention",
         )
         old = [match.result.outputs[0], match.present_key, match.present_value]
-        for after, before in zip(attention.outputs, old, strict=True):
-            after.type, after.shape = before.type, before.shape
-        ir.convenience.replace_nodes_and_values(graph, match.result, [], [*new, attention], old, attention.outputs)
+        ir.convenience.replace_nodes_and_values(
+            graph, match.result, [], [*new.nodes, attention], old, attention.outputs
+        )
         return attention.name or ""
 
 
-def _merge_heads(graph: ir.Graph, value: ir.Value, name: str, new: list[ir.Node]) -> ir.Value:
+def _merge_heads(graph: ir.Graph, value: ir.Value, part: str, new: Nodes) -> ir.Value:
     """(batch, sequence, heads, head_dim) → (batch, sequence, heads · head_dim), as the operator takes it."""
     split = made_by(value, "Reshape")
     before = operand(split, 0)
     if before is not None and before.shape is not None and len(before.shape) == 3:
         return before  # v was split and is merged again: nothing happened to its heads
     normed = operand(made_by(value, "SimplifiedLayerNormalization"), 0)
-    _split_by_constant(graph, made_by(normed, "Reshape"), value)
-    merge = ir.node("Reshape", [value, integers(graph, "merge_heads_shape", [0, 0, -1])], name=f"{name}_Reshape_merge")
-    merge.outputs[0].type = value.type
-    new.append(merge)
-    return merge.outputs[0]
+    heads = made_by(normed, "Reshape")
+    if heads is not None and value.shape is not None and isinstance(value.shape[-1], int):
+        # The traced shape asks for batch and sequence; 0 in a Reshape means the same and costs no nodes.
+        heads.replace_input_with(1, integers(graph, "split_heads_shape", [0, 0, -1, value.shape[-1]]))
+        heads.attributes["allowzero"] = ir.AttrInt64("allowzero", 0)
+    merged = integers(graph, "merge_heads_shape", [0, 0, -1])
+    return new.make("Reshape", [value, merged], dtype=value.dtype, name=f"{part}_Reshape_merge")
 
 
-def _rotate(value: ir.Value, positions_and_tables: list[ir.Value], name: str, new: list[ir.Node]) -> ir.Value:
+def _rotate(value: ir.Value, positions_and_tables: list[ir.Value], part: str, new: Nodes) -> ir.Value:
     """(batch, sequence, heads · head_dim), each head turned by its token's position."""
-    rotary = ir.node(
-        "RotaryEmbedding", [value, *positions_and_tables], domain=MICROSOFT, name=f"{name}_RotaryEmbedding"
-    )
-    rotary.outputs[0].type, rotary.outputs[0].shape = value.type, value.shape
-    new.append(rotary)
-    return rotary.outputs[0]
+    inputs, name = [value, *positions_and_tables], f"{part}_RotaryEmbedding"
+    rotated = new.make("RotaryEmbedding", inputs, domain=MICROSOFT, dtype=value.dtype, name=name)
+    rotated.shape = value.shape
+    return rotated
 
 
 def _positions(graph: ir.Graph) -> ir.Value:
     """`position_ids`, int64 (batch, sequence), as an input behind the mask."""
-    ids = next(value for value in graph.inputs if value.name == names.INPUT_IDS)
+    ids = input_named(graph, names.INPUT_IDS)
     value = ir.Value(name=names.POSITION_IDS, type=ids.type, shape=ids.shape)
-    at = [value.name for value in graph.inputs].index(names.ATTENTION_MASK)
-    graph.inputs.insert(at + 1, value)
+    graph.inputs.insert(graph.inputs.index(input_named(graph, names.ATTENTION_MASK)) + 1, value)
     return value
-
-
-def _split_by_constant(graph: ir.Graph, split: ir.Node | None, value: ir.Value) -> None:
-    """The traced shape asks for batch and sequence; 0 in a Reshape means the same and costs no nodes."""
-    if split is not None and value.shape is not None and isinstance(value.shape[-1], int):
-        split.replace_input_with(1, integers(graph, "split_heads_shape", [0, 0, -1, value.shape[-1]]))
-        split.attributes["allowzero"] = ir.AttrInt64("allowzero", 0)
 
 
 def _lengths(graph: ir.Graph) -> list[ir.Value]:
     """`seqlens_k` (batch,) int32, the tokens of each row less one, and `total_sequence_length`, an int32 scalar."""
-    mask = next(value for value in graph.inputs if value.name == names.ATTENTION_MASK)
+    mask, new, int32 = input_named(graph, names.ATTENTION_MASK), Nodes("mask"), {"to": ir.DataType.INT32.value}
     axis, one = integers(graph, "mask_axis", [1]), integers(graph, "one", [1])
-    count = ir.node("ReduceSum", [mask, axis], {"keepdims": 0}, name="mask.ReduceSum")
-    less = ir.node("Sub", [count.outputs[0], one], name="mask.Sub")
-    lengths = ir.node("Cast", [less.outputs[0]], {"to": ir.DataType.INT32.value}, name="mask.Cast_seqlens")
-    size = ir.node("Shape", [mask], {"start": 1, "end": 2}, name="mask.Shape")
-    scalar_size = ir.node("Squeeze", [size.outputs[0]], name="mask.Squeeze")
-    total = ir.node("Cast", [scalar_size.outputs[0]], {"to": ir.DataType.INT32.value}, name="mask.Cast_total")
-    graph.insert_before(graph[0], [count, less, lengths, size, scalar_size, total])
-    lengths.outputs[0].name, total.outputs[0].name = "seqlens_k", "total_sequence_length"
-    return [lengths.outputs[0], total.outputs[0]]
+    count = new.make("ReduceSum", [mask, axis], {"keepdims": 0}, name="ReduceSum")
+    lengths = new.make("Cast", [new.make("Sub", [count, one], name="Sub")], int32, name="Cast_seqlens")
+    size = new.make("Shape", [mask], {"start": 1, "end": 2}, name="Shape")
+    total = new.make("Cast", [new.make("Squeeze", [size], name="Squeeze")], int32, name="Cast_total")
+    graph.insert_before(graph[0], new.nodes)
+    lengths.name, total.name = "seqlens_k", "total_sequence_length"
+    return [lengths, total]
 
 
 def _rotated(value: ir.Value | None, part: str) -> ir.Value:

@@ -5,8 +5,7 @@ Cases:
     2. an initializer that is also a graph input stays, read or not: a caller may feed it.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Sequence
 
 import onnx_ir as ir
 from onnx_ir.passes import common
@@ -17,10 +16,7 @@ from thinkport.export.passes.contract import GraphPass
 class CleanUp(GraphPass):
     """Always last; it has no count of its own."""
 
-    name: ClassVar[str] = "clean_up"
-
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return {}
+    name = "clean_up"
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         inputs = [(value, value.const_value) for value in model.graph.inputs]

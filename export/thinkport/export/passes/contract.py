@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.walk import MismatchError
-from thinkport.export.trace.names import layer_of, past_layer
+from thinkport.export.trace.names import kv_layer, layer_of
 
 OUTSIDE = None  # the "layer" of what lies before the first and behind the last
 MICROSOFT = "com.microsoft"
@@ -27,19 +27,23 @@ class GraphPass(ir.passes.InPlacePass):
     """One rewrite of a decoder graph, in place; its post-condition is the number of firings in each layer.
 
     Attributes:
+        per_layer: how often it must fire in each layer, where that is the same number for every graph.
+        outside: how often it must fire outside the layers.
         starts_at: the operators at which a fusion starts to look; empty where a pass takes nodes one by one.
         fired: the nodes that the last run put in, one a firing.
         misses: of the last run, the layer and the reason of each subgraph that looked like a match and was none.
     """
 
     name: ClassVar[str]
+    per_layer: ClassVar[int] = 0
+    outside: ClassVar[int] = 0
     starts_at: ClassVar[tuple[str, ...]] = ()
     fired: Sequence[str] = ()
     misses: Sequence[tuple[int | None, str]] = ()
 
-    @abstractmethod
-    def expected(self, layers: int) -> Mapping[int | None, int]:
+    def expected(self, layers: int) -> dict[int | None, int]:
         """How often the pass must fire in each layer, and under `OUTSIDE` outside them; absent means never."""
+        return each_layer(layers, self.per_layer, self.outside)
 
     @abstractmethod
     def rewrite(self, model: ir.Model) -> Sequence[str]:
@@ -60,7 +64,7 @@ class GraphPass(ir.passes.InPlacePass):
             CountError: some layer's count differs; the message names the layer, and why what is there did not match.
         """
         fired = Counter(layer_of(name) for name in self.fired)
-        layers = {past_layer(value.name or "") for value in model.graph.inputs} - {None}
+        layers = {kv_layer(value.name or "") for value in model.graph.inputs} - {None}
         expected = self.expected(len(layers))
         for layer in sorted({*fired, *expected}, key=lambda key: -1 if key is None else key):
             if fired[layer] != expected.get(layer, 0):
@@ -91,8 +95,7 @@ class Fusion(GraphPass, Generic[Match]):
         """Replace a subgraph that matched; returns the new node's name."""
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
-        matches = self.matches(model)
-        return [self.fuse(model.graph, match) for match in matches]
+        return [self.fuse(model.graph, match) for match in self.matches(model)]
 
     def starts(self, node: ir.Node) -> bool:
         """Whether a node may be the start of a match."""
@@ -112,10 +115,35 @@ class Fusion(GraphPass, Generic[Match]):
 
 
 def each_layer(layers: int, times: int, outside: int = 0) -> dict[int | None, int]:
-    """The same count in every layer, and `outside` outside them."""
-    return {OUTSIDE: outside} | dict.fromkeys(range(layers), times)
+    """The same count in every layer, and `outside` outside them; counts of 0 are left out."""
+    counts = {OUTSIDE: outside} | dict.fromkeys(range(layers), times)
+    return {layer: count for layer, count in counts.items() if count}
+
+
+def module_of(node: ir.Node) -> str:
+    """The module that a node's name begins with."""
+    return (node.name or "").rsplit(".", 1)[0]
 
 
 def named_like(node: ir.Node, op_type: str) -> str:
     """A name for the node that replaces `node`: the same module, another operator."""
-    return f"{(node.name or '').rsplit('.', 1)[0]}.{op_type}"
+    return f"{module_of(node)}.{op_type}"
+
+
+def become(
+    graph: ir.Graph,
+    old: ir.Node,
+    op_type: str,
+    inputs: Sequence[ir.Value | None],
+    attributes: Mapping[str, int | float],
+    domain: str = MICROSOFT,
+) -> str:
+    """Put one node of another operator in the place of `old`, named like it; returns its name."""
+    name = named_like(old, op_type)
+    return substitute(graph, old, [ir.node(op_type, inputs, dict(attributes), domain=domain, name=name)])
+
+
+def substitute(graph: ir.Graph, old: ir.Node, new: Sequence[ir.Node]) -> str:
+    """Put `new` in the place of `old`, whose outputs become those of the last one; returns its name."""
+    ir.convenience.replace_nodes_and_values(graph, old, [old], new, old.outputs, new[-1].outputs)
+    return new[-1].name or ""

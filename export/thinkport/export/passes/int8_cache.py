@@ -6,18 +6,17 @@ Cases:
     2. an attention spelled out, or one with another cache, is left alone, and the count fails the export.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import GraphPass, each_layer
+from thinkport.export.passes.contract import GraphPass
+from thinkport.export.passes.walk import PASTS, PRESENTS, has_graphs_cache
 from thinkport.export.quantize.kv_scales import KvScales
-from thinkport.export.trace.constant import floats
+from thinkport.export.trace.initializers import floats
 from thinkport.export.trace.names import layer_of
 
-_PASTS, _PRESENTS = slice(3, 5), slice(1, 3)
 _K_SCALE, _V_SCALE, _INPUTS = 12, 13, 14
 
 
@@ -32,20 +31,18 @@ class Int8Cache(GraphPass):
     they stay in its file.
     """
 
-    name: ClassVar[str] = "int8_cache"
+    name = "int8_cache"
+    per_layer = 1
     scales: KvScales
-
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return each_layer(layers, 1)
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         return [name for node in model.graph if (name := self._narrow(model.graph, node)) is not None]
 
     def _narrow(self, graph: ir.Graph, attention: ir.Node) -> str | None:
         layer = layer_of(attention.name or "")
-        if attention.op_type != "GroupQueryAttention" or layer is None or not _has_graphs_cache(attention):
+        if attention.op_type != "GroupQueryAttention" or layer is None or not has_graphs_cache(attention):
             return None
-        for value in (*attention.inputs[_PASTS], *attention.outputs[_PRESENTS]):
+        for value in (*attention.inputs[PASTS], *attention.outputs[PRESENTS]):
             assert value is not None
             value.type = ir.TensorType(ir.DataType.INT8)
         attention.resize_inputs(max(_INPUTS, len(attention.inputs)))  # norms of Q and K may lie behind the scales
@@ -58,8 +55,3 @@ class Int8Cache(GraphPass):
             attention.attributes[f"{name}_quant_type"] = ir.AttrString(f"{name}_quant_type", kind)
         attention.attributes["kv_cache_bit_width"] = ir.AttrInt64("kv_cache_bit_width", 8)
         return attention.name
-
-
-def _has_graphs_cache(attention: ir.Node) -> bool:
-    pasts = [value is not None and value.is_graph_input() for value in attention.inputs[_PASTS]]
-    return all(pasts) and all(value.is_graph_output() for value in attention.outputs[_PRESENTS])

@@ -5,16 +5,16 @@ Cases:
     2. a graph whose logits come from no projection is left alone, and the count fails the export.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import OUTSIDE, GraphPass
+from thinkport.export.passes.contract import GraphPass
+from thinkport.export.passes.nodes import Nodes
 from thinkport.export.passes.walk import made_by, operand
 from thinkport.export.trace import names
-from thinkport.export.trace.constant import integers
+from thinkport.export.trace.initializers import integers
 
 _TO_THE_END = np.iinfo(np.int64).max
 
@@ -28,10 +28,8 @@ class LastRows(GraphPass):
     GPU and copied back, a wait a token that also forbids capturing the graph.
     """
 
-    name: ClassVar[str] = "last_rows"
-
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return {OUTSIDE: 1}
+    name = "last_rows"
+    outside = 1
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         graph = model.graph
@@ -42,17 +40,17 @@ class LastRows(GraphPass):
             return []
         keep = integers(graph, names.LOGITS_TO_KEEP, [1])
         graph.inputs.append(keep)
-        rows = ir.node("Shape", [hidden], {"start": 1, "end": 2}, name="lm_head.Shape")
-        left = ir.node("Sub", [rows.outputs[0], keep], name="lm_head.Sub")
-        start = ir.node("Max", [left.outputs[0], integers(graph, "rows_first", [0])], name="lm_head.Max")
-        for value in (*rows.outputs, *left.outputs, *start.outputs):
-            value.type, value.shape = ir.TensorType(ir.DataType.INT64), ir.Shape([1])
+        new, int64 = Nodes("lm_head"), ir.DataType.INT64
+        rows = new.make("Shape", [hidden], {"start": 1, "end": 2}, dtype=int64, name="Shape")
+        left = new.make("Sub", [rows, keep], dtype=int64, name="Sub")
+        start = new.make("Max", [left, integers(graph, "rows_first", [0])], dtype=int64, name="Max")
+        for value in (rows, left, start):
+            value.shape = ir.Shape([1])
         end, axis = integers(graph, "rows_end", [_TO_THE_END]), integers(graph, "rows_axis", [1])
-        cut = ir.node("Slice", [hidden, start.outputs[0], end, axis], name="lm_head.Slice_last_rows")
-        cut.outputs[0].type = hidden.type
-        head.replace_input_with(0, cut.outputs[0])
-        graph.insert_before(head, [rows, left, start, cut])
+        cut = new.make("Slice", [hidden, start, end, axis], dtype=hidden.dtype, name="Slice_last_rows")
+        head.replace_input_with(0, cut)
+        graph.insert_before(head, new.nodes)
         if logits.shape is not None:
             # No literal 1, though it is the default: DirectML compiles for the shape that a value declares.
             logits.shape = ir.Shape([logits.shape[0], names.ROWS, logits.shape[2]])
-        return [cut.name or ""]
+        return [new.nodes[-1].name or ""]

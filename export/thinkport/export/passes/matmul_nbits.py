@@ -6,17 +6,16 @@ Cases:
     3. a matrix product of two computed tensors is left alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
 from thinkport.export.errors import GraphError
-from thinkport.export.passes.contract import MICROSOFT, GraphPass
+from thinkport.export.passes.contract import GraphPass, become, each_layer
 from thinkport.export.passes.walk import weight_of
-from thinkport.export.quantize.recipes import TABLES, Recipe, Role, RoleRecipe
-from thinkport.export.trace.source import Source, new_weight, source_of
+from thinkport.export.quantize.recipes import TABLES, ModelRecipe, Role, RoleRecipe
+from thinkport.export.trace.initializers import WeightSource, new_weight, source_of
 
 
 @dataclass(kw_only=True)
@@ -29,31 +28,31 @@ class MatMulNBits(GraphPass):
     the target's operator asks for one.
     """
 
-    name: ClassVar[str] = "matmul_nbits"
-    recipe: Recipe
+    name = "matmul_nbits"
+    recipe: ModelRecipe
     role: Callable[[str], Role]
     projections: int  # a layer: 4 packed, 7 unpacked
     tied: bool
     accuracy_level: bool = True
 
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return {None: 2} | dict.fromkeys(range(layers), self.projections)
+    def expected(self, layers: int) -> dict[int | None, int]:
+        return each_layer(layers, self.projections, outside=2)
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         fired = []
         for node in list(model.graph):
             weight = weight_of(node) if node.op_type == "MatMul" else None
             if weight is not None:
-                fired.append(self._project(model.graph, node, weight))
+                fired.append(self._quantize(model.graph, node, weight))
             elif node.op_type == "Gather" and node.inputs[0] is not None and source_of(node.inputs[0]) is not None:
-                fired.append(self._gather(model.graph, node, node.inputs[0]))
+                fired.append(self._quantize(model.graph, node, node.inputs[0]))
         return fired
 
-    def _recipe(self, source: Source, *, embedding: bool) -> tuple[Role, RoleRecipe]:
+    def _format(self, source: WeightSource, *, lookup: bool) -> tuple[Role, RoleRecipe]:
         role = self.role(source.tensors[0])
         if role in TABLES:
             # Tied, both read one table, stored by lm_head's row of the recipe.
-            role = "lm_head" if self.tied or not embedding else "embedding"
+            role = "lm_head" if self.tied or not lookup else "embedding"
         how = self.recipe.for_role(role, tied=self.tied)
         if how is None:
             raise GraphError(
@@ -61,50 +60,24 @@ class MatMulNBits(GraphPass):
             )
         return role, how
 
-    def _parts(
-        self, graph: ir.Graph, weight: ir.Value, *, embedding: bool
-    ) -> tuple[ir.Value, ir.Value, RoleRecipe, int, int]:
-        """Codes, scales, recipe, rows and columns of a weight's quantized form, in the shape its reader takes."""
-        source = source_of(weight)
+    def _quantize(self, graph: ir.Graph, old: ir.Node, weight: ir.Value) -> str:
+        """Put the operator that reads a weight's codes and scales in the place of a product or a lookup."""
+        source, lookup = source_of(weight), old.op_type == "Gather"
         assert source is not None
         assert weight.shape is not None
         rows, columns = (int(dim) for dim in weight.shape)  # type: ignore[arg-type]
-        role, how = self._recipe(source, embedding=embedding)
+        role, how = self._format(source, lookup=lookup)
         groups, width = columns // how.group_size, how.group_size * how.bits // 8
-        shape = (rows, columns * how.bits // 8) if embedding else (rows, groups, width)
+        shape, suffix = ((rows, groups * width), "table") if lookup else ((rows, groups, width), "qweight")
+        of_codes, of_scales = (replace(source, part=part, role=role) for part in ("codes", "scales"))
         stem = (weight.name or "").removesuffix(".weight")
-        suffix = "table" if embedding else "qweight"
-        codes = new_weight(
-            graph, f"{stem}.{suffix}", ir.DataType.UINT8, shape, Source(tensors=source.tensors, part="codes", role=role)
-        )
-        scales = new_weight(
-            graph,
-            f"{stem}.scales",
-            ir.DataType.FLOAT,
-            (rows, groups),
-            Source(tensors=source.tensors, part="scales", role=role),
-        )
-        return codes, scales, how, rows, columns
-
-    def _project(self, graph: ir.Graph, matmul: ir.Node, weight: ir.Value) -> str:
-        codes, scales, how, rows, columns = self._parts(graph, weight, embedding=False)
-        attributes = {"K": columns, "N": rows, "bits": how.bits, "block_size": how.group_size}
+        codes = new_weight(graph, f"{stem}.{suffix}", ir.DataType.UINT8, shape, of_codes)
+        scales = new_weight(graph, f"{stem}.scales", ir.DataType.FLOAT, (rows, groups), of_scales)
+        attributes = {"bits": how.bits, "block_size": how.group_size}
+        if lookup:
+            attributes |= {"gather_axis": 0, "quantize_axis": 1}
+            return become(graph, old, "GatherBlockQuantized", [codes, old.inputs[1], scales], attributes)
+        attributes = {"K": columns, "N": rows, **attributes}
         if self.accuracy_level:
             attributes["accuracy_level"] = how.accuracy_level
-        return _replace(graph, matmul, "MatMulNBits", [matmul.inputs[0], codes, scales], attributes)
-
-    def _gather(self, graph: ir.Graph, gather: ir.Node, weight: ir.Value) -> str:
-        codes, scales, how, _, _ = self._parts(graph, weight, embedding=True)
-        attributes = {"bits": how.bits, "block_size": how.group_size, "gather_axis": 0, "quantize_axis": 1}
-        return _replace(graph, gather, "GatherBlockQuantized", [codes, gather.inputs[1], scales], attributes)
-
-
-def _replace(
-    graph: ir.Graph, old: ir.Node, op_type: str, inputs: Sequence[ir.Value | None], attributes: Mapping[str, int]
-) -> str:
-    stem = (old.name or "").rsplit(".", 1)[0]
-    new = ir.node(op_type, inputs, dict(attributes), domain=MICROSOFT, name=f"{stem}.{op_type}")
-    before, after = old.outputs[0], new.outputs[0]
-    after.type, after.shape = before.type, before.shape
-    ir.convenience.replace_nodes_and_values(graph, old, [old], [new], [before], [after])
-    return new.name or ""
+        return become(graph, old, "MatMulNBits", [old.inputs[0], codes, scales], attributes)

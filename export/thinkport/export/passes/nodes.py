@@ -16,12 +16,13 @@ class Nodes:
         self,
         op_type: str,
         inputs: Sequence[ir.Value | None],
-        attributes: Mapping[str, int | list[int]] | None = None,
+        attributes: Mapping[str, int | float | list[int]] | None = None,
         domain: str = "",
         dtype: ir.DataType | None = None,
+        name: str | None = None,
     ) -> ir.Value:
-        """A node's only output, of that type where it is given."""
-        name = f"{self.module}.{op_type}_{len(self.nodes)}"
+        """A node's first output, of that type where it is given; `name` is the node's within its module."""
+        name = f"{self.module}.{name or f'{op_type}_{len(self.nodes)}'}"
         node = ir.node(op_type, inputs, dict(attributes or {}), domain=domain, name=name)
         self.nodes.append(node)
         if dtype is not None:

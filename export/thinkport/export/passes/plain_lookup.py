@@ -6,16 +6,14 @@ Cases:
     2. anything else is left alone.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import OUTSIDE, GraphPass
+from thinkport.export.passes.contract import GraphPass, module_of, substitute
 from thinkport.export.passes.nodes import Nodes
-from thinkport.export.trace.constant import floats, integers
-from thinkport.export.trace.source import new_weight, source_of
+from thinkport.export.trace.initializers import floats, integers, new_weight, source_of
 
 
 class PlainLookup(GraphPass):
@@ -24,10 +22,8 @@ class PlainLookup(GraphPass):
     The table is neither stored nor held a second time. It costs a few small nodes a step over a few rows.
     """
 
-    name: ClassVar[str] = "plain_lookup"
-
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return {OUTSIDE: 1}
+    name = "plain_lookup"
+    outside = 1
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         lookups = [node for node in model.graph if node.op_type == "GatherBlockQuantized"]
@@ -40,7 +36,7 @@ def _spell_out(graph: ir.Graph, lookup: ir.Node) -> str:
     codes = _codes(graph, lookup)
     assert codes.shape is not None
     groups = int(codes.shape[1])  # type: ignore[arg-type]
-    new, float32 = Nodes((lookup.name or "").rsplit(".", 1)[0]), ir.DataType.FLOAT
+    new, float32 = Nodes(module_of(lookup)), ir.DataType.FLOAT
     rows = new.make("Gather", [codes, ids], dtype=ir.DataType.UINT8)
     # int32: the kernels that take any index take this one
     places = new.make("Cast", [rows], {"to": ir.DataType.INT32.value}, dtype=ir.DataType.INT32)
@@ -50,11 +46,8 @@ def _spell_out(graph: ir.Graph, lookup: ir.Node) -> str:
     steps = new.make("Unsqueeze", [gathered, integers(graph, "lookup_axis", [-1])], dtype=float32)
     products = new.make("Mul", [numbers, steps], dtype=float32)
     width = integers(graph, "lookup_hidden", [0, 0, groups * group])
-    hidden = new.make("Reshape", [products, width], dtype=float32)
-    before = lookup.outputs[0]
-    hidden.type, hidden.shape = before.type, before.shape
-    ir.convenience.replace_nodes_and_values(graph, lookup, [lookup], new.nodes, [before], [hidden])
-    return new.nodes[0].name or ""
+    new.make("Reshape", [products, width])
+    return substitute(graph, lookup, new.nodes)
 
 
 def _codes(graph: ir.Graph, lookup: ir.Node) -> ir.Value:

@@ -5,17 +5,14 @@ Cases:
     2. a norm fused with an addition is left alone: keep `SkipNorm` out of such a pipeline.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import GraphPass, each_layer
+from thinkport.export.passes.contract import GraphPass, each_layer, module_of, substitute
 from thinkport.export.passes.nodes import Nodes
-from thinkport.export.trace.constant import floats, integers
-
-_LAST = [-1]
+from thinkport.export.trace.initializers import floats, integers
 
 
 @dataclass(kw_only=True)
@@ -27,11 +24,11 @@ class PlainNorm(GraphPass):
     For devices that compute the fused operator wrongly (issue 29739 of ONNX Runtime).
     """
 
-    name: ClassVar[str] = "plain_norm"
+    name = "plain_norm"
     norms: int
     activations: ir.DataType
 
-    def expected(self, layers: int) -> Mapping[int | None, int]:
+    def expected(self, layers: int) -> dict[int | None, int]:
         return each_layer(layers, self.norms, outside=1)
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
@@ -40,16 +37,13 @@ class PlainNorm(GraphPass):
 
     def _spell_out(self, graph: ir.Graph, norm: ir.Node) -> str:
         x, weight = norm.inputs
-        assert x is not None
-        new, float32 = Nodes((norm.name or "").rsplit(".", 1)[0]), ir.DataType.FLOAT
+        new, float32 = Nodes(module_of(norm)), ir.DataType.FLOAT
         wide = new.make("Cast", [x], {"to": float32.value}, dtype=float32)
         square = new.make("Mul", [wide, wide], dtype=float32)
-        mean = new.make("ReduceMean", [square, integers(graph, "norm_axis", _LAST)], {"keepdims": 1}, dtype=float32)
+        mean = new.make("ReduceMean", [square, integers(graph, "norm_axis", [-1])], {"keepdims": 1}, dtype=float32)
         epsilon = floats(graph, "norm_epsilon", norm.attributes["epsilon"].as_float())
         root = new.make("Sqrt", [new.make("Add", [mean, epsilon], dtype=float32)], dtype=float32)
         unit = new.make("Div", [wide, root], dtype=float32)
         narrow = new.make("Cast", [unit], {"to": self.activations.value}, dtype=self.activations)
-        scaled = new.make("Mul", [narrow, weight], dtype=self.activations)
-        scaled.shape = x.shape
-        ir.convenience.replace_nodes_and_values(graph, norm, [norm], new.nodes, norm.outputs, [scaled])
-        return new.nodes[-1].name or ""
+        new.make("Mul", [narrow, weight])
+        return substitute(graph, norm, new.nodes)

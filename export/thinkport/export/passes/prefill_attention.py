@@ -6,17 +6,17 @@ Cases:
     2. one with another cache is left alone, and the count fails the export.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import MICROSOFT, GraphPass, each_layer
+from thinkport.export.passes.contract import MICROSOFT, GraphPass, module_of
 from thinkport.export.passes.nodes import Nodes
+from thinkport.export.passes.walk import has_graphs_cache, input_named
 from thinkport.export.trace import names
-from thinkport.export.trace.constant import fixed, floats, integers
+from thinkport.export.trace.initializers import fixed, floats, integers
 
 _NEVER = -1e30  # of a score that is masked: its exponential is 0, and it stays finite when another is added
 _COS, _SIN, _K_SCALE, _V_SCALE = 7, 8, 12, 13
@@ -35,17 +35,16 @@ class PrefillAttention(GraphPass):
     the step's own keys and values are rounded before it attends to them.
     """
 
-    name: ClassVar[str] = "prefill_attention"
+    name = "prefill_attention"
+    per_layer = 1
     heads: int
     kv_heads: int
     head_dim: int
 
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return each_layer(layers, 1)
-
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         graph = model.graph
-        found = [node for node in graph if node.op_type == "GroupQueryAttention" and _has_graphs_cache(node)]
+        attentions = [node for node in graph if node.op_type == "GroupQueryAttention"]
+        found = [node for node in attentions if has_graphs_cache(node) and _rotates(node)]
         if not found:
             return []
         step = self._step(graph)
@@ -54,10 +53,7 @@ class PrefillAttention(GraphPass):
     def _step(self, graph: ir.Graph) -> "_Step":
         """What all layers share: the step's place in the sequence and its causal mask, (tokens, 1, total) float32."""
         new = Nodes("prefill")
-        mask, ids = (
-            next(value for value in graph.inputs if value.name == name)
-            for name in (names.ATTENTION_MASK, names.INPUT_IDS)
-        )
+        mask, ids = (input_named(graph, name) for name in (names.ATTENTION_MASK, names.INPUT_IDS))
         zero, one = integers(graph, "zero", 0), integers(graph, "one_integer", 1)
         total = new.make("Shape", [mask], {"start": 1, "end": 2})
         tokens = new.make("Shape", [ids], {"start": 1, "end": 2})
@@ -82,7 +78,7 @@ class PrefillAttention(GraphPass):
         return step
 
     def _spell_out(self, graph: ir.Graph, attention: ir.Node, step: "_Step") -> str:
-        module = (attention.name or "").rsplit(".", 1)[0]
+        module = module_of(attention)
         new = Nodes(f"{module}.prefill")
         tables = [attention.inputs[_COS], attention.inputs[_SIN]]
 
@@ -105,11 +101,9 @@ class PrefillAttention(GraphPass):
             heads = new.make("Mul", [heads, floats(graph, f"{module}.prefill.v_scale", factor)])
         rows = new.make("Transpose", [heads], {"perm": [0, 2, 1, 3, 4]})
         result = new.make("Reshape", [rows, integers(graph, "merge_groups", [0, 0, -1])])
-        after = [result, key_cache, value_cache]
-        before = list(attention.outputs)
-        for old, value in zip(before, after, strict=True):
-            value.type, value.shape = old.type, old.shape
-        ir.convenience.replace_nodes_and_values(graph, attention, [attention], new.nodes, before, after)
+        ir.convenience.replace_nodes_and_values(
+            graph, attention, [attention], new.nodes, attention.outputs, [result, key_cache, value_cache]
+        )
         return new.nodes[-1].name or ""
 
     def _query(
@@ -160,10 +154,8 @@ class _Step:
     flat: ir.Value
 
 
-def _has_graphs_cache(attention: ir.Node) -> bool:
-    pasts = all(value is not None and value.is_graph_input() for value in attention.inputs[3:5])
-    rotary = "do_rotary" in attention.attributes and attention.attributes["do_rotary"].as_int() == 1
-    return pasts and rotary and all(value.is_graph_output() for value in attention.outputs[1:3])
+def _rotates(attention: ir.Node) -> bool:
+    return "do_rotary" in attention.attributes and attention.attributes["do_rotary"].as_int() == 1
 
 
 def _scales(attention: ir.Node, index: int) -> np.ndarray | None:

@@ -6,32 +6,27 @@ Cases:
     3. an attention without such norms, or with rotary in between, is left alone, and the count fails the export.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import Fusion, each_layer
+from thinkport.export.passes.contract import Fusion
 from thinkport.export.passes.walk import above, made_by, maker
 
 Q_NORM, K_NORM, INPUTS = 14, 15, 16
-_Site = tuple[ir.Node, list[ir.Node], list[ir.Value]]
+_NormedHeads = tuple[ir.Node, list[ir.Node], list[ir.Value]]
 
 
-class QkNorm(Fusion[_Site]):
+class QkNorm(Fusion[_NormedHeads]):
     """Once a layer, behind packing.
 
     Operator: com.microsoft.GroupQueryAttention, `q_norm_weight` and `k_norm_weight` (head_dim,) of the activations'
     type, applied before rotary; its query may be the packed QKV (docs/ContribOperators.md).
     """
 
-    name: ClassVar[str] = "qk_norm"
-    starts_at: ClassVar[tuple[str, ...]] = ("GroupQueryAttention",)
+    name = "qk_norm"
+    per_layer = 1
+    starts_at = ("GroupQueryAttention",)
 
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return each_layer(layers, 1)
-
-    def match(self, node: ir.Node) -> _Site:
+    def match(self, node: ir.Node) -> _NormedHeads:
         """The attention, the norms of its heads, and what they norm before it is split into heads."""
         norms = [
             maker(above(value, "heads", "Reshape"), "heads", "SimplifiedLayerNormalization")
@@ -39,23 +34,17 @@ class QkNorm(Fusion[_Site]):
         ]
         return node, norms, [above(norm.inputs[0], "input of a head's norm", "Reshape") for norm in norms]
 
-    def fuse(self, graph: ir.Graph, match: _Site) -> str:
+    def fuse(self, graph: ir.Graph, match: _NormedHeads) -> str:
         attention, norms, (query, key) = match
         attention.resize_inputs(INPUTS)
         for index, norm in zip((Q_NORM, K_NORM), norms, strict=True):
             attention.replace_input_with(index, norm.inputs[1])
         epsilon = norms[0].attributes["epsilon"].as_float()
         attention.attributes["qk_norm_epsilon"] = ir.AttrFloat32("qk_norm_epsilon", epsilon)
-        for index, value in enumerate(_packed(query, key, attention.inputs[2]) or (query, key, attention.inputs[2])):
+        parts: list[ir.Value | None] = [query, key, attention.inputs[2]]
+        split = made_by(query, "Split")
+        if split is not None and parts == list(split.outputs):
+            parts = [split.inputs[0], None, None]
+        for index, value in enumerate(parts):
             attention.replace_input_with(index, value)
         return attention.name or ""
-
-
-def _packed(
-    query: ir.Value, key: ir.Value, value: ir.Value | None
-) -> tuple[ir.Value | None, ir.Value | None, ir.Value | None] | None:
-    """The operator's first three inputs where the three are parts of one projection."""
-    split = made_by(query, "Split")
-    if split is None or (query, key, value) != tuple(split.outputs):
-        return None
-    return split.inputs[0], None, None

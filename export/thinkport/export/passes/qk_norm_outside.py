@@ -5,26 +5,25 @@ Cases:
     2. an attention without them is left alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import GraphPass, each_layer
+from thinkport.export.passes.contract import GraphPass
+from thinkport.export.passes.packed_projections import split
 from thinkport.export.passes.qk_norm import K_NORM, Q_NORM
-from thinkport.export.trace.constant import integers
+from thinkport.export.passes.rms_norm import norm_node
+from thinkport.export.trace.initializers import integers
 
 
 @dataclass(kw_only=True)
 class QkNormOutside(GraphPass):
     """Once a layer of a finished graph: the CPU's GroupQueryAttention refuses inputs 14 and 15."""
 
-    name: ClassVar[str] = "qk_norm_outside"
+    name = "qk_norm_outside"
+    per_layer = 1
     head_dim: int
-
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return each_layer(layers, 1)
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         attentions = [node for node in model.graph if node.op_type == "GroupQueryAttention" and _normalizes(node)]
@@ -37,8 +36,9 @@ class QkNormOutside(GraphPass):
         epsilon = attention.attributes.pop("qk_norm_epsilon").as_float()
         parts = self._parts(graph, attention, new)
         for index, (part, at) in enumerate((("q", Q_NORM), ("k", K_NORM))):
-            weight = attention.inputs[at]
-            parts[index] = self._norm(graph, parts[index], weight, epsilon, f"{attention.name}_{part}", new)
+            norm = self._norm(graph, parts[index], attention.inputs[at], epsilon, f"{attention.name}_{part}")
+            parts[index] = norm[-1].outputs[0]
+            new += norm
         for index, value in enumerate(parts):
             attention.replace_input_with(index, value)
         attention.resize_inputs(Q_NORM)
@@ -49,34 +49,17 @@ class QkNormOutside(GraphPass):
             return list(attention.inputs[:3])
         heads, kv_heads = (attention.attributes[name].as_int() for name in ("num_heads", "kv_num_heads"))
         rows = [count * self.head_dim for count in (heads, kv_heads, kv_heads)]
-        sizes = integers(graph, "split_" + "_".join(map(str, rows)), rows)
-        split = ir.node(
-            "Split", [attention.inputs[0], sizes], {"axis": -1}, num_outputs=3, name=f"{attention.name}_Split"
-        )
-        new.append(split)
-        return list(split.outputs)
+        new.append(split(graph, attention.inputs[0], rows, f"{attention.name}_Split"))
+        return list(new[-1].outputs)
 
     def _norm(
-        self,
-        graph: ir.Graph,
-        value: ir.Value | None,
-        weight: ir.Value | None,
-        epsilon: float,
-        name: str,
-        new: list[ir.Node],
-    ) -> ir.Value:
+        self, graph: ir.Graph, value: ir.Value | None, weight: ir.Value | None, epsilon: float, name: str
+    ) -> list[ir.Node]:
         apart = integers(graph, "split_heads_shape", [0, 0, -1, self.head_dim])
         together = integers(graph, "merge_heads_shape", [0, 0, -1])
-        split = ir.node("Reshape", [value, apart], name=f"{name}_Reshape_split")
-        norm = ir.node(
-            "SimplifiedLayerNormalization",
-            [split.outputs[0], weight],
-            {"axis": -1, "epsilon": epsilon, "stash_type": 1},
-            name=f"{name}_SimplifiedLayerNormalization",
-        )
-        merge = ir.node("Reshape", [norm.outputs[0], together], name=f"{name}_Reshape_merge")
-        new += [split, norm, merge]
-        return merge.outputs[0]
+        heads = ir.node("Reshape", [value, apart], name=f"{name}_Reshape_split")
+        norm = norm_node(heads.outputs[0], weight, epsilon, f"{name}_SimplifiedLayerNormalization")
+        return [heads, norm, ir.node("Reshape", [norm.outputs[0], together], name=f"{name}_Reshape_merge")]
 
 
 def _normalizes(attention: ir.Node) -> bool:

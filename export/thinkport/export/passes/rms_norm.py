@@ -5,15 +5,13 @@ Cases:
     2. anything else (another axis, an exponent that is not 2) is left alone.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import Fusion, each_layer, named_like
+from thinkport.export.passes.contract import Fusion, each_layer, named_like, substitute
 from thinkport.export.passes.walk import MismatchError, expect, maker, operand, other, reader
-from thinkport.export.trace.constant import constant, scalar
+from thinkport.export.trace.initializers import constant, scalar
 
 _Norm = tuple[ir.Node, ir.Value, ir.Value, float]
 
@@ -25,11 +23,11 @@ class RmsNorm(Fusion[_Norm]):
     Operator: ONNX Runtime's SimplifiedLayerNormalization (default domain), on every provider.
     """
 
-    name: ClassVar[str] = "rms_norm"
-    starts_at: ClassVar[tuple[str, ...]] = ("ReduceMean",)
+    name = "rms_norm"
+    starts_at = ("ReduceMean",)
     norms: int
 
-    def expected(self, layers: int) -> Mapping[int | None, int]:
+    def expected(self, layers: int) -> dict[int | None, int]:
         return each_layer(layers, self.norms, outside=1)
 
     def match(self, node: ir.Node) -> _Norm:
@@ -52,12 +50,11 @@ class RmsNorm(Fusion[_Norm]):
 
     def fuse(self, graph: ir.Graph, match: _Norm) -> str:
         product, x, weight, epsilon = match
-        norm = ir.node(
-            "SimplifiedLayerNormalization",
-            [x, weight],
-            {"axis": -1, "epsilon": epsilon, "stash_type": 1},
-            name=named_like(product, "SimplifiedLayerNormalization"),
-        )
-        norm.outputs[0].type, norm.outputs[0].shape = x.type, x.shape
-        ir.convenience.replace_nodes_and_values(graph, product, [product], [norm], product.outputs, norm.outputs)
-        return norm.name or ""
+        name = named_like(product, "SimplifiedLayerNormalization")
+        return substitute(graph, product, [norm_node(x, weight, epsilon, name)])
+
+
+def norm_node(x: ir.Value, weight: ir.Value | None, epsilon: float, name: str) -> ir.Node:
+    """The fused norm over the last axis of `x`."""
+    attributes = {"axis": -1, "epsilon": epsilon, "stash_type": 1}
+    return ir.node("SimplifiedLayerNormalization", [x, weight], attributes, name=name)

@@ -5,18 +5,17 @@ Cases:
     2. one outside the layers (lm_head, which computes one row) stays.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
 from thinkport.export.errors import GraphError
-from thinkport.export.passes.contract import MICROSOFT, GraphPass, each_layer
-from thinkport.export.trace.constant import fixed, floats, integers
+from thinkport.export.passes.contract import MICROSOFT, GraphPass, each_layer, module_of, substitute
+from thinkport.export.passes.nodes import Nodes
+from thinkport.export.trace.initializers import fixed, floats, integers, new_weight, source_of
 from thinkport.export.trace.names import layer_of
-from thinkport.export.trace.source import Source, new_weight, source_of
 
 _CODES = 127  # of the largest activation of a token
 _SMALLEST = 1e-20  # of a token's largest activation, so that a row of zeros has a scale
@@ -34,56 +33,34 @@ class RowScaledInt8(GraphPass):
     Operator: com.microsoft.MatMulIntegerToFloat, A uint8 with the zero point 128 (docs/ContribOperators.md).
     """
 
-    name: ClassVar[str] = "row_scaled_int8"
+    name = "row_scaled_int8"
     projections: int  # a layer
 
-    def expected(self, layers: int) -> Mapping[int | None, int]:
+    def expected(self, layers: int) -> dict[int | None, int]:
         return each_layer(layers, self.projections)
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         nodes = [
             node for node in model.graph if node.op_type == "MatMulNBits" and layer_of(node.name or "") is not None
         ]
-        return [_replace(model.graph, node) for node in nodes]
+        return [_spell_out(model.graph, node) for node in nodes]
 
 
-def _replace(graph: ir.Graph, old: ir.Node) -> str:
-    stem = (old.name or "").rsplit(".", 1)[0]
+def _spell_out(graph: ir.Graph, old: ir.Node) -> str:
+    new, x = Nodes(module_of(old)), old.inputs[0]
     weight, scales = _weight(graph, old)
-    codes, row_scale, nodes = _rounded_rows(graph, old.inputs[0], stem)
-    one, zero = floats(graph, "unit_scale", 1.0), fixed(graph, "code_zero", np.array(128, np.uint8))
-    product = ir.node(
-        "MatMulIntegerToFloat",
-        [codes, weight, one, scales, zero],
-        domain=MICROSOFT,
-        name=f"{stem}.MatMulIntegerToFloat",
-    )
-    scaled = ir.node("Mul", [product.outputs[0], row_scale], name=f"{stem}.Mul_rows")
-    before, after = old.outputs[0], scaled.outputs[0]
-    after.type, after.shape = before.type, before.shape
-    ir.convenience.replace_nodes_and_values(graph, old, [old], [*nodes, product, scaled], [before], [after])
-    return product.name or ""
-
-
-def _rounded_rows(graph: ir.Graph, x: ir.Value | None, stem: str) -> tuple[ir.Value, ir.Value, list[ir.Node]]:
-    """uint8 codes of x (batch, tokens, k), what one is worth (batch, tokens, 1), and the nodes that make them."""
-    largest = ir.node("Abs", [x], name=f"{stem}.Abs_x")
-    row = ir.node(
-        "ReduceMax",
-        [largest.outputs[0], integers(graph, "last_axis", [-1])],
-        {"keepdims": 1},
-        name=f"{stem}.ReduceMax_x",
-    )
-    above = ir.node("Max", [row.outputs[0], floats(graph, "smallest_row", _SMALLEST)], name=f"{stem}.Max_x")
-    scale = ir.node("Mul", [above.outputs[0], floats(graph, "a_code", 1 / _CODES)], name=f"{stem}.Mul_scale")
-    steps = ir.node("Div", [floats(graph, "codes_a_row", _CODES), above.outputs[0]], name=f"{stem}.Div_steps")
-    scaled = ir.node("Mul", [x, steps.outputs[0]], name=f"{stem}.Mul_x")
-    codes = ir.node(
-        "QuantizeLinear",
-        [scaled.outputs[0], floats(graph, "unit_scale", 1.0), fixed(graph, "code_zero", np.array(128, np.uint8))],
-        name=f"{stem}.QuantizeLinear_x",
-    )
-    return codes.outputs[0], scale.outputs[0], [largest, row, above, scale, steps, scaled, codes]
+    largest = new.make("Abs", [x], name="Abs_x")
+    row = new.make("ReduceMax", [largest, integers(graph, "last_axis", [-1])], {"keepdims": 1}, name="ReduceMax_x")
+    above = new.make("Max", [row, floats(graph, "smallest_row", _SMALLEST)], name="Max_x")
+    row_scale = new.make("Mul", [above, floats(graph, "a_code", 1 / _CODES)], name="Mul_scale")
+    steps = new.make("Div", [floats(graph, "codes_a_row", _CODES), above], name="Div_steps")
+    scaled = new.make("Mul", [x, steps], name="Mul_x")
+    unit, zero = floats(graph, "unit_scale", 1.0), fixed(graph, "code_zero", np.array(128, np.uint8))
+    codes = new.make("QuantizeLinear", [scaled, unit, zero], name="QuantizeLinear_x")
+    inputs = [codes, weight, unit, scales, zero]
+    product = new.make("MatMulIntegerToFloat", inputs, domain=MICROSOFT, name="MatMulIntegerToFloat")
+    new.make("Mul", [product, row_scale], name="Mul_rows")
+    return substitute(graph, old, new.nodes)
 
 
 def _weight(graph: ir.Graph, old: ir.Node) -> tuple[ir.Value, ir.Value]:
@@ -94,9 +71,6 @@ def _weight(graph: ir.Graph, old: ir.Node) -> tuple[ir.Value, ir.Value]:
         raise GraphError(f"{old.name} has no codes of a checkpoint's weight: report it with the checkpoint's name")
     rows, columns = (old.attributes[name].as_int() for name in ("N", "K"))
     stem = (codes.name or "").removesuffix(".qweight")
-    weight = Source(tensors=source.tensors, part="int8", role=source.role)
-    steps = Source(tensors=source.tensors, part="int8_scales", role=source.role)
-    return (
-        new_weight(graph, f"{stem}.int8", ir.DataType.INT8, (columns, rows), weight),
-        new_weight(graph, f"{stem}.int8_scales", ir.DataType.FLOAT, (rows,), steps),
-    )
+    weight = new_weight(graph, f"{stem}.int8", ir.DataType.INT8, (columns, rows), replace(source, part="int8"))
+    of_scales = replace(source, part="int8_scales")
+    return weight, new_weight(graph, f"{stem}.int8_scales", ir.DataType.FLOAT, (rows,), of_scales)

@@ -5,12 +5,9 @@ Cases:
     2. a sigmoid of something else (a gate) is left alone.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import MICROSOFT, Fusion, each_layer, named_like
+from thinkport.export.passes.contract import Fusion, become
 from thinkport.export.passes.walk import silu_product
 
 
@@ -20,11 +17,9 @@ class Silu(Fusion[tuple[ir.Node, ir.Node]]):
     Operator: com.microsoft.QuickGelu (docs/ContribOperators.md): x · sigmoid(alpha · x).
     """
 
-    name: ClassVar[str] = "silu"
-    starts_at: ClassVar[tuple[str, ...]] = ("Sigmoid",)
-
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return each_layer(layers, 1)
+    name = "silu"
+    per_layer = 1
+    starts_at = ("Sigmoid",)
 
     def match(self, node: ir.Node) -> tuple[ir.Node, ir.Node]:
         """The sigmoid and the product."""
@@ -32,9 +27,4 @@ class Silu(Fusion[tuple[ir.Node, ir.Node]]):
 
     def fuse(self, graph: ir.Graph, match: tuple[ir.Node, ir.Node]) -> str:
         sigmoid, product = match
-        name = named_like(product, "QuickGelu")
-        silu = ir.node("QuickGelu", sigmoid.inputs[:1], {"alpha": 1.0}, domain=MICROSOFT, name=name)
-        old, new = product.outputs[0], silu.outputs[0]
-        new.type, new.shape = old.type, old.shape
-        ir.convenience.replace_nodes_and_values(graph, product, [product], [silu], [old], [new])
-        return silu.name or ""
+        return become(graph, product, "QuickGelu", sigmoid.inputs[:1], {"alpha": 1.0})

@@ -5,12 +5,9 @@ Cases:
     2. a norm whose input is no sum of two computed tensors (the first layer's, the heads', a bias) is left alone.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import MICROSOFT, OUTSIDE, Fusion, named_like
+from thinkport.export.passes.contract import MICROSOFT, Fusion, each_layer, named_like
 from thinkport.export.passes.walk import expect, made_by, maker
 
 
@@ -20,11 +17,11 @@ class SkipNorm(Fusion[tuple[ir.Node, ir.Node]]):
     Operator: com.microsoft.SkipSimplifiedLayerNormalization (docs/ContribOperators.md); its fourth output is the sum.
     """
 
-    name: ClassVar[str] = "skip_norm"
-    starts_at: ClassVar[tuple[str, ...]] = ("SimplifiedLayerNormalization",)
+    name = "skip_norm"
+    starts_at = ("SimplifiedLayerNormalization",)
 
-    def expected(self, layers: int) -> Mapping[int | None, int]:
-        return {OUTSIDE: 1, 0: 1} | dict.fromkeys(range(1, layers), 2)
+    def expected(self, layers: int) -> dict[int | None, int]:
+        return each_layer(layers, 2, outside=1) | {0: 1}
 
     def starts(self, node: ir.Node) -> bool:
         """A norm, but not one of heads, which a Reshape has split."""
@@ -49,8 +46,6 @@ class SkipNorm(Fusion[tuple[ir.Node, ir.Node]]):
         )
         normed, mean, inverse, total = fused.outputs
         mean.name = inverse.name = ""  # not asked for
-        for new, old in ((normed, norm.outputs[0]), (total, add.outputs[0])):
-            new.type, new.shape = old.type, old.shape
         # The sum may be read by nodes between the two, so the fused node stands where the addition stood.
         ir.convenience.replace_nodes_and_values(
             graph, add, [add, norm], [fused], [norm.outputs[0], add.outputs[0]], [normed, total]

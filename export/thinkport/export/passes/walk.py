@@ -2,6 +2,8 @@
 
 import onnx_ir as ir
 
+PASTS, PRESENTS = slice(3, 5), slice(1, 3)  # of GroupQueryAttention's inputs and outputs
+
 
 class MismatchError(Exception):
     """Why a subgraph is not the one that a pass rewrites, with the node where it differs."""
@@ -96,6 +98,17 @@ def made_by(value: ir.Value | None, op_type: str) -> ir.Node | None:
     """The node that computes `value` if it is an `op_type`, else None."""
     node = None if value is None else value.producer()
     return node if node is not None and node.op_type == op_type else None
+
+
+def input_named(graph: ir.Graph, name: str) -> ir.Value:
+    """The graph's own input of that name."""
+    return next(value for value in graph.inputs if value.name == name)
+
+
+def has_graphs_cache(attention: ir.Node) -> bool:
+    """Whether past and present of a GroupQueryAttention are the graph's own inputs and outputs."""
+    pasts = all(value is not None and value.is_graph_input() for value in attention.inputs[PASTS])
+    return pasts and all(value.is_graph_output() for value in attention.outputs[PRESENTS])
 
 
 def operand(node: ir.Node | None, index: int) -> ir.Value | None:

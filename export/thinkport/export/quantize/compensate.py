@@ -7,9 +7,9 @@ triangular, that is the squared length of `D A`, whose column c holds errors of 
 right, each column's code is the one nearest to `w_c + sum(D_i A_ic / A_cc, i < c)` (Babai's nearest plane, arXiv
 2507.18553). No inverse is needed, and rows don't depend on one another.
 
-A few hundred tokens say little of a matrix with thousands of columns. What inputs of one text say of the others is
-measured, and correlations are believed to that share only: all of it for a trained model, a twentieth for noise, where
-believing it all costs more than plain rounding (KL 0.093 instead of 0.079 on made-up weights).
+A few hundred tokens say little of a matrix with thousands of columns. So the share of the correlations that all texts
+have in common is measured, and only that share is used: all of it for a trained model, a twentieth for noise, where
+using all of it costs more than plain rounding (KL 0.093 instead of 0.079 on made-up weights).
 """
 
 from collections.abc import Sequence

@@ -1,11 +1,12 @@
-"""Loud input channels made as loud as the others before rounding, and what they read made as much louder. Pure numpy.
+"""Makes the columns of a matrix alike before they are rounded, and scales its inputs the other way. Pure numpy.
 
-Knows columns and scales; must not know which layer reads which. One loud column sets the step of its whole group.
-Scaled by s, with the inputs divided by s where they are made (a norm's weights, or the rows of the matrix before), the
-product is the same function and the group's step is that of the others (SmoothQuant, arXiv 2211.10438).
+Knows columns and scales; must not know which layer reads which. One column of large weights sets the step of its whole
+group. The columns are multiplied by s and the inputs divided by s where they are made (a norm's weights, or the rows of
+the matrix before): the product stays the same function, and the step becomes that of the other columns (SmoothQuant,
+arXiv 2211.10438).
 
-It is no gain of its own: the rounding error of a column made quieter grows when it is made loud again. So it is tried
-on a sample of rows, and kept where it pays clearly.
+This does not always pay: the rounding error of a column that was scaled down grows when its inputs scale it up again.
+So it is tried on a sample of rows, and kept where the error falls clearly.
 """
 
 from collections.abc import Sequence
@@ -19,9 +20,9 @@ from thinkport.export.quantize.rounding import quantize_rows
 Floats = NDArray[np.float32]
 
 # Share of the rounding error that is left: about 0.65 on made-up weights with a few loud columns, 0.74 to 1 on trained
-# ones that differ smoothly. Those are better off alone: made all alike, their divergence grew from 0.021 to 0.038.
+# ones that differ smoothly. Those are better left alone: made all alike, their divergence grew from 0.021 to 0.038.
 WORTH = 0.7
-_QUIETEST = 1e-4  # of the mean energy of a column: a dead column has nothing to be made louder
+_QUIETEST = 1e-4  # of the mean energy of a column: a dead column is not scaled up without bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ def flattening(energy: Floats) -> Floats:
 
 
 def is_worth(samples: Sequence[Floats], columns: Floats, *, group_size: int) -> bool:
-    """Whether rows rounded to 4 bits after scaling their columns lose clearly less, all else the same."""
+    """Whether rows that are rounded to 4 bits have a clearly smaller error if their columns are scaled first."""
     plain = sum(_error(rows, np.ones_like(columns), group_size) for rows in samples)
     return sum(_error(rows, columns, group_size) for rows in samples) < WORTH * plain
 

@@ -10,12 +10,13 @@ divergence in nats over texts that the scales did not see (4-bit weights cost 0.
 | 1.5 times it | 0.00016 | 0.00019 |
 | 1.5 times it for values, the most that the norm's weights allow for keys | 0.00043 | 0.00039 |
 
-Percentiles and ranges of least squared error are worse than the largest: a text this short shows too few loud tokens.
+Percentiles and ranges of least squared error are worse than the largest value: a text this short has too few tokens
+of large values.
 
 One scale a layer saves a multiplication for every number of the cache that a step reads (measured on AVX2 with 1.32:
 12.9 to 14.8 tokens per second over 4,096 tokens). Keys lose nothing by it: their channels are made alike, which the
 norms' weights take up. Values have no norm; where their channels are nearly alike they share a scale as they are. Where
-they aren't, the layer's keys get a scale a channel as well, all the same: the operator takes no mixture.
+they aren't, values get a scale a channel, and so do the layer's keys: the operator takes no mixture.
 """
 
 from collections.abc import Sequence
@@ -28,15 +29,15 @@ Floats = NDArray[np.float32]
 
 LEVELS = 127  # codes lie in -128..127, and the step is that of the positive side
 HEADROOM = 1.5  # on the largest value seen: what clips costs more than what a coarser step does
-_QUIETEST = 1 / 16  # of the head's median range; a channel that was silent in a short text may speak in another
-_SMALLEST = 1e-12  # range of a channel of a dead head: a scale of 0 would divide by 0
+_QUIETEST = 1 / 16  # of the head's median range; a channel that is small in a short text may be larger in another
+_SMALLEST = 1e-12  # range of a channel of a dead head, whose scale must not be 0
 MOST_DIVISOR = 32.0  # queries are multiplied by it, and float16 graphs hold them
 ALIKE = 4.0  # times the median range, up to which the loudest channel of a layer's values sets the step of all
 
 
 @dataclass(frozen=True, kw_only=True)
 class KvScales:
-    """What one step of the cache's codes is worth, by layer: float32 (kv_heads, head_dim), or () where all share it.
+    """The value of one code of the cache, by layer: float32 (kv_heads, head_dim), or () where all channels share it.
 
     A layer's keys and values have one shape: GroupQueryAttention refuses `k_quant_type` and `v_quant_type` that differ.
     """

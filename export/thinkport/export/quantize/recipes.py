@@ -58,7 +58,7 @@ class RoleRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class ModelRecipe:
     """How a whole model is quantized. Norms are never: they stay float32.
 
     Attributes:
@@ -84,9 +84,11 @@ class Recipe:
 
     def for_role(self, role: Role, *, tied: bool) -> RoleRecipe | None:
         """The role's recipe; None for a norm, which isn't quantized."""
-        if role == NORM:
-            return None
-        return self.roles.get("lm_head" if tied and role in TABLES else role, self.layers)
+        return None if role == NORM else self.of("lm_head" if tied and role in TABLES else role)
+
+    def of(self, role: Role) -> RoleRecipe:
+        """The format of a quantized role; a tied table's is `lm_head`."""
+        return self.roles.get(role, self.layers)
 
     @property
     def formats(self) -> tuple[RoleRecipe, ...]:
@@ -102,24 +104,26 @@ def _require(what: str, found: int, allowed: tuple[int, ...]) -> None:
 _G32, _G64, _G128 = (RoleRecipe(group_size=size) for size in GROUP_SIZES)
 _EIGHT = RoleRecipe(bits=8, group_size=32)
 
-_calibrated = partial(Recipe, equalize=True, compensate=True)
+_calibrated = partial(ModelRecipe, equalize=True, compensate=True)
 
 _ROWS = (
-    Recipe(
+    ModelRecipe(
         name="int4-g32", summary="4 bits, groups of 32: 5 bits a weight, the most exact not calibrated", layers=_G32
     ),
-    Recipe(name="int4-g64", summary="4 bits, groups of 64: 4.5 bits a weight", layers=_G64),
-    Recipe(
+    ModelRecipe(name="int4-g64", summary="4 bits, groups of 64: 4.5 bits a weight", layers=_G64),
+    ModelRecipe(
         name="int4-g128", summary="4 bits, groups of 128: the smallest and fastest, 4.25 bits a weight", layers=_G128
     ),
-    Recipe(
+    ModelRecipe(
         name="int4-g32-head8",
         summary="4 bits in groups of 32, lm_head and embedding in 8",
         layers=_G32,
         roles=dict.fromkeys(TABLES, _EIGHT),
     ),
-    Recipe(name="int8-g32", summary="8 bits, groups of 32: close to the checkpoint, twice the size", layers=_EIGHT),
-    Recipe(
+    ModelRecipe(
+        name="int8-g32", summary="8 bits, groups of 32: close to the checkpoint, twice the size", layers=_EIGHT
+    ),
+    ModelRecipe(
         name="int4-g64-exact",
         summary="int4-g64 with float32 activations: slow, to tell the weights' error from the activations'",
         layers=RoleRecipe(accuracy_level=0),
@@ -134,7 +138,7 @@ _ROWS = (
     _calibrated(name="accurate", summary="calibrated, 4 bits in groups of 32", layers=_G32),
 )
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in _ROWS})
+RECIPES: Mapping[str, ModelRecipe] = MappingProxyType({recipe.name: recipe for recipe in _ROWS})
 
 # On SmolLM2-135M, the one real model that recipes were measured on, the smallest one that stays below 0.3 nats of mean
 # KL divergence is int8-g32 (0.020); of those of 4 bits, accurate is nearest (0.50). Neither is a figure of Qwen3.
@@ -142,7 +146,7 @@ DEFAULT_RECIPE = "int8-g32"
 DEFAULT_RECIPES: Mapping[QuantizedPrecision, str] = MappingProxyType({"int4": "accurate", "int8": DEFAULT_RECIPE})
 
 
-def recipe_named(name: str) -> Recipe:
+def recipe_named(name: str) -> ModelRecipe:
     """The recipe of that name.
 
     Raises:

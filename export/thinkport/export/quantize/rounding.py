@@ -15,7 +15,7 @@ from thinkport.export.errors import RecipeError
 Floats = NDArray[np.float32]
 Codes = NDArray[np.uint8]
 
-# Two threads hand the interpreter's lock to each other between calls, so short calls cost: 64 Ki is a third slower.
+# Threads pass the interpreter's lock between calls, so short calls cost: chunks of 64 Ki are a third slower.
 CHUNK_WEIGHTS = 256 * 1024
 SMALLEST_EXTREME = np.float32(2.0**-100)  # below it a group counts as zero: dividing by it would leave float32's range
 

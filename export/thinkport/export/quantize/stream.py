@@ -1,11 +1,11 @@
 """Quantizes matrices as a stream of row blocks: read, round and pack in worker threads, hand out in row order.
 
-Knows where rows come from only as a `RowSource`, and where bytes go only as a sink. Memory is bounded by the block size
-and the number of workers, whatever the matrix: numpy gives up the interpreter's lock, so threads run side by side.
+Knows where rows come from only as a `RowSource`. Memory is bounded by the block size and the number of workers,
+whatever the matrix: numpy gives up the interpreter's lock, so threads run side by side.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from thinkport.export.errors import RecipeError
 from thinkport.export.quantize.compensate import quantize_compensated
-from thinkport.export.quantize.packing import pack, packed_nbytes, scales_nbytes
+from thinkport.export.quantize.packing import pack
 from thinkport.export.quantize.recipes import RoleRecipe
 from thinkport.export.quantize.rounding import check_groups, quantize_rows
 
-BLOCK_BYTES = 1 << 20  # of float32: a few milliseconds' work, so that workers end a matrix nearly together
-COMPENSATED_ROWS = 2048  # a column at a time is a few calls to numpy: they have to be worth their overhead
+BLOCK_BYTES = (
+    1 << 20
+)  # of float32: a few milliseconds of work, so that all workers finish a matrix at nearly the same time
+COMPENSATED_ROWS = 2048  # many, since each column costs a few calls to numpy
 AHEAD = 2  # blocks in flight for each worker
 
 
@@ -44,27 +46,14 @@ class RowSource(Protocol):
 
 
 @dataclass(frozen=True)
-class RowBlock:
-    """Consecutive rows of the stacked matrix, ready to be written.
+class RoundingError:
+    """What rounding cost, over any number of weights; add two to join them.
 
     Attributes:
-        start: first row, counted over all stacked tensors.
-        packed: uint8 (rows, k / group_size, group_size * bits / 8), as MatMulNBits' B.
-        scales: float32 (rows, k / group_size).
-        squared_error: sum of (weight - rounded value)**2 over the block.
-        squared_sum: sum of weight**2 over the block.
+        squared_error: sum of (weight - rounded value)**2.
+        squared_sum: sum of weight**2.
+        weights: how many they are.
     """
-
-    start: int
-    packed: NDArray[np.uint8]
-    scales: NDArray[np.float32]
-    squared_error: float
-    squared_sum: float
-
-
-@dataclass(frozen=True)
-class RoundingError:
-    """What rounding cost, over any number of weights; add two to join them."""
 
     squared_error: float = 0.0
     squared_sum: float = 0.0
@@ -84,26 +73,24 @@ class RoundingError:
 
 
 @dataclass(frozen=True)
-class StackedSize:
-    """Size of the matrix that stacking tensors along their rows gives: q over k over v, or gate over up."""
+class RowBlock:
+    """Consecutive rows of the stacked matrix, ready to be written.
 
-    n: int
-    k: int
+    Attributes:
+        start: first row, counted over all stacked tensors.
+        packed: uint8 (rows, k / group_size, group_size * bits / 8), as MatMulNBits' B.
+        scales: float32 (rows, k / group_size).
+        error: what rounding the block cost.
+    """
 
-    def packed_nbytes(self, recipe: RoleRecipe) -> int:
-        """Bytes of its packed codes."""
-        return packed_nbytes(self.n, self.k, bits=recipe.bits)
-
-    def scales_nbytes(self, recipe: RoleRecipe, itemsize: int = 4) -> int:
-        """Bytes of its scales."""
-        return scales_nbytes(self.n, self.k, group_size=recipe.group_size, itemsize=itemsize)
-
-
-Sink = Callable[[RowBlock], None]
+    start: int
+    packed: NDArray[np.uint8]
+    scales: NDArray[np.float32]
+    error: RoundingError
 
 
-def stacked_size(source: RowSource, names: Sequence[str]) -> StackedSize:
-    """Size of the named matrices stacked along their rows.
+def _row_length(source: RowSource, names: Sequence[str]) -> int:
+    """Columns of the matrix that stacking tensors along their rows gives: q over k over v, or gate over up.
 
     Raises:
         RecipeError: one is not a matrix, or rows differ in length.
@@ -112,36 +99,7 @@ def stacked_size(source: RowSource, names: Sequence[str]) -> StackedSize:
     if any(len(shape) != 2 for shape in shapes) or len({shape[-1] for shape in shapes}) != 1:
         found = ", ".join(f"{name} {list(shape)}" for name, shape in zip(names, shapes, strict=True))
         raise RecipeError(f"only matrices with rows of one length can be packed together, found {found}")
-    return StackedSize(sum(shape[0] for shape in shapes), shapes[0][1])
-
-
-def quantize_tensor(
-    source: RowSource,
-    names: Sequence[str],
-    recipe: RoleRecipe,
-    sink: Sink,
-    *,
-    pool: ThreadPoolExecutor,
-    workers: int = 2,
-    block_bytes: int = BLOCK_BYTES,
-    factor: NDArray[np.float32] | None = None,
-) -> RoundingError:
-    """Quantize the named matrices, stacked along their rows, and give every block to `sink` once, in row order.
-
-    The sink runs in the calling thread. Row r's codes belong at byte `r * k * bits / 8` of the packed blob and its
-    scales at element `r * k / group_size` of the other.
-
-    Raises:
-        RecipeError: the shapes don't fit one another or the group size.
-        Exception: whatever the source or the sink raises, after the blocks in flight have ended.
-    """
-    total = RoundingError()
-    for block in quantize_blocks(
-        source, names, recipe, pool=pool, workers=workers, block_bytes=block_bytes, factor=factor
-    ):
-        sink(block)
-        total += RoundingError(block.squared_error, block.squared_sum, block.scales.size * recipe.group_size)
-    return total
+    return shapes[0][1]
 
 
 def quantize_blocks(
@@ -154,18 +112,34 @@ def quantize_blocks(
     block_bytes: int = BLOCK_BYTES,
     factor: NDArray[np.float32] | None = None,
 ) -> Iterator[RowBlock]:
-    """The blocks that `quantize_tensor` hands to its sink, as an iterator that works ahead of its reader."""
-    size = stacked_size(source, names)
-    check_groups(size.k, recipe.group_size)
+    """Quantize the named matrices, stacked along their rows; the iterator works ahead of its reader.
+
+    Row r's codes belong at byte `r * k * bits / 8` of the packed blob and its scales at element `r * k / group_size` of
+    the other. `factor` is the `compensation` of the columns, None to round each weight for itself.
+
+    Raises:
+        RecipeError: the shapes don't fit one another or the group size.
+        Exception: whatever the source raises, after the blocks in flight have ended.
+    """
+    columns = _row_length(source, names)
+    check_groups(columns, recipe.group_size)
+    form = {"bits": recipe.bits, "group_size": recipe.group_size}
+
+    def quantized(name: str, start: int, stop: int, at: int) -> RowBlock:
+        weights = source.rows(name, start, stop)
+        rounded = quantize_rows(weights, **form) if factor is None else quantize_compensated(weights, factor, **form)
+        error = RoundingError(rounded.squared_error, rounded.squared_sum, weights.size)
+        return RowBlock(at, pack(rounded.codes, **form), rounded.scales, error)
+
     pending: deque[Future[RowBlock]] = deque()
     try:
         # Compensating is many short calls and a few products, which have threads of their own: side by side two blocks
         # only take the interpreter's lock from each other (measured: no gain).
-        step, flights = max(1, block_bytes // (4 * size.k)), workers * AHEAD
+        step, flights = max(1, block_bytes // (4 * columns)), workers * AHEAD
         if factor is not None:
             step, flights = COMPENSATED_ROWS, 1
         for task in _row_ranges(source, names, step):
-            pending.append(pool.submit(_quantize_range, source, recipe, factor, *task))
+            pending.append(pool.submit(quantized, *task))
             if len(pending) >= flights:
                 yield pending.popleft().result()
         while pending:
@@ -183,22 +157,3 @@ def _row_ranges(source: RowSource, names: Sequence[str], step: int) -> Iterator[
         for start in range(0, n, step):
             yield name, start, min(start + step, n), base + start
         base += n
-
-
-def _quantize_range(
-    source: RowSource,
-    recipe: RoleRecipe,
-    factor: NDArray[np.float32] | None,
-    name: str,
-    start: int,
-    stop: int,
-    at: int,
-) -> RowBlock:
-    weights = source.rows(name, start, stop)
-    bits, group_size = recipe.bits, recipe.group_size
-    if factor is None:
-        rounded = quantize_rows(weights, bits=bits, group_size=group_size)
-    else:
-        rounded = quantize_compensated(weights, factor, bits=bits, group_size=group_size)
-    packed = pack(rounded.codes, bits=recipe.bits, group_size=recipe.group_size)
-    return RowBlock(at, packed, rounded.scales, rounded.squared_error, rounded.squared_sum)

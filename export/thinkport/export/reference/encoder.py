@@ -5,12 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from thinkport.export.checkpoint import Checkpoint
-from thinkport.export.checkpoint.tokenizer_files import TOKENIZER, special_tokens
+from thinkport.export.checkpoint.tokenizer_files import template_of, tokenizer_of
 from thinkport.export.errors import CheckpointError
 from thinkport.export.reference.logits import Ids
 from thinkport.runtime.prompt.prompt import encode_prompt
-from thinkport.runtime.prompt.template import ChatTemplate, Message
-from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.prompt.template import Message
 
 
 class Encoder:
@@ -20,13 +19,11 @@ class Encoder:
         """Read them.
 
         Raises:
-            ArtifactError: one of them can't be used.
-            CheckpointError: the special tokens can't be read.
+            CheckpointError: one of them can't be used, or the special tokens can't be read.
         """
         self._id, self._vocab_size = checkpoint.id, vocab_size
-        self._tokenizer = Tokenizer.from_file(checkpoint.folder / TOKENIZER)
-        source = checkpoint.chat_template
-        self._template = None if source is None else ChatTemplate(source, special_tokens(checkpoint))
+        self._tokenizer = tokenizer_of(checkpoint)
+        self._template = None if checkpoint.chat_template is None else template_of(checkpoint)
 
     def text(self, text: str) -> Ids:
         """Ids of a plain text.
@@ -47,14 +44,10 @@ class Encoder:
         """
         if self._template is None:
             return self.text("\n".join(message["content"] for message in messages))
-        ids = encode_prompt(
-            self._tokenizer,
-            self._template,
-            messages,
-            enable_thinking=thinking,
-            add_generation_prompt=to_be_answered,
-        ).ids
-        return self._checked(ids)
+        prompt = encode_prompt(
+            self._tokenizer, self._template, messages, enable_thinking=thinking, add_generation_prompt=to_be_answered
+        )
+        return self._checked(prompt.ids)
 
     def _checked(self, ids: list[int]) -> Ids:
         if max(ids) >= self._vocab_size:

@@ -6,7 +6,6 @@ Knows blocks of rows; must not know which weights a model has or what they are f
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,18 +13,6 @@ import torch
 from thinkport.export.checkpoint import Checkpoint
 
 BLOCK_BYTES = 32 << 20  # from 16 MB on, larger ones are no faster
-
-
-class TableShape(Protocol):
-    """What is asked of a model's shape: that of its embedding."""
-
-    @property
-    def vocab_size(self) -> int:
-        """Rows."""
-
-    @property
-    def hidden_size(self) -> int:
-        """Columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +42,7 @@ class StreamedWeights:
         return torch.from_numpy(np.concatenate(found))[which]
 
 
-def streamed_bytes(checkpoint: Checkpoint, shape: TableShape) -> int:
+def streamed_bytes(checkpoint: Checkpoint, table: tuple[int, int]) -> int:
     """How many bytes `advance` is told in all: every matrix in float32, and one table of embedding and lm_head."""
-    table = (shape.vocab_size, shape.hidden_size)
     matrices = [entry for entry in checkpoint.tensors.values() if len(entry.shape) > 1 and entry.shape != table]
     return 4 * (math.prod(table) + sum(math.prod(entry.shape) for entry in matrices))

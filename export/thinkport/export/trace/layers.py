@@ -7,7 +7,7 @@ Cases:
 """
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import onnx_ir as ir
 
@@ -31,12 +31,14 @@ def lay_out_layers(model: ir.Model, traced: int, wanted: int) -> None:
         return
     hidden = _hidden(bodies[0], bodies[1])
     _check_alike(bodies[0], bodies[1], hidden)
-    entry, leaving = hidden, _counterpart(hidden, bodies[0], bodies[1])
+    producer = hidden.producer()
+    assert producer is not None
+    leaving = bodies[1][bodies[0].index(producer)].outputs[hidden.index() or 0]
     tail = [use for use in leaving.uses() if use.node not in set(bodies[1])]
     last = leaving
     anchor = bodies[1][-1]
     for layer in range(traced, wanted):
-        copy, last = _copy_layer(graph, bodies[1], layer, {entry: last}, leaving)
+        copy, last = _copy_layer(graph, bodies[1], layer, {hidden: last}, leaving)
         graph.insert_after(anchor, copy)
         anchor = copy[-1]
     for node, index in tail:
@@ -65,7 +67,7 @@ def _scopes(node: ir.Node) -> list[str]:
 
 
 def _name_nodes(body: Iterable[ir.Node], layer: int) -> None:
-    """Names that a profile can be read by: layer, module, operator."""
+    """Name nodes by layer, module and operator, so that a profile can be read."""
     for number, node in enumerate(body):
         module = next((s.split(f"layers.{layer}.")[1] for s in reversed(_scopes(node)) if f"layers.{layer}." in s), "")
         node.name = f"layers.{layer}.{module + '.' if module else ''}{node.op_type}_{number}"
@@ -83,12 +85,6 @@ def _hidden(first: list[ir.Node], second: list[ir.Node]) -> ir.Value:
     value = crossing.pop()
     assert value is not None
     return value
-
-
-def _counterpart(value: ir.Value, first: list[ir.Node], second: list[ir.Node]) -> ir.Value:
-    producer = value.producer()
-    assert producer is not None
-    return second[first.index(producer)].outputs[value.index() or 0]
 
 
 def _check_alike(first: list[ir.Node], second: list[ir.Node], hidden: ir.Value) -> None:
@@ -123,15 +119,7 @@ def _same_source(
         return True
     if left is None or right is None or not left.name or not right.name or left.shape != right.shape:
         return False
-    return (names.layer_of(left.name) == 0 and names.with_layer(left.name, 1) == right.name) or _past(left, right)
-
-
-def _past(left: ir.Value, right: ir.Value) -> bool:
-    return left.name in _past_names(0) and right.name == (left.name or "").replace(".0.", ".1.", 1)
-
-
-def _past_names(layer: int) -> tuple[str, str]:
-    return names.past_name(layer, "key"), names.past_name(layer, "value")
+    return names.with_layer(left.name, 1) == right.name
 
 
 def _copy_layer(
@@ -140,7 +128,9 @@ def _copy_layer(
     """A copy of layer 1 as layer `layer`, with its own weights, past inputs and present outputs."""
     mapped = dict(mapped)
     read = dict.fromkeys(value for node in body for value in node.inputs if value is not None)
-    for old in sorted(read, key=_as_declared(graph)):
+    # In the order in which layer 1 declares them, so that every layer's inputs and weights stand in the same order.
+    place = {value: number for number, value in enumerate((*graph.inputs, *graph.initializers.values()))}
+    for old in sorted(read, key=lambda value: place.get(value, -1)):
         new = _own_input(graph, old, layer)
         if new is not None:
             mapped[old] = new
@@ -165,21 +155,14 @@ def _copy_layer(
     return copies, mapped[leaving]
 
 
-def _as_declared(graph: ir.Graph) -> Callable[[ir.Value], int]:
-    """Orders values as layer 1 declares them, so that every layer's inputs and weights stand in the same order."""
-    place = {value: number for number, value in enumerate((*graph.inputs, *graph.initializers.values()))}
-    return lambda value: place.get(value, -1)
-
-
 def _own_input(graph: ir.Graph, value: ir.Value, layer: int) -> ir.Value | None:
     """Layer `layer`'s counterpart of one of layer 1's weights or past inputs; None for anything else."""
-    name = value.name or ""
-    if name in _past_names(1):
-        past = ir.Value(name=name.replace(".1.", f".{layer}.", 1), type=value.type, shape=value.shape)
-        graph.inputs.append(past)
-        return past
-    if value.is_initializer() and names.layer_of(name) == 1:
-        weight = ir.Value(name=names.with_layer(name, layer), type=value.type, shape=value.shape)
-        graph.initializers[weight.name or ""] = weight
-        return weight
-    return None
+    name = names.with_layer(value.name or "", layer)
+    if value.producer() is not None or name == value.name:
+        return None
+    own = ir.Value(name=name, type=value.type, shape=value.shape)
+    if value.is_graph_input():
+        graph.inputs.append(own)
+    else:
+        graph.initializers[name] = own
+    return own

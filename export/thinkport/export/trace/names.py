@@ -12,8 +12,9 @@ ROWS = "rows"  # the dimension of logits that `logits_to_keep` decides
 EMBEDDING = "model.embed_tokens.weight"
 LM_HEAD = "lm_head.weight"
 
-_PAST = re.compile(r"past_key_values\.(\d+)\.(?:key|value)")
+_KV = re.compile(r"(?:past_key_values|present)\.(\d+)\.(?:key|value)")
 _LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
+_NUMBER = re.compile(r"((?:^|\.)layers\.|^past_key_values\.)\d+(?=\.)")
 
 
 def past_name(layer: int, part: str) -> str:
@@ -26,16 +27,10 @@ def present_name(layer: int, part: str) -> str:
     return f"present.{layer}.{part}"
 
 
-def past_layer(name: str) -> int | None:
-    """The layer whose keys or values the graph input `name` holds, None for another input."""
-    found = _PAST.fullmatch(name)
-    return int(found.group(1)) if found else None
-
-
-def past_of(present: str) -> str | None:
-    """The input that takes what the output `present` gave in the step before, None for another output."""
-    name = present.replace("present.", "past_key_values.", 1)
-    return name if _PAST.fullmatch(name) and name != present else None
+def kv_layer(name: str) -> int | None:
+    """The layer whose keys or values a graph's input or output of that name holds, None for another."""
+    found = _KV.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 def layer_of(name: str) -> int | None:
@@ -45,5 +40,5 @@ def layer_of(name: str) -> int | None:
 
 
 def with_layer(name: str, layer: int) -> str:
-    """The same weight's name in another layer."""
-    return _LAYER.sub(lambda m: m.group(0).replace(m.group(1), str(layer)), name, count=1)
+    """The name of the same weight, or past keys or values, in another layer; other names stay as they are."""
+    return _NUMBER.sub(rf"\g<1>{layer}", name, count=1)

@@ -1,4 +1,4 @@
-"""Silencing other packages' loggers where they warn of what is intended here."""
+"""Silences loggers of other packages where their warnings are expected."""
 
 import logging
 from collections.abc import Iterator

@@ -3,7 +3,7 @@
 Cases:
     1. weights and buffers lose their (meta) values and take the checkpoint's names;
     2. shape arithmetic on constants is folded, equal expressions are merged;
-    3. sizes are asked of the same few inputs, not of whichever tensor the tracer had at hand;
+    3. sizes are read from the same few inputs, whichever tensor the tracer took them from;
     4. slices that keep everything are dropped;
     5. constants become initializers, each value once.
 """
@@ -14,7 +14,7 @@ from onnxscript import optimizer
 
 from thinkport.export.errors import GraphError
 from thinkport.export.trace import names
-from thinkport.export.trace.constant import constant
+from thinkport.export.trace.initializers import constant
 from thinkport.export.trace.quiet import quiet
 
 _PREFIX = "model."  # the wrapper's attribute that holds the model

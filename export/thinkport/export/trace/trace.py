@@ -32,17 +32,12 @@ def trace(family: Family, config: Mapping[str, Any], shape: DecoderShape) -> ir.
     wrapper, samples = family.build_traceable(config, shape, layers)
     model = _to_onnx(wrapper, samples)
     simplify(model, layers)
-    if shape.tied:
-        _name_tied_table(model.graph)
+    table = model.graph.initializers.get(names.LM_HEAD)
+    if shape.tied and table is not None and names.EMBEDDING not in model.graph.initializers:
+        # The tracer names a table shared by embedding and lm_head after the latter, the checkpoint after the former.
+        table.name = names.EMBEDDING
     lay_out_layers(model, layers, shape.layers)
     return model
-
-
-def _name_tied_table(graph: ir.Graph) -> None:
-    """The tracer names a table shared by embedding and lm_head after the latter, the checkpoint after the former."""
-    table = graph.initializers.get(names.LM_HEAD)
-    if table is not None and names.EMBEDDING not in graph.initializers:
-        table.name = names.EMBEDDING
 
 
 def _to_onnx(wrapper: torch.nn.Module, samples: tuple[Any, ...]) -> ir.Model:

@@ -74,6 +74,6 @@ def _json(content: dict[str, Any]) -> str:
 
 
 def _sync(path: Path) -> None:
-    """A power cut must not leave a manifest that speaks of bytes that never reached the disk."""
+    """Flush a file to the disk, so that no power cut leaves a manifest of bytes that were never written."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())

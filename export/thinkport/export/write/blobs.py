@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
-from thinkport.export.trace.source import DERIVED, Source, source_of
+from thinkport.export.trace.initializers import DERIVED, WeightSource, source_of
 
 PAGE = 4096  # ONNX Runtime maps external data by pages
 LINE = 64  # bytes of a cache line, to which what is smaller than a page is aligned
@@ -21,7 +21,7 @@ INLINE_BYTES = 1024  # shapes, axes and the like stay in the graph file, where O
 RowsOf = Callable[[str], int]
 """Rows of a checkpoint tensor by its name."""
 
-Key = tuple[Source | str, ir.DataType]
+Key = tuple[WeightSource | str, ir.DataType]
 """What makes two initializers' bytes the same: their source, or the hash of a constant, and their type."""
 
 
@@ -32,7 +32,7 @@ class Blob:
     offset: int
     nbytes: int
     dtype: ir.DataType
-    source: Source | None = None
+    source: WeightSource | None = None
     constant: np.ndarray | None = None
 
 
@@ -65,17 +65,22 @@ def plan_blobs(graphs: Sequence[ir.Graph], rows_of: RowsOf, *, derived: bool = F
     sizes = {key: nbytes_of(value) for key, value in values.items()}
     sizes |= _scales_of_packed(sizes, rows_of)
     widest = _widest(sizes)
-    blobs: list[Blob] = []
     places: dict[Key, Blob] = {}
     end = 0
     for key in sorted((key for key in sizes if key not in widest), key=_codes_then_scales):
-        blob = _blob(key, sizes[key], values.get(key), end)
-        end = blob.offset + blob.nbytes
-        blobs.append(blob)
-        places[key] = blob
-    for key, packed in widest.items():
-        places[key] = _rows(key, sizes[key], places[packed], rows_of)
-    return Layout(blobs=tuple(blobs), places=places)
+        (source, dtype), nbytes, value = key, sizes[key], values.get(key)
+        alignment = PAGE if nbytes >= PAGE else LINE
+        places[key] = Blob(
+            offset=-(-end // alignment) * alignment,
+            nbytes=nbytes,
+            dtype=dtype,
+            source=source if isinstance(source, WeightSource) else None,
+            constant=None if value is None or value.const_value is None else value.const_value.numpy(),
+        )
+        end = places[key].offset + nbytes
+    blobs = tuple(places.values())
+    places |= {key: _rows(key, sizes[key], places[packed], rows_of) for key, packed in widest.items()}
+    return Layout(blobs=blobs, places=places)
 
 
 def nbytes_of(value: ir.Value) -> int:
@@ -109,7 +114,7 @@ def _key(value: ir.Value) -> Key:
 def _widest(keys: Iterable[Key]) -> dict[Key, Key]:
     """Of every weight that others are packed with, the packed one that holds it."""
     found: dict[Key, Key] = {}
-    sources = {key: key[0] for key in keys if isinstance(key[0], Source)}
+    sources = {key: key[0] for key in keys if isinstance(key[0], WeightSource)}
     packed = {key: source for key, source in sources.items() if len(source.tensors) > 1}
     for key, source in sources.items():
         for wide_key, wide in packed.items():
@@ -119,7 +124,7 @@ def _widest(keys: Iterable[Key]) -> dict[Key, Key]:
     return found
 
 
-def _first(source: Source, wide: Source) -> int | None:
+def _first(source: WeightSource, wide: WeightSource) -> int | None:
     """Which of the packed tensors a weight starts with; None where it is no run of them."""
     size = len(source.tensors)
     starts = range(len(wide.tensors) - size + 1)
@@ -128,7 +133,7 @@ def _first(source: Source, wide: Source) -> int | None:
 
 def _rows(key: Key, nbytes: int, packed: Blob, rows_of: RowsOf) -> Blob:
     source = key[0]
-    assert isinstance(source, Source)
+    assert isinstance(source, WeightSource)
     assert packed.source is not None
     before = packed.source.tensors[: _first(source, packed.source)]
     row_bytes = packed.nbytes // sum(rows_of(name) for name in packed.source.tensors)
@@ -143,8 +148,8 @@ def _scales_of_packed(sizes: Mapping[Key, int], rows_of: RowsOf) -> dict[Key, in
     """
     found: dict[Key, int] = {}
     for (codes, _), (packed, _) in _widest(sizes).items():
-        assert isinstance(codes, Source)
-        assert isinstance(packed, Source)
+        assert isinstance(codes, WeightSource)
+        assert isinstance(packed, WeightSource)
         if codes.part != "codes":
             continue
         for (source, dtype), nbytes in sizes.items():
@@ -152,19 +157,6 @@ def _scales_of_packed(sizes: Mapping[Key, int], rows_of: RowsOf) -> dict[Key, in
                 rows, all_rows = (sum(map(rows_of, names)) for names in (codes.tensors, packed.tensors))
                 found[replace(packed, part="scales"), dtype] = nbytes // rows * all_rows
     return found
-
-
-def _blob(key: Key, nbytes: int, value: ir.Value | None, end: int) -> Blob:
-    source, dtype = key
-    constant = None if value is None or value.const_value is None else value.const_value.numpy()
-    alignment = PAGE if nbytes >= PAGE else LINE
-    return Blob(
-        offset=-(-end // alignment) * alignment,
-        nbytes=nbytes,
-        dtype=dtype,
-        source=source if isinstance(source, Source) else None,
-        constant=constant,
-    )
 
 
 def _codes_then_scales(key: Key) -> tuple[tuple[tuple[int, str], ...], str, str]:

@@ -65,9 +65,10 @@ def genai_config(
 
 
 def genai_overlay(graph: Graph) -> dict[str, Any]:
-    """What makes a genai_config.json open another graph of the folder: its file, its inputs and its provider together.
+    """What a genai_config.json needs to open another graph of the folder: its file, its inputs and its provider.
 
-    One without the others would run, and compute something else: a graph of the CPU's on DirectML is not rotated.
+    They belong together: one without the others would run and compute something else. A CPU graph on DirectML, for
+    example, is not rotated.
     """
     positions = {"inputs": {"position_ids": "position_ids"}} if _takes(graph, "position_ids") else {}
     options = {"session_options": {"provider_options": _provider_options(graph)}}
@@ -75,6 +76,7 @@ def genai_overlay(graph: Graph) -> dict[str, Any]:
 
 
 def _provider_options(graph: Graph) -> list[dict[str, Any]]:
+    """The provider's entry, by onnxruntime-genai's own name; the CPU has none."""
     name = target(graph.target).genai_provider
     return [] if name is None else [{name: {}}]
 

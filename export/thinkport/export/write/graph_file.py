@@ -1,4 +1,4 @@
-"""Writes a graph file whose initializers lie in `weights.bin`, but for the smallest.
+"""Writes graph files, whose initializers lie in `weights.bin` but for the smallest.
 
 Knows onnx_ir's external tensors. Must not know how a weight is quantized.
 """
@@ -10,8 +10,8 @@ import numpy as np
 import onnx_ir as ir
 
 from thinkport.export.passes.contract import MICROSOFT
-from thinkport.export.trace.names import OPSET
-from thinkport.export.trace.source import source_of
+from thinkport.export.trace.initializers import source_of
+from thinkport.export.trace.names import LOGITS_TO_KEEP, OPSET, ROWS
 from thinkport.export.write.blobs import Layout
 
 ReadTensor = Callable[[str], np.ndarray]
@@ -58,16 +58,25 @@ def write_graph(
     ir.save(model, path)
 
 
-def _forget_the_trace(graph: ir.Graph) -> None:
-    """Drop the tracer's notes: stack traces with the exporter's own paths, which are nobody else's business."""
-    graph.doc_string = None
-    graph.metadata_props.clear()
+def write_one_row_graph(model: ir.Model, path: Path) -> None:
+    """Save a written graph again as onnxruntime-genai needs it: one row of logits, declared as one.
+
+    That runtime (0.18) takes a literal 1 in the declared shape of logits as the sign that a prefill gives one row. It
+    makes room for a row a token otherwise, and the first prompt fails (measured). It never feeds `logits_to_keep`,
+    whose default becomes a constant. The model is changed in place. The file is small: weights stay where they are.
+    """
+    graph = model.graph
+    graph.inputs[:] = [value for value in graph.inputs if value.name != LOGITS_TO_KEEP]
     for node in graph:
-        node.doc_string = None
-        node.metadata_props.clear()
         for value in node.outputs:
-            value.doc_string = None
-            value.metadata_props.clear()
-    for value in (*graph.inputs, *graph.initializers.values()):
-        value.doc_string = None
-        value.metadata_props.clear()
+            if value.shape is not None:
+                value.shape = ir.Shape([1 if dim == ROWS else dim for dim in value.shape])
+    ir.save(model, path)
+
+
+def _forget_the_trace(graph: ir.Graph) -> None:
+    """Drop the tracer's notes: stack traces with paths of the exporting machine, which no reader needs."""
+    computed = (value for node in graph for value in node.outputs)
+    for noted in (graph, *graph, *computed, *graph.inputs, *graph.initializers.values()):
+        noted.doc_string = None
+        noted.metadata_props.clear()

@@ -4,7 +4,7 @@ States what was measured or that nothing was; repeats no figure of the checkpoin
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from thinkport.deploy.genai_files import genai_graph_name, overlay_name
 from thinkport.deploy.targets import target
@@ -76,30 +76,35 @@ def _stops(stops: Sequence[StopToken]) -> str:
     return f" A reply ends at {named}." if named else ""
 
 
-def _table(headers: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table, all but the first column right-aligned."""
-    lines = [headers, ["---", *["---:"] * (len(headers) - 1)], *rows]
+def _table(rows: Iterable[Mapping[str, str]]) -> str:
+    """A Markdown table of rows by column, all but the first column right-aligned."""
+    rows = list(rows)
+    lines = [list(rows[0]), ["---", *["---:"] * (len(rows[0]) - 1)], *(row.values() for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _roles(manifest: Manifest) -> str:
-    rows = [
-        [role, str(stored.bits), str(stored.group_size or "-"), f"{stored.weights:,}", f"{stored.bits_per_weight:.2f}"]
+    return _table(
+        {
+            "role": role,
+            "bits": str(stored.bits),
+            "group": str(stored.group_size or "-"),
+            "weights": f"{stored.weights:,}",
+            "bits a weight": f"{stored.bits_per_weight:.2f}",
+        }
         for role, stored in manifest.recipe.roles.items()
-    ]
-    return _table(["role", "bits", "group", "weights", "bits a weight"], rows)
+    )
 
 
 def _files(manifest: Manifest) -> str:
     graphs = {graph.file: _graph(graph) for graph in manifest.graphs}
     graphs |= {graph.prefill.graph.file: _prefill(graph, graph.prefill) for graph in manifest.graphs if graph.prefill}
     graphs |= {genai_graph_name(graph.file): f"`{graph.file}` for onnxruntime-genai" for graph in manifest.graphs}
-    rows = [
-        [f"`{name}`{f' ({graphs[name]})' if name in graphs else ''}", f"{record.bytes:,}"]
+    return _table(
+        {"file": f"`{name}`{f' ({graphs[name]})' if name in graphs else ''}", "bytes": f"{record.bytes:,}"}
         for name, record in sorted(manifest.files.items())
         if name != CARD_NAME
-    ]
-    return _table(["file", "bytes"], rows)
+    )
 
 
 def _graph(graph: Graph) -> str:
@@ -118,35 +123,23 @@ def _prefill(graph: Graph, prefill: Prefill) -> str:
 def _measured(manifest: Manifest) -> str:
     if manifest.certificate is None:
         return "Nothing was measured: the artifact was exported without a certificate."
-    again = manifest.certificate.command or "thinkport verify . --checkpoint CHECKPOINT"
-    rows = [
-        [
-            f"`{figure.graph}`",
-            str(figure.tokens),
-            f"{figure.kl_mean:.4g}",
-            f"{figure.kl_p95:.4g}",
-            f"{figure.kl_max:.4g}",
-            f"{figure.top1_agreement:.1%}",
-            f"{figure.top5_agreement:.1%}",
-            f"{figure.correlation:.3f}",
-            f"{figure.perplexity.graph:.4g} ({figure.perplexity.checkpoint:.4g})" if figure.perplexity else "-",
-            f"{figure.greedy_tokens} of {figure.greedy_asked}" if figure.greedy_tokens is not None else "-",
-        ]
-        for figure in manifest.certificate.figures
-    ]
-    headers = [
-        "positions",
-        "mean KL",
-        "95th percentile",
-        "largest",
-        "same top token",
-        "in top 5",
-        "correlation",
-        "perplexity",
-        "greedy",
-    ]
-    table = _table(["graph", *headers], rows)
     certificate = manifest.certificate
+    again = certificate.command or "thinkport verify . --checkpoint CHECKPOINT"
+    table = _table(
+        {
+            "graph": f"`{figure.graph}`",
+            "positions": str(figure.tokens),
+            "mean KL": f"{figure.kl_mean:.4g}",
+            "95th percentile": f"{figure.kl_p95:.4g}",
+            "largest": f"{figure.kl_max:.4g}",
+            "same top token": f"{figure.top1_agreement:.1%}",
+            "in top 5": f"{figure.top5_agreement:.1%}",
+            "correlation": f"{figure.correlation:.3f}",
+            "perplexity": f"{said.graph:.4g} ({said.checkpoint:.4g})" if (said := figure.perplexity) else "-",
+            "greedy": f"{figure.greedy_tokens} of {figure.greedy_asked}" if figure.greedy_tokens is not None else "-",
+        }
+        for figure in certificate.figures
+    )
     warning = f"**Warning:** {certificate.warning}.\n\n" if certificate.warning else ""
     return (
         f"{warning}Divergence of each graph's next-token distribution from the checkpoint's in float32, in nats, "
@@ -160,7 +153,7 @@ def _measured(manifest: Manifest) -> str:
 
 
 def _fewer(certificate: Certificate) -> str:
-    """Rows of different numbers of positions are not of the same texts."""
+    """Why the rows of some graphs have fewer positions, where that is so."""
     if not any(figure.prompts for figure in certificate.figures):
         return ""
     return (
@@ -170,7 +163,7 @@ def _fewer(certificate: Certificate) -> str:
 
 
 def _where(manifest: Manifest, certificate: Certificate) -> str:
-    """How graphs were run otherwise than they are shipped, and what figures of other providers' graphs are worth."""
+    """Which graphs were changed to be measured, and what a figure from the CPU does not show of another provider."""
     figures = {figure.graph: figure for figure in certificate.figures}
     changes: dict[str, list[str]] = {}
     for name, figure in figures.items():
@@ -227,11 +220,11 @@ print([(tensor.name, tensor.type, tensor.shape) for tensor in session.get_inputs
 
 
 def _overlays(manifest: Manifest) -> str:
-    """How onnxruntime-genai is given another graph, and what it must not do with one."""
+    """How to open another graph with onnxruntime-genai."""
     overlays = {graph.file: name for graph in manifest.graphs if (name := overlay_name(graph.file)) in manifest.files}
     if not overlays:
         return ""
-    table = _table(["graph", "overlay"], [[f"`{file}`", f"`{name}`"] for file, name in overlays.items()])
+    table = _table({"graph": f"`{file}`", "overlay": f"`{name}`"} for file, name in overlays.items())
     return f"""Another graph of this folder opens with its overlay, which names file, inputs and provider together. One
 without the others may run and give wrong text:
 
@@ -247,7 +240,7 @@ model = og.Model(config)
 
 
 def _one_turn(manifest: Manifest) -> str:
-    """What onnxruntime-genai must not do with some graphs."""
+    """With which graphs onnxruntime-genai needs a new generator for every turn."""
     once = [graph.file for graph in manifest.graphs if not graph.several_tokens_over_past]
     if not once:
         return ""

@@ -1,22 +1,24 @@
-"""The manifest's records of a finished graph: model, graph, recipe, tools.
+"""The manifest's records: what the checkpoint, the graphs and the recipe have to say.
 
 Knows the manifest's schema and onnx_ir values. Must not write files.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import onnx_ir as ir
 
+from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.families import DecoderShape
 from thinkport.export.plans import GraphPlan
-from thinkport.export.quantize import Recipe as QuantizeRecipe
-from thinkport.export.quantize import Role, RoundingError
-from thinkport.export.trace.names import past_name
-from thinkport.export.trace.source import source_of
+from thinkport.export.quantize.recipes import ModelRecipe, Role, RoleRecipe
+from thinkport.export.quantize.stream import RoundingError
+from thinkport.export.trace.initializers import source_of
 from thinkport.export.write.blobs import nbytes_of
-from thinkport.runtime.artifact.manifest import Graph, KvLayout, ModelShape, Recipe, RoleFormat, TensorSpec
+from thinkport.runtime.artifact.manifest import Graph, KvLayout, ModelShape, Recipe, RoleFormat, Source, TensorSpec
 
 _TOOLS = ("thinkport", "torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
 
@@ -51,8 +53,8 @@ def graph_record(model: ir.Model, plan: GraphPlan) -> Graph:
         providers=list(target.providers),
         onnxruntime_floor=floor,
         fused=plan.fuse,
-        nodes=len(list(graph)),
-        kv=KvLayout(dtype=_kv_dtype(graph), in_place=plan.fuse and target.kv_in_place),
+        nodes=graph.num_nodes(),
+        kv=KvLayout(dtype=plan.kv.dtype, in_place=plan.fuse and target.kv_in_place),
         inputs=[_spec(value) for value in graph.inputs],
         outputs=[_spec(value) for value in graph.outputs],
         several_tokens_over_past=target.several_tokens_over_past,
@@ -64,15 +66,9 @@ def graph_record(model: ir.Model, plan: GraphPlan) -> Graph:
     )
 
 
-def _kv_dtype(graph: ir.Graph) -> Literal["float32", "float16", "int8"]:
-    """The type of the cache as the finished graph takes it."""
-    past = next(value for value in graph.inputs if value.name == past_name(0, "key"))
-    return _spec(past).dtype  # type: ignore[return-value]  # KvLayout checks it
-
-
 def recipe_record(
     graph: ir.Graph,
-    recipe: QuantizeRecipe | None,
+    recipe: ModelRecipe | None,
     role: Callable[[str], Role],
     errors: Mapping[str, RoundingError],
     *,
@@ -82,54 +78,41 @@ def recipe_record(
 
     Scales are as wide as what a graph computes in: bits a weight are those of this graph.
     """
-    bits: dict[str, int] = {}
-    weights: dict[str, int] = {}
-    seen = set()
-    for value in graph.initializers.values():
-        source = source_of(value)
-        if source is None or source in seen or not _is_matrix(value):
+    bits, weights = Counter[Role](), Counter[Role]()
+    formats: dict[Role, RoleRecipe | None] = {}
+    for source, value in {
+        source_of(value): value for value in graph.initializers.values() if _is_matrix(value)
+    }.items():
+        if source is None:
             continue
-        seen.add(source)
-        name: str = source.role or role(source.tensors[0])
-        bits[name] = bits.get(name, 0) + 8 * nbytes_of(value)
-        if source.part == "codes":
-            how = recipe.for_role(name, tied=tied) if recipe is not None else None
-            weights[name] = weights.get(name, 0) + nbytes_of(value) * 8 // (how.bits if how else 8)
-        elif source.part == "whole":
-            weights[name] = weights.get(name, 0) + nbytes_of(value) // 4
-    roles = {name: _format(name, bits[name], weights[name], recipe, errors, tied=tied) for name in sorted(weights)}
+        name = source.role or role(source.tensors[0])
+        how = formats[name] = recipe.for_role(name, tied=tied) if recipe is not None else None
+        bits[name] += 8 * nbytes_of(value)
+        if source.part != "scales":
+            weights[name] += 8 * nbytes_of(value) // (how.bits if how and source.part == "codes" else 32)
+    roles = {
+        name: RoleFormat(
+            bits=how.bits if how else 32,
+            group_size=how.group_size if how else None,
+            accuracy_level=how.accuracy_level if how else None,
+            weights=weights[name],
+            bits_per_weight=bits[name] / weights[name],
+            relative_error=errors[name].relative if name in errors else None,
+        )
+        for name, how in sorted(formats.items())
+    }
     return Recipe(
         name=recipe.name if recipe else "fp32",
         precision=_precision(roles),
-        bits_per_weight=sum(bits.values()) / sum(weights.values()),
+        bits_per_weight=bits.total() / weights.total(),
         roles=roles,
     )
 
 
-def _precision(roles: Mapping[str, RoleFormat]) -> Literal["int4", "int8", "fp32"]:
+def _precision(roles: Mapping[Role, RoleFormat]) -> Literal["int4", "int8", "fp32"]:
     """What most weights are stored in."""
     bits = max(roles.values(), key=lambda role: role.weights).bits
     return {4: "int4", 8: "int8"}.get(bits, "fp32")  # type: ignore[return-value]
-
-
-def _format(
-    name: str,
-    bits: int,
-    weights: int,
-    recipe: QuantizeRecipe | None,
-    errors: Mapping[str, RoundingError],
-    *,
-    tied: bool,
-) -> RoleFormat:
-    how = recipe.for_role(name, tied=tied) if recipe is not None else None
-    return RoleFormat(
-        bits=how.bits if how else 32,
-        group_size=how.group_size if how else None,
-        accuracy_level=how.accuracy_level if how else None,
-        weights=weights,
-        bits_per_weight=bits / weights,
-        relative_error=errors[name].relative if name in errors else None,
-    )
 
 
 def _is_matrix(value: ir.Value) -> bool:
@@ -142,12 +125,16 @@ def _spec(value: ir.Value) -> TensorSpec:
     return TensorSpec(name=value.name or "", dtype=dtype, shape=dims)
 
 
+def source_record(checkpoint: Checkpoint) -> Source:
+    """Which checkpoint the artifact was made of."""
+    dtypes = sorted({entry.dtype for entry in checkpoint.tensors.values()})
+    return Source(id=checkpoint.id, revision=checkpoint.revision, dtype="/".join(dtypes))
+
+
 def tool_versions() -> dict[str, str]:
     """Versions of what made the artifact."""
     found = {}
     for name in _TOOLS:
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 
 from thinkport.export.errors import OutputError
-from thinkport.export.write.replaceable import check_replaceable
-from thinkport.runtime.artifact.manifest import MANIFEST_NAME
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, read_manifest
+from thinkport.runtime.errors import ArtifactError
 
 _PARTIAL, _REPLACED = "partial", "replaced"
 
@@ -61,7 +61,31 @@ def check_target(target: Path, *, force: bool) -> None:
         raise OutputError(f"{target} exists and is not an artifact: choose another output path")
     if not force:
         raise OutputError(f"{target} exists: give --force to replace it, or another output path")
-    check_replaceable(target)
+    _check_replaceable(target)
+
+
+def _check_replaceable(target: Path) -> None:
+    """Refuse to replace what is no artifact, or an artifact with something in it that its manifest doesn't list.
+
+    Raises:
+        OutputError: naming what would be lost.
+    """
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    if not (target / MANIFEST_NAME).is_file():
+        raise OutputError(f"{target} is not an artifact (it has no {MANIFEST_NAME}): --force replaces artifacts only")
+    if target.resolve() == Path.cwd():
+        raise OutputError(f"{target} is the current folder: change to another one first, or choose another output path")
+    try:
+        listed = {MANIFEST_NAME, *read_manifest(target).files}
+    except ArtifactError as error:
+        raise OutputError(f"{target} is not an artifact ({error}): --force replaces artifacts only") from error
+    foreign = sorted(path.name for path in target.iterdir() if path.name not in listed)
+    if foreign:
+        names = ", ".join(foreign[:3]) + (" …" if len(foreign) > 3 else "")
+        raise OutputError(
+            f"{target} also holds {names}, which no export wrote: move that away, then --force replaces it"
+        )
 
 
 def check_writable(target: Path) -> None:

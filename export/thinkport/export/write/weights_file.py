@@ -5,10 +5,10 @@ Knows the plan, the checkpoint and the recipe. Must not know a graph.
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,16 +18,15 @@ from threadpoolctl import threadpool_limits
 from thinkport.export.calibrate import LayerInputs
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import GraphError
+from thinkport.export.progress import Advance
 from thinkport.export.quantize.compensate import compensation
-from thinkport.export.quantize.recipes import TABLES, Recipe
-from thinkport.export.quantize.stream import RoundingError, RowBlock, quantize_tensor
-from thinkport.export.trace.source import Source
+from thinkport.export.quantize.recipes import TABLES, ModelRecipe
+from thinkport.export.quantize.stream import RoundingError, quantize_blocks
+from thinkport.export.trace.initializers import WeightSource
 from thinkport.export.write.blobs import Blob, Layout
 from thinkport.runtime.artifact.manifest import FileRecord
 
 _BLOCK_BYTES = 16 << 20
-
-Advance = Callable[[int], None]
 
 
 @dataclass
@@ -41,8 +40,7 @@ class WeightsFile:
     path: Path
     layout: Layout
     checkpoint: Checkpoint
-    recipe: Recipe | None
-    tied: bool
+    recipe: ModelRecipe | None
     workers: int
     advance: Advance
     inputs: LayerInputs | None = None
@@ -99,23 +97,14 @@ class WeightsFile:
         assert self.recipe is not None
         if not scales:
             raise GraphError(f"the codes of {source.tensors[0]} are not followed by their scales in the plan")
-        how = self.recipe.for_role(source.role, tied=self.tied)
-        assert how is not None
         kept: list[np.ndarray] = []
-
-        def sink(block: RowBlock) -> None:
+        error, how = RoundingError(), self.recipe.of(source.role)
+        for block in quantize_blocks(
+            self.checkpoint, source.tensors, how, pool=pool, workers=self.workers, factor=factor
+        ):
             output.put(block.packed)
             kept.append(block.scales)
-
-        error = quantize_tensor(
-            self.checkpoint,
-            source.tensors,
-            how,
-            sink,
-            pool=pool,
-            workers=self.workers,
-            factor=factor,
-        )
+            error += block.error
         self.errors[source.role] = self.errors.get(source.role, RoundingError()) + error
         for blob in scales:
             output.pad_to(blob.offset)
@@ -124,17 +113,14 @@ class WeightsFile:
 
     def _compensations(self, blobs: Sequence[Blob], ahead: ThreadPoolExecutor) -> Iterator[np.ndarray | None]:
         """The compensation of each quantized matrix, in order, found while the matrix before it is rounded."""
-        sources = [blob.source for blob in blobs if blob.source is not None and blob.source.part == "codes"]
-        pending: Future[np.ndarray | None] | None = None
-        for source in sources:
-            found = pending
-            pending = ahead.submit(self._compensation, source)
-            if found is not None:
-                yield found.result()
-        if pending is not None:
-            yield pending.result()
+        sources = (blob.source for blob in blobs if blob.source is not None and blob.source.part == "codes")
+        pending = [ahead.submit(self._compensation, source) for source in islice(sources, 1)]
+        while pending:
+            found = pending.pop()
+            pending += [ahead.submit(self._compensation, source) for source in islice(sources, 1)]
+            yield found.result()
 
-    def _compensation(self, source: Source) -> np.ndarray | None:
+    def _compensation(self, source: WeightSource) -> np.ndarray | None:
         if self.inputs is None or source.role is None or source.role in TABLES:
             return None
         return compensation(self.inputs.of(source.tensors[0]), self.inputs.lengths)

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.families.dense import weights
 from thinkport.export.families.shape import DecoderShape
-from thinkport.export.quantize import Role
 from thinkport.export.quantize.equalize import Site
 from thinkport.export.quantize.kv_scales import Floats
 
@@ -23,21 +21,15 @@ if TYPE_CHECKING:
 class DenseFamily(ABC):
     """A `Family` but for what differs: its name, its configuration, its sampling, and transformers' classes."""
 
+    thinking_tokens = ("<think>", "</think>")  # Qwen3's, and distilled models'; Llama's own tokenizer has none
+    frequencies_name = "model.rotary_emb.inv_freq"  # a non-persistent buffer of transformers' models
+    expected_tensors = staticmethod(weights.expected_tensors)
+    check_weights = staticmethod(weights.check_weights)
+    role = staticmethod(weights.role)
+
     @abstractmethod
     def transformers_classes(self) -> tuple[Any, Any]:
         """transformers' classes of the configuration and of the causal LM."""
-
-    def expected_tensors(self, shape: DecoderShape) -> dict[str, tuple[int, ...]]:
-        """See `weights.expected_tensors`."""
-        return weights.expected_tensors(shape)
-
-    def check_weights(self, tensors: Mapping[str, TensorEntry], shape: DecoderShape) -> None:
-        """See `weights.check_weights`."""
-        weights.check_weights(tensors, shape)
-
-    def role(self, name: str) -> Role:
-        """See `weights.role`."""
-        return weights.role(name)
 
     def sites(self, shape: DecoderShape) -> list[Site]:
         """Four a layer, and lm_head's where it has a table of its own.
@@ -60,16 +52,6 @@ class DenseFamily(ABC):
             return {query: np.float32(1) / divisor, key: divisor}
         query, key = named("proj")
         return {query: np.tile(np.float32(1) / divisor, shape.heads), key: np.tile(divisor, shape.kv_heads)}
-
-    @property
-    def thinking_tokens(self) -> tuple[str, str]:
-        """Qwen3's, and those of models distilled from one that thinks; Llama's own tokenizer has none."""
-        return "<think>", "</think>"
-
-    @property
-    def frequencies_name(self) -> str:
-        """A non-persistent buffer of transformers' models."""
-        return "model.rotary_emb.inv_freq"
 
     def decoder(self, streamed: "StreamedWeights", shape: DecoderShape) -> "Decoder":
         """See `DenseDecoder`; imports torch."""

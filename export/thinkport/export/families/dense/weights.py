@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.errors import CheckpointError, UnsupportedModelError
 from thinkport.export.families.shape import DecoderShape
-from thinkport.export.quantize import Role
+from thinkport.export.quantize.recipes import Role
 
 EMBEDDING = "model.embed_tokens.weight"
 LM_HEAD = "lm_head.weight"

@@ -21,10 +21,7 @@ _ROPE_THETA = 10000.0  # of Llama and Llama 2, whose first configurations don't 
 class Llama(DenseFamily):
     """Llama, Llama 2 and 3, and what others published in their form, such as SmolLM2."""
 
-    @property
-    def model_type(self) -> str:
-        """The name in `config.json`."""
-        return "llama"
+    model_type = "llama"
 
     def shape(self, config: Mapping[str, Any]) -> DecoderShape:
         """See `Family.shape`; what older configurations leave out has the value that those models were trained with."""

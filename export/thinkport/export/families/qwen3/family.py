@@ -20,10 +20,7 @@ _ANSWERING = _THINKING.model_copy(update={"temperature": 0.7, "top_p": 0.8})
 class Qwen3(DenseFamily):
     """0.6B to 32B, tied or not; not the mixtures of experts, which are another `model_type`."""
 
-    @property
-    def model_type(self) -> str:
-        """The name in `config.json`."""
-        return "qwen3"
+    model_type = "qwen3"
 
     def shape(self, config: Mapping[str, Any]) -> DecoderShape:
         """See `Family.shape`; `head_dim` is read and never derived."""

@@ -1,0 +1,80 @@
+"""Initializers of a graph: constants, read and made, and weights, whose bytes come from rows of checkpoint tensors.
+
+Passes move and stack the sources of weights; only the writer turns one into bytes.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+_KEY = "thinkport.source"
+
+Part = Literal["whole", "codes", "scales", "int8", "int8_scales"]
+DERIVED: frozenset[Part] = frozenset({"int8", "int8_scales"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightSource:
+    """Checkpoint tensors stacked along their rows; `part` is the part of their quantized form that is meant.
+
+    No artifact holds the int8 form of a quantized weight; each machine derives it.
+    `role` is the family's role; None for `whole`, which is float32.
+    """
+
+    tensors: tuple[str, ...]
+    part: Part = "whole"
+    role: str | None = None
+
+
+def source_of(value: ir.Value) -> WeightSource | None:
+    """The source of an initializer that has no value yet; None for a constant or a computed value."""
+    if not value.is_initializer() or value.const_value is not None:
+        return None
+    found = value.meta.get(_KEY)
+    return found if isinstance(found, WeightSource) else WeightSource(tensors=(value.name or "",))
+
+
+def new_weight(
+    graph: ir.Graph, name: str, dtype: ir.DataType, shape: tuple[int, ...], source: WeightSource
+) -> ir.Value:
+    """An initializer whose bytes the writer will take from `source`; made once a name."""
+    if name not in graph.initializers:
+        value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
+        value.meta[_KEY] = source
+        graph.initializers[name] = value
+    return graph.initializers[name]
+
+
+def constant(value: ir.Value | None) -> np.ndarray | None:
+    """The value of a constant of the graph; None for anything computed, fed or read from a checkpoint."""
+    if value is None or value.const_value is None or value.is_graph_input():
+        return None
+    return value.const_value.numpy()
+
+
+def scalar(value: ir.Value | None) -> float | None:
+    """The value of a one-element constant; None for anything else."""
+    found = constant(value)
+    return None if found is None or found.size != 1 else float(found.reshape(-1)[0])
+
+
+def fixed(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
+    """A constant as an initializer of the graph, made once a name."""
+    if name not in graph.initializers:
+        value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+        value.type, value.shape = ir.TensorType(ir.DataType.from_numpy(array.dtype)), ir.Shape(array.shape)
+        graph.register_initializer(value)
+    return graph.initializers[name]
+
+
+def floats(graph: ir.Graph, name: str, numbers: npt.ArrayLike) -> ir.Value:
+    """A float32 scalar or tensor as an initializer of the graph, made once a name."""
+    return fixed(graph, name, np.asarray(numbers, np.float32))
+
+
+def integers(graph: ir.Graph, name: str, numbers: list[int] | int) -> ir.Value:
+    """An int64 scalar or vector as an initializer of the graph, made once a name."""
+    return fixed(graph, name, np.asarray(numbers, np.int64))
