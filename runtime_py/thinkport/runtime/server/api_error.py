@@ -3,10 +3,12 @@
 Knows statuses and JSON; must not know what went wrong where.
 """
 
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from thinkport.runtime.errors import ThinkportError, UnavailableError
 
+_NO_ROUTE = {404: "there is no such path", 405: "that path takes another method"}
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -28,7 +30,12 @@ class ApiError(Exception):
 
 
 def failure(error: Exception) -> ApiError:
-    """What a client is told of an error that is no fault of its request."""
+    """What a client is told of any error: its request's own, the router's, or one of the server."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, HTTPException):
+        what = _NO_ROUTE.get(error.status_code, error.detail)
+        return ApiError(error.status_code, what, headers=dict(error.headers or {}))
     if isinstance(error, UnavailableError):
         return ApiError(503, str(error), headers={"retry-after": "5"})
     if isinstance(error, ThinkportError):

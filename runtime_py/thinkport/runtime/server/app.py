@@ -72,26 +72,11 @@ def create_app(served: Model, name: str, settings: ServerSettings | None = None)
         *(Route(path, _page) for path in _PAGE),
     ]
     layers = [Middleware(_Counted, routes=routes, log=chosen.log_requests), Middleware(Guard, settings=chosen)]
-    handlers: dict[Any, Any] = {
-        ApiError: _told,
-        HTTPException: _http_error,
-        ThinkportError: _failed,
-        Exception: _failed,
-    }
+    handlers: dict[Any, Any] = dict.fromkeys((ApiError, HTTPException, ThinkportError, Exception), _told)
     return Starlette(routes=routes, lifespan=lifespan, middleware=layers, exception_handlers=handlers)
 
 
-async def _told(_: Request, error: ApiError) -> Response:
-    return error.response()
-
-
-async def _http_error(_: Request, error: HTTPException) -> Response:
-    headers = dict(error.headers or {})
-    what = {404: "there is no such path", 405: "that path takes another method"}.get(error.status_code, error.detail)
-    return ApiError(error.status_code, what, headers=headers).response()
-
-
-async def _failed(_: Request, error: Exception) -> Response:
+async def _told(_: Request, error: Exception) -> Response:
     return failure(error).response()
 
 

@@ -114,11 +114,8 @@ def item_messages(given: str | Sequence[Mapping[str, Any]]) -> list[dict[str, An
             output = content_text(item.get("output"), f"{where}.output")
             made.append({"role": "tool", "tool_call_id": str(item.get("call_id", "")), "content": output})
         else:
-            raise bad(
-                f"{where} is of type {str(kind)[:40]!r}, expected message, reasoning, function_call or "
-                "function_call_output",
-                where,
-            )
+            expected = "message, reasoning, function_call or function_call_output"
+            raise bad(f"{where} is of type {str(kind)[:40]!r}, expected {expected}", where)
     return made
 
 

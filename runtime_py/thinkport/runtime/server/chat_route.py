@@ -104,12 +104,11 @@ class ChatReply(Choices):
         if first:
             yield _content(index, {"role": "assistant", "content": ""})
         if isinstance(event, End):
-            yield _content(index, {}, finish=finish_reason(event), thinking=thinking(event)) | {
-                "timings": timings(event)
-            }
+            ended = _content(index, {}, finish_reason=finish_reason(event), thinking=thinking(event))
+            yield ended | {"timings": timings(event)}
         elif delta := self._delta(index, event):
             noted = event.logprobs if isinstance(event, AnswerPiece) else ()
-            content = _content(index, delta, {"content": self._logprobs(noted)} if noted else None)
+            content = _content(index, delta, logprobs={"content": self._logprobs(noted)} if noted else None)
             if self._live is not None and (now := self._live[index].of(event)):
                 content["timings"] = now
             yield content
@@ -148,12 +147,5 @@ def _thought(text: str) -> dict[str, Any]:
     return {"reasoning_content": text, "reasoning": text}
 
 
-def _content(
-    index: int,
-    delta: dict[str, Any],
-    logprobs: dict[str, Any] | None = None,
-    finish: str | None = None,
-    **more: dict[str, Any],
-) -> dict[str, Any]:
-    choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish, **more}
-    return {"choices": [choice]}
+def _content(index: int, delta: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **fields}]}

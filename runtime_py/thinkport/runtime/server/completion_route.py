@@ -87,16 +87,14 @@ class CompletionReply(Choices):
             yield {"choices": [_choice(index, lead + event.text, logprobs, None)]}
 
     def _logprobs(self, noted: Sequence[TokenLogprob] | None) -> dict[str, Any] | None:
-        return (
-            None
-            if noted is None
-            else {
-                "tokens": [self._text(one.id) for one in noted],
-                "token_logprobs": [max(one.logprob, -9999.0) for one in noted],
-                "top_logprobs": [{self._text(token): value for token, value in one.top} for one in noted],
-                "text_offset": [],
-            }
-        )
+        if noted is None:
+            return None
+        return {
+            "tokens": [self._text(one.id) for one in noted],
+            "token_logprobs": [max(one.logprob, -9999.0) for one in noted],
+            "top_logprobs": [{self._text(token): value for token, value in one.top} for one in noted],
+            "text_offset": [],
+        }
 
     def _text(self, token: int) -> str:
         return self.spelled(token).decode("utf-8", "replace")

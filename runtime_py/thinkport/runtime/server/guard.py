@@ -7,10 +7,10 @@ or from its own origin; both are refused. Knows headers; must not know routes.
 import asyncio
 import hmac
 import ipaddress
-from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thinkport.runtime.server.api_error import ApiError
@@ -18,13 +18,19 @@ from thinkport.runtime.server.settings import ServerSettings
 
 OPEN_PATHS = frozenset({"/", "/app.js", "/style.css", "/icon.svg", "/health", "/openapi.json"})
 _SAFE = {
-    b"x-content-type-options": b"nosniff",
-    b"referrer-policy": b"no-referrer",
-    b"cross-origin-resource-policy": b"same-origin",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+_SHARED = {"vary": "Origin", "cross-origin-resource-policy": "cross-origin"}  # with pages of an allowed origin
+_PREFLIGHT = {
+    "access-control-allow-methods": "GET, POST",
+    "access-control-allow-headers": "authorization, content-type, x-api-key",
+    "access-control-max-age": "600",
 }
 _POLICY = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -50,7 +56,7 @@ class Guard:
             await error.response()(scope, receive, sender)
             return
         if scope["method"] == "OPTIONS" and allowed:
-            await _preflight(sender)
+            await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, sender)
             return
         await self._app(scope, _Body(receive, headers, self._settings).receive, sender)
 
@@ -73,15 +79,9 @@ class Guard:
         """Whether a Host is a known name or an address; DNS can't make an address point elsewhere."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
+            return name in self._hosts or ipaddress.ip_address(name) is not None
         except ValueError:
             return False
-        if name in self._hosts:
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
 
     def _has_key(self, headers: Headers) -> bool:
         kind, _, key = headers.get("authorization", "").partition(" ")
@@ -119,29 +119,13 @@ class _Sender:
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *self._headers(message)]}
+            headers = MutableHeaders(scope=message)
+            if headers.get("content-type", "").startswith("text/html"):
+                headers["content-security-policy"] = _POLICY
+            headers.update(_SAFE)
+            if self._origin is not None:
+                headers.update({**_SHARED, "access-control-allow-origin": self._origin})
         try:
             await asyncio.wait_for(self._send(message), self._seconds)
         except TimeoutError:
             raise OSError("the client takes nothing any more") from None  # as if it had hung up
-
-    def _headers(self, message: Message) -> Iterable[tuple[bytes, bytes]]:
-        kinds = [value for name, value in message.get("headers", ()) if name.lower() == b"content-type"]
-        extra = dict(_SAFE)
-        if any(kind.startswith(b"text/html") for kind in kinds):
-            extra[b"content-security-policy"] = _POLICY
-        if self._origin is not None:
-            extra[b"access-control-allow-origin"] = self._origin.encode("latin-1")
-            extra[b"vary"] = b"Origin"
-            extra[b"cross-origin-resource-policy"] = b"cross-origin"
-        return extra.items()
-
-
-async def _preflight(send: Send) -> None:
-    headers = [
-        (b"access-control-allow-methods", b"GET, POST"),
-        (b"access-control-allow-headers", b"authorization, content-type, x-api-key"),
-        (b"access-control-max-age", b"600"),
-    ]
-    await send({"type": "http.response.start", "status": 204, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})

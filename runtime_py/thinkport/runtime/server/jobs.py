@@ -12,7 +12,6 @@ from contextlib import closing, suppress
 from functools import partial
 from threading import Condition
 from time import monotonic
-from types import TracebackType
 from typing import NamedTuple
 
 from thinkport.runtime.engine.engine import Engine
@@ -45,9 +44,7 @@ class FairTurns:
                 self._waiting.remove(me)
                 self._changed.notify_all()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         with self._changed:
             self._taken = False
             self._changed.notify_all()
@@ -104,11 +101,8 @@ class Places:
     async def _wait(self) -> None:
         if len(self._line) >= self._queue:
             seconds = max(1, math.ceil(self._seconds * (len(self._line) + 1) / self._parallel))
-            raise ApiError(
-                429,
-                f"{len(self._line)} requests wait already: try again in about {seconds} seconds",
-                headers={"retry-after": str(min(seconds, 600))},
-            )
+            told = f"{len(self._line)} requests wait already: try again in about {seconds} seconds"
+            raise ApiError(429, told, headers={"retry-after": str(min(seconds, 600))})
         future = asyncio.get_running_loop().create_future()
         self._line.append(future)
         try:

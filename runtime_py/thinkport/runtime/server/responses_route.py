@@ -62,6 +62,7 @@ async def responses(request: Request) -> Response:
 
 def _head(body: ResponsesRequest, model: str) -> dict[str, Any]:
     """What a response repeats of its request."""
+    named = body.reasoning.get("effort") if isinstance(body.reasoning, dict) else None
     return {
         "model": model,
         "instructions": body.instructions,
@@ -69,7 +70,7 @@ def _head(body: ResponsesRequest, model: str) -> dict[str, Any]:
         "metadata": body.metadata or {},
         "parallel_tool_calls": body.parallel_tool_calls is not False,
         "previous_response_id": None,
-        "reasoning": {"effort": _effort(body), "summary": None},
+        "reasoning": {"effort": body.reasoning_effort or named, "summary": None},
         "store": False,
         "temperature": body.temperature,
         "text": body.text or {"format": {"type": "text"}},
@@ -79,8 +80,3 @@ def _head(body: ResponsesRequest, model: str) -> dict[str, Any]:
         "truncation": "disabled",
         "user": body.user,
     }
-
-
-def _effort(body: ResponsesRequest) -> str | None:
-    named = body.reasoning.get("effort") if isinstance(body.reasoning, dict) else None
-    return body.reasoning_effort or named

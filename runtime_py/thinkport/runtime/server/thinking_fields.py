@@ -132,9 +132,8 @@ def _reasoning(value: Mapping[str, Any], context: int) -> Iterator[_Said]:
     if value.get("effort") is not None:
         yield _effort("reasoning.effort", value["effort"])
     if value.get("max_tokens") is not None:
-        yield _Said(
-            "reasoning.max_tokens", budget=_budget("reasoning.max_tokens", value["max_tokens"], context), exact=True
-        )
+        budget = _budget("reasoning.max_tokens", value["max_tokens"], context)
+        yield _Said("reasoning.max_tokens", budget=budget, exact=True)
     if value.get("enabled") is not None:
         if not isinstance(value["enabled"], bool):
             raise bad(f"reasoning.enabled is {_shown(value['enabled'])}, expected true or false", "reasoning")
