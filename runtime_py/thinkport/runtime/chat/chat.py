@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -16,7 +16,7 @@ from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.events import End, Event
 from thinkport.runtime.prompt.prompt import Tools
-from thinkport.runtime.prompt.reply_memory import KnownReply, ReplyMemory, Spelling
+from thinkport.runtime.prompt.reply_memory import KnownReply, Spelling
 from thinkport.runtime.prompt.template import plain_data
 from thinkport.runtime.reply.reply import Reply
 from thinkport.runtime.reply.reply_maker import ReplyMaker
@@ -27,15 +27,10 @@ from thinkport.runtime.tools.tool_calls import message_calls
 
 
 class ChatModel(Protocol):
-    """What a chat needs of its model, which is a `Model`."""
+    """What a chat needs of its model, which is a `Model`; saved KV caches belong to its `kv_source`."""
 
-    @property
-    def replies(self) -> ReplyMaker:
-        """Makes prompts and replies."""
-
-    @property
-    def kv_source(self) -> KvSource:
-        """What saved KV caches belong to."""
+    replies: ReplyMaker
+    kv_source: KvSource
 
     def engine(self) -> Engine:
         """A token loop with a KV cache of its own."""
@@ -196,16 +191,8 @@ class Chat:
         """
         self._settler.stop()
         held = self._engine.snapshot() if kv else None
-        state = ChatState(
-            messages=self.messages,
-            thinking=self.thinking,
-            tools=self.tools,
-            sampling=self.sampling,
-            replies=known_replies(self.messages, self._model.replies.memory),
-        )
-        data = state.to_json()
         ids, snapshot = held or ([], None)
-        saved = SavedConversation(data=data, ids=ids, snapshot=snapshot)
+        saved = SavedConversation(data=self._data(), ids=ids, snapshot=snapshot)
         write_conversation(path, saved, self._model.kv_source)
 
     @classmethod
@@ -217,17 +204,50 @@ class Chat:
             InputError: the model is closed, or its chats leave too little memory.
         """
         saved = read_conversation(path, model.kv_source, ignore_kv=ignore_kv)
+        data = saved.data
         try:
-            state = ChatState.from_json(saved.data)
+            messages = [dict(message) for message in data["messages"]]
+            thinking = Thinking(**{field.name: data["thinking"][field.name] for field in fields(Thinking)})
+            tools, sampling = data["tools"], data["sampling"]
+            sampling = SamplingSettings(**sampling) if data["sampling_is_whole"] else sampling
+            replies = [
+                (str(content), KnownReply(tuple(Spelling(tuple(map(int, ids)), str(text)) for ids, text in known)))
+                for content, known in data["replies"]
+            ]
         except (KeyError, TypeError, ValueError, InputError) as error:
             raise ArtifactError(f"{path} is no conversation of this program ({error!r}): save it again") from error
-        chat = cls(model, thinking=state.thinking, tools=state.tools, sampling=state.sampling)
-        chat.messages = state.messages
+        chat = cls(model, thinking=thinking, tools=tools, sampling=sampling)
+        chat.messages = messages
         if saved.snapshot is not None:
-            for content, known in state.replies:
+            for content, known in replies:
                 model.replies.memory.remember(content, known)
             chat._engine.restore(saved.ids, saved.snapshot)
         return chat
+
+    def _data(self) -> dict[str, Any]:
+        """All but the KV cache, as JSON data, with the replies whose ids are known, the latest of a content last.
+
+        Raises:
+            InputError: a message holds what is no JSON.
+        """
+        sampling, tools = self.sampling, self.tools
+        contents = dict.fromkeys(
+            message["content"]
+            for message in self.messages
+            if message["role"] == "assistant" and isinstance(message.get("content"), str)
+        )
+        return {
+            "messages": [plain_data(message) for message in self.messages],
+            "thinking": asdict(self.thinking),
+            "tools": None if tools is None else plain_data(list(tools)),
+            "sampling": asdict(sampling) if isinstance(sampling, SamplingSettings) else sampling,
+            "sampling_is_whole": isinstance(sampling, SamplingSettings),
+            "replies": [
+                [content, [[list(spelling.ids), spelling.text] for spelling in known.spellings]]
+                for content in contents
+                for known in reversed(self._model.replies.memory.replies(content))
+            ],
+        }
 
     def _begin(
         self, keep: int | None, asked: list[dict[str, Any]], options: TurnOptions, stop: Stop | None = None
@@ -236,14 +256,8 @@ class Chat:
         keep = len(self.messages) if keep is None else keep
         check_names(options, TurnOptions, "a turn")
         self._stop = stop = stop or Stop()  # first, so that it can be cancelled while it is prepared
-        request = ReplyRequest.of(
-            [*self.messages[:keep], *asked],
-            options,
-            self.thinking,
-            chat=self.thinking,
-            tools=self.tools,
-            sampling=self.sampling,
-        )
+        usual = {"chat": self.thinking, "tools": self.tools, "sampling": self.sampling}
+        request = ReplyRequest.of([*self.messages[:keep], *asked], options, self.thinking, **usual)
         prepared = self._model.replies.prepare(request)
         self._settler.stop()
 
@@ -257,12 +271,12 @@ class Chat:
     def _settle(self, enable_thinking: bool | None) -> None:
         replies, engine, tools = self._model.replies, self._engine, self.tools
         messages = [dict(message) for message in self.messages]
-        # The work holds no chat, so that one that is dropped is collected.
-        self._settler.start(
-            lambda stop: (
-                engine.prefill(replies.history(messages, tools, enable_thinking), stop=stop) if messages else None
-            )
-        )
+
+        def feed(stop: Stop) -> None:  # it holds no chat, so that one that is dropped is collected
+            if messages:
+                engine.prefill(replies.history(messages, tools, enable_thinking), stop=stop)
+
+        self._settler.start(feed)
 
     def _has_system(self) -> bool:
         return bool(self.messages) and self.messages[0]["role"] == "system"
@@ -296,65 +310,3 @@ def _result_messages(
         if not isinstance(result, str):  # templates drop what is no text without a word
             raise InputError(f"the result of {call} is {type(result).__name__}, expected a text: write it as JSON")
     return [{"role": "tool", "tool_call_id": call, "content": given[call]} for call in ids]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChatState:
-    """A chat between two turns. `sampling` is settings, single values over the mode's preset, or nothing.
-
-    `replies` are those of its messages whose ids are known, by content, the latest of a content last.
-    """
-
-    messages: list[dict[str, Any]]
-    thinking: Thinking
-    tools: Tools | None
-    sampling: SamplingSettings | Mapping[str, Any] | None
-    replies: Sequence[tuple[str, KnownReply]] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON data.
-
-        Raises:
-            InputError: a message holds what is no JSON.
-        """
-        whole = isinstance(self.sampling, SamplingSettings)
-        return {
-            "messages": [plain_data(message) for message in self.messages],
-            "thinking": asdict(self.thinking),
-            "tools": None if self.tools is None else plain_data(list(self.tools)),
-            "sampling": asdict(self.sampling) if isinstance(self.sampling, SamplingSettings) else self.sampling,
-            "sampling_is_whole": whole,
-            "replies": [
-                [content, [[list(spelling.ids), spelling.text] for spelling in known.spellings]]
-                for content, known in self.replies
-            ],
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "ChatState":
-        """The state that `to_json` wrote.
-
-        Raises:
-            KeyError, TypeError, ValueError, ThinkportError: data of another form.
-        """
-        sampling = data["sampling"]
-        return cls(
-            messages=[dict(message) for message in data["messages"]],
-            thinking=Thinking(**{field.name: data["thinking"][field.name] for field in fields(Thinking)}),
-            tools=data["tools"],
-            sampling=SamplingSettings(**sampling) if data["sampling_is_whole"] else sampling,
-            replies=[
-                (str(content), KnownReply(tuple(Spelling(tuple(map(int, ids)), str(text)) for ids, text in known)))
-                for content, known in data["replies"]
-            ],
-        )
-
-
-def known_replies(messages: Sequence[Mapping[str, Any]], memory: ReplyMemory) -> list[tuple[str, KnownReply]]:
-    """What a memory knows of the replies among messages, the latest of a content last."""
-    contents = dict.fromkeys(
-        message["content"]
-        for message in messages
-        if message["role"] == "assistant" and isinstance(message.get("content"), str)
-    )
-    return [(content, known) for content in contents for known in reversed(memory.replies(content))]
