@@ -34,11 +34,11 @@ def encode_prompt(
     tokenizer: Tokenizer,
     template: ChatTemplate,
     messages: Sequence[Message],
-    *,
     tools: Tools | None = None,
     enable_thinking: bool | None = None,
-    add_generation_prompt: bool = True,
     replies: ReplyMemory | None = None,
+    *,
+    add_generation_prompt: bool = True,
 ) -> Prompt:
     """The prompt that the template makes of `messages`; `replies` knows the ids of some of them.
 
@@ -59,10 +59,9 @@ def encode_history(
     tokenizer: Tokenizer,
     template: ChatTemplate,
     messages: Sequence[Message],
-    *,
-    tools: Tools | None = None,
-    enable_thinking: bool | None = None,
-    replies: ReplyMemory | None = None,
+    tools: Tools | None,
+    enable_thinking: bool | None,
+    replies: ReplyMemory,
 ) -> list[int]:
     """Ids that every prompt begins with in which something new follows `messages`; empty where the template hides it.
 

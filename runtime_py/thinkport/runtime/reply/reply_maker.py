@@ -59,25 +59,11 @@ class ReplyMaker:
         Raises:
             InputError: a message that templates would leave out, or one that this template refuses.
         """
-        return encode_prompt(
-            self.tokenizer,
-            self.template,
-            checked(messages),
-            tools=tools,
-            enable_thinking=enable_thinking,
-            replies=self.memory,
-        )
+        return encode_prompt(self.tokenizer, self.template, checked(messages), tools, enable_thinking, self.memory)
 
     def history(self, messages: Sequence[Message], tools: Tools | None, enable_thinking: bool | None) -> list[int]:
         """The ids that every prompt after `messages` begins with; see `encode_history`."""
-        return encode_history(
-            self.tokenizer,
-            self.template,
-            checked(messages),
-            tools=tools,
-            enable_thinking=enable_thinking,
-            replies=self.memory,
-        )
+        return encode_history(self.tokenizer, self.template, checked(messages), tools, enable_thinking, self.memory)
 
     def sampling(self, sampling: Sampling | None, *, thinks: bool) -> SamplingSettings:
         """The mode's preset, with the values of a mapping in place of its own; settings are taken as they are."""
@@ -139,14 +125,10 @@ class ReplyMaker:
         shapers: list[Shaper] = [guard.shape] if control is None else [guard.shape, control.shape]
         recorder = None if request.logprobs is None else LogprobRecorder(request.logprobs)
         watch = recorder.record if recorder else None
+        seed = None if request.seed is None else request.seed + number
         tokens = engine.generate(
             prompt.ids,
-            Sampler(
-                prepared.settings,
-                seed=None if request.seed is None else request.seed + number,
-                shapers=shapers,
-                watch=watch,
-            ),
+            Sampler(prepared.settings, seed=seed, shapers=shapers, watch=watch),
             stop_ids=self.manifest.stop_ids,
             max_tokens=request.max_tokens,
             forced=forced,
