@@ -3,7 +3,6 @@
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from time import perf_counter
-from typing import Self
 
 from thinkport.runtime.constraints import AnswerConstraint
 from thinkport.runtime.engine.generation import Finish, Generation, Origin, Token
@@ -12,7 +11,7 @@ from thinkport.runtime.engine.sampling import Row
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
-from thinkport.runtime.reply.reply_splitter import ReplySplitter, TextSplitter
+from thinkport.runtime.reply.reply_splitter import ReplySplitter
 from thinkport.runtime.thinking.opening import Part
 from thinkport.runtime.thinking.thinking import ThinkingEnd
 from thinkport.runtime.thinking.thinking_switch import Decision
@@ -57,10 +56,6 @@ class Reply(Iterator[Event]):
         """Use `Model.stream` or `Chat.stream`."""
         self._events, self._stop, self._control = events, stop, control
         self._end: End | None = None
-
-    def __iter__(self) -> Self:
-        """The reply itself."""
-        return self
 
     def __next__(self) -> Event:
         """The next event, once it has come.
@@ -115,7 +110,7 @@ class ReplyRun:
         tokens: Generation,
         prompt_tokens: int,
         decision: Decision,
-        splitter: ReplySplitter | TextSplitter,
+        splitter: ReplySplitter,
         control: ThoughtControl | None,
         guard: AnswerGuard,
         recorder: LogprobRecorder | None = None,

@@ -23,7 +23,7 @@ from thinkport.runtime.prompt.template import ChatTemplate, Message
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.reply.reply import AnswerGuard, Reply, ReplyRun
 from thinkport.runtime.reply.reply_request import PreparedReply, ReplyRequest, Sampling
-from thinkport.runtime.reply.reply_splitter import ReplySplitter, TextSplitter
+from thinkport.runtime.reply.reply_splitter import ReplySplitter
 from thinkport.runtime.thinking.opening import Opening, opening, switched
 from thinkport.runtime.thinking.soft_closing import Boundaries
 from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking
@@ -136,14 +136,12 @@ class ReplyMaker:
             drafts=self.drafts if request.drafts is None else request.drafts,
             stop=stop,
         )
-        splitter: ReplySplitter | TextSplitter = (
-            ReplySplitter(self.tokenizer, self.manifest.thinking, prepared.opening, prepared.toolbox)
-            if request.text is None
-            else TextSplitter(self.tokenizer)
-        )
+        continued = request.text is not None
+        ids = None if continued else self.manifest.thinking
+        splitter = ReplySplitter(self.tokenizer, ids, prepared.opening, prepared.toolbox, continued=continued)
 
         def ended(run: ReplyRun, end: End) -> None:
-            if request.text is None:
+            if not continued:
                 self.memory.remember(end.answer, self._known(prompt.ids, run.ids))
             if on_end is not None:
                 on_end(end, prepared.decision)

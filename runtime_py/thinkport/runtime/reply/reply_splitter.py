@@ -44,14 +44,23 @@ class ReplySplitter:
     """Turns a reply's ids into pieces of thought and answer and into tool calls, without the markers between them."""
 
     def __init__(
-        self, tokenizer: Tokenizer, thinking: ThinkingIds | None, begin: Opening, toolbox: ToolBox | None = None
+        self,
+        tokenizer: Tokenizer,
+        thinking: ThinkingIds | None,
+        begin: Opening,
+        toolbox: ToolBox | None = None,
+        *,
+        continued: bool = False,
     ):
-        """Without a `toolbox`, tool calls are text like any other."""
+        """Without a `toolbox`, tool calls are text like any other; without `thinking`, so are its markers.
+
+        `continued`: the answer goes on within a text, whose newlines are its own.
+        """
         self.part = Part.THOUGHT if begin is Opening.THINKING else Part.ANSWER
         self.tokens = dict.fromkeys(Part, 0)
         self._thinking = thinking
         self._thought = ThoughtDetokenizer(tokenizer)
-        self._answer = ToolCallSplitter(tokenizer, toolbox)
+        self._answer = ToolCallSplitter(tokenizer, toolbox, continued=continued)
 
     def feed(self, id: int, *, forced: bool = False) -> list[str | ToolCall]:  # noqa: A002 - the domain's word
         """Return the pieces that this id completes, often none; they belong to the part before it.
@@ -70,25 +79,3 @@ class ReplySplitter:
     def flush(self, finish: Finish) -> list[str | ToolCall]:
         """Return the pieces that are still held where the reply ends by `finish`."""
         return self._answer.flush(finish) if self.part is Part.ANSWER else self._thought.flush()
-
-
-class TextSplitter:
-    """Turns the ids of a continued text into its pieces: markers and tags are text, and nothing but an answer comes."""
-
-    part = Part.ANSWER
-
-    def __init__(self, tokenizer: Tokenizer):
-        self.tokens = dict.fromkeys(Part, 0)
-        self._detokenizer = Detokenizer(tokenizer)
-
-    def feed(self, id: int, *, forced: bool = False) -> list[str | ToolCall]:  # noqa: A002 - the domain's word
-        """Return the text that this id completes, often none. A `forced` id is not counted."""
-        self.tokens[self.part] += not forced
-        return self._pieces(self._detokenizer.feed(id))
-
-    def flush(self, _: Finish) -> list[str | ToolCall]:
-        """Return the text that is still held where the reply ends."""
-        return self._pieces(self._detokenizer.flush())
-
-    def _pieces(self, text: str) -> list[str | ToolCall]:
-        return [text] if text else []

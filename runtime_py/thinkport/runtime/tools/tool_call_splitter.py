@@ -22,13 +22,14 @@ class ToolCallSplitter:
     empty box), or in a model without tags, the tags are plain text and no call ever comes.
     """
 
-    def __init__(self, tokenizer: Tokenizer, toolbox: ToolBox | None):
+    def __init__(self, tokenizer: Tokenizer, toolbox: ToolBox | None, *, continued: bool = False):
+        """`continued`: the answer goes on within a text, and newlines at its start are shown."""
         self._toolbox = toolbox or ToolBox([])
         self._tags = ToolTags.of(tokenizer) if self._toolbox else None
         self._detokenizer = Detokenizer(tokenizer)
         self._body: str | None = None  # of the open call
         self._held = ""  # newlines
-        self._bare = True  # no text was shown yet
+        self._bare = not continued  # no text was shown yet
         self._beside_call = False  # what is held follows a call
 
     @property
