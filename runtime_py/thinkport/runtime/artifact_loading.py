@@ -81,17 +81,7 @@ def load_artifact(
     loading = Event()
 
     def open_graph(one: Candidate) -> Session:
-        return Session(
-            ort,
-            folder,
-            one.graph,
-            manifest.model,
-            threads,
-            packed,
-            prefill,
-            on_loading=loading.set,
-            device_id=one.device,
-        )
+        return Session(ort, folder, one.graph, manifest.model, threads, packed, prefill, loading.set, one.device)
 
     machine = Machine.here(build_of(ort), missing=load_libraries(ort))
     choice = ProviderChoice(folder, manifest, machine, open_graph)

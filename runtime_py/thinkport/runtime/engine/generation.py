@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from time import perf_counter
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from thinkport.runtime.engine.draft_policy import Drafter
 from thinkport.runtime.engine.kv_uses import Use
@@ -141,10 +141,6 @@ class Generation(Iterator[Token]):
         """Use `Engine.generate`."""
         self._loop = loop
         self._tokens = loop.tokens()  # the generator holds the loop, not this object: dropped, it is collected at once
-
-    def __iter__(self) -> Self:
-        """The generation itself."""
-        return self
 
     def __next__(self) -> Token:
         """The next token, once it has come.

@@ -80,9 +80,8 @@ class _KvCache:
         """The first `length` tokens of the one sequence, one buffer after the other."""
         assert self.batch == 1, "a snapshot is of one sequence"
         assert 1 <= length <= self.length, "a snapshot is of tokens that are held"
-        return KvSnapshot(
-            parts=tuple(np.array(self._buffers.read(value)[:, :, :length], order="C") for value in self._values)
-        )
+        parts = (np.array(self._buffers.read(value)[:, :, :length], order="C") for value in self._values)
+        return KvSnapshot(parts=tuple(parts))
 
     def _check_fits(self, snapshot: KvSnapshot) -> None:
         assert self.batch == 1, "a snapshot is of one sequence"
@@ -103,9 +102,7 @@ class _KvCache:
 class InPlaceCache(_KvCache):
     """One buffer a layer and part, bound as past and as present, with room for later tokens."""
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self._capacity = 0
+    _capacity = 0
 
     def prepare(self, total: int) -> None:
         """Bind past and present for a step after which the longest sequence has `total` tokens."""

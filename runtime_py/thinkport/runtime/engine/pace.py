@@ -4,6 +4,8 @@ For graphs that take several tokens over an empty cache only: what is missing is
 Knows seconds and counts; must not know tokens.
 """
 
+from math import inf
+
 _FEW = 16  # tokens worth feeding one by one as long as nothing is measured
 
 
@@ -11,19 +13,17 @@ class Pace:
     """The shortest times seen of a step and of a token of a prefill: a session's first steps also warm it up."""
 
     def __init__(self) -> None:
-        self._step: float | None = None
-        self._prefilled: float | None = None
+        self._step = self._prefilled = inf
 
     def add(self, tokens: int, seconds: float, *, over_past: bool) -> None:
         """Take a step that is done: of one token over a past, or of several over none; others say nothing."""
         if over_past and tokens == 1:
-            self._step = seconds if self._step is None else min(seconds, self._step)
+            self._step = min(seconds, self._step)
         elif not over_past and tokens > 1:
-            each = seconds / tokens
-            self._prefilled = each if self._prefilled is None else min(each, self._prefilled)
+            self._prefilled = min(seconds / tokens, self._prefilled)
 
     def one_by_one(self, missing: int, total: int) -> bool:
         """Whether feeding `missing` tokens one by one takes no longer than all `total` at once over an empty cache."""
-        if self._step is None or self._prefilled is None:
+        if inf in (self._step, self._prefilled):
             return missing <= _FEW
         return missing * self._step <= total * self._prefilled

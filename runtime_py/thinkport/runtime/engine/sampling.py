@@ -49,12 +49,8 @@ class SamplingSettings:
             _require(number or (value is None and field.name == "top_k"), field.name, repr(value), "a number")
         _require(self.top_k is None or isinstance(self.top_k, int), "top_k", self.top_k, "a whole number")
         _require(self.temperature >= 0, "temperature", self.temperature, "0 (greedy) or more")
-        _require(
-            self.top_k is None or self.top_k >= 1,
-            "top_k",
-            self.top_k,
-            "1 or more, or None to keep all (0 on the command line)",
-        )
+        most = self.top_k
+        _require(most is None or most >= 1, "top_k", most, "1 or more, or None to keep all (0 on the command line)")
         _require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0 and up to 1")
         _require(0 <= self.min_p <= 1, "min_p", self.min_p, "from 0 to 1")
         _require(self.repetition_penalty > 0, "repetition_penalty", self.repetition_penalty, "above 0 (1 is none)")

@@ -7,6 +7,7 @@ Knows the graph's inputs and outputs. Must not know prompts, sampling or text.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -169,10 +170,7 @@ class Session:
         self.prefill: PrefillGraph[Session] | None = None
         if prefill is not None and graph.prefill is not None:
             own, cores = graph.prefill.graph, threads or physical_cores() or 1
-
-            def load(entry: Path) -> Session:
-                return Session(ort, entry, own, model, threads)
-
+            load = partial(Session, ort, graph=own, model=model, threads=threads)
             self.prefill = PrefillGraph(graph.prefill, prefill, load, cores)
 
     def open_lane(self, batch: int = 1) -> "OrtLane":

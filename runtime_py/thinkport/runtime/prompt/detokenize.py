@@ -22,9 +22,7 @@ class Detokenizer:
 
     def flush(self) -> str:
         """What is still held: a replacement character if the last character never became whole."""
-        text = self._decoder.decode(b"", final=True)
-        self._decoder.reset()
-        return text
+        return self._decoder.decode(b"", final=True)
 
 
 def token_bytes(spelling: str) -> bytes:

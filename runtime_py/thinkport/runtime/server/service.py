@@ -56,8 +56,7 @@ class Service:
     @staticmethod
     def of(request: Request) -> "Service":
         """The service that a request came to."""
-        service = request.app.state.service
-        assert isinstance(service, Service)
+        service: Service = request.app.state.service
         return service
 
     def check_model(self, asked: str | None) -> None:
