@@ -49,8 +49,8 @@ class AnswerView:
 
     def _draw(self, block: Block) -> list[Line]:
         """A block's lines but those that are final."""
-        if block.fence is not None:
-            return self._gap(block) + list(chain(*self._code(block.fence)))
+        if block.kind == "fence":
+            return self._gap(block) + list(chain(*self._code(block.token)))
         lines = self._render(AnswerMarkdown(block.source))
         seen = [at for at, line in enumerate(lines) if not is_blank(line)]
         return self._gap(block) + (lines[seen[0] : seen[-1] + 1] if seen else [])
@@ -64,9 +64,9 @@ class AnswerView:
 
     def _overflow(self, room: int) -> list[Line]:
         block = self._stream.tail()
-        if block is None or block.fence is None:
+        if block is None or block.kind != "fence":
             return []
-        gap, code = self._gap(block), self._code(block.fence)
+        gap, code = self._gap(block), self._code(block.token)
         height, done = sum(map(len, code)), 0
         while height > room and done < len(code) - 1:  # the last line is not whole yet
             height -= len(code[done])

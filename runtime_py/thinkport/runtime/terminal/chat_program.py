@@ -99,12 +99,8 @@ class ChatProgram:
             if self._plain:
                 end = show_plain(watched, self._out)
             else:
-                screen = ReplyScreen(
-                    self._out,
-                    thinking=conversation.chat.thinking,
-                    unfolded=conversation.unfolded,
-                    pressed=lambda: presses.last,
-                )
+                thinking, unfolded = conversation.chat.thinking, conversation.unfolded
+                screen = ReplyScreen(self._out, thinking=thinking, unfolded=unfolded, pressed=lambda: presses.last)
                 end = screen.show(watched)
         conversation.finish(end)
         parts = [*turn_parts(end), conversation.context]

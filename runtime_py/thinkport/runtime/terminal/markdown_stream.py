@@ -20,16 +20,17 @@ _LISTS = ("bullet_list_open", "ordered_list_open")
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A piece of source: its first line, its token's type, and the token itself if it is a fenced code block.
-
-    `apart`: a blank line is drawn before it.
-    """
+    """A piece of source, its first line and its token. `apart`: a blank line is drawn before it."""
 
     source: str
     line: int
-    kind: str
-    fence: Token | None
+    token: Token
     apart: bool
+
+    @property
+    def kind(self) -> str:
+        """Its token's type; `fence` is a fenced code block."""
+        return self.token.type
 
 
 class MarkdownStream:
@@ -74,14 +75,8 @@ class MarkdownStream:
         starts = list(_starts(parse(source)))
         ends = [line for line, _ in [*starts, (len(lines), None)]][1:]
         for (line, token), end in zip(starts, ends, strict=True):
-            block = Block(
-                source="".join(lines[line:end]),
-                line=line,
-                kind=token.type,
-                fence=token if token.type == "fence" else None,
-                apart=_apart(blocks[-1] if blocks else self._taken, token.type),
-            )
-            blocks.append(block)
+            apart = _apart(blocks[-1] if blocks else self._taken, token.type)
+            blocks.append(Block(source="".join(lines[line:end]), line=line, token=token, apart=apart))
         return blocks
 
 

@@ -147,11 +147,10 @@ class ReplyScreen:
             return lines_of(Text(hint or waiting, style=DIM), self._console)
         if self._part is ThoughtPiece:
             room = self._room if self._unfolded else _THOUGHT_ROOM
-            counting = Text(
-                self._thought.counting(self._console.width - 1, hint), style=DIM, no_wrap=True, overflow="crop"
-            )
+            counting = self._thought.counting(self._console.width - 1, hint)
+            line = Text(counting, style=DIM, no_wrap=True, overflow="crop")
             text = self._thought_text.tail(min(room, self._room) - 1)
-            return [*text, *lines_of(counting, self._console)[:1]]
+            return [*text, *lines_of(line, self._console)[:1]]
         if self._part is AnswerPiece:
             tail = self._answer.tail(self._room)
             return [*([] if self._said or not tail else [[]]), *tail]
