@@ -45,13 +45,11 @@ _sampling = partial(typer.Option, rich_help_panel="Sampling", show_default="the 
 _form = partial(typer.Option, rich_help_panel="Form of the answer", show_default=False)
 _running = partial(typer.Option, rich_help_panel="Running")
 
+argument = partial(typer.Argument, show_default=False)
+
 Artifact = Annotated[
     Path,
-    typer.Argument(
-        metavar="ARTIFACT",
-        help="Folder that `thinkport export` wrote, or OWNER/NAME\\[@REVISION] on the Hub.",
-        show_default=False,
-    ),
+    argument(metavar="ARTIFACT", help="Folder that `thinkport export` wrote, or OWNER/NAME\\[@REVISION] on the Hub."),
 ]
 MaxTokens = Annotated[
     int | None, typer.Option(help="Most tokens of a reply, thought included.", show_default="the context")

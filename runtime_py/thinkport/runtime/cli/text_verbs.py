@@ -16,6 +16,7 @@ from thinkport.runtime.cli.cli_options import (
     RunningOptions,
     SamplingOptions,
     ThinkingOptions,
+    argument,
     grouped,
 )
 from thinkport.runtime.cli.cli_serving import serve
@@ -50,10 +51,7 @@ def generate(
     *,
     artifact: Artifact,
     prompt: Annotated[
-        str,
-        typer.Argument(
-            metavar="PROMPT", help="What to say to the model; - reads it from standard input.", show_default=False
-        ),
+        str, argument(metavar="PROMPT", help="What to say to the model; - reads it from standard input.")
     ],
     reply: RequestOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object when the reply is complete.")] = False,
@@ -137,12 +135,8 @@ def cache(
 
 
 def push(
-    artifact: Annotated[
-        Path, typer.Argument(metavar="ARTIFACT", help="Folder that `thinkport export` wrote.", show_default=False)
-    ],
-    repository: Annotated[
-        str, typer.Argument(metavar="OWNER/NAME", help="Repository on the Hub; made if missing.", show_default=False)
-    ],
+    artifact: Annotated[Path, argument(metavar="ARTIFACT", help="Folder that `thinkport export` wrote.")],
+    repository: Annotated[str, argument(metavar="OWNER/NAME", help="Repository on the Hub; made if missing.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     branch: Annotated[
         str | None, typer.Option(metavar="NAME", help="Branch to commit to; made if missing.", show_default="main")
@@ -166,11 +160,7 @@ def push(
 def pull(
     repository: Annotated[
         str,
-        typer.Argument(
-            metavar="OWNER/NAME[@REVISION]",
-            help="Repository on the Hub, and a branch, tag or commit.",
-            show_default=False,
-        ),
+        argument(metavar="OWNER/NAME[@REVISION]", help="Repository on the Hub, and a branch, tag or commit."),
     ],
     output: Annotated[
         Path | None,

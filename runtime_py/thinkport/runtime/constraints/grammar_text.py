@@ -45,7 +45,7 @@ def grammar_of(response_format: ResponseFormat) -> str:
         case Regex(pattern):
             return str(import_llguidance().LLMatcher.grammar_from_regex(_unicode(pattern)))
         case Choice(options):
-            return "start: " + " | ".join(_literal(_unicode(option)) for option in options)
+            return "start: " + " | ".join(json.dumps(_unicode(option)) for option in options)
 
 
 def call_grammar(schemas: Mapping[str, Mapping[str, Any]]) -> str:
@@ -53,7 +53,7 @@ def call_grammar(schemas: Mapping[str, Mapping[str, Any]]) -> str:
     rules = ["start: " + " | ".join(f"call_{at}" for at in range(len(schemas)))]
     for at, (name, schema) in enumerate(schemas.items()):
         lead, end = f'\n{{"name": "{name}", "arguments": ', "}\n"
-        rules.append(f"call_{at}: {_literal(lead)} arguments_{at} {_literal(end)}")
+        rules.append(f"call_{at}: {json.dumps(lead)} arguments_{at} {json.dumps(end)}")
         rules.append(f"arguments_{at}: %json {json.dumps(schema)}")
     return "\n".join(rules)
 
@@ -76,10 +76,6 @@ def _json_grammar(schema: Mapping[str, Any] | bool) -> str:
         return str(import_llguidance().LLMatcher.grammar_from_json_schema(text))
     except (ValueError, TypeError) as error:
         raise InputError(f"the JSON schema can't be enforced: {error}") from None
-
-
-def _literal(text: str) -> str:
-    return json.dumps(text)
 
 
 def _unicode(text: str) -> str:
