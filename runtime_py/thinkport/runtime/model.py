@@ -141,11 +141,7 @@ class Model:
             keep_prefill=keep_prefill,
         )
         return cls(
-            **parts,
-            thinking=thinking,
-            prefix_cache_bytes=prefix_cache_bytes,
-            memory_limit=memory_limit,
-            drafts=drafts,
+            **parts, thinking=thinking, prefix_cache_bytes=prefix_cache_bytes, memory_limit=memory_limit, drafts=drafts
         )
 
     @property

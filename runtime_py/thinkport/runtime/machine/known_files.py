@@ -90,12 +90,7 @@ class KnownFiles:
         self.folder = folder or user_cache_folder() / "files"
 
     def check(
-        self,
-        artifact: Path,
-        manifest: Manifest,
-        *,
-        anew: bool = False,
-        on_file: OnFile = lambda name, done: None,
+        self, artifact: Path, manifest: Manifest, *, anew: bool = False, on_file: OnFile = lambda name, done: None
     ) -> FilesCheck:
         """Hold every file but the model card, which is for people, against the manifest, and the manifest itself.
 

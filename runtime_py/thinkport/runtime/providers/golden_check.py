@@ -214,13 +214,9 @@ def _centred(row: Logits) -> NDArray[np.float64] | None:
 def _compare(golden: Golden, at: int, found: Logits) -> NDArray[np.float64]:
     """(correlation, divergence, whether the likeliest token is the same) at one row."""
     top = golden.top_ids[at]
-    return np.array(
-        [
-            correlation(golden.sample_logits[at], found[golden.sample_ids]),
-            _coarse_kl(golden.top_logprobs[at].astype(np.float64), found, top),
-            float(top[0] == found.argmax()),
-        ]
-    )
+    alike = correlation(golden.sample_logits[at], found[golden.sample_ids])
+    diverged = _coarse_kl(golden.top_logprobs[at].astype(np.float64), found, top)
+    return np.array([alike, diverged, float(top[0] == found.argmax())])
 
 
 def _coarse_kl(expected: NDArray[np.float64], found: Logits, top: NDArray[np.int64]) -> float:

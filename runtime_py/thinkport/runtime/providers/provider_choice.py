@@ -150,10 +150,8 @@ class ProviderChoice:
         known = self._machine.verdicts.read(self.key(candidate))
         if known.wrong is not None:
             named = "" if candidate.device is None else f" --provider {graph.target}:{candidate.device}"
-            again = f"`thinkport doctor ARTIFACT{named}` checks it again"
-            return None, attempt_of(
-                candidate, Outcome.WRONG, f"as found before on this machine, {known.wrong}; {again}"
-            )
+            why = f"as found before on this machine, {known.wrong}; `thinkport doctor ARTIFACT{named}` checks it again"
+            return None, attempt_of(candidate, Outcome.WRONG, why)
         if known.right:
             return self._opened(candidate, Outcome.REMEMBERED, "agreed with the checkpoint before, on this machine")
         if graph.providers[0] == CPU and not self._machine.verdicts.remembers:
