@@ -220,8 +220,7 @@ def bench(
         ),
     ] = None,
     recipes: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Measure every artifact in DIR too, such as one a recipe."),
+        Path | None, typer.Option(metavar="DIR", help="Measure every artifact in DIR too, such as one a recipe.")
     ] = None,
     rounds: Annotated[int, typer.Option(help="How often each is measured, in a new process; the best counts.")] = 3,
     steps: Annotated[int, typer.Option(help="Tokens decoded at each context.")] = 16,

@@ -66,11 +66,7 @@ def make_graphs(
 
 
 def build_pipeline(
-    family: Family,
-    shape: DecoderShape,
-    plan: GraphPlan,
-    recipe: ModelRecipe | None,
-    kv_scales: KvScales | None = None,
+    family: Family, shape: DecoderShape, plan: GraphPlan, recipe: ModelRecipe | None, kv_scales: KvScales | None = None
 ) -> list[GraphPass]:
     """The passes for one graph; its target is asked for capabilities, never for its name.
 

@@ -38,14 +38,7 @@ class Replier(Protocol):
     """What is evaluated: a `thinkport.runtime.Model`, or anything that answers as one."""
 
     def generate(
-        self,
-        prompt: str,
-        /,
-        *,
-        thinking: Thinking,
-        max_tokens: int | None,
-        sampling: Sampling | None,
-        seed: int,
+        self, prompt: str, /, *, thinking: Thinking, max_tokens: int | None, sampling: Sampling | None, seed: int
     ) -> End:
         """The whole reply to a question; the same seed gives the same reply."""
         ...
