@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from thinkport.export.errors import GraphError
-from thinkport.export.families import DecoderShape, Family, cos_sin_tables
+from thinkport.export.families import DecoderShape, Family
 from thinkport.export.passes.activations import Activations
 from thinkport.export.passes.attention import Attention
 from thinkport.export.passes.clean_up import CleanUp
@@ -101,18 +101,9 @@ def build_pipeline(
 
 def _fusions(shape: DecoderShape, plan: GraphPlan, norms: int) -> list[GraphPass]:
     target = plan.target
-    cos, sin = cos_sin_tables(shape)
-    attention = Attention(
-        heads=shape.heads,
-        kv_heads=shape.kv_heads,
-        head_dim=shape.head_dim,
-        cos=cos,
-        sin=sin,
-        rotary_inside=target.rotary_in_attention,
-    )
     passes: list[GraphPass] = [
         RmsNorm(norms=norms),  # before attention, which looks through the norms of its heads
-        attention,
+        Attention(shape=shape, rotary_inside=target.rotary_in_attention),
         CleanUp(),  # the spelled-out attention would look like more readers of q, k and v
     ]
     if target.packed_qkv:

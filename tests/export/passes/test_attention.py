@@ -9,7 +9,6 @@ from tests.export.passes.graphs import fired, names_of, ops
 from tests.export.trace.traced import nano, node, traced
 
 from thinkport.export.errors import GraphError
-from thinkport.export.families import cos_sin_tables
 from thinkport.export.passes.attention import Attention
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.rms_norm import RmsNorm
@@ -17,9 +16,7 @@ from thinkport.export.passes.rms_norm import RmsNorm
 
 def attention(*, rotary_inside: bool = True) -> Attention:
     _, shape = nano()
-    cos, sin = cos_sin_tables(shape)
-    sizes = {"heads": shape.heads, "kv_heads": shape.kv_heads, "head_dim": shape.head_dim}
-    return Attention(**sizes, cos=cos, sin=sin, rotary_inside=rotary_inside)
+    return Attention(shape=shape, rotary_inside=rotary_inside)
 
 
 def test_every_layer_of_a_traced_model_fires_and_nothing_of_the_spelling_stays() -> None:

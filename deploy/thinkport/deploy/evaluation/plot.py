@@ -35,11 +35,9 @@ def save_plot(evaluation: Evaluation, path: Path, *, title: str) -> None:
     Raises:
         OSError: the file can't be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(PIXELS[0] / _DPI, PIXELS[1] / _DPI), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True)
     _against_budget(left, evaluation.rows)
     _against_tokens(right, evaluation.rows)
