@@ -180,8 +180,8 @@ def eval_command(
         comparison=comparison_named(compare, said="--compare"),
         question_field=question_field,
         answer_field=answer_field,
-        suffix=suffix,
     )
+    asked = replace(asked, suffix=suffix)
     if n is not None:
         asked = asked.first(n)
     if max_tokens is not None:

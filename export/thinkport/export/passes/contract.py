@@ -136,11 +136,10 @@ def become(
     op_type: str,
     inputs: Sequence[ir.Value | None],
     attributes: Mapping[str, int | float],
-    domain: str = MICROSOFT,
 ) -> str:
-    """Put one node of another operator in the place of `old`, named like it; returns its name."""
+    """Put one node of Microsoft's operators in the place of `old`, named like it; returns its name."""
     name = named_like(old, op_type)
-    return substitute(graph, old, [ir.node(op_type, inputs, dict(attributes), domain=domain, name=name)])
+    return substitute(graph, old, [ir.node(op_type, inputs, dict(attributes), domain=MICROSOFT, name=name)])
 
 
 def substitute(graph: ir.Graph, old: ir.Node, new: Sequence[ir.Node]) -> str:
