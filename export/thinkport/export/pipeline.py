@@ -86,23 +86,23 @@ def build_pipeline(
         passes.append(Int8Cache(scales=kv_scales))
     if recipe is not None:  # behind packing: a packed weight is quantized as one
         role, levels = family.role, plan.target.accuracy_level is not None
-        passes.append(MatMulNBits(recipe=recipe, role=role, projections=made, tied=shape.tied, accuracy_level=levels))
+        passes.append(MatMulNBits(recipe=recipe, role=role, per_layer=made, tied=shape.tied, accuracy_level=levels))
         if not plan.target.quantized_embedding:
             passes.append(PlainLookup())
     if plan.accelerates is not None:  # behind all that they replace
         passes.append(PrefillAttention(heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim))
-        passes.append(RowScaledInt8(projections=made))
+        passes.append(RowScaledInt8(per_layer=made))
     if plan.activations != "float32":  # behind all that makes float32 values
         passes.append(Activations(dtype=DTYPES[plan.activations]))
     if plan.plain_norms:  # behind the narrowing, in whose midst it computes in float32
-        passes.append(PlainNorm(norms=norms, activations=DTYPES[plan.activations]))
+        passes.append(PlainNorm(per_layer=norms, activations=DTYPES[plan.activations]))
     return [*passes, CleanUp()]
 
 
 def _fusions(shape: DecoderShape, plan: GraphPlan, norms: int) -> list[GraphPass]:
     target = plan.target
     passes: list[GraphPass] = [
-        RmsNorm(norms=norms),  # before attention, which looks through the norms of its heads
+        RmsNorm(per_layer=norms),  # before attention, which looks through the norms of its heads
         Attention(shape=shape, rotary_inside=target.rotary_in_attention),
         CleanUp(),  # the spelled-out attention would look like more readers of q, k and v
     ]
