@@ -14,6 +14,7 @@ from tests.export.write.fake_artifact import fill
 from thinkport.deploy.targets import target
 from thinkport.export.errors import OutputError, RecipeError
 from thinkport.export.exporter import ExportReport, export
+from thinkport.export.progress import Listener
 from thinkport.export.settings import ExportSettings
 from thinkport.export.view import WORDS, ProgressView, show_recipes, show_report
 from thinkport.export.write.weights_file import WeightsFile
@@ -24,7 +25,7 @@ from thinkport.runtime.errors import InputError
 STAGES = ["open", "trace", "calibrate", "fuse", "weights", "graph", "manifest"]
 
 
-class Remembers:
+class Remembers(Listener):
     """A listener that keeps what it is told."""
 
     def __init__(self) -> None:

@@ -171,6 +171,7 @@ def eval_command(
     """Measure accuracy against thinking budget: off, without a budget, and with each of some budgets."""
     from thinkport.deploy.evaluation.cli_eval import run_eval
     from thinkport.deploy.evaluation.comparison import comparison_named
+    from thinkport.deploy.evaluation.evaluator import Evaluation
     from thinkport.deploy.evaluation.plan import plans
     from thinkport.deploy.evaluation.suites import find_suite
     from thinkport.deploy.outputs import Outputs
@@ -180,20 +181,19 @@ def eval_command(
         comparison=comparison_named(compare, said="--compare"),
         question_field=question_field,
         answer_field=answer_field,
-        suffix=suffix,
     )
+    asked = replace(asked, suffix=suffix)
     if n is not None:
         asked = asked.first(n)
     if max_tokens is not None:
         asked = replace(asked, max_tokens=max_tokens)
     if budgets is not None:
         asked = replace(asked, budgets=_numbers("budgets", budgets, int))
+    sampling = given(temperature=temperature, top_p=top_p, top_k=top_k)
     run_eval(
         artifact,
-        asked,
+        Evaluation(suite=asked, seeds=_numbers("seeds", seeds, int), sampling=sampling),
         plans(asked.budgets, _numbers("soft-from", soft_from or "", float), soft_lift=soft_lift),
-        _numbers("seeds", seeds, int),
-        given(temperature=temperature, top_p=top_p, top_k=top_k),
         Outputs(as_json=as_json, out=out, plot=plot),
         budgets_needed=bool(budgets),
         threads=threads,
@@ -220,8 +220,7 @@ def bench(
         ),
     ] = None,
     recipes: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Measure every artifact in DIR too, such as one a recipe."),
+        Path | None, typer.Option(metavar="DIR", help="Measure every artifact in DIR too, such as one a recipe.")
     ] = None,
     rounds: Annotated[int, typer.Option(help="How often each is measured, in a new process; the best counts.")] = 3,
     steps: Annotated[int, typer.Option(help="Tokens decoded at each context.")] = 16,

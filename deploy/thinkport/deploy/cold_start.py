@@ -79,15 +79,8 @@ def cold_start(
     Raises:
         ColdStartError: the process fails; the message carries what it said.
     """
-    settings = {
-        "artifact": str(artifact),
-        "cache_dir": None if cache_dir is None else str(cache_dir),
-        "context": context,
-        "threads": threads,
-        "provider": provider,
-        "born": time.monotonic(),
-    }
-    command = [sys.executable, "-m", "thinkport.deploy.cold_start", json.dumps(settings)]
+    asked = [artifact, cache_dir, context, threads, provider, time.monotonic()]
+    command = [sys.executable, "-m", "thinkport.deploy.cold_start", json.dumps(asked, default=str)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
         raise ColdStartError(f"a fresh process could not run {artifact}: {done.stderr.strip()}")
@@ -114,7 +107,7 @@ def parse_rollup(text: str) -> ProcessMemory:
 
 
 def _measure(
-    *, artifact: str, cache_dir: str | None, context: int | None, threads: int | None, provider: str, born: float
+    artifact: str, cache_dir: str | None, context: int | None, threads: int | None, provider: str, born: float
 ) -> ColdStart:
     from thinkport.runtime import Model, Sampler, SamplingSettings
 
@@ -151,4 +144,4 @@ def _kv_bytes(session: LaneSource, tokens: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(asdict(_measure(**json.loads(sys.argv[1])))) + "\n")
+    sys.stdout.write(json.dumps(asdict(_measure(*json.loads(sys.argv[1])))) + "\n")

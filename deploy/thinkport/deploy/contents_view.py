@@ -40,14 +40,12 @@ def _summary(contents: Contents) -> Table:
     markers = manifest.thinking
     thinking = f"ids {markers.start} and {markers.end}, {default}" if markers else "no markers"
     return facts_table(
-        [
-            ("source", f"{manifest.source.id}{revision} ({manifest.source.dtype})"),
-            ("model", shape),
-            ("recipe", f"{recipe.name} ({recipe.precision}), {recipe.bits_per_weight:.2f} bits a weight"),
-            ("thinking", thinking),
-            ("made", f"{manifest.created} with {', '.join(f'{k} {v}' for k, v in sorted(manifest.tools.items()))}"),
-            ("size", f"{size(contents.total_bytes)} in {len(manifest.files)} files; {checked}"),
-        ]
+        ("source", f"{manifest.source.id}{revision} ({manifest.source.dtype})"),
+        ("model", shape),
+        ("recipe", f"{recipe.name} ({recipe.precision}), {recipe.bits_per_weight:.2f} bits a weight"),
+        ("thinking", thinking),
+        ("made", f"{manifest.created} with {', '.join(f'{k} {v}' for k, v in sorted(manifest.tools.items()))}"),
+        ("size", f"{size(contents.total_bytes)} in {len(manifest.files)} files; {checked}"),
     )
 
 
@@ -76,17 +74,17 @@ def _passes(contents: Contents, console: Console) -> RenderableType:
 def _graph(graph: Graph, console: Console) -> RenderableType:
     cache = "one buffer for past and present" if graph.kv.in_place else "a past and a longer present"
     prefill = f"{graph.prefill_chunk} tokens a step" if graph.several_tokens_over_past else "at once, then one by one"
-    rows = [
+    facts = facts_table(
         ("target", f"{graph.target}: {', '.join(graph.providers)}, ONNX Runtime {graph.onnxruntime_floor} or newer"),
         ("nodes", f"{graph.nodes}, {'fused' if graph.fused else 'as traced'}"),
         ("cache", f"{graph.kv.dtype}, {cache}"),
         ("prefill", prefill),
-    ]
+    )
     table = text_table(console, "", "name", "type", "shape")
     for way, specs in (("in", graph.inputs), ("out", graph.outputs)):
         for name, spec in folded(specs):
             table.add_row(way, name, spec.dtype, Text(f"({', '.join(map(str, spec.shape))})"))
-    return Group(facts_table(rows), "", table)
+    return Group(facts, "", table)
 
 
 def _kv(contents: Contents, console: Console) -> RenderableType:

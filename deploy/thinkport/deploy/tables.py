@@ -1,7 +1,5 @@
 """What the views of this part are made of: rich tables that hold at 80 columns, without rules when piped."""
 
-from collections.abc import Iterable
-
 from rich import box
 from rich.console import Console, RenderableType
 from rich.padding import Padding
@@ -43,7 +41,7 @@ def number_table(console: Console, first: str, *numbers: str) -> Table:
     return table
 
 
-def facts_table(rows: Iterable[tuple[str, str]]) -> Table:
+def facts_table(*rows: tuple[str, str]) -> Table:
     """Names and what is told of each, side by side."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)

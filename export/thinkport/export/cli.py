@@ -48,16 +48,14 @@ def export_command(
         str | None, _graphs("How to quantize; `thinkport recipes` lists them.", "NAME", _DEFAULT_RECIPES)
     ] = None,
     kv: Annotated[
-        str | None,
-        _graphs("Numbers of the KV cache, on those targets that take them.", "int8|fp16|fp32", _DEFAULT_KV),
+        str | None, _graphs("Numbers of the KV cache, on those targets that take them.", "int8|fp16|fp32", _DEFAULT_KV)
     ] = None,
     fuse: Annotated[bool, _graphs("Fuse the traced graph's operators, or stop before: a yardstick.")] = True,
     certificate: Annotated[
         bool, _certificate("Hold every graph against the checkpoint, and keep the figures in the artifact.")
     ] = True,
     min_agreement: Annotated[
-        float,
-        _certificate("Fail if a graph's logits correlate less than this with the checkpoint's, on average.", "R"),
+        float, _certificate("Fail if a graph's logits correlate less than this with the checkpoint's, on average.", "R")
     ] = MIN_AGREEMENT,
     think: Annotated[
         bool | None, typer.Option(help="What replies do by default.", show_default="as the chat template has it")

@@ -26,7 +26,7 @@ from thinkport.export.finer_recipe import divergence_warning
 from thinkport.export.pipeline import MadeGraph, make_graphs
 from thinkport.export.plans import DTYPES, GraphPlan, fitted, plan_graphs
 from thinkport.export.preflight import check_export
-from thinkport.export.progress import Advance, Listener, Silent, Stages, peak_memory
+from thinkport.export.progress import Advance, Listener, Stages, peak_memory
 from thinkport.export.quantize.kv_scales import KvScales, shared
 from thinkport.export.reference.streamed_weights import streamed_bytes
 from thinkport.export.settings import ExportSettings
@@ -86,7 +86,7 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     clear_leftovers(settings.output)
     check_target(settings.output, force=settings.force)
     check_writable(settings.output)
-    stages = Stages(listener or Silent())
+    stages = Stages(listener or Listener())
     with stages.stage("open"):
         job = _open(settings, stages)
     with stages.stage("trace"):

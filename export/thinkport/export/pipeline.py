@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from thinkport.export.errors import GraphError
-from thinkport.export.families import DecoderShape, Family, cos_sin_tables
+from thinkport.export.families import DecoderShape, Family
 from thinkport.export.passes.activations import Activations
 from thinkport.export.passes.attention import Attention
 from thinkport.export.passes.clean_up import CleanUp
@@ -66,11 +66,7 @@ def make_graphs(
 
 
 def build_pipeline(
-    family: Family,
-    shape: DecoderShape,
-    plan: GraphPlan,
-    recipe: ModelRecipe | None,
-    kv_scales: KvScales | None = None,
+    family: Family, shape: DecoderShape, plan: GraphPlan, recipe: ModelRecipe | None, kv_scales: KvScales | None = None
 ) -> list[GraphPass]:
     """The passes for one graph; its target is asked for capabilities, never for its name.
 
@@ -90,33 +86,24 @@ def build_pipeline(
         passes.append(Int8Cache(scales=kv_scales))
     if recipe is not None:  # behind packing: a packed weight is quantized as one
         role, levels = family.role, plan.target.accuracy_level is not None
-        passes.append(MatMulNBits(recipe=recipe, role=role, projections=made, tied=shape.tied, accuracy_level=levels))
+        passes.append(MatMulNBits(recipe=recipe, role=role, per_layer=made, tied=shape.tied, accuracy_level=levels))
         if not plan.target.quantized_embedding:
             passes.append(PlainLookup())
     if plan.accelerates is not None:  # behind all that they replace
         passes.append(PrefillAttention(heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim))
-        passes.append(RowScaledInt8(projections=made))
+        passes.append(RowScaledInt8(per_layer=made))
     if plan.activations != "float32":  # behind all that makes float32 values
         passes.append(Activations(dtype=DTYPES[plan.activations]))
     if plan.plain_norms:  # behind the narrowing, in whose midst it computes in float32
-        passes.append(PlainNorm(norms=norms, activations=DTYPES[plan.activations]))
+        passes.append(PlainNorm(per_layer=norms, activations=DTYPES[plan.activations]))
     return [*passes, CleanUp()]
 
 
 def _fusions(shape: DecoderShape, plan: GraphPlan, norms: int) -> list[GraphPass]:
     target = plan.target
-    cos, sin = cos_sin_tables(shape)
-    attention = Attention(
-        heads=shape.heads,
-        kv_heads=shape.kv_heads,
-        head_dim=shape.head_dim,
-        cos=cos,
-        sin=sin,
-        rotary_inside=target.rotary_in_attention,
-    )
     passes: list[GraphPass] = [
-        RmsNorm(norms=norms),  # before attention, which looks through the norms of its heads
-        attention,
+        RmsNorm(per_layer=norms),  # before attention, which looks through the norms of its heads
+        Attention(shape=shape, rotary_inside=target.rotary_in_attention),
         CleanUp(),  # the spelled-out attention would look like more readers of q, k and v
     ]
     if target.packed_qkv:

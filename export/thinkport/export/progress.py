@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 Advance = Callable[[int], None]
 
 
-class Listener(Protocol):
-    """Shows progress. Stages start and stop in the exporting thread.
+class Listener:
+    """Shows progress, or nothing where a method isn't overridden. Stages start and stop in the exporting thread.
 
     `advance` and `resize` may come from other threads, one call at a time: a download has threads of its own.
     """
@@ -30,22 +29,6 @@ class Listener(Protocol):
 
     def stop(self, stage: str, seconds: float) -> None:
         """A stage is done; one that failed is not stopped."""
-
-
-class Silent:
-    """A listener that shows nothing."""
-
-    def start(self, stage: str, total: int | None) -> None:
-        """Nothing."""
-
-    def advance(self, done: int) -> None:
-        """Nothing."""
-
-    def resize(self, total: int) -> None:
-        """Nothing."""
-
-    def stop(self, stage: str, seconds: float) -> None:
-        """Nothing."""
 
 
 @dataclass

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from thinkport.export.progress import Listener
 from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES, RECIPES
 from thinkport.runtime.artifact.manifest import Graph, Manifest, kv_bytes
 
@@ -94,7 +95,7 @@ class _Bytes(progress.DownloadColumn):
         return Text() if task.total is None else super().render(task)
 
 
-class ProgressView:
+class ProgressView(Listener):
     """A listener of an export, and a context manager that takes the screen; a pipe gets a line a stage."""
 
     _task: progress.TaskID  # of the stage that runs

@@ -8,13 +8,14 @@ import pytest
 
 from thinkport.deploy.bench.draft_texts import TEXTS, DraftText
 from thinkport.deploy.bench.drafting import DraftGain, measure_drafts
+from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.runtime import Model
 from thinkport.runtime.cli.main import main
 
 
 @pytest.fixture(scope="module")
 def gains(nano_artifact: Path) -> list[DraftGain]:
-    return measure_drafts(nano_artifact, threads=1, rounds=1)
+    return measure_drafts(nano_artifact, BenchPlan(threads=1, rounds=1))
 
 
 def test_a_copy_is_guessed_right_and_free_text_is_hardly_guessed(gains: list[DraftGain]) -> None:

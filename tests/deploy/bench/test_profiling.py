@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.deploy.bench.profiling import profile, summed
 
 
@@ -20,7 +21,7 @@ def test_nodes_are_added_up_by_operator_and_by_layer(events: list[dict]) -> None
 
 
 def test_an_artifacts_layers_are_all_found(nano_artifact: Path) -> None:
-    found = profile(nano_artifact, context=16, threads=1, steps=2)
+    found = profile(nano_artifact, BenchPlan(threads=1, steps=2), 16)
 
     assert "layer 0" in found.by_layer
     assert found.by_op["GroupQueryAttention"].nodes == len([p for p in found.by_layer if p.startswith("layer ")])

@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from thinkport.deploy.evaluation.cli_eval import measure_and_write
+from thinkport.deploy.evaluation.evaluator import Evaluation
 from thinkport.deploy.evaluation.plan import plans
 from thinkport.deploy.evaluation.suite import Suite
 from thinkport.deploy.outputs import Outputs
@@ -177,8 +178,9 @@ def test_an_interruption_keeps_the_rows_that_were_done(
 
     out = tmp_path / "result.json"
     outputs = Outputs(as_json=False, out=out, plot=None)
+    evaluation = Evaluation(suite=suite, seeds=(0,), sampling={})
     with pytest.raises(typer.Exit) as ended:
-        measure_and_write(Interrupted(), suite, plans((16, 32)), (0,), {}, outputs, {"model": "fake"})
+        measure_and_write(Interrupted(), evaluation, plans((16, 32)), outputs, {"model": "fake"})
     assert ended.value.exit_code == 130
     printed = capsys.readouterr()
     assert printed.err == f"thinkport: interrupted after {rows} of 4 rows\n"

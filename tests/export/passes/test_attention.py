@@ -9,7 +9,6 @@ from tests.export.passes.graphs import fired, names_of, ops
 from tests.export.trace.traced import nano, node, traced
 
 from thinkport.export.errors import GraphError
-from thinkport.export.families import cos_sin_tables
 from thinkport.export.passes.attention import Attention
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.rms_norm import RmsNorm
@@ -17,13 +16,11 @@ from thinkport.export.passes.rms_norm import RmsNorm
 
 def attention(*, rotary_inside: bool = True) -> Attention:
     _, shape = nano()
-    cos, sin = cos_sin_tables(shape)
-    sizes = {"heads": shape.heads, "kv_heads": shape.kv_heads, "head_dim": shape.head_dim}
-    return Attention(**sizes, cos=cos, sin=sin, rotary_inside=rotary_inside)
+    return Attention(shape=shape, rotary_inside=rotary_inside)
 
 
 def test_every_layer_of_a_traced_model_fires_and_nothing_of_the_spelling_stays() -> None:
-    model = traced(3, RmsNorm(norms=4))
+    model = traced(3, RmsNorm(per_layer=4))
     assert fired(attention(), model) == 3
     CleanUp()(model)
     assert names_of(model, "GroupQueryAttention") == [f"layers.{n}.self_attn.GroupQueryAttention" for n in range(3)]
@@ -32,7 +29,7 @@ def test_every_layer_of_a_traced_model_fires_and_nothing_of_the_spelling_stays()
 
 
 def test_the_operator_gets_its_heads_scale_cache_lengths_and_tables() -> None:
-    model = traced(2, RmsNorm(norms=4), attention())
+    model = traced(2, RmsNorm(per_layer=4), attention())
     fused = node(model, "layers.1.self_attn.GroupQueryAttention")
     assert fused.attributes["num_heads"].as_int() == 4
     assert fused.attributes["kv_num_heads"].as_int() == 2
@@ -83,7 +80,7 @@ def soft(model: ir.Model) -> None:
 
 @pytest.mark.parametrize("change", [not_causal, looking_ahead, another_mask, windowed, soft])
 def test_attention_under_another_mask_is_left_alone(change: Callable[[ir.Model], None]) -> None:
-    model = traced(2, RmsNorm(norms=4))
+    model = traced(2, RmsNorm(per_layer=4))
     change(model)
     unchanged = ops(model)
     assert attention().rewrite(model) == []
@@ -119,7 +116,7 @@ def mask_behind_softmax(model: ir.Model) -> None:
     ],
 )
 def test_another_attention_fails_the_export_naming_the_layer(change: Callable[[ir.Model], None], reason: str) -> None:
-    model = traced(2, RmsNorm(norms=4))
+    model = traced(2, RmsNorm(per_layer=4))
     change(model)
     with pytest.raises(GraphError, match=f"pass attention fired 0 times in layer 1, expected 1; .*{reason}"):
         attention()(model)

@@ -24,7 +24,7 @@ def scales(layers: int = LAYERS) -> KvScales:
 
 
 def fused() -> ir.Model:
-    return traced(LAYERS, RmsNorm(norms=4), attention(), CleanUp())
+    return traced(LAYERS, RmsNorm(per_layer=4), attention(), CleanUp())
 
 
 def test_every_cache_of_the_graph_becomes_int8_and_nothing_else_changes() -> None:
@@ -72,7 +72,7 @@ def test_a_scale_that_all_channels_share_is_one_number() -> None:
 
 def test_attention_that_is_spelled_out_is_refused() -> None:
     with pytest.raises(GraphError, match="pass int8_cache fired 0 times in layer 0, expected 1"):
-        Int8Cache(scales=scales())(traced(LAYERS, RmsNorm(norms=4)))
+        Int8Cache(scales=scales())(traced(LAYERS, RmsNorm(per_layer=4)))
 
 
 def test_a_cache_that_is_no_input_of_the_graph_is_left_alone_and_the_layer_named() -> None:

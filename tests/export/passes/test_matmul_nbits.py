@@ -40,7 +40,7 @@ def table(name: str) -> Role:
 
 def quantizer(how: RoleRecipe, role: Any = mlp, *, tied: bool = False, projections: int = 1) -> MatMulNBits:
     recipe = ModelRecipe(name="test", summary="of a test", layers=how)
-    return MatMulNBits(recipe=recipe, role=role, projections=projections, tied=tied)
+    return MatMulNBits(recipe=recipe, role=role, per_layer=projections, tied=tied)
 
 
 def filled(weight: NDArray[np.float32], how: RoleRecipe, *names: str) -> dict[str, NDArray[Any]]:
@@ -95,7 +95,7 @@ def test_untied_tables_go_by_their_own_rows_of_the_recipe() -> None:
     roles: dict[str, Role] = {"weight": "embedding", "head": "lm_head"}
     text = TIED.replace("(weight)", "(head)")
     model = without_values(graph(text, weight=normal(16, 64), head=normal(16, 64)), "weight", "head")
-    MatMulNBits(recipe=recipe, role=roles.__getitem__, projections=0, tied=False).rewrite(model)
+    MatMulNBits(recipe=recipe, role=roles.__getitem__, per_layer=0, tied=False).rewrite(model)
     gather, head = (node for node in model.graph if node.domain == "com.microsoft")
     assert (gather.attributes["bits"].as_int(), gather.attributes["block_size"].as_int()) == (4, 32)
     assert (head.attributes["bits"].as_int(), head.attributes["block_size"].as_int()) == (8, 64)
@@ -104,7 +104,7 @@ def test_untied_tables_go_by_their_own_rows_of_the_recipe() -> None:
 def test_every_projection_and_the_table_of_a_traced_model_fire() -> None:
     family, shape = nano(3)
     recipe = ModelRecipe(name="test", summary="")
-    graph_pass = MatMulNBits(recipe=recipe, role=family.role, projections=7, tied=shape.tied)
+    graph_pass = MatMulNBits(recipe=recipe, role=family.role, per_layer=7, tied=shape.tied)
     model = traced(3, LastRows())
     assert fired(graph_pass, model) == 3 * 7 + 2
     assert len(names_of(model, "MatMul")) == 3 * 2  # q·k and weights·v
@@ -136,6 +136,6 @@ def test_a_projection_that_stays_fails_the_export_naming_the_layer() -> None:
     family, _ = nano()
     model = traced(2, LastRows())
     node(model, "layers.1.mlp.down_proj.Transpose_92").op_type = "Identity"
-    graph_pass = MatMulNBits(recipe=ModelRecipe(name="test", summary=""), role=family.role, projections=7, tied=True)
+    graph_pass = MatMulNBits(recipe=ModelRecipe(name="test", summary=""), role=family.role, per_layer=7, tied=True)
     with pytest.raises(GraphError, match="pass matmul_nbits fired 6 times in layer 1, expected 7"):
         graph_pass(model)

@@ -56,4 +56,4 @@ def test_projections_that_are_not_quantized_are_refused(nano_fp32_artifact: Path
     manifest = read_manifest(nano_fp32_artifact)
     model = ir.load(nano_fp32_artifact / manifest.graphs[0].file)
     with pytest.raises(GraphError, match="row_scaled_int8 fired 0 times in layer 0"):
-        RowScaledInt8(projections=4)(model)
+        RowScaledInt8(per_layer=4)(model)

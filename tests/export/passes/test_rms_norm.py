@@ -31,14 +31,14 @@ def test_a_norm_spelled_out_becomes_one_node_with_the_same_numbers() -> None:
     model = spelled_out()
     feeds = {"x": 3 * normal(2, 3, 8), "z": normal(2, 3, 8), "computed": normal(8)}
     before = run(model, feeds)["y"]
-    assert RmsNorm(norms=4).rewrite(model) == ["layers.0.norm.SimplifiedLayerNormalization"]
+    assert RmsNorm(per_layer=4).rewrite(model) == ["layers.0.norm.SimplifiedLayerNormalization"]
     CleanUp().rewrite(model)
     assert ops(model) == ["SimplifiedLayerNormalization"]
     np.testing.assert_allclose(run(model, feeds)["y"], before, rtol=1e-5, atol=1e-6)
 
 
 def test_every_norm_of_a_traced_model_fires() -> None:
-    assert fired(RmsNorm(norms=4), traced(3)) == 3 * 4 + 1
+    assert fired(RmsNorm(per_layer=4), traced(3)) == 3 * 4 + 1
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_every_norm_of_a_traced_model_fires() -> None:
 def test_what_only_looks_like_a_norm_is_left_alone(change: dict[str, float | str]) -> None:
     model = spelled_out(**change)  # type: ignore[arg-type]
     before = ops(model)
-    assert RmsNorm(norms=4).rewrite(model) == []
+    assert RmsNorm(per_layer=4).rewrite(model) == []
     assert ops(model) == before
 
 
@@ -58,4 +58,4 @@ def test_a_norm_that_does_not_fire_fails_the_export_naming_the_layer() -> None:
     node(model, "layers.1.self_attn.k_norm.Sqrt_24").op_type = "Exp"
     reason = r"\S+Add_23 is read by Exp \S+k_norm.Sqrt_24, expected one Sqrt"
     with pytest.raises(GraphError, match=f"rms_norm fired 3 times in layer 1, expected 4; {reason}:"):
-        RmsNorm(norms=4)(model)
+        RmsNorm(per_layer=4)(model)

@@ -25,7 +25,7 @@ def test_sum_and_norm_become_one_node_with_the_same_numbers() -> None:
 
 
 def test_every_norm_of_the_residual_stream_but_the_first_fires() -> None:
-    model = traced(3, RmsNorm(norms=4))
+    model = traced(3, RmsNorm(per_layer=4))
     assert fired(SkipNorm(), model) == 2 * 3
     assert ops(model).count("SimplifiedLayerNormalization") == 1 + 2 * 3  # the first one's and the heads'
 
@@ -44,7 +44,7 @@ def test_a_norm_of_anything_but_two_computed_tensors_is_left_alone(body: str) ->
 
 
 def test_a_residual_that_is_no_sum_fails_the_export_naming_the_layer() -> None:
-    model = traced(3, RmsNorm(norms=4))
+    model = traced(3, RmsNorm(per_layer=4))
     node(model, "layers.2.Add_77").op_type = "Sub"
     with pytest.raises(
         GraphError,

@@ -36,7 +36,7 @@ HALF, WIDE = ir.DataType.FLOAT16, ir.DataType.FLOAT
 
 
 def fused(*more: GraphPass, rotary_inside: bool = True) -> ir.Model:
-    return traced(LAYERS, LastRows(), RmsNorm(norms=4), attention(rotary_inside=rotary_inside), CleanUp(), *more)
+    return traced(LAYERS, LastRows(), RmsNorm(per_layer=4), attention(rotary_inside=rotary_inside), CleanUp(), *more)
 
 
 def logits(model: ir.Model, weights: Mapping[str, NDArray[Any]], given: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
@@ -113,7 +113,7 @@ def test_a_plain_norm_does_not_overflow_where_the_square_of_a_half_would() -> No
     weight, x = normal(64).astype(np.float16), (normal(1, 3, 64) * 3000).astype(np.float16)
     model = graph(NORM, w=weight)
     wanted = run(model, {"x": x})["y"].astype(np.float32)
-    PlainNorm(norms=4, activations=HALF).rewrite(model)
+    PlainNorm(per_layer=4, activations=HALF).rewrite(model)
     assert "SimplifiedLayerNormalization" not in ops(model)
     found = run(model, {"x": x})["y"].astype(np.float32)
     assert np.isfinite(found).all()
@@ -121,14 +121,14 @@ def test_a_plain_norm_does_not_overflow_where_the_square_of_a_half_would() -> No
 
 
 def test_every_norm_of_a_traced_model_is_spelled_out_and_the_numbers_stay() -> None:
-    model = fused(PlainNorm(norms=4, activations=WIDE))
+    model = fused(PlainNorm(per_layer=4, activations=WIDE))
     assert "SimplifiedLayerNormalization" not in ops(model)
     same_numbers(fused(), model)
 
 
 def test_norms_that_are_fused_with_additions_are_refused() -> None:
     with pytest.raises(GraphError, match="pass plain_norm fired"):
-        fused(SkipNorm(), PlainNorm(norms=4, activations=WIDE))
+        fused(SkipNorm(), PlainNorm(per_layer=4, activations=WIDE))
 
 
 def lookup(bits: int, codes: NDArray[Any], scales: NDArray[Any]) -> ir.Model:

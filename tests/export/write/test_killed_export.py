@@ -16,14 +16,14 @@ KILLS_ITS_COPIES = """
 import os, random, shutil, signal, sys, time
 from pathlib import Path
 from thinkport.export.exporter import export
-from thinkport.export.progress import Silent
+from thinkport.export.progress import Listener
 from thinkport.export.settings import ExportSettings
 from thinkport.export.write.staging import clear_leftovers
 from thinkport.runtime.artifact.manifest import check_files, read_manifest
 
 checkpoint, old, output = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 
-class Forks(Silent):
+class Forks(Listener):
     def start(self, stage, total):
         if stage != "fuse":
             return

@@ -1,7 +1,7 @@
 """Runs contenders in alternating order and gathers what they measured. Prints nothing."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from thinkport.deploy.bench.contender import Contender, Kind, Sample
@@ -139,16 +139,11 @@ def measure(
 
 
 def _row(contender: Contender, samples: Sequence[Sample]) -> BenchRow:
-    if contender.kind is not Kind.ARTIFACT:
-        return BenchRow(name=contender.name, kind=contender.kind, samples=tuple(samples))
+    row = BenchRow(name=contender.name, kind=contender.kind, samples=tuple(samples))
+    if row.kind is not Kind.ARTIFACT:
+        return row
     manifest = read_manifest(contender.path)
     figures = manifest.certificate.figures if manifest.certificate else []
     graph = next((one for one in manifest.graphs if one.file == samples[0].graph), manifest.graphs[0])
-    return BenchRow(
-        name=contender.name,
-        kind=contender.kind,
-        samples=tuple(samples),
-        cost=Cost.of(manifest, graph),
-        figure=next((figure for figure in figures if figure.graph == graph.file), None),
-        sha256=fingerprint(contender.path),
-    )
+    figure = next((figure for figure in figures if figure.graph == graph.file), None)
+    return replace(row, cost=Cost.of(manifest, graph), figure=figure, sha256=fingerprint(contender.path))

@@ -50,10 +50,7 @@ def run_bench(
 
 def run_profile(artifact: Path, plan: BenchPlan, outputs: Outputs) -> None:
     """Profile a decode step at each context, and write."""
-    found = [
-        profile(artifact, context=tokens, threads=plan.threads, steps=plan.steps, provider=plan.provider)
-        for tokens in plan.contexts
-    ]
+    found = [profile(artifact, plan, context) for context in plan.contexts]
     facts = {**_facts(artifact), "profiles": [asdict(entry) for entry in found]}
     outputs.write(facts, lambda console: show_profile(console, this_machine(), found))
 
@@ -61,14 +58,7 @@ def run_profile(artifact: Path, plan: BenchPlan, outputs: Outputs) -> None:
 def run_drafts(artifact: Path, plan: BenchPlan, outputs: Outputs) -> None:
     """Measure what drafts gain, and write."""
     with _progress() as told:
-        found = measure_drafts(
-            artifact,
-            threads=plan.threads,
-            rounds=plan.rounds,
-            provider=plan.provider,
-            cache_dir=plan.cache_dir,
-            told=told,
-        )
+        found = measure_drafts(artifact, plan, told)
     facts = {**_facts(artifact), "drafts": [vars(gain) for gain in found]}
     outputs.write(facts, lambda console: show_drafts(console, this_machine(), found))
 

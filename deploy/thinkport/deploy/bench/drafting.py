@@ -11,13 +11,13 @@ from statistics import median
 from time import perf_counter
 
 from thinkport.deploy.bench.draft_texts import TEXTS, DraftText
+from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.runtime.engine.draft_policy import DraftPolicy
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.generation import Generation
 from thinkport.runtime.engine.sampling import Row, Sampler, SamplingSettings
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.model import Model
-from thinkport.runtime.providers.ort import AUTO
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,25 +50,17 @@ class _Given(Sampler):
         return next(self._reply)
 
 
-def measure_drafts(
-    artifact: Path,
-    *,
-    threads: int,
-    rounds: int,
-    provider: str = AUTO,
-    cache_dir: str | None = AUTO,
-    told: Callable[[str], None] = lambda _: None,
-) -> list[DraftGain]:
-    """Time every text `rounds` times with and without drafts, in turn; `told` is called with what comes next.
+def measure_drafts(artifact: Path, plan: BenchPlan, told: Callable[[str], None] = lambda _: None) -> list[DraftGain]:
+    """Time every text in each of the plan's rounds with and without drafts; `told` is called with what comes next.
 
     Raises:
         InputError: the artifact's graph takes one token at a time, or its context is too short for a text.
         ArtifactError: the artifact is broken.
     """
-    with Model.load(artifact, threads=threads, provider=provider, cache_dir=cache_dir) as model:
+    with Model.load(artifact, threads=plan.threads, provider=plan.provider, cache_dir=plan.cache_dir) as model:
         if not model.session.several_tokens_over_past:
             raise InputError(f"no guessing ahead here: {model.provider_report.reason}; it takes one token a step")
-        return [_gain(model, text, rounds, told) for text in TEXTS]
+        return [_gain(model, text, plan.rounds, told) for text in TEXTS]
 
 
 def _gain(model: Model, text: DraftText, rounds: int, told: Callable[[str], None]) -> DraftGain:

@@ -82,11 +82,9 @@ def front(places: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _figure(bench: Benchmark) -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(PIXELS[0] / _DPI, PIXELS[1] / _DPI), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
     figure.suptitle(f"{bench.machine.title}; {bench.plan.threads} threads", fontsize="medium")
     return figure
 

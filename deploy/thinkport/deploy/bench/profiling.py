@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.deploy.bench.workers.artifact_worker import noise
 from thinkport.runtime.artifact.manifest import read_manifest
 from thinkport.runtime.engine.session import Session
 from thinkport.runtime.machine.known_files import KnownFiles
-from thinkport.runtime.providers.ort import AUTO, ProviderName, choose_graph, import_onnxruntime
+from thinkport.runtime.providers.ort import ProviderName, choose_graph, import_onnxruntime
 
 _KERNEL, _STEP = "_kernel_time", "model_run"
 _LAYER = re.compile(r"layers\.(\d+)\.")
@@ -43,17 +44,17 @@ class Profile:
     by_layer: dict[str, Share]
 
 
-def profile(artifact: Path, *, context: int, threads: int, steps: int = 16, provider: str = AUTO) -> Profile:
-    """Decode `steps` tokens over a cache of `context` tokens of noise.
+def profile(artifact: Path, plan: BenchPlan, context: int) -> Profile:
+    """Decode the plan's steps over a cache of `context` tokens of noise.
 
     Raises:
         ArtifactError: the artifact is broken or doesn't run here.
-        InputError: the context is longer than the model's, or `provider` can't be had here.
+        InputError: the context is longer than the model's, or the plan's provider can't be had here.
     """
     manifest = read_manifest(artifact)
     KnownFiles().check(artifact, manifest)  # as a load does: sizes alone don't tell a damaged file
     ort = import_onnxruntime("cpu")
-    graph = choose_graph(manifest.graphs, provider, ort.get_available_providers(), ort.__version__)
+    graph = choose_graph(manifest.graphs, plan.provider, ort.get_available_providers(), ort.__version__)
     with tempfile.TemporaryDirectory() as folder:
 
         def profiled() -> Any:
@@ -63,11 +64,11 @@ def profile(artifact: Path, *, context: int, threads: int, steps: int = 16, prov
 
         # Session uses the module's names only, so that an object that has them does.
         spying: Any = SimpleNamespace(**{**vars(ort), "SessionOptions": profiled})
-        device = ProviderName.parse(provider).device
-        session = Session(spying, artifact, graph, manifest.model, threads, device_id=device)
+        device = ProviderName.parse(plan.provider).device
+        session = Session(spying, artifact, graph, manifest.model, plan.threads, device_id=device)
         lane = session.open_lane()
         lane.write(noise(manifest.model, graph, context))
-        for token in range(steps + 1):
+        for token in range(plan.steps + 1):
             lane.step(np.array([[token]], np.int64))
         events = json.loads(Path(session.inner.end_profiling()).read_text(encoding="utf-8"))
     return summed(events, context=context)

@@ -22,8 +22,7 @@ def bundle(
         ),
     ],
     platform: Annotated[
-        str | None,
-        typer.Option(metavar="|".join(PLATFORMS), help="The system that it is for.", show_default=False),
+        str | None, typer.Option(metavar="|".join(PLATFORMS), help="The system that it is for.", show_default=False)
     ] = None,
     provider: Annotated[
         str | None,
@@ -31,8 +30,7 @@ def bundle(
     ] = None,
     python: Annotated[str, typer.Option(metavar="3.12", help="CPython that is installed there.")] = "3.12",
     wheels: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Take wheels from this folder only.", show_default="pip's index"),
+        Path | None, typer.Option(metavar="DIR", help="Take wheels from this folder only.", show_default="pip's index")
     ] = None,
     sidecar: Annotated[
         bool,

@@ -96,9 +96,7 @@ def _sbom(manifest: Manifest, wheels: Mapping[str, Wheel], hashes: Mapping[str, 
 
 
 def _model(manifest: Manifest) -> dict[str, Any]:
-    source = (
-        manifest.source.id if manifest.source.revision is None else f"{manifest.source.id}@{manifest.source.revision}"
-    )
+    source = "@".join(filter(None, (manifest.source.id, manifest.source.revision)))
     return {
         "type": "machine-learning-model",
         "bom-ref": f"model:{manifest.name}",

@@ -57,14 +57,6 @@ class ThoughtView(QWidget):
         self.button.setText(what)
         self.button.setAccessibleName(f"{what}; shows or hides the thought")
 
-    def show_text(self, text: str) -> None:
-        """The thought so far."""
-        self.text.setText(text.strip())
-
-    def fold(self) -> None:
-        """Hide the text; the button shows it again."""
-        self.button.setChecked(False)
-
     def _unfold(self, shown: bool) -> None:
         self.text.setVisible(shown)
         self.button.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
@@ -141,7 +133,7 @@ class ReplyView(QFrame):
             self.thought += event.text
         elif isinstance(event, AnswerPiece):
             if self.thought and not self.answer:
-                self.thought_view.fold()
+                self.thought_view.button.setChecked(False)
             self.answer += event.text
         elif isinstance(event, End):
             self._finish(event)
@@ -175,12 +167,12 @@ class ReplyView(QFrame):
         self.end = end
         if end.thought:
             self.thought_view.say(f"Thought · {end.thought_tokens} tokens · {end.thinking_end}")
-            self.thought_view.fold()
+            self.thought_view.button.setChecked(False)
         self.figures.setText(" · ".join(turn_parts(end)))
         self.copy_button.setVisible(bool(end.answer))
 
     def _draw(self) -> None:
         self.thought_view.setVisible(bool(self.thought.strip()))
-        self.thought_view.show_text(self.thought)
+        self.thought_view.text.setText(self.thought.strip())
         self.answer_view.setVisible(bool(self.answer.strip()))
         self.answer_view.show_markdown(self.answer)

@@ -61,11 +61,7 @@ class Examination:
 
 
 def examine(
-    artifact: Path | None,
-    facts: MachineFacts | None = None,
-    verdicts: Verdicts | None = None,
-    *,
-    provider: str = AUTO,
+    artifact: Path | None, facts: MachineFacts | None = None, verdicts: Verdicts | None = None, *, provider: str = AUTO
 ) -> Examination:
     """Look at this machine and, with an artifact, try every graph of it that can run, whatever is remembered.
 

@@ -4,7 +4,7 @@ Knows the versions of packages that are known to go wrong, each with its source.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
@@ -38,43 +38,35 @@ class Finding:
 
 _error, _warning, _note = (partial(Finding, severity=one) for one in (Severity.ERROR, Severity.WARNING, Severity.NOTE))
 
-# A package, a specifier of its releases as pip takes it, and what is wrong with them.
+# A package, a specifier of its releases as pip takes it, what is wrong with them, how badly, and what to do.
 KNOWN_BAD = (
     (  # measured: the session loads and fails in its first step; 1.24 refuses it, 1.27 runs it
         "onnxruntime",
         ">=1.24,<1.27",
-        _warning(
-            code="known-bad",
-            sentence="it can't run an int8 KV cache: the slower graph with a float32 cache is taken",
-            todo=install_line("cpu"),
-        ),
+        "it can't run an int8 KV cache: the slower graph with a float32 cache is taken",
+        Severity.WARNING,
+        install_line("cpu"),
     ),
     (  # measured with 1.24.4, the last release; the CPU's int8 cache came in pull requests 28576 and 28578
         "onnxruntime-directml",
         ">=1.24",
-        _note(
-            code="known-bad",
-            sentence="its CPU provider can't run an int8 KV cache: the CPU takes the slower graph with a float32 cache",
-            todo=f"where DirectML is not wanted: pip uninstall onnxruntime-directml, then {install_line('cpu')}",
-        ),
+        "its CPU provider can't run an int8 KV cache: the CPU takes the slower graph with a float32 cache",
+        Severity.NOTE,
+        f"where DirectML is not wanted: pip uninstall onnxruntime-directml, then {install_line('cpu')}",
     ),
     (  # its metadata: it asks for onnxruntime-directml 1.26 or newer, and 1.24.4 is the last
         "onnxruntime-genai-directml",
         ">=0.14",
-        _warning(
-            code="known-bad",
-            sentence="the onnxruntime-directml that it needs was never released",
-            todo="pip uninstall onnxruntime-genai-directml, and take onnxruntime-genai-winml in its place",
-        ),
+        "the onnxruntime-directml that it needs was never released",
+        Severity.WARNING,
+        "pip uninstall onnxruntime-genai-directml, and take onnxruntime-genai-winml in its place",
     ),
     (  # measured with 0.18
         "onnxruntime-genai-winml",
         ">=0.18",
-        _note(
-            code="known-bad",
-            sentence="loading a model in it can hang while it sends telemetry",
-            todo="set ORT_DISABLE_TELEMETRY=1 for programs that use it",
-        ),
+        "loading a model in it can hang while it sends telemetry",
+        Severity.NOTE,
+        "set ORT_DISABLE_TELEMETRY=1 for programs that use it",
     ),
 )
 
@@ -89,10 +81,10 @@ def machine_findings(facts: MachineFacts) -> Iterator[Finding]:
             todo=f"{clash.partition(': ')[2]}, then install one: {install_line(_extra_of(facts.builds))}",
         )
     installed = {**facts.packages, **({} if clash else facts.builds)}
-    for package, specifier, finding in KNOWN_BAD:
+    for package, specifier, wrong, severity, todo in KNOWN_BAD:
         version = installed.get(package)
         if version is not None and SpecifierSet(specifier).contains(version, prereleases=True):
-            yield replace(finding, sentence=f"{package} {version}: {finding.sentence}")
+            yield Finding(code="known-bad", severity=severity, sentence=f"{package} {version}: {wrong}", todo=todo)
     if facts.build is None:
         yield _error(
             code="no-onnxruntime",

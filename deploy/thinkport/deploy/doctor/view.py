@@ -20,7 +20,8 @@ def show(console: Console, found: Examination) -> None:
     if found.files is not None:
         section(console, f"Files of {found.artifact}", _files(*found.files))
     if found.artifact is not None:
-        section(console, f"Graphs of {found.artifact}", _graphs(found))
+        graphs = facts_table(*((trial.attempt.graph, _told(trial)) for trial in found.trials))
+        section(console, f"Graphs of {found.artifact}", graphs)
         runs = found.runs
         why = "the first of these that is right" if runs else "none of these"
         console.print(Text(f"A load takes {runs.graph if runs else 'nothing'}: {why}.\n"))
@@ -38,35 +39,27 @@ def _facts(facts: MachineFacts) -> Table:
     features = f": {', '.join(own.features)}" if own.features else ""
     providers = f" with {', '.join(facts.build.providers)}" if facts.build else ""
     return facts_table(
-        [
-            ("python", facts.python),
-            ("system", facts.platform),
-            ("packages", ", ".join(f"{name} {version}" for name, version in facts.packages.items())),
-            ("ONNX Runtime", f"{facts.build or 'none'}{providers}"),
-            ("installed", ", ".join(f"{name} {version}" for name, version in facts.builds.items()) or "none"),
-            ("devices", ", ".join(map(str, facts.devices)) or "no graphics device known"),
-            ("CPU", f"{own.processor}, {own.cores} cores{features}"),
-            ("memory", f"{size(own.memory)}, {size(own.memory_free)} free"),
-        ]
+        ("python", facts.python),
+        ("system", facts.platform),
+        ("packages", ", ".join(f"{name} {version}" for name, version in facts.packages.items())),
+        ("ONNX Runtime", f"{facts.build or 'none'}{providers}"),
+        ("installed", ", ".join(f"{name} {version}" for name, version in facts.builds.items()) or "none"),
+        ("devices", ", ".join(map(str, facts.devices)) or "no graphics device known"),
+        ("CPU", f"{own.processor}, {own.cores} cores{features}"),
+        ("memory", f"{size(own.memory)}, {size(own.memory_free)} free"),
     )
 
 
 def _files(first: FilesCheck, later: FilesCheck) -> Table:
-    again = "again, since the user's cache folder can't be written or they were just changed" if later.hashed else ""
+    again = f"compares them in {later.seconds:.3f} s"
+    if later.hashed:
+        why = "the user's cache folder can't be written or they were just changed"
+        again = f"hashes {size(later.hashed)} again, since {why}"
     return facts_table(
-        [
-            ("content", f"{first.files} files, {size(first.bytes)}, as the manifest records"),
-            ("first start", f"hashes them in {first.seconds:.3f} s"),
-            (
-                "later start",
-                f"hashes {size(later.hashed)} {again}" if again else f"compares them in {later.seconds:.3f} s",
-            ),
-        ]
+        ("content", f"{first.files} files, {size(first.bytes)}, as the manifest records"),
+        ("first start", f"hashes them in {first.seconds:.3f} s"),
+        ("later start", again),
     )
-
-
-def _graphs(found: Examination) -> Table:
-    return facts_table([(trial.attempt.graph, _told(trial)) for trial in found.trials])
 
 
 def _told(trial: Trial) -> str:

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from rich.console import Console
 from thinkport.deploy.evaluation.comparison import Comparison
 from thinkport.deploy.evaluation.evaluation_view import EvaluationView
 from thinkport.deploy.evaluation.evaluator import Evaluation, Replier, check_seeds, evaluate
-from thinkport.deploy.evaluation.suite import Suite
 from thinkport.deploy.evaluation.table_view import show
 from thinkport.deploy.outputs import Outputs
 from thinkport.runtime.errors import InputError
@@ -24,10 +24,8 @@ from thinkport.runtime.thinking.thinking import Switch, Thinking
 
 def run_eval(
     artifact: Path,
-    suite: Suite,
+    asked: Evaluation,
     ways: Sequence[Thinking],
-    seeds: Sequence[int],
-    sampling: Mapping[str, Any],
     outputs: Outputs,
     *,
     budgets_needed: bool,
@@ -36,8 +34,8 @@ def run_eval(
     cache_dir: str | None,
 ) -> None:
     """Check all, load, measure, and write; a model that can't think has one row, and no budgets that are needed."""
-    check_seeds(seeds)
-    if any(problem.comparison is Comparison.BOXED for problem in suite.problems):
+    check_seeds(asked.seeds)
+    if any(problem.comparison is Comparison.BOXED for problem in asked.suite.problems):
         require("eval", "math_verify")
         # It logs each expression that it can't read; without a handler Python would write that to stderr.
         logging.getLogger("math_verify").addHandler(logging.NullHandler())
@@ -48,27 +46,22 @@ def run_eval(
             if budgets_needed:
                 raise InputError("this artifact's model has no thinking markers, so no budgets: leave --budgets out")
             ways = [way for way in ways if way.enabled is Switch.OFF]
-        measure_and_write(model, suite, ways, seeds, sampling, outputs, facts)
+        measure_and_write(model, asked, ways, outputs, facts)
 
 
 def measure_and_write(
-    model: Replier,
-    suite: Suite,
-    ways: Sequence[Thinking],
-    seeds: Sequence[int],
-    sampling: Mapping[str, Any],
-    outputs: Outputs,
-    facts: Mapping[str, Any],
+    model: Replier, asked: Evaluation, ways: Sequence[Thinking], outputs: Outputs, facts: Mapping[str, Any]
 ) -> None:
     """Measure and write all rows; on Ctrl-C those that are whole, and end with the code for it."""
-    view, whole = EvaluationView(Console(stderr=True), len(ways) * len(seeds) * len(suite.problems)), True
+    replies = len(ways) * len(asked.seeds) * len(asked.suite.problems)
+    view, whole = EvaluationView(Console(stderr=True), replies), True
     try:
         with view:
-            evaluate(model, suite, ways, seeds, view, sampling=sampling or None)
+            evaluate(model, asked.suite, ways, asked.seeds, view, sampling=asked.sampling or None)
     except KeyboardInterrupt:
         whole = False
     if view.rows:
-        evaluation = Evaluation(suite=suite, seeds=tuple(seeds), sampling=sampling, rows=tuple(view.rows))
+        evaluation = replace(asked, rows=tuple(view.rows))
         if outputs.plot:
             from thinkport.deploy.evaluation.plot import save_plot
 

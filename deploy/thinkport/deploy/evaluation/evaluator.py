@@ -38,14 +38,7 @@ class Replier(Protocol):
     """What is evaluated: a `thinkport.runtime.Model`, or anything that answers as one."""
 
     def generate(
-        self,
-        prompt: str,
-        /,
-        *,
-        thinking: Thinking,
-        max_tokens: int | None,
-        sampling: Sampling | None,
-        seed: int,
+        self, prompt: str, /, *, thinking: Thinking, max_tokens: int | None, sampling: Sampling | None, seed: int
     ) -> End:
         """The whole reply to a question; the same seed gives the same reply."""
         ...
@@ -53,12 +46,12 @@ class Replier(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What was measured, a row for each way of thinking, and all that decides the figures."""
+    """All that decides the figures, and what was measured: a row for each way of thinking, none before."""
 
     suite: Suite
     seeds: tuple[int, ...]
     sampling: Sampling | None
-    rows: tuple[EvaluationRow, ...]
+    rows: tuple[EvaluationRow, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""

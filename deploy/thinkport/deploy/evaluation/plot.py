@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 PIXELS = (1800, 825)
 _DPI = 150
-_STYLES: tuple[tuple[str, str, str], ...] = (
-    ("#0072B2", "o", "-"),
-    ("#D55E00", "s", "--"),
-    ("#009E73", "^", "-."),
-    ("#CC79A7", "D", ":"),
-)
+_STYLES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."), ("#CC79A7", "D", ":"))
 _TICKS = 10  # labels that fit under a panel
 
 Dashes = str | tuple[int, tuple[float, ...]]
@@ -35,11 +30,9 @@ def save_plot(evaluation: Evaluation, path: Path, *, title: str) -> None:
     Raises:
         OSError: the file can't be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(PIXELS[0] / _DPI, PIXELS[1] / _DPI), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True)
     _against_budget(left, evaluation.rows)
     _against_tokens(right, evaluation.rows)
@@ -61,9 +54,7 @@ def _against_budget(axes: "Axes", rows: Sequence[EvaluationRow]) -> None:
         axes.plot(budgets, _accuracies(line), color=colour, marker=marker, linestyle=dashes, label=label)
         axes.fill_between(budgets, *_band(line), color=colour, alpha=0.15, linewidth=0)
     _budget_scale(axes, sorted({row.thinking.budget for row in rows if row.thinking.budget is not None}))
-    axes.set_xlabel("thinking budget (tokens)")
-    axes.set_ylabel("accuracy (% of replies)")
-    axes.set_ylim(-2, 106)
+    axes.set(xlabel="thinking budget (tokens)", ylabel="accuracy (% of replies)", ylim=(-2, 106))
     axes.set_title("at equal budgets", fontsize="medium")
     axes.grid(alpha=0.25)
 

@@ -12,6 +12,7 @@ from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.events import End
 from thinkport.runtime.thinking.thinking import Switch, Thinking, ThinkingEnd
 
+_FIGURES = ("thought_tokens", "answer_tokens", "forced_tokens", "seconds", "closed_naturally", "closed_by_model")
 _Z = NormalDist().inv_cdf(0.975)  # two sides of 95 %
 
 
@@ -119,12 +120,7 @@ class EvaluationRow:
             "soft_lift": None if self.thinking.soft_from is None else self.thinking.soft_lift,
             **self.total.as_json(),
             "interval_95": list(self.total.interval),
-            "thought_tokens": self.thought_tokens,
-            "answer_tokens": self.answer_tokens,
-            "forced_tokens": self.forced_tokens,
-            "seconds": self.seconds,
-            "closed_naturally": self.closed_naturally,
-            "closed_by_model": self.closed_by_model,
+            **{name: getattr(self, name) for name in _FIGURES},
             "thinking_ends": {str(end): count for end, count in self.thinking_ends.items()},
             "answer_ends": {str(end): count for end, count in self.answer_ends.items()},
             "by_seed": [{"seed": seed, **tally.as_json()} for seed, tally in self.by_seed.items()],

@@ -62,7 +62,6 @@ def find_suite(
     comparison: Comparison | None = None,
     question_field: str | None = None,
     answer_field: str | None = None,
-    suffix: str | None = None,
 ) -> Suite:
     """The suite of that name that thinkport brings, or the one in the file of that name.
 
@@ -72,11 +71,10 @@ def find_suite(
         InputError: neither is there, options for files with a suite that is no file, or a bad line.
     """
     if name != ARITHMETIC:
-        fields = {"question_field": question_field, "answer_field": answer_field}
-        return read_suite(Path(name), comparison=comparison, suffix=suffix, **fields)
+        return read_suite(Path(name), comparison=comparison, question_field=question_field, answer_field=answer_field)
     if comparison or question_field or answer_field:
         raise InputError(f"the suite {name} has its own fields and comparison: leave the options for files out")
-    return replace(arithmetic(), suffix=suffix)
+    return arithmetic()
 
 
 def arithmetic() -> Suite:
@@ -93,7 +91,6 @@ def read_suite(
     comparison: Comparison | None = None,
     question_field: str | None = None,
     answer_field: str | None = None,
-    suffix: str | None = None,
 ) -> Suite:
     """Read a suite of a JSON object a line; empty lines are skipped.
 
@@ -113,9 +110,7 @@ def read_suite(
             raise InputError(f"{path} line {number}: {error}") from None
     if not problems:
         raise InputError(f"{path} has no problems, expected a JSON object a line with question and answer")
-    return Suite(
-        name=path.stem, problems=tuple(problems), suffix=suffix, max_tokens=_FILE_MAX_TOKENS, budgets=_FILE_BUDGETS
-    )
+    return Suite(name=path.stem, problems=tuple(problems), max_tokens=_FILE_MAX_TOKENS, budgets=_FILE_BUDGETS)
 
 
 def _lines(path: Path) -> list[str]:

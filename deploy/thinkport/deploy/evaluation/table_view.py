@@ -31,16 +31,8 @@ def percent(share: float) -> str:
 def _accuracies(evaluation: Evaluation, console: Console) -> Table:
     table = number_table(console, *_WAY, "right", "replies", "accuracy %", "95 %", "seeds")
     for row in evaluation.rows:
-        total = row.total
-        low, high = total.interval
-        table.add_row(
-            *_plan(row),
-            str(total.correct),
-            str(total.n),
-            percent(total.accuracy),
-            f"{percent(low)}-{percent(high)}",
-            _spread(row),
-        )
+        counts, interval = (str(row.total.correct), str(row.total.n)), "-".join(map(percent, row.total.interval))
+        table.add_row(*_plan(row), *counts, percent(row.total.accuracy), interval, _spread(row))
     return table
 
 

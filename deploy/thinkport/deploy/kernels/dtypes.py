@@ -10,11 +10,7 @@ from thinkport.deploy.kernels.graph_file import DTYPES, Node, NodeGraph
 from thinkport.deploy.kernels.kernel_list import KernelList
 
 # Operators whose output type an attribute names: (attribute, the type without it).
-_CHOSEN = {
-    "Cast": ("to", None),
-    "Constant": ("value", None),
-    "ConstantOfShape": ("value", "float"),
-}
+_CHOSEN = {"Cast": ("to", None), "Constant": ("value", None), "ConstantOfShape": ("value", "float")}
 
 
 def find_dtypes(graph: NodeGraph, kernels: KernelList) -> Mapping[str, str]:

@@ -59,9 +59,7 @@ _DIRECTML = (
         because="DirectML does not normalize Q and K inside: keep the norms as nodes in front of attention",
     ),
     _DML_NBITS(
-        condition=one_of("bits", 4, 8, default=4),
-        consequence="leaves",
-        because="DirectML's kernel takes 4 or 8",
+        condition=one_of("bits", 4, 8, default=4), consequence="leaves", because="DirectML's kernel takes 4 or 8"
     ),
     _DML_NBITS(
         condition=divides("block_size", of="K"),
@@ -80,13 +78,9 @@ _DIRECTML = (
         source="DML DmlOperatorMatMulNBits.cpp; measured",
     ),
     _DML_NBITS(
-        condition=absent((4, "g_idx")),
-        because="DirectML's kernel refuses an order of groups: quantize without it",
+        condition=absent((4, "g_idx")), because="DirectML's kernel refuses an order of groups: quantize without it"
     ),
-    _DML_NBITS(
-        condition=absent((5, "bias")),
-        because="DirectML's kernel refuses one: add it behind the product",
-    ),
+    _DML_NBITS(condition=absent((5, "bias")), because="DirectML's kernel refuses one: add it behind the product"),
     Requirement(
         target=DIRECTML.name,
         op="SimplifiedLayerNormalization",

@@ -22,28 +22,10 @@ _ENTRY = '"""The console command, frozen."""\n\nfrom thinkport.runtime.cli.main 
 # nothing imports it by name.
 _VERBS = ("thinkport.runtime.cli.text_verbs", "thinkport.deploy.cli", "thinkport.export.cli")
 _WHOLE = ("thinkport.runtime", "uvicorn")  # packages that import some of their modules by name only
-# What exporting, measuring and drawing take, which a server never imports.
-_WITHOUT = (
-    "torch",
-    "transformers",
-    "onnx",
-    "onnx_ir",
-    "onnxscript",
-    "onnxruntime_genai",
-    "optimum",
-    "matplotlib",
-    "scipy",
-    "sympy",
-    "pandas",
-    "PIL",
-    "PySide6",
-    "tkinter",
-    "math_verify",
-    "mypy",
-    "pytest",
-    "hypothesis",
-    "IPython",
-)
+# What a server never imports.
+_EXPORTING = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "onnxruntime_genai", "optimum")
+_SHOWING = ("matplotlib", "scipy", "sympy", "pandas", "PIL", "PySide6", "tkinter", "math_verify")
+_WITHOUT = (*_EXPORTING, *_SHOWING, "mypy", "pytest", "hypothesis", "IPython")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,14 @@
 """What a verification found, and how that looks in a terminal: one line a check. Knows nothing of how it was found."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from thinkport.runtime.errors import ThinkportError
 
 DAMAGED, WRONG, RIGHT = 3, 1, 0
 
@@ -28,6 +30,14 @@ class Check:
     def as_json(self) -> dict[str, Any]:
         """For programs: the exit code is 0 where it did not fail."""
         return {**vars(self), "exit_code": RIGHT if self.passed else self.exit_code}
+
+
+def checked(name: str, look: Callable[[], str]) -> Check:
+    """The check of that name, passed with what `look` says, or failed with the error that it raises."""
+    try:
+        return Check(name=name, passed=True, detail=look())
+    except ThinkportError as error:
+        return Check(name=name, passed=False, detail=str(error))
 
 
 @dataclass(frozen=True, kw_only=True)

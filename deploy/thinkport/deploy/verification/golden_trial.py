@@ -49,12 +49,7 @@ class GoldenTrial:
             return self._tried(Path(entry), candidate, answered(goldens, figure), _recorded(figure, full=True), 0)
 
     def _tried(
-        self,
-        folder: Path,
-        candidate: Candidate,
-        asked: Sequence[Golden],
-        recorded: GoldenScore | None,
-        decoded: int,
+        self, folder: Path, candidate: Candidate, asked: Sequence[Golden], recorded: GoldenScore | None, decoded: int
     ) -> Check:
         graph = candidate.graph
         name = f"goldens on {graph.file}"

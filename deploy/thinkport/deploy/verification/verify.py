@@ -5,17 +5,18 @@ against the checkpoint again, the export part registers itself under `thinkport.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from thinkport.deploy.kernels.graph_file import read_graph
-from thinkport.deploy.verification.check import WRONG, Check, Verification
+from thinkport.deploy.verification.check import WRONG, Check, Verification, checked
 from thinkport.deploy.verification.golden_trial import GoldenTrial
 from thinkport.runtime.artifact.certificate import MIN_AGREEMENT, Certificate, Figure
 from thinkport.runtime.artifact.goldens import read_goldens
 from thinkport.runtime.artifact.manifest import Graph, Manifest, check_files, read_manifest
 from thinkport.runtime.artifact.manifest_seal import check_seal
-from thinkport.runtime.errors import ThinkportError
+from thinkport.runtime.errors import ArtifactError, ThinkportError
 from thinkport.runtime.extras import require
 from thinkport.runtime.providers.ort import AUTO, candidates, extra_of, import_onnxruntime, load_libraries
 
@@ -67,44 +68,37 @@ def _files(folder: Path, *, full: bool) -> Iterator[Check]:
 def _structure(folder: Path, manifest: Manifest) -> Iterator[Check]:
     """One check a graph, and one of the goldens."""
     for graph in manifest.graphs:
-        yield _graph_structure(folder, graph)
-        if graph.prefill is not None:
-            yield _graph_structure(folder, graph.prefill.graph)
+        for one in (graph, graph.prefill.graph) if graph.prefill else (graph,):
+            yield checked(f"structure of {one.file}", partial(_graph_structure, folder, one))
     if manifest.certificate is not None:
-        yield _goldens_structure(folder / manifest.certificate.goldens, manifest)
+        path = folder / manifest.certificate.goldens
+        yield checked(f"structure of {path.name}", partial(_goldens_structure, path, manifest))
 
 
-def _graph_structure(folder: Path, graph: Graph) -> Check:
-    name = f"structure of {graph.file}"
-    try:
-        found = read_graph(folder / graph.file)
-    except ThinkportError as error:
-        return Check(name=name, passed=False, detail=str(error))
+def _graph_structure(folder: Path, graph: Graph) -> str:
+    found = read_graph(folder / graph.file)
     expected = {spec.name for spec in graph.inputs}
     if found.inputs - set(found.sizes) != expected - set(found.sizes) or len(found.nodes) != graph.nodes:
-        detail = f"{len(found.nodes)} nodes and inputs that the manifest doesn't list, expected {graph.nodes} nodes"
-        return Check(name=name, passed=False, detail=f"{detail}: export the artifact again")
-    return Check(name=name, passed=True, detail=f"{graph.nodes:,} nodes, inputs as the manifest lists them")
+        raise ArtifactError(
+            f"{len(found.nodes)} nodes and inputs that the manifest doesn't list, expected {graph.nodes} nodes: "
+            "export the artifact again"
+        )
+    return f"{graph.nodes:,} nodes, inputs as the manifest lists them"
 
 
-def _goldens_structure(path: Path, manifest: Manifest) -> Check:
-    name = f"structure of {path.name}"
-    try:
-        goldens = read_goldens(path)
-    except ThinkportError as error:
-        return Check(name=name, passed=False, detail=str(error))
+def _goldens_structure(path: Path, manifest: Manifest) -> str:
+    goldens = read_goldens(path)
     largest = max(int(golden.ids.max()) for golden in goldens)
     if largest >= manifest.model.vocab_size:
-        detail = f"an id {largest} and a vocabulary of {manifest.model.vocab_size}: export the artifact again"
-        return Check(name=name, passed=False, detail=detail)
-    names = {golden.name for golden in goldens}
+        raise ArtifactError(
+            f"an id {largest} and a vocabulary of {manifest.model.vocab_size}: export the artifact again"
+        )
     figures = manifest.certificate.figures if manifest.certificate else []
-    unknown = {name for figure in figures for name in figure.prompts or ()} - names
+    unknown = {name for figure in figures for name in figure.prompts or ()} - {golden.name for golden in goldens}
     if unknown:
-        detail = f"no {', '.join(sorted(unknown))}, which the certificate speaks of: export the artifact again"
-        return Check(name=name, passed=False, detail=detail)
-    rows = sum(len(golden.rows) for golden in goldens)
-    return Check(name=name, passed=True, detail=f"{len(goldens)} prompts, {rows} positions")
+        names = ", ".join(sorted(unknown))
+        raise ArtifactError(f"no {names}, which the certificate speaks of: export the artifact again")
+    return f"{len(goldens)} prompts, {sum(len(golden.rows) for golden in goldens)} positions"
 
 
 def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | None, *, full: bool) -> Iterator[Check]:

@@ -44,42 +44,17 @@ def certify(
     checkpoint: Checkpoint,
     shape: DecoderShape,
     *,
-    min_agreement: float,
+    min_agreement: float | None,
     advance: Callable[[int], None],
 ) -> Certificate:
     """Measure `folder`'s graphs against the checkpoint in float32, and write `goldens.safetensors` beside them.
 
-    `advance` is told the bytes of weights done, `streamed_bytes` of the reference in all.
+    Without `min_agreement`, figures are not judged and nothing is written. `advance` is told the bytes of weights done,
+    `streamed_bytes` of the reference in all.
 
     Raises:
         CertificateError: a graph of plain float32 weights computes something else than the checkpoint, a rounded one
             agrees less than `min_agreement` (mean correlation of logits), or a graph gives NaN or infinity.
-        CheckpointError: the checkpoint can't be read.
-        ArtifactError: the installed ONNX Runtime can't run a graph.
-    """
-    certificate, goldens = measure(folder, graphs, model, checkpoint, shape, advance=advance)
-    files = {graph.file: graph for graph in graphs}
-    for figure in certificate.figures:
-        if figure.graph in files and is_exact(folder, files[figure.graph]):
-            _check_exact(figure)
-        _check_agreement(figure, min_agreement)
-    write_goldens(folder / GOLDENS, goldens)
-    return certificate
-
-
-def measure(
-    folder: Path,
-    graphs: Sequence[Graph],
-    model: ModelShape,
-    checkpoint: Checkpoint,
-    shape: DecoderShape,
-    *,
-    advance: Callable[[int], None],
-) -> tuple[Certificate, list[Golden]]:
-    """The figures of `certify`, not judged, and the goldens, not written.
-
-    Raises:
-        CertificateError: a graph gives NaN or infinity.
         CheckpointError: the checkpoint can't be read.
         ArtifactError: the installed ONNX Runtime can't run a graph.
     """
@@ -104,7 +79,10 @@ def measure(
     for prefill in filter(None, (graph.prefill for graph in graphs)):
         with prefill_cpu_session(folder, prefill, model) as loaded:
             figures.append(_compared(loaded, prefill.graph, whole, answers, decoded=0))
-    return Certificate(goldens=GOLDENS, figures=figures, command=_command(checkpoint)), answers.goldens
+    if min_agreement is not None:
+        _judge(folder, graphs, figures, min_agreement)
+        write_goldens(folder / GOLDENS, answers.goldens)
+    return Certificate(goldens=GOLDENS, figures=figures, command=_command(checkpoint))
 
 
 def recertify(folder: Path, checkpoint: str) -> Certificate:
@@ -122,8 +100,8 @@ def recertify(folder: Path, checkpoint: str) -> Certificate:
     shape = family.shape(opened.config)
     _check_same(manifest.model, model_record(family.model_type, shape), checkpoint)
     family.check_weights(opened.tensors, shape)
-    certificate, _ = measure(folder, manifest.graphs, manifest.model, opened, shape, advance=lambda _: None)
-    return certificate
+    measured = folder, manifest.graphs, manifest.model, opened, shape
+    return certify(*measured, min_agreement=None, advance=lambda _: None)
 
 
 def _check_same(made: ModelShape, asked: ModelShape, checkpoint: str) -> None:
@@ -215,28 +193,23 @@ def _check_finite(graph: Graph, prompt: str, found: Logits) -> None:
         )
 
 
-def _check_exact(figure: Figure) -> None:
-    """Refuse a graph of float32 weights that computes something else than the checkpoint.
+def _judge(folder: Path, graphs: Sequence[Graph], figures: Sequence[Figure], least: float) -> None:
+    """Refuse graphs of float32 weights that compute something else than the checkpoint, and ones that agree too little.
 
     Raises:
-        CertificateError: an error above `EXACT`.
+        CertificateError: an error above `EXACT`, or logits that correlate with the checkpoint's less than `least`.
     """
-    if figure.max_relative_error > EXACT:
-        raise CertificateError(
-            f"{figure.graph} is off by {figure.max_relative_error:.1e} of the largest logit, expected at most "
-            f"{EXACT:.0e} of float32 weights: the graph is wrong; report it with the checkpoint's name"
-        )
-
-
-def _check_agreement(figure: Figure, least: float) -> None:
-    """Refuse a graph that agrees too little with its checkpoint.
-
-    Raises:
-        CertificateError: its logits correlate with the checkpoint's less than `least`.
-    """
-    if figure.correlation < least:
-        raise CertificateError(
-            f"{figure.graph} agrees with the checkpoint by {figure.correlation:.3f} (mean correlation of logits over "
-            f"{figure.tokens} positions), expected at least {least:g}: the recipe is too coarse for this checkpoint, "
-            "or the graph is wrong; try a finer recipe (`thinkport recipes`), or lower --min-agreement"
-        )
+    files = {graph.file: graph for graph in graphs}
+    for figure in figures:
+        exact = figure.graph in files and is_exact(folder, files[figure.graph])
+        if exact and figure.max_relative_error > EXACT:
+            raise CertificateError(
+                f"{figure.graph} is off by {figure.max_relative_error:.1e} of the largest logit, expected at most "
+                f"{EXACT:.0e} of float32 weights: the graph is wrong; report it with the checkpoint's name"
+            )
+        if figure.correlation < least:
+            raise CertificateError(
+                f"{figure.graph} agrees with the checkpoint by {figure.correlation:.3f} (mean correlation of logits "
+                f"over {figure.tokens} positions), expected at least {least:g}: the recipe is too coarse for this "
+                "checkpoint, or the graph is wrong; try a finer recipe (`thinkport recipes`), or lower --min-agreement"
+            )

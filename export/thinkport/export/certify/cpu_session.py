@@ -5,7 +5,7 @@ they are. Must not know how a graph was made, what it is asked, nor how a weight
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -94,11 +94,9 @@ def prefill_cpu_session(
 @contextmanager
 def _whole(folder: Path, graph: Graph, model: ModelShape) -> Iterator[CpuSession]:
     ort = import_onnxruntime(CPU.name)
-    session = Session(ort, folder, _runnable(ort, graph), model)
-    try:
+    # It maps a file that may be about to go, which Windows would not let it.
+    with closing(Session(ort, folder, _runnable(ort, graph), model)) as session:
         yield CpuSession(session)
-    finally:
-        session.close()  # it maps a file that may be about to go, which Windows would not let it
 
 
 def _parted(form: CpuGraph, model: ModelShape, parts: list[GraphPart], supply: Supply, held: int = 0) -> CpuSession:

@@ -88,26 +88,11 @@ def _highest(values: Iterable[ir.Value | None], levels: Mapping[ir.Value, int]) 
 
 
 def _part(model: ir.Model, takes: list[ir.Value], outputs: list[ir.Value], later: frozenset[str]) -> GraphPart:
-    graph = ir.convenience.extract(model.graph, [*takes, *_reached(outputs, stop=takes)], outputs)
+    graph = ir.convenience.extract(model.graph, [*takes, *model.graph.inputs], outputs)
+    graph.inputs[:] = [value for value in graph.inputs if value.uses()]
     for value in (*graph.inputs, *graph.outputs):
         value.name = _KV_LAYER.sub("0", value.name or "")
     return GraphPart(model=ir.Model(graph, ir_version=model.ir_version), later=later, weights=weight_bytes(graph))
-
-
-def _reached(outputs: list[ir.Value], stop: list[ir.Value]) -> list[ir.Value]:
-    """The graph's inputs from which the outputs follow, other than by way of `stop`."""
-    seen, ahead = set(stop), list(outputs)
-    found: dict[ir.Value, None] = {}
-    while ahead:
-        value = ahead.pop()
-        if value in seen:
-            continue
-        seen.add(value)
-        if value.is_graph_input():
-            found[value] = None
-        node = value.producer()
-        ahead += [before for before in (node.inputs if node else ()) if before is not None]
-    return list(found)
 
 
 def _names(values: Iterable[ir.Value]) -> tuple[str, ...]:

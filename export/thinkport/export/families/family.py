@@ -1,13 +1,18 @@
-"""What a family must tell the exporter about its architecture. One implementation a `model_type`."""
+"""What a family tells the exporter about its architecture. One subclass a `model_type`.
 
+What dense decoders answer alike is answered here. Knows `dense`'s files; must not know a `model_type`.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from thinkport.export.checkpoint import TensorEntry
+import numpy as np
+
+from thinkport.export.families.dense import weights
 from thinkport.export.families.shape import DecoderShape
 from thinkport.export.quantize.equalize import Site
 from thinkport.export.quantize.kv_scales import Floats
-from thinkport.export.quantize.recipes import Role
 from thinkport.runtime.artifact.manifest import Presets
 
 if TYPE_CHECKING:
@@ -17,20 +22,27 @@ if TYPE_CHECKING:
     from thinkport.export.reference.streamed_weights import StreamedWeights
 
 
-class Family(Protocol):
-    """One architecture. Implementations hold no state.
+class Family(ABC):
+    """One architecture, a dense decoder where it does not say otherwise. Families hold no state.
 
     Attributes:
         model_type: the name in `config.json`.
         thinking_tokens: the added tokens that open and close a thought; a checkpoint whose tokenizer lacks them can't
             think.
         frequencies_name: the traced model's buffer of rotary frequencies, which no checkpoint holds.
+        expected_tensors: every weight that a model of a shape has, with its own shape.
+        check_weights: holds a checkpoint's tensors against the expected ones.
+        role: what a weight is for, which is what recipes go by.
     """
 
     model_type: str
-    thinking_tokens: tuple[str, str]
-    frequencies_name: str
+    thinking_tokens = ("<think>", "</think>")  # Qwen3's, and distilled models'; Llama's own tokenizer has none
+    frequencies_name = "model.rotary_emb.inv_freq"  # a non-persistent buffer of transformers' models
+    expected_tensors = staticmethod(weights.expected_tensors)
+    check_weights = staticmethod(weights.check_weights)
+    role = staticmethod(weights.role)
 
+    @abstractmethod
     def shape(self, config: Mapping[str, Any]) -> DecoderShape:
         """The model's sizes.
 
@@ -39,32 +51,7 @@ class Family(Protocol):
             UnsupportedModelError: a feature that the export can't express, named.
         """
 
-    def expected_tensors(self, shape: DecoderShape) -> dict[str, tuple[int, ...]]:
-        """Every weight that such a model has, and its shape."""
-
-    def check_weights(self, tensors: Mapping[str, TensorEntry], shape: DecoderShape) -> None:
-        """Hold a checkpoint's tensors against the expected ones.
-
-        Raises:
-            CheckpointError: one is missing, or config and weights disagree.
-            UnsupportedModelError: one that the family doesn't know.
-        """
-
-    def role(self, name: str) -> Role:
-        """What a weight is for, which is what recipes go by.
-
-        Raises:
-            KeyError: not a weight of this family.
-        """
-
-    def sites(self, shape: DecoderShape) -> list[Site]:
-        """Channels that can be scaled where they are made and back where they are read, in any order."""
-
-    def key_divisors(self, layer: int, divisor: Floats, shape: DecoderShape) -> dict[str, Floats]:
-        """What rows of which tensors are divided by, float32 (rows,) by name, so that a layer's keys are divided by
-        `divisor` (head_dim,) before rotary, and its queries multiplied.
-        """
-
+    @abstractmethod
     def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
         """Sampling of the two modes: the checkpoint's own values over the family's published ones.
 
@@ -72,8 +59,35 @@ class Family(Protocol):
             CheckpointError: a value of the checkpoint's that no sampler could use.
         """
 
+    @abstractmethod
+    def transformers_classes(self) -> tuple[Any, Any]:
+        """transformers' classes of the configuration and of the causal LM."""
+
+    def sites(self, shape: DecoderShape) -> list[Site]:
+        """Channels that can be scaled where they are made and back where they are read, in any order.
+
+        Four a layer, and lm_head's where it has a table of its own. Left out: gate's rows, which pass an activation;
+        q's and k's, whose channels rotary mixes and head norms level; and a tied table's columns, which an embedding
+        looks up as they are.
+        """
+        found = [site for layer in range(shape.layers) for site in _sites_of(layer, shape)]
+        return found if shape.tied else [*found, Site(writer=weights.FINAL_NORM, readers=(weights.LM_HEAD,))]
+
+    def key_divisors(self, layer: int, divisor: Floats, shape: DecoderShape) -> dict[str, Floats]:
+        """What rows of which tensors are divided by, float32 (rows,) by name, so that a layer's keys are divided by
+        `divisor` (head_dim,) before rotary, and its queries multiplied.
+
+        By the norms' weights where heads are normed, else by the rows of the projections.
+        """
+        kind, heads, kv_heads = ("norm", 1, 1) if shape.head_norms else ("proj", shape.heads, shape.kv_heads)
+        query, key = (weights.layer_name(layer, f"self_attn.{part}_{kind}") for part in "qk")
+        return {query: np.tile(np.float32(1) / divisor, heads), key: np.tile(divisor, kv_heads)}
+
     def decoder(self, streamed: "StreamedWeights", shape: DecoderShape) -> "Decoder":
-        """The model in float32 over a checkpoint's streamed weights."""
+        """The model in float32 over a checkpoint's streamed weights; imports torch."""
+        from thinkport.export.families.dense.decoder import DenseDecoder
+
+        return DenseDecoder(streamed, shape)
 
     def build_traceable(
         self, config: Mapping[str, Any], shape: DecoderShape, layers: int
@@ -81,5 +95,20 @@ class Family(Protocol):
         """The model with its cache as input and output, `layers` deep, on the meta device, and sample inputs.
 
         Inputs in order: ids (batch, sequence), mask (batch, past + sequence), a list of (key, value) pairs. Outputs:
-        logits, then the pairs.
+        logits, then the pairs. Imports torch and transformers.
         """
+        from thinkport.export.families.dense.wrapper import build_traceable
+
+        return build_traceable(*self.transformers_classes(), config, shape, layers)
+
+
+def _sites_of(layer: int, shape: DecoderShape) -> list[Site]:
+    q, k, v, o = (weights.layer_name(layer, f"self_attn.{part}_proj") for part in "qkvo")
+    gate, up, down = (weights.layer_name(layer, f"mlp.{part}_proj") for part in ("gate", "up", "down"))
+    before_attention, before_mlp = (weights.layer_name(layer, f"{at}_layernorm") for at in ("input", "post_attention"))
+    return [
+        Site(writer=before_attention, readers=(q, k, v)),
+        Site(writer=v, readers=(o,), head_dim=shape.head_dim, repeats=shape.heads // shape.kv_heads),
+        Site(writer=before_mlp, readers=(gate, up)),
+        Site(writer=up, readers=(down,)),
+    ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from thinkport.export.families import DecoderShape, cos_sin_tables
 from thinkport.export.passes.contract import MICROSOFT, Fusion, module_of
 from thinkport.export.passes.nodes import Nodes
 from thinkport.export.passes.walk import above, expect, input_named, made_by, made_from, maker, operand, other, reader
@@ -22,15 +23,11 @@ from thinkport.export.trace.initializers import constant, floats, integers, scal
 
 @dataclass(frozen=True, kw_only=True)
 class _AttentionValues:
-    """One attention: (batch, sequence, heads, head_dim) values before transposition, cache, scale, result."""
+    """One attention: q, k and v, (batch, sequence, heads, head_dim) before transposition, and its layer's cache."""
 
-    query: ir.Value
-    key: ir.Value
-    value: ir.Value
-    past_key: ir.Value
-    past_value: ir.Value
-    present_key: ir.Value
-    present_value: ir.Value
+    operands: tuple[ir.Value, ir.Value, ir.Value]
+    past: tuple[ir.Value, ir.Value]
+    present: tuple[ir.Value, ir.Value]
     scale: float
     result: ir.Node  # the Reshape to (batch, sequence, heads · head_dim)
 
@@ -46,11 +43,7 @@ class Attention(Fusion[_AttentionValues]):
     name = "attention"
     per_layer = 1
     starts_at = ("Softmax",)
-    heads: int
-    kv_heads: int
-    head_dim: int
-    cos: np.ndarray
-    sin: np.ndarray
+    shape: DecoderShape
     rotary_inside: bool = True
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
@@ -58,7 +51,8 @@ class Attention(Fusion[_AttentionValues]):
         if not sites:
             return []
         self._lengths = _lengths(graph)
-        self._tables = [floats(graph, "cos_cache", self.cos), floats(graph, "sin_cache", self.sin)]
+        cos, sin = cos_sin_tables(self.shape)
+        self._tables = [floats(graph, "cos_cache", cos), floats(graph, "sin_cache", sin)]
         self._positions = None if self.rotary_inside else _positions(graph)
         return [self.fuse(graph, site) for site in sites]
 
@@ -75,38 +69,32 @@ class Attention(Fusion[_AttentionValues]):
         keys = above(key, "keys in the product with queries", "Reshape", "Transpose", "Reshape")
         past_key, new_key, present_key = _cached(keys, "keys")
         past_value, new_value, present_value = _cached(weighted.inputs[1], "values")
+        value = above(new_value, "values in front of their cache", "Transpose")
         return _AttentionValues(
-            query=_rotated(query, "query"),
-            key=_rotated(new_key, "key"),
-            value=above(new_value, "values in front of their cache", "Transpose"),
-            past_key=past_key,
-            past_value=past_value,
-            present_key=present_key,
-            present_value=present_value,
+            operands=(_rotated(query, "query"), _rotated(new_key, "key"), value),
+            past=(past_key, past_value),
+            present=(present_key, present_value),
             scale=query_scale * key_scale,
             result=result,
         )
 
     def fuse(self, graph: ir.Graph, match: _AttentionValues) -> str:
         new = Nodes(module_of(match.result))
-        parts = (("q", match.query), ("k", match.key), ("v", match.value))
-        operands = [_merge_heads(graph, value, part, new) for part, value in parts]
+        operands = [_merge_heads(graph, *operand, new) for operand in zip(match.operands, "qkv", strict=True)]
         if self._positions is not None:
             turning = [self._positions, *self._tables]
             operands[:2] = [_rotate(value, turning, part, new) for value, part in zip(operands, "qk", strict=False)]
         inside = {"do_rotary": 1} if self.rotary_inside else {}
         attention = ir.node(
             "GroupQueryAttention",
-            [*operands, match.past_key, match.past_value, *self._lengths, *(self._tables if inside else ())],
-            {"num_heads": self.heads, "kv_num_heads": self.kv_heads, "scale": match.scale, **inside},
+            [*operands, *match.past, *self._lengths, *(self._tables if inside else ())],
+            {"num_heads": self.shape.heads, "kv_num_heads": self.shape.kv_heads, "scale": match.scale, **inside},
             domain=MICROSOFT,
             num_outputs=3,
             name=f"{new.module}.GroupQueryAttention",
         )
-        old = [match.result.outputs[0], match.present_key, match.present_value]
-        ir.convenience.replace_nodes_and_values(
-            graph, match.result, [], [*new.nodes, attention], old, attention.outputs
-        )
+        old, nodes = [match.result.outputs[0], *match.present], [*new.nodes, attention]
+        ir.convenience.replace_nodes_and_values(graph, match.result, [], nodes, old, attention.outputs)
         return attention.name or ""
 
 

@@ -27,7 +27,7 @@ class GraphPass(ir.passes.InPlacePass):
     """One rewrite of a decoder graph, in place; its post-condition is the number of firings in each layer.
 
     Attributes:
-        per_layer: how often it must fire in each layer, where that is the same number for every graph.
+        per_layer: how often it must fire in each layer; a field where that differs from graph to graph.
         outside: how often it must fire outside the layers.
         starts_at: the operators at which a fusion starts to look; empty where a pass takes nodes one by one.
         fired: the nodes that the last run put in, one a firing.
@@ -35,7 +35,7 @@ class GraphPass(ir.passes.InPlacePass):
     """
 
     name: ClassVar[str]
-    per_layer: ClassVar[int] = 0
+    per_layer: int = 0
     outside: ClassVar[int] = 0
     starts_at: ClassVar[tuple[str, ...]] = ()
     fired: Sequence[str] = ()
@@ -43,7 +43,8 @@ class GraphPass(ir.passes.InPlacePass):
 
     def expected(self, layers: int) -> dict[int | None, int]:
         """How often the pass must fire in each layer, and under `OUTSIDE` outside them; absent means never."""
-        return each_layer(layers, self.per_layer, self.outside)
+        counts = {OUTSIDE: self.outside} | dict.fromkeys(range(layers), self.per_layer)
+        return {layer: count for layer, count in counts.items() if count}
 
     @abstractmethod
     def rewrite(self, model: ir.Model) -> Sequence[str]:
@@ -114,12 +115,6 @@ class Fusion(GraphPass, Generic[Match]):
         return matches
 
 
-def each_layer(layers: int, times: int, outside: int = 0) -> dict[int | None, int]:
-    """The same count in every layer, and `outside` outside them; counts of 0 are left out."""
-    counts = {OUTSIDE: outside} | dict.fromkeys(range(layers), times)
-    return {layer: count for layer, count in counts.items() if count}
-
-
 def module_of(node: ir.Node) -> str:
     """The module that a node's name begins with."""
     return (node.name or "").rsplit(".", 1)[0]
@@ -136,11 +131,10 @@ def become(
     op_type: str,
     inputs: Sequence[ir.Value | None],
     attributes: Mapping[str, int | float],
-    domain: str = MICROSOFT,
 ) -> str:
-    """Put one node of another operator in the place of `old`, named like it; returns its name."""
+    """Put one node of Microsoft's operators in the place of `old`, named like it; returns its name."""
     name = named_like(old, op_type)
-    return substitute(graph, old, [ir.node(op_type, inputs, dict(attributes), domain=domain, name=name)])
+    return substitute(graph, old, [ir.node(op_type, inputs, dict(attributes), domain=MICROSOFT, name=name)])
 
 
 def substitute(graph: ir.Graph, old: ir.Node, new: Sequence[ir.Node]) -> str:

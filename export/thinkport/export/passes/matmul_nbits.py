@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from thinkport.export.errors import GraphError
-from thinkport.export.passes.contract import GraphPass, become, each_layer
+from thinkport.export.passes.contract import GraphPass, become
 from thinkport.export.passes.walk import weight_of
 from thinkport.export.quantize.recipes import TABLES, ModelRecipe, Role, RoleRecipe
 from thinkport.export.trace.initializers import WeightSource, new_weight, source_of
@@ -29,14 +29,12 @@ class MatMulNBits(GraphPass):
     """
 
     name = "matmul_nbits"
+    outside = 2
     recipe: ModelRecipe
     role: Callable[[str], Role]
-    projections: int  # a layer: 4 packed, 7 unpacked
+    per_layer: int  # 4 packed, 7 unpacked
     tied: bool
     accuracy_level: bool = True
-
-    def expected(self, layers: int) -> dict[int | None, int]:
-        return each_layer(layers, self.projections, outside=2)
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         fired = []

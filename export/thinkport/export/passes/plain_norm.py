@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import GraphPass, each_layer, module_of, substitute
+from thinkport.export.passes.contract import GraphPass, module_of, substitute
 from thinkport.export.passes.nodes import Nodes
 from thinkport.export.trace.initializers import floats, integers
 
 
 @dataclass(kw_only=True)
 class PlainNorm(GraphPass):
-    """Every norm of a graph, `norms` a layer, behind the pass that narrows activations.
+    """Every norm of a graph, behind the pass that narrows activations.
 
     In float32: a half's square overflows from 256 on.
 
@@ -25,11 +25,9 @@ class PlainNorm(GraphPass):
     """
 
     name = "plain_norm"
-    norms: int
+    outside = 1
+    per_layer: int
     activations: ir.DataType
-
-    def expected(self, layers: int) -> dict[int | None, int]:
-        return each_layer(layers, self.norms, outside=1)
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         norms = [node for node in model.graph if node.op_type == "SimplifiedLayerNormalization"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import Fusion, each_layer, named_like, substitute
+from thinkport.export.passes.contract import Fusion, named_like, substitute
 from thinkport.export.passes.walk import MismatchError, expect, maker, operand, other, reader
 from thinkport.export.trace.initializers import constant, scalar
 
@@ -24,11 +24,9 @@ class RmsNorm(Fusion[_Norm]):
     """
 
     name = "rms_norm"
+    outside = 1
     starts_at = ("ReduceMean",)
-    norms: int
-
-    def expected(self, layers: int) -> dict[int | None, int]:
-        return each_layer(layers, self.norms, outside=1)
+    per_layer: int
 
     def match(self, node: ir.Node) -> _Norm:
         """The norm's last multiplication, x, weight and epsilon."""

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from thinkport.export.errors import GraphError
-from thinkport.export.passes.contract import MICROSOFT, GraphPass, each_layer, module_of, substitute
+from thinkport.export.passes.contract import MICROSOFT, GraphPass, module_of, substitute
 from thinkport.export.passes.nodes import Nodes
 from thinkport.export.trace.initializers import fixed, floats, integers, new_weight, source_of
 from thinkport.export.trace.names import layer_of
@@ -34,10 +34,7 @@ class RowScaledInt8(GraphPass):
     """
 
     name = "row_scaled_int8"
-    projections: int  # a layer
-
-    def expected(self, layers: int) -> dict[int | None, int]:
-        return each_layer(layers, self.projections)
+    per_layer: int
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         nodes = [

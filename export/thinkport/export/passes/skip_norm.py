@@ -7,7 +7,7 @@ Cases:
 
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import MICROSOFT, Fusion, each_layer, named_like
+from thinkport.export.passes.contract import MICROSOFT, Fusion, named_like
 from thinkport.export.passes.walk import expect, made_by, maker
 
 
@@ -18,10 +18,12 @@ class SkipNorm(Fusion[tuple[ir.Node, ir.Node]]):
     """
 
     name = "skip_norm"
+    per_layer = 2
+    outside = 1
     starts_at = ("SimplifiedLayerNormalization",)
 
     def expected(self, layers: int) -> dict[int | None, int]:
-        return each_layer(layers, 2, outside=1) | {0: 1}
+        return super().expected(layers) | {0: 1}
 
     def starts(self, node: ir.Node) -> bool:
         """A norm, but not one of heads, which a Reshape has split."""

@@ -14,7 +14,7 @@ from onnxscript import optimizer
 
 from thinkport.export.errors import GraphError
 from thinkport.export.trace import names
-from thinkport.export.trace.initializers import constant
+from thinkport.export.trace.initializers import scalar
 from thinkport.export.trace.quiet import quiet
 
 _PREFIX = "model."  # the wrapper's attribute that holds the model
@@ -55,10 +55,8 @@ def _name_io(graph: ir.Graph, layers: int) -> None:
 
 def _name_weights(graph: ir.Graph) -> None:
     for name, value in list(graph.initializers.items()):
-        if not name.startswith(_PREFIX):
-            continue
-        value.const_value = None
-        value.name = name.removeprefix(_PREFIX)
+        if name.startswith(_PREFIX):
+            value.const_value, value.name = None, name.removeprefix(_PREFIX)
 
 
 def _ask_sizes_of_inputs(graph: ir.Graph) -> None:
@@ -78,19 +76,14 @@ def _ask_sizes_of_inputs(graph: ir.Graph) -> None:
 
 def _drop_whole_slices(graph: ir.Graph) -> None:
     for node in graph:
-        if node.op_type == "Slice" and _keeps_all(node):
-            replacement = node.inputs[0]
-            if replacement is None:
-                continue
-            ir.convenience.replace_all_uses_with(node.outputs[0], replacement)
+        if node.op_type == "Slice" and node.inputs[0] is not None and _keeps_all(node):
+            ir.convenience.replace_all_uses_with(node.outputs[0], node.inputs[0])
             graph.remove(node, safe=True)
 
 
 def _keeps_all(node: ir.Node) -> bool:
-    values = [constant(value) for value in node.inputs[1:]]
-    if any(value is None for value in values) or len(values) < 2:
-        return False
-    if any(value is not None and value.size != 1 for value in values):
-        return False  # of several axes at once
-    start, end, *rest = (int(value.flat[0]) for value in values if value is not None)
+    numbers = [number for value in node.inputs[1:] if (number := scalar(value)) is not None]
+    if len(numbers) < max(2, len(node.inputs) - 1):
+        return False  # computed, or of several axes at once
+    start, end, *rest = numbers
     return start == 0 and end >= _UNBOUNDED and (len(rest) < 2 or rest[1] == 1)

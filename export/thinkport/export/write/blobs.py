@@ -8,6 +8,7 @@ packed blob's rows.
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 import onnx_ir as ir
@@ -87,8 +88,7 @@ def nbytes_of(value: ir.Value) -> int:
     """Bytes of an initializer, known from its type and shape alone."""
     assert value.dtype is not None
     assert value.shape is not None
-    count = int(np.prod([int(dim) for dim in value.shape], dtype=np.int64))  # type: ignore[arg-type]
-    return int(count * value.dtype.itemsize)  # itemsize is a float: there are types of half a byte
+    return int(prod(value.shape.numpy()) * value.dtype.itemsize)  # itemsize is a float: there are types of half a byte
 
 
 def _stays_inline(value: ir.Value) -> bool:

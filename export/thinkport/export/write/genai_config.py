@@ -19,13 +19,7 @@ _INPUTS = ("input_ids", "attention_mask", "position_ids")
 
 
 def genai_config(
-    model: ModelShape,
-    graph: Graph,
-    *,
-    stop_ids: Sequence[int],
-    pad_id: int,
-    bos_id: int | None,
-    preset: SamplingPreset,
+    model: ModelShape, graph: Graph, *, stop_ids: Sequence[int], pad_id: int, bos_id: int | None, preset: SamplingPreset
 ) -> dict[str, Any]:
     """The content of genai_config.json, which speaks of one graph; `genai_overlay` makes it another's.
 

@@ -5,12 +5,11 @@ Knows the manifest's schema and onnx_ir values. Must not write files.
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import onnx_ir as ir
 
+from thinkport.deploy.hardware import installed_versions
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.families import DecoderShape
 from thinkport.export.plans import GraphPlan
@@ -25,18 +24,9 @@ _TOOLS = ("thinkport", "torch", "transformers", "onnx", "onnx-ir", "onnxscript",
 
 def model_record(family: str, shape: DecoderShape) -> ModelShape:
     """The model's numbers."""
+    same = {name: value for name, value in vars(shape).items() if name in ModelShape.model_fields}
     return ModelShape(
-        family=family,
-        layers=shape.layers,
-        hidden_size=shape.hidden_size,
-        attention_heads=shape.heads,
-        kv_heads=shape.kv_heads,
-        head_dim=shape.head_dim,
-        intermediate_size=shape.intermediate_size,
-        vocab_size=shape.vocab_size,
-        context_length=shape.context_length,
-        tied_embeddings=shape.tied,
-        rope_theta=shape.rope.theta,
+        family=family, attention_heads=shape.heads, tied_embeddings=shape.tied, rope_theta=shape.rope.theta, **same
     )
 
 
@@ -80,9 +70,8 @@ def recipe_record(
     """
     bits, weights = Counter[Role](), Counter[Role]()
     formats: dict[Role, RoleRecipe | None] = {}
-    for source, value in {
-        source_of(value): value for value in graph.initializers.values() if _is_matrix(value)
-    }.items():
+    matrices = (value for value in graph.initializers.values() if value.shape is not None and len(value.shape) > 1)
+    for source, value in {source_of(value): value for value in matrices}.items():
         if source is None:
             continue
         name = source.role or role(source.tensors[0])
@@ -115,10 +104,6 @@ def _precision(roles: Mapping[Role, RoleFormat]) -> Literal["int4", "int8", "fp3
     return {4: "int4", 8: "int8"}.get(bits, "fp32")  # type: ignore[return-value]
 
 
-def _is_matrix(value: ir.Value) -> bool:
-    return value.shape is not None and len(value.shape) > 1
-
-
 def _spec(value: ir.Value) -> TensorSpec:
     dtype = "unknown" if value.dtype is None else str(value.dtype.numpy())
     dims = [dim if isinstance(dim, int) else str(dim) for dim in value.shape or ()]
@@ -133,8 +118,4 @@ def source_record(checkpoint: Checkpoint) -> Source:
 
 def tool_versions() -> dict[str, str]:
     """Versions of what made the artifact."""
-    found = {}
-    for name in _TOOLS:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+    return installed_versions(_TOOLS)

@@ -1,6 +1,5 @@
 """Sampling values of the two modes, from a family's published ones and a checkpoint's `generation_config.json`."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,10 @@ from pydantic import ValidationError
 
 from thinkport.export.errors import CheckpointError
 from thinkport.runtime.artifact.manifest import SamplingPreset
+
+
+class _FinitePreset(SamplingPreset, allow_inf_nan=False):
+    """A checkpoint's values, which its JSON may have infinite or no numbers."""
 
 
 def checkpoints_own(published: SamplingPreset, generation_config: Mapping[str, Any] | None) -> SamplingPreset:
@@ -20,21 +23,11 @@ def checkpoints_own(published: SamplingPreset, generation_config: Mapping[str, A
     own = {key: value for key, value in (generation_config or {}).items() if key in values and value is not None}
     if generation_config is not None and generation_config.get("do_sample") is False:
         own["temperature"] = 0.0
-    return _preset(values | own)
-
-
-def _preset(values: Mapping[str, Any]) -> SamplingPreset:
-    for key, value in values.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise _unusable(key, value, "input should be a finite number")
     try:
-        return SamplingPreset(**values)
+        return SamplingPreset(**_FinitePreset(**values | own).model_dump())
     except ValidationError as error:
         first = error.errors()[0]
-        raise _unusable(str(first["loc"][0]), first["input"], first["msg"].lower()) from error
-
-
-def _unusable(key: str, value: object, expected: str) -> CheckpointError:
-    return CheckpointError(
-        f"generation_config.json: {key} is {value!r}: {expected.removesuffix('.')}; correct it, or remove it"
-    )
+        key, value, expected = first["loc"][0], first["input"], first["msg"].lower().removesuffix(".")
+        raise CheckpointError(
+            f"generation_config.json: {key} is {value!r}: {expected}; correct it, or remove it"
+        ) from error

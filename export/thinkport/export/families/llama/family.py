@@ -5,9 +5,9 @@ from typing import Any
 
 from thinkport.export.errors import CheckpointError, UnsupportedModelError
 from thinkport.export.families.config_reader import positive_int
-from thinkport.export.families.dense import DenseFamily
 from thinkport.export.families.dense.sampling import checkpoints_own
 from thinkport.export.families.dense.shape import read_shape
+from thinkport.export.families.family import Family
 from thinkport.export.families.shape import DecoderShape
 from thinkport.runtime.artifact.manifest import Presets, SamplingPreset
 
@@ -18,7 +18,7 @@ _PUBLISHED = SamplingPreset(
 _ROPE_THETA = 10000.0  # of Llama and Llama 2, whose first configurations don't name it
 
 
-class Llama(DenseFamily):
+class Llama(Family):
     """Llama, Llama 2 and 3, and what others published in their form, such as SmolLM2."""
 
     model_type = "llama"
@@ -39,7 +39,7 @@ class Llama(DenseFamily):
         return Presets(thinking=preset, answering=preset)
 
     def transformers_classes(self) -> tuple[Any, Any]:
-        """See `DenseFamily`."""
+        """See `Family`."""
         from transformers import LlamaConfig, LlamaForCausalLM
 
         return LlamaConfig, LlamaForCausalLM

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from thinkport.export.errors import CheckpointError, UnsupportedModelError
-from thinkport.export.families.dense import DenseFamily
 from thinkport.export.families.dense.sampling import checkpoints_own
 from thinkport.export.families.dense.shape import read_shape
+from thinkport.export.families.family import Family
 from thinkport.export.families.shape import DecoderShape
 from thinkport.runtime.artifact.manifest import Presets, SamplingPreset
 
@@ -17,7 +17,7 @@ _THINKING = SamplingPreset(
 _ANSWERING = _THINKING.model_copy(update={"temperature": 0.7, "top_p": 0.8})
 
 
-class Qwen3(DenseFamily):
+class Qwen3(Family):
     """0.6B to 32B, tied or not; not the mixtures of experts, which are another `model_type`."""
 
     model_type = "qwen3"
@@ -32,7 +32,7 @@ class Qwen3(DenseFamily):
         return Presets(thinking=checkpoints_own(_THINKING, generation_config), answering=_ANSWERING)
 
     def transformers_classes(self) -> tuple[Any, Any]:
-        """See `DenseFamily`."""
+        """See `Family`."""
         from transformers import Qwen3Config, Qwen3ForCausalLM
 
         return Qwen3Config, Qwen3ForCausalLM
