@@ -13,7 +13,8 @@ from pathlib import Path
 
 from thinkport.deploy.genai_files import genai_graph_name
 from thinkport.deploy.kernels import check
-from thinkport.export.calibrate import LayerInputs, calibrate, calibrated_bytes
+from thinkport.export.calibrate import Calibration, LayerInputs, calibrate, calibrated_bytes
+from thinkport.export.calibrate.texts import FEW_TOKENS, MANY_TOKENS
 from thinkport.export.certify import certify
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
 from thinkport.export.checkpoint import tokenizer_files as files
@@ -92,13 +93,15 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     with stages.stage("trace"):
         traced = trace(job.family, job.checkpoint.config, job.shape)
     weights = _equalized(job)
-    plans, scales, weights = _calibrated(job, weights)
+    calibration = _calibration(job, weights)
+    plans, scales, weights = _calibrated(job, weights, calibration)
     with stages.stage("fuse"):
         graphs = make_graphs(traced, plans, job.family, job.shape, settings.quantization, scales)
     layout = _layout(job, graphs)
     with staged(settings.output, force=settings.force) as folder:
         with stages.stage("weights", layout.nbytes) as advance:
-            weights_record, recipe = _write_weights(job, weights, graphs, layout, folder / WEIGHTS, advance)
+            file = _weights_file(job, weights, calibration, layout, folder / WEIGHTS, advance)
+            weights_record, recipe = _write_weights(job, file, graphs)
         with stages.stage("graph"):
             records = _write_graphs(job, weights, graphs, layout, folder)
         certificate = _certified(job, records, folder)
@@ -142,15 +145,29 @@ def _equalized(job: _ExportJob) -> Checkpoint:
         return equalized(job.checkpoint, sites, lambda name: recipe.of(role(name)).group_size, advance=advance)
 
 
-def _calibrated(job: _ExportJob, weights: Checkpoint) -> tuple[list[GraphPlan], KvScales | None, Checkpoint]:
-    """Plans that hold what the model computes, the scales of an int8 cache, and weights that suit them.
+def _calibration(job: _ExportJob, weights: Checkpoint) -> Calibration | None:
+    """What the checkpoint computes over a short text; over a longer one for a recipe that compensates.
 
     float32 holds anything, and needs no such stage.
     """
-    if all((plan.kv.dtype, plan.activations) == ("float32", "float32") for plan in job.plans):
-        return job.plans, None, weights
+    compensate = _compensates(job)
+    if not compensate and all((plan.kv.dtype, plan.activations) == ("float32", "float32") for plan in job.plans):
+        return None
+    most_tokens = MANY_TOKENS if compensate else FEW_TOKENS
     with job.stages.stage("calibrate", calibrated_bytes(job.checkpoint, job.shape)) as advance:
-        calibration = calibrate(weights, job.family, job.shape, advance=advance)
+        return calibrate(weights, job.family, job.shape, most_tokens=most_tokens, advance=advance)
+
+
+def _compensates(job: _ExportJob) -> bool:
+    return job.settings.quantization is not None and job.settings.quantization.compensate
+
+
+def _calibrated(
+    job: _ExportJob, weights: Checkpoint, calibration: Calibration | None
+) -> tuple[list[GraphPlan], KvScales | None, Checkpoint]:
+    """Plans that hold what the model computes, the scales of an int8 cache, and weights that suit them."""
+    if calibration is None:
+        return job.plans, None, weights
     plans = [fitted(plan, calibration.largest_activation) for plan in job.plans]
     if all(plan.kv.dtype != "int8" for plan in plans):
         return plans, None, weights
@@ -179,27 +196,32 @@ def _layout(job: _ExportJob, graphs: Sequence[MadeGraph], *, derived: bool = Fal
     return plan_blobs([made.model.graph for made in graphs], lambda name: sizes[name][0], derived=derived)
 
 
-def _write_weights(
-    job: _ExportJob, source: Checkpoint, graphs: Sequence[MadeGraph], layout: Layout, path: Path, advance: Advance
-) -> tuple[FileRecord, Recipe]:
+def _weights_file(
+    job: _ExportJob, source: Checkpoint, calibration: Calibration | None, layout: Layout, path: Path, advance: Advance
+) -> WeightsFile:
+    inputs = None
+    if calibration is not None and _compensates(job):
+        inputs = LayerInputs(source, job.family, job.shape, calibration.head_inputs)
+    return WeightsFile(
+        path=path,
+        layout=layout,
+        checkpoint=source,
+        recipe=job.settings.quantization,
+        inputs=inputs,
+        workers=job.settings.workers or physical_cores() or os.cpu_count() or 1,
+        advance=advance,
+    )
+
+
+def _write_weights(job: _ExportJob, file: WeightsFile, graphs: Sequence[MadeGraph]) -> tuple[FileRecord, Recipe]:
     """Write the weights; returns the file's record and how weights are stored.
 
     Bits a weight are those of the graph that computes in the widest type. They are counted here, since a graph that is
     written knows no more where its weights are from.
     """
-    recipe = job.settings.quantization
-    file = WeightsFile(
-        path=path,
-        layout=layout,
-        checkpoint=source,
-        recipe=recipe,
-        inputs=LayerInputs(source, job.family, job.shape) if recipe is not None and recipe.compensate else None,
-        workers=job.settings.workers or physical_cores() or os.cpu_count() or 1,
-        advance=advance,
-    )
     record = file.write()
     widest = max(graphs, key=lambda made: DTYPES[made.plan.activations].itemsize).model.graph
-    return record, recipe_record(widest, recipe, job.family.role, file.errors, tied=job.shape.tied)
+    return record, recipe_record(widest, job.settings.quantization, job.family.role, file.errors, tied=job.shape.tied)
 
 
 def _write_graphs(

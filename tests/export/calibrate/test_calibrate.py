@@ -13,8 +13,8 @@ from tests.export.trace.checkpoints import narrow_checkpoint
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from thinkport.export.calibrate import calibrate, calibrated_bytes
-from thinkport.export.calibrate.calibrate import measured_scales
-from thinkport.export.calibrate.texts import CHAT_TOKENS, MOST_TOKENS, RANDOM_TOKENS, calibration_texts
+from thinkport.export.calibrate.calibrate import measured
+from thinkport.export.calibrate.texts import FEW_TOKENS, MANY_TOKENS, calibration_texts
 from thinkport.export.certify.prompts import golden_prompts
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.errors import CheckpointError
@@ -37,7 +37,8 @@ def shape_of(checkpoint: Checkpoint) -> DecoderShape:
 
 
 def scales_of(checkpoint: Checkpoint) -> KvScales:
-    return calibrate(checkpoint, family_of(checkpoint.config), shape_of(checkpoint), advance=lambda _: None).kv_scales
+    family, shape = family_of(checkpoint.config), shape_of(checkpoint)
+    return calibrate(checkpoint, family, shape, most_tokens=FEW_TOKENS, advance=lambda _: None).kv_scales
 
 
 def changed(checkpoint: Checkpoint, folder: Path, change: Callable[[str, NDArray[Any]], NDArray[Any]]) -> Checkpoint:
@@ -54,7 +55,7 @@ def changed(checkpoint: Checkpoint, folder: Path, change: Callable[[str, NDArray
 def test_scales_are_those_of_transformers_own_cache(checkpoint: Checkpoint) -> None:
     model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
     caches = []
-    for ids in calibration_texts(checkpoint, VOCABULARY):
+    for ids in calibration_texts(checkpoint, VOCABULARY, FEW_TOKENS):
         caches.append(DynamicCache())
         model(torch.from_numpy(ids)[None], None, None, caches[-1])  # by place: its name depends on the version
     found = scales_of(checkpoint)
@@ -103,23 +104,38 @@ def test_progress_ends_where_it_was_said_to_and_no_block_is_large(checkpoint: Ch
     seen: list[int] = []
     weights = StreamedWeights(checkpoint=checkpoint, advance=seen.append, block_bytes=5000)
     shape = shape_of(checkpoint)
-    measured_scales(DenseDecoder(weights, shape), shape.layers, calibration_texts(checkpoint, VOCABULARY))
+    measured(DenseDecoder(weights, shape), shape.layers, calibration_texts(checkpoint, VOCABULARY, FEW_TOKENS))
     assert sum(seen) == calibrated_bytes(checkpoint, shape)
     assert max(seen) <= 5000
 
 
-def test_texts_are_few_tokens_the_same_each_time_and_not_the_certificates(checkpoint: Checkpoint) -> None:
-    texts = calibration_texts(checkpoint, VOCABULARY)
-    for first, second in zip(texts, calibration_texts(checkpoint, VOCABULARY), strict=True):
+@pytest.mark.parametrize("most", [FEW_TOKENS, MANY_TOKENS])
+def test_texts_are_short_the_same_each_time_and_not_the_certificates(checkpoint: Checkpoint, most: int) -> None:
+    texts = calibration_texts(checkpoint, VOCABULARY, most)
+    for first, second in zip(texts, calibration_texts(checkpoint, VOCABULARY, most), strict=True):
         np.testing.assert_array_equal(first, second)
-    assert sum(map(len, texts)) <= 5 * MOST_TOKENS + CHAT_TOKENS + RANDOM_TOKENS <= 512
+    assert max(map(len, texts)) == most
     assert all(ids.min() >= 0 and ids.max() < VOCABULARY for ids in texts)
     golden = {tuple(prompt.ids.tolist()) for prompt in golden_prompts(checkpoint, VOCABULARY, 2048)}
     assert not golden & {tuple(ids.tolist()) for ids in texts}
 
 
-def test_the_chat_thinks_in_the_checkpoints_own_template(checkpoint: Checkpoint) -> None:
+def test_chats_are_in_the_checkpoints_own_template(checkpoint: Checkpoint) -> None:
     tokenizer = Tokenizer.from_file(checkpoint.folder / "tokenizer.json")
-    chat = calibration_texts(checkpoint, VOCABULARY)[-2].tolist()
-    assert chat[0] == tokenizer.added["<|im_start|>"]
-    assert tokenizer.decode(chat).startswith("<|im_start|>user\nA tank holds")
+    chats = [
+        ids
+        for ids in calibration_texts(checkpoint, VOCABULARY, FEW_TOKENS)
+        if ids[0] == tokenizer.added["<|im_start|>"]
+    ]
+    assert len(chats) == 8
+    assert tokenizer.decode(chats[0].tolist()).startswith("<|im_start|>user\nA tank holds")
+
+
+@torch.inference_mode()
+def test_the_heads_inputs_are_those_of_transformers(checkpoint: Checkpoint) -> None:
+    model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
+    texts = calibration_texts(checkpoint, VOCABULARY, FEW_TOKENS)
+    weights = StreamedWeights(checkpoint=checkpoint, advance=lambda _: None)
+    found = measured(DenseDecoder(weights, shape_of(checkpoint)), shape_of(checkpoint).layers, texts).head_inputs
+    expected = np.concatenate([model.model(torch.from_numpy(ids)[None])[0][0].numpy() for ids in texts])
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Scales of an int8 KV cache, and the range of activations, from a checkpoint's own run over a short text.
+"""What a checkpoint computes over a short text: scales of an int8 KV cache, the range of activations, lm_head's inputs.
 
 Knows the order of the steps. The checkpoint is streamed as it is for a certificate: one block of a matrix is held, and
 one layer's keys and values.
@@ -27,24 +27,27 @@ class Calibration:
     Attributes:
         kv_scales: the scales of an int8 KV cache.
         largest_activation: the largest magnitude of the residual stream and of what flows between the matrices.
+        head_inputs: what `lm_head` is multiplied with, float32 (tokens, hidden), texts one after another.
     """
 
     kv_scales: KvScales
     largest_activation: float
+    head_inputs: Floats
 
 
 def calibrate(
-    checkpoint: Checkpoint, family: Family, shape: DecoderShape, *, advance: Callable[[int], None]
+    checkpoint: Checkpoint, family: Family, shape: DecoderShape, *, most_tokens: int, advance: Callable[[int], None]
 ) -> Calibration:
-    """Run the checkpoint in float32 over the calibration texts; `advance` is told the bytes of weights that are done.
+    """Run the checkpoint in float32 over `most_tokens` of each calibration text.
+
+    `advance` is told the bytes of weights that are done.
 
     Raises:
         CheckpointError: the checkpoint can't be read, or gives keys or values that are not numbers.
         ThinkportError: the tokenizer or the chat template can't be used.
     """
     decoder = family.decoder(StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
-    scales = measured_scales(decoder, shape.layers, calibration_texts(checkpoint, shape.vocab_size))
-    return Calibration(kv_scales=scales, largest_activation=decoder.largest)
+    return measured(decoder, shape.layers, calibration_texts(checkpoint, shape.vocab_size, most_tokens))
 
 
 def calibrated_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
@@ -53,8 +56,8 @@ def calibrated_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
 
 
 @torch.inference_mode()
-def measured_scales(decoder: Decoder, layers: int, texts: list[Ids]) -> KvScales:
-    """Scales of every layer's keys and values over the texts, which go through the model together.
+def measured(decoder: Decoder, layers: int, texts: list[Ids]) -> Calibration:
+    """What a decoder computes over the texts, which go through it together.
 
     Raises:
         CheckpointError: a key or a value is NaN or infinite.
@@ -71,7 +74,11 @@ def measured_scales(decoder: Decoder, layers: int, texts: list[Ids]) -> KvScales
     hidden = decoder.embed(torch.from_numpy(np.concatenate(texts)))
     for index in range(layers):
         hidden = decoder.layer(index, hidden, packed, observe)
-    return KvScales(keys=keys, values=values)
+    return Calibration(
+        kv_scales=KvScales(keys=keys, values=values),
+        largest_activation=decoder.largest,
+        head_inputs=decoder.head_inputs(hidden).numpy(),
+    )
 
 
 def _check_finite(layer: int, scales: Mapping[str, Floats]) -> None:

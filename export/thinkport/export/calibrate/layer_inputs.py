@@ -3,16 +3,16 @@
 Knows a decoder's layers, in order. Inputs of one layer are held, and the float32 activations between layers.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from thinkport.export.calibrate.texts import compensation_texts
+from thinkport.export.calibrate.texts import MANY_TOKENS, calibration_texts
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.families import DecoderShape, Family
 from thinkport.export.quantize.kv_scales import Floats
+from thinkport.export.quantize.recipes import TABLES
 from thinkport.export.reference.decoder import Packed
 from thinkport.export.reference.streamed_weights import StreamedWeights
 
@@ -30,36 +30,35 @@ class _Listening(StreamedWeights):
 
 
 class LayerInputs:
-    """Inputs by matrix, asked for in the order of the layers.
+    """Inputs by matrix, asked for in the order of the layers."""
 
-    Attributes:
-        lengths: tokens of each text.
-    """
-
-    def __init__(self, checkpoint: Checkpoint, family: Family, shape: DecoderShape) -> None:
-        """Read the texts and their embeddings.
+    def __init__(self, checkpoint: Checkpoint, family: Family, shape: DecoderShape, head_inputs: Floats) -> None:
+        """Read the texts and their embeddings; `head_inputs` are those of `lm_head` over the same texts.
 
         Raises:
             ThinkportError: the tokenizer, the chat template or the checkpoint can't be used.
         """
         self._weights = _Listening(checkpoint=checkpoint, advance=lambda _: None)
         self._decoder = family.decoder(self._weights, shape)
-        texts = compensation_texts(checkpoint, shape.vocab_size)
-        self.lengths: Sequence[int] = [len(ids) for ids in texts]
+        texts = calibration_texts(checkpoint, shape.vocab_size, MANY_TOKENS)
+        self._packed = Packed(tuple(len(ids) for ids in texts))
         self._hidden = self._decoder.embed(torch.from_numpy(np.concatenate(texts)))
         self._layers, self._next = shape.layers, 0
+        self._head_inputs, self._role = head_inputs, family.role
 
     @torch.inference_mode()
     def of(self, name: str) -> Floats:
-        """What the matrix `name` of a layer was multiplied with, float32 (tokens, k).
+        """What the matrix `name` was multiplied with, float32 (tokens, k).
 
         Raises:
             CheckpointError: a weight can't be read.
             KeyError: a matrix of no layer, or of one that has passed.
         """
+        if self._role(name) in TABLES:
+            return self._head_inputs
         heard = self._weights.heard
         while name not in heard and self._next < self._layers:
             heard.clear()
-            self._hidden = self._decoder.layer(self._next, self._hidden, Packed(tuple(self.lengths)))
+            self._hidden = self._decoder.layer(self._next, self._hidden, self._packed)
             self._next += 1
         return heard[name]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkport.export.errors import RecipeError
-from thinkport.export.quantize.compensate import quantize_compensated
+from thinkport.export.quantize.compensate import Compensation, quantize_compensated
 from thinkport.export.quantize.packing import pack
 from thinkport.export.quantize.recipes import RoleRecipe
 from thinkport.export.quantize.rounding import check_groups, quantize_rows
@@ -110,12 +110,12 @@ def quantize_blocks(
     pool: ThreadPoolExecutor,
     workers: int = 2,
     block_bytes: int = BLOCK_BYTES,
-    factor: NDArray[np.float32] | None = None,
+    compensation: Compensation | None = None,
 ) -> Iterator[RowBlock]:
     """Quantize the named matrices, stacked along their rows; the iterator works ahead of its reader.
 
     Row r's codes belong at byte `r * k * bits / 8` of the packed blob and its scales at element `r * k / group_size` of
-    the other. `factor` is the `compensation` of the columns, None to round each weight for itself.
+    the other. Without `compensation` each weight is rounded for itself.
 
     Raises:
         RecipeError: the shapes don't fit one another or the group size.
@@ -127,7 +127,10 @@ def quantize_blocks(
 
     def quantized(name: str, start: int, stop: int, at: int) -> RowBlock:
         weights = source.rows(name, start, stop)
-        rounded = quantize_rows(weights, **form) if factor is None else quantize_compensated(weights, factor, **form)
+        if compensation is None:
+            rounded = quantize_rows(weights, **form)
+        else:
+            rounded = quantize_compensated(weights, compensation, **form)
         error = RoundingError(rounded.squared_error, rounded.squared_sum, weights.size)
         return RowBlock(at, pack(rounded.codes, **form), rounded.scales, error)
 
@@ -136,7 +139,7 @@ def quantize_blocks(
         # Compensating is many short calls and a few products, which have threads of their own: side by side two blocks
         # only take the interpreter's lock from each other (measured: no gain).
         step, flights = max(1, block_bytes // (4 * columns)), workers * AHEAD
-        if factor is not None:
+        if compensation is not None:
             step, flights = COMPENSATED_ROWS, 1
         for task in _row_ranges(source, names, step):
             pending.append(pool.submit(quantized, *task))

@@ -47,5 +47,8 @@ class Decoder(Protocol):
     def layer(self, index: int, hidden: torch.Tensor, packed: Packed, observe: Observe | None = None) -> torch.Tensor:
         """Hidden states after a layer, whose keys and values are shown to `observe`."""
 
+    def head_inputs(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Hidden states after the last layer to what `lm_head` is multiplied with (tokens, hidden)."""
+
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Hidden states after the last layer to logits (tokens, vocabulary)."""

@@ -19,8 +19,8 @@ from thinkport.export.calibrate import LayerInputs
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import GraphError
 from thinkport.export.progress import Advance
-from thinkport.export.quantize.compensate import compensation
-from thinkport.export.quantize.recipes import TABLES, ModelRecipe
+from thinkport.export.quantize.compensate import Compensation, compensation
+from thinkport.export.quantize.recipes import ModelRecipe
 from thinkport.export.quantize.stream import RoundingError, quantize_blocks
 from thinkport.export.trace.initializers import WeightSource
 from thinkport.export.write.blobs import Blob, Layout
@@ -34,7 +34,7 @@ class WeightsFile:
     """Writes a layout front to back, hashing as it goes.
 
     `errors` holds what rounding cost by role. `advance` is told the bytes of the file that are done.
-    With `inputs`, the matrices of layers are rounded with compensation; tables, which no layer reads, never.
+    With `inputs`, matrices are rounded with compensation; a table of embeddings alone is not multiplied and never is.
     """
 
     path: Path
@@ -88,7 +88,7 @@ class WeightsFile:
         scales: list[Blob],
         output: "_Output",
         pool: ThreadPoolExecutor,
-        factor: np.ndarray | None,
+        compensation: Compensation | None,
     ) -> None:
         """Codes as they come; their scales, a few per cent of them, are kept until the codes are written."""
         source = codes.source
@@ -100,7 +100,7 @@ class WeightsFile:
         kept: list[np.ndarray] = []
         error, how = RoundingError(), self.recipe.of(source.role)
         for block in quantize_blocks(
-            self.checkpoint, source.tensors, how, pool=pool, workers=self.workers, factor=factor
+            self.checkpoint, source.tensors, how, pool=pool, workers=self.workers, compensation=compensation
         ):
             output.put(block.packed)
             kept.append(block.scales)
@@ -111,7 +111,7 @@ class WeightsFile:
             for part in kept:
                 output.put(part.astype(blob.dtype.numpy(), copy=False))
 
-    def _compensations(self, blobs: Sequence[Blob], ahead: ThreadPoolExecutor) -> Iterator[np.ndarray | None]:
+    def _compensations(self, blobs: Sequence[Blob], ahead: ThreadPoolExecutor) -> Iterator[Compensation | None]:
         """The compensation of each quantized matrix, in order, found while the matrix before it is rounded."""
         sources = (blob.source for blob in blobs if blob.source is not None and blob.source.part == "codes")
         pending = [ahead.submit(self._compensation, source) for source in islice(sources, 1)]
@@ -120,10 +120,10 @@ class WeightsFile:
             pending += [ahead.submit(self._compensation, source) for source in islice(sources, 1)]
             yield found.result()
 
-    def _compensation(self, source: WeightSource) -> np.ndarray | None:
-        if self.inputs is None or source.role is None or source.role in TABLES:
+    def _compensation(self, source: WeightSource) -> Compensation | None:
+        if self.inputs is None or source.role == "embedding":
             return None
-        return compensation(self.inputs.of(source.tensors[0]), self.inputs.lengths)
+        return compensation(self.inputs.of(source.tensors[0]))
 
 
 def _is_scale_of(codes: Blob, blob: Blob) -> bool:

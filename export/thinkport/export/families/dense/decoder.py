@@ -32,9 +32,13 @@ class DenseDecoder:
         hidden = self._seen(hidden + self._attention(index, normed, packed, observe))
         return self._seen(hidden + self._mlp(index, self._norm(layer_name(index, "post_attention_layernorm"), hidden)))
 
+    def head_inputs(self, hidden: torch.Tensor) -> torch.Tensor:
+        """See `Decoder`."""
+        return self._norm(FINAL_NORM, hidden)
+
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See `Decoder`."""
-        return self._weights.linear(EMBEDDING if self._shape.tied else LM_HEAD, self._norm(FINAL_NORM, hidden))
+        return self._weights.linear(EMBEDDING if self._shape.tied else LM_HEAD, self.head_inputs(hidden))
 
     def _attention(self, index: int, hidden: torch.Tensor, packed: Packed, observe: Observe | None) -> torch.Tensor:
         def heads(part: str) -> torch.Tensor:
