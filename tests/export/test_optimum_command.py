@@ -61,3 +61,11 @@ def test_an_error_is_one_line_with_its_exit_code(tmp_path: Path) -> None:
     assert ended.returncode != 0
     assert "thinkport: " in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_value_that_the_export_refuses_is_one_line_too(tmp_path: Path) -> None:
+    ended = optimum("export", "thinkport", str(tmp_path), str(tmp_path / "out"), "--min-agreement", "much")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith("thinkport: ")
+    assert "much" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -8,7 +8,6 @@ import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from typing import Any
 
-import click
 import typer
 from optimum.commands.base import BaseOptimumCLICommand, CommandInfo
 from optimum.commands.export.base import ExportCommand
@@ -36,8 +35,8 @@ class ThinkportExportCommand(BaseOptimumCLICommand):  # type: ignore[misc, unuse
         """Export; an error is a line on stderr and its exit code, as under `thinkport`."""
         try:
             _command().main(arguments_of(self.args), prog_name="optimum-cli export thinkport", standalone_mode=False)
-        except (ThinkportError, click.ClickException) as error:
-            said = error.format_message() if isinstance(error, click.ClickException) else error
+        except (ThinkportError, typer.TyperException) as error:
+            said = error.format_message() if isinstance(error, typer.TyperException) else error
             sys.stderr.write(f"thinkport: {said}\n")
             sys.exit(error.exit_code)
 
