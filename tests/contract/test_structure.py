@@ -14,6 +14,10 @@ MOST_LEVELS = {"export": 15, "deploy": 4, "runtime": 16}  # of folders, and of f
 
 
 def test_no_folder_holds_more_files_than_a_reader_takes_in() -> None:
+    sizes = {part: sum(code_lines(path) for of, path in MODULES if of == part) for part in PARTS}
+    print(
+        f"code lines: {', '.join(f'{part} {size:,}' for part, size in sizes.items())}; {sum(sizes.values()):,} in all"
+    )
     counts = Counter(path.parent.relative_to(ROOT).as_posix() for _, path in MODULES)
     print(f"files a folder: {', '.join(f'{folder} {count}' for folder, count in counts.most_common(5))} …")
     assert [folder for folder, count in counts.items() if count > MOST_FILES] == []
@@ -53,10 +57,3 @@ def test_a_class_name_has_one_meaning() -> None:
 def test_the_runtimes_tests_lie_where_its_code_does() -> None:
     folders = {path.name for path in (ROOT / "tests" / "runtime").iterdir() if any(path.glob("test_*.py"))}
     assert folders <= set(room_imports("runtime"))
-
-
-def test_the_size_of_the_product_is_told() -> None:
-    sizes = {part: sum(code_lines(path) for of, path in MODULES if of == part) for part in PARTS}
-    print(
-        f"code lines: {', '.join(f'{part} {size:,}' for part, size in sizes.items())}; {sum(sizes.values()):,} in all"
-    )
