@@ -168,13 +168,13 @@ class Uses(RuleBasedStateMachine):
     @precondition(lambda self: self.replies)
     @rule(pick=st.randoms(use_true_random=False))
     def read(self, pick) -> None:
-        _, reply, prompt, ids = pick.choice(self.replies)
+        which, reply, prompt, ids = pick.choice(self.replies)
         with contextlib.suppress(InputError, StopIteration):
             token = next(reply)
+            self.sequences[which] = None  # a cancelled reply has rewound the KV cache to its prompt too
             if token.id is not None:
                 assert token.id == self.expected(prompt + ids)
                 ids.append(token.id)
-                self.sequences = [None if self.engines[at].ids else held for at, held in enumerate(self.sequences)]
 
     @precondition(lambda self: self.replies)
     @rule(pick=st.randoms(use_true_random=False), elsewhere=st.booleans())

@@ -79,5 +79,6 @@ def _without_locals(error: BaseException) -> BaseException:
 
 def _give_up(stop: Stop, thread: Thread) -> None:
     """Abandon work that still runs when the program ends, and wait for its step."""
-    stop.abandon()
-    thread.join(_AT_EXIT)
+    stop.abandon()  # first: a thread that starts later finds it so and does nothing
+    if thread.is_alive():
+        thread.join(_AT_EXIT)
