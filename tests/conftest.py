@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+from tests.plain_recipes import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -93,7 +94,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, one_trace: None) -> Calla
         key = (checkpoint, *sorted(settings.items()))
         if key not in made:
             folder = tmp_path_factory.mktemp("exported") / "artifact"
-            quantized = {} if "precision" in settings else {"recipe": "int4-g64"}  # which has every kind of graph
+            quantized = {} if "precision" in settings else {"recipe": PLAIN[64]}  # which has every kind of graph
             settings = {"certificate": False} | quantized | settings
             export(ExportSettings(checkpoint=str(checkpoint), output=folder, **settings))
             made[key] = folder
@@ -105,7 +106,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, one_trace: None) -> Calla
 @pytest.fixture(scope="session")
 def nano_artifact(exported: Callable[..., Path]) -> Path:
     """The reference checkpoint in int4, rounded plainly, with its certificate."""
-    return exported(NANO, recipe="int4-g64", certificate=True)
+    return exported(NANO, recipe=PLAIN[64], certificate=True)
 
 
 @pytest.fixture(scope="session")

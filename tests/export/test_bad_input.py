@@ -143,7 +143,7 @@ CHECKPOINTS = {
     "unreadable config": (folder_in_place_of("config.json"), "config.json can't be read"),
     "rows that groups don't divide": (
         configure(intermediate_size=80),
-        r"'int8-g32' doesn't fit model\.layers\.0\.mlp\.down_proj\.weight: rows of 80 .*: no group size fits",
+        r"'accurate' doesn't fit model\.layers\.0\.mlp\.down_proj\.weight: rows of 80 .*: use --precision fp32",
     ),
     "odd heads": (configure(head_dim=24), "head_dim is 24: fused attention takes multiples of 16 only"),
     "absurd context": (configure(max_position_embeddings=10**9), "expected at most 2097152"),
@@ -215,8 +215,8 @@ def test_a_file_without_permission_is_named(checkpoint: Path, tmp_path: Path, ru
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--recipe", "int4-g46"], 2, "did you mean 'int4-g64'"),
-        (["--recipe", "int4-g64", "--precision", "fp32"], 2, "which does not quantize"),
+        (["--recipe", "balance"], 2, "did you mean 'balanced'"),
+        (["--recipe", "fast", "--precision", "fp32"], 2, "which does not quantize"),
         (["--target", "gpu"], 2, "unknown target 'gpu', expected one of: cpu"),
         (["--precision", "int2"], 2, "unknown precision 'int2', expected one of: int4, int8, fp32"),
     ],

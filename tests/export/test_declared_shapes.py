@@ -121,7 +121,7 @@ ARTIFACTS: dict[str, dict[str, object]] = {
     "every target": {},
     "float32 cache": {"kv": "fp32"},
     "int8 cache": {"kv": "int8", "targets": ("dml", "cuda")},
-    "int8 weights": {"recipe": "int8-g32"},
+    "int8 weights": {"recipe": "int8"},
     "float32": {"precision": "fp32"},
     "as traced": {"precision": "fp32", "fuse": False},
 }

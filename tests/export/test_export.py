@@ -22,7 +22,7 @@ from thinkport.runtime.artifact.manifest import check_files
 from thinkport.runtime.cli import main
 from thinkport.runtime.errors import InputError
 
-STAGES = ["open", "trace", "calibrate", "fuse", "weights", "graph", "manifest"]
+STAGES = ["open", "trace", "equalize", "calibrate", "weigh", "fuse", "weights", "graph", "manifest"]
 
 
 class Remembers(Listener):
@@ -73,7 +73,8 @@ def test_the_bytes_told_are_those_of_the_weights(exported_once: tuple[ExportRepo
     report, listener = exported_once
     size = (report.folder / "weights.bin").stat().st_size
     assert listener.totals["weights"] == listener.done["weights"] == size
-    assert listener.totals["calibrate"] == listener.done["calibrate"]
+    for stage in ("calibrate", "weigh"):
+        assert listener.totals[stage] == listener.done[stage]
 
 
 @pytest.mark.parametrize(("asked", "expected"), [(None, 3), (2, 2)])
@@ -108,7 +109,7 @@ def test_the_artifact_is_whole_and_named_after_checkpoint_and_recipe(
 ) -> None:
     report, _ = exported_once
     check_files(report.folder, report.manifest, verify=True)
-    assert report.manifest.name == "narrow-int8-g32"
+    assert report.manifest.name == "narrow-accurate"
     assert report.manifest.source.revision is None
     assert report.manifest.source.dtype == "F32"
 
@@ -120,7 +121,7 @@ def test_the_table_has_all_that_was_promised(exported_once: tuple[ExportReport, 
     text = screen.getvalue()
     for row in ("artifact", "seconds", "peak memory", "size", "weights", "KV cache", "nodes", "against fp32"):
         assert row in text
-    assert "9.00 bits a weight (int8-g32)" in text
+    assert "6.00 bits a weight (accurate)" in text
     assert "int8, 0.3 KB a token" in text
     for graph in report.manifest.graphs:
         assert graph.file in text
@@ -141,18 +142,22 @@ def test_on_a_pipe_progress_is_a_line_a_stage() -> None:
 
 def test_the_recipes_are_listed_with_the_default_marked(capsys: pytest.CaptureFixture[str]) -> None:
     show_recipes()
-    assert "int8-g32 (default)" in capsys.readouterr().out
+    assert "accurate (default)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"precision": "fp32", "recipe": "int4-g64"}, RecipeError, "recipe 'int4-g64' with precision fp32"),
-        ({"recipe": "int4-g46"}, RecipeError, "no recipe is called 'int4-g46'; did you mean 'int4-g64'"),
+        ({"precision": "fp32", "recipe": "fast"}, RecipeError, "recipe 'fast' with precision fp32"),
+        ({"precision": "fp32", "bits": 5.0}, RecipeError, "bits 5.0 with precision fp32"),
+        ({"recipe": "balance"}, RecipeError, "no recipe is called 'balance'; did you mean 'balanced'"),
+        ({"bits": 5.0, "size": 10**6}, RecipeError, "leave one of bits and size out"),
+        ({"recipe": "int8", "bits": 5.0}, RecipeError, "stores all matrices alike.* take balanced or accurate"),
+        ({"recipe": "fast", "size": 10**6}, RecipeError, "stores all matrices alike.* take balanced or accurate"),
         ({"targets": ("cpus",)}, InputError, "unknown target 'cpus'.*did you mean 'cpu'"),
         ({"precision": "int3"}, InputError, "unknown precision 'int3', expected one of: int4, int8, fp32"),
         (
-            {"precision": "int4", "recipe": "int8-g32"},
+            {"precision": "int4", "recipe": "int8"},
             RecipeError,
             "stores int8 weights, and precision is int4: leave one",
         ),
@@ -251,16 +256,16 @@ class _Usage:
 def test_the_command_refuses_contradictions_before_torch_is_loaded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    arguments = ["export", "nothing/there", "-o", str(tmp_path / "out"), "--precision", "fp32", "--recipe", "int4-g32"]
+    arguments = ["export", "nothing/there", "-o", str(tmp_path / "out"), "--precision", "fp32", "--recipe", "fast"]
     monkeypatch.setattr(sys, "argv", ["thinkport", *arguments])
     with pytest.raises(SystemExit) as ended:
         main.main()
     assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith("thinkport: recipe 'int4-g32' with precision fp32")
+    assert capsys.readouterr().err.startswith("thinkport: recipe 'fast' with precision fp32")
 
 
 def test_settings_are_checked_again_when_one_is_changed() -> None:
     settings = ExportSettings(checkpoint="x", output=Path("y"), precision="fp32")
     assert settings.quantization is None
     with pytest.raises(RecipeError):
-        replace(settings, recipe="int4-g64")
+        replace(settings, recipe="fast")

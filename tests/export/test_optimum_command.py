@@ -32,7 +32,7 @@ def parsed(*arguments: str) -> list[str]:
     ("given", "passed"),
     [
         ([], []),
-        (["--recipe", "int4-g128"], ["--recipe", "int4-g128"]),
+        (["--recipe", "fast"], ["--recipe", "fast"]),
         (["--no-certificate", "--force"], ["--no-certificate", "--force"]),
         (["--think", "-q"], ["--think", "--quiet"]),
     ],

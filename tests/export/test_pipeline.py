@@ -8,12 +8,13 @@ import pytest
 from tests.export.passes.graphs import names_of, ops
 from tests.export.planned import planned
 from tests.export.trace.traced import nano, node, traced
+from tests.plain_recipes import PLAIN
 
 from thinkport.deploy.targets import target
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.pipeline import build_pipeline, run_passes
-from thinkport.export.quantize.recipes import RECIPES, ModelRecipe, recipe_named
+from thinkport.export.quantize.recipes import RECIPES, ModelRecipe
 from thinkport.export.trace.initializers import source_of
 
 # Of the 0.6B model in onnxruntime-genai's own builder, the cut before lm_head left out.
@@ -30,7 +31,7 @@ def test_unfused_and_unquantized_only_the_cut_and_the_clean_up_run() -> None:
 
 
 def test_quantizing_comes_behind_packing_and_cleaning_last() -> None:
-    order = [p.name for p in pipeline(2, recipe_named("int4-g64"))]
+    order = [p.name for p in pipeline(2, PLAIN[64])]
     assert order.index("rms_norm") < order.index("attention") < order.index("packed_qkv")
     assert order.index("packed_gate_up") < order.index("matmul_nbits")
     assert order[-1] == "clean_up"
@@ -38,7 +39,7 @@ def test_quantizing_comes_behind_packing_and_cleaning_last() -> None:
 
 def test_28_layers_hold_no_node_that_the_best_hand_built_graph_does_not() -> None:
     model = traced(28)
-    run_passes(model, pipeline(28, recipe_named("int4-g64")))
+    run_passes(model, pipeline(28, PLAIN[64]))
     found = {op: ops(model).count(op) for op in set(ops(model))}
     cut = [name for op in ("Sub", "Max", "Slice") for name in names_of(model, op)]
     assert len(ops(model)) - len(cut) <= BEST_HAND_BUILT

@@ -10,20 +10,28 @@ from typing import Any
 import onnx_ir as ir
 import pytest
 from tests.export.trace.checkpoints import narrow_checkpoint
+from tests.plain_recipes import HEAD_IN_8
 
 from thinkport.export.certify.graph_parts import cut
 from thinkport.export.checkpoint import open_checkpoint
 from thinkport.export.errors import CertificateError, CheckpointError, UnsupportedModelError
 from thinkport.export.families import family_of
 from thinkport.export.plans import plan_graphs
-from thinkport.export.preflight import check_export, weight_sizes
+from thinkport.export.preflight import check_export
 from thinkport.export.settings import ExportSettings
+from thinkport.export.sizes import room, weight_sizes
 from thinkport.runtime.artifact.manifest import read_manifest
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"recipe": "int8-g32"}, {"recipe": "int4-g32-head8"}, {"precision": "fp32"}, {"precision": "fp32", "fuse": False}],
+    [
+        {"recipe": "int8"},
+        {"recipe": HEAD_IN_8},
+        {"recipe": "accurate"},
+        {"precision": "fp32"},
+        {"precision": "fp32", "fuse": False},
+    ],
     ids=str,
 )
 def test_the_estimate_is_the_size_of_the_weights_but_for_padding(
@@ -33,8 +41,10 @@ def test_the_estimate_is_the_size_of_the_weights_but_for_padding(
     settings = ExportSettings(checkpoint="x", output=Path("y"), **options)
     config = open_checkpoint(nano_checkpoint).config
     family = family_of(config)
-    estimate = weight_sizes(family, family.shape(config), settings.quantization, plan_graphs(settings))
-    assert estimate.total == pytest.approx((folder / "weights.bin").stat().st_size, rel=0.02)
+    shape, plans, recipe = family.shape(config), plan_graphs(settings), settings.quantization
+    estimate = weight_sizes(family, shape, recipe, plans)
+    finer = room(family, shape, recipe, plans) if recipe is not None else 0
+    assert estimate.total + finer == pytest.approx((folder / "weights.bin").stat().st_size, rel=0.02)
     for graph in read_manifest(folder).graphs:
         parts = cut(ir.load(folder / graph.file))
         assert max(part.weights for part in parts) <= 1.02 * estimate.largest_part < 1.1 * estimate.total

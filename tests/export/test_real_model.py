@@ -14,7 +14,7 @@ from tests.conftest import SHARED
 
 from thinkport.export.exporter import export
 from thinkport.export.finer_recipe import MOST_DIVERGENCE
-from thinkport.export.quantize.recipes import DEFAULT_RECIPE, RECIPES
+from thinkport.export.quantize.recipes import ModelRecipe, RoleRecipe
 from thinkport.export.settings import ExportSettings
 from thinkport.runtime import Model
 from thinkport.runtime.artifact.certificate import Certificate
@@ -37,12 +37,12 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def certificate(checkpoint: Path, output: Path, recipe: str | None = None) -> Certificate:
+def certificate(checkpoint: Path, output: Path, recipe: ModelRecipe | str | None = None) -> Certificate:
     settings = ExportSettings(checkpoint=str(checkpoint), output=output, targets=("cpu",), recipe=recipe)
     found = export(settings).manifest.certificate
     assert found is not None
     for figure in found.figures:
-        print(f"{recipe or DEFAULT_RECIPE}, {figure.graph}: {figure.kl_by_text}")
+        print(f"{recipe or 'default'}, {figure.graph}: {figure.kl_by_text}")
     return found
 
 
@@ -55,11 +55,12 @@ def test_the_default_recipe_stays_near_a_real_model(smollm2: Path, tmp_path: Pat
     assert "Paris" in reply.answer
 
 
-@pytest.mark.parametrize(
-    "recipe", [name for name, recipe in RECIPES.items() if recipe.layers == RECIPES["int4-g32"].layers]
-)
-def test_no_smaller_recipe_that_fits_does(smollm2: Path, tmp_path: Path, recipe: str) -> None:
-    """Those of groups of 32; 64 are coarser, and groups of 128 don't divide this model's rows."""
-    warning = certificate(smollm2, tmp_path / "artifact", recipe).warning
-    assert warning is not None
-    assert f"Recipe {recipe} is too coarse" in warning
+def test_recipes_come_nearer_the_more_bits_they_have_and_all_beat_plain_rounding(smollm2: Path, tmp_path: Path) -> None:
+    plain = ModelRecipe(name="plain", summary="", layers=RoleRecipe(group_size=32))  # 5 bits, as `balanced`
+    recipes: list[ModelRecipe | str] = [plain, "balanced", "accurate", "int8"]
+    found = [
+        max(figure.kl_mean for figure in certificate(smollm2, tmp_path / str(number), recipe).figures)
+        for number, recipe in enumerate(recipes)
+    ]
+    assert found[1] < 0.6 * found[0]
+    assert found == sorted(found, reverse=True)

@@ -8,12 +8,13 @@ from typing import Annotated, Any, cast
 import typer
 
 from thinkport.deploy.targets import TARGETS
-from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES
+from thinkport.export.quantize.recipes import BUDGETED, DEFAULT_RECIPES, renamed
 from thinkport.runtime.artifact.certificate import MIN_AGREEMENT
 
 _PACKAGES = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "huggingface_hub", "onnxruntime")
 _PANEL = "Export"
-_DEFAULT_RECIPES = f"{DEFAULT_RECIPE}; for int4 {DEFAULT_RECIPES['int4']}"
+_DEFAULT_RECIPES = f"{DEFAULT_RECIPES[None]}; for int8 {DEFAULT_RECIPES['int8']}"
+_BUDGET = f"the recipe's; without a recipe, {BUDGETED}'s are changed"
 _DEFAULT_KV = "each target's best, on the CPU int8; a yardstick's fp32"
 
 
@@ -47,6 +48,12 @@ def export_command(
     recipe: Annotated[
         str | None, _graphs("How to quantize; `thinkport recipes` lists them.", "NAME", _DEFAULT_RECIPES)
     ] = None,
+    bits: Annotated[
+        float | None, _graphs("The most bits a weight, for a recipe that spends them by what they gain.", "B", _BUDGET)
+    ] = None,
+    size: Annotated[
+        str | None, _graphs("The same as the size of the weights, such as 350MB.", "BYTES", "the recipe's bits")
+    ] = None,
     kv: Annotated[
         str | None, _graphs("Numbers of the KV cache, on those targets that take them.", "int8|fp16|fp32", _DEFAULT_KV)
     ] = None,
@@ -69,7 +76,7 @@ def export_command(
     require("export", *_PACKAGES)
     from rich.console import Console
 
-    from thinkport.export.settings import ExportSettings, Kv, Precision
+    from thinkport.export.settings import ExportSettings, Kv, Precision, parsed_size
     from thinkport.export.view import ProgressView, show_report
 
     settings = ExportSettings(
@@ -78,6 +85,8 @@ def export_command(
         targets=None if target is None else tuple(name.strip() for name in target.split(",")),
         precision=cast("Precision | None", precision),
         recipe=recipe,
+        bits=bits,
+        size=None if size is None else parsed_size(size),
         kv=cast("Kv | None", kv),
         fuse=fuse,
         certificate=certificate,
@@ -88,6 +97,8 @@ def export_command(
     from thinkport.export.exporter import export  # torch takes seconds to import: settings are checked before
 
     errors = Console(stderr=True)
+    if recipe is not None and (note := renamed(recipe)):
+        errors.print(f"Note: {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     with nullcontext() if quiet else ProgressView(errors) as view:
         report = export(settings, view)
     if not quiet:

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from thinkport.deploy.genai_files import genai_graph_name
 from thinkport.deploy.kernels import check
-from thinkport.export.calibrate import Calibration, LayerInputs, calibrate, calibrated_bytes
-from thinkport.export.calibrate.texts import FEW_TOKENS, MANY_TOKENS
+from thinkport.export.calibrate import Calibration, LayerInputs, calibrate, calibrated_bytes, sensitivities
 from thinkport.export.certify import certify
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
 from thinkport.export.checkpoint import tokenizer_files as files
@@ -24,11 +23,13 @@ from thinkport.export.checkpoint.stop_tokens import StopToken, stop_tokens
 from thinkport.export.errors import GraphError
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
 from thinkport.export.finer_recipe import divergence_warning
+from thinkport.export.finer_roles import finer_roles
 from thinkport.export.pipeline import MadeGraph, make_graphs
 from thinkport.export.plans import DTYPES, GraphPlan, fitted, plan_graphs
 from thinkport.export.preflight import check_export
 from thinkport.export.progress import Advance, Listener, Stages, peak_memory
 from thinkport.export.quantize.kv_scales import KvScales, shared
+from thinkport.export.quantize.recipes import Role, RoleRecipe
 from thinkport.export.reference.streamed_weights import streamed_bytes
 from thinkport.export.settings import ExportSettings
 from thinkport.export.trace.names import OPSET
@@ -95,13 +96,14 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     weights = _equalized(job)
     calibration = _calibration(job, weights)
     plans, scales, weights = _calibrated(job, weights, calibration)
+    role = _roles(job, weights)
     with stages.stage("fuse"):
-        graphs = make_graphs(traced, plans, job.family, job.shape, settings.quantization, scales)
+        graphs = make_graphs(traced, plans, job.family, job.shape, settings.quantization, role, scales)
     layout = _layout(job, graphs)
     with staged(settings.output, force=settings.force) as folder:
         with stages.stage("weights", layout.nbytes) as advance:
-            file = _weights_file(job, weights, calibration, layout, folder / WEIGHTS, advance)
-            weights_record, recipe = _write_weights(job, file, graphs)
+            file = _weights_file(job, weights, layout, folder / WEIGHTS, advance)
+            weights_record, recipe = _write_weights(job, file, graphs, role)
         with stages.stage("graph"):
             records = _write_graphs(job, weights, graphs, layout, folder)
         certificate = _certified(job, records, folder)
@@ -141,25 +143,20 @@ def _equalized(job: _ExportJob) -> Checkpoint:
     if recipe is None or not recipe.equalize:
         return job.checkpoint
     sites, role = job.family.sites(job.shape), job.family.role
+
+    def group_size(name: str, columns: int) -> int:
+        return recipe.of(role(name)).for_rows(columns).group_size
+
     with job.stages.stage("equalize", reader_bytes(job.checkpoint, sites)) as advance:
-        return equalized(job.checkpoint, sites, lambda name: recipe.of(role(name)).group_size, advance=advance)
+        return equalized(job.checkpoint, sites, group_size, advance=advance)
 
 
 def _calibration(job: _ExportJob, weights: Checkpoint) -> Calibration | None:
-    """What the checkpoint computes over a short text; over a longer one for a recipe that compensates.
-
-    float32 holds anything, and needs no such stage.
-    """
-    compensate = _compensates(job)
-    if not compensate and all((plan.kv.dtype, plan.activations) == ("float32", "float32") for plan in job.plans):
+    """What the checkpoint computes over a short text; float32 holds anything, and needs no such stage."""
+    if all((plan.kv.dtype, plan.activations) == ("float32", "float32") for plan in job.plans):
         return None
-    most_tokens = MANY_TOKENS if compensate else FEW_TOKENS
     with job.stages.stage("calibrate", calibrated_bytes(job.checkpoint, job.shape)) as advance:
-        return calibrate(weights, job.family, job.shape, most_tokens=most_tokens, advance=advance)
-
-
-def _compensates(job: _ExportJob) -> bool:
-    return job.settings.quantization is not None and job.settings.quantization.compensate
+        return calibrate(weights, job.family, job.shape, advance=advance)
 
 
 def _calibrated(
@@ -175,6 +172,21 @@ def _calibrated(
     scales, divisors = shared(calibration.kv_scales)
     by_layer = (job.family.key_divisors(layer, divisor, job.shape) for layer, divisor in enumerate(divisors))
     return plans, scales, divided(weights, dict(ChainMap(*by_layer)))
+
+
+def _roles(job: _ExportJob, weights: Checkpoint) -> Callable[[str], Role]:
+    """What each weight is for; those that the recipe gives a finer format have roles of their own."""
+    recipe, family, shape = job.settings.quantization, job.family, job.shape
+    if recipe is None or recipe.finer is None:
+        return family.role
+
+    def how(name: str) -> RoleRecipe | None:
+        return recipe.for_role(family.role(name), tied=shape.tied)
+
+    with job.stages.stage("weigh", calibrated_bytes(job.checkpoint, shape)) as advance:
+        losses = sensitivities(weights, family, shape, how, advance=advance)
+    finer = finer_roles(family, shape, recipe, job.plans, losses)
+    return lambda name: finer.get(name) or family.role(name)
 
 
 def _fetching(listener: Listener) -> Callable[[Progress], None]:
@@ -196,24 +208,23 @@ def _layout(job: _ExportJob, graphs: Sequence[MadeGraph], *, derived: bool = Fal
     return plan_blobs([made.model.graph for made in graphs], lambda name: sizes[name][0], derived=derived)
 
 
-def _weights_file(
-    job: _ExportJob, source: Checkpoint, calibration: Calibration | None, layout: Layout, path: Path, advance: Advance
-) -> WeightsFile:
-    inputs = None
-    if calibration is not None and _compensates(job):
-        inputs = LayerInputs(source, job.family, job.shape, calibration.head_inputs)
+def _weights_file(job: _ExportJob, source: Checkpoint, layout: Layout, path: Path, advance: Advance) -> WeightsFile:
+    recipe = job.settings.quantization
+    compensate = recipe is not None and recipe.compensate
     return WeightsFile(
         path=path,
         layout=layout,
         checkpoint=source,
-        recipe=job.settings.quantization,
-        inputs=inputs,
+        recipe=recipe,
+        inputs=LayerInputs(source, job.family, job.shape) if compensate else None,
         workers=job.settings.workers or physical_cores() or os.cpu_count() or 1,
         advance=advance,
     )
 
 
-def _write_weights(job: _ExportJob, file: WeightsFile, graphs: Sequence[MadeGraph]) -> tuple[FileRecord, Recipe]:
+def _write_weights(
+    job: _ExportJob, file: WeightsFile, graphs: Sequence[MadeGraph], role: Callable[[str], Role]
+) -> tuple[FileRecord, Recipe]:
     """Write the weights; returns the file's record and how weights are stored.
 
     Bits a weight are those of the graph that computes in the widest type. They are counted here, since a graph that is
@@ -221,7 +232,7 @@ def _write_weights(job: _ExportJob, file: WeightsFile, graphs: Sequence[MadeGrap
     """
     record = file.write()
     widest = max(graphs, key=lambda made: DTYPES[made.plan.activations].itemsize).model.graph
-    return record, recipe_record(widest, job.settings.quantization, job.family.role, file.errors, tied=job.shape.tied)
+    return record, recipe_record(widest, job.settings.quantization, role, file.errors, tied=job.shape.tied)
 
 
 def _write_graphs(

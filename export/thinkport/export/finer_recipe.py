@@ -3,13 +3,12 @@
 Knows figures, recipes and a model's sizes. Must not know how anything is measured.
 """
 
-from math import prod
-
 from thinkport.export.errors import RecipeError
 from thinkport.export.families import DecoderShape, Family
 from thinkport.export.preflight import check_groups_fit
 from thinkport.export.quantize.recipes import RECIPES, ModelRecipe
 from thinkport.export.settings import ExportSettings, check_recipe
+from thinkport.export.sizes import bits_a_weight
 from thinkport.runtime.artifact.certificate import Certificate
 
 MOST_DIVERGENCE = 0.3  # nats, mean KL on one kind of text; a perplexity that is a third higher
@@ -38,34 +37,27 @@ def divergence_warning(
     finer = next_finer(recipe, settings, family, shape)
     if finer is None:
         return said + "No recipe is finer: --precision fp32 --target cpu leaves the weights as they are"
-    return (
-        said + f"The next finer one has {bits_a_weight(finer, family, shape):.2f} bits a weight: --recipe {finer.name}"
-    )
+    return said + f"The next finer one has {_bits(finer, family, shape):.2f} bits a weight: --recipe {finer.name}"
 
 
 def next_finer(
     recipe: ModelRecipe, settings: ExportSettings, family: Family, shape: DecoderShape
 ) -> ModelRecipe | None:
     """The recipe of the fewest bits a weight above those of `recipe` that fits the model and the targets."""
-    least = bits_a_weight(recipe, family, shape)
+    least = _bits(recipe, family, shape)
     # Of recipes of the same size the calibrated one, which is behind the plain ones, is the better.
     finer = {
         other.name: bits
         for other in reversed([*RECIPES.values()])
         if other.layers.accuracy_level and _fits(other, settings, family, shape)  # level 0 is for measuring: it is slow
-        if (bits := bits_a_weight(other, family, shape)) > least
+        if (bits := _bits(other, family, shape)) > least
     }
     return RECIPES[min(finer, key=finer.__getitem__)] if finer else None
 
 
-def bits_a_weight(recipe: ModelRecipe, family: Family, shape: DecoderShape) -> float:
-    """Bits that a weight of this model takes on average, scales in float32 counted."""
-    bits = weights = 0.0
-    for name, size in family.expected_tensors(shape).items():
-        how = recipe.for_role(family.role(name), tied=shape.tied)
-        if how is not None:
-            bits, weights = bits + how.bits_per_weight * prod(size), weights + prod(size)
-    return bits / weights
+def _bits(recipe: ModelRecipe, family: Family, shape: DecoderShape) -> float:
+    """Bits that a weight takes on average, with what the recipe gives the matrices that matter most."""
+    return max(bits_a_weight(recipe, family, shape)[0], recipe.bits or 0)
 
 
 def _fits(recipe: ModelRecipe, settings: ExportSettings, family: Family, shape: DecoderShape) -> bool:

@@ -5,7 +5,7 @@ where weights lie or what a file looks like.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -30,7 +30,7 @@ from thinkport.export.passes.silu import Silu
 from thinkport.export.passes.skip_norm import SkipNorm
 from thinkport.export.plans import DTYPES, GraphPlan
 from thinkport.export.quantize.kv_scales import KvScales
-from thinkport.export.quantize.recipes import NORM, ModelRecipe
+from thinkport.export.quantize.recipes import NORM, ModelRecipe, Role
 from thinkport.export.trace.names import OPSET, layer_of
 from thinkport.runtime.artifact.manifest import PassRecord
 
@@ -50,6 +50,7 @@ def make_graphs(
     family: Family,
     shape: DecoderShape,
     recipe: ModelRecipe | None,
+    role: Callable[[str], Role],
     kv_scales: KvScales | None,
 ) -> list[MadeGraph]:
     """One graph a plan; the trace itself stays as it is.
@@ -60,17 +61,23 @@ def make_graphs(
     made = []
     for plan in plans:
         model = traced.clone()
-        records = run_passes(model, build_pipeline(family, shape, plan, recipe, kv_scales))
+        records = run_passes(model, build_pipeline(family, shape, plan, recipe, kv_scales, role))
         made.append(MadeGraph(plan=plan, model=model, passes=records))
     return made
 
 
 def build_pipeline(
-    family: Family, shape: DecoderShape, plan: GraphPlan, recipe: ModelRecipe | None, kv_scales: KvScales | None = None
+    family: Family,
+    shape: DecoderShape,
+    plan: GraphPlan,
+    recipe: ModelRecipe | None,
+    kv_scales: KvScales | None = None,
+    role: Callable[[str], Role] | None = None,
 ) -> list[GraphPass]:
     """The passes for one graph; its target is asked for capabilities, never for its name.
 
-    `kv_scales` are those of an int8 cache, and needed for one.
+    `kv_scales` are those of an int8 cache, and needed for one. `role` says which format of the recipe a weight has; by
+    default, the family's does.
     """
     if plan.target.opset_ceiling < OPSET:  # rather than write it another's graph
         raise GraphError(f"target {plan.target.name} takes no opset {OPSET}, in which graphs are written")
@@ -85,8 +92,10 @@ def build_pipeline(
         assert kv_scales is not None
         passes.append(Int8Cache(scales=kv_scales))
     if recipe is not None:  # behind packing: a packed weight is quantized as one
-        role, levels = family.role, plan.target.accuracy_level is not None
-        passes.append(MatMulNBits(recipe=recipe, role=role, per_layer=made, tied=shape.tied, accuracy_level=levels))
+        levels = plan.target.accuracy_level is not None
+        passes.append(
+            MatMulNBits(recipe=recipe, role=role or family.role, per_layer=made, tied=shape.tied, accuracy_level=levels)
+        )
         if not plan.target.quantized_embedding:
             passes.append(PlainLookup())
     if plan.accelerates is not None:  # behind all that they replace

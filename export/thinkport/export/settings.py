@@ -1,14 +1,16 @@
 """What an export is asked to do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, get_args
 
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
 from thinkport.deploy.targets import TARGETS, Activations, KvDtype, Target, target
 from thinkport.export.errors import RecipeError
-from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES, ModelRecipe, recipe_named
+from thinkport.export.quantize.recipes import BUDGETED, DEFAULT_RECIPES, RECIPES, ModelRecipe, recipe_named
 from thinkport.runtime.artifact.certificate import MIN_AGREEMENT
 from thinkport.runtime.errors import InputError
 
@@ -29,7 +31,9 @@ class ExportSettings:
         targets: where graphs are to run, by name; None is everywhere that these settings can be had.
         precision: `int4` and `int8` quantize, by the best recipe of so many bits if none is named; `fp32` stops before
             quantizing; None is the recipe's.
-        recipe: a recipe's name; None is the default one of the precision.
+        recipe: a recipe's name, or one of your own; None is the default one of the precision.
+        bits: the most bits a weight, of a recipe that gives matrices more by what they gain; None is the recipe's.
+        size: the same as bytes of `weights.bin`.
         kv: the KV cache's numbers, of those targets that take them; None is each target's best, and fp32 for a
             yardstick (precision fp32, or not fused).
         fuse: False stops before fusing: the graph as traced, a yardstick.
@@ -40,7 +44,7 @@ class ExportSettings:
         workers: threads that quantize; None is one a core.
 
     Raises:
-        RecipeError: a recipe of another precision, or an unknown one.
+        RecipeError: a recipe of another precision, or an unknown one; bits or size with one that has no use for them.
         InputError: an unknown target, precision or kv, a kv that no target or no unfused graph can have, a yardstick of
             a target that computes in other numbers, or no worker.
     """
@@ -49,7 +53,9 @@ class ExportSettings:
     output: Path
     targets: tuple[str, ...] | None = None
     precision: Precision | None = None
-    recipe: str | None = None
+    recipe: str | ModelRecipe | None = None
+    bits: float | None = None
+    size: int | None = None
     kv: Kv | None = None
     fuse: bool = True
     certificate: bool = True
@@ -65,14 +71,8 @@ class ExportSettings:
             raise InputError(f"min_agreement is {self.min_agreement}, expected a correlation from -1 to 1")
         if self.workers is not None and self.workers < 1:
             raise InputError(f"workers is {self.workers}, expected 1 or more, or None for one a core")
-        if self.precision == "fp32" and self.recipe is not None:
-            raise RecipeError(f"recipe {self.recipe!r} with precision fp32, which does not quantize: leave one out")
         recipe = self.quantization
-        if recipe is not None and self.precision not in (None, recipe.precision):
-            raise RecipeError(
-                f"recipe {recipe.name!r} stores {recipe.precision} weights, and precision is {self.precision}: leave "
-                "one of the two out"
-            )
+        self._check_recipe(recipe)
         for entry in self.entries:
             if self.yardstick and entry.activations[0] != _YARDSTICK:
                 raise InputError(
@@ -89,8 +89,10 @@ class ExportSettings:
         """The recipe to apply; None for fp32."""
         if self.precision == "fp32":
             return None
-        default = DEFAULT_RECIPE if self.precision is None else DEFAULT_RECIPES[self.precision]
-        return recipe_named(self.recipe or default)
+        budgeted = self.bits is not None or self.size is not None
+        recipe = self.recipe or (BUDGETED if budgeted else DEFAULT_RECIPES[self.precision])
+        recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
+        return replace(recipe, bits=self.bits, size=self.size) if budgeted else recipe
 
     @property
     def yardstick(self) -> bool:
@@ -114,6 +116,28 @@ class ExportSettings:
         """The types that a target's KV cache can have: those that are rounded, and the one that it computes in."""
         computed = _YARDSTICK if self.yardstick else entry.activations[0]
         return {dtype for dtype in entry.kv_dtypes if dtype == computed or dtype not in get_args(Activations)}
+
+    def _check_recipe(self, recipe: ModelRecipe | None) -> None:
+        """Refuse what contradicts `recipe`, which these settings stand for."""
+        name = self.recipe.name if isinstance(self.recipe, ModelRecipe) else self.recipe
+        given = {"recipe": name, "bits": self.bits, "size": self.size}
+        asked = " and ".join(f"{name} {value!r}" for name, value in given.items() if value is not None)
+        if recipe is None:
+            if asked:
+                raise RecipeError(f"{asked} with precision fp32, which does not quantize: leave one out")
+            return
+        if self.precision not in (None, recipe.precision):
+            raise RecipeError(
+                f"recipe {recipe.name!r} stores {recipe.precision} weights, and precision is {self.precision}: leave "
+                "one of the two out"
+            )
+        if self.bits is not None and self.size is not None:
+            raise RecipeError(f"{asked}: leave one of bits and size out, since either says the other")
+        if recipe.finer is None and (self.bits is not None or self.size is not None):
+            others = " or ".join(row.name for row in RECIPES.values() if row.finer)
+            raise RecipeError(
+                f"{asked}, but this recipe stores all matrices alike: leave bits and size out, or take {others}"
+            )
 
     def _check_kv(self, kv: Kv) -> None:
         """Refuse a cache that no target's attention operator, or a graph without that operator, takes."""
@@ -145,3 +169,15 @@ def check_recipe(recipe: ModelRecipe, where: Target) -> None:
                 f"recipe {recipe.name!r} has {how.bits} bits in groups of {how.group_size}; target {where.name} takes "
                 f"{where.weight_bits} bits in groups of {where.group_sizes}: choose another recipe"
             )
+
+
+def parsed_size(text: str) -> int:
+    """Bytes of a size in words, such as `350MB` or `1.5GiB`.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return TypeAdapter(ByteSize).validate_python(text)
+    except ValidationError:
+        raise InputError(f"size {text!r} is none; expected a number with a unit, such as 350MB or 1.5GB") from None

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thinkport.export.progress import Listener
-from thinkport.export.quantize.recipes import DEFAULT_RECIPE, DEFAULT_RECIPES, RECIPES
+from thinkport.export.quantize.recipes import DEFAULT_RECIPES, RECIPES
 from thinkport.runtime.artifact.manifest import Graph, Manifest, kv_bytes
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def show_report(report: "ExportReport", console: Console) -> None:
 
 def show_recipes() -> None:
     """One row a recipe on stdout."""
-    default = {name: f" (default of {precision})" for precision, name in DEFAULT_RECIPES.items()}
-    default[DEFAULT_RECIPE] = " (default)"
+    default = {name: f" (default of {precision})" for precision, name in DEFAULT_RECIPES.items() if precision}
+    default[DEFAULT_RECIPES[None]] = " (default)"
     table = Table("recipe", "what it is", box=None, header_style="bold", pad_edge=False)
     for recipe in RECIPES.values():
         table.add_row(recipe.name + default.get(recipe.name, ""), recipe.summary)
@@ -80,6 +80,7 @@ WORDS = {
     "trace": "Tracing the model",
     "equalize": "Making loud channels alike",
     "calibrate": "Measuring keys and values",
+    "weigh": "Weighing the matrices",
     "fuse": "Fusing the graph",
     "weights": "Writing the weights",
     "graph": "Writing the graph",

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from tests.export.trace.checkpoints import narrow_checkpoint
 from transformers import AutoModelForCausalLM, DynamicCache
 
-from thinkport.export.calibrate import calibrate, calibrated_bytes
+from thinkport.export.calibrate import LayerInputs, calibrate, calibrated_bytes
 from thinkport.export.calibrate.calibrate import measured
 from thinkport.export.calibrate.texts import FEW_TOKENS, MANY_TOKENS, calibration_texts
 from thinkport.export.certify.prompts import golden_prompts
@@ -38,7 +38,7 @@ def shape_of(checkpoint: Checkpoint) -> DecoderShape:
 
 def scales_of(checkpoint: Checkpoint) -> KvScales:
     family, shape = family_of(checkpoint.config), shape_of(checkpoint)
-    return calibrate(checkpoint, family, shape, most_tokens=FEW_TOKENS, advance=lambda _: None).kv_scales
+    return calibrate(checkpoint, family, shape, advance=lambda _: None).kv_scales
 
 
 def changed(checkpoint: Checkpoint, folder: Path, change: Callable[[str, NDArray[Any]], NDArray[Any]]) -> Checkpoint:
@@ -127,15 +127,14 @@ def test_chats_are_in_the_checkpoints_own_template(checkpoint: Checkpoint) -> No
         for ids in calibration_texts(checkpoint, VOCABULARY, FEW_TOKENS)
         if ids[0] == tokenizer.added["<|im_start|>"]
     ]
-    assert len(chats) == 8
+    assert len(chats) == 19
     assert tokenizer.decode(chats[0].tolist()).startswith("<|im_start|>user\nA tank holds")
 
 
 @torch.inference_mode()
 def test_the_heads_inputs_are_those_of_transformers(checkpoint: Checkpoint) -> None:
     model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
-    texts = calibration_texts(checkpoint, VOCABULARY, FEW_TOKENS)
-    weights = StreamedWeights(checkpoint=checkpoint, advance=lambda _: None)
-    found = measured(DenseDecoder(weights, shape_of(checkpoint)), shape_of(checkpoint).layers, texts).head_inputs
+    texts = calibration_texts(checkpoint, VOCABULARY, MANY_TOKENS)
+    found = LayerInputs(checkpoint, family_of(checkpoint.config), shape_of(checkpoint)).of("model.embed_tokens.weight")
     expected = np.concatenate([model.model(torch.from_numpy(ids)[None])[0][0].numpy() for ids in texts])
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)

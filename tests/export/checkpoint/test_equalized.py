@@ -34,7 +34,7 @@ def loud(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 def scaled(checkpoint: Checkpoint, seen: list[int] | None = None) -> Checkpoint:
     family = family_of(checkpoint.config)
     sites = family.sites(family.shape(checkpoint.config))
-    return equalized(checkpoint, sites, lambda _: 32, advance=(seen if seen is not None else []).append)
+    return equalized(checkpoint, sites, lambda *_: 32, advance=(seen if seen is not None else []).append)
 
 
 def logits(checkpoint: Checkpoint, ids: np.ndarray) -> np.ndarray:

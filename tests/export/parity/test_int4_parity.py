@@ -14,13 +14,14 @@ from tests.export.parity.dequantized import Dequantized, Int8Activations
 from tests.export.parity.driver import Driver, relative
 from tests.export.parity.reference import fresh_ids
 from tests.export.parity.rounded_cache import RoundedCache
+from tests.plain_recipes import EXACT, HEAD_IN_8, PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-EXACT = "int4-g64-exact"
-GROUP_SIZES = {"int4-g32": 32, "int4-g64": 64, "int4-g128": 128, EXACT: 64}
+    from thinkport.export.quantize.recipes import ModelRecipe
+
 TEXTS = 5  # of which the median counts: in one of a hundred a rounding tips attention, and all that follows is off
 
 
@@ -65,27 +66,27 @@ def test_float32_arithmetic_on_the_same_weights_gives_the_same_logits(
     assert error <= 1e-3
 
 
-@pytest.mark.parametrize("recipe", ["int4-g32", "int4-g64", "int4-g128"])
+@pytest.mark.parametrize("size", PLAIN)
 def test_int8_arithmetic_costs_no_more_than_twice_the_rounding_of_activations(
-    checkpoint: Path, exported: Callable[..., Path], recipe: str
+    checkpoint: Path, exported: Callable[..., Path], size: int
 ) -> None:
-    artifact = exported(checkpoint, recipe=recipe, kv="fp32")
-    assert cost(artifact, Dequantized(checkpoint, artifact), GROUP_SIZES[recipe]) <= 2
+    artifact = exported(checkpoint, recipe=PLAIN[size], kv="fp32")
+    assert cost(artifact, Dequantized(checkpoint, artifact), size) <= 2
 
 
 def test_the_default_artifact_costs_no_more_than_twice_what_it_rounds(
     checkpoint: Path, exported: Callable[..., Path]
 ) -> None:
     artifact = exported(checkpoint)
-    assert cost(artifact, Dequantized(checkpoint, artifact), 32, rounds_cache=True) <= 2
+    assert cost(artifact, Dequantized(checkpoint, artifact), 64, rounds_cache=True) <= 2
 
 
-@pytest.mark.parametrize("recipe", ["int4-g32-head8", "int8-g32"])
+@pytest.mark.parametrize(("recipe", "size"), [(HEAD_IN_8, 32), ("int8", 64), ("balanced", 64), ("accurate", 64)])
 def test_8_bit_tables_and_projections_hold_the_weights_that_were_rounded(
-    nano_checkpoint: Path, exported: Callable[..., Path], recipe: str
+    checkpoint: Path, exported: Callable[..., Path], recipe: ModelRecipe | str, size: int
 ) -> None:
-    artifact = exported(nano_checkpoint, recipe=recipe, kv="fp32")
-    assert cost(artifact, Dequantized(nano_checkpoint, artifact), 32) <= 2
+    artifact = exported(checkpoint, recipe=recipe, kv="fp32")
+    assert cost(artifact, Dequantized(checkpoint, artifact), size) <= 2
 
 
 def test_an_unfused_graph_is_quantized_as_well(nano_checkpoint: Path, exported: Callable[..., Path]) -> None:

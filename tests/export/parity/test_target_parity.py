@@ -14,6 +14,7 @@ import pytest
 from tests.export.parity.dequantized import Dequantized
 from tests.export.parity.driver import Driver, relative
 from tests.export.parity.reference import fresh_ids
+from tests.plain_recipes import EXACT
 
 from thinkport.export.certify.cpu_session import graph_for_cpu
 from thinkport.runtime.artifact.manifest import Graph, read_manifest
@@ -27,10 +28,12 @@ GRAPHS = ("dml.onnx", "dml-plain.onnx", "cuda.onnx")
 
 
 CASES = [
-    ("nano", "int4-g64-exact"),
-    ("0.6B of two layers", "int4-g64-exact"),
-    ("llama of two layers", "int4-g64-exact"),
-    ("nano", "int8-g32"),
+    ("nano", EXACT),
+    ("0.6B of two layers", EXACT),
+    ("llama of two layers", EXACT),
+    ("nano", "int8"),
+    ("nano", "accurate"),
+    ("llama of two layers", "balanced"),
 ]
 
 

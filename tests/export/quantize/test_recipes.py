@@ -6,12 +6,13 @@ import pytest
 
 from thinkport.export.errors import RecipeError
 from thinkport.export.quantize.recipes import (
-    DEFAULT_RECIPE,
     DEFAULT_RECIPES,
     RECIPES,
     ModelRecipe,
     RoleRecipe,
+    finer,
     recipe_named,
+    renamed,
 )
 
 
@@ -23,13 +24,13 @@ def test_every_recipe_is_found_by_its_own_name_and_says_what_it_is() -> None:
 
 
 def test_each_precision_has_a_default_of_its_own_bits() -> None:
-    assert all(RECIPES[name].precision == precision for precision, name in DEFAULT_RECIPES.items())
-    assert DEFAULT_RECIPE in DEFAULT_RECIPES.values()
+    assert all(RECIPES[name].precision == precision for precision, name in DEFAULT_RECIPES.items() if precision)
+    assert DEFAULT_RECIPES[None] in RECIPES
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_the_list() -> None:
-    with pytest.raises(RecipeError, match=r"'int4_g32'; did you mean 'int4-g32'\? Recipes: int4-g32, int4-g64"):
-        recipe_named("int4_g32")
+    with pytest.raises(RecipeError, match=r"'balance'; did you mean 'balanced'\? Recipes: fast, balanced"):
+        recipe_named("balance")
 
 
 def test_a_name_like_no_other_is_answered_with_the_list_alone() -> None:
@@ -57,12 +58,40 @@ def test_a_recipe_can_not_be_changed() -> None:
 
 
 def test_a_role_that_a_recipe_does_not_name_is_stored_as_the_layers_are() -> None:
-    recipe = recipe_named("balanced")
+    recipe = ModelRecipe(name="mine", summary="…", roles={"attention": RoleRecipe(group_size=32)})
     assert [recipe.for_role(role, tied=False) for role in ("attention", "experts")] == [
         RoleRecipe(group_size=32),
-        RoleRecipe(group_size=128),
+        RoleRecipe(group_size=64),
     ]
-    assert {how.group_size for how in recipe.formats} == {32, 128}
+    assert {how.group_size for how in recipe.formats} == {32, 64}
+
+
+def test_a_matrix_that_is_given_more_has_a_role_of_its_own() -> None:
+    recipe = recipe_named("balanced")
+    assert (recipe.of("attention").bits, recipe.of(finer("attention")).bits) == (4, 8)
+    assert recipe.of(finer("attention")) in recipe.formats
+    plain = recipe_named("fast")
+    assert plain.of(finer("attention")) == plain.layers, "a recipe without a finer format gives none"
+
+
+@pytest.mark.parametrize(("columns", "size"), [(1024, 128), (896, 128), (576, 64), (96, 32)])
+def test_groups_are_the_largest_that_divide_a_row(columns: int, size: int) -> None:
+    assert RoleRecipe(group_size=128).for_rows(columns).group_size == size
+    assert RoleRecipe(group_size=32).for_rows(columns).group_size == 32
+
+
+def test_a_row_that_no_group_divides_is_refused() -> None:
+    with pytest.raises(RecipeError, match="rows of 80 weights can't be split into groups of 32"):
+        RoleRecipe().for_rows(80)
+
+
+@pytest.mark.parametrize("name", ["int4-g32", "int4-g64", "int4-g128", "int4-g32-head8", "int8-g32", "int4-g64-exact"])
+def test_a_recipe_of_an_earlier_version_gives_the_one_in_its_place(name: str) -> None:
+    told = renamed(name)
+    assert told is not None
+    assert repr(recipe_named(name).name) in told
+    assert RECIPES[recipe_named(name).name].precision == name.partition("-")[0]
+    assert renamed(recipe_named(name).name) is None
 
 
 def test_a_tied_embedding_is_quantized_as_lm_head_is_since_they_share_one_blob() -> None:
@@ -74,9 +103,9 @@ def test_a_tied_embedding_is_quantized_as_lm_head_is_since_they_share_one_blob()
 
 
 def test_norms_are_never_quantized() -> None:
-    assert recipe_named(DEFAULT_RECIPE).for_role("norm", tied=True) is None
+    assert recipe_named("fast").for_role("norm", tied=True) is None
 
 
 @pytest.mark.parametrize(("group", "expected"), [(32, 5.0), (64, 4.5), (128, 4.25)])
 def test_bits_a_weight_count_the_scales(group: int, expected: float) -> None:
-    assert RoleRecipe(group_size=group).bits_per_weight == expected
+    assert 8 * RoleRecipe(group_size=group).bytes_per_weight() == expected

@@ -122,8 +122,8 @@ def test_rows_of_unequal_length_can_not_be_stacked(pool: ThreadPoolExecutor) -> 
 
 
 def test_rows_that_groups_do_not_divide_are_refused_before_any_is_read(pool: ThreadPoolExecutor) -> None:
-    source = Matrices(w=noise(4, 96))
-    with pytest.raises(RecipeError, match="use group size 32"):
+    source = Matrices(w=noise(4, 80))
+    with pytest.raises(RecipeError, match="rows of 80 weights can't be split into groups of 32"):
         quantize_tensor(source, ["w"], RoleRecipe(group_size=128), lambda block: None, pool=pool)
     assert source.asked == []
 

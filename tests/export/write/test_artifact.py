@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from tests.export.passes.graphs import graph, normal, without_values
 from tests.export.planned import planned
 from tests.export.trace.traced import nano, traced
+from tests.plain_recipes import PLAIN
 
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.pipeline import build_pipeline, run_passes
 from thinkport.export.quantize.packing import pack
-from thinkport.export.quantize.recipes import RoleRecipe, recipe_named
+from thinkport.export.quantize.recipes import RoleRecipe
 from thinkport.export.quantize.rounding import quantize_rows
 from thinkport.export.write.blobs import INLINE_BYTES, LINE, PAGE, plan_blobs
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, check_files, hash_file, read_manifest
 
-RECIPE = recipe_named("int4-g64")
+RECIPE = PLAIN[64]
 
 
 @pytest.fixture(scope="module")

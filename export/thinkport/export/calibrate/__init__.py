@@ -2,5 +2,6 @@
 
 from thinkport.export.calibrate.calibrate import Calibration, calibrate, calibrated_bytes
 from thinkport.export.calibrate.layer_inputs import LayerInputs
+from thinkport.export.calibrate.sensitivity import sensitivities
 
-__all__ = ["Calibration", "LayerInputs", "calibrate", "calibrated_bytes"]
+__all__ = ["Calibration", "LayerInputs", "calibrate", "calibrated_bytes", "sensitivities"]

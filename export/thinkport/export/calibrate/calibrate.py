@@ -1,4 +1,4 @@
-"""What a checkpoint computes over a short text: scales of an int8 KV cache, the range of activations, lm_head's inputs.
+"""What a checkpoint computes over a short text: scales of an int8 KV cache, and the range of activations.
 
 Knows the order of the steps. The checkpoint is streamed as it is for a certificate: one block of a matrix is held, and
 one layer's keys and values.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from thinkport.export.calibrate.texts import calibration_texts
+from thinkport.export.calibrate.texts import FEW_TOKENS, calibration_texts
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import CheckpointError
 from thinkport.export.families import DecoderShape, Family
@@ -27,18 +27,16 @@ class Calibration:
     Attributes:
         kv_scales: the scales of an int8 KV cache.
         largest_activation: the largest magnitude of the residual stream and of what flows between the matrices.
-        head_inputs: what `lm_head` is multiplied with, float32 (tokens, hidden), texts one after another.
     """
 
     kv_scales: KvScales
     largest_activation: float
-    head_inputs: Floats
 
 
 def calibrate(
-    checkpoint: Checkpoint, family: Family, shape: DecoderShape, *, most_tokens: int, advance: Callable[[int], None]
+    checkpoint: Checkpoint, family: Family, shape: DecoderShape, *, advance: Callable[[int], None]
 ) -> Calibration:
-    """Run the checkpoint in float32 over `most_tokens` of each calibration text.
+    """Run the checkpoint in float32 over the start of each calibration text.
 
     `advance` is told the bytes of weights that are done.
 
@@ -47,7 +45,7 @@ def calibrate(
         ThinkportError: the tokenizer or the chat template can't be used.
     """
     decoder = family.decoder(StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
-    return measured(decoder, shape.layers, calibration_texts(checkpoint, shape.vocab_size, most_tokens))
+    return measured(decoder, shape.layers, calibration_texts(checkpoint, shape.vocab_size, FEW_TOKENS))
 
 
 def calibrated_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
@@ -74,11 +72,7 @@ def measured(decoder: Decoder, layers: int, texts: list[Ids]) -> Calibration:
     hidden = decoder.embed(torch.from_numpy(np.concatenate(texts)))
     for index in range(layers):
         hidden = decoder.layer(index, hidden, packed, observe)
-    return Calibration(
-        kv_scales=KvScales(keys=keys, values=values),
-        largest_activation=decoder.largest,
-        head_inputs=decoder.head_inputs(hidden).numpy(),
-    )
+    return Calibration(kv_scales=KvScales(keys=keys, values=values), largest_activation=decoder.largest)
 
 
 def _check_finite(layer: int, scales: Mapping[str, Floats]) -> None:

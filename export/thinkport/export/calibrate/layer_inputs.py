@@ -1,4 +1,4 @@
-"""The inputs of every matrix of a checkpoint over the calibration texts, one layer at a time.
+"""The inputs of every matrix of a checkpoint over the calibration texts, one layer at a time, lm_head last.
 
 Knows a decoder's layers, in order. Inputs of one layer are held, and the float32 activations between layers.
 """
@@ -32,8 +32,8 @@ class _Listening(StreamedWeights):
 class LayerInputs:
     """Inputs by matrix, asked for in the order of the layers."""
 
-    def __init__(self, checkpoint: Checkpoint, family: Family, shape: DecoderShape, head_inputs: Floats) -> None:
-        """Read the texts and their embeddings; `head_inputs` are those of `lm_head` over the same texts.
+    def __init__(self, checkpoint: Checkpoint, family: Family, shape: DecoderShape) -> None:
+        """Read the texts and their embeddings.
 
         Raises:
             ThinkportError: the tokenizer, the chat template or the checkpoint can't be used.
@@ -44,7 +44,7 @@ class LayerInputs:
         self._packed = Packed(tuple(len(ids) for ids in texts))
         self._hidden = self._decoder.embed(torch.from_numpy(np.concatenate(texts)))
         self._layers, self._next = shape.layers, 0
-        self._head_inputs, self._role = head_inputs, family.role
+        self._role = family.role
 
     @torch.inference_mode()
     def of(self, name: str) -> Floats:
@@ -52,13 +52,13 @@ class LayerInputs:
 
         Raises:
             CheckpointError: a weight can't be read.
-            KeyError: a matrix of no layer, or of one that has passed.
+            KeyError: a matrix of a layer that has passed.
         """
-        if self._role(name) in TABLES:
-            return self._head_inputs
         heard = self._weights.heard
         while name not in heard and self._next < self._layers:
             heard.clear()
             self._hidden = self._decoder.layer(self._next, self._hidden, self._packed)
             self._next += 1
+        if self._role(name) in TABLES:
+            heard[name] = self._decoder.head_inputs(self._hidden).numpy()
         return heard[name]

@@ -12,6 +12,7 @@ from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.reference.encoder import Encoder
 from thinkport.export.reference.logits import Ids
 
+SOME_TOKENS = 64  # of some of them: enough to tell which matrices matter most
 FEW_TOKENS = 32  # of each text: enough for the ranges of activations, of keys and of values
 MANY_TOKENS = 256  # of each text: correlations of channels need thousands of tokens
 _SEED = 4711  # another than the certificate's, whose random prompt would otherwise begin alike

@@ -19,11 +19,16 @@ _SAMPLE_ROWS = 64  # of every matrix, evenly spread
 
 
 def equalized(
-    checkpoint: Checkpoint, sites: Sequence[Site], group_size: Callable[[str], int], *, advance: Callable[[int], None]
+    checkpoint: Checkpoint,
+    sites: Sequence[Site],
+    group_size: Callable[[str, int], int],
+    *,
+    advance: Callable[[int], None],
 ) -> Checkpoint:
-    """The checkpoint with the channels of every site alike where that pays; `group_size` is asked by a reader's name.
+    """The checkpoint with the channels of every site alike where that pays.
 
-    `advance` is told the float32 bytes of the readers that were looked at. One block is held at a time.
+    `group_size` is asked for by a reader's name and the length of its rows. `advance` is told the float32 bytes of the
+    readers that were looked at. One block is held at a time.
 
     Raises:
         CheckpointError: a tensor can't be read.
@@ -34,7 +39,7 @@ def equalized(
         scales = flattening(site.to_channels(_energy(checkpoint, site.readers, advance)))
         columns = site.to_columns(scales)
         samples = [_sample(checkpoint, name) for name in site.readers]
-        if is_worth(samples, columns, group_size=group_size(site.readers[0])):
+        if is_worth(samples, columns, group_size=group_size(site.readers[0], len(columns))):
             columns_by |= dict.fromkeys(site.readers, columns)
             rows_by[site.writer] = scales
     return replace(checkpoint, columns_by=columns_by, rows_by=rows_by)

@@ -65,6 +65,7 @@ class MatMulNBits(GraphPass):
         assert weight.shape is not None
         rows, columns = (int(dim) for dim in weight.shape)  # type: ignore[arg-type]
         role, how = self._format(source, lookup=lookup)
+        how = how.for_rows(columns)
         groups, width = columns // how.group_size, how.group_size * how.bits // 8
         shape, suffix = ((rows, groups * width), "table") if lookup else ((rows, groups, width), "qweight")
         of_codes, of_scales = (replace(source, part=part, role=role) for part in ("codes", "scales"))

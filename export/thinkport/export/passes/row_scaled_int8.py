@@ -2,7 +2,8 @@
 
 Cases:
     1. a MatMulNBits of a layer becomes rounding by row, MatMulIntegerToFloat, and a factor by row;
-    2. one outside the layers (lm_head, which computes one row) stays.
+    2. one of 8 bits stays, whose matrix matters most;
+    3. one outside the layers (lm_head, which computes one row) stays.
 """
 
 from collections.abc import Sequence
@@ -40,7 +41,10 @@ class RowScaledInt8(GraphPass):
         nodes = [
             node for node in model.graph if node.op_type == "MatMulNBits" and layer_of(node.name or "") is not None
         ]
-        return [_spell_out(model.graph, node) for node in nodes]
+        return [
+            _spell_out(model.graph, node) if node.attributes["bits"].as_int() == 4 else node.name or ""
+            for node in nodes
+        ]
 
 
 def _spell_out(graph: ir.Graph, old: ir.Node) -> str:

@@ -5,7 +5,7 @@ Knows numbers only: no graph, no checkpoint.
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Literal
@@ -16,6 +16,7 @@ QuantizedPrecision = Literal["int4", "int8"]
 Role = str
 """What a weight is for, by a family's own word. Three mean the same in all families: those of `TABLES` and `NORM`."""
 
+_FINER = " (finer)"
 NORM: Role = "norm"  # never quantized
 TABLES: tuple[Role, ...] = ("embedding", "lm_head")  # outside of the layers; tied, both read one
 
@@ -30,7 +31,7 @@ class RoleRecipe:
 
     Attributes:
         bits: 4 or 8.
-        group_size: 32, 64 or 128 columns share a scale.
+        group_size: 32, 64 or 128 columns share a scale; fewer where rows can't be split so (`for_rows`).
         accuracy_level: MatMulNBits' attribute: 4 multiplies in int8, rounding activations too; 0 in float32.
 
     Raises:
@@ -51,10 +52,25 @@ class RoleRecipe:
                 "use accuracy_level=4, or 4 bits"
             )
 
-    @property
-    def bits_per_weight(self) -> float:
-        """Bits that a weight takes with its share of a float32 scale."""
-        return self.bits + 32 / self.group_size
+    def for_rows(self, columns: int) -> "RoleRecipe":
+        """The format of rows of so many weights: with the largest groups, powers of two, that divide them.
+
+        Raises:
+            RecipeError: groups of 32 don't divide them; a padded last group would waste bytes and hide a wrong shape.
+        """
+        fitting = next(
+            (size for size in reversed(GROUP_SIZES) if size <= self.group_size and columns % size == 0), None
+        )
+        if fitting is None:
+            raise RecipeError(
+                f"rows of {columns} weights can't be split into groups of {GROUP_SIZES[0]}, as quantizing does: use "
+                "--precision fp32"
+            )
+        return replace(self, group_size=fitting)
+
+    def bytes_per_weight(self, scale_bytes: float = 4) -> float:
+        """Bytes that a weight takes with its share of a scale, or of several scales of so many bytes in all."""
+        return self.bits / 8 + scale_bytes / self.group_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +82,10 @@ class ModelRecipe:
         summary: one line for `--help`.
         layers: the format of every role that `roles` does not name.
         roles: formats of others; lm_head's is the embedding's too where the two are tied, since they share one blob.
+        finer: the format of those matrices of the layers that are given more; None where none is.
+        bits: the bits a weight, float32 scales counted, up to which matrices are given more, those first that gain most
+            for their size.
+        size: the same as bytes of `weights.bin`; at most one of the two is given.
         equalize: scale loud channels before rounding, where that pays.
         compensate: round a column after the other, so that later ones make up for earlier ones' errors on a short text.
     """
@@ -73,7 +93,10 @@ class ModelRecipe:
     name: str
     summary: str
     layers: RoleRecipe = field(default_factory=RoleRecipe)
-    roles: Mapping[Role, RoleRecipe] = field(default_factory=dict)
+    roles: Mapping[Role, RoleRecipe] = field(default_factory=dict, hash=False)
+    finer: RoleRecipe | None = None
+    bits: float | None = None
+    size: int | None = None
     equalize: bool = False
     compensate: bool = False
 
@@ -88,12 +111,19 @@ class ModelRecipe:
 
     def of(self, role: Role) -> RoleRecipe:
         """The format of a quantized role; a tied table's is `lm_head`."""
+        if self.finer is not None and role.endswith(_FINER):
+            return self.finer
         return self.roles.get(role, self.layers)
 
     @property
     def formats(self) -> tuple[RoleRecipe, ...]:
         """Every format that some weight has."""
-        return self.layers, *self.roles.values()
+        return self.layers, *self.roles.values(), *((self.finer,) if self.finer else ())
+
+
+def finer(role: Role) -> Role:
+    """The role of a matrix that is given more than others of `role`."""
+    return role + _FINER
 
 
 def _require(what: str, found: int, allowed: tuple[int, ...]) -> None:
@@ -101,59 +131,63 @@ def _require(what: str, found: int, allowed: tuple[int, ...]) -> None:
         raise RecipeError(f"{what} is {found}; expected {', '.join(map(str, allowed[:-1]))} or {allowed[-1]}")
 
 
-_G32, _G64, _G128 = (RoleRecipe(group_size=size) for size in GROUP_SIZES)
-_EIGHT = RoleRecipe(bits=8, group_size=32)
+_EIGHT = RoleRecipe(bits=8, group_size=64)
 
 _calibrated = partial(ModelRecipe, equalize=True, compensate=True)
 
+# Every recipe is made of three formats: kernels for them are all that an artifact needs.
 _ROWS = (
-    ModelRecipe(
-        name="int4-g32", summary="4 bits, groups of 32: 5 bits a weight, the most exact not calibrated", layers=_G32
+    _calibrated(
+        name="fast", summary="4 bits in groups of 128: the smallest and fastest", layers=RoleRecipe(group_size=128)
     ),
-    ModelRecipe(name="int4-g64", summary="4 bits, groups of 64: 4.5 bits a weight", layers=_G64),
-    ModelRecipe(
-        name="int4-g128", summary="4 bits, groups of 128: the smallest and fastest, 4.25 bits a weight", layers=_G128
-    ),
-    ModelRecipe(
-        name="int4-g32-head8",
-        summary="4 bits in groups of 32, lm_head and embedding in 8",
-        layers=_G32,
-        roles=dict.fromkeys(TABLES, _EIGHT),
-    ),
-    ModelRecipe(
-        name="int8-g32", summary="8 bits, groups of 32: close to the checkpoint, twice the size", layers=_EIGHT
-    ),
-    ModelRecipe(
-        name="int4-g64-exact",
-        summary="int4-g64 with float32 activations: slow, to tell the weights' error from the activations'",
-        layers=RoleRecipe(accuracy_level=0),
-    ),
-    _calibrated(name="fast", summary="calibrated, 4 bits in groups of 128: the fastest", layers=_G128),
     _calibrated(
         name="balanced",
-        summary="calibrated, 4 bits, attention in groups of 32, the rest in 128",
-        layers=_G128,
-        roles={"attention": _G32},
+        summary="4 bits in groups of 64, and 8 for the matrices that matter most: 5 bits a weight",
+        finer=_EIGHT,
+        bits=5.0,
     ),
-    _calibrated(name="accurate", summary="calibrated, 4 bits in groups of 32", layers=_G32),
+    _calibrated(
+        name="accurate",
+        summary="the same with more matrices in 8 bits: 6 bits a weight",
+        finer=_EIGHT,
+        bits=6.0,
+    ),
+    ModelRecipe(name="int8", summary="8 bits in groups of 64: close to the checkpoint", layers=_EIGHT),
 )
 
 RECIPES: Mapping[str, ModelRecipe] = MappingProxyType({recipe.name: recipe for recipe in _ROWS})
+_RENAMED: Mapping[str, str] = MappingProxyType(
+    {
+        "int4-g128": "fast",
+        "int4-g64": "balanced",
+        "int4-g64-exact": "balanced",
+        "int4-g32": "balanced",
+        "int4-g32-head8": "accurate",
+        "int8-g32": "int8",
+    }
+)
 
-# On SmolLM2-135M, the one real model that recipes were measured on, the smallest one that stays below 0.3 nats of mean
-# KL divergence is int8-g32 (0.020); of those of 4 bits, accurate is nearest (0.36). Neither is a figure of Qwen3.
-DEFAULT_RECIPE = "int8-g32"
-DEFAULT_RECIPES: Mapping[QuantizedPrecision, str] = MappingProxyType({"int4": "accurate", "int8": DEFAULT_RECIPE})
+DEFAULT_RECIPES: Mapping[QuantizedPrecision | None, str] = MappingProxyType(
+    {None: "accurate", "int4": "accurate", "int8": "int8"}
+)
+BUDGETED = "balanced"  # what is meant where bits or bytes are given and no recipe is
 
 
 def recipe_named(name: str) -> ModelRecipe:
-    """The recipe of that name.
+    """The recipe of that name, or the one that has taken the place of an earlier version's.
 
     Raises:
         RecipeError: no such recipe; the message has the nearest name and the list.
     """
+    name = _RENAMED.get(name, name)
     if name in RECIPES:
         return RECIPES[name]
     near = difflib.get_close_matches(name, RECIPES, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
     raise RecipeError(f"no recipe is called {name!r}; {guess}Recipes: {', '.join(RECIPES)}")
+
+
+def renamed(name: str) -> str | None:
+    """What to tell who names a recipe of an earlier version; None for any other name."""
+    new = _RENAMED.get(name)
+    return f"recipe {name!r} is gone, and {new!r} takes its place: name that one next time" if new else None

@@ -17,7 +17,7 @@ from thinkport.export.errors import RecipeError
 from thinkport.export.quantize.compensate import Compensation, quantize_compensated
 from thinkport.export.quantize.packing import pack
 from thinkport.export.quantize.recipes import RoleRecipe
-from thinkport.export.quantize.rounding import check_groups, quantize_rows
+from thinkport.export.quantize.rounding import quantize_rows
 
 BLOCK_BYTES = (
     1 << 20
@@ -122,7 +122,7 @@ def quantize_blocks(
         Exception: whatever the source raises, after the blocks in flight have ended.
     """
     columns = _row_length(source, names)
-    check_groups(columns, recipe.group_size)
+    recipe = recipe.for_rows(columns)
     form = {"bits": recipe.bits, "group_size": recipe.group_size}
 
     def quantized(name: str, start: int, stop: int, at: int) -> RowBlock:

@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from thinkport.export.trace.initializers import DERIVED, WeightSource, source_of
+from thinkport.export.trace.names import layer_of
 
 PAGE = 4096  # ONNX Runtime maps external data by pages
 LINE = 64  # bytes of a cache line, to which what is smaller than a page is aligned
@@ -159,12 +160,15 @@ def _scales_of_packed(sizes: Mapping[Key, int], rows_of: RowsOf) -> dict[Key, in
     return found
 
 
-def _codes_then_scales(key: Key) -> tuple[tuple[tuple[int, str], ...], str, str]:
-    """Codes directly before their scales of every type, so that all are written from one pass; layers in order."""
+def _codes_then_scales(key: Key) -> tuple[bool, tuple[tuple[int, str], ...], str, str]:
+    """Codes directly before their scales of every type, so that all are written from one pass; layers in order.
+
+    What lies outside of the layers comes last: inputs of lm_head are known when those of all layers are.
+    """
     source, dtype = key
     if isinstance(source, str):
-        return ((), source, dtype.name)
-    return (_natural("/".join(source.tensors)), source.part, dtype.name)
+        return (True, (), source, dtype.name)
+    return (layer_of(source.tensors[0]) is None, _natural("/".join(source.tensors)), source.part, dtype.name)
 
 
 def _natural(name: str) -> tuple[tuple[int, str], ...]:

@@ -27,14 +27,15 @@ def derivation(file: str, own: Layout, weights: str, shipped: Layout, recipe: Mo
 
 def _rounded(source: WeightSource, blob: Blob, own: Layout, shipped: Layout, recipe: ModelRecipe) -> Int8Weight:
     assert source.role is not None
-    stored = recipe.of(source.role)
     scales_at = own.places[replace(source, part="int8_scales"), ir.DataType.FLOAT]
-    rows = scales_at.nbytes // ir.DataType.FLOAT.itemsize
+    rows = int(scales_at.nbytes // ir.DataType.FLOAT.itemsize)
+    columns = int(blob.nbytes // rows)
+    stored = recipe.of(source.role).for_rows(columns)
     return Int8Weight(
         at=blob.offset,
         scales_at=scales_at.offset,
-        rows=int(rows),
-        columns=int(blob.nbytes // rows),
+        rows=rows,
+        columns=columns,
         codes=shipped.places[replace(source, part="codes"), ir.DataType.UINT8].offset,
         scales=shipped.places[replace(source, part="scales"), ir.DataType.FLOAT].offset,
         bits=stored.bits,  # type: ignore[arg-type]  # the record checks it

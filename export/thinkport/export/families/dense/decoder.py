@@ -62,7 +62,7 @@ class DenseDecoder:
         return self._seen(self._weights.linear(layer_name(index, "mlp.down_proj"), self._seen(gate * up)))
 
     def _seen(self, hidden: torch.Tensor) -> torch.Tensor:
-        self.largest = max(self.largest, float(hidden.abs().max()))
+        self.largest = max(self.largest, float(hidden.detach().abs().max()))
         return hidden
 
     def _norm(self, name: str, hidden: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,166 @@
+"""How much rounding each matrix would move the model's predictions: its share of the KL divergence, in nats a position.
+
+To second order, an error `e` in a matrix's output costs half the mean square of `g · e`, with `g` the gradient of the
+log-probability of a token drawn from the model's own prediction: the Fisher information (Amari 1998, Natural Gradient).
+What rounding leaves is known without rounding: column by column, an error that is spread evenly over the step of its
+group, less what later columns make up for (see `quantize.compensate`). On SmolLM2-135M the logarithms of these losses
+and of measured ones, a layer's packed matrices at a time, correlate by 0.94.
+
+Weights are streamed: a layer is run forwards once more to go back through it, and one block of a matrix is held. What
+entered each layer is kept in bfloat16: 1,200 tokens of an 8B are 350 MB.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from thinkport.export.calibrate.texts import SOME_TOKENS, calibration_texts
+from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.families import DecoderShape, Family
+from thinkport.export.quantize.compensate import compensation
+from thinkport.export.quantize.recipes import RoleRecipe
+from thinkport.export.reference.decoder import Decoder, Packed
+from thinkport.export.reference.streamed_weights import StreamedWeights
+from thinkport.export.trace.names import layer_of
+
+_EVERY = 3  # of the texts; half of these says what is made up for in the other half
+_ROWS = 128  # tokens whose logits are held
+_SEED = 20
+_UNIFORM = 1 / 12  # the variance of an error that is spread evenly over one step
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Differentiable(StreamedWeights):
+    """Streamed weights whose products can be gone back through.
+
+    Attributes:
+        how: how a matrix is rounded; None where it isn't.
+        halves: which half of the texts each token is of, bool (tokens,).
+        losses: what rounding each matrix costs, added up over the tokens that were gone back through.
+        gone_back: is told the bytes of the layers' weights that are done.
+        left: what `spared` gave last, behind the inputs that it was for: several matrices read the same.
+    """
+
+    how: Callable[[str], RoleRecipe | None]
+    halves: torch.Tensor
+    gone_back: Callable[[int], None]
+    losses: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    left: list[torch.Tensor] = field(default_factory=list)
+
+    def linear(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
+        """See `StreamedWeights.linear`."""
+        found: torch.Tensor = _Product.apply(inputs, self, name)  # type: ignore[no-untyped-call]
+        return found
+
+    def product(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
+        """The product, which can't be gone back through."""
+        return super().linear(name, inputs)
+
+    def back(self, name: str, inputs: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        """The gradient (tokens, k) of a product's inputs by that of its outputs, (tokens, n); counts the losses."""
+        back, how = torch.zeros_like(inputs), self.how(name)
+        for start, weights in self.checkpoint.blocks(name, self.block_bytes):
+            rows, block = gradient[:, start : start + len(weights)], torch.from_numpy(weights)
+            back += rows @ block
+            if how is not None:
+                self.losses[name] += _loss(rows, self._left(inputs), block, how.for_rows(block.shape[1]))
+            if layer_of(name) is not None:
+                self.gone_back(weights.nbytes)
+        return back
+
+    def spared(self, inputs: torch.Tensor) -> torch.Tensor:
+        """What a column's own rounding error is multiplied with, (tokens, k), where later columns make up for the rest.
+
+        By how much they do is taken from the other half of the texts, as a finished model meets texts of its own.
+        """
+        left = torch.empty_like(inputs)
+        for here in (self.halves, ~self.halves):
+            factors = torch.from_numpy(compensation(inputs[~here].numpy()).factor)
+            columns = inputs[here].T.reshape(len(factors), -1, int(here.sum()))
+            solved = torch.linalg.solve_triangular(factors, columns, upper=True, unitriangular=True)
+            left[here] = solved.reshape(-1, columns.shape[-1]).T
+        return left
+
+    def _left(self, inputs: torch.Tensor) -> torch.Tensor:
+        if not self.left or self.left[0].data_ptr() != inputs.data_ptr():
+            self.left[:] = [inputs, self.spared(inputs)]
+        return self.left[1]
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: torch.Tensor, weights: _Differentiable, name: str) -> torch.Tensor:
+        ctx.inputs, ctx.weights, ctx.name = inputs.detach(), weights, name
+        return weights.product(name, inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return ctx.weights.back(ctx.name, ctx.inputs, gradients[0]), None, None
+
+
+def sensitivities(
+    checkpoint: Checkpoint,
+    family: Family,
+    shape: DecoderShape,
+    how: Callable[[str], RoleRecipe | None],
+    *,
+    advance: Callable[[int], None],
+) -> dict[str, float]:
+    """What rounding each matrix as `how` says costs, by name, in nats a position over some calibration texts.
+
+    A table that only embeds is left out. `advance` is told the bytes of the layers' weights that are done.
+
+    Raises:
+        CheckpointError: a weight can't be read.
+        ThinkportError: the tokenizer or the chat template can't be used.
+    """
+    texts = calibration_texts(checkpoint, shape.vocab_size, SOME_TOKENS)[::_EVERY]
+    packed = Packed(tuple(len(ids) for ids in texts))
+    halves = torch.cat([torch.full((length,), bool(index % 2)) for index, length in enumerate(packed.lengths)])
+    weights = _Differentiable(checkpoint=checkpoint, advance=lambda _: None, how=how, halves=halves, gone_back=advance)
+    decoder = family.decoder(weights, shape)
+    with torch.no_grad():
+        hidden, states = decoder.embed(torch.from_numpy(np.concatenate(texts))), []
+        for index in range(shape.layers):
+            states.append(hidden.bfloat16())
+            hidden = decoder.layer(index, hidden, packed)
+    gradient = _of_predictions(decoder, weights, hidden)
+    for index in reversed(range(shape.layers)):
+        entering = states[index].float().requires_grad_()
+        decoder.layer(index, entering, packed).backward(gradient)  # type: ignore[no-untyped-call]
+        assert entering.grad is not None
+        gradient = entering.grad
+    return {name: loss / len(halves) for name, loss in weights.losses.items()}
+
+
+def _of_predictions(decoder: Decoder, weights: _Differentiable, last: torch.Tensor) -> torch.Tensor:
+    """The gradient, of the last hidden states, of the log-probability of a token drawn at each position."""
+    draw = torch.Generator().manual_seed(_SEED)
+    with torch.no_grad():
+        left = weights.spared(decoder.head_inputs(last))
+    found = []
+    for hidden, own in zip(last.split(_ROWS), left.split(_ROWS), strict=True):  # type: ignore[no-untyped-call]
+        hidden.requires_grad_()
+        logits = decoder.logits(hidden)
+        share = logits.detach().softmax(-1)
+        drawn = torch.multinomial(share, 1, generator=draw)
+        weights.left[:] = [logits.grad_fn.inputs, own]  # type: ignore[union-attr]  # the function's context
+        logits.backward(share.neg_().scatter_add_(1, drawn, torch.ones_like(drawn, dtype=share.dtype)))  # type: ignore[no-untyped-call]
+        assert hidden.grad is not None
+        found.append(hidden.grad)
+    return torch.cat(found)
+
+
+def _loss(gradient: torch.Tensor, left: torch.Tensor, block: torch.Tensor, how: RoleRecipe) -> float:
+    """Half of the squared `g · e`, expected and added up over tokens, for rows of a matrix.
+
+    `gradient` (tokens, rows), `left` (tokens, k), `block` (rows, k).
+    """
+    groups = block.reshape(len(block), -1, how.group_size)
+    steps = torch.maximum(groups.amax(-1), -groups.amin(-1)) / 2 ** (how.bits - 1)
+    energy = left.square().reshape(len(left), -1, how.group_size).sum(-1)
+    return float((gradient.square() * (energy @ (steps.square() * _UNIFORM).T)).sum()) / 2

@@ -1,0 +1,82 @@
+"""Bytes of a model's weights: what a recipe takes, and what it leaves of a size that was asked for.
+
+Knows a family's weights, recipes and plans; reads no weight.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from thinkport.export.errors import RecipeError
+from thinkport.export.families import DecoderShape, Family
+from thinkport.export.plans import DTYPES, GraphPlan
+from thinkport.export.quantize.recipes import ModelRecipe
+from thinkport.export.trace.names import layer_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightSizes:
+    """Bytes: of all weights, but for the padding between them, and the most that a part of a graph that is cut has."""
+
+    total: int
+    largest_part: int
+
+
+def weight_sizes(
+    family: Family, shape: DecoderShape, recipe: ModelRecipe | None, plans: Sequence[GraphPlan]
+) -> WeightSizes:
+    """The sizes; codes are there once, scales, norms and tables once for each type that some graph computes in."""
+    scales = scale_bytes(plans)
+    layers: Counter[int | None] = Counter()
+    outside = 0
+    for name, size in family.expected_tensors(shape).items():
+        how = recipe.for_role(family.role(name), tied=shape.tied) if recipe is not None else None
+        item = scales if how is None else how.for_rows(size[-1]).bytes_per_weight(scales)
+        layers[layer_of(name)] += int(prod(size) * item)
+        if layer_of(name) is None:
+            outside = max(outside, int(prod(size) * item))
+    cos_sin = int(shape.context_length * shape.head_dim * scales) if any(plan.fuse for plan in plans) else 0
+    largest = max(bytes_ for layer, bytes_ in layers.items() if layer is not None)
+    return WeightSizes(total=layers.total() + cos_sin, largest_part=largest + outside + cos_sin)
+
+
+def scale_bytes(plans: Sequence[GraphPlan]) -> float:
+    """Bytes of a number that is stored once for each type that some graph computes in."""
+    return sum(DTYPES[kind].itemsize for kind in {plan.activations for plan in plans})
+
+
+def room(family: Family, shape: DecoderShape, recipe: ModelRecipe, plans: Sequence[GraphPlan]) -> float:
+    """Bytes that a recipe leaves for finer formats: of `weights.bin` by its size, else by its bits a weight.
+
+    Raises:
+        RecipeError: there is less than none, with the least that the recipe takes.
+    """
+    if recipe.size is not None:
+        smallest = weight_sizes(family, shape, recipe, plans).total
+        if recipe.size < smallest:
+            raise RecipeError(
+                f"--size {recipe.size / 1e6:.0f}MB is too small for recipe {recipe.name!r}, whose weights take "
+                f"{smallest / 1e6:.0f}MB at least: raise it, or take a recipe of fewer bits"
+            )
+        return recipe.size - smallest
+    if recipe.bits is None:
+        return 0
+    least, weights = bits_a_weight(recipe, family, shape)
+    if recipe.bits < least:
+        raise RecipeError(
+            f"--bits {recipe.bits:g} is too few for recipe {recipe.name!r}, which takes at least {least:.2f} a weight: "
+            "raise it, or take a recipe of fewer bits"
+        )
+    return (recipe.bits - least) / 8 * weights
+
+
+def bits_a_weight(recipe: ModelRecipe, family: Family, shape: DecoderShape) -> tuple[float, int]:
+    """Bits that a weight of this model takes at least on average, scales in float32 counted; and how many weights."""
+    nbytes, weights = 0.0, 0
+    for name, size in family.expected_tensors(shape).items():
+        how = recipe.for_role(family.role(name), tied=shape.tied)
+        if how is not None:
+            nbytes += how.for_rows(size[-1]).bytes_per_weight() * prod(size)
+            weights += prod(size)
+    return 8 * nbytes / weights, weights

@@ -1,0 +1,106 @@
+"""What rounding a matrix costs is foretold without rounding it: held against what it costs a trained model."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from tests.export.parity.reference import fresh_ids
+from tests.export.trace.checkpoints import narrow_checkpoint
+from transformers import AutoModelForCausalLM
+
+from thinkport.export.calibrate import LayerInputs, sensitivities
+from thinkport.export.calibrate.sensitivity import _Differentiable
+from thinkport.export.checkpoint import open_checkpoint
+from thinkport.export.families import family_of
+from thinkport.export.quantize.compensate import compensation, quantize_compensated
+from thinkport.export.quantize.recipes import RoleRecipe
+from thinkport.export.reference.decoder import Packed
+from thinkport.export.reference.streamed_weights import StreamedWeights
+from thinkport.runtime.prompt.tokenizer import Tokenizer
+
+HOW = RoleRecipe(group_size=32)
+TEXTS = (
+    "The tide comes in twice a day, and the boats rise with it.",
+    "def area(r):\n    return 3.14 * r * r",
+    "17 + 25 = 42",
+)
+
+
+def test_gradients_through_streamed_weights_are_torchs_own(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(narrow_checkpoint(tmp_path / "narrow"))
+    family = family_of(checkpoint.config)
+    shape, packed = family.shape(checkpoint.config), Packed((5, 9))
+    ids = torch.from_numpy(fresh_ids(512, 1, 14)[0])
+    halves = torch.arange(14) < 5
+    found = []
+    for weights in (
+        StreamedWeights(checkpoint=checkpoint, advance=lambda _: None, block_bytes=5000),
+        _Differentiable(
+            checkpoint=checkpoint,
+            advance=lambda _: None,
+            block_bytes=5000,
+            how=lambda _: None,
+            halves=halves,
+            gone_back=lambda _: None,
+        ),
+    ):
+        decoder = family.decoder(weights, shape)
+        entering = decoder.embed(ids).requires_grad_()
+        hidden = entering
+        for layer in range(shape.layers):
+            hidden = decoder.layer(layer, hidden, packed)
+        decoder.logits(hidden).square().mean().backward()
+        assert entering.grad is not None
+        found.append(entering.grad)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-7)
+
+
+@torch.inference_mode()
+def test_they_order_matrices_as_their_measured_divergences_do(nano_checkpoint: Path) -> None:
+    checkpoint = open_checkpoint(nano_checkpoint)
+    family = family_of(checkpoint.config)
+    shape = family.shape(checkpoint.config)
+    told: list[int] = []
+    with torch.inference_mode(mode=False):
+        losses = sensitivities(
+            checkpoint,
+            family,
+            shape,
+            lambda name: HOW if family.role(name) != "norm" else None,
+            advance=told.append,
+        )
+    matrices = {
+        name: size for name, size in family.expected_tensors(shape).items() if ".layers." in name and len(size) == 2
+    }
+    assert sum(told) == 4 * sum(map(math.prod, matrices.values()))
+    model = AutoModelForCausalLM.from_pretrained(nano_checkpoint, dtype=torch.float32).eval()
+    tokenizer, weights = Tokenizer.from_file(nano_checkpoint / "tokenizer.json"), model.state_dict()
+    texts = [torch.tensor([tokenizer.encode(text)]) for text in TEXTS]
+    expected = [model(ids).logits.log_softmax(-1) for ids in texts]
+    inputs, measured = LayerInputs(checkpoint, family, shape), []
+    for names in sorted((site.readers for site in family.sites(shape)), key=lambda names: _in_order(names[0])):
+        before = {name: weights[name].clone() for name in names}
+        for name in names:
+            rounded = quantize_compensated(
+                weights[name].numpy().copy(), compensation(inputs.of(name)), bits=4, group_size=HOW.group_size
+            )
+            codes = rounded.codes.astype(np.float32).reshape(len(rounded.scales), -1, HOW.group_size) - 8
+            weights[name].copy_(torch.from_numpy((codes * rounded.scales[:, :, None]).reshape(weights[name].shape)))
+        divergences = [
+            (p.exp() * (p - model(ids).logits.log_softmax(-1))).sum(-1).mean()
+            for ids, p in zip(texts, expected, strict=True)
+        ]
+        measured.append((sum(losses[name] for name in names), float(sum(divergences))))
+        for name, weight in before.items():
+            weights[name].copy_(weight)
+    foretold, found = np.log(np.array(measured)).T
+    correlation = np.corrcoef(foretold, found)[0, 1]
+    print(f"{len(measured)} groups of matrices, correlation {correlation:.3f}")
+    assert correlation > 0.6
+
+
+def _in_order(name: str) -> tuple[int, int]:
+    """By layer, and within one as inputs are heard."""
+    _, _, layer, _, matrix, _ = name.split(".")
+    return int(layer), ["q_proj", "o_proj", "gate_proj", "down_proj"].index(matrix)
