@@ -47,9 +47,10 @@ def _matrices(artifact: Path):
     for node in graph.node:
         if node.op_type != "MatMulNBits":
             continue
-        codes, scales = (_load(tensors[name], artifact) for name in node.input[1:3])
+        codes, scales, *points = (_load(tensors[name], artifact) for name in node.input[1:4])
         bits = next(a.i for a in node.attribute if a.name == "bits")
-        yield node.input[1].removesuffix(".qweight"), dequantize(codes, scales, bits=bits)
+        matrix = dequantize(codes, scales, bits=bits, points=points[0] if points else None)
+        yield node.input[1].removesuffix(".qweight"), matrix
 
 
 def _load(tensor: onnx.TensorProto, artifact: Path) -> np.ndarray:

@@ -31,6 +31,16 @@ def test_no_weight_is_off_by_more_than_half_its_rows_scale(loud: bool) -> None:
     assert (worth <= 2 * np.abs(wanted).max(axis=1) / 127 * 1.0001).all()
 
 
+@pytest.mark.parametrize("groups", [4, 5])
+def test_zero_points_are_two_groups_a_byte(groups: int) -> None:
+    codes, scales = some_weights(3, groups, loud=False)
+    points = np.random.default_rng().integers(0, 16, (3, groups), np.uint8)
+    padded = np.pad(points, ((0, 0), (0, groups % 2)))
+    weight, worth = int8_weight(codes, scales, bits=4, points=padded[:, 0::2] | padded[:, 1::2] << 4)
+    wanted = meant(codes, scales) + np.repeat((8 - points.astype(np.float32)) * scales, 32, axis=1)
+    assert (np.abs(weight.T * worth[:, None] - wanted) <= 0.5001 * worth[:, None]).all()
+
+
 @pytest.mark.parametrize("loud", [False, True])
 def test_the_products_of_a_pair_with_the_largest_activations_fit_into_16_bits(loud: bool) -> None:
     weight, _ = int8_weight(*some_weights(200, 8, loud=loud), bits=4)

@@ -22,10 +22,10 @@ from thinkport.export.trace.initializers import WeightSource, new_weight, source
 class MatMulNBits(GraphPass):
     """Every projection of the graph and the embedding.
 
-    Operators: com.microsoft.MatMulNBits, B (N, K/group, group·bits/8) uint8, scales (N, K/group) float32, symmetric
-    (no zero points); com.microsoft.GatherBlockQuantized, data (V, K·bits/8) uint8, scales (V, K/group)
-    (docs/ContribOperators.md). Both take 2^(bits-1) as the zero point of unsigned data. `accuracy_level` says whether
-    the target's operator asks for one.
+    Operators: com.microsoft.MatMulNBits, B (N, K/group, group·bits/8) uint8, scales (N, K/group) float32, and where the
+    recipe has them zero points (N, ceil(K/group·bits/8)) uint8; com.microsoft.GatherBlockQuantized, data (V, K·bits/8)
+    uint8, scales (V, K/group) (docs/ContribOperators.md). Both take 2^(bits-1) as the zero point of unsigned data that
+    has none. `accuracy_level` says whether the target's operator asks for one.
     """
 
     name = "matmul_nbits"
@@ -79,4 +79,9 @@ class MatMulNBits(GraphPass):
         attributes = {"K": columns, "N": rows, **attributes}
         if self.accuracy_level:
             attributes["accuracy_level"] = how.accuracy_level
-        return become(graph, old, "MatMulNBits", [old.inputs[0], codes, scales], attributes)
+        inputs = [old.inputs[0], codes, scales]
+        if how.points:
+            width = -(-groups * how.bits // 8)
+            of_points = replace(source, part="points", role=role)
+            inputs.append(new_weight(graph, f"{stem}.points", ir.DataType.UINT8, (rows, width), of_points))
+        return become(graph, old, "MatMulNBits", inputs, attributes)

@@ -38,6 +38,22 @@ def pack(codes: Codes, *, bits: int, group_size: int) -> Codes:
     return (pairs | (pairs >> 4)).astype(np.uint8).reshape(shape)  # the cast keeps the low byte
 
 
+def pack_points(points: Codes, *, bits: int) -> Codes:
+    """Pack uint8 (n, groups) zero points for MatMulNBits: uint8 (n, ceil(groups * bits / 8)), low bits first."""
+    if bits == 8:
+        return points
+    n, groups = points.shape
+    even = np.zeros((n, groups + groups % 2), np.uint8)
+    even[:, :groups] = points
+    packed: Codes = even[:, 0::2] | (even[:, 1::2] << 4)
+    return packed
+
+
+def unpack_points(packed: Codes, groups: int, *, bits: int) -> Codes:
+    """Undo `pack_points`."""
+    return unpack(packed, bits=bits)[:, :groups]
+
+
 def unpack(packed: Codes, *, bits: int) -> Codes:
     """Undo `pack`: uint8 (n, groups, bytes) to codes uint8 (n, k)."""
     n = len(packed)
@@ -50,10 +66,11 @@ def unpack(packed: Codes, *, bits: int) -> Codes:
     return codes
 
 
-def dequantize(packed: Codes, scales: Floats, *, bits: int) -> Floats:
-    """The float32 (n, k) weights that packed codes and their (n, groups) scales stand for."""
+def dequantize(packed: Codes, scales: Floats, *, bits: int, points: Codes | None = None) -> Floats:
+    """The float32 (n, k) weights that packed codes, their (n, groups) scales and packed zero points stand for."""
     codes = unpack(packed, bits=bits)
     n, groups = scales.shape
-    signed = codes.reshape(n, groups, -1).astype(np.float32) - np.float32(2 ** (bits - 1))
+    signed = codes.reshape(n, groups, -1).astype(np.float32)
+    signed -= np.float32(2 ** (bits - 1)) if points is None else unpack_points(points, groups, bits=bits)[:, :, None]
     signed *= scales[:, :, None].astype(np.float32)
     return signed.reshape(n, -1)

@@ -18,6 +18,7 @@ Role = str
 
 _FINER = " (finer)"
 NORM: Role = "norm"  # never quantized
+KEPT = "kept"  # the name of a recipe that takes a checkpoint's own integers, which only the checkpoint can spell out
 TABLES: tuple[Role, ...] = ("embedding", "lm_head")  # outside of the layers; tied, both read one
 
 BITS = (4, 8)
@@ -27,12 +28,14 @@ ACCURACY_LEVELS = (0, 4)  # 1-3 compute in float32 on CPUs as 0 does
 
 @dataclass(frozen=True, kw_only=True)
 class RoleRecipe:
-    """How one role's matrices are quantized, symmetric with the zero point at 2**(bits - 1).
+    """How one role's matrices are quantized, symmetric with the zero point at 2**(bits - 1) where nothing else is said.
 
     Attributes:
         bits: 4 or 8.
         group_size: 32, 64 or 128 columns share a scale; fewer where rows can't be split so (`for_rows`).
         accuracy_level: MatMulNBits' attribute: 4 multiplies in int8, rounding activations too; 0 in float32.
+        points: whether groups have zero points of their own.
+        kept: whether the checkpoint's own integers are taken as they are, and nothing is rounded.
 
     Raises:
         RecipeError: a value that ONNX Runtime can't run, or runs absurdly slowly.
@@ -41,6 +44,8 @@ class RoleRecipe:
     bits: int = 4
     group_size: int = 64
     accuracy_level: int = 4
+    points: bool = False
+    kept: bool = False
 
     def __post_init__(self) -> None:
         _require("bits", self.bits, BITS)
@@ -69,8 +74,8 @@ class RoleRecipe:
         return replace(self, group_size=fitting)
 
     def bytes_per_weight(self, scale_bytes: float = 4) -> float:
-        """Bytes that a weight takes with its share of a scale, or of several scales of so many bytes in all."""
-        return self.bits / 8 + scale_bytes / self.group_size
+        """Bytes that a weight takes with its share of a scale, or of several of so many bytes, and of a point."""
+        return self.bits / 8 + (scale_bytes + self.points * self.bits / 8) / self.group_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +175,7 @@ _RENAMED: Mapping[str, str] = MappingProxyType(
 DEFAULT_RECIPES: Mapping[QuantizedPrecision | None, str] = MappingProxyType(
     {None: "accurate", "int4": "accurate", "int8": "int8"}
 )
+BESIDE_KEPT = "int8"  # what a checkpoint whose integers are kept has none of is rounded by
 BUDGETED = "balanced"  # what is meant where bits or bytes are given and no recipe is
 
 

@@ -5,7 +5,7 @@ whatever the matrix: numpy gives up the interpreter's lock, so threads run side 
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from thinkport.export.errors import RecipeError
 from thinkport.export.quantize.compensate import Compensation, quantize_compensated
-from thinkport.export.quantize.packing import pack
+from thinkport.export.quantize.integers import IntegerForm, Integers
+from thinkport.export.quantize.packing import pack, pack_points
 from thinkport.export.quantize.recipes import RoleRecipe
 from thinkport.export.quantize.rounding import quantize_rows
 
@@ -32,6 +33,17 @@ class Shaped(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """Rows first."""
+
+
+class IntegerSource(Protocol):
+    """Matrices by name that are integers already, readable as `RowSource` is; a `Checkpoint` is one."""
+
+    @property
+    def tensors(self) -> Mapping[str, Shaped]:
+        """Every tensor's shape by name."""
+
+    def integers(self, name: str, start: int, stop: int, form: IntegerForm) -> Integers:
+        """Rows start..stop of a tensor, in groups of `form`."""
 
 
 class RowSource(Protocol):
@@ -81,15 +93,17 @@ class RowBlock:
         packed: uint8 (rows, k / group_size, group_size * bits / 8), as MatMulNBits' B.
         scales: float32 (rows, k / group_size).
         error: what rounding the block cost.
+        points: uint8 (rows, ceil(k / group_size * bits / 8)), as MatMulNBits' zero points; None where there are none.
     """
 
     start: int
     packed: NDArray[np.uint8]
     scales: NDArray[np.float32]
     error: RoundingError
+    points: NDArray[np.uint8] | None = None
 
 
-def _row_length(source: RowSource, names: Sequence[str]) -> int:
+def _row_length(source: RowSource | IntegerSource, names: Sequence[str]) -> int:
     """Columns of the matrix that stacking tensors along their rows gives: q over k over v, or gate over up.
 
     Raises:
@@ -134,15 +148,46 @@ def quantize_blocks(
         error = RoundingError(rounded.squared_error, rounded.squared_sum, weights.size)
         return RowBlock(at, pack(rounded.codes, **form), rounded.scales, error)
 
+    # Compensating is many short calls and a few products, which have threads of their own: side by side two blocks only
+    # take the interpreter's lock from each other (measured: no gain).
+    step, flights = max(1, block_bytes // (4 * columns)), workers * AHEAD
+    if compensation is not None:
+        step, flights = COMPENSATED_ROWS, 1
+    yield from _in_order(pool, quantized, _row_ranges(source, names, step), flights)
+
+
+def kept_blocks(
+    source: IntegerSource, names: Sequence[str], recipe: RoleRecipe, *, pool: ThreadPoolExecutor, workers: int = 2
+) -> Iterator[RowBlock]:
+    """The integers of the named matrices, stacked as `quantize_blocks` does it; nothing is rounded.
+
+    Raises:
+        RecipeError: the shapes don't fit one another.
+        Exception: whatever the source raises, after the blocks in flight have ended.
+    """
+    form = IntegerForm(bits=recipe.bits, group_size=recipe.group_size, points=recipe.points)
+
+    def packed(name: str, start: int, stop: int, at: int) -> RowBlock:
+        found = source.integers(name, start, stop, form)
+        codes = pack(found.codes, bits=form.bits, group_size=form.group_size)
+        points = None if found.points is None else pack_points(found.points, bits=form.bits)
+        return RowBlock(at, codes, found.scales, RoundingError(), points)
+
+    step = max(1, BLOCK_BYTES // (4 * _row_length(source, names)))
+    yield from _in_order(pool, packed, _row_ranges(source, names, step), workers * AHEAD)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor,
+    make: Callable[[str, int, int, int], RowBlock],
+    tasks: Iterable[tuple[str, int, int, int]],
+    flights: int,
+) -> Iterator[RowBlock]:
+    """Blocks in the order of their tasks, of which at most `flights` run or wait."""
     pending: deque[Future[RowBlock]] = deque()
     try:
-        # Compensating is many short calls and a few products, which have threads of their own: side by side two blocks
-        # only take the interpreter's lock from each other (measured: no gain).
-        step, flights = max(1, block_bytes // (4 * columns)), workers * AHEAD
-        if compensation is not None:
-            step, flights = COMPENSATED_ROWS, 1
-        for task in _row_ranges(source, names, step):
-            pending.append(pool.submit(quantized, *task))
+        for task in tasks:
+            pending.append(pool.submit(make, *task))
             if len(pending) >= flights:
                 yield pending.popleft().result()
         while pending:
@@ -152,7 +197,9 @@ def quantize_blocks(
             future.cancel()
 
 
-def _row_ranges(source: RowSource, names: Sequence[str], step: int) -> Iterator[tuple[str, int, int, int]]:
+def _row_ranges(
+    source: RowSource | IntegerSource, names: Sequence[str], step: int
+) -> Iterator[tuple[str, int, int, int]]:
     """(name, first row, last row + 1, first row in the stack) of every block; none spans two tensors."""
     base = 0
     for name in names:

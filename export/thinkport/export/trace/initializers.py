@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 _KEY = "thinkport.source"
 
-Part = Literal["whole", "codes", "scales", "int8", "int8_scales"]
+Part = Literal["whole", "codes", "points", "scales", "int8", "int8_scales"]
 DERIVED: frozenset[Part] = frozenset({"int8", "int8_scales"})
 
 

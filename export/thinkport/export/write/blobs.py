@@ -161,7 +161,8 @@ def _scales_of_packed(sizes: Mapping[Key, int], rows_of: RowsOf) -> dict[Key, in
 
 
 def _codes_then_scales(key: Key) -> tuple[bool, tuple[tuple[int, str], ...], str, str]:
-    """Codes directly before their scales of every type, so that all are written from one pass; layers in order.
+    """Codes directly before their zero points and their scales of every type, so that all are written from one pass;
+    layers in order.
 
     What lies outside of the layers comes last: inputs of lm_head are known when those of all layers are.
     """

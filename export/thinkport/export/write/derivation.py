@@ -31,6 +31,7 @@ def _rounded(source: WeightSource, blob: Blob, own: Layout, shipped: Layout, rec
     rows = int(scales_at.nbytes // ir.DataType.FLOAT.itemsize)
     columns = int(blob.nbytes // rows)
     stored = recipe.of(source.role).for_rows(columns)
+    points = shipped.places.get((replace(source, part="points"), ir.DataType.UINT8))
     return Int8Weight(
         at=blob.offset,
         scales_at=scales_at.offset,
@@ -38,6 +39,7 @@ def _rounded(source: WeightSource, blob: Blob, own: Layout, shipped: Layout, rec
         columns=columns,
         codes=shipped.places[replace(source, part="codes"), ir.DataType.UINT8].offset,
         scales=shipped.places[replace(source, part="scales"), ir.DataType.FLOAT].offset,
+        points=None if points is None else points.offset,
         bits=stored.bits,  # type: ignore[arg-type]  # the record checks it
         group_size=stored.group_size,
     )

@@ -21,7 +21,7 @@ from thinkport.export.errors import GraphError
 from thinkport.export.progress import Advance
 from thinkport.export.quantize.compensate import Compensation, compensation
 from thinkport.export.quantize.recipes import ModelRecipe
-from thinkport.export.quantize.stream import RoundingError, quantize_blocks
+from thinkport.export.quantize.stream import RoundingError, RowBlock, kept_blocks, quantize_blocks
 from thinkport.export.trace.initializers import WeightSource
 from thinkport.export.write.blobs import Blob, Layout
 from thinkport.runtime.artifact.manifest import FileRecord
@@ -71,9 +71,9 @@ class WeightsFile:
                 elif blob.source is not None and blob.source.part == "whole":
                     self._copy(blob, output)
                 else:
-                    scales = list(takewhile(partial(_is_scale_of, blob), blobs))
-                    del blobs[: len(scales)]
-                    self._quantize(blob, scales, output, pool, next(compensations))
+                    beside = list(takewhile(partial(_is_beside, blob), blobs))
+                    del blobs[: len(beside)]
+                    self._quantize(blob, beside, output, pool, next(compensations))
         return FileRecord(bytes=output.position, sha256=digest.hexdigest())
 
     def _copy(self, blob: Blob, output: "_Output") -> None:
@@ -85,31 +85,44 @@ class WeightsFile:
     def _quantize(
         self,
         codes: Blob,
-        scales: list[Blob],
+        beside: list[Blob],
         output: "_Output",
         pool: ThreadPoolExecutor,
         compensation: Compensation | None,
     ) -> None:
-        """Codes as they come; their scales, a few per cent of them, are kept until the codes are written."""
+        """Codes as they come; scales and zero points, a few per cent of them, wait until the codes are written."""
         source = codes.source
         assert source is not None
+        if not beside:
+            raise GraphError(f"the codes of {source.tensors[0]} are not followed by their scales in the plan")
+        parts: dict[str, list[np.ndarray]] = {"scales": [], "points": []}
+        error = RoundingError()
+        for block in self._blocks(source, pool, compensation):
+            output.put(block.packed)
+            parts["scales"].append(block.scales)
+            if block.points is not None:
+                parts["points"].append(block.points)
+            error += block.error
+        if error.weights:  # integers that are kept were not rounded
+            assert source.role is not None
+            self.errors[source.role] = self.errors.get(source.role, RoundingError()) + error
+        for blob in beside:
+            assert blob.source is not None
+            output.pad_to(blob.offset)
+            for part in parts[blob.source.part]:
+                output.put(part.astype(blob.dtype.numpy(), copy=False))
+
+    def _blocks(
+        self, source: WeightSource, pool: ThreadPoolExecutor, compensation: Compensation | None
+    ) -> Iterator[RowBlock]:
         assert source.role is not None
         assert self.recipe is not None
-        if not scales:
-            raise GraphError(f"the codes of {source.tensors[0]} are not followed by their scales in the plan")
-        kept: list[np.ndarray] = []
-        error, how = RoundingError(), self.recipe.of(source.role)
-        for block in quantize_blocks(
+        how = self.recipe.of(source.role)
+        if how.kept:
+            return kept_blocks(self.checkpoint, source.tensors, how, pool=pool, workers=self.workers)
+        return quantize_blocks(
             self.checkpoint, source.tensors, how, pool=pool, workers=self.workers, compensation=compensation
-        ):
-            output.put(block.packed)
-            kept.append(block.scales)
-            error += block.error
-        self.errors[source.role] = self.errors.get(source.role, RoundingError()) + error
-        for blob in scales:
-            output.pad_to(blob.offset)
-            for part in kept:
-                output.put(part.astype(blob.dtype.numpy(), copy=False))
+        )
 
     def _compensations(self, blobs: Sequence[Blob], ahead: ThreadPoolExecutor) -> Iterator[Compensation | None]:
         """The compensation of each quantized matrix, in order, found while the matrix before it is rounded."""
@@ -126,9 +139,12 @@ class WeightsFile:
         return compensation(self.inputs.of(source.tensors[0]))
 
 
-def _is_scale_of(codes: Blob, blob: Blob) -> bool:
+def _is_beside(codes: Blob, blob: Blob) -> bool:
+    """Whether a blob holds the scales or the zero points of codes."""
     assert codes.source is not None
-    return blob.source is not None and (blob.source.part, blob.source.tensors) == ("scales", codes.source.tensors)
+    if blob.source is None or blob.source.part not in ("scales", "points"):
+        return False
+    return blob.source.tensors == codes.source.tensors
 
 
 @dataclass

@@ -20,7 +20,8 @@ class Int8Weight(Record):
     """A matrix to be rounded to int8 with a scale a row (see `thinkport.runtime.machine.int8_weights`).
 
     Read from the artifact's weights: at `codes`, uint8 (rows, columns / group_size, group_size * bits / 8), and at
-    `scales`, float32 (rows, columns / group_size). Written to the derived file: at `at`, int8 (columns, rows), and at
+    `scales`, float32 (rows, columns / group_size); at `points`, where weights have zero points of their own, uint8
+    (rows, ceil(columns / group_size * bits / 8)). Written to the derived file: at `at`, int8 (columns, rows), and at
     `scales_at`, float32 (rows,).
     """
 
@@ -30,6 +31,7 @@ class Int8Weight(Record):
     columns: int = Field(gt=0)
     codes: int = Field(ge=0)
     scales: int = Field(ge=0)
+    points: int | None = Field(default=None, ge=0)
     bits: Literal[4, 8]
     group_size: int = Field(gt=0)
 

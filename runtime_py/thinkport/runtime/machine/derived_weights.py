@@ -34,7 +34,12 @@ def write_derived(derivation: Derivation, artifact: Path, folder: Path, threads:
             rows, groups = weight.rows, weight.columns // weight.group_size
             codes = shipped[weight.codes :][: rows * weight.columns * weight.bits // 8]
             scales = shipped[weight.scales :][: rows * groups * 4].view(np.float32)
-            made, worth = int8_weight(codes.reshape(rows, groups, -1), scales.reshape(rows, groups), bits=weight.bits)
+            points = None
+            if weight.points is not None:
+                width = -(-groups * weight.bits // 8)
+                points = shipped[weight.points :][: rows * width].reshape(rows, width)
+            parts = codes.reshape(rows, groups, -1), scales.reshape(rows, groups)
+            made, worth = int8_weight(*parts, bits=weight.bits, points=points)
             put(weight.at, made)
             put(weight.scales_at, worth)
 

@@ -9,6 +9,7 @@ about a third of a bit (a limit of 64 for each weight would cost a whole one).
 import numpy as np
 import numpy.typing as npt
 
+Codes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 _BLOCK_BYTES = 1 << 20  # of float32: what numpy makes on the way stays in a core's cache
@@ -16,11 +17,14 @@ _LARGEST = 127  # of one weight; of a pair too, since rounding may add one to th
 _SMALLEST = np.float32(1e-30)  # of a scale, for rows of zeros
 
 
-def int8_weight(codes: npt.NDArray[np.uint8], scales: Floats, *, bits: int) -> tuple[npt.NDArray[np.int8], Floats]:
+def int8_weight(
+    codes: Codes, scales: Floats, *, bits: int, points: Codes | None = None
+) -> tuple[npt.NDArray[np.int8], Floats]:
     """Weights as MatMulIntegerToFloat takes them, int8 (columns, rows), and what one of each row is worth, (rows,).
 
-    `codes` are uint8 (rows, groups, group_size * bits / 8), 2**(bits - 1) more than what they stand for, the even
-    column in the low four bits; `scales` are float32 (rows, groups).
+    `codes` are uint8 (rows, groups, group_size * bits / 8), the even column in the low four bits; they are more than
+    what they stand for, by 2**(bits - 1) or by a group's point in `points`, uint8 (rows, ceil(groups * bits / 8)), the
+    even group in the low four bits. `scales` are float32 (rows, groups).
     """
     rows, columns = len(codes), codes[0].size * 8 // bits
     weight = np.empty((columns, rows), np.int8)
@@ -28,7 +32,7 @@ def int8_weight(codes: npt.NDArray[np.uint8], scales: Floats, *, bits: int) -> t
     step = max(1, _BLOCK_BYTES // (4 * columns))
     for start in range(0, rows, step):
         part = slice(start, start + step)
-        values = _dequantized(codes[part], scales[part], bits)
+        values = _dequantized(codes[part], scales[part], bits, None if points is None else points[part])
         row_scales[part] = worth = _row_scales(values)
         values *= (1 / worth)[:, None]
         np.rint(values, out=values)
@@ -36,18 +40,25 @@ def int8_weight(codes: npt.NDArray[np.uint8], scales: Floats, *, bits: int) -> t
     return weight, row_scales
 
 
-def _dequantized(codes: npt.NDArray[np.uint8], scales: Floats, bits: int) -> Floats:
+def _dequantized(codes: Codes, scales: Floats, bits: int, points: Codes | None) -> Floats:
     """float32 (rows, columns)."""
-    rows, groups = scales.shape
-    values = np.empty((rows, groups, codes.shape[2] * 8 // bits), np.float32)
-    if bits == 8:
-        values[:] = codes
+    values = _unpacked(codes, bits)
+    if points is None:
+        values -= np.float32(2 ** (bits - 1))
     else:
-        values[..., 0::2] = codes & 0x0F
-        values[..., 1::2] = codes >> 4
-    values -= np.float32(2 ** (bits - 1))
+        values -= _unpacked(points, bits)[:, : scales.shape[1], None]
     values *= scales[:, :, None]
-    return values.reshape(rows, -1)
+    return values.reshape(len(scales), -1)
+
+
+def _unpacked(codes: Codes, bits: int) -> Floats:
+    """The codes along the last axis as float32."""
+    if bits == 8:
+        return codes.astype(np.float32)
+    values = np.empty((*codes.shape[:-1], 2 * codes.shape[-1]), np.float32)
+    values[..., 0::2] = codes & 0x0F
+    values[..., 1::2] = codes >> 4
+    return values
 
 
 def _row_scales(values: Floats) -> Floats:
