@@ -118,9 +118,13 @@ def without(name: str) -> Callable[[Path], None]:
 
 
 CHECKPOINTS = {
-    "FP8": (configure(quantization_config={"quant_method": "fp8"}), r"already quantized \(FP8\)"),
-    "GPTQ": (configure(quantization_config={"quant_method": "gptq"}), r"already quantized \(GPTQ\)"),
-    "AWQ": (configure(quantization_config={"quant_method": "awq"}), r"already quantized \(AWQ\)"),
+    "GPTQ of 3 bits": (configure(quantization_config={"quant_method": "gptq", "bits": 3}), "by GPTQ with 3 bits"),
+    "plain weights called AWQ": (
+        configure(quantization_config={"quant_method": "awq"}),
+        "by awq, and none are: remove",
+    ),
+    "unknown quantization": (configure(quantization_config={"quant_method": "hqq"}), "by hqq, which can't be read"),
+    "odd quantization": (configure(quantization_config=5), "quantization_config is 5; expected an object"),
     "sliding window": (configure(use_sliding_window=True, sliding_window=64), "sliding-window attention"),
     "mixed layers": (
         configure(layer_types=["full_attention", "sliding_attention"]),

@@ -35,7 +35,7 @@ _graphs, _certificate = partial(_option, "Graphs"), partial(_option, "Certificat
 def export_command(
     checkpoint: Annotated[
         str,
-        typer.Argument(metavar="CHECKPOINT", help="A local folder, or a Hub id: owner/name or owner/name@revision."),
+        typer.Argument(metavar="CHECKPOINT", help="A local folder, a .gguf file, or a Hub id: owner/name[@revision]."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The artifact's folder.")],
     target: Annotated[
@@ -46,7 +46,13 @@ def export_command(
         _graphs("Quantize to so many bits, or stop before: a yardstick for the CPU.", "int4|int8|fp32", "the recipe's"),
     ] = None,
     recipe: Annotated[
-        str | None, _graphs("How to quantize; `thinkport recipes` lists them.", "NAME", _DEFAULT_RECIPES)
+        str | None,
+        _graphs(
+            "How to quantize; `thinkport recipes` lists them. A quantized checkpoint keeps its integers if neither "
+            "this nor --precision is given.",
+            "NAME",
+            _DEFAULT_RECIPES,
+        ),
     ] = None,
     bits: Annotated[
         float | None, _graphs("The most bits a weight, for a recipe that spends them by what they gain.", "B", _BUDGET)

@@ -19,17 +19,19 @@ from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
 from thinkport.export.checkpoint import tokenizer_files as files
 from thinkport.export.checkpoint.equalized import divided, equalized, reader_bytes
 from thinkport.export.checkpoint.licence import licence_id
+from thinkport.export.checkpoint.quantized import plain_config
 from thinkport.export.checkpoint.stop_tokens import StopToken, stop_tokens
 from thinkport.export.errors import GraphError
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
 from thinkport.export.finer_recipe import divergence_warning
 from thinkport.export.finer_roles import finer_roles
+from thinkport.export.kept_recipe import chosen_recipe, told
 from thinkport.export.pipeline import MadeGraph, make_graphs
 from thinkport.export.plans import DTYPES, GraphPlan, fitted, plan_graphs
-from thinkport.export.preflight import check_export
+from thinkport.export.preflight import check_export, check_room
 from thinkport.export.progress import Advance, Listener, Stages, peak_memory
 from thinkport.export.quantize.kv_scales import KvScales, shared
-from thinkport.export.quantize.recipes import Role, RoleRecipe
+from thinkport.export.quantize.recipes import ModelRecipe, Role, RoleRecipe
 from thinkport.export.reference.streamed_weights import streamed_bytes
 from thinkport.export.settings import ExportSettings
 from thinkport.export.trace.names import OPSET
@@ -65,9 +67,10 @@ class ExportReport:
 
 @dataclass(frozen=True, kw_only=True)
 class _ExportJob:
-    """What the stages share: what was asked for, and the checkpoint that was opened for it."""
+    """What the stages share: what was asked for, the checkpoint that was opened for it, and the recipe that it gets."""
 
     settings: ExportSettings
+    recipe: ModelRecipe | None
     plans: list[GraphPlan]
     checkpoint: Checkpoint
     family: Family
@@ -92,13 +95,13 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     with stages.stage("open"):
         job = _open(settings, stages)
     with stages.stage("trace"):
-        traced = trace(job.family, job.checkpoint.config, job.shape)
+        traced = trace(job.family, plain_config(job.checkpoint.config), job.shape)
     weights = _equalized(job)
     calibration = _calibration(job, weights)
     plans, scales, weights = _calibrated(job, weights, calibration)
     role = _roles(job, weights)
     with stages.stage("fuse"):
-        graphs = make_graphs(traced, plans, job.family, job.shape, settings.quantization, role, scales)
+        graphs = make_graphs(traced, plans, job.family, job.shape, job.recipe, role, scales)
     layout = _layout(job, graphs)
     with staged(settings.output, force=settings.force) as folder:
         with stages.stage("weights", layout.nbytes) as advance:
@@ -125,9 +128,13 @@ def _open(settings: ExportSettings, stages: Stages) -> _ExportJob:
     family = family_of(checkpoint.config)
     shape = family.shape(checkpoint.config)
     family.check_weights(checkpoint.tensors, shape)
+    recipe = chosen_recipe(settings, checkpoint, family, shape)
+    if checkpoint.quantized:
+        check_room(settings, family, shape, recipe)
     return _ExportJob(
         settings=settings,
-        plans=plan_graphs(settings),
+        recipe=recipe,
+        plans=plan_graphs(settings, recipe),
         checkpoint=checkpoint,
         family=family,
         shape=shape,
@@ -139,7 +146,7 @@ def _open(settings: ExportSettings, stages: Stages) -> _ExportJob:
 
 def _equalized(job: _ExportJob) -> Checkpoint:
     """What is quantized: the checkpoint, its channels scaled where the recipe wants it."""
-    recipe = job.settings.quantization
+    recipe = job.recipe
     if recipe is None or not recipe.equalize:
         return job.checkpoint
     sites, role = job.family.sites(job.shape), job.family.role
@@ -171,12 +178,20 @@ def _calibrated(
     # Channels share a scale, for which keys are made alike: what keys lose, queries gain.
     scales, divisors = shared(calibration.kv_scales)
     by_layer = (job.family.key_divisors(layer, divisor, job.shape) for layer, divisor in enumerate(divisors))
-    return plans, scales, divided(weights, dict(ChainMap(*by_layer)))
+    rows_by = dict(ChainMap(*by_layer))
+    if any(_is_kept(job, name) for name in rows_by):  # integers stay as they are: each channel has its own scale
+        return plans, calibration.kv_scales, weights
+    return plans, scales, divided(weights, rows_by)
+
+
+def _is_kept(job: _ExportJob, name: str) -> bool:
+    how = job.recipe.for_role(job.family.role(name), tied=job.shape.tied) if job.recipe is not None else None
+    return how is not None and how.kept
 
 
 def _roles(job: _ExportJob, weights: Checkpoint) -> Callable[[str], Role]:
     """What each weight is for; those that the recipe gives a finer format have roles of their own."""
-    recipe, family, shape = job.settings.quantization, job.family, job.shape
+    recipe, family, shape = job.recipe, job.family, job.shape
     if recipe is None or recipe.finer is None:
         return family.role
 
@@ -209,7 +224,7 @@ def _layout(job: _ExportJob, graphs: Sequence[MadeGraph], *, derived: bool = Fal
 
 
 def _weights_file(job: _ExportJob, source: Checkpoint, layout: Layout, path: Path, advance: Advance) -> WeightsFile:
-    recipe = job.settings.quantization
+    recipe = job.recipe
     compensate = recipe is not None and recipe.compensate
     return WeightsFile(
         path=path,
@@ -232,7 +247,8 @@ def _write_weights(
     """
     record = file.write()
     widest = max(graphs, key=lambda made: DTYPES[made.plan.activations].itemsize).model.graph
-    return record, recipe_record(widest, job.settings.quantization, role, file.errors, tied=job.shape.tied)
+    notes = told(job.settings, job.recipe, job.checkpoint, job.family, job.shape)
+    return record, recipe_record(widest, job.recipe, role, file.errors, tied=job.shape.tied, notes=notes)
 
 
 def _write_graphs(
@@ -247,7 +263,7 @@ def _write_graphs(
             write_graph(made.model, file, layout, WEIGHTS, source.read, frequencies, OPSET)
             write_one_row_graph(made.model, folder / genai_graph_name(made.plan.file))
             continue
-        derived, recipe = _layout(job, [made], derived=True), job.settings.quantization
+        derived, recipe = _layout(job, [made], derived=True), job.recipe
         assert recipe is not None
         prefill = Prefill(
             graph=records.pop(made.plan.file),
@@ -295,7 +311,7 @@ def _certified(job: _ExportJob, records: list[Graph], folder: Path) -> Certifica
             min_agreement=job.settings.min_agreement,
             advance=advance,
         )
-    warning = divergence_warning(certificate, job.settings, job.family, job.shape)
+    warning = divergence_warning(certificate, job.settings, job.family, job.shape, job.recipe)
     return certificate.model_copy(update={"warning": warning})
 
 

@@ -6,7 +6,7 @@ Knows figures, recipes and a model's sizes. Must not know how anything is measur
 from thinkport.export.errors import RecipeError
 from thinkport.export.families import DecoderShape, Family
 from thinkport.export.preflight import check_groups_fit
-from thinkport.export.quantize.recipes import RECIPES, ModelRecipe
+from thinkport.export.quantize.recipes import KEPT, RECIPES, ModelRecipe
 from thinkport.export.settings import ExportSettings, check_recipe
 from thinkport.export.sizes import bits_a_weight
 from thinkport.runtime.artifact.certificate import Certificate
@@ -15,13 +15,18 @@ MOST_DIVERGENCE = 0.3  # nats, mean KL on one kind of text; a perplexity that is
 
 
 def divergence_warning(
-    certificate: Certificate, settings: ExportSettings, family: Family, shape: DecoderShape
+    certificate: Certificate,
+    settings: ExportSettings,
+    family: Family,
+    shape: DecoderShape,
+    applied: ModelRecipe | None = None,
 ) -> str | None:
     """What to tell the user where some graph is further from the checkpoint than `MOST_DIVERGENCE`; None where none is.
 
-    The share of equal top tokens is not judged: where no token is likely, it says nothing.
+    The share of equal top tokens is not judged: where no token is likely, it says nothing. `applied` is the recipe
+    where it is another than the settings'.
     """
-    recipe = settings.quantization
+    recipe = applied or settings.quantization
     found = [
         (kl, text, figure.graph) for figure in certificate.figures for text, kl in (figure.kl_by_text or {}).items()
     ]
@@ -32,8 +37,14 @@ def divergence_warning(
         return None
     said = (
         f"{graph} is far from the checkpoint: mean KL divergence {kl:.2g} nats on the text {text!r}, expected at most "
-        f"{MOST_DIVERGENCE:g}. Recipe {recipe.name} is too coarse for this checkpoint, and replies are clearly worse. "
+        f"{MOST_DIVERGENCE:g}. "
     )
+    if recipe.name == KEPT:
+        return said + (
+            "The checkpoint's integers are as they were: what differs is the rounding of activations and of the KV "
+            "cache, and of tables. --kv fp32 leaves the cache unrounded, --precision fp32 --target cpu everything"
+        )
+    said += f"Recipe {recipe.name} is too coarse for this checkpoint, and replies are clearly worse. "
     finer = next_finer(recipe, settings, family, shape)
     if finer is None:
         return said + "No recipe is finer: --precision fp32 --target cpu leaves the weights as they are"

@@ -45,9 +45,16 @@ class GraphPlan:
     accelerates: str | None = None
 
 
-def plan_graphs(settings: ExportSettings) -> list[GraphPlan]:
-    """The artifact's graphs: the targets in their order, and of each the graph that is best where it runs first."""
-    return [plan for entry in settings.entries for plan in _of(entry, settings)]
+def plan_graphs(settings: ExportSettings, recipe: ModelRecipe | None = None) -> list[GraphPlan]:
+    """The artifact's graphs: the targets in their order, and of each the graph that is best where it runs first.
+
+    `recipe` is the checkpoint's own, if that is another than the settings'.
+
+    Raises:
+        RecipeError: a target that was asked for doesn't take the recipe's weights.
+    """
+    recipe = recipe or settings.quantization
+    return [plan for entry in settings.entries_for(recipe) for plan in _of(entry, settings, recipe)]
 
 
 def fitted(plan: GraphPlan, largest: float) -> GraphPlan:
@@ -59,14 +66,14 @@ def fitted(plan: GraphPlan, largest: float) -> GraphPlan:
     return replace(plan, activations=fits[0], kv=kv)
 
 
-def _of(entry: Target, settings: ExportSettings) -> Iterator[GraphPlan]:
+def _of(entry: Target, settings: ExportSettings, recipe: ModelRecipe | None) -> Iterator[GraphPlan]:
     best = entry.kv_form(settings.kv_dtype(entry))
     activations = _YARDSTICK if settings.yardstick else entry.activations[0]
     main = GraphPlan(file=f"{entry.name}.onnx", target=entry, kv=best, activations=activations, fuse=settings.fuse)
     yield main
     if settings.yardstick:
         return
-    if entry.prefill is not None and best.dtype == "int8" and _rounds_to_int8(settings.quantization):
+    if entry.prefill is not None and best.dtype == "int8" and _rounds_to_int8(recipe):
         yield replace(main, file=f"{entry.name}-prefill.onnx", accelerates=main.file)
     floor = Version(best.onnxruntime_floor)  # an older ONNX Runtime gets the best cache that it takes
     older = (form for form in entry.kv if form.dtype == activations and Version(form.onnxruntime_floor) < floor)

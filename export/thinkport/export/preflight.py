@@ -24,6 +24,8 @@ _HEAD_STEP = 16  # GroupQueryAttention turns heads of a multiple of it only
 def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
     """Refuse what can't become an artifact, or has no room; of the checkpoint, the tensors are not looked at.
 
+    The room for integers that are kept is known only from the tensors: see `check_room`.
+
     Raises:
         ThinkportError: of the kind that says whose fault it is; see `thinkport.export.errors`.
     """
@@ -40,11 +42,23 @@ def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
     stops = {f"the stop token {stop}": stop.id for stop in stop_tokens(checkpoint)}
     check_ids(checkpoint, shape.vocab_size, family.thinking_tokens, stops)
     check_default(checkpoint, family.thinking_tokens, settings.enable_thinking)
-    if settings.quantization is not None:
-        check_groups_fit(family, shape, settings.quantization)
-    plans = plan_graphs(settings)
-    sizes = weight_sizes(family, shape, settings.quantization, plans)
-    finer = room(family, shape, settings.quantization, plans) if settings.quantization is not None else 0
+    if not (checkpoint.quantized and settings.keeps):
+        check_room(settings, family, shape, settings.quantization)
+
+
+def check_room(settings: ExportSettings, family: Family, shape: DecoderShape, recipe: ModelRecipe | None) -> None:
+    """Refuse a recipe that doesn't fit the model, and an artifact that disk or memory have no room for.
+
+    Raises:
+        RecipeError: its groups don't divide the rows of a weight, or its bits or bytes are too few.
+        OutputError: the disk is too small.
+        CertificateError: there is too little memory to certify.
+    """
+    if recipe is not None:
+        check_groups_fit(family, shape, recipe)
+    plans = plan_graphs(settings, recipe)
+    sizes = weight_sizes(family, shape, recipe, plans)
+    finer = room(family, shape, recipe, plans) if recipe is not None else 0
     check_space(settings.output, int(sizes.total + finer) + _SMALL_FILES)
     if settings.certificate:
         needed = certifying_bytes(sizes.total, sizes.largest_part, shape.vocab_size)

@@ -10,7 +10,15 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from thinkport.deploy.targets import TARGETS, Activations, KvDtype, Target, target
 from thinkport.export.errors import RecipeError
-from thinkport.export.quantize.recipes import BUDGETED, DEFAULT_RECIPES, RECIPES, ModelRecipe, recipe_named
+from thinkport.export.quantize.recipes import (
+    BESIDE_KEPT,
+    BUDGETED,
+    DEFAULT_RECIPES,
+    KEPT,
+    RECIPES,
+    ModelRecipe,
+    recipe_named,
+)
 from thinkport.runtime.artifact.certificate import MIN_AGREEMENT
 from thinkport.runtime.errors import InputError
 
@@ -31,7 +39,8 @@ class ExportSettings:
         targets: where graphs are to run, by name; None is everywhere that these settings can be had.
         precision: `int4` and `int8` quantize, by the best recipe of so many bits if none is named; `fp32` stops before
             quantizing; None is the recipe's.
-        recipe: a recipe's name, or one of your own; None is the default one of the precision.
+        recipe: a recipe's name, or one of your own; None is the default one of the precision. `kept` takes the integers
+            of a checkpoint that is quantized, as None does where neither precision, bits nor size are given.
         bits: the most bits a weight, of a recipe that gives matrices more by what they gain; None is the recipe's.
         size: the same as bytes of `weights.bin`.
         kv: the KV cache's numbers, of those targets that take them; None is each target's best, and fp32 for a
@@ -86,13 +95,20 @@ class ExportSettings:
 
     @property
     def quantization(self) -> ModelRecipe | None:
-        """The recipe to apply; None for fp32."""
+        """The recipe to apply to a checkpoint that keeps no integers; None for fp32."""
         if self.precision == "fp32":
             return None
         budgeted = self.bits is not None or self.size is not None
-        recipe = self.recipe or (BUDGETED if budgeted else DEFAULT_RECIPES[self.precision])
+        named = None if self.recipe == KEPT else self.recipe
+        recipe = named or (BUDGETED if budgeted else DEFAULT_RECIPES[self.precision])
         recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
         return replace(recipe, bits=self.bits, size=self.size) if budgeted else recipe
+
+    @property
+    def keeps(self) -> bool:
+        """Whether integers that a checkpoint has already go into the artifact as they are."""
+        asked = self.precision, self.bits, self.size
+        return asked == (None, None, None) and self.recipe in (None, KEPT)
 
     @property
     def yardstick(self) -> bool:
@@ -105,6 +121,21 @@ class ExportSettings:
         if self.targets is not None:
             return tuple(target(name) for name in dict.fromkeys(self.targets))
         return tuple(entry for entry in TARGETS.values() if not self.yardstick or entry.activations[0] == _YARDSTICK)
+
+    def entries_for(self, recipe: ModelRecipe | None) -> tuple[Target, ...]:
+        """The targets that take a recipe's weights; those that are named have to.
+
+        Raises:
+            RecipeError: a named one doesn't, or none does.
+        """
+        if recipe is None:
+            return self.entries
+        takes = [entry for entry in self.entries if refusal(recipe, entry) is None]
+        if self.targets is None and takes:
+            return tuple(takes)
+        for entry in self.entries:
+            check_recipe(recipe, entry)
+        return self.entries
 
     def kv_dtype(self, entry: Target) -> KvDtype:
         """The type of a target's KV cache, as ONNX Runtime calls it."""
@@ -126,6 +157,11 @@ class ExportSettings:
             if asked:
                 raise RecipeError(f"{asked} with precision fp32, which does not quantize: leave one out")
             return
+        if self.recipe == KEPT and not self.keeps:
+            raise RecipeError(
+                f"recipe {KEPT!r} keeps the checkpoint's integers, and precision, bits or size ask for others: "
+                "leave one of the two out"
+            )
         if self.precision not in (None, recipe.precision):
             raise RecipeError(
                 f"recipe {recipe.name!r} stores {recipe.precision} weights, and precision is {self.precision}: leave "
@@ -161,14 +197,27 @@ def check_recipe(recipe: ModelRecipe, where: Target) -> None:
     """Refuse what the target's matrix operator doesn't take.
 
     Raises:
-        RecipeError: bits or a group size, with those that it takes.
+        RecipeError: bits or a group size, with those that it takes, or zero points.
     """
+    found = refusal(recipe, where)
+    if found is not None:
+        raise RecipeError(found)
+
+
+def refusal(recipe: ModelRecipe, where: Target) -> str | None:
+    """Why the target's matrix operator doesn't take a recipe's weights; None where it does."""
     for how in recipe.formats:
         if how.bits not in where.weight_bits or how.group_size not in where.group_sizes:
-            raise RecipeError(
+            return (
                 f"recipe {recipe.name!r} has {how.bits} bits in groups of {how.group_size}; target {where.name} takes "
                 f"{where.weight_bits} bits in groups of {where.group_sizes}: choose another recipe"
             )
+        if how.points and not where.zero_points:
+            return (
+                f"recipe {recipe.name!r} has weights with zero points, and target {where.name} takes none: leave "
+                f"{where.name} out of --target, or round the weights again with --recipe {BESIDE_KEPT}"
+            )
+    return None
 
 
 def parsed_size(text: str) -> int:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thinkport.export.progress import Listener
-from thinkport.export.quantize.recipes import DEFAULT_RECIPES, RECIPES
+from thinkport.export.quantize.recipes import BESIDE_KEPT, DEFAULT_RECIPES, KEPT, RECIPES
 from thinkport.runtime.artifact.manifest import Graph, Manifest, kv_bytes
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def show_recipes() -> None:
     table = Table("recipe", "what it is", box=None, header_style="bold", pad_edge=False)
     for recipe in RECIPES.values():
         table.add_row(recipe.name + default.get(recipe.name, ""), recipe.summary)
+    table.add_row(f"{KEPT} (default)", f"of a quantized checkpoint: its own integers, and the rest by {BESIDE_KEPT}")
     Console().print(table)
 
 
@@ -46,6 +47,7 @@ def _rows(report: "ExportReport") -> list[tuple[str, str]]:
         ("peak memory", f"{report.peak_memory / 1e9:.2f} GB"),
         ("size", f"{size / 1e6:,.1f} MB in {len(manifest.files) + 1} files"),
         ("weights", f"{manifest.recipe.bits_per_weight:.2f} bits a weight ({manifest.recipe.name})"),
+        *(("", note) for note in manifest.recipe.notes),
         ("a reply ends at", ", ".join(map(str, report.stops))),
         ("traced", f"{manifest.passes[0].nodes_before:,} nodes"),
     ]

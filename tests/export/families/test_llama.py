@@ -69,7 +69,6 @@ def test_llama_3s_scaling_is_read() -> None:
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu': only silu"),
         ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope scaling 'dynamic' is not supported"),
         ({"rope_scaling": {"rope_type": "longrope"}}, "rope scaling 'longrope' is not supported"),
-        ({"quantization_config": {"quant_method": "fp8"}}, r"already quantized \(FP8\)"),
     ],
 )
 def test_what_the_export_can_not_express_is_refused_by_name(change: dict[str, Any], message: str) -> None:

@@ -82,10 +82,6 @@ def test_a_window_size_with_the_switch_off_is_no_window() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"quantization_config": {"quant_method": "fp8"}}, r"already quantized \(FP8\)"),
-        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, r"already quantized \(GPTQ\)"),
-        ({"quantization_config": {"quant_method": "awq"}}, r"already quantized \(AWQ\)"),
-        ({"quantization_config": {}}, r"already quantized \(UNNAMED METHOD\)"),
         ({"attention_bias": True}, "attention_bias is true"),
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu': only silu"),
         ({"use_sliding_window": True, "sliding_window": 4096}, r"use_sliding_window is true \(a window of 4096\)"),

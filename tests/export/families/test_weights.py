@@ -91,8 +91,11 @@ def test_a_tied_checkpoint_may_store_what_can_be_computed(extra: str) -> None:
     ("extra", "message"),
     [
         ("model.layers.0.self_attn.q_proj.bias", "has a bias, model.layers.0.self_attn.q_proj.bias"),
-        ("model.layers.0.mlp.up_proj.weight_scale_inv", "already quantized: it has .*weight_scale_inv"),
-        ("model.layers.0.mlp.up_proj.qweight", "already quantized: it has .*qweight"),
+        (
+            "model.layers.0.mlp.up_proj.weight_scale_inv",
+            "is quantized: it has .*weight_scale_inv, and the quantization_config",
+        ),
+        ("model.layers.0.mlp.up_proj.qweight", "is quantized: it has .*qweight, and the quantization_config"),
         ("model.layers.0.mlp.experts.0.up_proj.weight", "which a dense decoder doesn't"),
     ],
 )

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from thinkport.export.checkpoint.folder import read_chat_template, read_json, tensor_entries
 from thinkport.export.checkpoint.hub import ResolvedCheckpoint, resolve
-from thinkport.export.checkpoint.safetensors_file import TensorEntry, read_rows
+from thinkport.export.checkpoint.quantized import check_method, plain_config, with_decoded
+from thinkport.export.checkpoint.safetensors_file import TensorEntry
 from thinkport.export.errors import CheckpointError
+from thinkport.export.quantize.integers import IntegerForm, Integers
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME
 from thinkport.runtime.hub.download_progress import Progress
 
@@ -31,7 +33,8 @@ class Checkpoint:
         config: `config.json`.
         generation_config: `generation_config.json`, or None where there is none.
         chat_template: the Jinja source of the default template; None for a base model, which has none.
-        tensors: every tensor by name.
+        tensors: every tensor by name; one that is stored quantized goes by the name of what it stands for.
+        quantized: whether some weights may be stored so, by what config.json says.
         columns_by: what columns are multiplied by when they are read, float32 (size,) by tensor name.
         rows_by: what rows are divided by, in the same form.
     """
@@ -43,6 +46,7 @@ class Checkpoint:
     generation_config: dict[str, Any] | None
     chat_template: str | None
     tensors: Mapping[str, TensorEntry]
+    quantized: bool = False
     columns_by: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     rows_by: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
@@ -54,13 +58,26 @@ class Checkpoint:
                 or a file that can't be read any more.
         """
         entry = self._entry(name)
-        block = read_rows(entry, start, stop)
+        block = entry.rows(start, stop)
         _check_finite(entry, block, start)
         if name in self.columns_by:
             block *= self.columns_by[name]
         if name in self.rows_by:
             block /= self.rows_by[name][start:stop].reshape(-1, *[1] * (block.ndim - 1))
         return block
+
+    def integers(self, name: str, start: int, stop: int, form: IntegerForm) -> Integers:
+        """The integers of rows start..stop of a tensor that has them, in groups of `form`.
+
+        Raises:
+            CheckpointError: a scale is no number, or the file can't be read any more.
+        """
+        assert name not in self.columns_by.keys() | self.rows_by.keys(), f"{name} is scaled: its integers are not"
+        entry = self._entry(name)
+        found = entry.integers(start, stop)
+        if not np.isfinite(found.scales).all():
+            raise CheckpointError(f"{name} has a scale that is no number in {entry.file.name}: it is damaged")
+        return found.in_groups(form)
 
     def blocks(self, name: str, max_bytes: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """(first row, float32 rows) over a whole tensor, each block at most `max_bytes` or one row."""
@@ -100,11 +117,13 @@ def open_checkpoint(
 
     Raises:
         CheckpointError: it can't be found, fetched or read, or a file is missing, damaged or contradicts another.
+        UnsupportedModelError: its weights are quantized in a way that can't be read.
     """
     found = resolve(
         ref, endpoint=endpoint, cache_dir=cache_dir, check=lambda found: check(_describe(found)), progress=progress
     )
-    return replace(_describe(found), tensors=tensor_entries(found.folder))
+    described = _describe(found)
+    return replace(described, tensors=with_decoded(tensor_entries(found.folder), described.config))
 
 
 def _describe(found: ResolvedCheckpoint) -> Checkpoint:
@@ -117,6 +136,7 @@ def _describe(found: ResolvedCheckpoint) -> Checkpoint:
         if found.revision is None:
             tensor_entries(folder)  # an empty folder should be called that
         raise CheckpointError(f"{folder} has no config.json; expected a Hugging Face checkpoint")
+    check_method(config)
     if not (folder / "tokenizer.json").is_file():
         raise CheckpointError(f"{folder} has no tokenizer.json; save one beside the weights with save_pretrained")
     return Checkpoint(
@@ -127,6 +147,7 @@ def _describe(found: ResolvedCheckpoint) -> Checkpoint:
         generation_config=read_json(folder / "generation_config.json"),
         chat_template=read_chat_template(folder),
         tensors={},
+        quantized=plain_config(config) != config,
     )
 
 

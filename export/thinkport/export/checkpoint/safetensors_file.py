@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkport.export.errors import CheckpointError
+from thinkport.export.quantize.integers import IntegerForm, Integers
 
 LARGEST_HEADER = 100_000_000  # bytes; the limit of the reference reader
 ITEM_BYTES = {
@@ -24,6 +25,7 @@ ITEM_BYTES = {
     **dict.fromkeys(("U64", "I64", "F64", "C64"), 8),
 }
 READABLE = {"BF16": "<u2", "F16": "<f2", "F32": "<f4"}  # how numpy reads them; of bf16, the bits
+_RAW = READABLE | {"F8_E4M3": "u1", "U8": "u1", "I8": "i1", "I32": "<i4", "U32": "<u4", "I64": "<i8"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,34 @@ class TensorEntry:
     def row_weights(self) -> int:
         """Elements of one row, a row being one index of the first dimension."""
         return math.prod(self.shape[1:])
+
+    @property
+    def is_float(self) -> bool:
+        """Whether `rows` can give its weights."""
+        return self.dtype in READABLE
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the weights are stored in other numbers than they stand for."""
+        return False
+
+    @property
+    def form(self) -> IntegerForm | None:
+        """The form in which an artifact can hold the tensor's own integers; None where it has none that fit."""
+        return None
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why a quantized tensor has no `form`, in words; None where it has one, or is not quantized."""
+        return None
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Rows start..stop as float32 (stop - start, *shape[1:]), a fresh array; see `read_rows`."""
+        return read_rows(self, start, stop)
+
+    def integers(self, start: int, stop: int) -> Integers:
+        """The integers of rows start..stop, of a matrix that has a `form`."""
+        raise TypeError(f"{self.name} has no integers")
 
 
 def read_header(file: Path) -> dict[str, TensorEntry]:
@@ -82,18 +112,45 @@ def read_rows(entry: TensorEntry, start: int, stop: int) -> NDArray[np.float32]:
         )
     if not 0 <= start <= stop <= entry.shape[0]:
         raise IndexError(f"rows {start}..{stop} of {entry.name}, which has {entry.shape[0]}")
+    return as_floats(entry, read_raw(entry, start, stop))
+
+
+def read_raw(entry: TensorEntry, start: int, stop: int) -> NDArray[Any]:
+    """Rows start..stop as they are stored, of bf16 and fp8 the bits; a fresh array. See `read_rows`."""
     count, row_bytes = (stop - start) * entry.row_weights, entry.row_weights * ITEM_BYTES[entry.dtype]
     try:
-        numbers = np.fromfile(entry.file, READABLE[entry.dtype], count, offset=entry.offset + start * row_bytes)
+        numbers = np.fromfile(entry.file, _RAW[entry.dtype], count, offset=entry.offset + start * row_bytes)
     except OSError as error:
         raise unreadable(entry.file, error) from error
     if len(numbers) < count:
         raise CheckpointError(f"{entry.file.name} became shorter while {entry.name} was read from it")
+    return numbers.reshape(stop - start, *entry.shape[1:])
+
+
+def read_columns(entry: TensorEntry, start: int, stop: int) -> NDArray[Any]:
+    """Columns start..stop of a matrix as they are stored, a fresh array (rows, stop - start).
+
+    Mapped for as long as it takes, and only the pages that hold these columns are read.
+
+    Raises:
+        CheckpointError: the file can't be read any more.
+    """
+    try:
+        mapped = np.memmap(entry.file, _RAW[entry.dtype], "r", entry.offset, entry.shape)
+    except ValueError as error:  # the file ends before
+        raise CheckpointError(f"{entry.file.name} became shorter while {entry.name} was read from it") from error
+    except OSError as error:
+        raise unreadable(entry.file, error) from error
+    return np.array(mapped[:, start:stop])
+
+
+def as_floats(entry: TensorEntry, numbers: NDArray[Any]) -> NDArray[np.float32]:
+    """What was read of a bf16, fp16 or fp32 tensor, as float32."""
     if entry.dtype == "BF16":
         bits = numbers.astype(np.uint32)
         bits <<= 16  # bf16 is the upper half of a float32
         numbers = bits.view(np.float32)
-    return numbers.astype(np.float32, copy=False).reshape(stop - start, *entry.shape[1:])
+    return numbers.astype(np.float32, copy=False)
 
 
 def unreadable(file: Path, error: OSError) -> CheckpointError:

@@ -3,6 +3,7 @@
 Knows Hugging Face's file names. Must not know a graph.
 """
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.checkpoint.folder import read_json
 from thinkport.export.checkpoint.licence import licence_files
+from thinkport.export.checkpoint.quantized import plain_config
 from thinkport.export.errors import CheckpointError
 from thinkport.runtime.artifact.manifest import ThinkingIds
 from thinkport.runtime.errors import ArtifactError
@@ -25,7 +27,8 @@ NO_TEMPLATE = (
     "{{ raise_exception('the checkpoint of this artifact has no chat template, so it can not chat: "
     "complete a text with it (POST /v1/completions), or export an instruction-tuned checkpoint') }}"
 )
-_COPIED = (TOKENIZER, "tokenizer_config.json", "generation_config.json", "config.json")
+CONFIG = "config.json"
+_COPIED = (TOKENIZER, "tokenizer_config.json", "generation_config.json", CONFIG)
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
@@ -34,6 +37,9 @@ def copy_tokenizer_files(checkpoint: Checkpoint, folder: Path) -> None:
     for name in (*_COPIED, *licence_files(checkpoint.folder)):
         if (checkpoint.folder / name).is_file():
             shutil.copyfile(checkpoint.folder / name, folder / name)
+    plain = plain_config(checkpoint.config)
+    if plain != checkpoint.config:  # which would tell other programs how to read weights that aren't here
+        (folder / CONFIG).write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8", newline="\n")
     (folder / CHAT_TEMPLATE).write_text(_source(checkpoint), encoding="utf-8", newline="\n")
 
 

@@ -24,7 +24,7 @@ def model_card(manifest: Manifest, *, license_id: str | None = None, stops: Sequ
     sections = [
         _front_matter(manifest, license_id),
         f"# {manifest.name}\n\n{_introduction(manifest)}",
-        f"## Inside\n\n{_shape(manifest)}{_stops(stops)}\n\n{_roles(manifest)}\n\n{_files(manifest)}",
+        f"## Inside\n\n{_shape(manifest)}{_stops(stops)}\n\n{_roles(manifest)}\n\n{_notes(manifest)}{_files(manifest)}",
         f"## Measured\n\n{_measured(manifest)}",
         f"## Use\n\n{_use(manifest)}",
         f"## Licence\n\n{_licence(license_id, list(manifest.files))}",
@@ -94,6 +94,11 @@ def _roles(manifest: Manifest) -> str:
         }
         for role, stored in manifest.recipe.roles.items()
     )
+
+
+def _notes(manifest: Manifest) -> str:
+    """What became of weights that the checkpoint held quantized."""
+    return "".join(f"{note[:1].upper()}{note[1:]}.\n\n" for note in manifest.recipe.notes)
 
 
 def _files(manifest: Manifest) -> str:

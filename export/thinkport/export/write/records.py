@@ -4,7 +4,7 @@ Knows the manifest's schema and onnx_ir values. Must not write files.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import onnx_ir as ir
@@ -63,8 +63,11 @@ def recipe_record(
     errors: Mapping[str, RoundingError],
     *,
     tied: bool,
+    notes: Sequence[str] = (),
 ) -> Recipe:
     """How every weight was stored, by role, from one graph's own initializers; a shared one counts once.
+
+    `notes` say what became of weights that the checkpoint holds quantized.
 
     Scales are as wide as what a graph computes in: bits a weight are those of this graph.
     """
@@ -77,7 +80,7 @@ def recipe_record(
         name = source.role or role(source.tensors[0])
         how = formats[name] = recipe.for_role(name, tied=tied) if recipe is not None else None
         bits[name] += 8 * nbytes_of(value)
-        if source.part != "scales":
+        if source.part not in ("scales", "points"):
             weights[name] += 8 * nbytes_of(value) // (how.bits if how and source.part == "codes" else 32)
     roles = {
         name: RoleFormat(
@@ -87,6 +90,8 @@ def recipe_record(
             weights=weights[name],
             bits_per_weight=bits[name] / weights[name],
             relative_error=errors[name].relative if name in errors else None,
+            zero_points=how is not None and how.points,
+            kept=how is not None and how.kept,
         )
         for name, how in sorted(formats.items())
     }
@@ -95,6 +100,7 @@ def recipe_record(
         precision=_precision(roles),
         bits_per_weight=bits.total() / weights.total(),
         roles=roles,
+        notes=list(notes),
     )
 
 

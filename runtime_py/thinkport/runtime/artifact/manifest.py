@@ -60,6 +60,7 @@ class RoleFormat(Record):
     """How the weights of one role are stored; `bits_per_weight` counts scales.
 
     `relative_error` is the squared rounding error over the squared sum of the weights; None where nothing was rounded.
+    `kept`: the checkpoint's own integers, as they were; `zero_points`: its groups have zero points of their own.
     """
 
     bits: int
@@ -68,15 +69,21 @@ class RoleFormat(Record):
     weights: int
     bits_per_weight: float
     relative_error: float | None = None
+    zero_points: bool = False
+    kept: bool = False
 
 
 class Recipe(Record):
-    """The recipe that was applied: name, precision and the outcome by role (attention, mlp, embedding, lm_head)."""
+    """The recipe that was applied: name, precision and the outcome by role (attention, mlp, embedding, lm_head).
+
+    `notes` say in sentences what became of weights that the checkpoint held quantized.
+    """
 
     name: str
     precision: Literal["int4", "int8", "fp32"]
     bits_per_weight: float
     roles: dict[str, RoleFormat]
+    notes: list[str] = Field(default_factory=list)
 
 
 class PassRecord(Record):

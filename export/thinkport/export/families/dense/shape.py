@@ -18,7 +18,7 @@ def read_shape(config: Mapping[str, Any], *, head_norms: bool) -> DecoderShape:
 
     Raises:
         CheckpointError: a key is missing, isn't what it should be, or contradicts another.
-        UnsupportedModelError: quantized weights, biases, another activation or rope scaling.
+        UnsupportedModelError: biases, another activation or rope scaling.
     """
     _refuse_unsupported(config)
     positions = positive_int(config, "max_position_embeddings")
@@ -42,13 +42,6 @@ def read_shape(config: Mapping[str, Any], *, head_norms: bool) -> DecoderShape:
 
 
 def _refuse_unsupported(config: Mapping[str, Any]) -> None:
-    quantization = config.get("quantization_config")
-    if quantization is not None:
-        method = quantization.get("quant_method") if isinstance(quantization, Mapping) else None
-        raise UnsupportedModelError(
-            f"the checkpoint is already quantized ({str(method or 'unnamed method').upper()}): rounding it twice would "
-            "lose more; export the bf16 or fp16 checkpoint that it was made from"
-        )
     if config.get("attention_bias"):
         raise UnsupportedModelError("attention_bias is true: biases on q, k, v and o are not supported")
     activation = config.get("hidden_act", "silu")

@@ -94,7 +94,7 @@ def check_weights(tensors: Mapping[str, TensorEntry], shape: DecoderShape) -> No
                 f"config and weights disagree: {name} is {list(found.shape)} in {found.file.name}, "
                 f"and config.json makes it {list(size)}"
             )
-        if found.dtype not in ("BF16", "F16", "F32"):
+        if not found.is_float:
             raise CheckpointError(f"{name} is stored as {found.dtype}; expected BF16, F16 or F32")
 
 
@@ -110,7 +110,10 @@ def _unexpected(name: str) -> str:
     if name.endswith(".bias"):
         return f"the checkpoint has a bias, {name}: attention and MLP biases are not supported"
     if _QUANTIZED.search(name):
-        return f"the checkpoint is already quantized: it has {name}; export the bf16 or fp16 one that it was made from"
+        return (
+            f"the checkpoint is quantized: it has {name}, and the quantization_config of config.json does not say how "
+            "to read it; fetch config.json again, or export the bf16 or fp16 checkpoint that it was made from"
+        )
     return (
         f"the checkpoint has {name}, which a dense decoder doesn't: another architecture, or an adapter to merge first"
     )

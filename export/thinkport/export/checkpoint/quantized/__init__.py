@@ -1,0 +1,5 @@
+"""Weights that are stored quantized: one file a way, read by the names of the weights that they are."""
+
+from thinkport.export.checkpoint.quantized.methods import check_method, plain_config, with_decoded
+
+__all__ = ["check_method", "plain_config", "with_decoded"]

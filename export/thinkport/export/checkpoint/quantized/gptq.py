@@ -1,0 +1,114 @@
+"""GPTQ checkpoints, as AutoGPTQ and GPTQModel write them.
+
+Of a linear layer of N outputs and K inputs, in groups of g, at b bits (GPTQModel's `nn_modules/qlinear`):
+
+- `qweight` int32 (K·b/32, N): codes packed along the inputs
+- `qzeros` int32 (K/g, N·b/32): zero points packed along the outputs; in the first format (`checkpoint_format` "gptq")
+  the words hold less than the points by one in every field, in the second ("gptq_v2") the points themselves
+- `scales` float16 (K/g, N)
+- `g_idx` int32 (K): the group of each input; without act-order i // g
+- `bias` (N): zeros where the layer has none, in older files
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinkport.export.checkpoint.quantized.tensor import IntegerTensor, act_order, contradicting, modules, required
+from thinkport.export.checkpoint.quantized.words import WORD_BITS, Codes, unpack_first, unpack_last
+from thinkport.export.checkpoint.safetensors_file import TensorEntry, as_floats, read_columns
+from thinkport.export.errors import UnsupportedModelError
+from thinkport.export.quantize.integers import Integers
+
+PARTS = ("qweight", "qzeros", "scales", "g_idx")
+_FIRST_FORMAT, _SECOND_FORMAT = "gptq", "gptq_v2"
+_ONES = {4: 0x11111111, 8: 0x01010101}  # one in every field of a word
+
+
+@dataclass(frozen=True)
+class GptqTensor(IntegerTensor):
+    """One linear layer. `ones` is added to a word of `qzeros` to give points; `act_order` is its `order`."""
+
+    ones: int
+    act_order: NDArray[np.int64] | None = field(compare=False)
+
+    @property
+    def order(self) -> NDArray[np.int64] | None:
+        """See `IntegerTensor`."""
+        return self.act_order
+
+    def integers(self, start: int, stop: int) -> Integers:
+        """See `TensorEntry`."""
+        scales = as_floats(self.parts["scales"], read_columns(self.parts["scales"], start, stop))
+        return Integers(
+            codes=unpack_first(read_columns(self.parts["qweight"], start, stop), self.bits),
+            scales=np.ascontiguousarray(scales.T),
+            points=np.ascontiguousarray(self._points(start, stop).T),
+            bits=self.bits,
+        )
+
+    @property
+    def has_points(self) -> bool:
+        """See `IntegerTensor`."""
+        return bool((self._points(0, self.shape[0]) != 2 ** (self.bits - 1)).any())
+
+    def _points(self, start: int, stop: int) -> Codes:
+        """uint8 (groups, stop - start)."""
+        a_word = WORD_BITS // self.bits
+        first = start // a_word
+        words = read_columns(self.parts["qzeros"], first, -(-stop // a_word)).astype(np.int64)
+        words = (words + self.ones) & 0xFFFFFFFF
+        return unpack_last(words, self.bits)[:, start - first * a_word : stop - first * a_word]
+
+
+def gptq_tensors(
+    entries: Mapping[str, TensorEntry], config: Mapping[str, Any]
+) -> Iterator[tuple[GptqTensor, list[TensorEntry]]]:
+    """Every quantized layer, with the tensors that it is made of.
+
+    Raises:
+        UnsupportedModelError: other bits than 4 and 8, or another format.
+        CheckpointError: a tensor is missing, or has another shape than the others make it.
+    """
+    bits, kind = config.get("bits"), config.get("checkpoint_format", _FIRST_FORMAT)
+    if bits not in _ONES or kind not in (_FIRST_FORMAT, _SECOND_FORMAT):
+        raise UnsupportedModelError(
+            f"the checkpoint is quantized by GPTQ with {bits!r} bits in the format {kind!r}: 4 and 8 bits in "
+            f"{_FIRST_FORMAT!r} and {_SECOND_FORMAT!r} are supported; export the bf16 checkpoint that it was made from"
+        )
+    ones = _ONES[bits] if kind == _FIRST_FORMAT else 0
+    for stem, parts in modules(entries, PARTS):
+        yield _tensor(stem, parts, bits, ones), [*parts.values(), *_empty_bias(entries.get(f"{stem}.bias"))]
+
+
+def _empty_bias(bias: TensorEntry | None) -> list[TensorEntry]:
+    """A bias of zeros, which older AutoGPTQ stores for layers that have none."""
+    return [] if bias is None or not bias.is_float or bias.rows(0, bias.shape[0]).any() else [bias]
+
+
+def _tensor(stem: str, parts: dict[str, TensorEntry], bits: int, ones: int) -> GptqTensor:
+    required(stem, parts, ("qweight", "qzeros", "scales"))
+    a_word = WORD_BITS // bits
+    (words, n), (groups, _), zeros = (parts[part].shape for part in ("qweight", "scales", "qzeros"))
+    k = words * a_word
+    if parts["scales"].shape[1] != n:
+        raise contradicting(parts["scales"], (groups, n))
+    if zeros != (groups, n // a_word) or k % groups:
+        raise contradicting(parts["qzeros"], (groups, n // a_word))
+    leading = parts["qweight"]
+    return GptqTensor(
+        f"{stem}.weight",
+        f"GPTQ of {bits} bits in groups of {k // groups}",
+        (n, k),
+        leading.file,
+        leading.offset,
+        leading.nbytes,
+        parts=parts,
+        bits=bits,
+        group_size=k // groups,
+        ones=ones,
+        act_order=act_order(parts.get("g_idx"), k, k // groups),
+    )
