@@ -194,5 +194,5 @@ def test_a_file_that_can_not_be_read_is_named(tiny: Path, name: str) -> None:
 
 
 def test_a_file_in_place_of_a_folder_is_refused(tiny: Path) -> None:
-    with pytest.raises(CheckpointError, match="is a file; expected a checkpoint's folder or a Hub id"):
+    with pytest.raises(CheckpointError, match="is a file; expected a checkpoint's folder, a \\.gguf file or a Hub id"):
         open_checkpoint(tiny / "model.safetensors")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkport.export.checkpoint.folder import read_chat_template, read_json, tensor_entries
+from thinkport.export.checkpoint.gguf import gguf_file, gguf_tensors
 from thinkport.export.checkpoint.hub import ResolvedCheckpoint, resolve
 from thinkport.export.checkpoint.quantized import check_method, plain_config, with_decoded
 from thinkport.export.checkpoint.safetensors_file import TensorEntry
@@ -34,7 +35,7 @@ class Checkpoint:
         generation_config: `generation_config.json`, or None where there is none.
         chat_template: the Jinja source of the default template; None for a base model, which has none.
         tensors: every tensor by name; one that is stored quantized goes by the name of what it stands for.
-        quantized: whether some weights may be stored so, by what config.json says.
+        quantized: whether some weights may be stored so, by what config.json and the kind of file say.
         columns_by: what columns are multiplied by when they are read, float32 (size,) by tensor name.
         rows_by: what rows are divided by, in the same form.
     """
@@ -104,12 +105,13 @@ def open_checkpoint(
     check: Callable[[Checkpoint], None] = lambda _: None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Checkpoint:
-    """Open a local folder or a Hub id `owner/name[@revision]`, fetching what isn't in the local cache.
+    """Open a local folder, a .gguf file with config.json and tokenizer.json beside it, or a Hub id
+    `owner/name[@revision]`, fetching what isn't in the local cache.
 
     Reads configuration and headers, no weight.
 
     Args:
-        ref: the folder or id.
+        ref: the folder, file or id.
         endpoint: the Hub's address; the library's own default (or its environment variable) if None.
         cache_dir: where fetched files are kept; the library's own default if None.
         check: called with the checkpoint before any weight is fetched, without tensors; it may refuse by raising.
@@ -122,8 +124,10 @@ def open_checkpoint(
     found = resolve(
         ref, endpoint=endpoint, cache_dir=cache_dir, check=lambda found: check(_describe(found)), progress=progress
     )
-    described = _describe(found)
-    return replace(described, tensors=with_decoded(tensor_entries(found.folder), described.config))
+    described, gguf = _describe(found), _gguf(found)
+    config = described.config
+    tensors = with_decoded(tensor_entries(found.folder), config) if gguf is None else gguf_tensors(gguf, config)
+    return replace(described, tensors=tensors)
 
 
 def _describe(found: ResolvedCheckpoint) -> Checkpoint:
@@ -132,6 +136,13 @@ def _describe(found: ResolvedCheckpoint) -> Checkpoint:
     if (folder / MANIFEST_NAME).is_file():
         raise CheckpointError(f"{folder} is an artifact already: give the checkpoint that it was made from")
     config = read_json(folder / "config.json")
+    gguf = _gguf(found)
+    if gguf is not None and (config is None or not (folder / "tokenizer.json").is_file()):
+        raise CheckpointError(
+            f"{gguf} has no config.json and tokenizer.json beside it, and they can't be made of it exactly: put those "
+            "of the model that it was made from there: hf download OWNER/MODEL config.json generation_config.json "
+            f"tokenizer.json tokenizer_config.json --local-dir {folder}"
+        )
     if config is None:
         if found.revision is None:
             tensor_entries(folder)  # an empty folder should be called that
@@ -147,8 +158,12 @@ def _describe(found: ResolvedCheckpoint) -> Checkpoint:
         generation_config=read_json(folder / "generation_config.json"),
         chat_template=read_chat_template(folder),
         tensors={},
-        quantized=plain_config(config) != config,
+        quantized=gguf is not None or plain_config(config) != config,
     )
+
+
+def _gguf(found: ResolvedCheckpoint) -> Path | None:
+    return found.gguf or gguf_file(found.folder)
 
 
 def _check_finite(entry: TensorEntry, block: NDArray[np.float32], start: int) -> None:

@@ -29,11 +29,15 @@ WEIGHTS = ("*.safetensors",)
 
 @dataclass(frozen=True)
 class ResolvedCheckpoint:
-    """Where a checkpoint is. `revision` is the commit that a Hub id was resolved to; None for a local folder."""
+    """Where a checkpoint is. `revision` is the commit that a Hub id was resolved to; None for a local folder.
+
+    `gguf` is the file that was named, whose folder has the other files.
+    """
 
     folder: Path
     id: str
     revision: str | None
+    gguf: Path | None = None
 
 
 def resolve(
@@ -47,7 +51,7 @@ def resolve(
     """Find a local folder, or fetch `owner/name[@revision]`; without a network, what the local cache has whole.
 
     Args:
-        ref: the folder or id.
+        ref: the folder, the .gguf file, or the id.
         endpoint: the Hub's address; the library's own default (or its environment variable) if None.
         cache_dir: where fetched files are kept; the library's own default if None.
         check: called when all but the weights is there; what it raises keeps them from being fetched.
@@ -61,9 +65,15 @@ def resolve(
         local = ResolvedCheckpoint(folder, folder.resolve().name, None)
         check(local)
         return local
+    if folder.is_file() and folder.suffix == ".gguf":
+        local = ResolvedCheckpoint(folder.parent, folder.stem, None, gguf=folder)
+        check(local)
+        return local
     wanted = repository_named(str(ref))
     if folder.exists():
-        raise CheckpointError(f"{ref} is a file; expected a checkpoint's folder or a Hub id such as Qwen/Qwen3-0.6B")
+        raise CheckpointError(
+            f"{ref} is a file; expected a checkpoint's folder, a .gguf file or a Hub id such as Qwen/Qwen3-0.6B"
+        )
     if isinstance(ref, Path) or wanted is None:
         raise CheckpointError(f"{ref} is neither a folder nor a Hub id such as Qwen/Qwen3-0.6B or owner/name@revision")
 
