@@ -78,6 +78,9 @@ def verify_command(
         str | None,
         typer.Option(metavar="CHECKPOINT", help="Measure the certificate again, against this folder or Hub id."),
     ] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The adapter that was merged into the checkpoint.")
+    ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Hash every file, and run every graph that runs here on all its prompts.")
     ] = False,
@@ -96,7 +99,7 @@ def verify_command(
     from thinkport.deploy.verification import verify
     from thinkport.deploy.verification.check import show
 
-    found = verify(artifact, provider=provider, checkpoint=checkpoint, full=full, threads=threads)
+    found = verify(artifact, provider=provider, checkpoint=checkpoint, adapter=adapter, full=full, threads=threads)
     Outputs(as_json=as_json).write(found.as_json(), lambda console: show(console, found))
     raise typer.Exit(found.exit_code)
 

@@ -38,6 +38,9 @@ def export_command(
         typer.Argument(metavar="CHECKPOINT", help="A local folder, a .gguf file, or a Hub id: owner/name[@revision]."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The artifact's folder.")],
+    adapter: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Merge this LoRA adapter (peft's) into the weights.")
+    ] = None,
     target: Annotated[
         str | None, _graphs("Write graphs for these only, with commas between.", ",".join(TARGETS), "every target")
     ] = None,
@@ -88,6 +91,7 @@ def export_command(
     settings = ExportSettings(
         checkpoint=checkpoint,
         output=output,
+        adapter=adapter,
         targets=None if target is None else tuple(name.strip() for name in target.split(",")),
         precision=cast("Precision | None", precision),
         recipe=recipe,

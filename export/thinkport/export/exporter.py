@@ -123,7 +123,10 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
 
 def _open(settings: ExportSettings, stages: Stages) -> _ExportJob:
     checkpoint = open_checkpoint(
-        settings.checkpoint, check=partial(check_export, settings), progress=_fetching(stages.listener)
+        settings.checkpoint,
+        adapter=settings.adapter,
+        check=partial(check_export, settings),
+        progress=_fetching(stages.listener),
     )
     family = family_of(checkpoint.config)
     shape = family.shape(checkpoint.config)
@@ -328,7 +331,7 @@ def _finished(
     checkpoint, family = job.checkpoint, job.family
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,  # type: ignore[arg-type]  # the number that the schema names
-        name=f"{checkpoint.id.rpartition('/')[2]}-{recipe.name}",
+        name="-".join(filter(None, (checkpoint.id.rpartition("/")[2], checkpoint.adapter, recipe.name))),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         tools=tool_versions(),
         source=source_record(checkpoint),

@@ -26,7 +26,9 @@ class ThinkportExportCommand(BaseOptimumCLICommand):  # type: ignore[misc, unuse
     @staticmethod
     def parse_args(parser: ArgumentParser) -> None:
         """Give Optimum's parser the arguments and options of `thinkport export`."""
-        parser.add_argument("checkpoint", metavar="MODEL", help="A local folder, or a Hub id: owner/name@revision.")
+        parser.add_argument(
+            "checkpoint", metavar="MODEL", help="A local folder, a .gguf file, or a Hub id: owner/name@revision."
+        )
         parser.add_argument("output", metavar="OUT", help="The artifact's folder.")
         for option in _options():
             _add(parser, option)

@@ -36,6 +36,7 @@ class ExportSettings:
     Attributes:
         checkpoint: a local folder, or a Hub id `owner/name[@revision]`.
         output: the artifact's folder.
+        adapter: the folder of a LoRA adapter to merge into the checkpoint's weights.
         targets: where graphs are to run, by name; None is everywhere that these settings can be had.
         precision: `int4` and `int8` quantize, by the best recipe of so many bits if none is named; `fp32` stops before
             quantizing; None is the recipe's.
@@ -60,6 +61,7 @@ class ExportSettings:
 
     checkpoint: str
     output: Path
+    adapter: Path | None = None
     targets: tuple[str, ...] | None = None
     precision: Precision | None = None
     recipe: str | ModelRecipe | None = None

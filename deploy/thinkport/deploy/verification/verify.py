@@ -16,7 +16,7 @@ from thinkport.runtime.artifact.certificate import MIN_AGREEMENT, Certificate, F
 from thinkport.runtime.artifact.goldens import read_goldens
 from thinkport.runtime.artifact.manifest import Graph, Manifest, check_files, read_manifest
 from thinkport.runtime.artifact.manifest_seal import check_seal
-from thinkport.runtime.errors import ArtifactError, ThinkportError
+from thinkport.runtime.errors import ArtifactError, InputError, ThinkportError
 from thinkport.runtime.extras import require
 from thinkport.runtime.providers.ort import AUTO, candidates, extra_of, import_onnxruntime, load_libraries
 
@@ -24,22 +24,31 @@ CERTIFIERS = "thinkport.certifiers"
 _SAME = 0.1  # of a mean KL divergence: another machine's kernels round otherwise
 _LEAST = 0.01  # nats; a smaller divergence is compared as if it were this much
 
-Certify = Callable[[Path, str], Certificate]
+Certify = Callable[[Path, str, Path | None], Certificate]
 
 
 def verify(
-    folder: Path, *, provider: str = AUTO, checkpoint: str | None = None, full: bool = False, threads: int | None = None
+    folder: Path,
+    *,
+    provider: str = AUTO,
+    checkpoint: str | None = None,
+    adapter: Path | None = None,
+    full: bool = False,
+    threads: int | None = None,
 ) -> Verification:
     """Hold an artifact against its manifest, and its graphs against its goldens.
 
     `full` hashes every file and runs every graph that the installed ONNX Runtime can run, on the prompts that it
     answered at export; otherwise sizes are compared and a few short prompts run on the graph that would be chosen. With
-    a `checkpoint` (a folder or a Hub id) the certificate is measured again.
+    a `checkpoint` (a folder or a Hub id), and the `adapter` that was merged into it, the certificate is measured again.
 
     Raises:
-        InputError: `provider` is not in the artifact; one that is not installed fails the check of the goldens.
+        InputError: an adapter without a checkpoint, or a `provider` that is not in the artifact; one that is not
+            installed fails the check of the goldens.
         MissingExtraError: no ONNX Runtime is installed, or with a checkpoint no thinkport[export].
     """
+    if adapter is not None and checkpoint is None:
+        raise InputError("--adapter names what was merged into a checkpoint: give --checkpoint too")
     checks = list(_files(folder, full=full))
     if all(check.passed for check in checks):
         manifest = read_manifest(folder)
@@ -47,7 +56,7 @@ def verify(
         if all(check.passed for check in checks):
             checks += _goldens(folder, manifest, provider, threads, full=full)
             if checkpoint is not None:
-                checks += _certificate(folder, manifest, checkpoint)
+                checks += _certificate(folder, manifest, checkpoint, adapter)
     return Verification(folder=str(folder), checks=checks)
 
 
@@ -126,12 +135,12 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
             yield trial.of_prefill(candidate.graph.prefill, goldens)
 
 
-def _certificate(folder: Path, manifest: Manifest, checkpoint: str) -> Iterator[Check]:
+def _certificate(folder: Path, manifest: Manifest, checkpoint: str, adapter: Path | None) -> Iterator[Check]:
     """The certificate, measured again from the checkpoint."""
     require("export", "torch", "transformers", "onnx_ir")
     certify: Certify = next(iter(entry_points(group=CERTIFIERS))).load()
     recorded = {figure.graph: figure for figure in manifest.certificate.figures} if manifest.certificate else {}
-    for figure in certify(folder, checkpoint).figures:
+    for figure in certify(folder, checkpoint, adapter).figures:
         yield _compared(figure, recorded.get(figure.graph))
 
 

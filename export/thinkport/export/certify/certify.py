@@ -85,17 +85,20 @@ def certify(
     return Certificate(goldens=GOLDENS, figures=figures, command=_command(checkpoint))
 
 
-def recertify(folder: Path, checkpoint: str) -> Certificate:
+def recertify(folder: Path, checkpoint: str, adapter: Path | None = None) -> Certificate:
     """Measure a finished artifact again, as `thinkport verify --checkpoint` asks; nothing is written.
 
-    The checkpoint is a folder or a Hub id.
+    The checkpoint is a folder, a .gguf file or a Hub id; `adapter` is the folder of what was merged into it.
 
     Raises:
-        InputError: the checkpoint is of another size than the artifact.
+        InputError: the checkpoint is of another size than the artifact, or the adapter is missing or too much.
         ThinkportError: artifact or checkpoint can't be read.
     """
     manifest = read_manifest(folder)
-    opened = open_checkpoint(checkpoint)
+    if (manifest.source.adapter is None) != (adapter is None):
+        merged = f"the adapter {manifest.source.adapter!r}" if adapter is None else "no adapter"
+        raise InputError(f"{folder} was made with {merged} merged: give --adapter for what was, and leave it out else")
+    opened = open_checkpoint(checkpoint, adapter=adapter)
     family = family_of(opened.config)
     shape = family.shape(opened.config)
     _check_same(manifest.model, model_record(family.model_type, shape), checkpoint)
@@ -118,7 +121,8 @@ def _check_same(made: ModelShape, asked: ModelShape, checkpoint: str) -> None:
 def _command(checkpoint: Checkpoint) -> str:
     """The command that measures it again in the artifact's folder."""
     name = checkpoint.id if checkpoint.revision is None else f"{checkpoint.id}@{checkpoint.revision}"
-    return f"thinkport verify . --checkpoint {shlex.quote(name)}"
+    adapter = "" if checkpoint.adapter is None else f" --adapter {shlex.quote(checkpoint.adapter)}"
+    return f"thinkport verify . --checkpoint {shlex.quote(name)}{adapter}"
 
 
 class Answers:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thinkport.export.checkpoint.adapter import merged, read_adapter
 from thinkport.export.checkpoint.folder import read_chat_template, read_json, tensor_entries
 from thinkport.export.checkpoint.gguf import gguf_file, gguf_tensors
 from thinkport.export.checkpoint.hub import ResolvedCheckpoint, resolve
@@ -36,6 +37,7 @@ class Checkpoint:
         chat_template: the Jinja source of the default template; None for a base model, which has none.
         tensors: every tensor by name; one that is stored quantized goes by the name of what it stands for.
         quantized: whether some weights may be stored so, by what config.json and the kind of file say.
+        adapter: the id of the adapter that is merged into the tensors; None for none.
         columns_by: what columns are multiplied by when they are read, float32 (size,) by tensor name.
         rows_by: what rows are divided by, in the same form.
     """
@@ -48,6 +50,7 @@ class Checkpoint:
     chat_template: str | None
     tensors: Mapping[str, TensorEntry]
     quantized: bool = False
+    adapter: str | None = None
     columns_by: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     rows_by: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
@@ -100,6 +103,7 @@ class Checkpoint:
 def open_checkpoint(
     ref: str | Path,
     *,
+    adapter: Path | None = None,
     endpoint: str | None = None,
     cache_dir: Path | None = None,
     check: Callable[[Checkpoint], None] = lambda _: None,
@@ -112,6 +116,7 @@ def open_checkpoint(
 
     Args:
         ref: the folder, file or id.
+        adapter: the folder of a LoRA adapter to merge.
         endpoint: the Hub's address; the library's own default (or its environment variable) if None.
         cache_dir: where fetched files are kept; the library's own default if None.
         check: called with the checkpoint before any weight is fetched, without tensors; it may refuse by raising.
@@ -121,13 +126,17 @@ def open_checkpoint(
         CheckpointError: it can't be found, fetched or read, or a file is missing, damaged or contradicts another.
         UnsupportedModelError: its weights are quantized in a way that can't be read.
     """
+    opened = None if adapter is None else read_adapter(adapter)
     found = resolve(
         ref, endpoint=endpoint, cache_dir=cache_dir, check=lambda found: check(_describe(found)), progress=progress
     )
     described, gguf = _describe(found), _gguf(found)
     config = described.config
     tensors = with_decoded(tensor_entries(found.folder), config) if gguf is None else gguf_tensors(gguf, config)
-    return replace(described, tensors=tensors)
+    if opened is None:
+        return replace(described, tensors=tensors)
+    tied = bool(config.get("tie_word_embeddings"))
+    return replace(described, tensors=merged(tensors, opened, tied=tied), adapter=opened.id)
 
 
 def _describe(found: ResolvedCheckpoint) -> Checkpoint:

@@ -53,6 +53,8 @@ def _introduction(manifest: Manifest) -> str:
     source = f"`{manifest.source.id}`"
     if _on_the_hub(manifest):
         source += f" at revision `{manifest.source.revision}`"
+    if manifest.source.adapter is not None:
+        source += f" with the adapter `{manifest.source.adapter}` merged"
     return (
         f"{source} as an ONNX artifact, made by thinkport {manifest.tools['thinkport']} "
         f"on {manifest.created[:10]}: recipe `{manifest.recipe.name}` ({manifest.recipe.precision}), "

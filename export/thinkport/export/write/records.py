@@ -119,7 +119,7 @@ def _spec(value: ir.Value) -> TensorSpec:
 def source_record(checkpoint: Checkpoint) -> Source:
     """Which checkpoint the artifact was made of."""
     dtypes = sorted({entry.dtype for entry in checkpoint.tensors.values()})
-    return Source(id=checkpoint.id, revision=checkpoint.revision, dtype="/".join(dtypes))
+    return Source(id=checkpoint.id, revision=checkpoint.revision, dtype="/".join(dtypes), adapter=checkpoint.adapter)
 
 
 def tool_versions() -> dict[str, str]:

@@ -33,11 +33,15 @@ class FileRecord(Record):
 
 
 class Source(Record):
-    """The checkpoint an artifact was made from; `revision` is the resolved commit of a Hub checkpoint."""
+    """The checkpoint an artifact was made from; `revision` is the resolved commit of a Hub checkpoint.
+
+    `adapter` is what was merged into its weights.
+    """
 
     id: str
     revision: str | None
     dtype: str
+    adapter: str | None = None
 
 
 class ModelShape(Record):
