@@ -27,7 +27,7 @@ KIB = 1024
 class Growth:
     """One checkpoint: bytes of its weights and of the artifact, seconds, and bytes of memory.
 
-    Exported for the CPU with `fast` and without a certificate; loaded in a fresh process for the first time
+    Exported for the CPU with `int8` and without a certificate; loaded in a fresh process for the first time
     and once more, when its packed weights are kept.
     """
 
@@ -66,7 +66,7 @@ def measure(checkpoint: Path, threads: int) -> Growth:
 
 def exported(checkpoint: Path, artifact: Path) -> tuple[float, int]:
     """Seconds and peak bytes of an export's own process, as the system counts them."""
-    options = ("--target", "cpu", "--recipe", "fast", "--no-certificate", "--quiet")
+    options = ("--target", "cpu", "--recipe", "int8", "--no-certificate", "--quiet")
     command = [sys.executable, "-m", "thinkport.runtime", "export", str(checkpoint), "-o", str(artifact), *options]
     began = time.monotonic()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
