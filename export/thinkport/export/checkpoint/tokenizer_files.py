@@ -65,18 +65,46 @@ def check_default(checkpoint: Checkpoint, thinking: tuple[str, str], enable_thin
     """Refuse a default for thinking that the model can't follow.
 
     Raises:
-        CheckpointError: on without thinking tokens, or off with a template that opens a thought all the same.
+        CheckpointError: on without thinking tokens or with a template that knows none, or off with one that opens a
+            thought all the same.
     """
     start, end = thinking
     if enable_thinking and thinking_ids(checkpoint, thinking) is None:
         raise CheckpointError(f"{checkpoint.id} has no {start} and {end}, so it can't think: export without --think")
-    if enable_thinking is False and checkpoint.chat_template is not None:
-        prompt = template_of(checkpoint).render([{"role": "user", "content": "a"}], enable_thinking=False)
-        if prompt.rfind(start) > prompt.rfind(end):
-            raise CheckpointError(
-                f"the chat template of {checkpoint.id} always opens a thought, so thinking can't be off: "
-                "export without --no-think"
-            )
+    if checkpoint.chat_template is None:
+        return
+    if enable_thinking and not template_of(checkpoint).knows_thoughts:
+        raise CheckpointError(
+            f"the chat template of {checkpoint.id} knows no thoughts, so thinking can't be on: export without --think"
+        )
+    if enable_thinking is False and _always_thinks(checkpoint, thinking):
+        raise CheckpointError(
+            f"the chat template of {checkpoint.id} always opens a thought, so thinking can't be off: "
+            "export without --no-think"
+        )
+
+
+def thinking_modes(checkpoint: Checkpoint, thinking: tuple[str, str]) -> str:
+    """Whether replies can think, in words.
+
+    Raises:
+        CheckpointError: the runtime can't use the tokenizer or the template.
+    """
+    if checkpoint.chat_template is None:
+        return "no chat: the checkpoint has no chat template, so the artifact completes texts only"
+    template = template_of(checkpoint)
+    if thinking_ids(checkpoint, thinking) is None or not template.knows_thoughts:
+        return "can't be on: tokenizer or chat template know no thoughts"
+    if _always_thinks(checkpoint, thinking):
+        return "can't be off: the chat template opens a thought and has no switch"
+    return "can be on or off" if template.has_switch else "can be on or off; the chat template leaves it to the model"
+
+
+def _always_thinks(checkpoint: Checkpoint, thinking: tuple[str, str]) -> bool:
+    """Whether the template opens a thought though it is told not to."""
+    start, end = thinking
+    prompt = template_of(checkpoint).render([{"role": "user", "content": "a"}], enable_thinking=False)
+    return prompt.rfind(start) > prompt.rfind(end)
 
 
 def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer:

@@ -40,6 +40,7 @@ class ChatTemplate:
         """
         self._special_tokens = dict(special_tokens)
         self.has_switch = "enable_thinking" in source  # and so a model that was taught /think and /no_think
+        self.knows_thoughts = self.has_switch or "<think>" in source or "</think>" in source
         try:
             self._template = _environment().from_string(source)
         except (TemplateError, SyntaxError, RecursionError) as error:  # the latter two are Python's, of Jinja's code

@@ -170,6 +170,11 @@ class ReplyMaker:
             raise InputError(
                 "this model can't think: its artifact names no thinking markers; switch thinking off or to auto"
             )
+        if decision.enabled is Switch.ON and not self.template.knows_thoughts:
+            raise InputError(
+                "thinking can't be switched on: this model's chat template knows no thoughts, as that of a model which "
+                "only answers; switch thinking off or to auto"
+            )
         return decision
 
     def _control(
