@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.export.trace.checkpoints import LLAMA, narrow_checkpoint
+from tests.export.trace.checkpoints import LLAMA, MIXTURE, QWEN2, narrow_checkpoint, uneven_routers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,3 +20,17 @@ def traced_once(one_trace: None) -> None:
 def narrow_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of two layers with made-up weights."""
     return narrow_checkpoint(tmp_path_factory.mktemp("llama") / "llama", **LLAMA)
+
+
+@pytest.fixture(scope="session")
+def narrow_mixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Qwen3 of four layers of 16 experts with made-up weights; some experts get no token of a text."""
+    folder = narrow_checkpoint(tmp_path_factory.mktemp("mixture") / "mixture", **MIXTURE)
+    uneven_routers(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def narrow_qwen2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Qwen2 of two layers with made-up weights and biases, and a table each for embedding and lm_head."""
+    return narrow_checkpoint(tmp_path_factory.mktemp("qwen2") / "qwen2", **QWEN2)

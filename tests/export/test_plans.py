@@ -1,12 +1,15 @@
 """Which graphs an artifact gets."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.export.trace.checkpoints import MIXTURE, NARROW
 
 from thinkport.deploy.targets import target
-from thinkport.export.plans import fitted, plan_graphs
+from thinkport.export.families import family_of
+from thinkport.export.plans import fitted, plan_graphs, suited
 from thinkport.export.settings import ExportSettings
 from thinkport.runtime.errors import InputError
 
@@ -34,6 +37,18 @@ def test_weights_of_8_bits_need_no_others_for_long_prompts() -> None:
 @pytest.mark.parametrize("options", [{"kv": "fp32"}, {"precision": "fp32"}, {"fuse": False}], ids=str)
 def test_a_cache_that_every_version_takes_needs_no_second_graph(options: dict[str, Any]) -> None:
     assert planned(targets=("cpu",), **options) == {"cpu.onnx": "float32"}
+
+
+def test_a_mixture_of_experts_has_one_graph_for_those_targets_that_can_run_it() -> None:
+    mixture = family_of(MIXTURE).shape(NARROW | MIXTURE)
+    settings = suited(ExportSettings(checkpoint="x", output=Path("y"), precision="int4"), mixture)
+    (plan,) = plan_graphs(settings, experts=True)
+    assert (plan.file, plan.kv.dtype, plan.onnxruntime_floor) == ("cpu.onnx", "int8", "1.32")
+    assert suited(settings, replace(mixture, mixture=None)) is settings
+    assert settings.quantization is not None
+    assert settings.quantization.of("experts").group_size == 64
+    yardstick = suited(ExportSettings(checkpoint="x", output=Path("y"), precision="fp32"), mixture)
+    assert [plan.onnxruntime_floor for plan in plan_graphs(yardstick, experts=True)] == ["1.32"]
 
 
 def test_an_unknown_target_is_refused_with_the_known_ones() -> None:

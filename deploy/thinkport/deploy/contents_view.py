@@ -29,7 +29,7 @@ def _summary(contents: Contents) -> Table:
     manifest, model = contents.manifest, contents.manifest.model
     revision = f" at {manifest.source.revision}" if manifest.source.revision else ""
     shape = (
-        f"{model.family}, {model.layers} layers, hidden {model.hidden_size}, MLP {model.intermediate_size}, "
+        f"{model.family}, {model.layers} layers, hidden {model.hidden_size}, {model.mlps}, "
         f"{model.attention_heads} heads and {model.kv_heads} KV heads of {model.head_dim}, "
         f"vocabulary {model.vocab_size}, {'tied' if model.tied_embeddings else 'separate'} embeddings, "
         f"context {model.context_length}"

@@ -79,7 +79,7 @@ def export_command(
     force: Annotated[bool, typer.Option("--force", help="Replace an artifact at the output path.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table.")] = False,
 ) -> None:
-    """Turn a Qwen3 or Llama checkpoint into an artifact: one folder that runs."""
+    """Turn a Qwen3, Qwen2 or Llama checkpoint into an artifact: one folder that runs."""
     from thinkport.runtime.extras import require
 
     require("export", *_PACKAGES)

@@ -27,11 +27,11 @@ from thinkport.export.finer_recipe import divergence_warning
 from thinkport.export.finer_roles import finer_roles
 from thinkport.export.kept_recipe import chosen_recipe, told
 from thinkport.export.pipeline import MadeGraph, make_graphs
-from thinkport.export.plans import DTYPES, GraphPlan, fitted, plan_graphs
+from thinkport.export.plans import DTYPES, GraphPlan, fitted, plan_graphs, suited
 from thinkport.export.preflight import check_export, check_room
 from thinkport.export.progress import Advance, Listener, Stages, peak_memory
 from thinkport.export.quantize.kv_scales import KvScales, shared
-from thinkport.export.quantize.recipes import ModelRecipe, Role, RoleRecipe
+from thinkport.export.quantize.recipes import EXPERTS, ModelRecipe, Role, RoleRecipe
 from thinkport.export.reference.streamed_weights import streamed_bytes
 from thinkport.export.settings import ExportSettings
 from thinkport.export.trace.names import OPSET
@@ -55,7 +55,8 @@ DERIVED_WEIGHTS = "prefill.bin"  # in no artifact
 class ExportReport:
     """What an export did: the artifact's folder and manifest, seconds by stage, peak resident bytes of the process.
 
-    `stops` are the tokens that end a reply, with what named them.
+    `stops` are the tokens that end a reply, with what named them. `left_out` are targets that can't run the model, of
+    an export that asked for none. `thinking` says whether replies can think.
     """
 
     folder: Path
@@ -63,6 +64,8 @@ class ExportReport:
     seconds: Mapping[str, float]
     peak_memory: int
     stops: Sequence[StopToken]
+    left_out: Sequence[str] = ()
+    thinking: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +121,8 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
         seconds=stages.seconds,
         peak_memory=peak_memory(),
         stops=job.stops,
+        thinking=files.thinking_modes(job.checkpoint, job.family.thinking_tokens),
+        left_out=[entry.name for entry in settings.entries if entry not in job.settings.entries],
     )
 
 
@@ -131,13 +136,14 @@ def _open(settings: ExportSettings, stages: Stages) -> _ExportJob:
     family = family_of(checkpoint.config)
     shape = family.shape(checkpoint.config)
     family.check_weights(checkpoint.tensors, shape)
+    settings = suited(settings, shape)
     recipe = chosen_recipe(settings, checkpoint, family, shape)
     if checkpoint.quantized:
         check_room(settings, family, shape, recipe)
     return _ExportJob(
         settings=settings,
         recipe=recipe,
-        plans=plan_graphs(settings, recipe),
+        plans=plan_graphs(settings, recipe, experts=shape.mixture is not None),
         checkpoint=checkpoint,
         family=family,
         shape=shape,
@@ -199,7 +205,9 @@ def _roles(job: _ExportJob, weights: Checkpoint) -> Callable[[str], Role]:
         return family.role
 
     def how(name: str) -> RoleRecipe | None:
-        return recipe.for_role(family.role(name), tied=shape.tied)
+        # All experts of a layer lie in one stack, which has one format: none is given more than the others.
+        role = family.role(name)
+        return None if role == EXPERTS else recipe.for_role(role, tied=shape.tied)
 
     with job.stages.stage("weigh", calibrated_bytes(job.checkpoint, shape)) as advance:
         losses = sensitivities(weights, family, shape, how, advance=advance)
@@ -251,7 +259,8 @@ def _write_weights(
     record = file.write()
     widest = max(graphs, key=lambda made: DTYPES[made.plan.activations].itemsize).model.graph
     notes = told(job.settings, job.recipe, job.checkpoint, job.family, job.shape)
-    return record, recipe_record(widest, job.recipe, role, file.errors, tied=job.shape.tied, notes=notes)
+    how, tied = (job.recipe, role, file.errors), job.shape.tied
+    return record, recipe_record(widest, *how, tied=tied, notes=notes, plainly=file.unheard)
 
 
 def _write_graphs(
@@ -354,6 +363,7 @@ def _finished(
         manifest,
         pad_id=files.id_of("pad_token_id", job.checkpoint),
         bos_id=files.id_of("bos_token_id", job.checkpoint),
+        genai_type=family.genai_type,
         license_id=licence_id(job.checkpoint.folder),
         stops=job.stops,
         known={WEIGHTS: weights},

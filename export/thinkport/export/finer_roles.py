@@ -29,9 +29,8 @@ def finer_roles(
         return Upgrade(names=names, nbytes=after - before, gain=sum(losses[name] for name in names))
 
     # What reads the same channels is packed, and a packed matrix has one format.
-    packed = {site.readers for site in family.sites(shape)} | {
-        (name,) for name in losses if family.role(name) in TABLES
-    }
+    weighed = (site.readers for site in family.sites(shape) if all(name in losses for name in site.readers))
+    packed = {*weighed} | {(name,) for name in losses if family.role(name) in TABLES}
     chosen = most_worth(map(upgrade, packed), room(family, shape, recipe, plans))
     return {
         name: finer("lm_head" if family.role(name) in TABLES else family.role(name))

@@ -20,7 +20,7 @@ class ThinkportExportCommand(BaseOptimumCLICommand):  # type: ignore[misc, unuse
     """Optimum's side of `thinkport export`; the output folder is its second argument."""
 
     COMMAND = CommandInfo(
-        name="thinkport", help="Export a Qwen3 or Llama checkpoint to an artifact that thinkport runs."
+        name="thinkport", help="Export a Qwen3, Qwen2 or Llama checkpoint to an artifact that thinkport runs."
     )
 
     @staticmethod

@@ -16,6 +16,7 @@ from thinkport.export.passes.activations import Activations
 from thinkport.export.passes.attention import Attention
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
+from thinkport.export.passes.experts import Experts
 from thinkport.export.passes.int8_cache import Int8Cache
 from thinkport.export.passes.last_rows import LastRows
 from thinkport.export.passes.matmul_nbits import MatMulNBits
@@ -24,13 +25,14 @@ from thinkport.export.passes.plain_lookup import PlainLookup
 from thinkport.export.passes.plain_norm import PlainNorm
 from thinkport.export.passes.prefill_attention import PrefillAttention
 from thinkport.export.passes.qk_norm import QkNorm
+from thinkport.export.passes.quantized_experts import QuantizedExperts
 from thinkport.export.passes.rms_norm import RmsNorm
 from thinkport.export.passes.row_scaled_int8 import RowScaledInt8
 from thinkport.export.passes.silu import Silu
 from thinkport.export.passes.skip_norm import SkipNorm
 from thinkport.export.plans import DTYPES, GraphPlan
 from thinkport.export.quantize.kv_scales import KvScales
-from thinkport.export.quantize.recipes import NORM, ModelRecipe, Role
+from thinkport.export.quantize.recipes import EXPERTS, NORM, UNROUNDED, ModelRecipe, Role
 from thinkport.export.trace.names import OPSET, layer_of
 from thinkport.runtime.artifact.manifest import PassRecord
 
@@ -81,23 +83,18 @@ def build_pipeline(
     """
     if plan.target.opset_ceiling < OPSET:  # rather than write it another's graph
         raise GraphError(f"target {plan.target.name} takes no opset {OPSET}, in which graphs are written")
-    roles = Counter(family.role(name) for name in family.expected_tensors(shape) if layer_of(name) == 0)
-    norms = roles[NORM]
-    packed = 2 * plan.target.packed_qkv + 1 if plan.fuse else 0  # q, k and v become one, gate and up another
-    made = roles.total() - norms - packed
-    passes: list[GraphPass] = [LastRows()]  # on the traced graph too, so that all graphs have it as an input
+    norms = sum(family.role(name) == NORM for name in family.expected_tensors(shape) if layer_of(name) == 0)
+    mlps = [int(not shape.has_experts(layer)) for layer in range(shape.layers)]
+    made = _projections(family, shape, plan, mlps)
+    passes = _experts(family, shape, mlps)
+    passes.append(LastRows())  # on the traced graph too, so that all graphs have it as an input
     if plan.fuse:
-        passes += _fusions(shape, plan, norms)
+        passes += _fusions(shape, plan, norms, mlps)
     if plan.kv.dtype == "int8":  # behind attention, which it finds by the fused operator
         assert kv_scales is not None
         passes.append(Int8Cache(scales=kv_scales))
     if recipe is not None:  # behind packing: a packed weight is quantized as one
-        levels = plan.target.accuracy_level is not None
-        passes.append(
-            MatMulNBits(recipe=recipe, role=role or family.role, per_layer=made, tied=shape.tied, accuracy_level=levels)
-        )
-        if not plan.target.quantized_embedding:
-            passes.append(PlainLookup())
+        passes += _rounding(shape, plan, recipe, role or family.role, made)
     if plan.accelerates is not None:  # behind all that they replace
         passes.append(PrefillAttention(heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim))
         passes.append(RowScaledInt8(per_layer=made))
@@ -108,7 +105,48 @@ def build_pipeline(
     return [*passes, CleanUp()]
 
 
-def _fusions(shape: DecoderShape, plan: GraphPlan, norms: int) -> list[GraphPass]:
+def _experts(family: Family, shape: DecoderShape, mlps: Sequence[int]) -> list[GraphPass]:
+    """In front of all: the MLPs in the places of experts look like a dense decoder's."""
+    if shape.mixture is None:
+        return []
+    sparse = [1 - mlp for mlp in mlps]
+    return [Experts(per_layer=sparse, mixture=shape.mixture, tensors=family.expert_tensors), CleanUp()]
+
+
+def _rounding(
+    shape: DecoderShape,
+    plan: GraphPlan,
+    recipe: ModelRecipe,
+    role: Callable[[str], Role],
+    projections: Sequence[int],
+) -> list[GraphPass]:
+    passes: list[GraphPass] = [
+        MatMulNBits(
+            recipe=recipe,
+            role=role,
+            per_layer=projections,
+            tied=shape.tied,
+            accuracy_level=plan.target.accuracy_level is not None,
+            bias=plan.target.matmul_bias,
+        )
+    ]
+    if shape.mixture is not None:
+        sparse = [int(shape.has_experts(layer)) for layer in range(shape.layers)]
+        passes.append(QuantizedExperts(per_layer=sparse, how=recipe.of(EXPERTS)))
+    if not plan.target.quantized_embedding:
+        passes.append(PlainLookup())
+    return passes
+
+
+def _projections(family: Family, shape: DecoderShape, plan: GraphPlan, mlps: Sequence[int]) -> list[int]:
+    """Quantized projections of each layer, experts apart: q, k and v become one, and gate and up another."""
+    exact = {*UNROUNDED, EXPERTS}
+    found = Counter(layer_of(name) for name in family.expected_tensors(shape) if family.role(name) not in exact)
+    packed = [(2 * plan.target.packed_qkv + mlp) * plan.fuse for mlp in mlps]
+    return [found[layer] - fewer for layer, fewer in enumerate(packed)]
+
+
+def _fusions(shape: DecoderShape, plan: GraphPlan, norms: int, mlps: Sequence[int]) -> list[GraphPass]:
     target = plan.target
     passes: list[GraphPass] = [
         RmsNorm(per_layer=norms),  # before attention, which looks through the norms of its heads
@@ -119,7 +157,7 @@ def _fusions(shape: DecoderShape, plan: GraphPlan, norms: int) -> list[GraphPass
         passes.append(PackedQkv())  # finds its projections by the attention node
     if target.qk_norm_in_attention and shape.head_norms:
         passes.append(QkNorm())  # behind packing: it takes the packed projection whole
-    passes += [PackedGateUp(), Silu()]
+    passes += [PackedGateUp(per_layer=mlps), Silu(per_layer=mlps)]
     if not plan.plain_norms:
         passes.append(SkipNorm())  # last of the norms: it swallows additions that others match on
     return passes

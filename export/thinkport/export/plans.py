@@ -5,13 +5,16 @@ Knows settings and capabilities. Must not know how a graph is made or written.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import gcd
 from types import MappingProxyType
 
 import onnx_ir as ir
 from packaging.version import Version
 
-from thinkport.deploy.targets import Activations, KvForm, Target
-from thinkport.export.quantize.recipes import TABLES, ModelRecipe
+from thinkport.deploy.targets import TARGETS, Activations, KvForm, Target
+from thinkport.export.errors import UnsupportedModelError
+from thinkport.export.families import DecoderShape
+from thinkport.export.quantize.recipes import EXPERTS, TABLES, ModelRecipe
 from thinkport.export.settings import ExportSettings
 
 DTYPES: Mapping[Activations, ir.DataType] = MappingProxyType(
@@ -34,6 +37,7 @@ class GraphPlan:
         fuse: False leaves it as traced.
         plain_norms: True spells out the norms, for devices where the fused ones are wrong.
         accelerates: the file of the graph whose long prompts this one runs; None is a graph of its own.
+        experts: whether the model has a mixture of them.
     """
 
     file: str
@@ -43,18 +47,56 @@ class GraphPlan:
     fuse: bool = True
     plain_norms: bool = False
     accelerates: str | None = None
+    experts: bool = False
+
+    @property
+    def onnxruntime_floor(self) -> str:
+        """The oldest ONNX Runtime that runs it."""
+        floors = [self.kv.onnxruntime_floor, *([self.target.experts_floor or ""] if self.experts else [])]
+        if self.accelerates is not None and self.target.prefill is not None:
+            floors.append(self.target.prefill.onnxruntime_floor)
+        return max(floors, key=Version)
 
 
-def plan_graphs(settings: ExportSettings, recipe: ModelRecipe | None = None) -> list[GraphPlan]:
+def plan_graphs(
+    settings: ExportSettings, recipe: ModelRecipe | None = None, *, experts: bool = False
+) -> list[GraphPlan]:
     """The artifact's graphs: the targets in their order, and of each the graph that is best where it runs first.
 
-    `recipe` is the checkpoint's own, if that is another than the settings'.
+    `recipe` is the checkpoint's own, if that is another than the settings'. `experts` says whether the model has a
+    mixture of them.
 
     Raises:
         RecipeError: a target that was asked for doesn't take the recipe's weights.
     """
     recipe = recipe or settings.quantization
-    return [plan for entry in settings.entries_for(recipe) for plan in _of(entry, settings, recipe)]
+    return [plan for entry in settings.entries_for(recipe) for plan in _of(entry, settings, recipe, experts=experts)]
+
+
+def suited(settings: ExportSettings, shape: DecoderShape) -> ExportSettings:
+    """The settings for a model: with experts, the targets that can run them, and one size of group for their matrices.
+
+    Raises:
+        RecipeError: no size of group fits the experts.
+        UnsupportedModelError: a target was asked for that can't; the message names those that can.
+    """
+    if shape.mixture is None:
+        return settings
+    able = tuple(entry.name for entry in settings.entries if entry.experts_floor is not None)
+    unable = [entry.name for entry in settings.entries if entry.experts_floor is None]
+    if unable and settings.targets is not None:
+        known = [entry.name for entry in TARGETS.values() if entry.experts_floor is not None]
+        raise UnsupportedModelError(
+            f"target {' and '.join(unable)} can't run a mixture of experts: no graph for it was ever checked there; "
+            f"export with --target {','.join(known)}"
+        )
+    recipe = settings.quantization
+    if recipe is None:
+        return replace(settings, targets=able)
+    # QMoE has one size for what goes into an expert and what comes out.
+    columns = gcd(shape.hidden_size, shape.mixture.intermediate_size)
+    roles = {**recipe.roles, EXPERTS: recipe.of(EXPERTS).for_rows(columns)}
+    return replace(settings, targets=able, recipe=replace(recipe, roles=roles))
 
 
 def fitted(plan: GraphPlan, largest: float) -> GraphPlan:
@@ -66,19 +108,26 @@ def fitted(plan: GraphPlan, largest: float) -> GraphPlan:
     return replace(plan, activations=fits[0], kv=kv)
 
 
-def _of(entry: Target, settings: ExportSettings, recipe: ModelRecipe | None) -> Iterator[GraphPlan]:
+def _of(entry: Target, settings: ExportSettings, recipe: ModelRecipe | None, *, experts: bool) -> Iterator[GraphPlan]:
     best = entry.kv_form(settings.kv_dtype(entry))
     activations = _YARDSTICK if settings.yardstick else entry.activations[0]
-    main = GraphPlan(file=f"{entry.name}.onnx", target=entry, kv=best, activations=activations, fuse=settings.fuse)
+    main = GraphPlan(
+        file=f"{entry.name}.onnx",
+        target=entry,
+        kv=best,
+        activations=activations,
+        fuse=settings.fuse,
+        experts=experts,
+    )
     yield main
     if settings.yardstick:
         return
-    if entry.prefill is not None and best.dtype == "int8" and _rounds_to_int8(recipe):
+    # Of experts, whose weights are most of the model, no machine derives others.
+    if entry.prefill is not None and best.dtype == "int8" and not experts and _rounds_to_int8(recipe):
         yield replace(main, file=f"{entry.name}-prefill.onnx", accelerates=main.file)
-    floor = Version(best.onnxruntime_floor)  # an older ONNX Runtime gets the best cache that it takes
-    older = (form for form in entry.kv if form.dtype == activations and Version(form.onnxruntime_floor) < floor)
-    if (fallback := next(older, None)) is not None:
-        yield replace(main, file=f"{entry.name}-{fallback.dtype}-kv.onnx", kv=fallback)
+    floor = Version(main.onnxruntime_floor)  # an older ONNX Runtime gets the best cache that it takes
+    others = [replace(main, file=f"{entry.name}-{form.dtype}-kv.onnx", kv=form) for form in entry.kv]
+    yield from [plan for plan in others if plan.kv.dtype == activations and Version(plan.onnxruntime_floor) < floor][:1]
     if entry.fused_norms_unsafe:
         yield replace(main, file=f"{entry.name}-plain.onnx", plain_norms=True)
 

@@ -11,7 +11,7 @@ from thinkport.export.checkpoint.stop_tokens import stop_tokens
 from thinkport.export.checkpoint.tokenizer_files import check_default, check_ids
 from thinkport.export.errors import OutputError, RecipeError, UnsupportedModelError
 from thinkport.export.families import DecoderShape, Family, family_of
-from thinkport.export.plans import plan_graphs
+from thinkport.export.plans import plan_graphs, suited
 from thinkport.export.quantize.recipes import ModelRecipe
 from thinkport.export.settings import ExportSettings
 from thinkport.export.sizes import room, weight_sizes
@@ -34,6 +34,7 @@ def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
         raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
     family = family_of(checkpoint.config)
     shape = family.shape(checkpoint.config)
+    settings = suited(settings, shape)
     if settings.fuse and shape.head_dim % _HEAD_STEP:
         raise UnsupportedModelError(
             f"head_dim is {shape.head_dim}: fused attention takes multiples of {_HEAD_STEP} only; export with --no-fuse"
@@ -56,7 +57,7 @@ def check_room(settings: ExportSettings, family: Family, shape: DecoderShape, re
     """
     if recipe is not None:
         check_groups_fit(family, shape, recipe)
-    plans = plan_graphs(settings, recipe)
+    plans = plan_graphs(settings, recipe, experts=shape.mixture is not None)
     sizes = weight_sizes(family, shape, recipe, plans)
     finer = room(family, shape, recipe, plans) if recipe is not None else 0
     check_space(settings.output, int(sizes.total + finer) + _SMALL_FILES)

@@ -49,9 +49,25 @@ def _rows(report: "ExportReport") -> list[tuple[str, str]]:
         ("weights", f"{manifest.recipe.bits_per_weight:.2f} bits a weight ({manifest.recipe.name})"),
         *(("", note) for note in manifest.recipe.notes),
         ("a reply ends at", ", ".join(map(str, report.stops))),
+        ("thinking", report.thinking),
         ("traced", f"{manifest.passes[0].nodes_before:,} nodes"),
     ]
+    if report.left_out:
+        names = ", ".join(report.left_out)
+        rows.append(
+            ("left out", f"graphs for {names}, which can't run a mixture of experts: no graph of one was checked there")
+        )
+    rows += _plainly(manifest)
     return [*rows, *((graph.file, _graph(manifest, graph)) for graph in manifest.graphs), *_figures(report)]
+
+
+def _plainly(manifest: Manifest) -> list[tuple[str, str]]:
+    """What a calibrated recipe could not calibrate, by role."""
+    found = {role: stored.rounded_plainly for role, stored in manifest.recipe.roles.items() if stored.rounded_plainly}
+    return [
+        (f"{role} rounded plainly", f"{count} tensors, which hardly any token of the calibration texts reached")
+        for role, count in found.items()
+    ]
 
 
 def _graph(manifest: Manifest, graph: Graph) -> str:

@@ -137,4 +137,5 @@ def test_the_heads_inputs_are_those_of_transformers(checkpoint: Checkpoint) -> N
     texts = calibration_texts(checkpoint, VOCABULARY, MANY_TOKENS)
     found = LayerInputs(checkpoint, family_of(checkpoint.config), shape_of(checkpoint)).of("model.embed_tokens.weight")
     expected = np.concatenate([model.model(torch.from_numpy(ids)[None])[0][0].numpy() for ids in texts])
+    assert found is not None
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)

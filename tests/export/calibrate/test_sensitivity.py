@@ -82,8 +82,10 @@ def test_they_order_matrices_as_their_measured_divergences_do(nano_checkpoint: P
     for names in sorted((site.readers for site in family.sites(shape)), key=lambda names: _in_order(names[0])):
         before = {name: weights[name].clone() for name in names}
         for name in names:
+            heard = inputs.of(name)
+            assert heard is not None
             rounded = quantize_compensated(
-                weights[name].numpy().copy(), compensation(inputs.of(name)), bits=4, group_size=HOW.group_size
+                weights[name].numpy().copy(), compensation(heard), bits=4, group_size=HOW.group_size
             )
             codes = rounded.codes.astype(np.float32).reshape(len(rounded.scales), -1, HOW.group_size) - 8
             weights[name].copy_(torch.from_numpy((codes * rounded.scales[:, :, None]).reshape(weights[name].shape)))

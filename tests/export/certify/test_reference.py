@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.export.trace.checkpoints import LLAMA, narrow_checkpoint
+from tests.export.trace.checkpoints import LLAMA, MIXTURE, QWEN2, narrow_checkpoint
 from transformers import AutoModelForCausalLM
 
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
@@ -59,9 +59,21 @@ def test_logits_are_those_of_transformers(make_checkpoint: MakeCheckpoint, chang
         assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("changes", [{}, {"tie_word_embeddings": False}, {"num_key_value_heads": None}, LLAMA3])
-def test_a_llamas_logits_are_those_of_transformers(tmp_path: Path, changes: dict[str, Any]) -> None:
-    checkpoint = open_checkpoint(narrow_checkpoint(tmp_path / "llama", **LLAMA | changes))
+@pytest.mark.parametrize(
+    "config",
+    [
+        LLAMA,
+        LLAMA | {"tie_word_embeddings": False},
+        LLAMA | {"num_key_value_heads": None},
+        LLAMA | LLAMA3,
+        QWEN2,
+        QWEN2 | {"tie_word_embeddings": True},
+        MIXTURE,
+        MIXTURE | {"norm_topk_prob": False, "mlp_only_layers": [2]},
+    ],
+)
+def test_another_familys_logits_are_those_of_transformers(tmp_path: Path, config: dict[str, Any]) -> None:
+    checkpoint = open_checkpoint(narrow_checkpoint(tmp_path / "checkpoint", **config))
     asked = prompts()
     for ids, found in zip(asked, streamed(checkpoint, asked), strict=True):
         expected = from_transformers(checkpoint, ids)

@@ -1,17 +1,17 @@
 """An equalized checkpoint computes what the plain one does, and its blocks are those of the whole."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
-from tests.export.trace.checkpoints import narrow_checkpoint
+from tests.export.trace.checkpoints import MIXTURE, QWEN2, narrow_checkpoint
 
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.checkpoint.equalized import divided, equalized, reader_bytes
 from thinkport.export.families import family_of
-from thinkport.export.families.dense.decoder import DenseDecoder
 from thinkport.export.reference.logits import reference_logits
 from thinkport.export.reference.streamed_weights import StreamedWeights
 
@@ -19,7 +19,10 @@ from thinkport.export.reference.streamed_weights import StreamedWeights
 @pytest.fixture(scope="module")
 def loud(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """Matrices with a few loud columns, and norms that differ."""
-    folder = narrow_checkpoint(tmp_path_factory.mktemp("loud") / "checkpoint")
+    return with_loud_columns(narrow_checkpoint(tmp_path_factory.mktemp("loud") / "checkpoint"))
+
+
+def with_loud_columns(folder: Path) -> Checkpoint:
     rng = np.random.default_rng(0)
     tensors = load_file(folder / "model.safetensors")
     for name, weight in tensors.items():
@@ -39,8 +42,27 @@ def scaled(checkpoint: Checkpoint, seen: list[int] | None = None) -> Checkpoint:
 
 def logits(checkpoint: Checkpoint, ids: np.ndarray) -> np.ndarray:
     shape = family_of(checkpoint.config).shape(checkpoint.config)
-    decoder = DenseDecoder(StreamedWeights(checkpoint=checkpoint, advance=lambda _: None), shape)
+    weights = StreamedWeights(checkpoint=checkpoint, advance=lambda _: None)
+    decoder = family_of(checkpoint.config).decoder(weights, shape)
     return reference_logits(decoder, shape.layers, [ids])[0]
+
+
+MORE = [
+    (QWEN2, "self_attn.v_proj.bias"),
+    (MIXTURE | {"mlp_only_layers": [1]}, "mlp.experts.2.up_proj.weight"),
+]
+
+
+@pytest.mark.parametrize(("config", "scaled_rows"), MORE, ids=["biases", "experts"])
+def test_it_computes_the_same_function_in_another_family(
+    tmp_path: Path, config: dict[str, Any], scaled_rows: str
+) -> None:
+    plain = with_loud_columns(narrow_checkpoint(tmp_path / "checkpoint", **config))
+    found = scaled(plain)
+    assert f"model.layers.0.{scaled_rows}" in found.rows_by
+    ids = np.random.default_rng().integers(0, 512, 40)
+    before, after = logits(plain, ids), logits(found, ids)
+    assert np.abs(before - after).max() <= 1e-4 * np.abs(before).max()
 
 
 def test_it_computes_the_same_function(loud: Checkpoint) -> None:
@@ -68,14 +90,17 @@ def test_keys_that_are_divided_and_queries_that_make_up_for_it_give_the_same_fun
     assert np.abs(logits(found, ids) - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
-def test_a_llamas_keys_are_divided_by_the_rows_of_its_projections(narrow_llama: Path) -> None:
-    llama = open_checkpoint(narrow_llama)
-    family = family_of(llama.config)
-    shape = family.shape(llama.config)
+@pytest.mark.parametrize("fixture", ["narrow_llama", "narrow_qwen2"])
+def test_keys_without_norms_are_divided_by_the_rows_of_their_projections(
+    fixture: str, request: pytest.FixtureRequest
+) -> None:
+    plain = open_checkpoint(request.getfixturevalue(fixture))
+    family = family_of(plain.config)
+    shape = family.shape(plain.config)
     divisor = np.tile(np.random.default_rng().uniform(0.1, 10, shape.head_dim // 2), 2).astype(np.float32)
-    found = divided(llama, family.key_divisors(1, divisor, shape))
+    found = divided(plain, family.key_divisors(1, divisor, shape))
     ids = np.random.default_rng().integers(0, 512, 40)
-    expected = logits(llama, ids)
+    expected = logits(plain, ids)
     assert np.abs(logits(found, ids) - expected).max() <= 1e-4 * np.abs(expected).max()
 
 

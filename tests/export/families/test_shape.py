@@ -126,10 +126,10 @@ def test_the_family_is_found_by_model_type() -> None:
     assert family_of({"model_type": "llama"}).model_type == "llama"
 
 
-@pytest.mark.parametrize("name", ["qwen3_moe", "llama4"])
+@pytest.mark.parametrize("name", ["qwen3_next", "llama4"])
 def test_an_unknown_model_type_is_answered_with_the_supported_ones(name: str) -> None:
     with pytest.raises(
-        UnsupportedModelError, match=rf"model_type '{name}' is not supported.*; supported are qwen3, llama"
+        UnsupportedModelError, match=rf"model_type '{name}' is not supported.*; supported are qwen3, qwen3_moe, "
     ):
         family_of({"model_type": name})
 

@@ -96,7 +96,7 @@ def test_a_tied_checkpoint_may_store_what_can_be_computed(extra: str) -> None:
             "is quantized: it has .*weight_scale_inv, and the quantization_config",
         ),
         ("model.layers.0.mlp.up_proj.qweight", "is quantized: it has .*qweight, and the quantization_config"),
-        ("model.layers.0.mlp.experts.0.up_proj.weight", "which a dense decoder doesn't"),
+        ("model.layers.0.mlp.experts.0.up_proj.weight", "which such a model doesn't"),
     ],
 )
 def test_a_weight_that_the_family_does_not_have_is_refused_by_name(extra: str, message: str) -> None:

@@ -26,31 +26,56 @@ class Dequantized(Reference):
         super().__init__(checkpoint)
         weights = self.model.state_dict()
         seen = set()
-        for name, matrix in _matrices(artifact):
+        for name, array in _experts(artifact):
+            weights[name].copy_(torch.from_numpy(array))
+            seen.add(name)
+        for name, kind, array in _arrays(artifact):
             stem, _, module = name.rpartition(".")
             start = 0
             for part in PACKED.get(module, (module,)):
-                key = f"{stem}.{part}.weight" if stem else f"{part}.weight"
+                key = f"{stem}.{part}.{kind}" if stem else f"{part}.{kind}"
                 rows = weights[key].shape[0]
-                weights[key].copy_(torch.from_numpy(matrix[start : start + rows].copy()))
+                weights[key].copy_(torch.from_numpy(array[start : start + rows].copy()))
                 start += rows
                 seen.add(key)
-            assert start == len(matrix)
-        left = {key for key, value in weights.items() if value.ndim > 1} - seen
-        assert left <= {"lm_head.weight", "model.embed_tokens.weight"}, left
+            assert start == len(array)
+        left = {key for key, value in weights.items() if value.ndim > 1 or key.endswith(".bias")} - seen
+        assert {name for name in left if not name.endswith(".mlp.gate.weight")} <= {"lm_head.weight"}, left  # tied
 
 
-def _matrices(artifact: Path):
-    """(module, float32 weight) of every MatMulNBits of the graph."""
+def _arrays(artifact: Path):
+    """(module, weight or bias, float32 values) of every MatMulNBits of the graph, and its table."""
     graph = onnx.load(artifact / "cpu.onnx", load_external_data=False).graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
-        if node.op_type != "MatMulNBits":
+        if node.op_type not in ("MatMulNBits", "GatherBlockQuantized"):
             continue
-        codes, scales, *points = (_load(tensors[name], artifact) for name in node.input[1:4])
+        lookup = node.op_type == "GatherBlockQuantized"
+        codes, scales = (_load(tensors[node.input[at]], artifact) for at in ((0, 2) if lookup else (1, 2)))
+        named = [name for name in node.input[3:4] if name]
+        points = _load(tensors[named[0]], artifact) if named else None
         bits = next(a.i for a in node.attribute if a.name == "bits")
-        matrix = dequantize(codes, scales, bits=bits, points=points[0] if points else None)
-        yield node.input[1].removesuffix(".qweight"), matrix
+        module = node.input[not lookup].removesuffix(".table" if lookup else ".qweight")
+        yield module, "weight", dequantize(codes, scales, bits=bits, points=points)
+        if len(node.input) > 5:
+            yield module, "bias", _load(tensors[node.input[5]], artifact)
+
+
+def _experts(artifact: Path):
+    """(name, values) of every mixture's matrices as transformers stacks them: all gates of an expert, then its ups."""
+    graph = onnx.load(artifact / "cpu.onnx", load_external_data=False).graph
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "QMoE":
+            continue
+        bits = next(a.i for a in node.attribute if a.name == "expert_weight_bits")
+        for at in (2, 5):
+            codes, scales = (_load(tensors[node.input[index]], artifact) for index in (at, at + 1))
+            experts, rows, groups = scales.shape
+            flat = codes.reshape(experts * rows, groups, -1), scales.reshape(experts * rows, groups)
+            found = dequantize(*flat, bits=bits).reshape(experts, rows, -1)
+            name = node.input[at].removesuffix(".qweight")
+            yield name, np.concatenate([found[:, 0::2], found[:, 1::2]], axis=1) if "gate_up" in name else found
 
 
 def _load(tensor: onnx.TensorProto, artifact: Path) -> np.ndarray:

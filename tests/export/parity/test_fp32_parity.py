@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 BOUND = 1e-4
 
 
-@pytest.fixture(scope="module", params=["nano", "0.6B of two layers", "llama of two layers"])
+@pytest.fixture(scope="module", params=["nano", "0.6B of two layers", "llama of two layers", "qwen2 of two layers"])
 def checkpoint(
-    request: pytest.FixtureRequest, nano_checkpoint: Path, narrow_llama: Path, made_up: Callable[..., Path]
+    request: pytest.FixtureRequest,
+    nano_checkpoint: Path,
+    narrow_llama: Path,
+    narrow_qwen2: Path,
+    made_up: Callable[..., Path],
 ) -> Path:
     if request.param == "0.6B of two layers":
         return made_up("0.6B", "--layers", "2")
-    return nano_checkpoint if request.param == "nano" else narrow_llama
+    narrow = {"nano": nano_checkpoint, "llama of two layers": narrow_llama, "qwen2 of two layers": narrow_qwen2}
+    return narrow[request.param]
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ CASES = [
     ("nano", EXACT),
     ("0.6B of two layers", EXACT),
     ("llama of two layers", EXACT),
+    ("qwen2 of two layers", EXACT),
     ("nano", "int8"),
     ("nano", "accurate"),
     ("llama of two layers", "balanced"),
@@ -42,6 +43,7 @@ def case(
     request: pytest.FixtureRequest,
     nano_checkpoint: Path,
     narrow_llama: Path,
+    narrow_qwen2: Path,
     made_up: Callable[..., Path],
     exported: Callable[..., Path],
 ) -> tuple[Path, Path]:
@@ -50,7 +52,8 @@ def case(
     if size == "0.6B of two layers":
         checkpoint = made_up("0.6B", "--layers", "2")
     else:
-        checkpoint = nano_checkpoint if size == "nano" else narrow_llama
+        narrow = {"nano": nano_checkpoint, "llama of two layers": narrow_llama, "qwen2 of two layers": narrow_qwen2}
+        checkpoint = narrow[size]
     return checkpoint, exported(checkpoint, recipe=recipe)
 
 

@@ -1,5 +1,6 @@
 """Projections and embedding in their quantized forms."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,33 @@ def test_a_projection_gives_what_its_rounded_weights_give(how: RoleRecipe, bound
     assert np.abs(found - wanted).max() <= bound * np.abs(wanted).max()
 
 
+@pytest.mark.parametrize(("taken", "wanted"), [(True, ["MatMulNBits"]), (False, ["MatMulNBits", "Add"])])
+def test_a_bias_goes_into_the_operator_where_it_takes_one(taken: bool, wanted: list[str]) -> None:
+    text = PROJECTION.replace("y = MatMul(x, t)", "p = MatMul(x, t)  y = Add(p, bias)")
+    weight, bias, feeds = normal(16, 64), normal(16), {"x": normal(1, 3, 64)}
+    model = without_values(graph(text, weight=weight, bias=bias), "weight")
+    replace(quantizer(EXACT), bias=taken).rewrite(model)
+    CleanUp().rewrite(model)
+    assert ops(model) == wanted
+    parts = filled(weight, EXACT, "weight.qweight")
+    expected = feeds["x"] @ dequantize(parts["weight.qweight"], parts["weight.scales"], bits=4).T + bias
+    found = run(model, feeds, parts | {"bias": bias})["y"]
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_a_product_that_is_read_without_its_bias_too_keeps_the_addition() -> None:
+    text = """g (float[1,3,64] x) => (float[1,3,16] y, float[1,3,16] z) {
+        t = Transpose<perm=[1,0]>(weight)
+        p = MatMul(x, t)
+        y = Add(p, bias)
+        z = Neg(p)
+    }"""
+    model = without_values(graph(text, weight=normal(16, 64), bias=normal(16)), "weight")
+    replace(quantizer(EXACT), bias=True).rewrite(model)
+    CleanUp().rewrite(model)
+    assert ops(model) == ["MatMulNBits", "Add", "Neg"]
+
+
 def test_a_tied_table_is_stored_once_and_read_in_two_shapes() -> None:
     weight, ids = normal(16, 64), np.random.default_rng().integers(0, 16, (1, 3))
     model = without_values(graph(TIED, weight=weight), "weight")
@@ -126,10 +154,10 @@ def test_what_has_no_weight_is_left_alone(text: str) -> None:
     assert ops(model) == unchanged
 
 
-def test_a_weight_of_a_role_without_a_recipe_is_refused_by_name() -> None:
+def test_a_matrix_of_a_role_that_is_never_rounded_is_left_alone() -> None:
     model = without_values(graph(PROJECTION, weight=normal(16, 64)), "weight")
-    with pytest.raises(GraphError, match="weight is a norm weight in a projection"):
-        quantizer(EXACT, lambda name: "norm").rewrite(model)
+    assert quantizer(EXACT, lambda name: "bias").rewrite(model) == []
+    assert ops(model) == ["Transpose", "MatMul"]
 
 
 def test_a_projection_that_stays_fails_the_export_naming_the_layer() -> None:

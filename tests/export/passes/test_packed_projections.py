@@ -72,6 +72,33 @@ def test_an_activation_that_is_one_node_already_is_packed_too() -> None:
     assert PackedGateUp().rewrite(model) == ["layers.0.mlp.gate_up_proj.Split"]
 
 
+BIASED = ATTENTION
+for part in "qkv":
+    BIASED = BIASED.replace(f"{part} = MatMul", f"{part}_product = MatMul")
+BIASED = BIASED.replace(
+    '["layers', 'q = Add(q_product, q_bias)  k = Add(k_product, k_bias)  v = Add(v_bias, v_product)  ["layers'
+).replace("V_READS", "x")
+BIASES = {"q_bias": normal(16), "k_bias": normal(8), "v_bias": normal(8)}
+WEIGHTS = {"q_weight": normal(16, 8), "k_weight": normal(8, 8), "v_weight": normal(8, 8)}
+
+
+def test_biases_of_query_key_and_value_are_packed_as_their_weights_are() -> None:
+    model = graph(BIASED, **WEIGHTS, **BIASES)
+    assert PackedQkv().rewrite(model) == ["layers.0.self_attn.qkv_proj.Split"]
+    CleanUp().rewrite(model)
+    assert ops(model) == ["Transpose", "MatMul", "Add", "Split", "GroupQueryAttention"]
+    bias = source_of(model.graph.initializers["model.layers.0.self_attn.qkv_proj.bias"])
+    assert bias is not None
+    assert bias.tensors == tuple(BIASES)
+
+
+def test_a_bias_on_one_projection_alone_is_refused_by_name() -> None:
+    text = BIASED.replace("q = Add(q_product, q_bias)", "").replace("q_product", "q")
+    packing = PackedQkv()
+    assert packing.rewrite(graph(text, **WEIGHTS, k_bias=BIASES["k_bias"], v_bias=BIASES["v_bias"])) == []
+    assert "has a bias and another projection has none" in packing.misses[0][1]
+
+
 def test_query_key_and_value_become_row_ranges_of_one_weight_in_that_order() -> None:
     model = attention()
     assert PackedQkv().rewrite(model) == ["layers.0.self_attn.qkv_proj.Split"]

@@ -1,12 +1,14 @@
 """Attention spelled out for long prompts, over a float32 cache and so held strictly against GroupQueryAttention."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 import pytest
 from tests.export.passes.graphs import fired
+from tests.plain_recipes import PLAIN
 
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.clean_up import CleanUp
@@ -43,6 +45,17 @@ def test_chunks_give_the_logits_and_the_cache_of_the_fused_attention(nano_fp32_a
         assert np.abs(found - wanted).max() < EXACT * np.abs(wanted).max()
     for ours, theirs in zip(spelled.read(TOKENS).parts, fused.read(TOKENS).parts, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=EXACT * np.abs(theirs).max())
+
+
+def test_biases_are_in_the_graph_for_long_prompts_too(narrow_qwen2: Path, exported: Callable[..., Path]) -> None:
+    artifact = exported(narrow_qwen2, recipe=PLAIN[64], targets=("cpu",), certificate=True)
+    certificate = read_manifest(artifact).certificate
+    assert certificate is not None
+    figures = {figure.graph: figure for figure in certificate.figures}
+    usual, prefill = figures["cpu.onnx"], figures["cpu-prefill.onnx"]
+    print(f"mean KL {usual.kl_mean:.3f}, of the graph for long prompts {prefill.kl_mean:.3f}")
+    assert prefill.kl_mean <= 1.5 * usual.kl_mean
+    assert prefill.correlation >= 0.9 * usual.correlation
 
 
 def test_a_graph_without_the_fused_attention_is_refused(nano_unfused_artifact: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_dead_column_gets_a_scale_that_can_be_divided_by() -> None:
 
 
 def test_query_heads_that_share_a_kv_head_share_its_channels() -> None:
-    site = Site(writer="v", readers=("o",), head_dim=3, repeats=2)
+    site = Site(writers=("v",), readers=("o",), head_dim=3, repeats=2)
     channels = np.arange(6, dtype=np.float32)
     assert site.to_columns(channels).tolist() == [0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5]
     assert site.to_channels(site.to_columns(channels)).tolist() == (2 * channels).tolist()

@@ -131,3 +131,16 @@ def test_rows_that_groups_do_not_divide_are_refused_before_any_is_read(pool: Thr
 def test_all_zero_weights_have_no_relative_error(pool: ThreadPoolExecutor) -> None:
     source = Matrices(w=np.zeros((4, 128), np.float32))
     assert quantize_tensor(source, ["w"], RoleRecipe(), lambda block: None, pool=pool).relative == 0.0
+
+
+@pytest.mark.parametrize("rows", [1, 4, 5, 1000])
+def test_alternating_rows_are_those_of_the_matrix_they_make(pool: ThreadPoolExecutor, rows: int) -> None:
+    gate, up = noise(9, 64), noise(9, 64, seed=1)
+    both = np.stack([gate, up], axis=1).reshape(18, 64)
+    options: dict[str, Any] = {"pool": pool, "workers": 2, "block_bytes": rows * 64 * 4}
+    blocks = [*quantize_blocks(Matrices(gate=gate, up=up), ["gate", "up"], RoleRecipe(), interleaved=True, **options)]
+    alone = quantize_rows(both, bits=4, group_size=64)
+    assert [block.start for block in blocks] == [sum(len(b.packed) for b in blocks[:at]) for at in range(len(blocks))]
+    np.testing.assert_array_equal(np.concatenate([b.scales for b in blocks]), alone.scales)
+    packed = pack(alone.codes, bits=4, group_size=64)
+    np.testing.assert_array_equal(np.concatenate([b.packed for b in blocks]), packed)

@@ -2,11 +2,12 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tests.export.trace.traced import NANO
 
 from thinkport.export.families import family_of
@@ -41,6 +42,50 @@ LLAMA: dict[str, Any] = {
     "max_position_embeddings": 4096,
     "mlp_bias": False,
 }
+
+
+QWEN2: dict[str, Any] = {
+    "architectures": ["Qwen2ForCausalLM"],
+    "model_type": "qwen2",
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "max_position_embeddings": 4096,
+    "max_window_layers": 1,
+    "sliding_window": 32,
+    "use_sliding_window": False,
+    "tie_word_embeddings": False,
+}
+
+
+MIXTURE: dict[str, Any] = {
+    "architectures": ["Qwen3MoeForCausalLM"],
+    "model_type": "qwen3_moe",
+    "decoder_sparse_step": 1,
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "max_position_embeddings": 4096,
+    "mlp_only_layers": [],
+    "moe_intermediate_size": 64,
+    "norm_topk_prob": True,
+    "num_experts": 16,
+    "num_experts_per_tok": 4,
+    "num_hidden_layers": 4,
+    "tie_word_embeddings": False,
+}
+
+
+def with_routers(folder: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Change the routers' rows of a checkpoint."""
+    tensors = load_file(folder / "model.safetensors")
+    for name, rows in tensors.items():
+        if name.endswith("mlp.gate.weight"):
+            tensors[name] = np.ascontiguousarray(change(rows), np.float32)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def uneven_routers(folder: Path) -> None:
+    """Some experts get most tokens of a text, and some hardly any."""
+    with_routers(folder, lambda rows: rows * np.geomspace(4, 0.02, len(rows), dtype=np.float32)[:, None])
 
 
 def narrow_checkpoint(folder: Path, *, seed: int | None = None, **changes: Any) -> Path:

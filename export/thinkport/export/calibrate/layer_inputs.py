@@ -15,6 +15,9 @@ from thinkport.export.quantize.kv_scales import Floats
 from thinkport.export.quantize.recipes import TABLES
 from thinkport.export.reference.decoder import Packed
 from thinkport.export.reference.streamed_weights import StreamedWeights
+from thinkport.export.trace.names import layer_of
+
+FEWEST = 64  # tokens, from which the inputs of a matrix say something about its columns: an expert may get fewer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +50,21 @@ class LayerInputs:
         self._role = family.role
 
     @torch.inference_mode()
-    def of(self, name: str) -> Floats:
-        """What the matrix `name` was multiplied with, float32 (tokens, k).
+    def of(self, name: str) -> Floats | None:
+        """What the matrix `name` was multiplied with, float32 (tokens, k); None where that was hardly ever.
 
         Raises:
             CheckpointError: a weight can't be read.
             KeyError: a matrix of a layer that has passed.
         """
-        heard = self._weights.heard
-        while name not in heard and self._next < self._layers:
+        heard, layer, table = self._weights.heard, layer_of(name), self._role(name) in TABLES
+        last = self._layers - 1 if table or layer is None else layer
+        if not table and last < self._next - 1:
+            raise KeyError(name)
+        while self._next <= last:
             heard.clear()
             self._hidden = self._decoder.layer(self._next, self._hidden, self._packed)
             self._next += 1
-        if self._role(name) in TABLES:
+        if table:
             heard[name] = self._decoder.head_inputs(self._hidden).numpy()
-        return heard[name]
+        return heard[name] if name in heard and len(heard[name]) >= FEWEST else None

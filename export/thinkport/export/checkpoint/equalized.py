@@ -41,7 +41,7 @@ def equalized(
         samples = [_sample(checkpoint, name) for name in site.readers]
         if is_worth(samples, columns, group_size=group_size(site.readers[0], len(columns))):
             columns_by |= dict.fromkeys(site.readers, columns)
-            rows_by[site.writer] = scales
+            rows_by |= dict.fromkeys(site.writers, scales)
     return replace(checkpoint, columns_by=columns_by, rows_by=rows_by)
 
 

@@ -5,12 +5,13 @@ What dense decoders answer alike is answered here. Knows `dense`'s files; must n
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from thinkport.export.families.dense import weights
-from thinkport.export.families.shape import DecoderShape
+from thinkport.export.families.shape import DecoderShape, MixtureShape
 from thinkport.export.quantize.equalize import Site
 from thinkport.export.quantize.kv_scales import Floats
 from thinkport.runtime.artifact.manifest import Presets
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
     from thinkport.export.reference.streamed_weights import StreamedWeights
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExpertTensors:
+    """Names of a sparse layer's tensors, by expert; of each expert, gate and up one after the other."""
+
+    router: str
+    gates_and_ups: tuple[str, ...]
+    downs: tuple[str, ...]
+
+
 class Family(ABC):
     """One architecture, a dense decoder where it does not say otherwise. Families hold no state.
 
@@ -29,6 +39,7 @@ class Family(ABC):
         model_type: the name in `config.json`.
         thinking_tokens: the added tokens that open and close a thought; a checkpoint whose tokenizer lacks them can't
             think.
+        genai_type: what onnxruntime-genai calls such a model; None where it knows the `model_type`.
         frequencies_name: the traced model's buffer of rotary frequencies, which no checkpoint holds.
         expected_tensors: every weight that a model of a shape has, with its own shape.
         check_weights: holds a checkpoint's tensors against the expected ones.
@@ -37,6 +48,7 @@ class Family(ABC):
 
     model_type: str
     thinking_tokens = ("<think>", "</think>")  # Qwen3's, and distilled models'; Llama's own tokenizer has none
+    genai_type: str | None = None
     frequencies_name = "model.rotary_emb.inv_freq"  # a non-persistent buffer of transformers' models
     expected_tensors = staticmethod(weights.expected_tensors)
     check_weights = staticmethod(weights.check_weights)
@@ -71,17 +83,23 @@ class Family(ABC):
         looks up as they are.
         """
         found = [site for layer in range(shape.layers) for site in _sites_of(layer, shape)]
-        return found if shape.tied else [*found, Site(writer=weights.FINAL_NORM, readers=(weights.LM_HEAD,))]
+        return found if shape.tied else [*found, Site(writers=(weights.FINAL_NORM,), readers=(weights.LM_HEAD,))]
 
     def key_divisors(self, layer: int, divisor: Floats, shape: DecoderShape) -> dict[str, Floats]:
         """What rows of which tensors are divided by, float32 (rows,) by name, so that a layer's keys are divided by
         `divisor` (head_dim,) before rotary, and its queries multiplied.
 
-        By the norms' weights where heads are normed, else by the rows of the projections.
+        By the norms' weights where heads are normed, else by the rows of the projections and of their biases.
         """
         kind, heads, kv_heads = ("norm", 1, 1) if shape.head_norms else ("proj", shape.heads, shape.kv_heads)
-        query, key = (weights.layer_name(layer, f"self_attn.{part}_{kind}") for part in "qk")
-        return {query: np.tile(np.float32(1) / divisor, heads), key: np.tile(divisor, kv_heads)}
+        rows = {"q": np.tile(np.float32(1) / divisor, heads), "k": np.tile(divisor, kv_heads)}
+        found = {weights.layer_name(layer, f"self_attn.{part}_{kind}"): by for part, by in rows.items()}
+        return found | ({weights.bias_of(layer, part): by for part, by in rows.items()} if shape.qkv_bias else {})
+
+    @staticmethod
+    def expert_tensors(layer: int, mixture: MixtureShape) -> ExpertTensors:
+        """The tensors of a layer with experts; asked where the shape has such layers."""
+        raise NotImplementedError(f"a family with experts names those of layer {layer}")
 
     def decoder(self, streamed: "StreamedWeights", shape: DecoderShape) -> "Decoder":
         """The model in float32 over a checkpoint's streamed weights; imports torch."""
@@ -93,6 +111,8 @@ class Family(ABC):
         self, config: Mapping[str, Any], shape: DecoderShape, layers: int
     ) -> "tuple[torch.nn.Module, tuple[Any, ...]]":
         """The model with its cache as input and output, `layers` deep, on the meta device, and sample inputs.
+
+        A layer with experts is traced with one MLP in their place, named as a dense decoder's (see `passes.experts`).
 
         Inputs in order: ids (batch, sequence), mask (batch, past + sequence), a list of (key, value) pairs. Outputs:
         logits, then the pairs. Imports torch and transformers.
@@ -106,9 +126,10 @@ def _sites_of(layer: int, shape: DecoderShape) -> list[Site]:
     q, k, v, o = (weights.layer_name(layer, f"self_attn.{part}_proj") for part in "qkvo")
     gate, up, down = (weights.layer_name(layer, f"mlp.{part}_proj") for part in ("gate", "up", "down"))
     before_attention, before_mlp = (weights.layer_name(layer, f"{at}_layernorm") for at in ("input", "post_attention"))
+    values = (v, weights.bias_of(layer, "v")) if shape.qkv_bias else (v,)
     return [
-        Site(writer=before_attention, readers=(q, k, v)),
-        Site(writer=v, readers=(o,), head_dim=shape.head_dim, repeats=shape.heads // shape.kv_heads),
-        Site(writer=before_mlp, readers=(gate, up)),
-        Site(writer=up, readers=(down,)),
+        Site(writers=(before_attention,), readers=(q, k, v)),
+        Site(writers=values, readers=(o,), head_dim=shape.head_dim, repeats=shape.heads // shape.kv_heads),
+        Site(writers=(before_mlp,), readers=(gate, up)),
+        Site(writers=(up,), readers=(down,)),
     ]

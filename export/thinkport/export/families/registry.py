@@ -8,9 +8,13 @@ from typing import Any
 from thinkport.export.errors import CheckpointError, UnsupportedModelError
 from thinkport.export.families.family import Family
 from thinkport.export.families.llama import Llama
+from thinkport.export.families.qwen2 import Qwen2
 from thinkport.export.families.qwen3 import Qwen3
+from thinkport.export.families.qwen3_moe import Qwen3Moe
 
-FAMILIES: Mapping[str, Family] = MappingProxyType({family.model_type: family for family in (Qwen3(), Llama())})
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {family.model_type: family for family in (Qwen3(), Qwen3Moe(), Qwen2(), Llama())}
+)
 
 
 def family_of(config: Mapping[str, Any]) -> Family:

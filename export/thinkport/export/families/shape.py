@@ -1,4 +1,4 @@
-"""The numbers of a dense decoder with rotary attention, whatever file they were read from.
+"""The numbers of a decoder with rotary attention, whatever file they were read from.
 
 Knows no weights and no graph. All families of this kind share it, so that passes and trace need not know a family.
 """
@@ -43,8 +43,27 @@ class Rope:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MixtureShape:
+    """MLPs of which each token runs through a few, chosen by a router.
+
+    Attributes:
+        layers: the layers that have them; the others have one MLP.
+        experts: MLPs a layer.
+        active: how many of them a token runs through.
+        intermediate_size: width inside an expert.
+        normalized: whether the weights of the chosen experts are divided by their sum.
+    """
+
+    layers: tuple[int, ...]
+    experts: int
+    active: int
+    intermediate_size: int
+    normalized: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecoderShape:
-    """Sizes of a dense decoder. `head_dim` stands for itself: it need not be hidden_size / heads.
+    """Sizes of a decoder. `head_dim` stands for itself: it need not be hidden_size / heads.
 
     Attributes:
         layers: decoder layers.
@@ -52,12 +71,14 @@ class DecoderShape:
         heads: query heads.
         kv_heads: key and value heads; divides `heads`.
         head_dim: width of a head; even.
-        intermediate_size: width inside the MLP.
+        intermediate_size: width inside the MLP of a layer that has one.
+        mixture: the experts of the layers that have several; None in a dense decoder.
         vocab_size: rows of the embedding table, which may be more than the tokenizer's ids.
         context_length: positions that the model was made for, or that its rope scaling lengthens them to, in tokens.
         tied: whether lm_head is the embedding table.
         rms_eps: added to the mean square in every norm.
         head_norms: whether every Q and K head is normed before rotary.
+        qkv_bias: whether q, k and v have a bias each.
         rope: the rotary embedding.
     """
 
@@ -72,7 +93,13 @@ class DecoderShape:
     tied: bool
     rms_eps: float
     head_norms: bool
+    qkv_bias: bool = False
+    mixture: MixtureShape | None = None
     rope: Rope
+
+    def has_experts(self, layer: int) -> bool:
+        """Whether the layer has several MLPs."""
+        return self.mixture is not None and layer in self.mixture.layers
 
     @property
     def table(self) -> tuple[int, int]:

@@ -6,7 +6,7 @@ A pass that cannot find what it looks for is a failed export, never a slower art
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import onnx_ir as ir
 
@@ -17,6 +17,8 @@ from thinkport.export.trace.names import kv_layer, layer_of
 OUTSIDE = None  # the "layer" of what lies before the first and behind the last
 MICROSOFT = "com.microsoft"
 Match = TypeVar("Match")
+Count = int | Sequence[int]
+"""So often in every layer, or in each layer by its number."""
 
 
 class CountError(GraphError, ir.passes.PostconditionError):
@@ -27,7 +29,8 @@ class GraphPass(ir.passes.InPlacePass):
     """One rewrite of a decoder graph, in place; its post-condition is the number of firings in each layer.
 
     Attributes:
-        per_layer: how often it must fire in each layer; a field where that differs from graph to graph.
+        per_layer: how often it must fire in each layer, one number for all or one a layer; a field where that differs
+            from graph to graph.
         outside: how often it must fire outside the layers.
         starts_at: the operators at which a fusion starts to look; empty where a pass takes nodes one by one.
         fired: the nodes that the last run put in, one a firing.
@@ -35,7 +38,7 @@ class GraphPass(ir.passes.InPlacePass):
     """
 
     name: ClassVar[str]
-    per_layer: int = 0
+    per_layer: Count = 0
     outside: ClassVar[int] = 0
     starts_at: ClassVar[tuple[str, ...]] = ()
     fired: Sequence[str] = ()
@@ -43,7 +46,8 @@ class GraphPass(ir.passes.InPlacePass):
 
     def expected(self, layers: int) -> dict[int | None, int]:
         """How often the pass must fire in each layer, and under `OUTSIDE` outside them; absent means never."""
-        counts = {OUTSIDE: self.outside} | dict.fromkeys(range(layers), self.per_layer)
+        each = [self.per_layer] * layers if isinstance(self.per_layer, int) else self.per_layer
+        counts = {OUTSIDE: self.outside} | dict(enumerate(each))
         return {layer: count for layer, count in counts.items() if count}
 
     @abstractmethod
@@ -130,7 +134,7 @@ def become(
     old: ir.Node,
     op_type: str,
     inputs: Sequence[ir.Value | None],
-    attributes: Mapping[str, int | float],
+    attributes: Mapping[str, Any],
 ) -> str:
     """Put one node of Microsoft's operators in the place of `old`, named like it; returns its name."""
     name = named_like(old, op_type)

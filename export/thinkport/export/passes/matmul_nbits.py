@@ -1,9 +1,10 @@
 """Projections and the embedding → their quantized forms.
 
 Cases:
-    1. MatMul(x, Transpose(W)) → MatMulNBits with the recipe's bits, group size and accuracy level for W's role;
+    1. MatMul(x, Transpose(W)) → MatMulNBits with the recipe's bits, group size and accuracy level for W's role, and
+       with the bias that is added behind it where the target's operator takes one;
     2. the embedding's Gather → GatherBlockQuantized; tied to lm_head, it reads the same bytes in another shape;
-    3. a matrix product of two computed tensors is left alone.
+    3. a matrix product of two computed tensors is left alone, and so is one of a role that is never rounded.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,11 +12,12 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from thinkport.export.errors import GraphError
-from thinkport.export.passes.contract import GraphPass, become
-from thinkport.export.passes.walk import weight_of
-from thinkport.export.quantize.recipes import TABLES, ModelRecipe, Role, RoleRecipe
+from thinkport.export.passes.contract import Count, GraphPass, become
+from thinkport.export.passes.walk import added_bias, weight_of
+from thinkport.export.quantize.recipes import TABLES, UNROUNDED, ModelRecipe, Role, RoleRecipe
 from thinkport.export.trace.initializers import WeightSource, new_weight, source_of
+
+_BIAS = 5  # of the operator's inputs
 
 
 @dataclass(kw_only=True)
@@ -25,38 +27,39 @@ class MatMulNBits(GraphPass):
     Operators: com.microsoft.MatMulNBits, B (N, K/group, group·bits/8) uint8, scales (N, K/group) float32, and where the
     recipe has them zero points (N, ceil(K/group·bits/8)) uint8; com.microsoft.GatherBlockQuantized, data (V, K·bits/8)
     uint8, scales (V, K/group) (docs/ContribOperators.md). Both take 2^(bits-1) as the zero point of unsigned data that
-    has none. `accuracy_level` says whether the target's operator asks for one.
+    has none. `accuracy_level` says whether the target's operator asks for one, `bias`
+    whether it adds one.
     """
 
     name = "matmul_nbits"
     outside = 2
     recipe: ModelRecipe
     role: Callable[[str], Role]
-    per_layer: int  # 4 packed, 7 unpacked
+    per_layer: Count  # 4 packed, 7 unpacked
     tied: bool
     accuracy_level: bool = True
+    bias: bool = False
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         fired = []
         for node in list(model.graph):
             weight = weight_of(node) if node.op_type == "MatMul" else None
-            if weight is not None:
+            if weight is not None and not self._is_exact(weight):
                 fired.append(self._quantize(model.graph, node, weight))
             elif node.op_type == "Gather" and node.inputs[0] is not None and source_of(node.inputs[0]) is not None:
                 fired.append(self._quantize(model.graph, node, node.inputs[0]))
         return fired
+
+    def _is_exact(self, weight: ir.Value) -> bool:
+        source = source_of(weight)
+        return source is not None and self.role(source.tensors[0]) in UNROUNDED
 
     def _format(self, source: WeightSource, *, lookup: bool) -> tuple[Role, RoleRecipe]:
         role = self.role(source.tensors[0])
         if role in TABLES:
             # Tied, both read one table, stored by lm_head's row of the recipe.
             role = "lm_head" if self.tied or not lookup else "embedding"
-        how = self.recipe.for_role(role, tied=self.tied)
-        if how is None:
-            raise GraphError(
-                f"{source.tensors[0]} is a {role} weight in a projection: the family names no recipe for it"
-            )
-        return role, how
+        return role, self.recipe.of(role)
 
     def _quantize(self, graph: ir.Graph, old: ir.Node, weight: ir.Value) -> str:
         """Put the operator that reads a weight's codes and scales in the place of a product or a lookup."""
@@ -84,4 +87,8 @@ class MatMulNBits(GraphPass):
             width = -(-groups * how.bits // 8)
             of_points = replace(source, part="points", role=role)
             inputs.append(new_weight(graph, f"{stem}.points", ir.DataType.UINT8, (rows, width), of_points))
+        added = added_bias(old) if self.bias else None
+        if added is not None:
+            old, bias = added
+            inputs += [*[None] * (_BIAS - len(inputs)), bias]
         return become(graph, old, "MatMulNBits", inputs, attributes)

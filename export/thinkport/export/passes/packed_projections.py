@@ -1,61 +1,79 @@
 """Several projections of one tensor → one wide projection and a Split, so that each keeps a row range of its weight.
 
 Cases:
-    1. the query, key and value projections behind one GroupQueryAttention: packed, in the order q, k, v;
+    1. the query, key and value projections behind one GroupQueryAttention: packed, in the order q, k, v, and so are
+       their biases where they have them;
     2. silu(gate(x)) · up(x), the activation spelled out or one node: packed, in the order gate, up;
     3. projections of different tensors, and a product of anything else, are left alone.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import Fusion, named_like
-from thinkport.export.passes.walk import expect, made_by, maker, other, reader, silu_product, weight_of
+from thinkport.export.passes.contract import Count, Fusion, named_like
+from thinkport.export.passes.walk import Projection, expect, made_by, other, projection, reader, silu_product
 from thinkport.export.trace.initializers import WeightSource, integers, new_weight
 
+_Packing = tuple[str, list[Projection]]
 
-class PackedProjections(Fusion[tuple[str, list[ir.Node]]]):
+
+class PackedProjections(Fusion[_Packing]):
     """A pass that packs the projections meeting at one node, once a layer; `module` names the packed one."""
 
-    per_layer = 1
+    per_layer: Count = 1
     module: ClassVar[str]
 
-    def match(self, node: ir.Node) -> tuple[str, list[ir.Node]]:
+    def match(self, node: ir.Node) -> _Packing:
         """The packed projection's name and the projections."""
         meeting, projections = self.projections(node)
-        x = projections[0].inputs[0]
-        for number, one in enumerate(projections):
+        first = projections[0].product
+        x = first.inputs[0]
+        for number, (one, bias, _) in enumerate(projections):
             read = one.inputs[0]
-            expect(read is x, one, f"reads {read and read.name}, expected {x and x.name} as {projections[0].name} does")
-            expect(one not in projections[:number], one, "stands for two projections, expected one for each")
-            expect(weight_of(one) is not None, one, "multiplies by no transposed weight")
+            expect(read is x, one, f"reads {read and read.name}, expected {x and x.name} as {first.name} does")
+            earlier = [projection.product for projection in projections[:number]]
+            expect(one not in earlier, one, "stands for two projections, expected one for each")
+            alike = (bias is None) == (projections[0].bias is None)
+            expect(alike, one, "has a bias and another projection has none, or the reverse")
         return named_like(meeting, self.module), projections
 
     @abstractmethod
-    def projections(self, node: ir.Node) -> tuple[ir.Node, list[ir.Node]]:
+    def projections(self, node: ir.Node) -> tuple[ir.Node, list[Projection]]:
         """The node where projections meet, and these in the order they are packed.
 
         Raises:
             MismatchError: what meets there is no projection.
         """
 
-    def fuse(self, graph: ir.Graph, match: tuple[str, list[ir.Node]]) -> str:
-        name, matmuls = match
-        weights = [weight for node in matmuls if (weight := weight_of(node)) is not None]
+    def fuse(self, graph: ir.Graph, match: _Packing) -> str:
+        name, projections = match
+        weights = [one.weight for one in projections]
         rows = [int(weight.shape[0]) for weight in weights if weight.shape is not None]  # type: ignore[arg-type]
         columns = int(weights[0].shape[1])  # type: ignore[index, arg-type]
-        source = WeightSource(tensors=tuple(weight.name or "" for weight in weights))
-        packed = new_weight(graph, f"model.{name}.weight", ir.DataType.FLOAT, (sum(rows), columns), source)
+        packed = new_weight(graph, f"model.{name}.weight", ir.DataType.FLOAT, (sum(rows), columns), _stack(weights))
         transposed = ir.node("Transpose", [packed], {"perm": [1, 0]}, name=f"{name}.Transpose")
-        matmul = ir.node("MatMul", [matmuls[0].inputs[0], transposed.outputs[0]], name=f"{name}.MatMul")
-        parts = split(graph, matmul.outputs[0], rows, f"{name}.Split")
-        before = [node.outputs[0] for node in matmuls]
-        matmul.outputs[0].type = before[0].type
-        first, new = next(node for node in graph if node in matmuls), [transposed, matmul, parts]
-        ir.convenience.replace_nodes_and_values(graph, first, matmuls, new, before, parts.outputs)
+        x = projections[0].product.inputs[0]
+        new = [transposed, ir.node("MatMul", [x, transposed.outputs[0]], name=f"{name}.MatMul")]
+        biases = [one.bias for one in projections if one.bias is not None]
+        if biases:
+            bias = new_weight(graph, f"model.{name}.bias", ir.DataType.FLOAT, (sum(rows),), _stack(biases))
+            new.append(ir.node("Add", [new[-1].outputs[0], bias], name=f"{name}.Add"))
+        before = [one.result for one in projections]
+        for node in new[1:]:
+            node.outputs[0].type = before[0].type
+        parts = split(graph, new[-1].outputs[0], rows, f"{name}.Split")
+        old = [node for one in projections for node in dict.fromkeys((one.result.producer(), one.product)) if node]
+        first = next(node for node in graph if node in old)
+        ir.convenience.replace_nodes_and_values(graph, first, old, [*new, parts], before, parts.outputs)
         return parts.name or ""
+
+
+def _stack(weights: Sequence[ir.Value]) -> WeightSource:
+    return WeightSource(tensors=tuple(weight.name or "" for weight in weights))
 
 
 class PackedQkv(PackedProjections):
@@ -65,29 +83,31 @@ class PackedQkv(PackedProjections):
     starts_at = ("GroupQueryAttention",)
     module = "qkv_proj"
 
-    def projections(self, node: ir.Node) -> tuple[ir.Node, list[ir.Node]]:
+    def projections(self, node: ir.Node) -> tuple[ir.Node, list[Projection]]:
         return node, [_projection(value, part) for value, part in zip(node.inputs[:3], "qkv", strict=True)]
 
 
-def _projection(value: ir.Value | None, part: str) -> ir.Node:
+def _projection(value: ir.Value | None, part: str) -> Projection:
     """The projection behind the norm of the heads and the reshapes around it."""
     while node := made_by(value, "Reshape") or made_by(value, "SimplifiedLayerNormalization"):
         value = node.inputs[0]
-    return maker(value, f"projection of {part}", "MatMul")
+    return projection(value, f"projection of {part}")
 
 
+@dataclass(kw_only=True)
 class PackedGateUp(PackedProjections):
-    """Once a layer."""
+    """Once in each layer that has one MLP."""
 
     name = "packed_gate_up"
+    per_layer: Count = 1
     starts_at = ("Sigmoid", "QuickGelu")
     module = "gate_up_proj"
 
-    def projections(self, node: ir.Node) -> tuple[ir.Node, list[ir.Node]]:
-        gate = maker(node.inputs[0], "gate projection", "MatMul")
+    def projections(self, node: ir.Node) -> tuple[ir.Node, list[Projection]]:
+        gate = projection(node.inputs[0], "gate projection")
         activated = node if node.op_type == "QuickGelu" else silu_product(node)
         product = reader(activated, "Mul")
-        return product, [gate, maker(other(product, activated.outputs[0]), "up projection", "MatMul")]
+        return product, [gate, projection(other(product, activated.outputs[0]), "up projection")]
 
 
 def split(graph: ir.Graph, value: ir.Value | None, sizes: list[int], name: str) -> ir.Node:

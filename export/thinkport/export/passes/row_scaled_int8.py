@@ -1,7 +1,7 @@
 """The layers' quantized projections → int8 matrix products with a scale a token and a scale a column.
 
 Cases:
-    1. a MatMulNBits of a layer becomes rounding by row, MatMulIntegerToFloat, and a factor by row;
+    1. a MatMulNBits of a layer becomes rounding by row, MatMulIntegerToFloat, a factor by row, and its bias if any;
     2. one of 8 bits stays, whose matrix matters most;
     3. one outside the layers (lm_head, which computes one row) stays.
 """
@@ -13,12 +13,14 @@ import numpy as np
 import onnx_ir as ir
 
 from thinkport.export.errors import GraphError
-from thinkport.export.passes.contract import MICROSOFT, GraphPass, module_of, substitute
+from thinkport.export.passes.contract import MICROSOFT, Count, GraphPass, module_of, substitute
 from thinkport.export.passes.nodes import Nodes
+from thinkport.export.passes.walk import operand
 from thinkport.export.trace.initializers import fixed, floats, integers, new_weight, source_of
 from thinkport.export.trace.names import layer_of
 
 _CODES = 127  # of the largest activation of a token
+_BIAS = 5  # of MatMulNBits' inputs
 _SMALLEST = 1e-20  # of a token's largest activation, so that a row of zeros has a scale
 
 
@@ -35,7 +37,7 @@ class RowScaledInt8(GraphPass):
     """
 
     name = "row_scaled_int8"
-    per_layer: int
+    per_layer: Count
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         nodes = [
@@ -60,7 +62,9 @@ def _spell_out(graph: ir.Graph, old: ir.Node) -> str:
     codes = new.make("QuantizeLinear", [scaled, unit, zero], name="QuantizeLinear_x")
     inputs = [codes, weight, unit, scales, zero]
     product = new.make("MatMulIntegerToFloat", inputs, domain=MICROSOFT, name="MatMulIntegerToFloat")
-    new.make("Mul", [product, row_scale], name="Mul_rows")
+    scaled_back = new.make("Mul", [product, row_scale], name="Mul_rows")
+    if (bias := operand(old, _BIAS)) is not None:
+        new.make("Add", [scaled_back, bias], name="Add_bias")
     return substitute(graph, old, new.nodes)
 
 

@@ -5,20 +5,25 @@ Cases:
     2. a sigmoid of something else (a gate) is left alone.
 """
 
+from dataclasses import dataclass
+
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import Fusion, become
+from thinkport.export.passes.contract import Count, Fusion, become
 from thinkport.export.passes.walk import silu_product
 
 
+@dataclass(kw_only=True)
 class Silu(Fusion[tuple[ir.Node, ir.Node]]):
-    """Once a layer. ONNX Runtime does the same at every load; done here, the graph is smaller and loads faster.
+    """Once in each layer that has one MLP.
+
+    ONNX Runtime does the same at every load; done here, the graph is smaller and loads faster.
 
     Operator: com.microsoft.QuickGelu (docs/ContribOperators.md): x · sigmoid(alpha · x).
     """
 
     name = "silu"
-    per_layer = 1
+    per_layer: Count = 1
     starts_at = ("Sigmoid",)
 
     def match(self, node: ir.Node) -> tuple[ir.Node, ir.Node]:

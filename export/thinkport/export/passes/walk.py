@@ -1,5 +1,7 @@
 """Walking a graph from a value to what made it or reads it, and saying where it is not as expected."""
 
+from typing import NamedTuple
+
 import onnx_ir as ir
 
 PASTS, PRESENTS = slice(3, 5), slice(1, 3)  # of GroupQueryAttention's inputs and outputs
@@ -120,3 +122,45 @@ def weight_of(matmul: ir.Node) -> ir.Value | None:
     """The (rows, columns) checkpoint weight W of a `MatMul(x, Transpose(W))`."""
     weight = operand(made_by(operand(matmul, 1), "Transpose"), 0)
     return weight if weight is not None and weight.is_initializer() else None
+
+
+class Projection(NamedTuple):
+    """A `MatMul(x, Transpose(weight))`, with a bias added behind it or not; `weight` is (rows, columns)."""
+
+    product: ir.Node
+    bias: ir.Value | None
+    weight: ir.Value
+
+    @property
+    def result(self) -> ir.Value:
+        """The product, its bias added."""
+        added = None if self.bias is None else added_bias(self.product)
+        return self.product.outputs[0] if added is None else added[0].outputs[0]
+
+
+def projection(value: ir.Value | None, role: str) -> Projection:
+    """The projection that computes `value`.
+
+    Raises:
+        MismatchError: something else does.
+    """
+    node = maker(value, role, "MatMul", "Add")
+    product, bias = (node, None) if node.op_type == "MatMul" else made_from(node, role, "MatMul")
+    weight = weight_of(product)
+    if weight is None:
+        raise MismatchError(f"{product.name} multiplies by no transposed weight")
+    if bias is not None:
+        found = added_bias(product)
+        expect(found is not None and found[1] is bias, node, f"adds {bias.name} to {role}, expected a bias alone")
+    return Projection(product, bias, weight)
+
+
+def added_bias(product: ir.Node) -> tuple[ir.Node, ir.Value] | None:
+    """The addition of a bias to a matrix product, and the bias; None where the product is read otherwise too."""
+    uses = list(product.outputs[0].uses())
+    add = uses[0].node if len(uses) == 1 else None
+    if add is None or add.op_type != "Add":
+        return None
+    bias = other(add, product.outputs[0])
+    is_bias = bias.is_initializer() and bias.shape is not None and len(bias.shape) == 1
+    return (add, bias) if is_bias else None

@@ -30,13 +30,13 @@ class Site:
     """Channels that are written once and read by some matrices.
 
     Attributes:
-        writer: a norm's weights (k,), or the matrix whose rows make the channels.
+        writers: a norm's weights (k,), or the matrix whose rows make the channels and its bias (k,) if it has one.
         readers: matrices whose columns take them.
         head_dim: channels of a KV head where query heads share it; else 1.
         repeats: query heads that read each KV head; else 1.
     """
 
-    writer: str
+    writers: tuple[str, ...]
     readers: tuple[str, ...]
     head_dim: int = 1
     repeats: int = 1

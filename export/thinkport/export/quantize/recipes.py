@@ -14,10 +14,14 @@ from thinkport.export.errors import RecipeError
 
 QuantizedPrecision = Literal["int4", "int8"]
 Role = str
-"""What a weight is for, by a family's own word. Three mean the same in all families: those of `TABLES` and `NORM`."""
+"""What a weight is for, by a family's own word. Those below mean the same in all families."""
 
 _FINER = " (finer)"
-NORM: Role = "norm"  # never quantized
+NORM: Role = "norm"
+BIAS: Role = "bias"
+ROUTER: Role = "router"  # chooses a token's experts: a small matrix, whose error would choose others
+EXPERTS: Role = "experts"
+UNROUNDED = frozenset({NORM, BIAS, ROUTER})  # never quantized
 KEPT = "kept"  # the name of a recipe that takes a checkpoint's own integers, which only the checkpoint can spell out
 TABLES: tuple[Role, ...] = ("embedding", "lm_head")  # outside of the layers; tied, both read one
 
@@ -111,8 +115,8 @@ class ModelRecipe:
         return "int4" if self.layers.bits == 4 else "int8"
 
     def for_role(self, role: Role, *, tied: bool) -> RoleRecipe | None:
-        """The role's recipe; None for a norm, which isn't quantized."""
-        return None if role == NORM else self.of("lm_head" if tied and role in TABLES else role)
+        """The role's recipe; None for one of `UNROUNDED`."""
+        return None if role in UNROUNDED else self.of("lm_head" if tied and role in TABLES else role)
 
     def of(self, role: Role) -> RoleRecipe:
         """The format of a quantized role; a tied table's is `lm_head`."""

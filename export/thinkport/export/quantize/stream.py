@@ -125,8 +125,11 @@ def quantize_blocks(
     workers: int = 2,
     block_bytes: int = BLOCK_BYTES,
     compensation: Compensation | None = None,
+    interleaved: bool = False,
 ) -> Iterator[RowBlock]:
-    """Quantize the named matrices, stacked along their rows; the iterator works ahead of its reader.
+    """Quantize the named matrices, stacked along their rows, which alternate where they are `interleaved`.
+
+    The iterator works ahead of its reader.
 
     Row r's codes belong at byte `r * k * bits / 8` of the packed blob and its scales at element `r * k / group_size` of
     the other. Without `compensation` each weight is rounded for itself.
@@ -139,8 +142,8 @@ def quantize_blocks(
     recipe = recipe.for_rows(columns)
     form = {"bits": recipe.bits, "group_size": recipe.group_size}
 
-    def quantized(name: str, start: int, stop: int, at: int) -> RowBlock:
-        weights = source.rows(name, start, stop)
+    def quantized(block: Sequence[str], start: int, stop: int, at: int) -> RowBlock:
+        weights = alternating_rows(source, block, start, stop)
         if compensation is None:
             rounded = quantize_rows(weights, **form)
         else:
@@ -153,7 +156,9 @@ def quantize_blocks(
     step, flights = max(1, block_bytes // (4 * columns)), workers * AHEAD
     if compensation is not None:
         step, flights = COMPENSATED_ROWS, 1
-    yield from _in_order(pool, quantized, _row_ranges(source, names, step), flights)
+    yield from _in_order(
+        pool, quantized, row_ranges(source, [names] if interleaved else [(name,) for name in names], step), flights
+    )
 
 
 def kept_blocks(
@@ -167,20 +172,20 @@ def kept_blocks(
     """
     form = IntegerForm(bits=recipe.bits, group_size=recipe.group_size, points=recipe.points)
 
-    def packed(name: str, start: int, stop: int, at: int) -> RowBlock:
-        found = source.integers(name, start, stop, form)
+    def packed(block: Sequence[str], start: int, stop: int, at: int) -> RowBlock:
+        found = source.integers(block[0], start, stop, form)
         codes = pack(found.codes, bits=form.bits, group_size=form.group_size)
         points = None if found.points is None else pack_points(found.points, bits=form.bits)
         return RowBlock(at, codes, found.scales, RoundingError(), points)
 
     step = max(1, BLOCK_BYTES // (4 * _row_length(source, names)))
-    yield from _in_order(pool, packed, _row_ranges(source, names, step), workers * AHEAD)
+    yield from _in_order(pool, packed, row_ranges(source, [(name,) for name in names], step), workers * AHEAD)
 
 
 def _in_order(
     pool: ThreadPoolExecutor,
-    make: Callable[[str, int, int, int], RowBlock],
-    tasks: Iterable[tuple[str, int, int, int]],
+    make: Callable[[Sequence[str], int, int, int], RowBlock],
+    tasks: Iterable[tuple[Sequence[str], int, int, int]],
     flights: int,
 ) -> Iterator[RowBlock]:
     """Blocks in the order of their tasks, of which at most `flights` run or wait."""
@@ -197,13 +202,22 @@ def _in_order(
             future.cancel()
 
 
-def _row_ranges(
-    source: RowSource | IntegerSource, names: Sequence[str], step: int
-) -> Iterator[tuple[str, int, int, int]]:
-    """(name, first row, last row + 1, first row in the stack) of every block; none spans two tensors."""
+def row_ranges(
+    source: RowSource | IntegerSource, groups: Sequence[Sequence[str]], step: int
+) -> Iterator[tuple[Sequence[str], int, int, int]]:
+    """(names, first row, last row + 1, first row in the stack) of every block of about `step` rows.
+
+    The rows of a group's tensors alternate; no block spans two groups.
+    """
     base = 0
-    for name in names:
-        n = source.tensors[name].shape[0]
-        for start in range(0, n, step):
-            yield name, start, min(start + step, n), base + start
-        base += n
+    for names in groups:
+        n, each = source.tensors[names[0]].shape[0], max(1, step // len(names))
+        for start in range(0, n, each):
+            yield names, start, min(start + each, n), base + start * len(names)
+        base += n * len(names)
+
+
+def alternating_rows(source: RowSource, names: Sequence[str], start: int, stop: int) -> NDArray[np.float32]:
+    """Rows start..stop of each tensor, (number of tensors * (stop - start), …): the first of each, the second, …"""
+    parts = [source.rows(name, start, stop) for name in names]
+    return parts[0] if len(parts) == 1 else np.stack(parts, axis=1).reshape(-1, *parts[0].shape[1:])

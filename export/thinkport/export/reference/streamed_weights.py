@@ -31,6 +31,10 @@ class StreamedWeights:
             self.advance(block.nbytes)
         return outputs
 
+    def skip(self, name: str) -> None:
+        """Count a matrix as done that no token goes through, and which is not read."""
+        self.advance(4 * math.prod(self.checkpoint.tensors[name].shape))
+
     def vector(self, name: str) -> torch.Tensor:
         """A whole small tensor, such as a norm's weights."""
         return torch.from_numpy(self.checkpoint.read(name))

@@ -20,6 +20,7 @@ DERIVED: frozenset[Part] = frozenset({"int8", "int8_scales"})
 class WeightSource:
     """Checkpoint tensors stacked along their rows; `part` is the part of their quantized form that is meant.
 
+    They are one matrix, or several of `per_matrix` tensors each, whose rows alternate where they are `interleaved`.
     No artifact holds the int8 form of a quantized weight; each machine derives it.
     `role` is the family's role; None for `whole`, which is float32.
     """
@@ -27,6 +28,14 @@ class WeightSource:
     tensors: tuple[str, ...]
     part: Part = "whole"
     role: str | None = None
+    per_matrix: int | None = None
+    interleaved: bool = False
+
+    @property
+    def matrices(self) -> list[tuple[str, ...]]:
+        """The tensors of each matrix; those of one are multiplied with the same inputs."""
+        size = self.per_matrix or len(self.tensors)
+        return [self.tensors[at : at + size] for at in range(0, len(self.tensors), size)]
 
 
 def source_of(value: ir.Value) -> WeightSource | None:

@@ -25,14 +25,16 @@ def finish_artifact(
     *,
     pad_id: int | None,
     bos_id: int | None,
+    genai_type: str | None,
     license_id: str | None,
     stops: Sequence[StopToken],
     known: Mapping[str, FileRecord],
 ) -> Manifest:
     """Write genai_config.json and its overlays, the model card and `thinkport.json`; returns the whole manifest.
 
-    `stops` are the tokens that end a reply. `known` are files hashed while they were written; the others are hashed
-    here. Everything is on the disk when the manifest is.
+    `genai_type` is what onnxruntime-genai calls the family, None for its own name. `stops` are the tokens that end a
+    reply. `known` are files hashed while they were written; the others are hashed here. Everything is on the disk when
+    the manifest is.
     """
     config = genai_config(
         manifest.model,
@@ -41,6 +43,7 @@ def finish_artifact(
         pad_id=manifest.stop_ids[-1] if pad_id is None else pad_id,
         bos_id=bos_id,
         preset=manifest.sampling.thinking,
+        model_type=genai_type,
     )
     _write_json(folder / GENAI_CONFIG, config)
     for graph in manifest.graphs[1:]:

@@ -116,9 +116,12 @@ def _widest(keys: Iterable[Key]) -> dict[Key, Key]:
     """Of every weight that others are packed with, the packed one that holds it."""
     found: dict[Key, Key] = {}
     sources = {key: key[0] for key in keys if isinstance(key[0], WeightSource)}
-    packed = {key: source for key, source in sources.items() if len(source.tensors) > 1}
+    packed: dict[str, list[tuple[Key, WeightSource]]] = {}
+    for wide_key, wide in sources.items():
+        for name in wide.tensors[: len(wide.tensors) * (len(wide.tensors) > 1)]:
+            packed.setdefault(name, []).append((wide_key, wide))
     for key, source in sources.items():
-        for wide_key, wide in packed.items():
+        for wide_key, wide in packed.get(source.tensors[0], []):
             same_kind = key[1] == wide_key[1] and (source.part, source.role) == (wide.part, wide.role)
             if same_kind and len(source.tensors) < len(wide.tensors) and _first(source, wide) is not None:
                 found[key] = wide_key

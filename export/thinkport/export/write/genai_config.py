@@ -19,9 +19,18 @@ _INPUTS = ("input_ids", "attention_mask", "position_ids")
 
 
 def genai_config(
-    model: ModelShape, graph: Graph, *, stop_ids: Sequence[int], pad_id: int, bos_id: int | None, preset: SamplingPreset
+    model: ModelShape,
+    graph: Graph,
+    *,
+    stop_ids: Sequence[int],
+    pad_id: int,
+    bos_id: int | None,
+    preset: SamplingPreset,
+    model_type: str | None = None,
 ) -> dict[str, Any]:
     """The content of genai_config.json, which speaks of one graph; `genai_overlay` makes it another's.
+
+    `model_type` is that runtime's name for the architecture, None for the family's own.
 
     A `bos_id` of None, as in a tokenizer that begins a text with no token, writes the pad id: the key is required.
     """
@@ -51,7 +60,7 @@ def genai_config(
             },
             "eos_token_id": list(stop_ids),
             "pad_token_id": pad_id,
-            "type": model.family,
+            "type": model_type or model.family,
             "vocab_size": model.vocab_size,
         },
         "search": _search(model, graph, preset),

@@ -67,7 +67,7 @@ def _shape(manifest: Manifest) -> str:
     model = manifest.model
     return (
         f"A {model.family} model: {model.layers} layers, hidden size {model.hidden_size}, "
-        f"MLP {model.intermediate_size}, {model.attention_heads} heads and {model.kv_heads} KV heads of "
+        f"{model.mlps}, {model.attention_heads} heads and {model.kv_heads} KV heads of "
         f"{model.head_dim}, vocabulary {model.vocab_size:,}, context {model.context_length:,} tokens, "
         f"{'tied' if model.tied_embeddings else 'separate'} embedding and output weights."
     )
@@ -86,7 +86,7 @@ def _table(rows: Iterable[Mapping[str, str]]) -> str:
 
 
 def _roles(manifest: Manifest) -> str:
-    return _table(
+    table = _table(
         {
             "role": role,
             "bits": str(stored.bits),
@@ -96,6 +96,12 @@ def _roles(manifest: Manifest) -> str:
         }
         for role, stored in manifest.recipe.roles.items()
     )
+    found = {role: stored.rounded_plainly for role, stored in manifest.recipe.roles.items() if stored.rounded_plainly}
+    notes = [
+        f"Of {role}, {count} tensors were rounded without calibration: hardly any token of its texts reached them."
+        for role, count in found.items()
+    ]
+    return "\n\n".join([table, *notes])
 
 
 def _notes(manifest: Manifest) -> str:

@@ -5,6 +5,7 @@ Knows the manifest's schema and onnx_ir values. Must not write files.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 import onnx_ir as ir
@@ -25,8 +26,13 @@ _TOOLS = ("thinkport", "torch", "transformers", "onnx", "onnx-ir", "onnxscript",
 def model_record(family: str, shape: DecoderShape) -> ModelShape:
     """The model's numbers."""
     same = {name: value for name, value in vars(shape).items() if name in ModelShape.model_fields}
+    mixture = None if shape.mixture is None else vars(shape.mixture) | {"layers": len(shape.mixture.layers)}
     return ModelShape(
-        family=family, attention_heads=shape.heads, tied_embeddings=shape.tied, rope_theta=shape.rope.theta, **same
+        **same | {"mixture": mixture},
+        family=family,
+        attention_heads=shape.heads,
+        tied_embeddings=shape.tied,
+        rope_theta=shape.rope.theta,
     )
 
 
@@ -34,14 +40,13 @@ def graph_record(model: ir.Model, plan: GraphPlan) -> Graph:
     """What a runtime must know of a graph file before opening it."""
     graph, target = model.graph, plan.target
     chunk = target.prefill_chunk if target.several_tokens_over_past else None
-    floor = plan.kv.onnxruntime_floor
     if plan.accelerates is not None and target.prefill is not None:
-        chunk, floor = target.prefill.chunk, target.prefill.onnxruntime_floor
+        chunk = target.prefill.chunk
     return Graph(
         file=plan.file,
         target=target.name,
         providers=list(target.providers),
-        onnxruntime_floor=floor,
+        onnxruntime_floor=plan.onnxruntime_floor,
         fused=plan.fuse,
         nodes=graph.num_nodes(),
         kv=KvLayout(dtype=plan.kv.dtype, in_place=plan.fuse and target.kv_in_place),
@@ -64,10 +69,12 @@ def recipe_record(
     *,
     tied: bool,
     notes: Sequence[str] = (),
+    plainly: Mapping[str, int] = MappingProxyType({}),
 ) -> Recipe:
     """How every weight was stored, by role, from one graph's own initializers; a shared one counts once.
 
-    `notes` say what became of weights that the checkpoint holds quantized.
+    `notes` say what became of weights that the checkpoint holds quantized. `plainly` are the tensors by role that a
+    calibrated recipe rounded plainly for want of inputs.
 
     Scales are as wide as what a graph computes in: bits a weight are those of this graph.
     """
@@ -92,6 +99,7 @@ def recipe_record(
             relative_error=errors[name].relative if name in errors else None,
             zero_points=how is not None and how.points,
             kept=how is not None and how.kept,
+            rounded_plainly=plainly.get(name),
         )
         for name, how in sorted(formats.items())
     }

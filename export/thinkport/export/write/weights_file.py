@@ -4,13 +4,14 @@ Knows the plan, the checkpoint and the recipe. Must not know a graph.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -21,7 +22,14 @@ from thinkport.export.errors import GraphError
 from thinkport.export.progress import Advance
 from thinkport.export.quantize.compensate import Compensation, compensation
 from thinkport.export.quantize.recipes import ModelRecipe
-from thinkport.export.quantize.stream import RoundingError, RowBlock, kept_blocks, quantize_blocks
+from thinkport.export.quantize.stream import (
+    RoundingError,
+    RowBlock,
+    alternating_rows,
+    kept_blocks,
+    quantize_blocks,
+    row_ranges,
+)
 from thinkport.export.trace.initializers import WeightSource
 from thinkport.export.write.blobs import Blob, Layout
 from thinkport.runtime.artifact.manifest import FileRecord
@@ -33,7 +41,8 @@ _BLOCK_BYTES = 16 << 20
 class WeightsFile:
     """Writes a layout front to back, hashing as it goes.
 
-    `errors` holds what rounding cost by role. `advance` is told the bytes of the file that are done.
+    `errors` holds what rounding cost by role, `unheard` how many tensors were rounded
+    plainly for want of inputs. `advance` is told the bytes of the file that are done.
     With `inputs`, matrices are rounded with compensation; a table of embeddings alone is not multiplied and never is.
     """
 
@@ -45,6 +54,7 @@ class WeightsFile:
     advance: Advance
     inputs: LayerInputs | None = None
     errors: dict[str, RoundingError] = field(default_factory=dict)
+    unheard: Counter[str] = field(default_factory=Counter)
 
     def write(self) -> FileRecord:
         """Write the whole file and return its size and sha256.
@@ -73,14 +83,17 @@ class WeightsFile:
                 else:
                     beside = list(takewhile(partial(_is_beside, blob), blobs))
                     del blobs[: len(beside)]
-                    self._quantize(blob, beside, output, pool, next(compensations))
+                    self._quantize(blob, beside, output, pool, compensations)
         return FileRecord(bytes=output.position, sha256=digest.hexdigest())
 
     def _copy(self, blob: Blob, output: "_Output") -> None:
-        assert blob.source is not None
-        for name in blob.source.tensors:
-            for _, block in self.checkpoint.blocks(name, _BLOCK_BYTES):
-                output.put(block.astype(blob.dtype.numpy(), copy=False))
+        source = blob.source
+        assert source is not None
+        groups = source.matrices if source.interleaved else [(name,) for name in source.tensors]
+        row_bytes = 4 * max(1, self.checkpoint.tensors[source.tensors[0]].row_weights)
+        for names, start, stop, _ in row_ranges(self.checkpoint, groups, _BLOCK_BYTES // row_bytes):
+            block = alternating_rows(self.checkpoint, names, start, stop)
+            output.put(block.astype(blob.dtype.numpy(), copy=False))
 
     def _quantize(
         self,
@@ -88,7 +101,7 @@ class WeightsFile:
         beside: list[Blob],
         output: "_Output",
         pool: ThreadPoolExecutor,
-        compensation: Compensation | None,
+        compensations: Iterator[Compensation | None],
     ) -> None:
         """Codes as they come; scales and zero points, a few per cent of them, wait until the codes are written."""
         source = codes.source
@@ -97,7 +110,7 @@ class WeightsFile:
             raise GraphError(f"the codes of {source.tensors[0]} are not followed by their scales in the plan")
         parts: dict[str, list[np.ndarray]] = {"scales": [], "points": []}
         error = RoundingError()
-        for block in self._blocks(source, pool, compensation):
+        for block in self._blocks(source, pool, compensations):
             output.put(block.packed)
             parts["scales"].append(block.scales)
             if block.points is not None:
@@ -113,30 +126,40 @@ class WeightsFile:
                 output.put(part.astype(blob.dtype.numpy(), copy=False))
 
     def _blocks(
-        self, source: WeightSource, pool: ThreadPoolExecutor, compensation: Compensation | None
+        self, source: WeightSource, pool: ThreadPoolExecutor, compensations: Iterator[Compensation | None]
     ) -> Iterator[RowBlock]:
         assert source.role is not None
         assert self.recipe is not None
         how = self.recipe.of(source.role)
-        if how.kept:
-            return kept_blocks(self.checkpoint, source.tensors, how, pool=pool, workers=self.workers)
-        return quantize_blocks(
-            self.checkpoint, source.tensors, how, pool=pool, workers=self.workers, compensation=compensation
-        )
+        settings: dict[str, Any] = {"pool": pool, "workers": self.workers}
+        for names in source.matrices:
+            compensation = next(compensations)
+            if how.kept:
+                yield from kept_blocks(self.checkpoint, names, how, **settings)
+                continue
+            settings |= {"compensation": compensation, "interleaved": source.interleaved}
+            yield from quantize_blocks(self.checkpoint, names, how, **settings)
 
     def _compensations(self, blobs: Sequence[Blob], ahead: ThreadPoolExecutor) -> Iterator[Compensation | None]:
         """The compensation of each quantized matrix, in order, found while the matrix before it is rounded."""
         sources = (blob.source for blob in blobs if blob.source is not None and blob.source.part == "codes")
-        pending = [ahead.submit(self._compensation, source) for source in islice(sources, 1)]
+        matrices = ((source, names) for source in sources for names in source.matrices)
+        pending = [ahead.submit(self._compensation, *matrix) for matrix in islice(matrices, 1)]
         while pending:
             found = pending.pop()
-            pending += [ahead.submit(self._compensation, source) for source in islice(sources, 1)]
+            pending += [ahead.submit(self._compensation, *matrix) for matrix in islice(matrices, 1)]
             yield found.result()
 
-    def _compensation(self, source: WeightSource) -> Compensation | None:
+    def _compensation(self, source: WeightSource, names: Sequence[str]) -> Compensation | None:
+        """None for what is rounded plainly: a table of embeddings, and an expert that hardly any text reaches."""
+        assert source.role is not None
         if self.inputs is None or source.role == "embedding":
             return None
-        return compensation(self.inputs.of(source.tensors[0]))
+        found = self.inputs.of(names[0])
+        if found is None:
+            self.unheard[source.role] += len(names)
+            return None
+        return compensation(found)
 
 
 def _is_beside(codes: Blob, blob: Blob) -> bool:

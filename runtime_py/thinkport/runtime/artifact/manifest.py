@@ -44,8 +44,24 @@ class Source(Record):
     adapter: str | None = None
 
 
+class Mixture(Record):
+    """The layers with experts: how many they are, MLPs in each, those that a token runs through, and an MLP's width.
+
+    `normalized`: the weights of a token's experts are divided by their sum.
+    """
+
+    layers: int = Field(gt=0)
+    experts: int = Field(gt=0)
+    active: int = Field(gt=0)
+    intermediate_size: int = Field(gt=0)
+    normalized: bool
+
+
 class ModelShape(Record):
-    """The model's numbers; `head_dim` is independent of `hidden_size`."""
+    """The model's numbers; `head_dim` is independent of `hidden_size`.
+
+    `intermediate_size` is that of layers with one MLP; `mixture` is of those that have experts, None where none has.
+    """
 
     family: str
     layers: int = Field(gt=0)
@@ -58,6 +74,17 @@ class ModelShape(Record):
     context_length: int = Field(gt=0)
     tied_embeddings: bool
     rope_theta: float
+    mixture: Mixture | None = None
+
+    @property
+    def mlps(self) -> str:
+        """The layers' MLPs in words."""
+        if self.mixture is None:
+            return f"MLP {self.intermediate_size}"
+        found = self.mixture
+        experts = f"{found.experts} experts of {found.intermediate_size} a layer, {found.active} a token"
+        dense = self.layers - found.layers
+        return experts if dense == 0 else f"{experts}, and in {dense} layers MLP {self.intermediate_size}"
 
 
 class RoleFormat(Record):
@@ -65,6 +92,7 @@ class RoleFormat(Record):
 
     `relative_error` is the squared rounding error over the squared sum of the weights; None where nothing was rounded.
     `kept`: the checkpoint's own integers, as they were; `zero_points`: its groups have zero points of their own.
+    `rounded_plainly`: tensors that a calibrated recipe rounded without calibration, since hardly any text reached them.
     """
 
     bits: int
@@ -75,6 +103,7 @@ class RoleFormat(Record):
     relative_error: float | None = None
     zero_points: bool = False
     kept: bool = False
+    rounded_plainly: int | None = None
 
 
 class Recipe(Record):

@@ -6,7 +6,7 @@ Written from the architecture's own description and not by transformers, whose m
 import torch
 from torch.nn.functional import scaled_dot_product_attention, silu
 
-from thinkport.export.families.dense.weights import EMBEDDING, FINAL_NORM, LM_HEAD, layer_name
+from thinkport.export.families.dense.weights import EMBEDDING, FINAL_NORM, LM_HEAD, bias_of, layer_name
 from thinkport.export.families.rope import cos_sin_tables
 from thinkport.export.families.shape import DecoderShape
 from thinkport.export.reference.decoder import Observe, Packed
@@ -14,8 +14,8 @@ from thinkport.export.reference.streamed_weights import StreamedWeights
 
 
 class DenseDecoder:
-    """Pre-norm, rotary, grouped KV heads, SwiGLU (Llama 3, arXiv 2407.21783), with norms on Q and K heads if the shape
-    has them (Qwen3, arXiv 2505.09388).
+    """Pre-norm, rotary, grouped KV heads, SwiGLU (Llama 3, arXiv 2407.21783), with norms on Q and K heads (Qwen3, arXiv
+    2505.09388) or biases on q, k and v (Qwen2, arXiv 2407.10671) if the shape has them.
     """
 
     def __init__(self, weights: StreamedWeights, shape: DecoderShape) -> None:
@@ -42,8 +42,10 @@ class DenseDecoder:
 
     def _attention(self, index: int, hidden: torch.Tensor, packed: Packed, observe: Observe | None) -> torch.Tensor:
         def heads(part: str) -> torch.Tensor:
-            flat = self._seen(self._weights.linear(layer_name(index, f"self_attn.{part}_proj"), hidden))
-            return flat.reshape(len(flat), -1, self._shape.head_dim)
+            flat = self._weights.linear(layer_name(index, f"self_attn.{part}_proj"), hidden)
+            if self._shape.qkv_bias:
+                flat = flat + self._weights.vector(bias_of(index, part))
+            return self._seen(flat).reshape(len(flat), -1, self._shape.head_dim)
 
         cos, sin = self._rotary(packed)
         query, key, value = heads("q"), heads("k"), heads("v")

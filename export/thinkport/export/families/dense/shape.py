@@ -13,8 +13,10 @@ from thinkport.export.families.shape import DecoderShape, Rope
 LONGEST_CONTEXT = 1 << 21  # positions; a fused graph holds the cosine and sine of every one
 
 
-def read_shape(config: Mapping[str, Any], *, head_norms: bool) -> DecoderShape:
+def read_shape(config: Mapping[str, Any], *, head_norms: bool, qkv_bias: bool = False) -> DecoderShape:
     """Read and check a configuration, of either spelling of the rotary parameters.
+
+    `head_norms` and `qkv_bias` are what the family's layers always have.
 
     Raises:
         CheckpointError: a key is missing, isn't what it should be, or contradicts another.
@@ -35,6 +37,7 @@ def read_shape(config: Mapping[str, Any], *, head_norms: bool) -> DecoderShape:
         tied=required_bool(config, "tie_word_embeddings"),
         rms_eps=positive_float(config, "rms_norm_eps"),
         head_norms=head_norms,
+        qkv_bias=qkv_bias,
         rope=rope,
     )
     _check_heads(shape)

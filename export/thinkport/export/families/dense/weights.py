@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.errors import CheckpointError, UnsupportedModelError
 from thinkport.export.families.shape import DecoderShape
-from thinkport.export.quantize.recipes import Role
+from thinkport.export.quantize.recipes import BIAS, NORM, Role
 
 EMBEDDING = "model.embed_tokens.weight"
 LM_HEAD = "lm_head.weight"
@@ -20,9 +20,14 @@ _QUANTIZED = re.compile(r"\.(qweight|qzeros|scales|g_idx|weight_scale(_inv)?|wei
 _COMPUTED = ".rotary_emb.inv_freq"  # a buffer that old checkpoints stored; it is rebuilt from the configuration
 
 
-def layer_name(layer: int, part: str) -> str:
-    """A layer's weight: `layer_name(3, "mlp.up_proj")` is `model.layers.3.mlp.up_proj.weight`."""
-    return f"model.layers.{layer}.{part}.weight"
+def layer_name(layer: int, part: str, kind: str = "weight") -> str:
+    """A layer's tensor, its weight or bias: `layer_name(3, "mlp.up_proj")` is `model.layers.3.mlp.up_proj.weight`."""
+    return f"model.layers.{layer}.{part}.{kind}"
+
+
+def bias_of(layer: int, part: str) -> str:
+    """The bias of a layer's `q`, `k` or `v`."""
+    return layer_name(layer, f"self_attn.{part}_proj", "bias")
 
 
 def expected_tensors(shape: DecoderShape) -> dict[str, tuple[int, ...]]:
@@ -44,6 +49,9 @@ def expected_tensors(shape: DecoderShape) -> dict[str, tuple[int, ...]]:
     expected: dict[str, tuple[int, ...]] = {EMBEDDING: (shape.vocab_size, hidden)}
     for index in range(shape.layers):
         expected |= {layer_name(index, part): size for part, size in layer.items()}
+        if shape.qkv_bias:
+            sizes = (shape.q_size, shape.kv_size, shape.kv_size)
+            expected |= {bias_of(index, part): (size,) for part, size in zip("qkv", sizes, strict=True)}
     expected[FINAL_NORM] = (hidden,)
     if not shape.tied:
         expected[LM_HEAD] = (shape.vocab_size, hidden)
@@ -57,7 +65,9 @@ def role(name: str) -> Role:
         KeyError: not a weight of a dense decoder.
     """
     if name.endswith("norm.weight"):
-        return "norm"
+        return NORM
+    if name.endswith(".bias"):
+        return BIAS
     if name == EMBEDDING:
         return "embedding"
     if name == LM_HEAD:
@@ -71,13 +81,19 @@ def role(name: str) -> Role:
 
 
 def check_weights(tensors: Mapping[str, TensorEntry], shape: DecoderShape) -> None:
+    """As `check_expected`, against the weights of a dense decoder."""
+    check_expected(tensors, shape, expected_tensors(shape))
+
+
+def check_expected(
+    tensors: Mapping[str, TensorEntry], shape: DecoderShape, expected: Mapping[str, tuple[int, ...]]
+) -> None:
     """Hold a checkpoint's tensors against the expected ones. A tied model may store lm_head as well.
 
     Raises:
         CheckpointError: one is missing, has another shape, or isn't floating point: config and weights disagree.
         UnsupportedModelError: one that such a model doesn't have, such as a bias.
     """
-    expected = expected_tensors(shape)
     _check_depth(tensors, shape)
     for name in tensors:
         if name not in expected and not name.endswith(_COMPUTED) and not (shape.tied and name == LM_HEAD):
@@ -108,12 +124,10 @@ def _check_depth(tensors: Mapping[str, TensorEntry], shape: DecoderShape) -> Non
 
 def _unexpected(name: str) -> str:
     if name.endswith(".bias"):
-        return f"the checkpoint has a bias, {name}: attention and MLP biases are not supported"
+        return f"the checkpoint has a bias, {name}, which its model_type does not: such biases are not supported"
     if _QUANTIZED.search(name):
         return (
             f"the checkpoint is quantized: it has {name}, and the quantization_config of config.json does not say how "
             "to read it; fetch config.json again, or export the bf16 or fp16 checkpoint that it was made from"
         )
-    return (
-        f"the checkpoint has {name}, which a dense decoder doesn't: another architecture, or an adapter to merge first"
-    )
+    return f"the checkpoint has {name}, which such a model doesn't: another architecture, or an adapter to merge first"

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from thinkport.export.errors import CheckpointError, UnsupportedModelError
-from thinkport.export.families.config_reader import positive_int
+from thinkport.export.errors import UnsupportedModelError
+from thinkport.export.families.dense.defaults import with_defaults
 from thinkport.export.families.dense.sampling import checkpoints_own
 from thinkport.export.families.dense.shape import read_shape
 from thinkport.export.families.family import Family
@@ -31,7 +31,7 @@ class Llama(Family):
             raise UnsupportedModelError(
                 f"pretraining_tp is {config['pretraining_tp']!r}: only 1 is supported, matrices multiplied whole"
             )
-        return read_shape({**config, **_defaults(config)}, head_norms=False)
+        return read_shape(with_defaults(config, rope_theta=_ROPE_THETA), head_norms=False)
 
     def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
         """See `Family.presets`; both modes sample alike."""
@@ -43,21 +43,3 @@ class Llama(Family):
         from transformers import LlamaConfig, LlamaForCausalLM
 
         return LlamaConfig, LlamaForCausalLM
-
-
-def _defaults(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of the keys that are absent or null."""
-    hidden, heads = positive_int(config, "hidden_size"), positive_int(config, "num_attention_heads")
-    values = {
-        "num_key_value_heads": heads,
-        "head_dim": hidden // heads,
-        "tie_word_embeddings": False,
-        "rope_theta": _ROPE_THETA,
-    }
-    missing = {key: value for key, value in values.items() if config.get(key) is None}
-    if "head_dim" in missing and hidden % heads:
-        raise CheckpointError(
-            f"config.json: {heads} attention heads can't share a hidden_size of {hidden} evenly, and head_dim is "
-            "missing; expected one of the three to be another"
-        )
-    return missing

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from thinkport.export.errors import CheckpointError, UnsupportedModelError
 from thinkport.export.families.dense.sampling import checkpoints_own
 from thinkport.export.families.dense.shape import read_shape
+from thinkport.export.families.dense.windows import refuse_windows
 from thinkport.export.families.family import Family
 from thinkport.export.families.shape import DecoderShape
 from thinkport.runtime.artifact.manifest import Presets, SamplingPreset
@@ -24,7 +24,7 @@ class Qwen3(Family):
 
     def shape(self, config: Mapping[str, Any]) -> DecoderShape:
         """See `Family.shape`; `head_dim` is read and never derived."""
-        _refuse_windows(config)
+        refuse_windows(config)
         return read_shape(config, head_norms=True)
 
     def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
@@ -36,28 +36,3 @@ class Qwen3(Family):
         from transformers import Qwen3Config, Qwen3ForCausalLM
 
         return Qwen3Config, Qwen3ForCausalLM
-
-
-def _refuse_windows(config: Mapping[str, Any]) -> None:
-    """`sliding_window` alone is a size that nothing uses: published configurations carry it with the switch off.
-
-    Raises:
-        CheckpointError: the kinds of layers aren't a list, or not one a layer.
-        UnsupportedModelError: some layer doesn't attend to the whole context.
-    """
-    if config.get("use_sliding_window"):
-        raise UnsupportedModelError(
-            f"use_sliding_window is true (a window of {config.get('sliding_window')}): "
-            "sliding-window attention is not supported"
-        )
-    kinds = config.get("layer_types") or []
-    if not isinstance(kinds, list):
-        raise CheckpointError(f"config.json: layer_types is {kinds!r}; expected a list")
-    others = sorted({str(kind) for kind in kinds} - {"full_attention"})
-    if others:
-        raise UnsupportedModelError(f"layer_types has {', '.join(others)}: only full_attention is supported")
-    if kinds and len(kinds) != config.get("num_hidden_layers"):
-        raise CheckpointError(
-            f"config.json: layer_types lists {len(kinds)} layers and num_hidden_layers is "
-            f"{config.get('num_hidden_layers')}; they must agree"
-        )
