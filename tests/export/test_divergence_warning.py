@@ -8,25 +8,33 @@ import pytest
 from tests.export.trace.checkpoints import LLAMA, NARROW
 from typer.testing import CliRunner
 
+from thinkport.export.errors import CertificateError
 from thinkport.export.families import DecoderShape, Family, family_of
-from thinkport.export.finer_recipe import MOST_DIVERGENCE, divergence_warning, next_finer
+from thinkport.export.finer_recipe import advised, next_finer
 from thinkport.export.quantize.recipes import RECIPES
 from thinkport.export.settings import ExportSettings
 from thinkport.export.sizes import bits_a_weight
-from thinkport.runtime.artifact.certificate import Certificate
+from thinkport.runtime.artifact.certificate import Certificate, TextFigure
 from thinkport.runtime.artifact.manifest import read_manifest
+from thinkport.runtime.artifact.verdict import verdict_of_artifact
 from thinkport.runtime.cli.main import build_app
+from thinkport.runtime.errors import InputError
 
 WIDE = NARROW | {"hidden_size": 256, "intermediate_size": 256}  # rows that groups of 128 divide
 ODD = LLAMA | {"hidden_size": 192, "intermediate_size": 192, "num_attention_heads": 6, "num_key_value_heads": 2}
 SAMPLE = json.loads((Path(__file__).parents[1] / "contract" / "manifest.json").read_text(encoding="utf-8"))
 
 
-def certificate(**kl_by_text: float) -> Certificate:
+def certificate(low: float, high: float, **kinds: tuple[float, float]) -> Certificate:
     """The committed sample's, with other divergences in its first graph."""
     found = Certificate.model_validate(SAMPLE["certificate"])
-    first = found.figures[0].model_copy(update={"kl_by_text": kl_by_text})
-    return found.model_copy(update={"figures": [first]})
+    groups = {
+        name: TextFigure(tokens=300, kl_mean=sum(ends) / 2, kl_low=ends[0], kl_high=ends[1], top1_agreement=0.9)
+        for name, ends in kinds.items()
+    }
+    bounds = {"kl_mean": (low + high) / 2, "kl_low": low, "kl_high": high}
+    first = found.figures[0].model_copy(update={**bounds, "by_kind": groups, "by_language": {}})
+    return found.model_copy(update={"figures": [first], "warning": None, "finer_recipe": None})
 
 
 def model(config: dict[str, Any]) -> tuple[Family, DecoderShape]:
@@ -39,34 +47,42 @@ def settings(recipe: str, **more: Any) -> ExportSettings:
     return ExportSettings(checkpoint="x", output=Path("out"), recipe=recipe, **more)
 
 
-def warned(recipe: str, **kl_by_text: float) -> str | None:
-    return divergence_warning(certificate(**kl_by_text), settings(recipe), *model(WIDE))
+def told(recipe: str, low: float, high: float, **kinds: tuple[float, float]) -> Certificate:
+    return advised(certificate(low, high, **kinds), settings(recipe), *model(WIDE))
 
 
 def test_a_graph_that_is_near_on_every_kind_of_text_is_not_warned_of() -> None:
-    assert warned("balanced", english=0.029, code=MOST_DIVERGENCE) is None
+    found = told("balanced", 0.02, 0.03, code=(0.03, 0.19))
+    assert (found.warning, found.finer_recipe) == (None, None)
+
+
+def test_a_damaged_artifact_is_told_with_the_recipe_to_take() -> None:
+    found = told("balanced", 0.5, 0.6)
+    assert found.warning is not None
+    assert "mean KL divergence 0.55 nats on all texts, expected at most 0.2" in found.warning
+    assert "Recipe balanced is too coarse" in found.warning
+    assert found.finer_recipe is not None
+    assert f"--recipe {found.finer_recipe}" in found.warning
+    assert found.finer_recipe in RECIPES
 
 
 def test_one_kind_of_text_is_enough_and_the_worst_is_named() -> None:
-    said = warned("balanced", english=0.1, code=0.31, german=0.52)
-    assert said is not None
-    assert "mean KL divergence 0.52 nats on the text 'german', expected at most 0.3" in said
-    assert "Recipe balanced is too coarse" in said
-    assert "--recipe accurate" in said
+    found = told("balanced", 0.1, 0.15, code=(0.21, 0.4), german=(0.4, 0.6))
+    assert found.warning is not None
+    assert "0.5 nats on the texts 'german'" in found.warning
+
+
+def test_what_may_be_damaged_has_a_recipe_to_take_and_no_warning() -> None:
+    found = told("balanced", 0.15, 0.25)
+    assert found.warning is None
+    assert found.finer_recipe in RECIPES
 
 
 def test_the_finest_recipe_has_none_above_it() -> None:
-    said = warned("int8", english=1.0)
-    assert said is not None
-    assert "No recipe is finer: --precision fp32" in said
-
-
-def test_an_artifact_that_was_not_measured_by_text_is_not_judged() -> None:
-    """As those of earlier exports are."""
-    before = Certificate.model_validate(SAMPLE["certificate"])
-    unknown = [figure.model_copy(update={"kl_by_text": None}) for figure in before.figures]
-    before = before.model_copy(update={"figures": unknown})
-    assert divergence_warning(before, settings("balanced"), *model(WIDE)) is None
+    found = told("int8", 0.9, 1.1)
+    assert found.warning is not None
+    assert "No recipe is finer: --precision fp32" in found.warning
+    assert found.finer_recipe is None
 
 
 @pytest.mark.parametrize(
@@ -92,7 +108,8 @@ def test_the_next_finer_recipe_has_the_fewest_more_bits_and_fits_the_model(
 def test_a_checkpoint_that_a_recipe_ruins_is_told_so_everywhere(
     narrow_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thinkport.export.finer_recipe.MOST_DIVERGENCE", 1e-6)  # noise is never far
+    monkeypatch.setattr("thinkport.runtime.artifact.verdict.USABLE", 1e-6)  # noise is never far
+    monkeypatch.setattr("thinkport.runtime.artifact.verdict.CLOSE", 1e-7)
     run, app, folder = CliRunner(), build_app(), tmp_path / "artifact"
     options = [str(narrow_llama), "-o", str(folder), "--recipe", "balanced", "--target", "cpu", "--quiet"]
     done = run.invoke(app, ["export", *options])
@@ -102,17 +119,44 @@ def test_a_checkpoint_that_a_recipe_ruins_is_told_so_everywhere(
     assert found is not None
     assert found.warning is not None
     assert found.warning in done.stderr
-    assert f"**Warning:** {found.warning}." in (folder / "README.md").read_text(encoding="utf-8")
-    assert "is too coarse" in " ".join(run.invoke(app, ["inspect", str(folder)]).stdout.split())
-    verified = run.invoke(app, ["verify", str(folder)])
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    said = f"damaged: take `{found.finer_recipe}`"
+    assert f"**Warning:** {found.warning}." in card
+    assert f"**{said}**" in card
+    inspected, verified = run.invoke(app, ["inspect", str(folder)]), run.invoke(app, ["verify", str(folder)])
     assert verified.exit_code == 0
-    assert "is too coarse" in " ".join(verified.stdout.split())
+    for printed in (inspected.stdout, verified.stdout):
+        assert said in " ".join(printed.split())
+        assert "is too coarse" in " ".join(printed.split())
+    for verb in ("inspect", "verify"):
+        verdict = json.loads(run.invoke(app, [verb, str(folder), "--json"]).stdout)["verdict"]
+        assert (verdict["artifact"], verdict["damaged"]) == ("damaged", True)
+        assert verdict["graphs"]["cpu.onnx"] == "damaged"
+
+
+def test_a_damaged_artifact_fails_where_a_floor_was_asked_for_and_leaves_nothing(
+    narrow_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thinkport.runtime.artifact.verdict.USABLE", 1e-6)
+    monkeypatch.setattr("thinkport.runtime.artifact.verdict.CLOSE", 1e-7)
+    options = ["--recipe", "balanced", "--target", "cpu", "--quiet", "--min-agreement", "usable"]
+    done = CliRunner().invoke(build_app(), ["export", str(narrow_llama), "-o", str(tmp_path / "artifact"), *options])
+    assert isinstance(done.exception, CertificateError)
+    assert "cpu.onnx is damaged" in str(done.exception)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["good", "2", "nan"])
+def test_a_floor_that_is_neither_word_nor_correlation_is_refused(text: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(build_app(), ["export", "x", "-o", str(tmp_path / "a"), "--min-agreement", text])
+    assert isinstance(done.exception, InputError)
+    assert "expected a correlation from -1 to 1" in str(done.exception)
 
 
 def test_the_reference_checkpoint_does_not_warn(nano_artifact: Path) -> None:
     found = read_manifest(nano_artifact).certificate
     assert found is not None
-    texts = [text for figure in found.figures for text in figure.kl_by_text or {}]
-    assert "english" in texts
-    assert "random" not in texts
+    kinds = {kind for figure in found.figures for kind in figure.by_kind or {}}
+    assert kinds == {"prose", "code", "maths", "chat", "thinking", "long context", "own replies"}
     assert found.warning is None
+    assert "damaged" not in str(verdict_of_artifact(found))

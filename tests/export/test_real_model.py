@@ -13,11 +13,11 @@ import pytest
 from tests.conftest import SHARED
 
 from thinkport.export.exporter import export
-from thinkport.export.finer_recipe import MOST_DIVERGENCE
 from thinkport.export.quantize.recipes import ModelRecipe, RoleRecipe
 from thinkport.export.settings import ExportSettings
 from thinkport.runtime import Model
 from thinkport.runtime.artifact.certificate import Certificate
+from thinkport.runtime.artifact.verdict import verdict_line
 
 pytestmark = pytest.mark.long
 TOOL = SHARED / "tools" / "real" / "make_smollm2.py"
@@ -42,14 +42,14 @@ def certificate(checkpoint: Path, output: Path, recipe: ModelRecipe | str | None
     found = export(settings).manifest.certificate
     assert found is not None
     for figure in found.figures:
-        print(f"{recipe or 'default'}, {figure.graph}: {figure.kl_by_text}")
+        print(f"{recipe or 'default'}, {figure.graph}: {figure.kl_mean} {figure.by_kind}")
     return found
 
 
 def test_the_default_recipe_stays_near_a_real_model(smollm2: Path, tmp_path: Path) -> None:
     found = certificate(smollm2, tmp_path / "artifact")
     assert found.warning is None
-    assert max(max((figure.kl_by_text or {}).values()) for figure in found.figures) <= MOST_DIVERGENCE
+    assert verdict_line(found) == "close"
     with Model.load(tmp_path / "artifact", cache_dir=None) as model:
         reply = model.generate("What is the capital of France?", sampling={"temperature": 0.0}, max_tokens=40)
     assert "Paris" in reply.answer

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkport.runtime.artifact.manifest import Manifest, PassRecord, TensorSpec, check_files, kv_bytes, read_manifest
+from thinkport.runtime.artifact.verdict import verdicts_as_json
 
 KV_CONTEXTS = (1024, 4096, 40960)  # a short chat, a long thought, the whole context of a published Qwen3
 
@@ -71,6 +72,7 @@ class Contents:
             "total_bytes": self.total_bytes,
             "kv_memory": [vars(entry) for entry in self.kv_memory],
             "pass_changes": {delta.record.name: delta.change for delta in self.passes},
+            "verdict": verdicts_as_json(certificate) if (certificate := self.manifest.certificate) else None,
             "manifest": self.manifest.model_dump(mode="json"),
         }
 

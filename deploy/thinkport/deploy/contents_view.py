@@ -1,14 +1,12 @@
 """How an artifact's contents look in a terminal, section by section."""
 
-from collections.abc import Iterator
-
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from thinkport.deploy.certificate_view import show_certificate
 from thinkport.deploy.contents import Contents, folded
 from thinkport.deploy.tables import facts_table, section, size, text_table
-from thinkport.runtime.artifact.certificate import Certificate, Perplexity
 from thinkport.runtime.artifact.manifest import Graph
 
 
@@ -22,7 +20,7 @@ def show(console: Console, contents: Contents) -> None:
         section(console, f"Graph {graph.file}", _graph(graph, console))
     section(console, "KV cache of one conversation", _kv(contents, console))
     section(console, "Files", _files(contents, console))
-    section(console, "Divergence from the checkpoint", _certificate(manifest.certificate, console))
+    section(console, "Divergence from the checkpoint", show_certificate(manifest.certificate, console))
 
 
 def _summary(contents: Contents) -> Table:
@@ -104,30 +102,3 @@ def _files(contents: Contents, console: Console) -> Table:
     for name, record in sorted(contents.manifest.files.items(), key=lambda item: -item[1].bytes):
         table.add_row(Text(name), size(record.bytes))
     return table
-
-
-def _certificate(certificate: Certificate | None, console: Console) -> RenderableType:
-    if certificate is None:
-        return Text("not measured: the artifact was exported without a certificate")
-    columns = ("graph", "rows", "mean KL", "95 %", "largest", "top-1", "top-5", "corr.", "greedy")
-    table = text_table(console, *columns, numbers=8)
-    for figure in certificate.figures:
-        kl = (f"{value:.2g}" for value in (figure.kl_mean, figure.kl_p95, figure.kl_max))
-        agreement = (f"{value:.1%}" for value in (figure.top1_agreement, figure.top5_agreement))
-        greedy = "-" if figure.greedy_tokens is None else f"{figure.greedy_tokens} of {figure.greedy_asked}"
-        table.add_row(
-            figure.graph.removesuffix(".onnx"), str(figure.tokens), *kl, *agreement, f"{figure.correlation:.3f}", greedy
-        )
-    warning = [Text(f"Warning: {certificate.warning}", style="yellow")] if certificate.warning else []
-    return Group(table, *_perplexities(certificate), *warning)
-
-
-def _perplexities(certificate: Certificate) -> Iterator[Text]:
-    """What the fixed texts cost checkpoint and graphs, whose one is the same beside graphs that were asked as many."""
-    lengths: dict[int, list[tuple[str, Perplexity]]] = {}
-    for figure in certificate.figures:
-        if one := figure.perplexity:
-            lengths.setdefault(one.tokens, []).append((figure.graph, one))
-    for tokens, found in lengths.items():
-        graphs = ", ".join(f"{one.graph:.4g} {graph}" for graph, one in found)
-        yield Text(f"Perplexity of {tokens} tokens of text: {found[0][1].checkpoint:.4g} the checkpoint, {graphs}")

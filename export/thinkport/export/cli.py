@@ -10,6 +10,8 @@ import typer
 from thinkport.deploy.targets import TARGETS
 from thinkport.export.quantize.recipes import BUDGETED, DEFAULT_RECIPES, renamed
 from thinkport.runtime.artifact.certificate import MIN_AGREEMENT
+from thinkport.runtime.artifact.verdict import Grade
+from thinkport.runtime.errors import InputError
 
 _PACKAGES = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "huggingface_hub", "onnxruntime")
 _PANEL = "Export"
@@ -71,8 +73,12 @@ def export_command(
         bool, _certificate("Hold every graph against the checkpoint, and keep the figures in the artifact.")
     ] = True,
     min_agreement: Annotated[
-        float, _certificate("Fail if a graph's logits correlate less than this with the checkpoint's, on average.", "R")
-    ] = MIN_AGREEMENT,
+        str,
+        _certificate(
+            "Fail if a graph's logits correlate less than R with the checkpoint's, or if its verdict is surely worse.",
+            "R|close|usable",
+        ),
+    ] = str(MIN_AGREEMENT),
     think: Annotated[
         bool | None, typer.Option(help="What replies do by default.", show_default="as the chat template has it")
     ] = None,
@@ -100,7 +106,7 @@ def export_command(
         kv=cast("Kv | None", kv),
         fuse=fuse,
         certificate=certificate,
-        min_agreement=min_agreement,
+        min_agreement=_agreement(min_agreement),
         enable_thinking=think,
         force=force,
     )
@@ -114,7 +120,21 @@ def export_command(
     if not quiet:
         show_report(report, Console())
     if found := report.manifest.certificate and report.manifest.certificate.warning:
-        errors.print(f"\nWarning: {found}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        errors.print(f"\nWarning: {found}", style="bold red", highlight=False, markup=False, soft_wrap=True)
+
+
+def _agreement(text: str) -> float | Grade:
+    """What --min-agreement says.
+
+    Raises:
+        InputError: neither a number nor a word of the verdict.
+    """
+    try:
+        return Grade(text) if text in [*Grade] else float(text)
+    except ValueError:
+        raise InputError(
+            f"--min-agreement is {text!r}, expected a correlation from -1 to 1, or {' or '.join([*Grade][:-1])}"
+        ) from None
 
 
 def recipes_command() -> None:

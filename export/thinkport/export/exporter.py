@@ -23,7 +23,7 @@ from thinkport.export.checkpoint.quantized import plain_config
 from thinkport.export.checkpoint.stop_tokens import StopToken, stop_tokens
 from thinkport.export.errors import GraphError
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
-from thinkport.export.finer_recipe import divergence_warning
+from thinkport.export.finer_recipe import advised
 from thinkport.export.finer_roles import finer_roles
 from thinkport.export.kept_recipe import chosen_recipe, told
 from thinkport.export.pipeline import MadeGraph, make_graphs
@@ -310,7 +310,7 @@ def _check_kernels(folder: Path, graph: Graph) -> None:
 
 
 def _certified(job: _ExportJob, records: list[Graph], folder: Path) -> Certificate | None:
-    """How the graphs agree with the checkpoint, with a warning where they hardly do; None where nobody asked."""
+    """How the graphs agree with the checkpoint, with advice where they hardly do; None where nobody asked."""
     if not job.settings.certificate:
         return None
     with job.stages.stage("certify", streamed_bytes(job.checkpoint, job.shape.table)) as advance:
@@ -323,8 +323,7 @@ def _certified(job: _ExportJob, records: list[Graph], folder: Path) -> Certifica
             min_agreement=job.settings.min_agreement,
             advance=advance,
         )
-    warning = divergence_warning(certificate, job.settings, job.family, job.shape, job.recipe)
-    return certificate.model_copy(update={"warning": warning})
+    return advised(certificate, job.settings, job.family, job.shape, job.recipe)
 
 
 def _finished(

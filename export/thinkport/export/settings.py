@@ -20,6 +20,7 @@ from thinkport.export.quantize.recipes import (
     recipe_named,
 )
 from thinkport.runtime.artifact.certificate import MIN_AGREEMENT
+from thinkport.runtime.artifact.verdict import Grade
 from thinkport.runtime.errors import InputError
 
 Precision = Literal["int4", "int8", "fp32"]
@@ -48,7 +49,8 @@ class ExportSettings:
             yardstick (precision fp32, or not fused).
         fuse: False stops before fusing: the graph as traced, a yardstick.
         certificate: whether to hold the artifact against its checkpoint when it is written.
-        min_agreement: the least mean correlation of a graph's logits with the checkpoint's, -1 to 1.
+        min_agreement: what every graph must reach: a mean correlation of logits with the checkpoint's, -1 to 1, or a
+            word of the verdict.
         enable_thinking: what the artifact's replies do if nobody says otherwise; None leaves it to the chat template.
         force: replace an artifact at `output`.
         workers: threads that quantize; None is one a core.
@@ -70,7 +72,7 @@ class ExportSettings:
     kv: Kv | None = None
     fuse: bool = True
     certificate: bool = True
-    min_agreement: float = MIN_AGREEMENT
+    min_agreement: float | Grade = MIN_AGREEMENT
     enable_thinking: bool | None = None
     force: bool = False
     workers: int | None = None
@@ -78,8 +80,7 @@ class ExportSettings:
     def __post_init__(self) -> None:
         if self.precision is not None and self.precision not in get_args(Precision):
             raise InputError(f"unknown precision {self.precision!r}, expected one of: {', '.join(get_args(Precision))}")
-        if not -1 <= self.min_agreement <= 1:
-            raise InputError(f"min_agreement is {self.min_agreement}, expected a correlation from -1 to 1")
+        self._check_agreement()
         if self.workers is not None and self.workers < 1:
             raise InputError(f"workers is {self.workers}, expected 1 or more, or None for one a core")
         recipe = self.quantization
@@ -176,6 +177,15 @@ class ExportSettings:
             raise RecipeError(
                 f"{asked}, but this recipe stores all matrices alike: leave bits and size out, or take {others}"
             )
+
+    def _check_agreement(self) -> None:
+        """Refuse a correlation that is none, and a word where nothing is measured."""
+        least = self.min_agreement
+        if isinstance(least, Grade):
+            if not self.certificate:
+                raise InputError(f"--min-agreement {least} with --no-certificate, which measures nothing: drop one")
+        elif not -1 <= least <= 1:
+            raise InputError(f"min_agreement is {least}, expected a correlation from -1 to 1")
 
     def _check_kv(self, kv: Kv) -> None:
         """Refuse a cache that no target's attention operator, or a graph without that operator, takes."""

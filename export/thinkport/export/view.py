@@ -7,9 +7,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from thinkport.deploy.certificate_view import bounds, verdict_text
 from thinkport.export.progress import Listener
 from thinkport.export.quantize.recipes import BESIDE_KEPT, DEFAULT_RECIPES, KEPT, RECIPES
+from thinkport.runtime.artifact.certificate import Figure
 from thinkport.runtime.artifact.manifest import Graph, Manifest, kv_bytes
+from thinkport.runtime.artifact.verdict import verdict_of_graph
 
 if TYPE_CHECKING:
     from thinkport.export.exporter import ExportReport
@@ -37,11 +40,11 @@ def show_recipes() -> None:
     Console().print(table)
 
 
-def _rows(report: "ExportReport") -> list[tuple[str, str]]:
+def _rows(report: "ExportReport") -> list[tuple[str, str | Text]]:
     manifest = report.manifest
     size = sum(file.bytes for file in manifest.files.values())
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report.seconds.items())
-    rows = [
+    rows: list[tuple[str, str | Text]] = [
         ("artifact", str(report.folder)),
         ("seconds", f"{sum(report.seconds.values()):.1f} ({stages})"),
         ("peak memory", f"{report.peak_memory / 1e9:.2f} GB"),
@@ -78,19 +81,20 @@ def _graph(manifest: Manifest, graph: Graph) -> str:
     )
 
 
-def _figures(report: "ExportReport") -> list[tuple[str, str]]:
+def _figures(report: "ExportReport") -> list[tuple[str, str | Text]]:
     certificate = report.manifest.certificate
     if certificate is None:
         return [("against fp32", "not measured (--no-certificate)")]
-    return [
-        (
-            f"{figure.graph.removesuffix('.onnx')} against fp32",
-            f"KL {figure.kl_mean:.2g} nats mean, {figure.kl_p95:.2g} p95; same top token {figure.top1_agreement:.1%}; "
-            f"logits correlate {figure.correlation:.3f}; {figure.tokens} positions"
-            + (f"; {figure.changed}" if figure.changed else ""),
-        )
-        for figure in certificate.figures
-    ]
+    return [*map(_against, certificate.figures), ("verdict", verdict_text(certificate))]
+
+
+def _against(figure: Figure) -> tuple[str, str | Text]:
+    text = (
+        f"{verdict_of_graph(figure)}: KL {figure.kl_mean:.2g} nats mean ({bounds(figure)}), {figure.kl_p95:.2g} p95; "
+        f"same top token {figure.top1_agreement:.1%}; logits correlate {figure.correlation:.3f}; "
+        f"{figure.tokens} positions"
+    )
+    return f"{figure.graph.removesuffix('.onnx')} against fp32", f"{text}; {figure.changed}" if figure.changed else text
 
 
 WORDS = {

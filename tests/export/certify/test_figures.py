@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from thinkport.export.certify.figures import Divergence, Softmax, kl_divergence
+from thinkport.export.certify.figures import Divergence, Softmax, TextLabel, kl_divergence
 from thinkport.export.reference.logits import Logits
 from thinkport.runtime.artifact.certificate import Figure, GoldenScore
 
@@ -12,13 +12,15 @@ def rows(*values: list[float]) -> Logits:
     return np.array(values, np.float32)
 
 
+TEXT = TextLabel("text", "prose", "english")
 SCORE = GoldenScore(rows=1, correlation=1.0, kl=0.0, top1=1.0)
 
 
 def figure_of(expected: Logits, found: Logits, following: list[int] | None = None) -> Figure:
     divergence = Divergence()
     for at, (row, other) in enumerate(zip(expected, found, strict=True)):
-        divergence.add(row, other, None if following is None else following[at])
+        divergence.add(TEXT, row, other, None if following is None else following[at])
+        divergence.correlate(row, other)
     return divergence.figure("cpu.onnx", score=SCORE, quick_score=SCORE)
 
 
@@ -83,3 +85,30 @@ def test_correlation_is_the_mean_over_tokens() -> None:
 
 def test_logits_that_are_all_zero_have_no_largest_one_and_no_error() -> None:
     assert figure_of(rows([0, 0]), rows([0, 0])).max_relative_error == 0
+
+
+def test_each_kind_of_text_and_each_language_has_figures_of_its_own() -> None:
+    same, other = rows([1, 0])[0], rows([0, 1])[0]
+    divergence = Divergence()
+    labels = (TextLabel("a", "prose", "english"), TextLabel("b", "prose", "german"), TextLabel("c", "code"))
+    for label, found in zip(labels, (same, other, same), strict=True):
+        divergence.add(label, same, found, following=0)
+    divergence.correlate(same, same)
+    figure = divergence.figure("cpu.onnx", score=SCORE, quick_score=SCORE)
+    assert figure.by_kind is not None
+    assert figure.by_language is not None
+    assert {name: group.tokens for name, group in figure.by_kind.items()} == {"prose": 2, "code": 1}
+    assert figure.by_language["english"].kl_mean == figure.by_kind["code"].kl_mean == 0
+    assert figure.by_kind["prose"].kl_mean == pytest.approx(figure.by_language["german"].kl_mean / 2)
+    assert figure.by_language["german"].top1_agreement == 0
+    assert figure.kl_low is None  # of three positions nothing is known
+
+
+def test_random_ids_count_for_errors_and_correlation_only() -> None:
+    divergence = Divergence()
+    divergence.add(TEXT, *rows([1, 0], [1, 0]))
+    divergence.correlate(*rows([1, 0], [0, 4]))
+    figure = divergence.figure("cpu.onnx", score=SCORE, quick_score=SCORE)
+    assert (figure.tokens, figure.kl_mean, figure.top1_agreement) == (1, 0, 1)
+    assert figure.correlation == pytest.approx(-1)
+    assert figure.max_relative_error == 4

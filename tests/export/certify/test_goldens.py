@@ -7,7 +7,7 @@ import pytest
 from safetensors import safe_open
 
 from thinkport.export.certify.goldens import SAMPLED, TOP, golden, sample_ids, write_goldens
-from thinkport.export.certify.prompts import GoldenPrompt
+from thinkport.export.certify.measured_text import MeasuredText
 from thinkport.export.reference.logits import Logits
 from thinkport.runtime.artifact.goldens import FORMAT, read_goldens
 from thinkport.runtime.errors import ArtifactError
@@ -16,8 +16,8 @@ IDS = np.array([3, 1, 4], np.int64)
 SAMPLE_OF_5 = np.array([0, 2, 4], np.int64)
 
 
-def prompt(name: str, tokens: int) -> GoldenPrompt:
-    return GoldenPrompt(name=name, ids=IDS[:tokens], rows=np.arange(tokens))
+def prompt(name: str, tokens: int) -> MeasuredText:
+    return MeasuredText(name=name, ids=IDS[:tokens], rows=np.arange(tokens))
 
 
 @pytest.fixture

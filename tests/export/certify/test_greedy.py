@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import pytest
 
-from thinkport.export.certify.greedy import continued, in_common, rows_before
+from thinkport.export.certify.greedy import DrawnReply, continued, in_common, rows_before
 from thinkport.runtime.engine.kv_cache import KvSize
 from thinkport.runtime.engine.kv_snapshot import KvSnapshot
 from thinkport.runtime.engine.session import Ids, Logits
@@ -92,3 +92,20 @@ def test_rows_before_are_those_that_the_tokens_were_chosen_after() -> None:
 @pytest.mark.parametrize(("chosen", "common"), [([7, 8, 9], 3), ([7, 8, 0], 2), ([0, 8, 9], 0), ([7, 0, 9], 1)])
 def test_tokens_are_in_common_up_to_the_first_difference(chosen: list[int], common: int) -> None:
     assert in_common(np.arange(10), np.eye(10, dtype=np.float32)[chosen]) == common
+
+
+def test_drawn_replies_go_beside_greedy_ones_and_end_at_a_stop() -> None:
+    seen: list[int] = []
+
+    def noted(logits: Logits) -> int:
+        assert logits.shape == (100,)
+        seen.append(int(logits.argmax()))
+        return seen[-1]
+
+    drawn = [
+        DrawnReply(prompt=np.arange(20), tokens=5, draw=noted, stop_ids={22}),
+        DrawnReply(prompt=np.arange(30, 33), tokens=2, draw=lambda logits: int(logits.argmax()), stop_ids=()),
+    ]
+    found = continued(NextOne(), [np.arange(3)], tokens=3, drawn=drawn)
+    assert [text.tolist() for text in found] == [[*range(6)], [*range(23)], [*range(30, 35)]]
+    assert seen == [20, 21, 22]  # one draw a token, though the prompt took two steps

@@ -17,8 +17,8 @@ from tests.export.certify.test_graph_parts import decoder
 from thinkport.export.certify import greedy
 from thinkport.export.certify.cpu_session import CpuSession, cpu_session, graph_for_cpu, prefill_cpu_session
 from thinkport.export.certify.graph_parts import GraphPart, cut
+from thinkport.export.certify.measured_text import MeasuredText
 from thinkport.export.certify.parted_session import LOADED, PartSessions
-from thinkport.export.certify.prompts import GoldenPrompt
 from thinkport.export.reference.logits import Ids, Logits
 from thinkport.runtime.artifact.manifest import Manifest, read_manifest
 from thinkport.runtime.engine.engine import Engine
@@ -34,21 +34,21 @@ PLAIN = 0.01  # ONNX Runtime fuses plain float16 norms, but for those that a par
 Ask = Callable[[int], AbstractContextManager[CpuSession]]
 
 
-def prompts(manifest: Manifest) -> list[GoldenPrompt]:
+def prompts(manifest: Manifest) -> list[MeasuredText]:
     """Texts at random, new ones each time: shorter than a chunk, a few chunks long, and a single token."""
     random = np.random.default_rng()
     return [
-        GoldenPrompt(name=str(length), ids=random.integers(0, manifest.model.vocab_size, length), rows=rows)
+        MeasuredText(name=str(length), ids=random.integers(0, manifest.model.vocab_size, length), rows=rows)
         for length, rows in ((9, np.arange(9)), (70, np.array([3, 40, 41, 66, 69])), (1, np.arange(1)))
     ]
 
 
-def rows(ask: Ask, whole: int, asked: list[GoldenPrompt], decoded: int = 4) -> list[tuple[str, int, Logits]]:
+def rows(ask: Ask, whole: int, asked: list[MeasuredText], decoded: int = 4) -> list[tuple[str, int, Logits]]:
     with ask(whole) as (session, run, _):
         return [(prompt.name, at, found.copy()) for prompt, at, found in golden_rows(session, asked, decoded, run)]
 
 
-def check_same(ask: Ask, asked: list[GoldenPrompt], decoded: int = 4, bound: float = SAME) -> None:
+def check_same(ask: Ask, asked: list[MeasuredText], decoded: int = 4, bound: float = SAME) -> None:
     ours, theirs = rows(ask, 0, asked, decoded), rows(ask, 1 << 40, asked, decoded)
     assert [row[:2] for row in ours] == [row[:2] for row in theirs]
     assert len(ours) == sum(len(prompt.rows) for prompt in asked)
@@ -56,7 +56,7 @@ def check_same(ask: Ask, asked: list[GoldenPrompt], decoded: int = 4, bound: flo
         assert np.abs(found - expected).max() <= bound * np.abs(expected).max()
 
 
-def said(ask: Ask, whole: int, asked: list[GoldenPrompt], guesses: Sequence[Ids] = ()) -> list[list[int]]:
+def said(ask: Ask, whole: int, asked: list[MeasuredText], guesses: Sequence[Ids] = ()) -> list[list[int]]:
     with ask(whole) as (session, run, _):
         return [text.tolist() for text in greedy.continued(session, [p.ids for p in asked], guesses, run=run)]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from thinkport.export.certify.measured_text import MeasuredText
 from thinkport.export.certify.prompts import (
     GREEDY,
     LONG_ROWS,
     LONG_TOKENS,
     MOST_TOKENS,
-    GoldenPrompt,
     golden_prompts,
 )
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
@@ -25,7 +25,7 @@ def checkpoint(make_checkpoint: Callable[..., Path]) -> Checkpoint:
     return open_checkpoint(make_checkpoint(num_hidden_layers=1))
 
 
-def prompts_of(checkpoint: Checkpoint, context: int = 2048, vocabulary: int = 320) -> list[GoldenPrompt]:
+def prompts_of(checkpoint: Checkpoint, context: int = 2048, vocabulary: int = 320) -> list[MeasuredText]:
     return golden_prompts(checkpoint, vocabulary, context)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from thinkport.export.certify.certify import is_exact
+from thinkport.export.certify.judging import is_exact
 from thinkport.runtime.artifact.manifest import Graph, KvLayout
 
 

@@ -17,7 +17,8 @@ DAMAGED, WRONG, RIGHT = 3, 1, 0
 class Check:
     """One thing that was held against what it should be; `exit_code` is what a failure of it ends with.
 
-    `skipped`: it could not be looked at here, for the reason in `detail`, which is no failure.
+    `skipped`: it could not be looked at here, for the reason in `detail`, which is no failure. `alarming`: nothing
+    failed, and the user has to see it in red.
     """
 
     name: str
@@ -26,10 +27,12 @@ class Check:
     exit_code: int = DAMAGED
     figures: dict[str, float] | None = None
     skipped: bool = False
+    alarming: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """For programs: the exit code is 0 where it did not fail."""
-        return {**vars(self), "exit_code": RIGHT if self.passed else self.exit_code}
+        kept = {name: value for name, value in vars(self).items() if name != "alarming"}
+        return {**kept, "exit_code": RIGHT if self.passed else self.exit_code}
 
 
 def checked(name: str, look: Callable[[], str]) -> Check:
@@ -42,10 +45,11 @@ def checked(name: str, look: Callable[[], str]) -> Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """All checks of an artifact, in the order in which they were made."""
+    """All checks of an artifact, in the order in which they were made; `verdict` is that of its certificate."""
 
     folder: str
     checks: Sequence[Check]
+    verdict: dict[str, Any] | None = None
 
     @property
     def passed(self) -> bool:
@@ -60,7 +64,8 @@ class Verification:
     def as_json(self) -> dict[str, Any]:
         """For programs."""
         checks = [check.as_json() for check in self.checks]
-        return {"folder": self.folder, "passed": self.passed, "exit_code": self.exit_code, "checks": checks}
+        found = {"folder": self.folder, "passed": self.passed, "exit_code": self.exit_code}
+        return {**found, "verdict": self.verdict, "checks": checks}
 
 
 def show(console: Console, found: Verification) -> None:
@@ -72,5 +77,5 @@ def show(console: Console, found: Verification) -> None:
     for check in found.checks:
         mark = Text("ok", style="green") if check.passed else Text("FAILED", style="bold red")
         mark = Text("skipped", style="dim") if check.skipped else mark
-        table.add_row(mark, check.name, Text(check.detail))
+        table.add_row(mark, check.name, Text(check.detail, style="bold red" if check.alarming else ""))
     console.print(table)

@@ -16,6 +16,12 @@ from thinkport.runtime.artifact.certificate import MIN_AGREEMENT, Certificate, F
 from thinkport.runtime.artifact.goldens import read_goldens
 from thinkport.runtime.artifact.manifest import Graph, Manifest, check_files, read_manifest
 from thinkport.runtime.artifact.manifest_seal import check_seal
+from thinkport.runtime.artifact.verdict import (
+    verdict_line,
+    verdict_of_artifact,
+    verdict_of_graph,
+    verdicts_as_json,
+)
 from thinkport.runtime.errors import ArtifactError, InputError, ThinkportError
 from thinkport.runtime.extras import require
 from thinkport.runtime.providers.ort import AUTO, candidates, extra_of, import_onnxruntime, load_libraries
@@ -49,7 +55,7 @@ def verify(
     """
     if adapter is not None and checkpoint is None:
         raise InputError("--adapter names what was merged into a checkpoint: give --checkpoint too")
-    checks = list(_files(folder, full=full))
+    checks, certificate = list(_files(folder, full=full)), None
     if all(check.passed for check in checks):
         manifest = read_manifest(folder)
         checks += _structure(folder, manifest)
@@ -57,7 +63,10 @@ def verify(
             checks += _goldens(folder, manifest, provider, threads, full=full)
             if checkpoint is not None:
                 checks += _certificate(folder, manifest, checkpoint, adapter)
-    return Verification(folder=str(folder), checks=checks)
+            certificate = manifest.certificate
+    return Verification(
+        folder=str(folder), checks=checks, verdict=verdicts_as_json(certificate) if certificate else None
+    )
 
 
 def _files(folder: Path, *, full: bool) -> Iterator[Check]:
@@ -114,8 +123,7 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
     if manifest.certificate is None:
         yield Check(name="goldens", passed=True, detail="none: exported with --no-certificate, nothing to compare with")
         return
-    if manifest.certificate.warning:
-        yield Check(name="certificate", passed=True, detail=f"warns: {manifest.certificate.warning}")
+    yield _verdict(manifest.certificate)
     goldens = read_goldens(folder / manifest.certificate.goldens)
     ort = import_onnxruntime(extra_of(manifest.graphs, provider))
     missing = load_libraries(ort)
@@ -135,6 +143,15 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
             yield trial.of_prefill(candidate.graph.prefill, goldens)
 
 
+def _verdict(certificate: Certificate) -> Check:
+    """What was found at the export, which no machine changes: a damaged artifact is whole, and told of in red."""
+    detail = verdict_line(certificate)
+    if certificate.warning:
+        detail += f". {certificate.warning}"
+    damaged = verdict_of_artifact(certificate).damaged
+    return Check(name="verdict at export", passed=True, detail=detail, alarming=damaged)
+
+
 def _certificate(folder: Path, manifest: Manifest, checkpoint: str, adapter: Path | None) -> Iterator[Check]:
     """The certificate, measured again from the checkpoint."""
     require("export", "torch", "transformers", "onnx_ir")
@@ -145,14 +162,24 @@ def _certificate(folder: Path, manifest: Manifest, checkpoint: str, adapter: Pat
 
 
 def _compared(figure: Figure, recorded: Figure | None) -> Check:
-    detail = f"mean KL divergence {figure.kl_mean:.3g} nats, logits correlate {figure.correlation:.3f}"
+    verdict = verdict_of_graph(figure)
+    detail = f"{verdict}: mean KL divergence {figure.kl_mean:.3g} nats, logits correlate {figure.correlation:.3f}"
     passed = figure.correlation >= MIN_AGREEMENT
-    if recorded is not None:
+    if recorded is not None and recorded.by_kind is None:  # of before, over fewer texts: the goldens are the same
+        detail += f" ({recorded.score.kl:.3g} nats and {recorded.score.correlation:.3f} on the goldens at export, "
+        detail += f"{figure.score.kl:.3g} and {figure.score.correlation:.3f} now)"
+        passed = abs(figure.score.kl - recorded.score.kl) <= _SAME * max(recorded.score.kl, _LEAST)
+    elif recorded is not None:
         detail += f" ({recorded.kl_mean:.3g} and {recorded.correlation:.3f} at export)"
         passed = abs(figure.kl_mean - recorded.kl_mean) <= _SAME * max(recorded.kl_mean, _LEAST)
     elif not passed:
         detail += f", expected at least {MIN_AGREEMENT:g} without figures from the export: another checkpoint, or wrong"
     shown = {"kl_mean": figure.kl_mean, "kl_p95": figure.kl_p95, "correlation": figure.correlation}
     return Check(
-        name=f"{figure.graph} against the checkpoint", passed=passed, detail=detail, exit_code=WRONG, figures=shown
+        name=f"{figure.graph} against the checkpoint",
+        passed=passed,
+        detail=detail,
+        exit_code=WRONG,
+        figures=shown,
+        alarming=verdict.damaged,
     )

@@ -16,12 +16,14 @@ import onnx_ir as ir
 
 from thinkport.deploy.targets import CPU
 from thinkport.export.certify.graph_parts import GraphPart, cut, weight_bytes
+from thinkport.export.certify.measured_text import CHUNK
 from thinkport.export.certify.parted_session import HELD, LOADED, PartedSession, PartSessions, Supply
 from thinkport.export.errors import CertificateError
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.qk_norm import K_NORM
 from thinkport.export.passes.qk_norm_outside import QkNormOutside
 from thinkport.export.passes.widened import Widened
+from thinkport.export.reference.logits import HELD_ROWS
 from thinkport.export.write.blobs import PAGE
 from thinkport.runtime.artifact.derivation import Derivation
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, Prefill
@@ -33,7 +35,6 @@ from thinkport.runtime.providers.golden_check import Run, one_by_one
 from thinkport.runtime.providers.ort import AUTO, choose_graph, import_onnxruntime
 
 WHOLE = 2_000_000_000  # bytes of memory that a graph may take to be loaded whole
-_ROWS = 640  # of logits: prompts, and what graphs say after them where no two say the same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,10 +178,10 @@ def _needed(loaded: ir.Model, graph: Graph, model: ModelShape) -> Iterator[tuple
 def certifying_bytes(weights: int, largest_part: int, vocab_size: int) -> int:
     """What a graph over so many bytes of weights takes while it is asked, `largest_part` of them in one part.
 
-    The checkpoint's logits are held for every row meanwhile.
+    The checkpoint's logits of a group of texts are held meanwhile, and the graph's of a step.
     """
     whole = LOADED * weights
-    return int((whole if whole <= WHOLE else HELD + LOADED * largest_part) + 4 * _ROWS * vocab_size)
+    return int((whole if whole <= WHOLE else HELD + LOADED * largest_part) + 4 * (HELD_ROWS + CHUNK) * vocab_size)
 
 
 def check_memory(needed: int, available: int) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from thinkport.export.certify.figures import Softmax
-from thinkport.export.certify.prompts import GoldenPrompt
+from thinkport.export.certify.measured_text import MeasuredText
 from thinkport.export.reference.logits import Ids, Logits
 from thinkport.runtime.artifact.goldens import FORMAT, SAMPLE, Golden
 
@@ -23,7 +23,7 @@ def sample_ids(vocab_size: int) -> Ids:
     return np.sort(np.random.default_rng(0).permutation(vocab_size)[:SAMPLED]).astype(np.int64)
 
 
-def golden(prompt: GoldenPrompt, logits: Logits, sample: Ids) -> Golden:
+def golden(prompt: MeasuredText, logits: Logits, sample: Ids) -> Golden:
     """What a checkpoint says after the prompt's rows; logits (rows, vocabulary)."""
     top = [_top(row) for row in logits]
     return Golden(

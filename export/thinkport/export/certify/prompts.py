@@ -1,8 +1,8 @@
-"""The prompts that an artifact is certified on: texts in several languages, code, mathematics, chats of both thinking
-modes, a long context, and ids at random.
+"""The goldens' prompts: texts in several languages, code, mathematics, chats of both thinking modes, a long context,
+and ids at random.
 
 Made without a network and the same each time; other texts than the ones that the KV cache and the rounding are
-calibrated on. Few tokens, since logits of all rows are held at once.
+calibrated on. Few tokens, since any machine is to run them.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from thinkport.export.certify.measured_text import MeasuredText
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.reference.encoder import Encoder
 from thinkport.export.reference.logits import Ids
@@ -49,65 +50,62 @@ _CHATS: dict[str, tuple[bool, list[Message]]] = {
         ],
     ),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class GoldenPrompt:
-    """A prompt's ids (tokens,) and the positions (rows,) at which it is compared; `is_text`: its tokens follow."""
-
-    name: str
-    ids: Ids
-    rows: Ids
-    is_text: bool = False
-
-    @property
-    def title(self) -> str:
-        """The name without its number."""
-        return self.name.partition("-")[2]
+_KINDS: dict[str, tuple[str | None, str | None]] = {  # and languages, of those that are not named after theirs
+    **dict.fromkeys(_CHATS, ("chat", "english")),
+    RANDOM: (None, None),
+    "code": ("code", None),
+    "mathematics": ("maths", None),
+    "long": ("long context", "english"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Questions:
-    """What one graph is asked: the prompts on which it is compared, and those that it continues greedily."""
+    """What one graph is asked: goldens and longer texts on which it is compared, prompts that it continues greedily."""
 
-    compared: Sequence[GoldenPrompt]
-    continued: Sequence[GoldenPrompt]
+    goldens: Sequence[MeasuredText]
+    texts: Sequence[MeasuredText]
+    continued: Sequence[MeasuredText]
 
 
-def questions_of(prompts: Sequence[GoldenPrompt]) -> tuple[Questions, Questions]:
+def questions_of(prompts: Sequence[MeasuredText], texts: Sequence[MeasuredText]) -> tuple[Questions, Questions]:
     """All questions, for a graph that has to show what its rounded weights cost, and a few.
 
     The few are for another graph over the same weights, which has to show that it computes the same.
     """
     brief = [prompt for prompt in prompts if prompt.title in BRIEF]
     return (
-        Questions(compared=prompts, continued=[prompt for prompt in prompts if prompt.title in GREEDY]),
-        Questions(compared=brief, continued=[prompt for prompt in brief if prompt.title == GREEDY[0]]),
+        Questions(goldens=prompts, texts=texts, continued=[one for one in prompts if one.title in GREEDY]),
+        Questions(goldens=brief, texts=(), continued=[one for one in brief if one.title == GREEDY[0]]),
     )
 
 
-def golden_prompts(checkpoint: Checkpoint, vocab_size: int, context_length: int) -> list[GoldenPrompt]:
+def golden_prompts(checkpoint: Checkpoint, vocab_size: int, context_length: int) -> list[MeasuredText]:
     """The prompts, short chats first: they are what a quick check takes.
 
     Raises:
         ThinkportError: the tokenizer or the chat template can't be used, or they don't fit the model.
     """
     encoder = Encoder(checkpoint, vocab_size)
-    prompts = [
-        (name, encoder.chat(messages, thinking=thinking), MOST_TOKENS, MOST_TOKENS)
-        for name, (thinking, messages) in _CHATS.items()
-    ]
-    prompts.append((RANDOM, np.random.default_rng(0).integers(0, vocab_size, MOST_TOKENS), MOST_TOKENS, MOST_TOKENS))
-    prompts += [(name, encoder.text(text), MOST_TOKENS, MOST_TOKENS) for name, text in _TEXTS.items()]
-    prompts.append(("long", encoder.text(_diary()), min(LONG_TOKENS, context_length // 2), LONG_ROWS))
-    return [
-        _prompt(f"{number:02}-{name}", ids[:most], kept, is_text=name in _TEXTS)
-        for number, (name, ids, most, kept) in enumerate(prompts)
-    ]
+    chats = {name: encoder.chat(messages, thinking=thinking) for name, (thinking, messages) in _CHATS.items()}
+    anything = np.random.default_rng(0).integers(0, vocab_size, MOST_TOKENS)
+    texts = {name: encoder.text(text) for name, text in _TEXTS.items()}
+    long = encoder.text(_diary())[: min(LONG_TOKENS, context_length // 2)]
+    prompts = [*((name, ids[:MOST_TOKENS]) for name, ids in [*chats.items(), (RANDOM, anything), *texts.items()])]
+    return [_prompt(f"{number:02}-{name}", name, ids) for number, (name, ids) in enumerate([*prompts, ("long", long)])]
 
 
-def _prompt(name: str, ids: Ids, kept: int, *, is_text: bool) -> GoldenPrompt:
-    return GoldenPrompt(name=name, ids=ids, rows=np.arange(max(0, len(ids) - kept), len(ids)), is_text=is_text)
+def _prompt(full_name: str, name: str, ids: Ids) -> MeasuredText:
+    kept = LONG_ROWS if name == "long" else MOST_TOKENS
+    kind, language = _KINDS.get(name, ("prose", name))
+    return MeasuredText(
+        name=full_name,
+        ids=ids,
+        rows=np.arange(max(0, len(ids) - kept), len(ids)),
+        kind=kind,
+        language=language,
+        is_text=name in _TEXTS,
+    )
 
 
 def _diary() -> str:

@@ -6,12 +6,18 @@ States what was measured or that nothing was; repeats no figure of the checkpoin
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
+from thinkport.deploy.certificate_view import bounds, group_verdict, perplexity_text
 from thinkport.deploy.genai_files import genai_graph_name, overlay_name
 from thinkport.deploy.targets import target
 from thinkport.export.checkpoint.stop_tokens import StopToken
 from thinkport.runtime.artifact.certificate import Certificate
 from thinkport.runtime.artifact.manifest import MODEL_CARD, Graph, Manifest, Prefill
+from thinkport.runtime.artifact.verdict import CLOSE, USABLE, verdict_line, verdict_of_graph
 
+_MEANINGS = (
+    f"close means a mean KL divergence of at most {CLOSE:g} nats from the checkpoint (perplexity about 5 % higher), "
+    f"usable at most {USABLE:g} (22 %), damaged more; the words hold with 95 % confidence."
+)
 CARD_NAME = MODEL_CARD  # not listed in itself: its size is known only when it is written
 
 
@@ -141,28 +147,54 @@ def _measured(manifest: Manifest) -> str:
     table = _table(
         {
             "graph": f"`{figure.graph}`",
+            "verdict": str(verdict_of_graph(figure)),
             "positions": str(figure.tokens),
             "mean KL": f"{figure.kl_mean:.4g}",
+            "with 95 % confidence": bounds(figure),
             "95th percentile": f"{figure.kl_p95:.4g}",
             "largest": f"{figure.kl_max:.4g}",
             "same top token": f"{figure.top1_agreement:.1%}",
             "in top 5": f"{figure.top5_agreement:.1%}",
             "correlation": f"{figure.correlation:.3f}",
-            "perplexity": f"{said.graph:.4g} ({said.checkpoint:.4g})" if (said := figure.perplexity) else "-",
+            "perplexity": perplexity_text(figure.perplexity),
             "greedy": f"{figure.greedy_tokens} of {figure.greedy_asked}" if figure.greedy_tokens is not None else "-",
         }
         for figure in certificate.figures
     )
     warning = f"**Warning:** {certificate.warning}.\n\n" if certificate.warning else ""
     return (
+        f"**{verdict_line(certificate)}**: {_MEANINGS}\n\n"
         f"{warning}Divergence of each graph's next-token distribution from the checkpoint's in float32, in nats, "
-        f"on the texts in `{certificate.goldens}`, at so many positions; the correlation is that of logits, perplexity "
+        f"on the texts in `{certificate.goldens}`, on longer texts and on replies that the first graph drew itself, at "
+        "so many positions; the correlation is that of logits, perplexity "
         "the graph's and in brackets the checkpoint's over the texts among them, greedy the tokens that both choose "
         f"before the first difference.{_fewer(certificate)}{_where(manifest, certificate)}\n\n{table}\n\n"
+        f"{_groups(certificate)}"
         f"`{again}` measures these figures again, with the checkpoint at hand. `thinkport verify .` needs none: it "
         "holds a machine's logits against the checkpoint's likeliest tokens and a sample of its logits, with `--full` "
         "over all positions of each graph."
     )
+
+
+def _groups(certificate: Certificate) -> str:
+    """The first graph by kind of text and language."""
+    figure = certificate.figures[0]
+    groups = {**(figure.by_kind or {}), **(figure.by_language or {})}
+    if not groups:
+        return ""
+    table = _table(
+        {
+            "texts": name,
+            "verdict": group_verdict(found),
+            "positions": str(found.tokens),
+            "mean KL": f"{found.kl_mean:.4g}",
+            "with 95 % confidence": bounds(found),
+            "same top token": f"{found.top1_agreement:.1%}",
+            "perplexity": perplexity_text(found.perplexity),
+        }
+        for name, found in groups.items()
+    )
+    return f"`{figure.graph}` by kind of text and by language:\n\n{table}\n\n"
 
 
 def _fewer(certificate: Certificate) -> str:

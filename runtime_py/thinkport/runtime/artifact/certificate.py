@@ -27,20 +27,40 @@ class Perplexity(Record):
     graph: float
 
 
-class Figure(Record):
-    """One graph, as it ran at export, against the checkpoint in float32 over `tokens` positions of the goldens.
+class TextFigure(Record):
+    """A graph against the checkpoint over `tokens` positions in texts of one kind or language.
 
-    KL divergences are in nats, agreements are shares, `correlation` is Pearson's over the whole vocabulary, a mean over
-    positions. `greedy_tokens` counts the tokens that graph and checkpoint have in common when both continue prompts
-    greedily, out of `greedy_asked`. `provider` is where it was measured; `changed` says what was rewritten for that,
-    None where the graph ran as it is. `prompts` are the goldens that were asked, None where all were: graphs over the
-    weights of another one that answered all are asked fewer. `kl_by_text` is the mean KL of each kind of text, ids at
-    random left out. `score` and `quick_score` are what a check of the same goldens on another machine compares with.
+    `kl_low` and `kl_high` bound the mean KL divergence (nats) with 95 % confidence; None where there are too few
+    positions to tell. Perplexity is of the tokens that follow in the texts.
+    """
+
+    tokens: int
+    kl_mean: float
+    kl_low: float | None = None
+    kl_high: float | None = None
+    top1_agreement: float
+    perplexity: Perplexity | None = None
+
+
+class Figure(Record):
+    """One graph, as it ran at export, against the checkpoint in float32 over `tokens` positions of texts.
+
+    KL divergences are in nats, agreements are shares; `kl_low` and `kl_high` bound the mean with 95 % confidence.
+    `by_kind` and `by_language` have the same of some of the texts; "own replies" are what the first graph sampled
+    itself. `correlation` is Pearson's over the whole vocabulary, a mean over the positions of the goldens, random ids
+    among them, which count for it and for `max_relative_error` only. `greedy_tokens` counts the tokens that graph and
+    checkpoint have in common when both continue prompts greedily, out of `greedy_asked`. `provider` is where it was
+    measured; `changed` says what was rewritten for that, None where the graph ran as it is. `prompts` are the goldens
+    that were asked, None where all texts were: graphs over the weights of another one that answered all are asked
+    fewer. `score` and `quick_score` are what a check of the same goldens on another machine compares with. `kl_by_text`
+    is in artifacts of before, which have no intervals, and whose other figures were of the goldens alone.
     """
 
     graph: str
     tokens: int
     kl_mean: float
+    kl_low: float | None = None
+    kl_high: float | None = None
     kl_p95: float
     kl_max: float
     top1_agreement: float
@@ -53,6 +73,8 @@ class Figure(Record):
     provider: str = "CPUExecutionProvider"
     changed: str | None = None
     prompts: list[str] | None = None
+    by_kind: dict[str, TextFigure] | None = None
+    by_language: dict[str, TextFigure] | None = None
     kl_by_text: dict[str, float] | None = None
     score: GoldenScore
     quick_score: GoldenScore
@@ -62,10 +84,12 @@ class Certificate(Record):
     """What was measured at export: the goldens' file and a figure a graph.
 
     `command` measures the figures again, in the artifact's folder; a checkpoint that was a folder has its name there.
-    `warning` says what is wrong with the figures and what to do, None where nothing is.
+    `warning` says what is wrong with the figures and what to do, None where nothing is; `finer_recipe` is the recipe to
+    take where a graph is damaged or may be, None where there is none or the writer knew none.
     """
 
     goldens: str
     figures: list[Figure]
     command: str | None = None
     warning: str | None = None
+    finer_recipe: str | None = None

@@ -139,12 +139,12 @@ def one_by_one(ahead: Iterable[LaneStep]) -> Iterator[Logits]:
 
 
 def golden_rows(
-    session: LaneSource, prompts: Iterable[Asked], decoded: int = DECODED, run: Run = one_by_one
+    session: LaneSource, prompts: Iterable[Asked], decoded: int = DECODED, run: Run = one_by_one, chunk: int = CHUNK
 ) -> Iterator[tuple[Asked, int, Logits]]:
     """Yield each prompt's rows in order: the prompt, the row's number, its logits (vocabulary,), valid until the next.
 
-    A prompt goes the ways that the runtime has: prefill in chunks over a past, where the graph takes that, then
-    the last `decoded` tokens one at a time.
+    A prompt goes the ways that the runtime has: prefill over a past in pieces of at most `chunk` tokens, where the
+    graph takes that, then the last `decoded` tokens one at a time.
 
     Raises:
         ArtifactError: the graph fails.
@@ -154,7 +154,7 @@ def golden_rows(
     def ahead() -> Iterator[LaneStep]:
         for prompt in prompts:
             lane, tokens = session.open_lane(), len(prompt.ids)
-            for start, stop in steps(tokens, chunk_of(session, tokens), decoded):
+            for start, stop in steps(tokens, chunk_of(session, tokens, chunk), decoded):
                 kept = [(prompt, row, at - stop) for row, at in enumerate(prompt.rows.tolist()) if start <= at < stop]
                 wanted.append(kept)
                 yield LaneStep(lane, prompt.ids[None, start:stop], keep=-kept[0][2] if kept else 1)
@@ -191,9 +191,9 @@ def steps(tokens: int, chunk: int, decoded: int = DECODED) -> Iterator[tuple[int
     return pairwise([*range(0, prefilled, chunk), *range(prefilled, tokens), tokens])
 
 
-def chunk_of(session: LaneSource, tokens: int) -> int:
-    """How many tokens a step takes of a checked prompt of `tokens` tokens."""
-    return min(CHUNK, session.prefill_chunk) if session.several_tokens_over_past else tokens
+def chunk_of(session: LaneSource, tokens: int, chunk: int = CHUNK) -> int:
+    """How many tokens a step takes of a checked prompt of `tokens` tokens, at most `chunk` where several may follow."""
+    return min(chunk, session.prefill_chunk) if session.several_tokens_over_past else tokens
 
 
 def correlation(expected: Logits, found: Logits) -> float:
