@@ -1,10 +1,10 @@
 """The verbs of the deploy part. Heavy packages are imported when a verb runs, so `--help` stays quick."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -149,6 +149,17 @@ def eval_command(
     suffix: Annotated[
         str | None, typer.Option(help="Last line of every question.", show_default="Qwen's for boxed mathematics")
     ] = None,
+    perplexity: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.txt", help="Only measure how likely the model finds this text; no questions."),
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(help="With --perplexity: most tokens that are run at once.", show_default="2048")
+    ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(help="With --perplexity: tokens that each window predicts.", show_default="as many as it has"),
+    ] = None,
     n: Annotated[int | None, typer.Option("--n", help="Only the first problems, so many.")] = None,
     seeds: Annotated[str, typer.Option(metavar="0,1,2", help="Every question is asked once with each.")] = "0",
     budgets: Annotated[
@@ -171,7 +182,28 @@ def eval_command(
     out: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the JSON object to a file too.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw accuracy against budget.")] = None,
 ) -> None:
-    """Measure accuracy against thinking budget: off, without a budget, and with each of some budgets."""
+    """Measure accuracy against thinking budget: off, without a budget, and with each of some budgets.
+
+    With --perplexity, measure a text instead: perplexity, bits a byte and nats a token.
+    """
+    if perplexity is not None:
+        questions = {"compare": compare, "n": n, "budgets": budgets, "soft-from": soft_from, "suffix": suffix}
+        drawing = {"max-tokens": max_tokens, "temperature": temperature, "top-p": top_p, "top-k": top_k, "plot": plot}
+        _run_perplexity(
+            artifact,
+            perplexity,
+            {**questions, **drawing},
+            as_json=as_json,
+            out=out,
+            window=window,
+            stride=stride,
+            provider=provider,
+            threads=threads,
+            cache_dir=cache_dir_of(cache_dir),
+        )
+        return
+    if window is not None or stride is not None:
+        raise InputError("--window and --stride say how a text is scored: give --perplexity FILE too")
     from thinkport.deploy.evaluation.cli_eval import run_eval
     from thinkport.deploy.evaluation.comparison import comparison_named
     from thinkport.deploy.evaluation.evaluator import Evaluation
@@ -203,6 +235,23 @@ def eval_command(
         provider=provider,
         cache_dir=cache_dir_of(cache_dir),
     )
+
+
+def _run_perplexity(
+    artifact: Path, file: Path, asked: Mapping[str, Any], *, as_json: bool, out: Path | None, **how: Any
+) -> None:
+    """Score a file; `asked` are the options about questions by name, None where they were not given.
+
+    Raises:
+        InputError: there are any.
+    """
+    from thinkport.deploy.evaluation.perplexity import run_perplexity
+    from thinkport.deploy.outputs import Outputs
+
+    names = [f"--{name}" for name, value in asked.items() if value is not None]
+    if names:
+        raise InputError(f"{', '.join(names)} with --perplexity, which asks no questions: leave one out")
+    run_perplexity(artifact, file, Outputs(as_json=as_json, out=out), **how)
 
 
 def bench(

@@ -22,6 +22,7 @@ from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiec
 from thinkport.runtime.model import Model
 from thinkport.runtime.providers.provider_report import Attempt, Outcome, ProviderReport
 from thinkport.runtime.reply.reply import Reply
+from thinkport.runtime.text_score import ScoredToken, TextScore
 from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
 from thinkport.runtime.tools.response_format import Choice, JsonSchema, Regex, ResponseFormat
 
@@ -54,9 +55,11 @@ __all__ = [
     "ResponseFormat",
     "Sampler",
     "SamplingSettings",
+    "ScoredToken",
     "Speed",
     "Stop",
     "Switch",
+    "TextScore",
     "Thinking",
     "ThinkingEnd",
     "ThinkportError",

@@ -1,7 +1,7 @@
 """A loaded artifact: the one object that embedders hold. Each method calls the module that does the work."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -17,6 +17,7 @@ from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
 from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.engine.session import LaneSource
+from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError, UnavailableError
 from thinkport.runtime.events import End
 from thinkport.runtime.hub import artifact_folder
@@ -31,6 +32,7 @@ from thinkport.runtime.providers.provider_report import ProviderReport
 from thinkport.runtime.reply.reply import Reply
 from thinkport.runtime.reply.reply_maker import ReplyMaker
 from thinkport.runtime.reply.reply_request import ReplyOptions, ReplyRequest, Sampling, check_names
+from thinkport.runtime.text_score import TextScore, score
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 
 PREFIX_CACHE_BYTES = 128 << 20  # 2,300 tokens of 0.6B in int8, a system prompt with a few tools
@@ -245,6 +247,31 @@ class Model:
     def generate(self, prompt: str | Sequence[Message], **options: Unpack[ReplyOptions]) -> End:
         """The whole reply to a user's text or to messages; the options are those of `stream`."""
         return self.stream(prompt, **options).end()
+
+    def score(
+        self,
+        text: str | Sequence[int],
+        continuation: str | Sequence[int] | None = None,
+        *,
+        window: int | None = None,
+        stride: int | None = None,
+        stop: Stop | None = None,
+    ) -> TextScore:
+        """How likely the model finds a text, or its ids: the log probability of each token after those before it.
+
+        With a `continuation` only its tokens are scored, after `text` as their prompt: the sum and `greedy` are what
+        lm-evaluation-harness calls the log-likelihood. No template is put around. The first token of a text alone has
+        nothing before it and no score; put a token of your own in front as the prompt to have one. What is longer than
+        `window` tokens, by default the context, is scored in windows that predict `stride` tokens each, by default as
+        many as fit; a smaller stride gives each token more text before it, for more time. A `stop` that is cancelled
+        ends it early; the tokens that were not reached have no log probability.
+
+        Raises:
+            InputError: fewer than two tokens, ids outside the vocabulary, a continuation without a token, or a window
+                or stride out of range.
+        """
+        with closing(self.engine()) as engine:
+            return score(engine, self.tokenizer, text, continuation, window=window, stride=stride, stop=stop)
 
     def unload(self) -> None:
         """Free the graph, its weights and every KV cache until `reload`; from any thread.

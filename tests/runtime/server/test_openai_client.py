@@ -150,9 +150,37 @@ def test_completions_go_on_where_the_prompt_ends(served) -> None:
     client = served.client()
     whole = client.completions.create(model="nano", prompt="2*3=", max_tokens=4, seed=1, echo=True, logprobs=1)
     assert whole.choices[0].text.startswith("2*3=")
-    assert len(whole.choices[0].logprobs.tokens) == 4
+    prompt = len(served.service.model.tokenizer.encode("2*3="))
+    noted = whole.choices[0].logprobs
+    assert len(noted.tokens) == len(noted.text_offset) == prompt + 4  # the prompt's own come first
+    assert "".join(noted.tokens) == whole.choices[0].text
+    assert noted.text_offset[prompt] == len("2*3=")
     parts = client.completions.create(model="nano", prompt="2*3=", max_tokens=4, seed=1, stream=True)
     assert "2*3=" + "".join(part.choices[0].text for part in parts) == whole.choices[0].text
+
+
+def test_an_echoed_prompt_has_its_log_probabilities(served) -> None:
+    """As lm-evaluation-harness asks for them: ids in a list, one token of a reply."""
+    ids = served.service.model.tokenizer.encode("What is 86*57? 4902")
+    ask = {"model": "nano", "max_tokens": 1, "temperature": 0, "seed": 1234, "echo": True, "logprobs": 1}
+    (choice,) = served.client().completions.create(prompt=[ids], **ask).choices
+    noted = choice.logprobs
+    scored = served.service.model.score(ids)
+    assert noted.token_logprobs[0] is noted.top_logprobs[0] is None
+    assert noted.token_logprobs[1:-1] == pytest.approx([one.logprob for one in scored.tokens[1:]], abs=1e-3)
+    best = [max(top.values()) for top in noted.top_logprobs[1:-1]]
+    greedy = [own == pytest.approx(most) for own, most in zip(noted.token_logprobs[1:-1], best, strict=True)]
+    assert greedy == [one.greedy for one in scored.tokens[1:]]
+    plain = served.client().completions.create(prompt=[ids], **{**ask, "echo": False}).choices[0]
+    assert plain.text == choice.text.removeprefix("What is 86*57? 4902")
+    streamed = served.client().completions.create(prompt=ids, **ask, stream=True)
+    told = [
+        one
+        for chunk in streamed
+        if chunk.choices and chunk.choices[0].logprobs
+        for one in chunk.choices[0].logprobs.tokens
+    ]
+    assert told == noted.tokens
 
 
 def test_a_response_has_reasoning_and_a_message(served) -> None:

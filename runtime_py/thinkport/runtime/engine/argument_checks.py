@@ -29,6 +29,25 @@ def check_prompt(ids: Sequence[int], session: LaneSource) -> Ids:
     return array
 
 
+def check_scored(ids: Sequence[int], first: int, context: int, session: LaneSource) -> Ids:
+    """The ids to be scored from number `first` on as an array; all but the last are to fit into `context`.
+
+    Raises:
+        InputError: fewer than two, ids outside the vocabulary, too many, or none before `first`.
+    """
+    if len(ids) < 2:
+        raise InputError(f"{len(ids)} tokens to score, expected at least two: the first has nothing before it")
+    array = _vocabulary(np.asarray(ids), session.vocab_size)
+    if not 1 <= first < len(ids):
+        raise InputError(f"scoring begins at token {first} of {len(ids)}, expected 1 to {len(ids) - 1}")
+    if len(ids) - 1 > context:
+        raise InputError(
+            f"{len(ids)} tokens to score at once, the model's context is {context}: score them in windows, as "
+            "`Model.score` does"
+        )
+    return array
+
+
 def check_fits(tokens: int, context: int) -> None:
     """Raise `InputError` where so many tokens, with one of a reply, are more than the memory for KV caches holds."""
     if tokens >= context:

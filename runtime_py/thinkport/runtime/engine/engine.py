@@ -4,7 +4,7 @@ Checks requests and begins uses of the cache. Must not know text, templates or t
 """
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 
 import numpy.typing as npt
@@ -16,14 +16,17 @@ from thinkport.runtime.engine.argument_checks import (
     check_lengths,
     check_limit,
     check_prompt,
+    check_scored,
 )
 from thinkport.runtime.engine.draft_policy import Drafter, DraftPolicy
 from thinkport.runtime.engine.generation import Finish, Generation, TokenLoop
 from thinkport.runtime.engine.kv_snapshot import KvSnapshot
 from thinkport.runtime.engine.kv_uses import KvPool, KvUses, Use
+from thinkport.runtime.engine.logprobs import TokenLogprob
 from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
 from thinkport.runtime.engine.sampling import Sampler
+from thinkport.runtime.engine.scoring import scores
 from thinkport.runtime.engine.session import LaneSource, Logits
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import CacheLostError, InputError
@@ -205,6 +208,23 @@ class Engine:
             use.reserve(past + array.shape[1], len(array))
             with use.step() as held:
                 return held.run_batch(array, real, keep, past)
+
+    def scores(
+        self, ids: Sequence[int], *, first: int = 1, top: int = 0, stop: Stop | None = None
+    ) -> Iterator[TokenLogprob]:
+        """How likely the model finds ids from number `first` on, each after those before it, as it is computed.
+
+        Beside each are the `top` likeliest ones. What the KV cache shares with the start of `ids` is kept, but for what
+        `first` needs. A cancelled `stop` ends it early; any later use of the engine ends it with a `CacheLostError`.
+
+        Raises:
+            InputError: on the call, fewer than two ids, ids that are not of this vocabulary or, but for the last, more
+                than the context, or a `first` that nothing comes before.
+        """
+        known = check_scored(ids, first, self.context_length, self.session).tolist()
+        session = self.session
+        several, chunk = session.several_tokens_over_past, session.prefill_chunk
+        return scores(self._uses.begin(stop), known, first, top, chunk=chunk, several=several)
 
     def reset(self) -> None:
         """Forget every token and free the KV cache."""

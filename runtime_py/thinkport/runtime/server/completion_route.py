@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
+from math import isnan
 from typing import Any
 
 from pydantic import Field
@@ -18,6 +20,7 @@ from thinkport.runtime.server.choices import Choices
 from thinkport.runtime.server.fields import Ids, read_body
 from thinkport.runtime.server.figures import finish_reason, timings
 from thinkport.runtime.server.reply_fields import ChoiceFields
+from thinkport.runtime.server.reply_plan import ReplyPlan
 from thinkport.runtime.server.service import Service
 from thinkport.runtime.server.settings import ServerSettings
 
@@ -27,10 +30,10 @@ _TOKENS = 16  # OpenAI's default
 class CompletionRequest(ChoiceFields):
     """A text completion: the model goes on where the prompt ends, with no template around it."""
 
-    prompt: str | Ids | list[str] = Field(description="A text, its ids, or a list of one text.")
+    prompt: str | Ids | list[str] | list[Ids] = Field(description="A text, its ids, or a list of one of them.")
     max_tokens: int | None = Field(None, ge=1, description="16 if not given, as OpenAI has it.")
-    echo: bool | None = None
-    logprobs: int | None = Field(None, ge=0, le=20)
+    echo: bool | None = Field(None, description="The prompt comes before the reply; with `logprobs`, so do its tokens.")
+    logprobs: int | None = Field(None, ge=0, le=20, description="How many likeliest tokens at each place.")
     best_of: int | None = Field(None, ge=1, le=1, description="Not supported beside 1.")
     suffix: str | None = Field(None, max_length=0, description="Not supported: leave it out.")
 
@@ -47,10 +50,14 @@ class CompletionRequest(ChoiceFields):
         """
         if isinstance(self.prompt, str):
             return self.prompt
-        texts = [one for one in self.prompt if isinstance(one, str)]
-        if len(texts) > 1:
-            raise bad(f"prompt is a list of {len(texts)} texts, expected one: send a request for each", "prompt")
-        return texts[0] if texts else [one for one in self.prompt if isinstance(one, int)]
+        prompts = [one for one in self.prompt if not isinstance(one, int)]
+        if len(prompts) > 1:
+            raise bad(f"prompt is a list of {len(prompts)} texts, expected one: send a request for each", "prompt")
+        return prompts[0] if prompts else [one for one in self.prompt if isinstance(one, int)]
+
+    def plan(self, model: Model, settings: ServerSettings) -> ReplyPlan:
+        """See `ReplyFields.plan`."""
+        return replace(super().plan(model, settings), echoed_logprobs=self.logprobs if self.echo else None)
 
 
 async def completions(request: Request) -> Response:
@@ -83,18 +90,25 @@ class CompletionReply(Choices):
         if isinstance(event, End):
             yield {"choices": [_choice(index, lead, None, finish_reason(event))], "timings": timings(event)}
         elif isinstance(event, AnswerPiece):
-            logprobs = self._logprobs(event.logprobs or None)
+            logprobs = self._logprobs(event.logprobs or None, whole=False)
             yield {"choices": [_choice(index, lead + event.text, logprobs, None)]}
 
-    def _logprobs(self, noted: Sequence[TokenLogprob] | None) -> dict[str, Any] | None:
+    def _logprobs(self, noted: Sequence[TokenLogprob] | None, *, whole: bool = True) -> dict[str, Any] | None:
         if noted is None:
             return None
         return {
             "tokens": [self._text(one.id) for one in noted],
-            "token_logprobs": [max(one.logprob, -9999.0) for one in noted],
-            "top_logprobs": [{self._text(token): value for token, value in one.top} for one in noted],
-            "text_offset": [],
+            "token_logprobs": [None if isnan(one.logprob) else max(one.logprob, -9999.0) for one in noted],
+            "top_logprobs": [
+                None if isnan(one.logprob) else {self._text(token): value for token, value in one.top} for one in noted
+            ],
+            "text_offset": self._offsets(noted) if whole else [],  # a chunk does not know what came before
         }
+
+    def _offsets(self, noted: Sequence[TokenLogprob]) -> list[int]:
+        """Where each token's text begins in the choice's, in characters; one within a character counts behind it."""
+        lengths = [sum(byte & 0xC0 != 0x80 for byte in self.spelled(one.id)) for one in noted]
+        return [*accumulate(lengths, initial=0)][: len(noted)]
 
     def _text(self, token: int) -> str:
         return self.spelled(token).decode("utf-8", "replace")

@@ -6,9 +6,11 @@ within tokens. Streamed text is never taken back, so text that may begin a stop 
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from math import nan
 
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.generation import Finish
+from thinkport.runtime.engine.logprobs import TokenLogprob
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.events import AnswerPiece, End, Event, ToolCall
 from thinkport.runtime.reply.reply import Reply
@@ -18,7 +20,10 @@ from thinkport.runtime.reply.reply_request import PreparedReply
 
 @dataclass(frozen=True, kw_only=True)
 class ReplyPlan:
-    """What a body asks for. `stops` end the answer; `single_call` ends it after its first tool call."""
+    """What a body asks for. `stops` end the answer; `single_call` ends it after its first tool call.
+
+    `echoed_logprobs`: the prompt's tokens come before the reply, with so many of the likeliest ones at their places.
+    """
 
     maker: ReplyMaker
     prepared: PreparedReply
@@ -27,6 +32,7 @@ class ReplyPlan:
     single_call: bool = False
     stream: bool = False
     include_usage: bool = False
+    echoed_logprobs: int | None = None
 
     def begin(self, engine: Engine, number: int, stop: Stop) -> Generator[Event]:
         """The events of the reply of that number.
@@ -34,10 +40,21 @@ class ReplyPlan:
         Raises:
             InputError: a request that can't be run.
         """
-        return self._events(self.maker.begin(self.prepared, engine, number=number, stop=stop), stop)
+        echoed = self._echoed(engine, stop)  # a reply that has begun would be ended by it
+        return self._events(self.maker.begin(self.prepared, engine, number=number, stop=stop), stop, echoed)
 
-    def _events(self, reply: Reply, stop: Stop) -> Generator[Event]:
+    def _echoed(self, engine: Engine, stop: Stop) -> tuple[TokenLogprob, ...]:
+        """The prompt's tokens; the first has no probability, since nothing comes before it."""
+        ids, top = self.prepared.prompt.ids, self.echoed_logprobs
+        if top is None:
+            return ()
+        rest = engine.scores(ids, top=top, stop=stop) if len(ids) > 1 else ()
+        return TokenLogprob(id=ids[0], logprob=nan), *rest
+
+    def _events(self, reply: Reply, stop: Stop, echoed: tuple[TokenLogprob, ...]) -> Generator[Event]:
         text, shown, calls = StopText(self.stops), "", 0
+        if echoed:
+            yield AnswerPiece(text="", logprobs=echoed)
         for event in reply:
             if isinstance(event, End):
                 if rest := text.flush():
