@@ -6,7 +6,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from thinkport.deploy.tables import text_table
+from thinkport.deploy.tables import number_table, text_table
 from thinkport.runtime.artifact.certificate import Certificate, Figure, Perplexity, TextFigure
 from thinkport.runtime.artifact.verdict import (
     Diverging,
@@ -51,7 +51,7 @@ def group_verdict(found: TextFigure) -> str:
 
 def perplexity_text(found: Perplexity | None) -> str:
     """A graph's perplexity, and the checkpoint's in brackets."""
-    return "-" if found is None else f"{found.graph:.4g} ({found.checkpoint:.4g})"
+    return "-" if found is None else f"{found.graph:.3g} ({found.checkpoint:.3g})"
 
 
 def _verdicts(certificate: Certificate, console: Console) -> Table:
@@ -64,7 +64,7 @@ def _verdicts(certificate: Certificate, console: Console) -> Table:
 
 
 def _figures(certificate: Certificate, console: Console) -> Table:
-    columns = ("graph", "rows", "mean KL", "95 %", "largest", "top-1", "top-5", "corr.", "greedy")
+    columns = ("graph", "rows", "mean KL", "p95", "largest", "top-1", "top-5", "corr.", "greedy")
     table = text_table(console, *columns, numbers=8)
     for figure in certificate.figures:
         kl = (f"{value:.2g}" for value in (figure.kl_mean, figure.kl_p95, figure.kl_max))
@@ -82,14 +82,12 @@ def _groups_of(figure: Figure) -> Iterator[tuple[str, Mapping[str, TextFigure] |
 
 def _groups(figure: Figure, groups: Mapping[str, TextFigure], title: str, console: Console) -> Table:
     """What the first graph gave, the furthest first."""
-    table = text_table(console, title, "rows", "mean KL", "95 %", "top-1", "perplexity", "verdict", numbers=6)
+    table = number_table(console, title, "rows", "mean KL, 95 %", "perplexity", "verdict")
     for name, found in sorted(groups.items(), key=lambda one: -one[1].kl_mean):
         table.add_row(
             name,
             str(found.tokens),
-            f"{found.kl_mean:.2g}",
-            bounds(found),
-            f"{found.top1_agreement:.1%}",
+            bounds(found) if found.kl_low is not None else f"{found.kl_mean:.2g}",
             perplexity_text(found.perplexity),
             Text(group_verdict(found), style="bold red" if group_verdict(found) == Grade.DAMAGED else ""),
         )

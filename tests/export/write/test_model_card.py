@@ -61,7 +61,11 @@ def test_a_name_that_yaml_would_misread_is_quoted(manifest: Manifest) -> None:
 
 def test_the_certificates_figures_are_given(manifest: Manifest) -> None:
     card = model_card(manifest)
-    assert "| `cpu.onnx` | 4096 | 0.0123 | 0.045 | 0.31 | 97.2% | 99.8% | 0.991 | 11.6 (11.2) | 31 of 48 |" in card
+    first = "| `cpu.onnx` | close | 4096 | 0.0123 | 0.01 to 0.015 | 0.045 | 0.31 | 97.2% | 99.8% | 0.991 |"
+    assert f"{first} 11.6 (11.2) | 31 of 48 |" in card
+    assert "| prose | close | 900 | 0.012 | 0.009 to 0.015 | 97.0% | 11.6 (11.2) |" in card
+    assert "| long context | too few | 24 |" in card
+    assert "**close**: close means a mean KL divergence of at most 0.05 nats" in card
     assert "goldens.safetensors" in card
 
 
