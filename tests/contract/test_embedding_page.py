@@ -17,6 +17,7 @@ PRINTS = {
     "queue.Queue": r"cpu\.onnx on CPU: .*\n(.|\n)*4902\nthought \d+ tokens, natural · \d+ tokens/s\n",
     "astream": r"\d+",
     "Switch.OFF": r"\d+ (natural|budget) call \d+\n",
+    "model.score": r"\d+ tokens, perplexity \S+, \d+\.\d\d bits a byte\n('.+' -\d+\.\d+\n){2} 1[23]\n",
     "unload": r"MemoryUse\(kv=\d+, shared=0, limit=67108864\)\n",
     "no-such-folder": r"ArtifactError: .*no-such-folder.*\n",
     "onnxruntime_genai": r"\d+",
