@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from thinkport.export.errors import CertificateError
 from thinkport.export.reference.logits import Logits
-from thinkport.runtime.artifact.certificate import Figure
+from thinkport.runtime.artifact.certificate import MIN_AGREEMENT, Figure
 from thinkport.runtime.artifact.manifest import Graph
 from thinkport.runtime.artifact.verdict import Grade, verdict_of_graph
 
@@ -19,7 +19,7 @@ EXACT = 1e-3  # of the largest logit: ten times what a right float32 graph needs
 _UNROUNDED = {ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL}
 
 Agreement = float | Grade
-"""The least that is accepted: a mean correlation of logits, or a word of the verdict."""
+"""The least that is accepted: a mean correlation of logits, or a word of the verdict beside the default one."""
 
 
 def is_exact(folder: Path, graph: Graph) -> bool:
@@ -56,14 +56,15 @@ def judge(folder: Path, graphs: Sequence[Graph], figures: Sequence[Figure], leas
                 f"{figure.graph} is off by {figure.max_relative_error:.1e} of the largest logit, expected at most "
                 f"{EXACT:.0e} of float32 weights: the graph is wrong; report it with the checkpoint's name"
             )
-        if isinstance(least, Grade):
-            _check_grade(figure, least)
-        elif figure.correlation < least:
+        correlation = MIN_AGREEMENT if isinstance(least, Grade) else least
+        if figure.correlation < correlation:
             raise CertificateError(
                 f"{figure.graph} agrees with the checkpoint by {figure.correlation:.3f} (mean correlation of logits "
-                f"over {figure.score.rows} positions), expected at least {least:g}: the recipe is too coarse for this "
-                "checkpoint, or the graph is wrong; try a finer recipe (`thinkport recipes`), or lower --min-agreement"
+                f"over {figure.score.rows} positions), expected at least {correlation:g}: the recipe is too coarse for "
+                "this checkpoint, or the graph is wrong; try a finer one (`thinkport recipes`), or lower --min-agreement"
             )
+        if isinstance(least, Grade):
+            _check_grade(figure, least)
 
 
 def _check_grade(figure: Figure, least: Grade) -> None:
