@@ -61,7 +61,7 @@ def judge(folder: Path, graphs: Sequence[Graph], figures: Sequence[Figure], leas
             raise CertificateError(
                 f"{figure.graph} agrees with the checkpoint by {figure.correlation:.3f} (mean correlation of logits "
                 f"over {figure.score.rows} positions), expected at least {correlation:g}: the recipe is too coarse for "
-                "this checkpoint, or the graph is wrong; try a finer one (`thinkport recipes`), or lower --min-agreement"
+                "this checkpoint, or the graph is wrong; try a finer one (`thinkport recipes`) or lower --min-agreement"
             )
         if isinstance(least, Grade):
             _check_grade(figure, least)
