@@ -3,9 +3,9 @@
 from thinkport.export.certify.cpu_session import CpuSession
 from thinkport.export.certify.figures import Divergence
 from thinkport.export.certify.judging import check_finite
-from thinkport.export.certify.measured_text import CHUNK
+from thinkport.export.certify.measured_text import CHUNK, MeasuredText
 from thinkport.export.certify.prompts import Questions
-from thinkport.export.reference.logits import ReferenceLogits
+from thinkport.export.reference.logits import Logits, ReferenceLogits
 from thinkport.runtime.artifact.certificate import Figure
 from thinkport.runtime.artifact.goldens import Golden
 from thinkport.runtime.artifact.manifest import Graph
@@ -31,10 +31,8 @@ def compared(loaded: CpuSession, graph: Graph, questions: Questions, answers: An
     divergence, scorer, quick_scorer = Divergence(), Scorer(), Scorer()
     for golden, at, found in golden_rows(loaded.session, questions.goldens, decoded, loaded.run):
         check_finite(graph, golden.name, found)
-        expected, entry = answers.logits.of(golden.name)[at], answers.by_name[golden.name]
-        divergence.correlate(expected, found)
-        if golden.label is not None:
-            divergence.add(golden.label, expected, found, golden.following(at))
+        _add_golden(divergence, golden, at, answers.logits.of(golden.name)[at], found)
+        entry = answers.by_name[golden.name]
         scorer.add(entry, at, found)
         if entry.name in answers.quick:
             quick_scorer.add(entry, at, found)
@@ -43,3 +41,10 @@ def compared(loaded: CpuSession, graph: Graph, questions: Questions, answers: An
         if text.label is not None:
             divergence.add(text.label, answers.logits.of(text.name)[at], found, text.following(at))
     return divergence.figure(graph.file, loaded.changed, score=scorer.score, quick_score=quick_scorer.score)
+
+
+def _add_golden(divergence: Divergence, golden: MeasuredText, at: int, expected: Logits, found: Logits) -> None:
+    """A golden's row; nothing of `expected` is kept, or two groups of logits would be held at the next one."""
+    divergence.correlate(expected, found)
+    if golden.label is not None:
+        divergence.add(golden.label, expected, found, golden.following(at))
