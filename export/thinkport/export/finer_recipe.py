@@ -55,7 +55,9 @@ def _far(certificate: Certificate) -> str:
     damaged = [figure for figure in certificate.figures if verdict_of_graph(figure).damaged]
     whole = [figure for figure in damaged if figure.prompts is None]
     kl, text, graph = max(map(_found, whole or damaged))
-    return f"{graph} is far from the checkpoint: mean KL divergence {kl:.2g} nats on {text}, expected at most {USABLE:g}. "
+    return (
+        f"{graph} is far from the checkpoint: mean KL divergence {kl:.2g} nats on {text}, expected at most {USABLE:g}. "
+    )
 
 
 def _found(figure: Figure) -> tuple[float, str, str]:

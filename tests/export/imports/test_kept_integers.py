@@ -16,7 +16,7 @@ from thinkport.export.checkpoint import open_checkpoint
 from thinkport.export.errors import RecipeError
 from thinkport.export.exporter import export
 from thinkport.export.families import family_of
-from thinkport.export.finer_recipe import divergence_warning
+from thinkport.export.finer_recipe import advised
 from thinkport.export.kept_recipe import chosen_recipe
 from thinkport.export.plans import plan_graphs
 from thinkport.export.quantize.integers import IntegerForm, common_form, form_of
@@ -130,7 +130,7 @@ def test_a_graph_that_is_far_is_not_sent_to_a_finer_recipe() -> None:
     from tests.export.test_divergence_warning import WIDE, certificate, model, settings
 
     kept = ModelRecipe(name="kept", summary="")
-    said = divergence_warning(certificate(english=1.0), settings("kept"), *model(WIDE), kept)
+    said = advised(certificate(0.9, 1.1), settings("kept"), *model(WIDE), kept).warning
     assert said is not None
     assert "The checkpoint's integers are as they were" in said
     assert "--recipe" not in said
