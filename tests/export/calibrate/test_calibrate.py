@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 
 from thinkport.export.calibrate import LayerInputs, calibrate, calibrated_bytes
 from thinkport.export.calibrate.calibrate import measured
-from thinkport.export.calibrate.texts import FEW_TOKENS, MANY_TOKENS, calibration_texts
+from thinkport.export.calibrate.texts import FEW_TOKENS, MANY_TOKENS, SAMPLE, calibration_texts
 from thinkport.export.certify.prompts import golden_prompts
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.errors import CheckpointError
@@ -55,7 +55,7 @@ def changed(checkpoint: Checkpoint, folder: Path, change: Callable[[str, NDArray
 def test_scales_are_those_of_transformers_own_cache(checkpoint: Checkpoint) -> None:
     model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
     caches = []
-    for ids in calibration_texts(checkpoint, VOCABULARY, FEW_TOKENS):
+    for ids in calibration_texts(checkpoint, VOCABULARY, FEW_TOKENS, SAMPLE):
         caches.append(DynamicCache())
         model(torch.from_numpy(ids)[None], None, None, caches[-1])  # by place: its name depends on the version
     found = scales_of(checkpoint)

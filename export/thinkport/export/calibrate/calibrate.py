@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from thinkport.export.calibrate.texts import FEW_TOKENS, calibration_texts
+from thinkport.export.calibrate.texts import FEW_TOKENS, SAMPLE, calibration_texts
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import CheckpointError
 from thinkport.export.families import DecoderShape, Family
@@ -36,7 +36,7 @@ class Calibration:
 def calibrate(
     checkpoint: Checkpoint, family: Family, shape: DecoderShape, *, advance: Callable[[int], None]
 ) -> Calibration:
-    """Run the checkpoint in float32 over the start of each calibration text.
+    """Run the checkpoint in float32 over the start of some calibration texts.
 
     `advance` is told the bytes of weights that are done.
 
@@ -45,7 +45,7 @@ def calibrate(
         ThinkportError: the tokenizer or the chat template can't be used.
     """
     decoder = family.decoder(StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
-    return measured(decoder, shape.layers, calibration_texts(checkpoint, shape.vocab_size, FEW_TOKENS))
+    return measured(decoder, shape.layers, calibration_texts(checkpoint, shape.vocab_size, FEW_TOKENS, SAMPLE))
 
 
 def calibrated_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from thinkport.export.calibrate.texts import SOME_TOKENS, calibration_texts
+from thinkport.export.calibrate.texts import SAMPLE, SOME_TOKENS, calibration_texts
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.families import DecoderShape, Family
 from thinkport.export.quantize.compensate import compensation
@@ -27,7 +27,6 @@ from thinkport.export.reference.decoder import Decoder, Packed
 from thinkport.export.reference.streamed_weights import StreamedWeights
 from thinkport.export.trace.names import layer_of
 
-_EVERY = 3  # of the texts; half of these says what is made up for in the other half
 _ROWS = 128  # tokens whose logits are held
 _SEED = 20
 _UNIFORM = 1 / 12  # the variance of an error that is spread evenly over one step
@@ -118,7 +117,7 @@ def sensitivities(
         CheckpointError: a weight can't be read.
         ThinkportError: the tokenizer or the chat template can't be used.
     """
-    texts = calibration_texts(checkpoint, shape.vocab_size, SOME_TOKENS)[::_EVERY]
+    texts = calibration_texts(checkpoint, shape.vocab_size, SOME_TOKENS, SAMPLE)
     packed = Packed(tuple(len(ids) for ids in texts))
     halves = torch.cat([torch.full((length,), bool(index % 2)) for index, length in enumerate(packed.lengths)])
     weights = _Differentiable(checkpoint=checkpoint, advance=lambda _: None, how=how, halves=halves, gone_back=advance)

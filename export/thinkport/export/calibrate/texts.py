@@ -12,14 +12,15 @@ from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.reference.encoder import Encoder
 from thinkport.export.reference.logits import Ids
 
-SOME_TOKENS = 64  # of some of them: enough to tell which matrices matter most
-FEW_TOKENS = 32  # of each text: enough for the ranges of activations, of keys and of values
-MANY_TOKENS = 256  # of each text: correlations of channels need thousands of tokens
+SOME_TOKENS = 64  # of each text of a sample: enough to tell which matrices matter most
+FEW_TOKENS = 32  # of each text of a sample: enough for the ranges of activations, of keys and of values
+MANY_TOKENS = 96  # of every text: correlations of channels need thousands of tokens
+SAMPLE = 3  # every third text
 _SEED = 4711  # another than the certificate's, whose random prompt would otherwise begin alike
 
 
-def calibration_texts(checkpoint: Checkpoint, vocab_size: int, most_tokens: int) -> list[Ids]:
-    """Ids of the texts, each a sequence of its own of `most_tokens` at most; the last one are ids at random.
+def calibration_texts(checkpoint: Checkpoint, vocab_size: int, most_tokens: int, every: int = 1) -> list[Ids]:
+    """Ids of each `every`th text, a sequence of its own of `most_tokens` at most; the last one are ids at random.
 
     Raises:
         ThinkportError: the tokenizer or the chat template can't be used, or they don't fit the model.
@@ -29,4 +30,4 @@ def calibration_texts(checkpoint: Checkpoint, vocab_size: int, most_tokens: int)
     texts = [encoder.text(text) for text in written["texts"]]
     chats = [encoder.chat(messages, thinking=True, to_be_answered=False) for messages in written["chats"]]
     rare = np.random.default_rng(_SEED).integers(0, vocab_size, most_tokens)  # louder than the tokens of any text
-    return [ids[:most_tokens] for ids in (*texts, *chats, rare)]
+    return [ids[:most_tokens] for ids in (*[*texts, *chats][::every], rare)]
