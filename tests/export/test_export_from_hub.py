@@ -43,9 +43,9 @@ def test_the_manifest_names_the_commit_that_a_revision_was_resolved_to(hub: Fake
 
 def test_a_model_that_is_not_supported_is_refused_before_its_weights_are_fetched(hub: FakeHub, tmp_path: Path) -> None:
     config = json.loads(hub.files["config.json"])
-    hub.files["config.json"] = json.dumps(config | {"model_type": "qwen3_moe"}).encode()
+    hub.files["config.json"] = json.dumps(config | {"model_type": "gpt_neox"}).encode()
     done = export(REPO, tmp_path / "artifact", hub)
-    assert "model_type 'qwen3_moe' is not supported" in done.stderr
+    assert "model_type 'gpt_neox' is not supported" in done.stderr
     assert "model.safetensors" not in {name for name, _ in hub.fetched}
 
 
