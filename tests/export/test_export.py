@@ -152,6 +152,8 @@ def test_the_recipes_are_listed_with_the_default_marked(capsys: pytest.CaptureFi
         ({"precision": "fp32", "bits": 5.0}, RecipeError, "bits 5.0 with precision fp32"),
         ({"recipe": "balance"}, RecipeError, "no recipe is called 'balance'; did you mean 'balanced'"),
         ({"bits": 5.0, "size": 10**6}, RecipeError, "leave one of bits and size out"),
+        ({"bits": float("nan")}, RecipeError, "bits is nan, expected a number such as 5"),
+        ({"bits": float("inf")}, RecipeError, "bits is inf, expected a number such as 5"),
         ({"recipe": "int8", "bits": 5.0}, RecipeError, "stores all matrices alike.* take balanced or accurate"),
         ({"recipe": "fast", "size": 10**6}, RecipeError, "stores all matrices alike.* take balanced or accurate"),
         ({"targets": ("cpus",)}, InputError, "unknown target 'cpus'.*did you mean 'cpu'"),

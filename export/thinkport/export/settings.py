@@ -1,5 +1,6 @@
 """What an export is asked to do."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -170,6 +171,8 @@ class ExportSettings:
                 f"recipe {recipe.name!r} stores {recipe.precision} weights, and precision is {self.precision}: leave "
                 "one of the two out"
             )
+        if self.bits is not None and not math.isfinite(self.bits):
+            raise RecipeError(f"bits is {self.bits}, expected a number such as 5")
         if self.bits is not None and self.size is not None:
             raise RecipeError(f"{asked}: leave one of bits and size out, since either says the other")
         if recipe.finer is None and (self.bits is not None or self.size is not None):
@@ -241,4 +244,6 @@ def parsed_size(text: str) -> int:
     try:
         return TypeAdapter(ByteSize).validate_python(text)
     except ValidationError:
-        raise InputError(f"size {text!r} is none; expected a number with a unit, such as 350MB or 1.5GB") from None
+        raise InputError(
+            f"size {text!r} can't be read; expected a number with a unit, such as 350MB or 1.5GB"
+        ) from None
