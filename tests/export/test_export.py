@@ -121,7 +121,7 @@ def test_the_table_has_all_that_was_promised(exported_once: tuple[ExportReport, 
     text = screen.getvalue()
     for row in ("artifact", "seconds", "peak memory", "size", "weights", "KV cache", "nodes", "against fp32"):
         assert row in text
-    assert "6.00 bits a weight (accurate)" in text
+    assert "6.50 bits a weight (accurate)" in text
     assert "int8, 0.3 KB a token" in text
     for graph in report.manifest.graphs:
         assert graph.file in text

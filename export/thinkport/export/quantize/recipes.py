@@ -157,9 +157,9 @@ _ROWS = (
     ),
     _calibrated(
         name="accurate",
-        summary="the same with more matrices in 8 bits: 6 bits a weight",
+        summary="the same with more matrices in 8 bits: 6.5 bits a weight",
         finer=_EIGHT,
-        bits=6.0,
+        bits=6.5,
     ),
     ModelRecipe(name="int8", summary="8 bits in groups of 64: close to the checkpoint", layers=_EIGHT),
 )
