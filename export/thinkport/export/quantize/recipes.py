@@ -96,7 +96,8 @@ class ModelRecipe:
             for their size.
         size: the same as bytes of `weights.bin`; at most one of the two is given.
         equalize: scale loud channels before rounding, where that pays.
-        compensate: round a column after the other, so that later ones make up for earlier ones' errors on a short text.
+        compensate: round 4-bit matrices a column after the other, so that later columns make up for earlier ones'
+            errors on a short text.
     """
 
     name: str
