@@ -16,20 +16,16 @@ from thinkport.export.passes.activations import Activations
 from thinkport.export.passes.attention import Attention
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
-from thinkport.export.passes.experts import Experts
+from thinkport.export.passes.experts import Experts, QuantizedExperts
 from thinkport.export.passes.int8_cache import Int8Cache
 from thinkport.export.passes.last_rows import LastRows
 from thinkport.export.passes.matmul_nbits import MatMulNBits
-from thinkport.export.passes.packed_projections import PackedGateUp, PackedQkv
+from thinkport.export.passes.norms import PlainNorm, RmsNorm, SkipNorm
+from thinkport.export.passes.packed_projections import PackedGateUp, PackedQkv, Silu
 from thinkport.export.passes.plain_lookup import PlainLookup
-from thinkport.export.passes.plain_norm import PlainNorm
 from thinkport.export.passes.prefill_attention import PrefillAttention
 from thinkport.export.passes.qk_norm import QkNorm
-from thinkport.export.passes.quantized_experts import QuantizedExperts
-from thinkport.export.passes.rms_norm import RmsNorm
 from thinkport.export.passes.row_scaled_int8 import RowScaledInt8
-from thinkport.export.passes.silu import Silu
-from thinkport.export.passes.skip_norm import SkipNorm
 from thinkport.export.plans import DTYPES, GraphPlan
 from thinkport.export.quantize.kv_scales import KvScales
 from thinkport.export.quantize.recipes import EXPERTS, NORM, UNROUNDED, ModelRecipe, Role

@@ -11,7 +11,7 @@ from tests.export.trace.traced import nano, node, traced
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.attention import Attention
 from thinkport.export.passes.clean_up import CleanUp
-from thinkport.export.passes.rms_norm import RmsNorm
+from thinkport.export.passes.norms import RmsNorm
 
 
 def attention(*, rotary_inside: bool = True) -> Attention:

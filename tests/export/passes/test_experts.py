@@ -8,8 +8,7 @@ from tests.export.passes.graphs import graph, normal, ops, run
 from thinkport.export.errors import GraphError
 from thinkport.export.families import ExpertTensors, MixtureShape
 from thinkport.export.passes.clean_up import CleanUp
-from thinkport.export.passes.experts import Experts
-from thinkport.export.passes.quantized_experts import QuantizedExperts
+from thinkport.export.passes.experts import Experts, QuantizedExperts
 from thinkport.export.quantize.packing import dequantize, pack
 from thinkport.export.quantize.recipes import RoleRecipe
 from thinkport.export.quantize.rounding import quantize_rows

@@ -10,7 +10,7 @@ from tests.export.trace.traced import nano, node, traced
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.int8_cache import Int8Cache
-from thinkport.export.passes.rms_norm import RmsNorm
+from thinkport.export.passes.norms import RmsNorm
 from thinkport.export.quantize.kv_scales import KvScales
 
 LAYERS = 2

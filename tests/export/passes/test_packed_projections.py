@@ -10,8 +10,7 @@ from tests.export.trace.traced import nano, node, traced
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
-from thinkport.export.passes.packed_projections import PackedGateUp, PackedQkv
-from thinkport.export.passes.silu import Silu
+from thinkport.export.passes.packed_projections import PackedGateUp, PackedQkv, Silu
 from thinkport.export.pipeline import build_pipeline
 from thinkport.export.trace.initializers import source_of
 

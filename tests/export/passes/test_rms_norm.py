@@ -8,7 +8,7 @@ from tests.export.trace.traced import node, traced
 
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.clean_up import CleanUp
-from thinkport.export.passes.rms_norm import RmsNorm
+from thinkport.export.passes.norms import RmsNorm
 
 SPELLED_OUT = """g (float[2,3,8] x, float[2,3,8] z, float[8] computed) => (float[2,3,8] y) {
     square = Pow(SQUARED, power)

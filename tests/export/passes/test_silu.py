@@ -7,7 +7,7 @@ from tests.export.trace.traced import node, traced
 
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.clean_up import CleanUp
-from thinkport.export.passes.silu import Silu
+from thinkport.export.passes.packed_projections import Silu
 
 
 @pytest.mark.parametrize("product", ["Mul(x, s)", "Mul(s, x)"])

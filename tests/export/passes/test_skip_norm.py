@@ -6,8 +6,7 @@ from tests.export.passes.graphs import fired, graph, normal, ops, run
 from tests.export.trace.traced import node, traced
 
 from thinkport.export.errors import GraphError
-from thinkport.export.passes.rms_norm import RmsNorm
-from thinkport.export.passes.skip_norm import SkipNorm
+from thinkport.export.passes.norms import RmsNorm, SkipNorm
 
 NORM = '["layers.0.norm.Mul"] y = SimplifiedLayerNormalization<axis=-1, epsilon=0.00001, stash_type=1>'
 

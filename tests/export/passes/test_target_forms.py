@@ -16,18 +16,14 @@ from tests.export.passes.test_numbers import SEQUENCE, feeds
 from tests.export.trace.traced import node, random_weights, traced
 
 from thinkport.export.errors import GraphError
-from thinkport.export.passes.activations import Activations
+from thinkport.export.passes.activations import Activations, Widened
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.last_rows import LastRows
+from thinkport.export.passes.norms import PlainNorm, RmsNorm, SkipNorm
 from thinkport.export.passes.packed_projections import PackedQkv
 from thinkport.export.passes.plain_lookup import PlainLookup
-from thinkport.export.passes.plain_norm import PlainNorm
-from thinkport.export.passes.qk_norm import QkNorm
-from thinkport.export.passes.qk_norm_outside import QkNormOutside
-from thinkport.export.passes.rms_norm import RmsNorm
-from thinkport.export.passes.skip_norm import SkipNorm
-from thinkport.export.passes.widened import Widened
+from thinkport.export.passes.qk_norm import QkNorm, QkNormOutside
 from thinkport.export.quantize.packing import dequantize, pack
 from thinkport.export.trace.initializers import WeightSource, new_weight, source_of
 

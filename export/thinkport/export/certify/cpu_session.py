@@ -19,10 +19,9 @@ from thinkport.export.certify.graph_parts import GraphPart, cut, weight_bytes
 from thinkport.export.certify.measured_text import CHUNK
 from thinkport.export.certify.parted_session import HELD, LOADED, PartedSession, PartSessions, Supply
 from thinkport.export.errors import CertificateError
+from thinkport.export.passes.activations import Widened
 from thinkport.export.passes.contract import GraphPass
-from thinkport.export.passes.qk_norm import K_NORM
-from thinkport.export.passes.qk_norm_outside import QkNormOutside
-from thinkport.export.passes.widened import Widened
+from thinkport.export.passes.qk_norm import K_NORM, QkNormOutside
 from thinkport.export.reference.logits import HELD_ROWS
 from thinkport.export.write.blobs import PAGE
 from thinkport.runtime.artifact.derivation import Derivation

@@ -1,9 +1,14 @@
-"""float32 activations → half precision.
+"""The type that a graph computes in.
 
-Cases:
+Cases of `Activations`, float32 → half precision for a target:
     1. every float32 value becomes a half: inputs, weights, constants, what is computed; a float32 KV cache too;
     2. the scales of an int8 KV cache stay float32, as the operator takes them;
     3. logits are cast to float32 at the end, so that they have one type on every target.
+
+Cases of `Widened`, bfloat16 → float32 for the CPU, which has no bfloat16 kernels:
+    1. every bfloat16 weight is cast where it is read, so that the file of weights stays as it is;
+    2. inputs, outputs and what is computed become float32; a Cast to bfloat16 becomes one to float32;
+    3. a graph without bfloat16 is left alone.
 """
 
 from collections.abc import Sequence
@@ -16,6 +21,7 @@ from thinkport.export.trace import names
 
 _FLOAT = ir.DataType.FLOAT
 _KV_SCALES = slice(12, 14)
+_BFLOAT16 = ir.DataType.BFLOAT16
 
 
 @dataclass(kw_only=True)
@@ -54,3 +60,33 @@ class Activations(GraphPass):
         graph.outputs[at] = wide
         graph.append(cast)
         return cast.name or ""
+
+
+class Widened(GraphPass):
+    """Once. Numbers are then rounded less than on the target: what is measured is the graph, not its arithmetic."""
+
+    name = "widened"
+    outside = 1
+
+    def rewrite(self, model: ir.Model) -> Sequence[str]:
+        graph = model.graph
+        weights = [value for value in graph.initializers.values() if value.dtype == _BFLOAT16]
+        for node in graph:
+            if node.op_type == "Cast" and node.attributes["to"].as_int() == _BFLOAT16.value:
+                node.attributes["to"] = ir.AttrInt64("to", _FLOAT.value)
+        computed = [value for node in graph for value in node.outputs]
+        for value in (*graph.inputs, *computed):
+            if value.dtype == _BFLOAT16:
+                value.type = ir.TensorType(_FLOAT)
+        casts = [_cast(weight) for weight in weights]
+        graph.insert_before(graph[0], casts)
+        return ["weights.Cast"] if casts else []
+
+
+def _cast(weight: ir.Value) -> ir.Node:
+    cast = ir.node("Cast", [weight], {"to": _FLOAT.value}, name=f"{weight.name}.Cast")
+    cast.outputs[0].type, cast.outputs[0].shape = ir.TensorType(_FLOAT), weight.shape
+    for use in list(weight.uses()):
+        if use.node is not cast:
+            use.node.replace_input_with(use.idx, cast.outputs[0])
+    return cast

@@ -14,8 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from thinkport.export.families import DecoderShape, cos_sin_tables
-from thinkport.export.passes.contract import MICROSOFT, Fusion, module_of
-from thinkport.export.passes.nodes import Nodes
+from thinkport.export.passes.contract import MICROSOFT, Fusion, Nodes, module_of
 from thinkport.export.passes.walk import above, expect, input_named, made_by, made_from, maker, operand, other, reader
 from thinkport.export.trace import names
 from thinkport.export.trace.initializers import constant, floats, integers, scalar

@@ -1,6 +1,7 @@
-"""What a graph pass promises: what it is called, how often it must fire, and where it did.
+"""What a graph pass promises, and the nodes that it puts into a graph.
 
-A pass that cannot find what it looks for is a failed export, never a slower artifact.
+A pass declares its name and how often it must fire, and reports where it did. A pass that does not find what it looks
+for fails the export; it never makes a slower artifact.
 """
 
 from abc import abstractmethod
@@ -19,6 +20,32 @@ MICROSOFT = "com.microsoft"
 Match = TypeVar("Match")
 Count = int | Sequence[int]
 """So often in every layer, or in each layer by its number."""
+
+
+class Nodes:
+    """Nodes that are made one behind the other and go into the graph together."""
+
+    def __init__(self, module: str):
+        self.module = module
+        self.nodes: list[ir.Node] = []
+
+    def make(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        attributes: Mapping[str, int | float | str | list[int]] | None = None,
+        domain: str = "",
+        dtype: ir.DataType | None = None,
+        name: str | None = None,
+        outputs: int = 1,
+    ) -> ir.Value:
+        """A node's first output, of that type where it is given; `name` is the node's within its module."""
+        name = f"{self.module}.{name or f'{op_type}_{len(self.nodes)}'}"
+        node = ir.node(op_type, inputs, dict(attributes or {}), domain=domain, num_outputs=outputs, name=name)
+        self.nodes.append(node)
+        if dtype is not None:
+            node.outputs[0].type = ir.TensorType(dtype)
+        return node.outputs[0]
 
 
 class CountError(GraphError, ir.passes.PostconditionError):

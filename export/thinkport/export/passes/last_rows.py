@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import GraphPass
-from thinkport.export.passes.nodes import Nodes
+from thinkport.export.passes.contract import GraphPass, Nodes
 from thinkport.export.passes.walk import made_by, operand
 from thinkport.export.trace import names
 from thinkport.export.trace.initializers import integers

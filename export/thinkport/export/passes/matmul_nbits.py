@@ -15,7 +15,7 @@ import onnx_ir as ir
 from thinkport.export.passes.contract import Count, GraphPass, become
 from thinkport.export.passes.walk import added_bias, weight_of
 from thinkport.export.quantize.recipes import TABLES, UNROUNDED, ModelRecipe, Role, RoleRecipe
-from thinkport.export.trace.initializers import WeightSource, new_weight, source_of
+from thinkport.export.trace.initializers import WeightSource, dims, new_weight, source_of
 
 _BIAS = 5  # of the operator's inputs
 
@@ -27,8 +27,7 @@ class MatMulNBits(GraphPass):
     Operators: com.microsoft.MatMulNBits, B (N, K/group, group·bits/8) uint8, scales (N, K/group) float32, and where the
     recipe has them zero points (N, ceil(K/group·bits/8)) uint8; com.microsoft.GatherBlockQuantized, data (V, K·bits/8)
     uint8, scales (V, K/group) (docs/ContribOperators.md). Both take 2^(bits-1) as the zero point of unsigned data that
-    has none. `accuracy_level` says whether the target's operator asks for one, `bias`
-    whether it adds one.
+    has none. `accuracy_level` says whether the target's operator asks for one, `bias` whether it adds one.
     """
 
     name = "matmul_nbits"
@@ -65,8 +64,7 @@ class MatMulNBits(GraphPass):
         """Put the operator that reads a weight's codes and scales in the place of a product or a lookup."""
         source, lookup = source_of(weight), old.op_type == "Gather"
         assert source is not None
-        assert weight.shape is not None
-        rows, columns = (int(dim) for dim in weight.shape)  # type: ignore[arg-type]
+        rows, columns = dims(weight)
         role, how = self._format(source, lookup=lookup)
         how = how.for_rows(columns)
         groups, width = columns // how.group_size, how.group_size * how.bits // 8

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import GraphPass, module_of, substitute
-from thinkport.export.passes.nodes import Nodes
-from thinkport.export.trace.initializers import floats, integers, new_weight, source_of
+from thinkport.export.passes.contract import GraphPass, Nodes, module_of, substitute
+from thinkport.export.trace.initializers import dims, floats, integers, new_weight, source_of
 
 
 class PlainLookup(GraphPass):
@@ -34,8 +33,7 @@ def _spell_out(graph: ir.Graph, lookup: ir.Node) -> str:
     _, ids, scales = lookup.inputs
     bits, group = (lookup.attributes[name].as_int() for name in ("bits", "block_size"))
     codes = _codes(graph, lookup)
-    assert codes.shape is not None
-    groups = int(codes.shape[1])  # type: ignore[arg-type]
+    groups = dims(codes)[1]
     new, float32 = Nodes(module_of(lookup)), ir.DataType.FLOAT
     rows = new.make("Gather", [codes, ids], dtype=ir.DataType.UINT8)
     # int32: the kernels that take any index take this one
@@ -54,12 +52,8 @@ def _codes(graph: ir.Graph, lookup: ir.Node) -> ir.Value:
     """The table's codes in the shape in which MatMulNBits reads them, (rows, groups, bytes)."""
     table, _, scales = lookup.inputs
     assert table is not None
-    assert scales is not None
-    source = source_of(table)
+    source, (rows, width), groups = source_of(table), dims(table), dims(scales)[1]
     assert source is not None
-    assert table.shape is not None
-    assert scales.shape is not None
-    (rows, width), groups = (int(dim) for dim in table.shape), int(scales.shape[1])  # type: ignore[arg-type]
     name = (table.name or "").removesuffix(".table") + ".qweight"
     return new_weight(graph, name, ir.DataType.UINT8, (rows, groups, width // groups), source)
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from thinkport.export.passes.contract import MICROSOFT, GraphPass, module_of
-from thinkport.export.passes.nodes import Nodes
+from thinkport.export.passes.contract import MICROSOFT, GraphPass, Nodes, module_of
 from thinkport.export.passes.walk import has_graphs_cache, input_named
 from thinkport.export.trace import names
 from thinkport.export.trace.initializers import fixed, floats, integers

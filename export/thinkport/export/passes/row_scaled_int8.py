@@ -13,8 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from thinkport.export.errors import GraphError
-from thinkport.export.passes.contract import MICROSOFT, Count, GraphPass, module_of, substitute
-from thinkport.export.passes.nodes import Nodes
+from thinkport.export.passes.contract import MICROSOFT, Count, GraphPass, Nodes, module_of, substitute
 from thinkport.export.passes.walk import operand
 from thinkport.export.trace.initializers import fixed, floats, integers, new_weight, source_of
 from thinkport.export.trace.names import layer_of

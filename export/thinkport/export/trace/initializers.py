@@ -46,6 +46,13 @@ def source_of(value: ir.Value) -> WeightSource | None:
     return found if isinstance(found, WeightSource) else WeightSource(tensors=(value.name or "",))
 
 
+def dims(value: ir.Value | None) -> tuple[int, ...]:
+    """The shape of an initializer, all of whose dimensions are numbers."""
+    assert value is not None
+    assert value.shape is not None
+    return value.shape.numpy()
+
+
 def new_weight(
     graph: ir.Graph, name: str, dtype: ir.DataType, shape: tuple[int, ...], source: WeightSource
 ) -> ir.Value:

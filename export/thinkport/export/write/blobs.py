@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 import onnx_ir as ir
 
-from thinkport.export.trace.initializers import DERIVED, WeightSource, source_of
+from thinkport.export.trace.initializers import DERIVED, WeightSource, dims, source_of
 from thinkport.export.trace.names import layer_of
 
 PAGE = 4096  # ONNX Runtime maps external data by pages
@@ -88,8 +88,7 @@ def plan_blobs(graphs: Sequence[ir.Graph], rows_of: RowsOf, *, derived: bool = F
 def nbytes_of(value: ir.Value) -> int:
     """Bytes of an initializer, known from its type and shape alone."""
     assert value.dtype is not None
-    assert value.shape is not None
-    return int(prod(value.shape.numpy()) * value.dtype.itemsize)  # itemsize is a float: there are types of half a byte
+    return int(prod(dims(value)) * value.dtype.itemsize)  # itemsize is a float: there are types of half a byte
 
 
 def _stays_inline(value: ir.Value) -> bool:
