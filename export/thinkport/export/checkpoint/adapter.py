@@ -8,7 +8,7 @@ row blocks may round otherwise.
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -173,7 +173,7 @@ def _stored_whole(tensors: Mapping[str, TensorEntry], adapter: Adapter) -> Itera
         base = _base(tensors, adapter, weight)
         if base.shape != entry.shape:
             raise _other_model(adapter, weight, entry.shape, base.shape)
-        yield weight, TensorEntry(weight, entry.dtype, entry.shape, entry.file, entry.offset, entry.nbytes)
+        yield weight, replace(entry, name=weight)
 
 
 def _added_to(tensors: Mapping[str, TensorEntry], adapter: Adapter) -> Iterator[tuple[str, TensorEntry]]:
@@ -211,8 +211,8 @@ def _merged(
         if part.shape != expected:
             raise _other_model(adapter, part.name, part.shape, expected)
     scaling = alpha / math.sqrt(rank) if adapter.config.get("use_rslora") else alpha / rank
-    plain = base.name, base.dtype, base.shape, base.file, base.offset, base.nbytes
-    return MergedTensor(*plain, base=base, down=down, up=up, scaling=scaling, flipped=flipped, last=last)
+    plain = base.name, base.dtype, base.shape
+    return MergedTensor(*plain, *base.place, base=base, down=down, up=up, scaling=scaling, flipped=flipped, last=last)
 
 
 def _pattern(config: Mapping[str, Any], key: str, module: str, default: Any) -> Any:

@@ -40,6 +40,11 @@ class TensorEntry:
     nbytes: int
 
     @property
+    def place(self) -> tuple[Path, int, int]:
+        """Its file, offset and size in bytes."""
+        return self.file, self.offset, self.nbytes
+
+    @property
     def row_weights(self) -> int:
         """Elements of one row, a row being one index of the first dimension."""
         return math.prod(self.shape[1:])

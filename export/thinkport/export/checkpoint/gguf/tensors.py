@@ -55,16 +55,14 @@ def gguf_tensor(file: Path, entry: GgufEntry, name: str, heads: int | None) -> T
     return GgufFloats(name, label, entry.shape, *base, bits=8 * size // block, kind=entry.kind, **parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GgufIntegers(IntegerTensor):
     """A matrix in Q4_0 or Q8_0."""
 
     heads: int | None
 
-    @property
-    def has_points(self) -> bool:
+    def points(self, start: int, stop: int) -> None:
         """See `IntegerTensor`."""
-        return False
 
     def integers(self, start: int, stop: int) -> Integers:
         """See `TensorEntry`."""

@@ -13,8 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from thinkport.export.checkpoint.quantized.tensor import IntegerTensor, contradicting, modules, required
-from thinkport.export.checkpoint.quantized.words import Codes, unpack_last
+from thinkport.export.checkpoint.quantized.tensor import (
+    Codes,
+    IntegerTensor,
+    contradicting,
+    modules,
+    required,
+    unpack_last,
+)
 from thinkport.export.checkpoint.safetensors_file import TensorEntry, as_floats, read_columns
 from thinkport.export.errors import UnsupportedModelError
 from thinkport.export.quantize.integers import Integers
@@ -32,23 +38,22 @@ class AwqTensor(IntegerTensor):
         """See `TensorEntry`."""
         scales = as_floats(self.parts["scales"], read_columns(self.parts["scales"], start, stop))
         return Integers(
-            codes=np.ascontiguousarray(self._outputs("qweight", start, stop).T),
+            codes=self._outputs("qweight", start, stop),
             scales=np.ascontiguousarray(scales.T),
-            points=np.ascontiguousarray(self._outputs("qzeros", start, stop).T),
+            points=self.points(start, stop),
             bits=_BITS,
         )
 
-    @property
-    def has_points(self) -> bool:
+    def points(self, start: int, stop: int) -> Codes:
         """See `IntegerTensor`."""
-        return bool((self._outputs("qzeros", 0, self.shape[0]) != 2 ** (_BITS - 1)).any())
+        return self._outputs("qzeros", start, stop)
 
     def _outputs(self, part: str, start: int, stop: int) -> Codes:
-        """Columns start..stop of packed outputs, uint8 (rows, stop - start)."""
+        """Columns start..stop of packed outputs, uint8 (stop - start, rows)."""
         first = start // _A_WORD
         fields = unpack_last(read_columns(self.parts[part], first, -(-stop // _A_WORD)), _BITS)
         outputs = fields.reshape(len(fields), -1, _A_WORD)[..., _PLACES].reshape(len(fields), -1)
-        return outputs[:, start - first * _A_WORD : stop - first * _A_WORD]
+        return np.ascontiguousarray(outputs[:, start - first * _A_WORD : stop - first * _A_WORD].T)
 
 
 def awq_tensors(
@@ -77,15 +82,6 @@ def _tensor(stem: str, parts: dict[str, TensorEntry]) -> AwqTensor:
         raise contradicting(parts["scales"], (groups, words * _A_WORD))
     if zeros != (groups, words):
         raise contradicting(parts["qzeros"], (groups, words))
-    leading = parts["qweight"]
-    return AwqTensor(
-        f"{stem}.weight",
-        f"AWQ of {_BITS} bits in groups of {k // groups}",
-        (n, k),
-        leading.file,
-        leading.offset,
-        leading.nbytes,
-        parts=parts,
-        bits=_BITS,
-        group_size=k // groups,
-    )
+    form = f"AWQ of {_BITS} bits in groups of {k // groups}"
+    plain = (f"{stem}.weight", form, (n, k), *parts["qweight"].place)
+    return AwqTensor(*plain, parts=parts, bits=_BITS, group_size=k // groups)

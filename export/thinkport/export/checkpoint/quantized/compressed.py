@@ -10,7 +10,7 @@ Of a linear layer of N outputs and K inputs, with a scale a row or a group of co
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,17 @@ from numpy.typing import NDArray
 
 from thinkport.export.checkpoint.quantized.fp8 import fp8_tensors
 from thinkport.export.checkpoint.quantized.tensor import (
+    WORD_BITS,
+    Codes,
     IntegerTensor,
     QuantizedTensor,
     act_order,
     contradicting,
     modules,
     required,
+    unpack_first,
+    unpack_last,
 )
-from thinkport.export.checkpoint.quantized.words import WORD_BITS, Codes, unpack_first, unpack_last
 from thinkport.export.checkpoint.safetensors_file import TensorEntry, as_floats, read_raw
 from thinkport.export.errors import UnsupportedModelError
 from thinkport.export.quantize.integers import Integers
@@ -38,14 +41,7 @@ _ACTIVATIONS = (".input_scale", ".input_zero_point", ".k_scale", ".v_scale")  # 
 
 @dataclass(frozen=True)
 class CompressedTensor(IntegerTensor):
-    """One linear layer; `act_order` is its `order`."""
-
-    act_order: NDArray[np.int64] | None = field(compare=False)
-
-    @property
-    def order(self) -> NDArray[np.int64] | None:
-        """See `IntegerTensor`."""
-        return self.act_order
+    """One linear layer."""
 
     def integers(self, start: int, stop: int) -> Integers:
         """See `TensorEntry`."""
@@ -53,23 +49,17 @@ class CompressedTensor(IntegerTensor):
         return Integers(
             codes=self._codes(start, stop),
             scales=as_floats(scale, read_raw(scale, start, stop)),
-            points=self._points(start, stop),
+            points=self.points(start, stop),
             bits=self.bits,
         )
-
-    @property
-    def has_points(self) -> bool:
-        """See `IntegerTensor`."""
-        points = self._points(0, self.shape[0])
-        return points is not None and bool((points != 2 ** (self.bits - 1)).any())
 
     def _codes(self, start: int, stop: int) -> Codes:
         if "weight_packed" in self.parts:
             return unpack_last(read_raw(self.parts["weight_packed"], start, stop), self.bits)
         return _unsigned(read_raw(self.parts["weight"], start, stop), self.bits)
 
-    def _points(self, start: int, stop: int) -> Codes | None:
-        """uint8 (stop - start, groups); None where the checkpoint has none."""
+    def points(self, start: int, stop: int) -> Codes | None:
+        """See `IntegerTensor`."""
         points = self.parts.get("weight_zero_point")
         if points is None:
             return None
@@ -137,20 +127,9 @@ def _tensor(stem: str, parts: dict[str, TensorEntry], leading: str) -> Compresse
         raise contradicting(scale, (n, groups))
     _check_points(parts.get("weight_zero_point"), n, groups, bits)
     size = k // groups
-    return CompressedTensor(
-        f"{stem}.weight",
-        f"compressed-tensors of {bits} bits in groups of {size}"
-        if groups > 1
-        else f"compressed-tensors of {bits} bits",
-        (n, k),
-        codes.file,
-        codes.offset,
-        codes.nbytes,
-        parts=parts,
-        bits=bits,
-        group_size=size,
-        act_order=act_order(parts.get("weight_g_idx"), k, size),
-    )
+    form = f"compressed-tensors of {bits} bits" + (f" in groups of {size}" if groups > 1 else "")
+    plain, order = (f"{stem}.weight", form, (n, k), *codes.place), act_order(parts.get("weight_g_idx"), k, size)
+    return CompressedTensor(*plain, parts=parts, bits=bits, group_size=size, order=order)
 
 
 def _check_points(points: TensorEntry | None, n: int, groups: int, bits: int) -> None:

@@ -6,7 +6,7 @@ multiplied, in spite of the name. compressed-tensors calls it `weight_scale`, (N
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -34,7 +34,8 @@ class Fp8Tensor(QuantizedTensor):
         high, wide = self.block
         scale = self.parts["scale"]
         columns = scale.shape[1] if len(scale.shape) > 1 else 1
-        flat = as_floats(scale, read_raw(_flat(scale), 0, prod(scale.shape))).reshape(-1, columns)
+        vector = replace(scale, shape=(prod(scale.shape),))  # whatever its shape, none included
+        flat = as_floats(scale, read_raw(vector, 0, vector.shape[0])).reshape(-1, columns)
         scales = np.repeat(flat[np.arange(start, stop) // high], wide, axis=1)[:, : self.shape[1]]
         return np.asarray(_VALUES[read_raw(self.parts["weight"], start, stop)] * scales)
 
@@ -67,19 +68,6 @@ def _tensor(stem: str, parts: dict[str, TensorEntry], usual: tuple[int, int]) ->
     expected = tuple(-(-size // step) for size, step in zip(weight.shape, block, strict=True))
     if expected != (rows, columns) or scale.dtype not in ("BF16", "F16", "F32"):
         raise contradicting(scale, expected)
-    return Fp8Tensor(
-        weight.name,
-        f"FP8 in blocks of {usual[0]}x{usual[1]}" if _SCALES[0] in parts else "FP8",
-        weight.shape,
-        weight.file,
-        weight.offset,
-        weight.nbytes,
-        parts={"weight": weight, "scale": scale},
-        bits=8,
-        block=(block[0], block[1]),
-    )
-
-
-def _flat(entry: TensorEntry) -> TensorEntry:
-    """The entry as a vector, whatever its shape, none included."""
-    return TensorEntry(entry.name, entry.dtype, (prod(entry.shape),), entry.file, entry.offset, entry.nbytes)
+    form = f"FP8 in blocks of {usual[0]}x{usual[1]}" if _SCALES[0] in parts else "FP8"
+    plain, read = (weight.name, form, weight.shape, *weight.place), {"weight": weight, "scale": scale}
+    return Fp8Tensor(*plain, parts=read, bits=8, block=(block[0], block[1]))

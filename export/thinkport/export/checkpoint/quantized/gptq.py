@@ -11,14 +11,22 @@ Of a linear layer of N outputs and K inputs, in groups of g, at b bits (GPTQMode
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from thinkport.export.checkpoint.quantized.tensor import IntegerTensor, act_order, contradicting, modules, required
-from thinkport.export.checkpoint.quantized.words import WORD_BITS, Codes, unpack_first, unpack_last
+from thinkport.export.checkpoint.quantized.tensor import (
+    WORD_BITS,
+    Codes,
+    IntegerTensor,
+    act_order,
+    contradicting,
+    modules,
+    required,
+    unpack_first,
+    unpack_last,
+)
 from thinkport.export.checkpoint.safetensors_file import TensorEntry, as_floats, read_columns
 from thinkport.export.errors import UnsupportedModelError
 from thinkport.export.quantize.integers import Integers
@@ -28,17 +36,11 @@ _FIRST_FORMAT, _SECOND_FORMAT = "gptq", "gptq_v2"
 _ONES = {4: 0x11111111, 8: 0x01010101}  # one in every field of a word
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GptqTensor(IntegerTensor):
-    """One linear layer. `ones` is added to a word of `qzeros` to give points; `act_order` is its `order`."""
+    """One linear layer. `ones` is added to a word of `qzeros` to give points."""
 
     ones: int
-    act_order: NDArray[np.int64] | None = field(compare=False)
-
-    @property
-    def order(self) -> NDArray[np.int64] | None:
-        """See `IntegerTensor`."""
-        return self.act_order
 
     def integers(self, start: int, stop: int) -> Integers:
         """See `TensorEntry`."""
@@ -46,22 +48,18 @@ class GptqTensor(IntegerTensor):
         return Integers(
             codes=unpack_first(read_columns(self.parts["qweight"], start, stop), self.bits),
             scales=np.ascontiguousarray(scales.T),
-            points=np.ascontiguousarray(self._points(start, stop).T),
+            points=self.points(start, stop),
             bits=self.bits,
         )
 
-    @property
-    def has_points(self) -> bool:
+    def points(self, start: int, stop: int) -> Codes:
         """See `IntegerTensor`."""
-        return bool((self._points(0, self.shape[0]) != 2 ** (self.bits - 1)).any())
-
-    def _points(self, start: int, stop: int) -> Codes:
-        """uint8 (groups, stop - start)."""
         a_word = WORD_BITS // self.bits
         first = start // a_word
         words = read_columns(self.parts["qzeros"], first, -(-stop // a_word)).astype(np.int64)
         words = (words + self.ones) & 0xFFFFFFFF
-        return unpack_last(words, self.bits)[:, start - first * a_word : stop - first * a_word]
+        points = unpack_last(words, self.bits)[:, start - first * a_word : stop - first * a_word]
+        return np.ascontiguousarray(points.T)
 
 
 def gptq_tensors(
@@ -98,17 +96,7 @@ def _tensor(stem: str, parts: dict[str, TensorEntry], bits: int, ones: int) -> G
         raise contradicting(parts["scales"], (groups, n))
     if zeros != (groups, n // a_word) or k % groups:
         raise contradicting(parts["qzeros"], (groups, n // a_word))
-    leading = parts["qweight"]
-    return GptqTensor(
-        f"{stem}.weight",
-        f"GPTQ of {bits} bits in groups of {k // groups}",
-        (n, k),
-        leading.file,
-        leading.offset,
-        leading.nbytes,
-        parts=parts,
-        bits=bits,
-        group_size=k // groups,
-        ones=ones,
-        act_order=act_order(parts.get("g_idx"), k, k // groups),
-    )
+    size = k // groups
+    plain = (f"{stem}.weight", f"GPTQ of {bits} bits in groups of {size}", (n, k), *parts["qweight"].place)
+    order = act_order(parts.get("g_idx"), k, size)
+    return GptqTensor(*plain, parts=parts, bits=bits, group_size=size, ones=ones, order=order)

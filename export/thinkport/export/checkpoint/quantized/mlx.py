@@ -12,8 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thinkport.export.checkpoint.quantized.tensor import QuantizedTensor, contradicting, modules, required
-from thinkport.export.checkpoint.quantized.words import WORD_BITS, unpack_last
+from thinkport.export.checkpoint.quantized.tensor import (
+    WORD_BITS,
+    QuantizedTensor,
+    contradicting,
+    modules,
+    required,
+    unpack_last,
+)
 from thinkport.export.checkpoint.safetensors_file import TensorEntry, as_floats, read_raw
 from thinkport.export.errors import UnsupportedModelError
 
@@ -68,13 +74,5 @@ def _tensor(stem: str, parts: dict[str, TensorEntry], config: Mapping[str, Any])
     for part in _PARTS[1:]:
         if parts[part].shape != (n, k // group):
             raise contradicting(parts[part], (n, k // group))
-    return MlxTensor(
-        weight.name,
-        f"MLX of {bits} bits in groups of {group}",
-        (n, k),
-        weight.file,
-        weight.offset,
-        weight.nbytes,
-        parts=parts,
-        bits=bits,
-    )
+    form = f"MLX of {bits} bits in groups of {group}"
+    return MlxTensor(weight.name, form, (n, k), *weight.place, parts=parts, bits=bits)

@@ -1,12 +1,14 @@
-"""A weight whose file holds integers or other small numbers, read as if it were a plain tensor.
+"""A weight whose file holds integers or other small numbers, read as if it were a plain tensor; and integers in words.
 
-Knows entries of safetensors files; must not know a format.
+Knows entries of safetensors files, and integers packed into 32-bit words, the first in the lowest bits. Must not know a
+format.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,24 @@ from thinkport.export.checkpoint.safetensors_file import TensorEntry, read_raw
 from thinkport.export.errors import CheckpointError
 from thinkport.export.quantize.integers import IntegerForm, Integers, form_of
 
+Codes = NDArray[np.uint8]
+WORD_BITS = 32
 Parts = Mapping[str, TensorEntry]
+
+
+def unpack_last(words: NDArray[Any], bits: int) -> Codes:
+    """Words (…, m) to codes uint8 (…, m * 32 / bits), in the order of the bits; `bits` is 2, 4 or 8."""
+    octets = np.ascontiguousarray(words).astype("<u4", copy=False).view(np.uint8)
+    if bits == 8:
+        return octets
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    codes = (octets[..., None] >> shifts) & np.uint8(2**bits - 1)
+    return codes.reshape(*octets.shape[:-1], -1)
+
+
+def unpack_first(words: NDArray[Any], bits: int) -> Codes:
+    """Words (m, n) that pack along the first axis to codes uint8 (n, m * 32 / bits): the packed axis comes last."""
+    return unpack_last(np.ascontiguousarray(words.T), bits)
 
 
 @dataclass(frozen=True)
@@ -44,20 +63,23 @@ class QuantizedTensor(TensorEntry, ABC):
         """See `TensorEntry`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class IntegerTensor(QuantizedTensor):
-    """A matrix of integers with a scale a group of columns."""
+    """A matrix of integers with a scale a group of columns.
+
+    `order` is the group of each column, int64 (k,), where groups aren't runs of columns; None where they are.
+    """
 
     group_size: int
+    order: NDArray[np.int64] | None = field(default=None, compare=False)
 
     @abstractmethod
     def integers(self, start: int, stop: int) -> Integers:
         """See `TensorEntry`."""
 
-    @property
     @abstractmethod
-    def has_points(self) -> bool:
-        """Whether some group has a zero point other than 2**(bits - 1)."""
+    def points(self, start: int, stop: int) -> Codes | None:
+        """The zero points of rows start..stop, uint8 (stop - start, groups); None where the format has none."""
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """See `TensorEntry`."""
@@ -69,12 +91,9 @@ class IntegerTensor(QuantizedTensor):
         """See `TensorEntry`."""
         if self.order is not None:
             return None
-        return form_of(self.bits, self.group_size, points=self.has_points)
-
-    @property
-    def order(self) -> NDArray[np.int64] | None:
-        """The group of each column, int64 (k,), where groups aren't runs of columns; None where they are."""
-        return None
+        points = self.points(0, self.shape[0])
+        has_points = points is not None and bool((points != 2 ** (self.bits - 1)).any())
+        return form_of(self.bits, self.group_size, points=has_points)
 
     @property
     def obstacle(self) -> str | None:
