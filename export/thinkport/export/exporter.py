@@ -20,11 +20,9 @@ from thinkport.export.checkpoint import tokenizer_files as files
 from thinkport.export.checkpoint.equalized import divided, equalized, reader_bytes
 from thinkport.export.checkpoint.licence import licence_id
 from thinkport.export.checkpoint.quantized import plain_config
-from thinkport.export.checkpoint.stop_tokens import StopToken, stop_tokens
 from thinkport.export.errors import GraphError
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
 from thinkport.export.finer_recipe import advised
-from thinkport.export.finer_roles import finer_roles
 from thinkport.export.kept_recipe import chosen_recipe, told
 from thinkport.export.pipeline import MadeGraph, make_graphs
 from thinkport.export.plans import DTYPES, GraphPlan, fitted, plan_graphs, suited
@@ -34,13 +32,20 @@ from thinkport.export.quantize.kv_scales import KvScales, shared
 from thinkport.export.quantize.recipes import EXPERTS, ModelRecipe, Role, RoleRecipe
 from thinkport.export.reference.streamed_weights import streamed_bytes
 from thinkport.export.settings import ExportSettings
+from thinkport.export.sizes import finer_roles
 from thinkport.export.trace.names import OPSET
 from thinkport.export.trace.trace import trace
 from thinkport.export.write.artifact import finish_artifact
 from thinkport.export.write.blobs import Layout, plan_blobs
-from thinkport.export.write.derivation import derivation
 from thinkport.export.write.graph_file import write_graph, write_one_row_graph
-from thinkport.export.write.records import graph_record, model_record, recipe_record, source_record, tool_versions
+from thinkport.export.write.records import (
+    derivation,
+    graph_record,
+    model_record,
+    recipe_record,
+    source_record,
+    tool_versions,
+)
 from thinkport.export.write.staging import check_target, check_writable, clear_leftovers, staged
 from thinkport.export.write.weights_file import WeightsFile
 from thinkport.runtime.artifact.certificate import Certificate
@@ -63,7 +68,7 @@ class ExportReport:
     manifest: Manifest
     seconds: Mapping[str, float]
     peak_memory: int
-    stops: Sequence[StopToken]
+    stops: Sequence[files.StopToken]
     left_out: Sequence[str] = ()
     thinking: str = ""
 
@@ -79,7 +84,7 @@ class _ExportJob:
     family: Family
     shape: DecoderShape
     model: ModelShape
-    stops: list[StopToken]
+    stops: list[files.StopToken]
     stages: Stages
 
 
@@ -148,7 +153,7 @@ def _open(settings: ExportSettings, stages: Stages) -> _ExportJob:
         family=family,
         shape=shape,
         model=model_record(family.model_type, shape),
-        stops=stop_tokens(checkpoint),
+        stops=files.stop_tokens(checkpoint),
         stages=stages,
     )
 

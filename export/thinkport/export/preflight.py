@@ -7,8 +7,7 @@ import psutil
 
 from thinkport.export.certify import certifying_bytes, check_memory
 from thinkport.export.checkpoint import Checkpoint
-from thinkport.export.checkpoint.stop_tokens import stop_tokens
-from thinkport.export.checkpoint.tokenizer_files import check_default, check_ids
+from thinkport.export.checkpoint.tokenizer_files import check_default, check_ids, stop_tokens
 from thinkport.export.errors import OutputError, RecipeError, UnsupportedModelError
 from thinkport.export.families import DecoderShape, Family, family_of
 from thinkport.export.plans import plan_graphs, suited

@@ -9,7 +9,7 @@ import pytest
 from tests.export.trace.checkpoints import narrow_checkpoint
 
 from thinkport.export.checkpoint import open_checkpoint
-from thinkport.export.checkpoint.stop_tokens import TURN_END, stop_tokens
+from thinkport.export.checkpoint.tokenizer_files import TURN_END, stop_tokens
 from thinkport.export.errors import CheckpointError
 from thinkport.export.exporter import export
 from thinkport.export.settings import ExportSettings

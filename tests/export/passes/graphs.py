@@ -11,7 +11,7 @@ from onnx_ir.passes import common
 
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.trace.initializers import source_of
-from thinkport.export.trace.quiet import quiet
+from thinkport.export.trace.simplify import quiet
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.export.quantize.budget import Upgrade, most_worth
+from thinkport.export.sizes import Upgrade, most_worth
 
 UPGRADES = st.lists(
     st.builds(Upgrade, names=st.just(("w",)), nbytes=st.integers(1, 1000), gain=st.floats(0, 10)), max_size=12

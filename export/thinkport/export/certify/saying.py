@@ -14,8 +14,7 @@ from thinkport.export.certify.parted_session import HELD
 from thinkport.export.certify.prompts import Questions
 from thinkport.export.certify.texts import asked_questions
 from thinkport.export.checkpoint import Checkpoint
-from thinkport.export.checkpoint.stop_tokens import stop_tokens
-from thinkport.export.checkpoint.tokenizer_files import thinking_ids
+from thinkport.export.checkpoint.tokenizer_files import stop_tokens, thinking_ids
 from thinkport.export.families import DecoderShape, family_of
 from thinkport.export.reference.logits import Ids, Logits
 from thinkport.runtime.artifact.manifest import Graph, ModelShape

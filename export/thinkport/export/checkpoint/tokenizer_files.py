@@ -1,12 +1,15 @@
-"""The checkpoint's files that an artifact carries along, and what they say of special tokens.
+"""The checkpoint's files that an artifact carries along, what they say of special tokens, and which tokens end a reply.
 
-Knows Hugging Face's file names. Must not know a graph.
+The files disagree on what ends a reply: published Base checkpoints and their fine-tunes name `<|endoftext|>` in both
+configs, while the chat template ends turns with `<|im_end|>`, and a model writes what it was trained on. So each source
+counts. Knows Hugging Face's file names. Must not know a graph.
 """
 
 import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,7 @@ NO_TEMPLATE = (
 CONFIG = "config.json"
 _COPIED = (TOKENIZER, "tokenizer_config.json", "generation_config.json", CONFIG)
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
+TURN_END = "the chat template after a turn"
 
 
 def copy_tokenizer_files(checkpoint: Checkpoint, folder: Path) -> None:
@@ -182,3 +186,54 @@ def _text(key: str, token: Any) -> str | None:
     if token is None or isinstance(text, str):
         return text
     raise CheckpointError(f"tokenizer_config.json: {key} is {token!r}; expected a text: correct it, or remove it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopToken:
+    """A token that ends a reply; `token` is its text, None where the tokenizer has none for the id."""
+
+    id: int
+    token: str | None
+    named_by: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.token or self.id} ({', '.join(self.named_by)})"
+
+
+def stop_tokens(checkpoint: Checkpoint) -> list[StopToken]:
+    """The tokens that three configs name as eos, and what the chat template writes after a turn.
+
+    Raises:
+        CheckpointError: nothing names one, so that a reply would never end, or what a config names isn't an id.
+    """
+    template, tokenizer = template_of(checkpoint), tokenizer_of(checkpoint)
+    named: dict[int, list[str]] = {}
+    configs = {"generation_config.json": checkpoint.generation_config or {}, "config.json": checkpoint.config}
+    for source, config in configs.items():
+        for number in _eos_ids(checkpoint, config.get("eos_token_id")):
+            named.setdefault(number, []).append(source)
+    eos = tokenizer.added.get(special_tokens(checkpoint).get("eos_token", ""))
+    turn_end = tokenizer.leading(template.after_reply)
+    for source, found in (("tokenizer_config.json", eos), (TURN_END, turn_end)):
+        if found is not None:
+            named.setdefault(found, []).append(source)
+    if not named:
+        raise CheckpointError(
+            f"nothing in {checkpoint.id} names a token that ends a reply: neither eos_token_id in "
+            "generation_config.json or config.json, nor eos_token in tokenizer_config.json, and the chat template "
+            "writes none after a turn: add eos_token_id to generation_config.json"
+        )
+    texts = {number: text for text, number in tokenizer.added.items()}
+    return [StopToken(id=number, token=texts.get(number), named_by=tuple(by)) for number, by in named.items()]
+
+
+def _eos_ids(checkpoint: Checkpoint, found: Any) -> Iterator[int]:
+    if found is None:
+        return
+    ids = found if isinstance(found, list) else [found]
+    if not ids or not all(type(number) is int and number >= 0 for number in ids):
+        raise CheckpointError(
+            f"eos_token_id of {checkpoint.id} is {found!r}; expected an id or a list of them: "
+            "correct generation_config.json or config.json"
+        )
+    yield from ids

@@ -71,10 +71,6 @@ class Family(ABC):
             CheckpointError: a value of the checkpoint's that no sampler could use.
         """
 
-    @abstractmethod
-    def transformers_classes(self) -> tuple[Any, Any]:
-        """transformers' classes of the configuration and of the causal LM."""
-
     def sites(self, shape: DecoderShape) -> list[Site]:
         """Channels that can be scaled where they are made and back where they are read, in any order.
 
@@ -119,7 +115,7 @@ class Family(ABC):
         """
         from thinkport.export.families.dense.wrapper import build_traceable
 
-        return build_traceable(*self.transformers_classes(), config, shape, layers)
+        return build_traceable(self.model_type, config, shape, layers)
 
 
 def _sites_of(layer: int, shape: DecoderShape) -> list[Site]:

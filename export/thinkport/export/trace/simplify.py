@@ -1,4 +1,4 @@
-"""Brings a raw translation into the plain form that the passes expect.
+"""Brings a raw translation into the plain form that the passes expect; and silences loggers meanwhile.
 
 Cases:
     1. weights and buffers lose their (meta) values and take the checkpoint's names;
@@ -8,6 +8,10 @@ Cases:
     5. constants become initializers, each value once.
 """
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import onnx_ir as ir
 from onnx_ir.passes import common
 from onnxscript import optimizer
@@ -15,7 +19,6 @@ from onnxscript import optimizer
 from thinkport.export.errors import GraphError
 from thinkport.export.trace import names
 from thinkport.export.trace.initializers import scalar
-from thinkport.export.trace.quiet import quiet
 
 _PREFIX = "model."  # the wrapper's attribute that holds the model
 _UNBOUNDED = 1 << 31
@@ -87,3 +90,17 @@ def _keeps_all(node: ir.Node) -> bool:
         return False  # computed, or of several axes at once
     start, end, *rest = numbers
     return start == 0 and end >= _UNBOUNDED and (len(rest) < 2 or rest[1] == 1)
+
+
+@contextmanager
+def quiet(*loggers: str) -> Iterator[None]:
+    """Only errors of these loggers are shown within the block."""
+    found = [logging.getLogger(name) for name in loggers]
+    levels = [logger.level for logger in found]
+    for logger in found:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(found, levels, strict=True):
+            logger.setLevel(level)

@@ -13,8 +13,7 @@ import torch
 from thinkport.export.families import DecoderShape, Family
 from thinkport.export.trace import names
 from thinkport.export.trace.layers import lay_out_layers
-from thinkport.export.trace.quiet import quiet
-from thinkport.export.trace.simplify import simplify
+from thinkport.export.trace.simplify import quiet, simplify
 
 TRACED_LAYERS = 2  # one to be copied and one to prove that the structure repeats
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkport.deploy.genai_files import overlay_name
-from thinkport.export.checkpoint.stop_tokens import StopToken
+from thinkport.export.checkpoint.tokenizer_files import StopToken
 from thinkport.export.write.genai_config import genai_config, genai_overlay
 from thinkport.export.write.model_card import CARD_NAME, model_card
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, FileRecord, Manifest, hash_file, read_manifest

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from thinkport.deploy.certificate_view import bounds, group_verdict, perplexity_text
 from thinkport.deploy.genai_files import genai_graph_name, overlay_name
 from thinkport.deploy.targets import target
-from thinkport.export.checkpoint.stop_tokens import StopToken
+from thinkport.export.checkpoint.tokenizer_files import StopToken
 from thinkport.runtime.artifact.certificate import Certificate
 from thinkport.runtime.artifact.manifest import MODEL_CARD, Graph, Manifest, Prefill
 from thinkport.runtime.artifact.verdict import CLOSE, USABLE, verdict_line, verdict_of_graph

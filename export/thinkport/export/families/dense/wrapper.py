@@ -3,18 +3,17 @@
 Knows transformers' cache class. Must not know ONNX or how a graph is rewritten.
 """
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.cache_utils import DynamicCache
 
 from thinkport.export.families.shape import DecoderShape
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
-
 KvPair = tuple[torch.Tensor, torch.Tensor]
+_UNWANTED = ("model_type", "layer_types", "torch_dtype", "dtype")  # of config.json, for a model of a few layers
 
 
 class CachedDecoder(torch.nn.Module):
@@ -54,29 +53,23 @@ class CachedDecoder(torch.nn.Module):
 
 
 def build_traceable(
-    config_class: "type[PreTrainedConfig]",
-    model_class: Callable[[Any], torch.nn.Module],
-    config: Mapping[str, Any],
-    shape: DecoderShape,
-    layers: int,
+    model_type: str, config: Mapping[str, Any], shape: DecoderShape, layers: int
 ) -> tuple[torch.nn.Module, tuple[Any, ...]]:
     """transformers' model in the wrapper, on the meta device, and sample inputs.
 
     No dynamic dimension of a sample is 0 or 1, which the tracer would take for a constant.
 
     Args:
-        config_class: transformers' class for the family's config.json.
-        model_class: makes the causal LM of it.
+        model_type: transformers' name of the family.
         config: the content of config.json.
         shape: the model's sizes.
         layers: decoder layers of the traced model.
     """
     batch, sequence, seen = 2, 3, 5
-    settings = {k: v for k, v in config.items() if k not in ("layer_types", "torch_dtype", "dtype")}
-    parsed = config_class(**settings | {"num_hidden_layers": layers})
-    parsed._attn_implementation = "sdpa"
+    settings = {key: value for key, value in config.items() if key not in _UNWANTED} | {"num_hidden_layers": layers}
+    parsed = AutoConfig.for_model(model_type, **settings)
     with torch.device("meta"):
-        wrapper = CachedDecoder(model_class(parsed).eval())
+        wrapper = CachedDecoder(AutoModelForCausalLM.from_config(parsed, attn_implementation="sdpa").eval())
         ids = torch.zeros(batch, sequence, dtype=torch.int64)
         mask = torch.ones(batch, seen + sequence, dtype=torch.int64)
         size = (batch, shape.kv_heads, seen, shape.head_dim)

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from thinkport.export.families.qwen3.family import Qwen3
+from thinkport.export.errors import CheckpointError
+from thinkport.export.families.config_reader import positive_int
+from thinkport.export.families.qwen3 import Qwen3
 from thinkport.export.families.qwen3_moe import weights
-from thinkport.export.families.qwen3_moe.shape import read_mixture
-from thinkport.export.families.shape import DecoderShape
+from thinkport.export.families.shape import DecoderShape, MixtureShape
 from thinkport.export.quantize.equalize import Site
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from thinkport.export.reference.decoder import Decoder
     from thinkport.export.reference.streamed_weights import StreamedWeights
+
+_EXPERTS = ("num_experts", "num_local_experts")  # as published configurations call it, and transformers 5
 
 
 class Qwen3Moe(Qwen3):
@@ -30,12 +33,6 @@ class Qwen3Moe(Qwen3):
     def shape(self, config: Mapping[str, Any]) -> DecoderShape:
         """See `Family.shape`."""
         return replace(super().shape(config), mixture=read_mixture(config))
-
-    def transformers_classes(self) -> tuple[Any, Any]:
-        """See `Family`."""
-        from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
-
-        return Qwen3MoeConfig, Qwen3MoeForCausalLM
 
     def sites(self, shape: DecoderShape) -> list[Site]:
         """See `Family.sites`; all experts and the router read one norm, and every expert has channels of its own."""
@@ -56,3 +53,39 @@ class Qwen3Moe(Qwen3):
     ) -> "tuple[torch.nn.Module, tuple[Any, ...]]":
         """See `Family.build_traceable`; every layer has the one MLP of a dense layer, which experts replace later."""
         return super().build_traceable({**config, "mlp_only_layers": list(range(layers))}, shape, layers)
+
+
+def read_mixture(config: Mapping[str, Any]) -> MixtureShape | None:
+    """The experts, and the layers that have them; None where no layer has.
+
+    Raises:
+        CheckpointError: a key is missing, isn't what it should be, or contradicts another.
+    """
+    layers = positive_int(config, "num_hidden_layers")
+    step = positive_int({"decoder_sparse_step": 1, **config}, "decoder_sparse_step")
+    dense = _dense_layers(config, layers)
+    sparse = tuple(layer for layer in range(layers) if layer not in dense and (layer + 1) % step == 0)
+    if not sparse:
+        return None
+    mixture = MixtureShape(
+        layers=sparse,
+        experts=positive_int(config, _EXPERTS[config.get(_EXPERTS[0]) is None and _EXPERTS[1] in config]),
+        active=positive_int(config, "num_experts_per_tok"),
+        intermediate_size=positive_int(config, "moe_intermediate_size"),
+        normalized=bool(config.get("norm_topk_prob", False)),
+    )
+    if mixture.active > mixture.experts:
+        raise CheckpointError(
+            f"config.json: num_experts_per_tok is {mixture.active} and there are {mixture.experts} experts: it can't "
+            "be more"
+        )
+    return mixture
+
+
+def _dense_layers(config: Mapping[str, Any], layers: int) -> set[int]:
+    named = config.get("mlp_only_layers") or []
+    if not isinstance(named, list) or not all(type(layer) is int and 0 <= layer < layers for layer in named):
+        raise CheckpointError(
+            f"config.json: mlp_only_layers is {named!r}; expected a list of layers from 0 to {layers - 1}"
+        )
+    return set(named)

@@ -3,10 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from thinkport.export.families.dense.defaults import with_defaults
-from thinkport.export.families.dense.sampling import checkpoints_own
-from thinkport.export.families.dense.shape import read_shape
-from thinkport.export.families.dense.windows import refuse_windows
+from thinkport.export.families.dense.config import checkpoints_own, read_shape, refuse_windows, with_defaults
 from thinkport.export.families.family import Family
 from thinkport.export.families.shape import DecoderShape
 from thinkport.runtime.artifact.manifest import Presets, SamplingPreset
@@ -35,9 +32,3 @@ class Qwen2(Family):
         named = SamplingPreset.model_fields.keys() & (generation_config or {})
         preset = checkpoints_own(_UNSAID if named else _PUBLISHED, generation_config)
         return Presets(thinking=preset, answering=preset)
-
-    def transformers_classes(self) -> tuple[Any, Any]:
-        """See `Family`."""
-        from transformers import Qwen2Config, Qwen2ForCausalLM
-
-        return Qwen2Config, Qwen2ForCausalLM

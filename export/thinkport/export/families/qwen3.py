@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from thinkport.export.families.dense.sampling import checkpoints_own
-from thinkport.export.families.dense.shape import read_shape
-from thinkport.export.families.dense.windows import refuse_windows
+from thinkport.export.families.dense.config import checkpoints_own, read_shape, refuse_windows
 from thinkport.export.families.family import Family
 from thinkport.export.families.shape import DecoderShape
 from thinkport.runtime.artifact.manifest import Presets, SamplingPreset
@@ -30,9 +28,3 @@ class Qwen3(Family):
     def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
         """See `Family.presets`; a checkpoint's generation_config.json is about thinking, the mode it starts in."""
         return Presets(thinking=checkpoints_own(_THINKING, generation_config), answering=_ANSWERING)
-
-    def transformers_classes(self) -> tuple[Any, Any]:
-        """See `Family`."""
-        from transformers import Qwen3Config, Qwen3ForCausalLM
-
-        return Qwen3Config, Qwen3ForCausalLM

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from thinkport.export.errors import UnsupportedModelError
-from thinkport.export.families.dense.defaults import with_defaults
-from thinkport.export.families.dense.sampling import checkpoints_own
-from thinkport.export.families.dense.shape import read_shape
+from thinkport.export.families.dense.config import checkpoints_own, read_shape, with_defaults
 from thinkport.export.families.family import Family
 from thinkport.export.families.shape import DecoderShape
 from thinkport.runtime.artifact.manifest import Presets, SamplingPreset
@@ -37,9 +35,3 @@ class Llama(Family):
         """See `Family.presets`; both modes sample alike."""
         preset = checkpoints_own(_PUBLISHED, generation_config)
         return Presets(thinking=preset, answering=preset)
-
-    def transformers_classes(self) -> tuple[Any, Any]:
-        """See `Family`."""
-        from transformers import LlamaConfig, LlamaForCausalLM
-
-        return LlamaConfig, LlamaForCausalLM
