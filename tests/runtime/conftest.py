@@ -10,8 +10,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from thinkport.runtime.artifact.manifest import Manifest, ThinkingIds
-from thinkport.runtime.engine.kv_cache import KvSize
-from thinkport.runtime.engine.kv_snapshot import KvSnapshot, layout_of
+from thinkport.runtime.engine.kv_cache import KvSize, KvSnapshot, layout_of
 from thinkport.runtime.model import Model
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.prompt.tokenizer import Tokenizer

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from thinkport.runtime import InputError, Model, Sampler, SamplingSettings, Stop
-from thinkport.runtime.engine.scoring import ROWS
+from thinkport.runtime.engine.engine import ROWS
 from thinkport.runtime.text_score import TextScore, windows
 
 TEXT = "What is 86*57?\n86 * 57 = 4902. Größe: 12 ½ — naïve, 東京!\n" * 3

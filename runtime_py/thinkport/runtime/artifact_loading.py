@@ -20,8 +20,7 @@ from thinkport.runtime.machine.prefill_weights import PrefillWeights
 from thinkport.runtime.machine.user_cache import user_cache_folder
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.prompt.tokenizer import Tokenizer
-from thinkport.runtime.providers.ort import AUTO, Candidate, extra_of, import_onnxruntime, load_libraries
-from thinkport.runtime.providers.ort_build import build_of
+from thinkport.runtime.providers.ort import AUTO, Candidate, build_of, extra_of, import_onnxruntime, load_libraries
 from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
 from thinkport.runtime.providers.provider_report import ProviderReport
 

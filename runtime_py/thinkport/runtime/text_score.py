@@ -13,8 +13,7 @@ from math import exp, log
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.prompt.detokenize import token_bytes
-from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.prompt.tokenizer import Tokenizer, token_bytes
 
 Text = str | Sequence[int]
 _MOST_NATS = 700  # whose exponential a float still holds

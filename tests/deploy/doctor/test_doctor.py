@@ -18,7 +18,7 @@ from thinkport.runtime.cli.main import main
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import install_line
 from thinkport.runtime.providers.devices import Device
-from thinkport.runtime.providers.ort_build import OrtBuild
+from thinkport.runtime.providers.ort import OrtBuild
 from thinkport.runtime.providers.provider_report import Attempt, Outcome
 from thinkport.runtime.providers.verdicts import Verdicts
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from thinkport.export.certify.greedy import DrawnReply, continued, in_common, rows_before
-from thinkport.runtime.engine.kv_cache import KvSize
-from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.kv_cache import KvSize, KvSnapshot
 from thinkport.runtime.engine.session import Ids, Logits
 
 

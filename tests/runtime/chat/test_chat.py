@@ -14,8 +14,8 @@ from thinkport.runtime.events import AnswerPiece, End, ThoughtPiece
 from thinkport.runtime.model import Model
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.reply.reply_splitter import ReplySplitter
-from thinkport.runtime.thinking.opening import Opening, Part, opening
 from thinkport.runtime.thinking.thinking import ThinkingEnd
+from thinkport.runtime.thinking.thinking_switch import Opening, Part, opening
 
 GREEDY = SamplingSettings(temperature=0)
 THOUGHTFUL = "<think>\nhi on\n\non\n</think>\n\nanswer\n🙂"

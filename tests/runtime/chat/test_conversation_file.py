@@ -18,7 +18,7 @@ from thinkport.runtime.chat.conversation_file import (
     read_conversation,
     write_conversation,
 )
-from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.errors import ArtifactError
 
 DATA = {"messages": [{"role": "user", "content": "Grüße 👋 \ud83d"}], "thinking": None, "seed": 7}

@@ -15,8 +15,7 @@ from thinkport.runtime.events import ToolCall
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.tools.response_format import Choice, JsonSchema, Regex
 from thinkport.runtime.tools.tool_call_splitter import ToolCallSplitter
-from thinkport.runtime.tools.tool_choice import ToolChoice, ToolUse
-from thinkport.runtime.tools.toolbox import ToolBox
+from thinkport.runtime.tools.toolbox import ToolBox, ToolChoice, ToolUse
 
 WIDTH = 300
 SWITCH = {

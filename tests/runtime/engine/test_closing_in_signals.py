@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from thinkport.runtime import InputError
-from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.sampling import Sampler, SamplingSettings
 from thinkport.runtime.server.jobs import FairTurns
 

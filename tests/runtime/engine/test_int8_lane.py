@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from thinkport.runtime import Model
 from thinkport.runtime.artifact.manifest import read_manifest
-from thinkport.runtime.engine.kv_cache import STEP
-from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.kv_cache import STEP, KvSnapshot
 from thinkport.runtime.engine.session import OrtLane, Session
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.providers.ort import choose_graph

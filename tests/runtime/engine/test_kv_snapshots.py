@@ -9,8 +9,7 @@ import pytest
 from thinkport.runtime import InputError, Model
 from thinkport.runtime.artifact.manifest import KvLayout, read_manifest
 from thinkport.runtime.engine.kv_buffers import OrtBuffers
-from thinkport.runtime.engine.kv_cache import InPlaceCache
-from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.kv_cache import InPlaceCache, KvSnapshot
 
 LENGTHS = [1, 5, 255, 256, 257, 512, 513]  # around the capacities of 256 and 512 tokens
 

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from thinkport.runtime import Engine, Finish, InputError, Sampler, SamplingSettings
 from thinkport.runtime.engine.kv_uses import KvPool
-from thinkport.runtime.prompt.rendered import Rendered
+from thinkport.runtime.prompt.prompt import Rendered
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.reply.reply_request import ReplyRequest
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from thinkport.runtime.artifact.manifest import fingerprint, read_manifest
-from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.session import OrtLane, Session
 from thinkport.runtime.errors import CacheWarning
 from thinkport.runtime.machine.machine_cache import MachineCache

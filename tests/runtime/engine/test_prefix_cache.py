@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.prefix_cache import PrefixCache
 from thinkport.runtime.errors import InputError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from thinkport.runtime.machine.int8_weights import int8_weight
+from thinkport.runtime.machine.derived_weights import int8_weight
 
 
 def some_weights(rows: int, groups: int, *, loud: bool) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

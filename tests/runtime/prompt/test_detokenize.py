@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinkport.runtime.errors import ArtifactError, InputError
-from thinkport.runtime.prompt.detokenize import Detokenizer, byte_letters, token_bytes
-from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.prompt.tokenizer import Detokenizer, Tokenizer, byte_letters, token_bytes
 
 ROOT = Path(__file__).resolve().parents[3]
 CHECKPOINTS = {"nano": ROOT / "artifacts" / "checkpoints" / "nano-qwen3", "qwen3": ROOT.parent / "shared" / "qwen3"}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinkport.runtime.prompt.marking import Marked, Marks
-from thinkport.runtime.prompt.spellings import Spellings
+from thinkport.runtime.prompt.tokenizer import Spellings
 
 SPELLINGS = Spellings(["<think>", "</think>", "[INST]"])
 TEXT = st.text(st.sampled_from("<>/[]think \nINSTa"), max_size=25) | st.lists(

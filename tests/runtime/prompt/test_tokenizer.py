@@ -7,8 +7,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models
 
 from thinkport.runtime.errors import ArtifactError
-from thinkport.runtime.prompt.detokenize import Detokenizer
-from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.prompt.tokenizer import Detokenizer, Tokenizer
 
 QWEN3 = Path(__file__).resolve().parents[4] / "shared" / "qwen3"
 SEPARATOR = "\n__ggml_vocab_test__\n"

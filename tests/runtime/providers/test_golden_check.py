@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from thinkport.runtime.artifact.goldens import Golden
-from thinkport.runtime.engine.kv_cache import KvSize
-from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.kv_cache import KvSize, KvSnapshot
 from thinkport.runtime.engine.session import Ids, Logits
 from thinkport.runtime.providers.golden_check import (
     CHUNK,

@@ -17,8 +17,7 @@ from thinkport.runtime.artifact.manifest import FileRecord, Graph, Manifest, has
 from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
 from thinkport.runtime.extras import install_line
 from thinkport.runtime.providers.devices import Device, graphics_devices
-from thinkport.runtime.providers.ort import Candidate
-from thinkport.runtime.providers.ort_build import OrtBuild, clash_of
+from thinkport.runtime.providers.ort import Candidate, OrtBuild, clash_of
 from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
 from thinkport.runtime.providers.provider_report import Outcome, ProviderReport
 from thinkport.runtime.providers.verdicts import MOST_TRIALS, Verdict, Verdicts

@@ -8,8 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from thinkport.runtime.artifact.manifest import read_manifest
-from thinkport.runtime.providers.ort import Candidate, import_onnxruntime
-from thinkport.runtime.providers.ort_build import build_of
+from thinkport.runtime.providers.ort import Candidate, build_of, import_onnxruntime
 from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
 from thinkport.runtime.providers.verdicts import Verdict, Verdicts
 

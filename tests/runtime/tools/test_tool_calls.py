@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.tools.tool_calls import cut_call, message_calls
-from thinkport.runtime.tools.tool_choice import ToolChoice, ToolUse
-from thinkport.runtime.tools.toolbox import ToolBox
+from thinkport.runtime.tools.toolbox import ToolBox, ToolChoice, ToolUse
 
 ROOT = Path(__file__).resolve().parents[3]
 NANO = ROOT / "artifacts" / "nano" / "chat_template.jinja"

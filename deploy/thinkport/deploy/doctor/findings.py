@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 from thinkport.deploy.doctor.machine_facts import MachineFacts
 from thinkport.deploy.targets import CPU, TARGETS
 from thinkport.runtime.extras import install_line
-from thinkport.runtime.providers.ort_build import clash_of
+from thinkport.runtime.providers.ort import clash_of
 from thinkport.runtime.providers.provider_report import Attempt, Outcome
 
 

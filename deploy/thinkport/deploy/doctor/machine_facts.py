@@ -9,8 +9,7 @@ from thinkport.deploy.hardware import Hardware, installed_versions, this_hardwar
 from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.errors import MissingExtraError
 from thinkport.runtime.providers.devices import Device, graphics_devices
-from thinkport.runtime.providers.ort import import_onnxruntime, load_libraries
-from thinkport.runtime.providers.ort_build import OrtBuild, build_of, installed_builds
+from thinkport.runtime.providers.ort import OrtBuild, build_of, import_onnxruntime, installed_builds, load_libraries
 
 _GENAI = (*(entry.genai_package for entry in TARGETS.values()), "onnxruntime-genai-directml")  # the last is known bad
 PACKAGES = ("thinkport", "numpy", "tokenizers", "llguidance", *_GENAI)

@@ -23,8 +23,7 @@ from thinkport.export.reference.logits import Ids, Logits
 from thinkport.export.trace import names
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
 from thinkport.runtime.engine.kv_buffers import OrtBuffers
-from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize
-from thinkport.runtime.engine.kv_snapshot import KvSnapshot, layout_of
+from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize, KvSnapshot, layout_of
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.machine.freed_memory import give_back
 from thinkport.runtime.machine.threads import physical_cores

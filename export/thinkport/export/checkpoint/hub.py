@@ -10,8 +10,7 @@ from pathlib import Path
 
 from thinkport.export.errors import CheckpointError
 from thinkport.runtime.hub.download_progress import Progress, reporting_bar
-from thinkport.runtime.hub.refusal import refusal
-from thinkport.runtime.hub.repository import repository_named
+from thinkport.runtime.hub.repository import refusal, repository_named
 
 DESCRIPTION = (
     "config.json",

@@ -17,7 +17,7 @@ class WeightCopy(Record):
 
 
 class Int8Weight(Record):
-    """A matrix to be rounded to int8 with a scale a row (see `thinkport.runtime.machine.int8_weights`).
+    """A matrix to be rounded to int8 with a scale a row (see `thinkport.runtime.machine.derived_weights`).
 
     Read from the artifact's weights: at `codes`, uint8 (rows, columns / group_size, group_size * bits / 8), and at
     `scales`, float32 (rows, columns / group_size); at `points`, where weights have zero points of their own, uint8

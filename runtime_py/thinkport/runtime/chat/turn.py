@@ -10,8 +10,7 @@ from functools import partial
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End, Event
-from thinkport.runtime.reply.background import Background
-from thinkport.runtime.reply.event_queue import EventQueue
+from thinkport.runtime.reply.background import Background, EventQueue
 from thinkport.runtime.reply.reply import Reply
 
 Begin = Callable[[Stop], Reply]

@@ -8,14 +8,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from thinkport.runtime.constraints.constraint import Constraint
-from thinkport.runtime.constraints.grammars import Grammars
+from thinkport.runtime.constraints.grammars import Constraint, Grammars
 from thinkport.runtime.engine.sampling import Row
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.tools.response_format import ResponseFormat
-from thinkport.runtime.tools.tool_choice import ToolChoice, ToolUse
-from thinkport.runtime.tools.tool_tags import ToolTags
-from thinkport.runtime.tools.toolbox import ToolBox
+from thinkport.runtime.tools.tool_call_splitter import ToolTags
+from thinkport.runtime.tools.toolbox import ToolBox, ToolChoice, ToolUse
 
 _T = TypeVar("_T")
 

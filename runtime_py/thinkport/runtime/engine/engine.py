@@ -20,16 +20,17 @@ from thinkport.runtime.engine.argument_checks import (
 )
 from thinkport.runtime.engine.draft_policy import Drafter, DraftPolicy
 from thinkport.runtime.engine.generation import Finish, Generation, TokenLoop
-from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.kv_uses import KvPool, KvUses, Use
-from thinkport.runtime.engine.logprobs import TokenLogprob
+from thinkport.runtime.engine.logprobs import LogprobRecorder, TokenLogprob
 from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
 from thinkport.runtime.engine.sampling import Sampler
-from thinkport.runtime.engine.scoring import scores
 from thinkport.runtime.engine.session import LaneSource, Logits
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import CacheLostError, InputError
+
+ROWS = 64  # of logits a step: 39 MB of a vocabulary of 152,000
 
 
 class Engine:
@@ -251,3 +252,34 @@ def _prefill(use: Use, wanted: list[int]) -> bool:
             with use.step() as held:
                 held.run(piece)
     return True
+
+
+def scores(use: Use, ids: list[int], first: int, top: int, *, chunk: int, several: bool) -> Iterator[TokenLogprob]:
+    """Run `ids` but the last over what the KV cache shares with them; yield those from `first` on as they are known.
+
+    A step takes `chunk` tokens before `first`, `ROWS` from there on, and one where a graph takes no more over others.
+    Beside each id are the `top` likeliest ones at its place. A cancelled stop ends it early.
+
+    Raises:
+        CacheLostError: a later use has the KV cache.
+        UnavailableError: replies in progress leave too little memory.
+    """
+    recorder, wanted, needed = LogprobRecorder(top), ids[:-1], first - 1
+    with use.holding():
+        use.reserve(len(wanted))
+        with use.step() as held:
+            at = held.rewind(wanted, needed)
+        while at < len(wanted) and not use.stop.cancelled:
+            most = 1 if at and not several else chunk if at < needed else ROWS
+            end = min(at + most, needed if at < needed else len(wanted))
+            found = []
+            with use.step() as held:
+                if at < needed:
+                    held.run(wanted[at:end])
+                else:
+                    rows = held.run(wanted[at : at + 1], wanted[at + 1 : end])
+                    for row, token in zip(rows, ids[at + 1 : end + 1], strict=True):
+                        recorder.record(row, token)
+                        found.append(recorder.take())
+            yield from (one for one in found if one is not None)
+            at = end

@@ -8,7 +8,7 @@ from time import perf_counter
 
 import numpy as np
 
-from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
 from thinkport.runtime.engine.session import Ids, Lane, LaneSource, Logits

@@ -18,8 +18,7 @@ import numpy.typing as npt
 
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
 from thinkport.runtime.engine.kv_buffers import OrtBuffers, SessionBuffers
-from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize
-from thinkport.runtime.engine.kv_snapshot import KvSnapshot, layout_of
+from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize, KvSnapshot, layout_of
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.machine.packed_weights import OpenGraph, PackedWeights, Provider, open_graph
 from thinkport.runtime.machine.prefill_weights import PrefillGraph, PrefillWeights

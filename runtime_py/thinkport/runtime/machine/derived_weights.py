@@ -1,6 +1,10 @@
-"""Writes the weights file of a prefill graph, out of an artifact's own, as the manifest says.
+"""Writes the weights file of a prefill graph out of an artifact's own, as the manifest says: copies, and int8 weights.
 
-Knows byte ranges. Memory is bounded by the largest matrix and the number of threads.
+Memory is bounded by the largest matrix and the number of threads. int8 weights have a scale a row. CPUs without VNNI
+(AVX2) multiply uint8 activations by int8 weights, add the products of two neighbouring columns in 16 bits, and saturate
+there (x86's vpmaddubsw). Two weights a, b of a pair can't reach that while 255 * (|a| + |b|) <= 32767, so a row's scale
+leaves every pair within 128: exact on any CPU, for the price of about a third of a bit (a limit of 64 for each weight
+would cost a whole one).
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from thinkport.runtime.artifact.derivation import Derivation, Int8Weight
-from thinkport.runtime.machine.int8_weights import int8_weight
+
+Codes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+_BLOCK_BYTES = 1 << 20  # of float32: what numpy makes on the way stays in a core's cache
+_LARGEST = 127  # of one weight; of a pair too, since rounding may add one to their sum
+_SMALLEST = np.float32(1e-30)  # of a scale, for rows of zeros
 
 
 def write_derived(derivation: Derivation, artifact: Path, folder: Path, threads: int) -> None:
@@ -48,3 +58,55 @@ def write_derived(derivation: Derivation, artifact: Path, folder: Path, threads:
         tasks += [pool.submit(put_int8, weight) for weight in derivation.int8]
         for task in tasks:
             task.result()
+
+
+def int8_weight(
+    codes: Codes, scales: Floats, *, bits: int, points: Codes | None = None
+) -> tuple[npt.NDArray[np.int8], Floats]:
+    """Weights as MatMulIntegerToFloat takes them, int8 (columns, rows), and what one of each row is worth, (rows,).
+
+    `codes` are uint8 (rows, groups, group_size * bits / 8), the even column in the low four bits; they are more than
+    what they stand for, by 2**(bits - 1) or by a group's point in `points`, uint8 (rows, ceil(groups * bits / 8)), the
+    even group in the low four bits. `scales` are float32 (rows, groups).
+    """
+    rows, columns = len(codes), codes[0].size * 8 // bits
+    weight = np.empty((columns, rows), np.int8)
+    row_scales = np.empty(rows, np.float32)
+    step = max(1, _BLOCK_BYTES // (4 * columns))
+    for start in range(0, rows, step):
+        part = slice(start, start + step)
+        values = _dequantized(codes[part], scales[part], bits, None if points is None else points[part])
+        row_scales[part] = worth = _row_scales(values)
+        values *= (1 / worth)[:, None]
+        np.rint(values, out=values)
+        weight[:, part] = values.astype(np.int8).T
+    return weight, row_scales
+
+
+def _dequantized(codes: Codes, scales: Floats, bits: int, points: Codes | None) -> Floats:
+    """float32 (rows, columns)."""
+    values = _unpacked(codes, bits)
+    if points is None:
+        values -= np.float32(2 ** (bits - 1))
+    else:
+        values -= _unpacked(points, bits)[:, : scales.shape[1], None]
+    values *= scales[:, :, None]
+    return values.reshape(len(scales), -1)
+
+
+def _unpacked(codes: Codes, bits: int) -> Floats:
+    """The codes along the last axis as float32."""
+    if bits == 8:
+        return codes.astype(np.float32)
+    values = np.empty((*codes.shape[:-1], 2 * codes.shape[-1]), np.float32)
+    values[..., 0::2] = codes & 0x0F
+    values[..., 1::2] = codes >> 4
+    return values
+
+
+def _row_scales(values: Floats) -> Floats:
+    sizes = np.abs(values)
+    alone = sizes.max(axis=1)
+    pairs = (sizes[:, 0::2] + sizes[:, 1::2]).max(axis=1)
+    worth: Floats = np.maximum(np.maximum(alone, pairs) / np.float32(_LARGEST), _SMALLEST)
+    return worth

@@ -16,7 +16,7 @@ from itertools import chain, islice
 from typing import Any, SupportsIndex
 
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.prompt.spellings import Spellings
+from thinkport.runtime.prompt.tokenizer import Spellings
 
 _PRIVATE = (range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))  # Unicode's planes 15 and 16, for private use
 

@@ -1,16 +1,36 @@
-"""Text to ids and back, through the artifact's `tokenizer.json`.
+"""Text to ids through the artifact's `tokenizer.json`, and ids to text: at once, or while they come.
 
-Knows byte-level BPE and added tokens such as `<|im_end|>`. Must not know messages or how text is generated.
+Knows byte-level BPE, its letters for bytes, and added tokens such as `<|im_end|>`. Must not know messages, or which ids
+are markers.
 """
 
-from collections.abc import Sequence
+import codecs
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders
 
 from thinkport.runtime.errors import ArtifactError, InputError
-from thinkport.runtime.prompt.spellings import Spellings
+
+
+class Spellings:
+    """The spellings of a tokenizer's added tokens."""
+
+    def __init__(self, spellings: Iterable[str]):
+        longest_first = sorted(filter(None, spellings), key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        self.openings = frozenset(spelling[0] for spelling in longest_first)
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Start and end of each spelling in `text`, found as a tokenizer does: leftmost, then longest."""
+        return (match.span() for match in self._pattern.finditer(text))
+
+    def begins(self, text: str, at: int) -> bool:
+        """Whether a spelling stands in `text` at this place."""
+        return self._pattern.match(text, at) is not None
 
 
 class Tokenizer:
@@ -81,3 +101,36 @@ def _without_added_tokens(backend: Backend) -> Backend:
     if backend.pre_tokenizer is not None:
         plain.pre_tokenizer = backend.pre_tokenizer
     return plain
+
+
+class Detokenizer:
+    """Turns a stream of ids into pieces of text whose sum is the text of all of them. Constant time a token."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._tokenizer = tokenizer
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def feed(self, id: int) -> str:  # noqa: A002 - the domain's word
+        """The characters that are whole with this id; possibly none."""
+        return self._decoder.decode(token_bytes(self._tokenizer.token(id) or ""))
+
+    def flush(self) -> str:
+        """What is still held: a replacement character if the last character never became whole."""
+        return self._decoder.decode(b"", final=True)
+
+
+def token_bytes(spelling: str) -> bytes:
+    """The bytes that a vocabulary entry stands for; an added token outside the letters stands for its own UTF-8."""
+    letters = byte_letters()
+    try:
+        return bytes([letters[letter] for letter in spelling])
+    except KeyError:
+        return spelling.encode()
+
+
+@cache
+def byte_letters() -> dict[str, int]:
+    """GPT-2's letters: printable Latin-1 bytes are themselves, the others take code points from 256 on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + at): byte for at, byte in enumerate(others)}

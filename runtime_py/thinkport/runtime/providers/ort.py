@@ -1,14 +1,16 @@
-"""The door to ONNX Runtime: imports it, and ranks an artifact's graphs by what the installed build can run.
+"""The door to ONNX Runtime: imports it, tells its builds apart, and ranks an artifact's graphs by what it can run.
 
-Knows the manifest's graphs and what the installed ONNX Runtime offers; holds no table of targets.
+ONNX Runtime comes as several distributions that write into one folder, `onnxruntime`; the last one installed wins and
+pip tells nobody. Knows the manifest's graphs and what the installed ONNX Runtime offers; holds no table of targets.
 """
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import distributions
 from types import ModuleType
 from typing import Self
 
@@ -21,6 +23,7 @@ from thinkport.runtime.extras import install_line
 AUTO = "auto"
 _TELEMETRY = "ORT_DISABLE_TELEMETRY"
 _DIGITS = 3  # of a device's number
+_FOLDER = "onnxruntime"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,3 +171,39 @@ def _obstacle(graph: Graph, available: Sequence[str], version: str) -> str | Non
     if Version(Version(version).base_version) < Version(graph.onnxruntime_floor):
         return f"needs ONNX Runtime {graph.onnxruntime_floor} or newer"
     return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrtBuild:
+    """The build that is imported: its distribution, its version and the providers it was built with, best first."""
+
+    package: str
+    version: str
+    providers: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.version}"
+
+
+def build_of(ort: ModuleType) -> OrtBuild:
+    """The build of the imported module, by the name that its own files give."""
+    package = getattr(ort, "package_name", "") or _FOLDER
+    return OrtBuild(package=package, version=ort.__version__, providers=tuple(ort.get_available_providers()))
+
+
+def installed_builds() -> dict[str, str]:
+    """Every installed distribution that writes into ONNX Runtime's folder: name to version. Takes some milliseconds."""
+    found = {}
+    for one in distributions():
+        name = one.metadata["Name"] or ""
+        if name.startswith(_FOLDER) and any(file.parts[0] == _FOLDER for file in one.files or ()):
+            found[name] = one.version
+    return found
+
+
+def clash_of(builds: Mapping[str, str]) -> str:
+    """What to do about several builds in one folder, in words; nothing where there is one or none."""
+    if len(builds) < 2:
+        return ""
+    names = " and ".join(f"{name} {version}" for name, version in sorted(builds.items()))
+    return f"{names} are installed over one another, which leaves a mixture: pip uninstall {' '.join(sorted(builds))}"

@@ -22,8 +22,7 @@ from thinkport.runtime.machine.cpu_features import cpu_features
 from thinkport.runtime.machine.known_files import KnownFiles
 from thinkport.runtime.providers.devices import Device, graphics_devices
 from thinkport.runtime.providers.golden_check import check_goldens, quick
-from thinkport.runtime.providers.ort import AUTO, Candidate, candidates, refusal
-from thinkport.runtime.providers.ort_build import OrtBuild, clash_of, installed_builds
+from thinkport.runtime.providers.ort import AUTO, Candidate, OrtBuild, candidates, clash_of, installed_builds, refusal
 from thinkport.runtime.providers.provider_report import Attempt, Outcome, ProviderReport
 from thinkport.runtime.providers.verdicts import VerdictKey, Verdicts
 

@@ -1,18 +1,21 @@
-"""Work in a thread of its own, such as reading a reply for callbacks.
+"""Work in a thread of its own, such as reading a reply for callbacks, and its events for an event loop.
 
-Knows threads. Must not know what the work is.
+Knows threads and asyncio. Must not know what the work is, or what the events are.
 """
 
+import asyncio
 import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from threading import Event as Flag
 from threading import Thread
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from thinkport.runtime.engine.stop import Stop
 
 _AT_EXIT = 10.0  # seconds that a program which ends waits for a step in progress
+E = TypeVar("E")
 
 
 class Background:
@@ -82,3 +85,44 @@ def _give_up(stop: Stop, thread: Thread) -> None:
     stop.abandon()  # first: a thread that starts later finds it so and does nothing
     if thread.is_alive():
         thread.join(_AT_EXIT)
+
+
+class EventQueue(Generic[E]):
+    """Events in their order; made in the event loop that reads them, filled by another thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[E | None] = asyncio.Queue()
+        self._error: BaseException | None = None
+
+    def put(self, event: E) -> None:
+        """Add an event; from any thread. Nothing where the loop is closed: nobody waits any more."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Say that no more come, and what they ended with; from any thread."""
+        self._error = error
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._events.put_nowait, None)
+
+    async def read(self, silence: float | None = None) -> AsyncGenerator[E | None]:
+        """Every event as it comes; with `silence`, None after so many seconds without one.
+
+        Raises:
+            BaseException: what they ended with.
+        """
+        while True:
+            try:
+                event = await asyncio.wait_for(self._events.get(), silence)
+            except TimeoutError:
+                yield None
+                continue
+            if event is None:
+                break
+            yield event
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                del self  # or the error's traceback would hold what holds the error

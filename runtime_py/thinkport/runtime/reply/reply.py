@@ -12,9 +12,8 @@ from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
 from thinkport.runtime.reply.reply_splitter import ReplySplitter
-from thinkport.runtime.thinking.opening import Part
 from thinkport.runtime.thinking.thinking import ThinkingEnd
-from thinkport.runtime.thinking.thinking_switch import Decision
+from thinkport.runtime.thinking.thinking_switch import Decision, Part
 from thinkport.runtime.thinking.thought_control import ThoughtControl
 
 

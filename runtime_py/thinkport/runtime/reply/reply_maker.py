@@ -24,15 +24,13 @@ from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.reply.reply import AnswerGuard, Reply, ReplyRun
 from thinkport.runtime.reply.reply_request import PreparedReply, ReplyRequest, Sampling
 from thinkport.runtime.reply.reply_splitter import ReplySplitter
-from thinkport.runtime.thinking.opening import Opening, opening, switched
 from thinkport.runtime.thinking.soft_closing import Boundaries
 from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking
-from thinkport.runtime.thinking.thinking_switch import Decision, decide
+from thinkport.runtime.thinking.thinking_switch import Decision, Opening, decide, opening, switched
 from thinkport.runtime.thinking.thought_control import ThoughtControl
 from thinkport.runtime.tools.response_format import ResponseFormat
-from thinkport.runtime.tools.tool_choice import ToolChoice
-from thinkport.runtime.tools.tool_tags import START
-from thinkport.runtime.tools.toolbox import ToolBox
+from thinkport.runtime.tools.tool_call_splitter import START
+from thinkport.runtime.tools.toolbox import ToolBox, ToolChoice
 
 OnEnd = Callable[[End, Decision], None]
 

@@ -14,12 +14,10 @@ from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.prompt.prompt import Prompt, Tools
 from thinkport.runtime.prompt.template import Message
-from thinkport.runtime.thinking.opening import Opening
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
-from thinkport.runtime.thinking.thinking_switch import Decision
+from thinkport.runtime.thinking.thinking_switch import Decision, Opening
 from thinkport.runtime.tools.response_format import ResponseFormat
-from thinkport.runtime.tools.tool_choice import ToolChoice, ToolUse
-from thinkport.runtime.tools.toolbox import ToolBox, did_you_mean
+from thinkport.runtime.tools.toolbox import ToolBox, ToolChoice, ToolUse, did_you_mean
 
 Sampling = SamplingSettings | Mapping[str, Any]
 

@@ -7,9 +7,8 @@ drawn.
 from thinkport.runtime.artifact.manifest import ThinkingIds
 from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.events import ToolCall
-from thinkport.runtime.prompt.detokenize import Detokenizer
-from thinkport.runtime.prompt.tokenizer import Tokenizer
-from thinkport.runtime.thinking.opening import Opening, Part
+from thinkport.runtime.prompt.tokenizer import Detokenizer, Tokenizer
+from thinkport.runtime.thinking.thinking_switch import Opening, Part
 from thinkport.runtime.tools.tool_call_splitter import ToolCallSplitter
 from thinkport.runtime.tools.toolbox import ToolBox
 

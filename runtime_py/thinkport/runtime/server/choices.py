@@ -10,8 +10,7 @@ from typing import Any
 
 from thinkport.runtime.engine.logprobs import TokenLogprob
 from thinkport.runtime.events import AnswerPiece, End, Event
-from thinkport.runtime.prompt.detokenize import token_bytes
-from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.prompt.tokenizer import Tokenizer, token_bytes
 from thinkport.runtime.server.figures import timings, usage
 from thinkport.runtime.server.service import Answer
 

@@ -19,8 +19,7 @@ from thinkport.runtime.engine.held_sequence import common_prefix
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.events import Event
 from thinkport.runtime.model import Model
-from thinkport.runtime.reply.background import Background
-from thinkport.runtime.reply.event_queue import EventQueue
+from thinkport.runtime.reply.background import Background, EventQueue
 from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.reply_plan import ReplyPlan
 

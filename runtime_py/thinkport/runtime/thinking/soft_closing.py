@@ -8,8 +8,7 @@ import re
 import numpy as np
 
 from thinkport.runtime.engine.sampling import Row
-from thinkport.runtime.prompt.detokenize import token_bytes
-from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.prompt.tokenizer import Tokenizer, token_bytes
 
 LEAD = 4.0  # logits that closing is ahead of the likeliest token by, where the budget ends
 _ENDS = re.compile(r"(\n|[.!?…。！？][\"')\]”’»*_]*)[ \t]*$")

@@ -1,22 +1,70 @@
-"""Who decides whether a reply thinks: the caller's switches first, then what the messages say.
+"""Whether a reply thinks: the caller's switches first, then what the messages say; and with which part it begins.
 
 Qwen's two kinds of switch (https://github.com/QwenLM/Qwen3, "Switching Between Thinking and Non-Thinking Mode"): the
 hard one is the template's `enable_thinking`; the soft ones are `/think` and `/no_think` in a user or system message,
-of which the latest counts, and only while the hard one is not off. Knows messages and words; must not know ids.
+of which the latest counts, and only while the hard one is not off. Knows messages, and the ids of `<think>` and
+`</think>`; must not know how tokens are drawn.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
+from thinkport.runtime.artifact.manifest import ThinkingIds
+from thinkport.runtime.errors import InputError
 from thinkport.runtime.prompt.template import Message
+from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking
 
 # Not within a path or a word: `a/think`, `/think/of`, `./think`, `/thinking`. A letter of another script may touch it.
 _SOFT = re.compile(r"(?<![A-Za-z0-9_/~:.\\-])/(no_)?think(?![A-Za-z0-9_/\\-])")
 _SWITCHING = ("user", "system")
 _RESULT = ("<tool_response>", "</tool_response>")  # a user message between these is a tool's, as templates have it
+
+
+class Part(StrEnum):
+    """A part of a reply."""
+
+    THOUGHT = "thought"
+    ANSWER = "answer"
+
+
+class Opening(StrEnum):
+    """How a prompt leaves the reply to begin."""
+
+    FREE = "free"  # the model may open a thought
+    THINKING = "thinking"  # the prompt opened one
+    ANSWERING = "answering"  # the prompt closed one, or the model has none
+
+
+def opening(prompt: Sequence[int], thinking: ThinkingIds | None, tokenizer: Tokenizer) -> Opening:
+    """What the prompt's last think marker says; a closed thought counts if nothing but white space follows it."""
+    if thinking is None:
+        return Opening.ANSWERING
+    for at in range(len(prompt) - 1, -1, -1):
+        if prompt[at] == thinking.start:
+            return Opening.THINKING
+        if prompt[at] == thinking.end:
+            return Opening.FREE if tokenizer.decode(prompt[at + 1 :]).strip() else Opening.ANSWERING
+    return Opening.FREE
+
+
+def switched(begin: Opening, enable_thinking: bool | None) -> Opening:
+    """How the reply begins once the caller was heard: off means off, also where the template has no switch.
+
+    Raises:
+        InputError: thinking is off and the prompt opened a thought all the same.
+    """
+    if enable_thinking is not False:
+        return begin
+    if begin is Opening.THINKING:
+        raise InputError(
+            "thinking can't be switched off: this model's chat template has no switch and always opens a thought. "
+            "Leave thinking on, or use a model that can do both"
+        )
+    return Opening.ANSWERING
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,10 @@ from thinkport.runtime.artifact.manifest import ThinkingIds
 from thinkport.runtime.engine.generation import Finish, Origin, Token
 from thinkport.runtime.engine.sampling import Row
 from thinkport.runtime.engine.stop import Stop
-from thinkport.runtime.prompt.detokenize import Detokenizer
-from thinkport.runtime.prompt.tokenizer import Tokenizer
-from thinkport.runtime.thinking.opening import Opening, Part
+from thinkport.runtime.prompt.tokenizer import Detokenizer, Tokenizer
 from thinkport.runtime.thinking.soft_closing import Boundaries, progress, raise_logit
 from thinkport.runtime.thinking.thinking import Switch, Thinking, ThinkingEnd
+from thinkport.runtime.thinking.thinking_switch import Opening, Part
 from thinkport.runtime.thinking.thought_loops import LoopDetector
 
 _BREAK = "\n\n"  # Qwen's templates write it after `</think>` and in an empty thought

@@ -1,17 +1,34 @@
 """Answer and tool calls, told apart by the tags' ids, never by text.
 
-Knows the tags and the newlines that templates put around calls. Must not know thoughts: it gets an answer's ids only.
+Knows Qwen's tags, which are added tokens of the tokenizer, and the newlines that templates put around calls. Must not
+know thoughts: it gets an answer's ids only.
 """
+
+from dataclasses import dataclass
+from typing import Self
 
 from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.events import ToolCall
-from thinkport.runtime.prompt.detokenize import Detokenizer
-from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.prompt.tokenizer import Detokenizer, Tokenizer
 from thinkport.runtime.tools.tool_calls import cut_call
-from thinkport.runtime.tools.tool_tags import ToolTags
 from thinkport.runtime.tools.toolbox import ToolBox
 
+START, END = "<tool_call>", "</tool_call>"
 Pieces = list[str | ToolCall]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolTags:
+    """The ids that open and close a tool call."""
+
+    start: int
+    end: int
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> Self | None:
+        """The tags of a tokenizer, None if it lacks one: its model then has no calls to tell from text."""
+        added = tokenizer.added
+        return cls(start=added[START], end=added[END]) if START in added and END in added else None
 
 
 class ToolCallSplitter:

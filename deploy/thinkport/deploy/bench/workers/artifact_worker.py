@@ -12,7 +12,7 @@ import numpy as np
 
 from thinkport.deploy.cold_start import cold_start, process_memory
 from thinkport.runtime.artifact.manifest import Graph, ModelShape
-from thinkport.runtime.engine.kv_snapshot import KvSnapshot
+from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.session import Lane
 from thinkport.runtime.model import Model
 from thinkport.runtime.providers.provider_choice import CPU

@@ -1,7 +1,8 @@
-"""Brings an artifact from the Hub: into the local cache, and from there into a folder where one is wanted."""
+"""Artifacts on the Hub: fetched into its local cache, copied to a folder where one is wanted, and pushed in one commit."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
@@ -11,8 +12,7 @@ from typing import Any
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, MODEL_CARD, read_manifest
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.hub.download_progress import Progress, reporting_bar
-from thinkport.runtime.hub.refusal import refusal, unreached
-from thinkport.runtime.hub.repository import Repository, repository_named
+from thinkport.runtime.hub.repository import Repository, refusal, repository_named, unreached
 from thinkport.runtime.machine.known_files import KnownFiles
 
 
@@ -165,3 +165,59 @@ def artifact_folder(ref: str | Path, *, progress: Callable[[Progress], None] | N
 def is_on_hub(ref: str) -> bool:
     """Whether a name means one on the Hub where it is no folder; not `artifacts/mine` where `artifacts` is a folder."""
     return repository_named(ref) is not None and not Path(ref).parent.is_dir()
+
+
+def push(
+    folder: Path,
+    ref: str,
+    *,
+    private: bool = False,
+    branch: str | None = None,
+    message: str | None = None,
+    endpoint: str | None = None,
+    bars: bool = False,
+) -> str:
+    """Make the repository where there is none, commit the artifact's files to it, and return the commit.
+
+    Files that the manifest doesn't list stay here; what the repository holds beside them stays there. `private` is for
+    a new repository. `bars` shows huggingface_hub's own progress on stderr.
+
+    Raises:
+        ArtifactError: the folder is not a whole artifact.
+        InputError: `ref` names no repository, or the Hub refuses.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    wanted = repository_named(ref)
+    if wanted is None or wanted.revision is not None:
+        raise InputError(f"{ref!r} names no repository to push to: expected OWNER/NAME; a branch goes with --branch")
+    manifest = read_manifest(folder)
+    KnownFiles().check(folder, manifest, anew=True)
+
+    hub = HfApi(endpoint=endpoint)
+    names = [name for name in (*sorted(manifest.files), MANIFEST_NAME) if (folder / name).exists()]
+    message = message or f"{manifest.name}, a thinkport artifact"
+    try:
+        with _bars(bars):
+            hub.create_repo(wanted.id, private=private or None, exist_ok=True)
+            if branch is not None:
+                hub.create_branch(wanted.id, branch=branch, exist_ok=True)
+            files = [CommitOperationAdd(name, folder / name) for name in names]
+            return str(hub.create_commit(wanted.id, files, commit_message=message, revision=branch).oid)
+    except Exception as error:
+        raise InputError(refusal(error, wanted, doing="pushed to")) from error
+
+
+@contextmanager
+def _bars(shown: bool) -> Iterator[None]:
+    """huggingface_hub draws bars on stderr by itself; a library is silent."""
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if shown or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
