@@ -10,8 +10,8 @@ import pytest
 
 from thinkport.deploy import targets
 from thinkport.deploy.bundle import BundleSettings, make_bundle
-from thinkport.deploy.graph_check import check_graphs
 from thinkport.deploy.kernels import kernel_list
+from thinkport.deploy.kernels.check import check_graphs
 from thinkport.deploy.verification import verify
 from thinkport.export import ExportSettings, export
 from thinkport.runtime import Model

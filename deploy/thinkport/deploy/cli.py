@@ -53,8 +53,8 @@ def inspect(
     """
     from thinkport.deploy.contents import look_inside
     from thinkport.deploy.contents_view import show
-    from thinkport.deploy.graph_check import check_graphs
-    from thinkport.deploy.kernels.report_view import show_kernels
+    from thinkport.deploy.kernels.check import check_graphs
+    from thinkport.deploy.kernels.report import show_kernels
     from thinkport.deploy.outputs import Outputs
 
     if graph is not None and target is None:

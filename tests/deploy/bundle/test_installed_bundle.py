@@ -15,8 +15,7 @@ from packaging.requirements import Requirement
 
 from thinkport.deploy.bundle import BundleSettings, make_bundle
 from thinkport.deploy.bundle.platform import PLATFORMS
-from thinkport.deploy.bundle.wheel import wheels_in
-from thinkport.deploy.bundle.wheel_set import requirements_of, unmet
+from thinkport.deploy.bundle.wheel import requirements_of, unmet, wheels_in
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ALONE = ["unshare", "--map-root-user", "--net"]

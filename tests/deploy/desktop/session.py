@@ -15,9 +15,8 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel
 
 from thinkport.deploy.desktop.opening import Recent
-from thinkport.deploy.desktop.provider_dialog import ProviderDialog
 from thinkport.deploy.desktop.reply_view import ReplyView
-from thinkport.deploy.desktop.window import Window
+from thinkport.deploy.desktop.window import ProviderDialog, Window
 from thinkport.runtime import End, Finish, ThinkingEnd
 
 QUESTION = "What is 86*57?"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from thinkport.deploy.evaluation.suite import Problem, Suite
+from thinkport.deploy.evaluation.suites import Problem, Suite
 from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.events import End, Speed
 from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking, ThinkingEnd

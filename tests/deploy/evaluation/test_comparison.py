@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.deploy.evaluation.comparison import Comparison, last_box, matches
-from thinkport.deploy.evaluation.number import last_number, numbers
+from thinkport.deploy.evaluation.comparison import Comparison, last_box, last_number, matches, numbers
 
 
 @pytest.mark.parametrize(

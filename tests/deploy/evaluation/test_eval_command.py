@@ -13,7 +13,7 @@ import typer
 from thinkport.deploy.evaluation.cli_eval import measure_and_write
 from thinkport.deploy.evaluation.evaluator import Evaluation
 from thinkport.deploy.evaluation.plan import plans
-from thinkport.deploy.evaluation.suite import Suite
+from thinkport.deploy.evaluation.suites import Suite
 from thinkport.deploy.outputs import Outputs
 from thinkport.runtime.cli.main import main
 from thinkport.runtime.events import End

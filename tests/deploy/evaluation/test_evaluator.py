@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
-from thinkport.deploy.evaluation.evaluator import Evaluation, EvaluationListener, evaluate
+from thinkport.deploy.evaluation.evaluator import (
+    Evaluation,
+    EvaluationListener,
+    EvaluationRow,
+    JudgedReply,
+    Tally,
+    evaluate,
+)
 from thinkport.deploy.evaluation.plan import plans, title
-from thinkport.deploy.evaluation.row import EvaluationRow, JudgedReply, Tally
-from thinkport.deploy.evaluation.suite import Problem, Suite
+from thinkport.deploy.evaluation.suites import Problem, Suite
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.thinking.thinking import Switch, Thinking, ThinkingEnd

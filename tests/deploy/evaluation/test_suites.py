@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from thinkport.deploy.evaluation.comparison import Comparison
-from thinkport.deploy.evaluation.suite import MATH_SUFFIX, Problem, Suite
-from thinkport.deploy.evaluation.suites import arithmetic, find_suite, read_suite
+from thinkport.deploy.evaluation.suites import MATH_SUFFIX, Problem, Suite, arithmetic, find_suite, read_suite
 from thinkport.runtime.errors import InputError
 
 DATA = Path(__file__).parents[3] / "deploy" / "thinkport" / "deploy" / "evaluation" / "arithmetic.jsonl"

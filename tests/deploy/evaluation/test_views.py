@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from thinkport.deploy.evaluation.evaluation_view import EvaluationView
 from thinkport.deploy.evaluation.evaluator import evaluate
 from thinkport.deploy.evaluation.plan import plans
-from thinkport.deploy.evaluation.suite import Suite
-from thinkport.deploy.evaluation.table_view import show
+from thinkport.deploy.evaluation.suites import Suite
+from thinkport.deploy.evaluation.view import EvaluationView, show
 
 
 @pytest.mark.parametrize("terminal", [True, False])

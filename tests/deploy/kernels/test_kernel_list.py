@@ -11,7 +11,7 @@ from tests.deploy.kernels.graphs import FLOAT, HALF, INT64, MICROSOFT, attention
 
 from thinkport.deploy import targets
 from thinkport.deploy.kernels import collect
-from thinkport.deploy.kernels.dtypes import find_dtypes
+from thinkport.deploy.kernels.check import find_dtypes
 from thinkport.deploy.kernels.graph_file import read_graph
 from thinkport.deploy.kernels.kernel_list import DATA, Kernel, kernel_list, versions
 

@@ -1,20 +1,100 @@
-"""The main window: a page to open artifacts on, a page to talk on, and the menus over both."""
+"""The main window: a page to open artifacts on, a page to talk on, the menus over both, and the provider report."""
 
+from functools import partial
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
-from PySide6.QtGui import QAction, QCloseEvent, QKeySequence
-from PySide6.QtWidgets import QFileDialog, QLabel, QMainWindow, QStackedWidget
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QAction, QCloseEvent, QGuiApplication, QKeySequence
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QHeaderView,
+    QLabel,
+    QMainWindow,
+    QStackedWidget,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 
 from thinkport.deploy.desktop.chat_page import ChatPage
 from thinkport.deploy.desktop.conversation_export import export_conversation
-from thinkport.deploy.desktop.opening import Recent
-from thinkport.deploy.desktop.opening_signals import OpeningSignals
-from thinkport.deploy.desktop.provider_dialog import ProviderDialog
+from thinkport.deploy.desktop.opening import Recent, open_artifact
 from thinkport.deploy.desktop.start_page import HINT, StartPage
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.model import Model
+from thinkport.runtime.providers.provider_report import ProviderReport
 
+_COLUMNS = ("Graph", "Provider", "Outcome", "Reason")
 _KINDS = "Markdown (*.md);;JSON (*.json)"
+
+
+class ProviderDialog(QDialog):
+    """A table of a report's attempts, which can be copied as text."""
+
+    def __init__(self, report: ProviderReport, parent: QWidget | None = None):
+        super().__init__(parent, windowTitle="Provider report")
+        self.resize(720, 280)
+        self._text = "\n".join([f"asked: {report.asked}, build: {report.build}", *map(str, report.attempts)])
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close, self)
+        copy = buttons.addButton("&Copy", QDialogButtonBox.ButtonRole.ActionRole)
+        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._text))
+        buttons.rejected.connect(self.reject)
+        told = f"{report.reason}\nAsked for {report.asked}; ONNX Runtime's build: {report.build}"
+        reason = QLabel(told, self, wordWrap=True)
+        layout = QVBoxLayout(self)
+        layout.addWidget(reason)
+        layout.addWidget(_table(report))
+        layout.addWidget(buttons)
+
+
+def _table(report: ProviderReport) -> QTableWidget:
+    table = QTableWidget(len(report.attempts), len(_COLUMNS), editTriggers=QTableWidget.EditTrigger.NoEditTriggers)
+    table.setHorizontalHeaderLabels(list(_COLUMNS))
+    table.verticalHeader().hide()
+    for row, one in enumerate(report.attempts):
+        for column, text in enumerate((one.graph, one.place, one.outcome.value, one.reason)):
+            table.setItem(row, column, QTableWidgetItem(text))
+    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    table.horizontalHeader().setStretchLastSection(True)
+    table.resizeRowsToContents()
+    return table
+
+
+class OpeningSignals(QObject):
+    """An artifact that is being opened in a thread; the last signal is `opened` or `failed`."""
+
+    progress = Signal(str, object)
+    opened = Signal(object)
+    failed = Signal(object)
+
+    def __init__(self, folder: Path, recent: Recent, *, provider: str):
+        super().__init__()
+        self.folder = folder
+        # No daemon: a load that is torn down within ONNX Runtime may crash; the program ends once it is over.
+        self._thread = Thread(target=self._run, args=(recent, provider), name="thinkport-opening")
+
+    def start(self) -> None:
+        """Begin; signals that nobody hears any more go nowhere."""
+        self._thread.start()
+
+    def _run(self, recent: Recent, provider: str) -> None:
+        try:
+            model = open_artifact(self.folder, recent, provider=provider, on_progress=partial(self._tell, "progress"))
+        except Exception as error:  # whatever it is, the window shows it
+            self._tell("failed", error)
+        else:
+            self._tell("opened", model)
+
+    def _tell(self, signal: str, *what: Any) -> None:
+        try:
+            getattr(self, signal).emit(*what)
+        except RuntimeError:  # the window is gone
+            return
 
 
 class Window(QMainWindow):

@@ -11,9 +11,8 @@ import typer
 from rich.console import Console
 
 from thinkport.deploy.evaluation.comparison import Comparison
-from thinkport.deploy.evaluation.evaluation_view import EvaluationView
 from thinkport.deploy.evaluation.evaluator import Evaluation, Replier, check_seeds, evaluate
-from thinkport.deploy.evaluation.table_view import show
+from thinkport.deploy.evaluation.view import EvaluationView, show
 from thinkport.deploy.outputs import Outputs
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import require

@@ -1,24 +1,146 @@
-"""Asks a model a suite's questions, once for each way of thinking and seed, and scores the replies.
+"""Asks a model a suite's questions, once for each way of thinking and seed, scores the replies and adds them up.
 
 Knows nothing of files and screens: whoever shows progress listens.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from statistics import NormalDist, fmean
 from time import perf_counter
 from typing import Any, Protocol
 
 from thinkport.deploy.evaluation.comparison import matches
-from thinkport.deploy.evaluation.row import EvaluationRow, JudgedReply
-from thinkport.deploy.evaluation.suite import Suite
+from thinkport.deploy.evaluation.suites import Problem, Suite
+from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
-from thinkport.runtime.thinking.thinking import Thinking
+from thinkport.runtime.thinking.thinking import Switch, Thinking, ThinkingEnd
 
+_FIGURES = ("thought_tokens", "answer_tokens", "forced_tokens", "seconds", "closed_naturally", "closed_by_model")
+_Z = NormalDist().inv_cdf(0.975)  # two sides of 95 %
 Sampling = SamplingSettings | Mapping[str, Any]
 _MOST_PROBLEMS = 1_000_000  # seeds of the replies are this far apart from one seed to the next
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedReply:
+    """One reply, judged; `seconds` is all that it took."""
+
+    problem: Problem
+    seed: int
+    end: End
+    correct: bool
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """How many of `n` replies are right."""
+
+    n: int
+    correct: int
+
+    @classmethod
+    def of(cls, outcomes: Iterable[JudgedReply]) -> "Tally":
+        """Count the replies and the right ones."""
+        right = [outcome.correct for outcome in outcomes]
+        return cls(n=len(right), correct=sum(right))
+
+    @property
+    def accuracy(self) -> float:
+        """The share that is right, 0 to 1."""
+        return self.correct / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's score interval of the accuracy at 95 % (https://doi.org/10.2307/2276774).
+
+        It takes replies as independent. Those of several seeds to one question aren't quite, so over seeds it is
+        somewhat too narrow as a statement about other questions.
+        """
+        n, p = self.n, self.accuracy
+        middle = p + _Z**2 / (2 * n)
+        half = _Z * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n * n))
+        scale = 1 + _Z**2 / n
+        return min(p, (middle - half) / scale), max(p, (middle + half) / scale)  # rounding alone would cross p
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {"n": self.n, "correct": self.correct, "accuracy": self.accuracy}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRow:
+    """What was measured of one way of thinking.
+
+    total, by_seed, by_task: right answers of all replies, of each seed's and of each task's. Tokens are means a reply:
+    those that the model wrote of thought and answer, and those that the runtime wrote (`forced`). seconds: of all
+    replies, one after the other. thinking_ends, answer_ends: how often each reason ended one.
+    """
+
+    thinking: Thinking
+    total: Tally
+    by_seed: dict[int, Tally]
+    by_task: dict[str, Tally]
+    thought_tokens: float
+    answer_tokens: float
+    forced_tokens: float
+    seconds: float
+    thinking_ends: dict[ThinkingEnd, int]
+    answer_ends: dict[Finish, int]
+
+    @classmethod
+    def of(cls, thinking: Thinking, outcomes: Sequence[JudgedReply]) -> "EvaluationRow":
+        """Add up the replies, at least one."""
+        ends, seeds = [outcome.end for outcome in outcomes], {outcome.seed for outcome in outcomes}
+        tasks = {outcome.problem.task for outcome in outcomes if outcome.problem.task is not None}
+        return cls(
+            thinking=thinking,
+            total=Tally.of(outcomes),
+            by_seed={seed: Tally.of(o for o in outcomes if o.seed == seed) for seed in sorted(seeds)},
+            by_task={task: Tally.of(o for o in outcomes if o.problem.task == task) for task in sorted(tasks)},
+            thought_tokens=fmean(end.thought_tokens for end in ends),
+            answer_tokens=fmean(end.answer_tokens for end in ends),
+            forced_tokens=fmean(end.forced_tokens for end in ends),
+            seconds=sum(outcome.seconds for outcome in outcomes),
+            thinking_ends=dict(Counter(end.thinking_end for end in ends).most_common()),
+            answer_ends=dict(Counter(end.answer_end for end in ends).most_common()),
+        )
+
+    @property
+    def closed_by_model(self) -> float | None:
+        """Share of thoughts that the model closed, where that had been made likelier too; None with thinking off."""
+        return self._share(ThinkingEnd.NATURAL, ThinkingEnd.SOFT)
+
+    @property
+    def closed_naturally(self) -> float | None:
+        """Share of thoughts that the model closed by itself; None with thinking off."""
+        return self._share(ThinkingEnd.NATURAL)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs; `n` counts replies, so `accuracy` is `correct / n`."""
+        return {
+            "thinking": str(self.thinking.enabled),
+            "budget": self.thinking.budget,
+            "soft_from": self.thinking.soft_from,
+            "soft_lift": None if self.thinking.soft_from is None else self.thinking.soft_lift,
+            **self.total.as_json(),
+            "interval_95": list(self.total.interval),
+            **{name: getattr(self, name) for name in _FIGURES},
+            "thinking_ends": {str(end): count for end, count in self.thinking_ends.items()},
+            "answer_ends": {str(end): count for end, count in self.answer_ends.items()},
+            "by_seed": [{"seed": seed, **tally.as_json()} for seed, tally in self.by_seed.items()],
+            "by_task": {task: tally.as_json() for task, tally in self.by_task.items()},
+        }
+
+    def _share(self, *reasons: ThinkingEnd) -> float | None:
+        if self.thinking.enabled is Switch.OFF:
+            return None
+        return sum(self.thinking_ends.get(reason, 0) for reason in reasons) / self.total.n
 
 
 class EvaluationListener:

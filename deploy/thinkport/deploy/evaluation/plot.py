@@ -9,8 +9,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thinkport.deploy.evaluation.evaluator import Evaluation
-from thinkport.deploy.evaluation.row import EvaluationRow
+from thinkport.deploy.evaluation.evaluator import Evaluation, EvaluationRow
 from thinkport.runtime.thinking.thinking import Switch
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-r"""Finds a suite by its name, or reads it from a JSONL file, each line of which is held against the file's shape.
+"""Suites of problems: found by name, or read from a JSONL file, each line of which is held against the file's shape.
 
 A shape says which fields hold question, answer and task, and how answers are compared. It is recognized from the first
 line: MATH-500 (https://huggingface.co/datasets/HuggingFaceH4/MATH-500: `problem`, `answer`, `subject`; boxed), GSM8K
@@ -14,15 +14,58 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from thinkport.deploy.evaluation.comparison import Comparison, comparison_named
-from thinkport.deploy.evaluation.number import numbers
-from thinkport.deploy.evaluation.suite import Problem, Suite
+from thinkport.deploy.evaluation.comparison import Comparison, comparison_named, numbers
 from thinkport.runtime.errors import InputError
 
+# What Qwen's README recommends for mathematics: https://github.com/QwenLM/Qwen3, "best practices".
+MATH_SUFFIX = "Please reason step by step, and put your final answer within \\boxed{}."
 ARITHMETIC = "arithmetic"
 _FILE_BUDGETS = (256, 512, 1024, 2048, 4096, 8192)
 _FILE_MAX_TOKENS = 32768  # Qwen's README: an adequate output length for most queries
 _FINAL = "####"  # GSM8K's mark before the final answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A question and its answer; `task` is the kind of problem, where a suite tells several apart."""
+
+    question: str
+    answer: str
+    comparison: Comparison = Comparison.EXACT
+    task: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Problems in the order in which they are asked.
+
+    suffix: a last line for every question; None adds `MATH_SUFFIX` to boxed ones and nothing to others.
+    max_tokens: the longest reply, thought included, None for no limit but the context. budgets: thinking budgets worth
+    measuring, in tokens.
+    """
+
+    name: str
+    problems: tuple[Problem, ...]
+    suffix: str | None = None
+    max_tokens: int | None = None
+    budgets: tuple[int, ...] = ()
+
+    def first(self, n: int) -> "Suite":
+        """The suite with its first `n` problems alone.
+
+        Raises:
+            InputError: there are fewer.
+        """
+        if not 1 <= n <= len(self.problems):
+            raise InputError(f"n is {n}, expected 1 to {len(self.problems)}, the problems of the suite {self.name}")
+        return replace(self, problems=self.problems[:n])
+
+    def prompt(self, problem: Problem) -> str:
+        """What the model is asked."""
+        suffix = self.suffix
+        if suffix is None:
+            suffix = MATH_SUFFIX if problem.comparison is Comparison.BOXED else ""
+        return f"{problem.question}\n{suffix}" if suffix else problem.question
 
 
 @dataclass(frozen=True, kw_only=True)

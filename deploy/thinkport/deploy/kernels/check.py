@@ -2,20 +2,24 @@
 
 It does what ONNX Runtime does when it loads a graph, in its order: the model's own check (operators, inputs,
 attributes), a kernel for each node, and the nodes that it keeps on the CPU although there is one. It follows no graph
-rewrites and expands no operators that are functions: every node must be able to run as it is written.
+rewrites and expands no operators that are functions: every node must be able to run as it is written. The dtype of
+every value follows from its operator's schema alone: ONNX's own inference stops at `com.microsoft` operators.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinkport.deploy.kernels.dtypes import find_dtypes, plain
-from thinkport.deploy.kernels.graph_file import Node, NodeGraph, read_graph
+from thinkport.deploy.kernels.graph_file import DTYPES, Node, NodeGraph, read_graph
 from thinkport.deploy.kernels.kernel_list import Kernel, KernelList, Schema, kernel_list
 from thinkport.deploy.kernels.report import KernelReport, NodeVerdict, Place
 from thinkport.deploy.kernels.requirements import REQUIREMENTS
 from thinkport.deploy.targets import CPU, TARGETS
+from thinkport.runtime.artifact.manifest import read_manifest
+from thinkport.runtime.errors import InputError
 
+# Operators whose output type an attribute names: (attribute, the type without it).
+_CHOSEN = {"Cast": ("to", None), "Constant": ("value", None), "ConstantOfShape": ("value", "float")}
 _GIVES_CPU_MEMORY = ("Shape", "Size")
 _SMALL = 100  # elements
 _NEVER = ("float16", "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float4e2m1")
@@ -29,6 +33,38 @@ ALLOWED: Allowed = {
     for entry in TARGETS.values()
     if not entry.quantized_embedding
 }
+
+
+def find_dtypes(graph: NodeGraph, kernels: KernelList) -> Mapping[str, str]:
+    """The dtype of each value (`float16`), where it can be told; nodes must be in order, as ONNX demands.
+
+    A dtype that follows from the nodes overrides one that the file only notes, which may be a leftover.
+    """
+    found = dict(graph.dtypes)
+    for node in graph.nodes:
+        schema = kernels.schema(node.domain, node.op, graph.opsets.get(node.domain, 1))
+        bound: dict[str, str] = {}
+        for index, name in enumerate(node.inputs):
+            formal = schema.input(index) if schema else None
+            if formal and formal.homogeneous and name in found and "(" not in formal.type:
+                bound.setdefault(formal.type, found[name])
+        for index, name in enumerate(node.outputs):
+            formal = schema.output(index) if schema else None
+            dtype = _chosen(node) or (plain(formal.type, bound) if formal else None) or graph.noted.get(name)
+            if name and dtype and dtype != "undefined":
+                found[name] = dtype
+    return found
+
+
+def plain(kind: str, bound: Mapping[str, str]) -> str | None:
+    """The dtype behind a variable (`T`) or a type (`tensor(int64)`)."""
+    return kind.removeprefix("tensor(").removesuffix(")") if kind.startswith("tensor(") else bound.get(kind)
+
+
+def _chosen(node: Node) -> str | None:
+    name, default = _CHOSEN.get(node.op, ("", None)) if node.domain == "" else ("", None)
+    setting = node.attributes.get(name, default)
+    return DTYPES[setting] if isinstance(setting, int) else setting if isinstance(setting, str) else None
 
 
 def check(model: Path | bytes, target: str, *, version: str | None = None, allowed: Allowed = ALLOWED) -> KernelReport:
@@ -177,3 +213,29 @@ def _stays(graph: NodeGraph, node: Node, on_cpu: set[str], dtypes: Mapping[str, 
     if on_cpu.isdisjoint(given) or any(dtypes.get(name) in _NEVER for name in given):
         return False
     return all(name in on_cpu or name in graph.inputs or graph.sizes.get(name, _SMALL + 1) <= _SMALL for name in given)
+
+
+def check_graphs(folder: Path, target: str, *, graph: str | None = None) -> Mapping[str, KernelReport]:
+    """What each graph's nodes would do on a target, by file name.
+
+    Without `graph`, the artifact's graphs for that target. A graph for the target is
+    held against the oldest ONNX Runtime that the artifact says it runs on, another one against the target's oldest.
+
+    Raises:
+        ArtifactError: no artifact, or no graph there.
+        InputError: a target without a kernel list or without a graph here, or a graph that the artifact does not list.
+    """
+    kernel_list(target)
+    manifest = read_manifest(folder)
+    graphs = [*manifest.graphs, *(one.prefill.graph for one in manifest.graphs if one.prefill is not None)]
+    chosen = [one for one in graphs if (one.target == target if graph is None else one.file == graph)]
+    files = ", ".join(one.file for one in graphs)
+    if not chosen and graph is not None:
+        raise InputError(f"the artifact lists no graph {graph!r}, expected one of: {files}")
+    if not chosen:
+        raise InputError(
+            f"the artifact has no graph for {target}, only {files}: export with --target {target}, or name one with "
+            "--graph to see what it would lose there"
+        )
+    floors = {one.file: one.onnxruntime_floor if one.target == target else None for one in chosen}
+    return {file: check(folder / file, target, version=floor) for file, floor in floors.items()}

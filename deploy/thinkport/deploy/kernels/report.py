@@ -1,16 +1,30 @@
-"""What a check of a graph found: a verdict a node, and the sentences for those that would leave the provider."""
+"""What a check of a graph found: a verdict a node, the sentences for those that would leave, and how it looks in a
+terminal.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
 from thinkport.deploy.kernels.kernel_list import KernelList
+from thinkport.deploy.tables import section, text_table
 
 # runs: on the provider. kept: ONNX Runtime leaves it on the CPU on purpose. allowed: the plan lets it go to the CPU.
 # leaves: it goes to the CPU unwanted. refused: the graph does not load, fails, or computes something else.
 Place = Literal["runs", "kept", "allowed", "leaves", "refused"]
 PLACES: tuple[Place, ...] = ("refused", "leaves", "allowed", "kept", "runs")
 _UNWANTED: Mapping[Place, str] = {"leaves": "would leave for the CPU", "refused": "can't run as it should"}
+_WHERE: Mapping[Place, str] = {
+    "refused": "refused",
+    "leaves": "CPU, unwanted",
+    "allowed": "CPU, planned",
+    "kept": "CPU, by ORT",
+    "runs": "runs",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,3 +86,36 @@ class KernelReport:
         """The report for programs."""
         head = {name: getattr(self.kernels, name) for name in ("target", "provider", "package", "version", "source")}
         return head | {"leaving": len(self.leaving), "rows": [vars(row) for row in self.rows]}
+
+
+def show_kernels(console: Console, reports: Mapping[str, KernelReport]) -> None:
+    """Write the report of each graph, by its file name."""
+    for name, report in reports.items():
+        of = report.kernels
+        section(console, f"{name} on {of.package} {of.version}, {of.provider}", _body(report, console))
+
+
+def _body(report: KernelReport, console: Console) -> RenderableType:
+    table = text_table(console, "op")
+    table.add_column("nodes", justify="right", no_wrap=True)
+    table.add_column("where", no_wrap=True)
+    for row in report.rows:
+        table.add_row(row.op, str(row.count), _WHERE[row.place])
+    explained = [_why(row) for row in report.rows if row.reasons]
+    return Group(table, "", *explained, Text(summary(report)), Text(f"kernels: {report.kernels.source}", style="dim"))
+
+
+def _why(row: KernelRow) -> RenderableType:
+    first = f", first {row.example}" if row.place in ("refused", "leaves") else ""
+    reasons = [Padding(Text(f"- {reason}"), (0, 0, 0, 2)) for reason in row.reasons]
+    return Group(Text(f"{row.op}, {_WHERE[row.place]}{first}:"), *reasons, "")
+
+
+def summary(report: KernelReport) -> str:
+    """The result in a sentence."""
+    count, leaving = len(report.verdicts), len(report.leaving)
+    if leaving:
+        return f"{leaving} of {count} nodes would not run on {report.kernels.provider}"
+    beside = sum(verdict.place in ("allowed", "kept") for verdict in report.verdicts)
+    rest = f", {beside} of them beside it on the CPU" if beside else ""
+    return f"all {count} nodes run where they should{rest}"

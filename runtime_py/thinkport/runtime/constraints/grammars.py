@@ -1,4 +1,4 @@
-"""A model's vocabulary as grammars see it, and texts held to a grammar: which ids may come next, where the text may end.
+"""A model's vocabulary as grammars see it, and texts held to a grammar: which ids may follow, where a text may end.
 
 Knows llguidance's tokenizer and matcher. Must not know when in a reply a constraint holds.
 """

@@ -1,4 +1,4 @@
-"""Artifacts on the Hub: fetched into its local cache, copied to a folder where one is wanted, and pushed in one commit."""
+"""Artifacts on the Hub: fetched into its local cache, copied from there to a folder, and pushed in one commit."""
 
 import shutil
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The name of a repository on the Hub (`owner/name` or `owner/name@revision`), and why the Hub refused, in a sentence."""
+"""The name of a repository on the Hub, `owner/name` or `owner/name@revision`, and why the Hub refused it."""
 
 import re
 from dataclasses import dataclass
