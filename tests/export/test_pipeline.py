@@ -13,7 +13,7 @@ from tests.plain_recipes import PLAIN
 from thinkport.deploy.targets import target
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.contract import GraphPass
-from thinkport.export.pipeline import build_pipeline, run_passes
+from thinkport.export.pipeline import Pipeline, run_passes
 from thinkport.export.quantize.recipes import RECIPES, ModelRecipe
 from thinkport.export.trace.initializers import source_of
 
@@ -23,7 +23,7 @@ BEST_HAND_BUILT = 510
 
 def pipeline(layers: int, recipe: ModelRecipe | None, *, fuse: bool = True) -> list[GraphPass]:
     family, shape = nano(layers)
-    return build_pipeline(family, shape, planned(fuse=fuse), recipe)
+    return Pipeline(family=family, shape=shape, recipe=recipe).passes(planned(fuse=fuse))
 
 
 def test_unfused_and_unquantized_only_the_cut_and_the_clean_up_run() -> None:
@@ -115,4 +115,4 @@ def test_a_target_that_no_pass_writes_for_is_refused() -> None:
     family, shape = nano(2)
     elsewhere = dataclasses.replace(target("cpu"), name="elsewhere", opset_ceiling=20, prefill=None)
     with pytest.raises(GraphError, match="elsewhere takes no opset 21"):
-        build_pipeline(family, shape, dataclasses.replace(planned(), target=elsewhere), None)
+        Pipeline(family=family, shape=shape).passes(dataclasses.replace(planned(), target=elsewhere))

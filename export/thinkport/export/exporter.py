@@ -18,13 +18,12 @@ from thinkport.export.certify import certify
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
 from thinkport.export.checkpoint import tokenizer_files as files
 from thinkport.export.checkpoint.equalized import divided, equalized, reader_bytes
-from thinkport.export.checkpoint.licence import licence_id
 from thinkport.export.checkpoint.quantized import plain_config
 from thinkport.export.errors import GraphError
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
 from thinkport.export.finer_recipe import advised
 from thinkport.export.kept_recipe import chosen_recipe, told
-from thinkport.export.pipeline import MadeGraph, make_graphs
+from thinkport.export.pipeline import MadeGraph, Pipeline
 from thinkport.export.plans import DTYPES, GraphPlan, fitted, plan_graphs, suited
 from thinkport.export.preflight import check_export, check_room
 from thinkport.export.progress import Advance, Listener, Stages, peak_memory
@@ -109,12 +108,13 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     plans, scales, weights = _calibrated(job, weights, calibration)
     role = _roles(job, weights)
     with stages.stage("fuse"):
-        graphs = make_graphs(traced, plans, job.family, job.shape, job.recipe, role, scales)
+        pipeline = Pipeline(family=job.family, shape=job.shape, recipe=job.recipe, role=role, kv_scales=scales)
+        graphs = pipeline.graphs(traced, plans)
     layout = _layout(job, graphs)
     with staged(settings.output, force=settings.force) as folder:
         with stages.stage("weights", layout.nbytes) as advance:
             file = _weights_file(job, weights, layout, folder / WEIGHTS, advance)
-            weights_record, recipe = _write_weights(job, file, graphs, role)
+            weights_record, recipe = file.write(), _recipe_record(job, file, graphs, role)
         with stages.stage("graph"):
             records = _write_graphs(job, weights, graphs, layout, folder)
         certificate = _certified(job, records, folder)
@@ -253,19 +253,18 @@ def _weights_file(job: _ExportJob, source: Checkpoint, layout: Layout, path: Pat
     )
 
 
-def _write_weights(
+def _recipe_record(
     job: _ExportJob, file: WeightsFile, graphs: Sequence[MadeGraph], role: Callable[[str], Role]
-) -> tuple[FileRecord, Recipe]:
-    """Write the weights; returns the file's record and how weights are stored.
+) -> Recipe:
+    """How the weights in a file that was written are stored.
 
-    Bits a weight are those of the graph that computes in the widest type. They are counted here, since a graph that is
-    written knows no more where its weights are from.
+    Bits a weight are those of the graph that computes in the widest type. They are counted before graphs are written:
+    a written graph no longer knows where its weights are from.
     """
-    record = file.write()
     widest = max(graphs, key=lambda made: DTYPES[made.plan.activations].itemsize).model.graph
     notes = told(job.settings, job.recipe, job.checkpoint, job.family, job.shape)
     how, tied = (job.recipe, role, file.errors), job.shape.tied
-    return record, recipe_record(widest, *how, tied=tied, notes=notes, plainly=file.unheard)
+    return recipe_record(widest, *how, tied=tied, notes=notes, plainly=file.unheard)
 
 
 def _write_graphs(
@@ -362,13 +361,4 @@ def _finished(
         certificate=certificate,
         files={},  # filled in when they are all written
     )
-    return finish_artifact(
-        folder,
-        manifest,
-        pad_id=files.id_of("pad_token_id", job.checkpoint),
-        bos_id=files.id_of("bos_token_id", job.checkpoint),
-        genai_type=family.genai_type,
-        license_id=licence_id(job.checkpoint.folder),
-        stops=job.stops,
-        known={WEIGHTS: weights},
-    )
+    return finish_artifact(folder, manifest, checkpoint, family.genai_type, {WEIGHTS: weights})

@@ -12,7 +12,7 @@ from tests.export.planned import planned
 from tests.export.trace.traced import nano, random_weights, traced
 
 from thinkport.export.passes.clean_up import CleanUp
-from thinkport.export.pipeline import build_pipeline
+from thinkport.export.pipeline import Pipeline
 
 SEQUENCE = 6
 
@@ -40,7 +40,7 @@ def test_each_pass_keeps_logits_and_cache(past: int) -> None:
     family, shape = nano()
     model, weights, given = traced(), random_weights(), feeds(past)
     wanted = outputs(model, given, weights)
-    for graph_pass in build_pipeline(family, shape, planned(), None):
+    for graph_pass in Pipeline(family=family, shape=shape).passes(planned()):
         graph_pass(model)
         CleanUp()(model)  # what lost its readers may stand before what it reads
         found = outputs(model, given, weights)

@@ -11,7 +11,7 @@ from thinkport.export.errors import GraphError
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.packed_projections import PackedGateUp, PackedQkv, Silu
-from thinkport.export.pipeline import build_pipeline
+from thinkport.export.pipeline import Pipeline
 from thinkport.export.trace.initializers import source_of
 
 MLP = """g (float[1,3,8] x, float[1,3,8] z) => (float[1,3,16] y) {
@@ -51,7 +51,7 @@ def weights_of(model: ir.Model) -> dict[str, np.ndarray]:
 def before(name: str) -> list[GraphPass]:
     """The pipeline's passes in front of one."""
     family, shape = nano()
-    passes = build_pipeline(family, shape, planned(), None)
+    passes = Pipeline(family=family, shape=shape).passes(planned())
     return passes[: [p.name for p in passes].index(name)]
 
 

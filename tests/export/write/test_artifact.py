@@ -15,7 +15,7 @@ from tests.export.trace.traced import nano, traced
 from tests.plain_recipes import PLAIN
 
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
-from thinkport.export.pipeline import build_pipeline, run_passes
+from thinkport.export.pipeline import Pipeline, run_passes
 from thinkport.export.quantize.packing import pack
 from thinkport.export.quantize.recipes import RoleRecipe
 from thinkport.export.quantize.rounding import quantize_rows
@@ -34,7 +34,7 @@ def checkpoint(nano_checkpoint: Path) -> Checkpoint:
 def quantized() -> ir.Model:
     family, shape = nano(3)
     model = traced(3)
-    run_passes(model, build_pipeline(family, shape, planned(), RECIPE))
+    run_passes(model, Pipeline(family=family, shape=shape, recipe=RECIPE).passes(planned()))
     return model
 
 

@@ -17,14 +17,8 @@ def manifest() -> Manifest:
     return Manifest.model_validate_json(SAMPLE.read_bytes())
 
 
-def written(manifest: Manifest, **changes: Any) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        "stop_ids": manifest.stop_ids,
-        "pad_id": 0,
-        "bos_id": None,
-        "preset": manifest.sampling.thinking,
-    }
-    return genai_config(manifest.model, manifest.graphs[0], **settings | changes)
+def written(manifest: Manifest, *, bos_id: int | None = None, **changes: Any) -> dict[str, Any]:
+    return genai_config(manifest.model_copy(update=changes), pad_id=0, bos_id=bos_id)
 
 
 def test_the_decoder_is_the_graph_with_the_ecosystems_names(manifest: Manifest) -> None:
@@ -51,15 +45,15 @@ def test_the_ids_are_those_of_the_tokenizer(manifest: Manifest) -> None:
 @pytest.mark.parametrize(("context", "longest"), [(512, 512), (4096, 4096), (40960, 4096), (262144, 4096)])
 def test_the_cache_it_allocates_at_once_stays_small(manifest: Manifest, context: int, longest: int) -> None:
     model = manifest.model.model_copy(update={"context_length": context})
-    preset = manifest.sampling.thinking
-    told = genai_config(model, manifest.graphs[0], stop_ids=[2], pad_id=0, bos_id=None, preset=preset)
+    told = written(manifest, model=model)
     assert (told["model"]["context_length"], told["search"]["max_length"]) == (context, longest)
 
 
 def test_sampling_is_the_presets_and_a_temperature_of_zero_is_greedy(manifest: Manifest) -> None:
     search = written(manifest)["search"]
     assert (search["do_sample"], search["temperature"], search["top_k"], search["top_p"]) == (True, 0.6, 20, 0.95)
-    greedy = written(manifest, preset=manifest.sampling.thinking.model_copy(update={"temperature": 0.0}))["search"]
+    preset = manifest.sampling.thinking.model_copy(update={"temperature": 0.0})
+    greedy = written(manifest, sampling=manifest.sampling.model_copy(update={"thinking": preset}))["search"]
     assert not greedy["do_sample"]
     assert "temperature" not in greedy
 
@@ -67,7 +61,7 @@ def test_sampling_is_the_presets_and_a_temperature_of_zero_is_greedy(manifest: M
 def test_one_buffer_for_past_and_present_is_shared_there_too(manifest: Manifest) -> None:
     assert written(manifest)["search"]["past_present_share_buffer"] is True
     apart = manifest.graphs[0].model_copy(update={"kv": KvLayout(dtype="float32", in_place=False)})
-    told = genai_config(manifest.model, apart, stop_ids=[2], pad_id=0, bos_id=None, preset=manifest.sampling.thinking)
+    told = written(manifest, graphs=[apart])
     assert told["search"]["past_present_share_buffer"] is False
 
 

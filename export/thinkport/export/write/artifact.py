@@ -5,12 +5,14 @@ Knows the folder's layout. Must not know how the graph or the weights were made.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from thinkport.deploy.genai_files import overlay_name
-from thinkport.export.checkpoint.tokenizer_files import StopToken
+from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.checkpoint.licence import licence_id
+from thinkport.export.checkpoint.tokenizer_files import id_of, stop_tokens
 from thinkport.export.write.genai_config import genai_config, genai_overlay
 from thinkport.export.write.model_card import CARD_NAME, model_card
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, FileRecord, Manifest, hash_file, read_manifest
@@ -20,38 +22,21 @@ GENAI_CONFIG = "genai_config.json"
 
 
 def finish_artifact(
-    folder: Path,
-    manifest: Manifest,
-    *,
-    pad_id: int | None,
-    bos_id: int | None,
-    genai_type: str | None,
-    license_id: str | None,
-    stops: Sequence[StopToken],
-    known: Mapping[str, FileRecord],
+    folder: Path, manifest: Manifest, checkpoint: Checkpoint, genai_type: str | None, known: Mapping[str, FileRecord]
 ) -> Manifest:
     """Write genai_config.json and its overlays, the model card and `thinkport.json`; returns the whole manifest.
 
-    `genai_type` is what onnxruntime-genai calls the family, None for its own name. `stops` are the tokens that end a
-    reply. `known` are files hashed while they were written; the others are hashed here. Everything is on the disk when
-    the manifest is.
+    `genai_type` is what onnxruntime-genai calls the family, None for its own name. `known` are files hashed while they
+    were written; the others are hashed here. Everything is on the disk when the manifest is.
     """
-    config = genai_config(
-        manifest.model,
-        manifest.graphs[0],
-        stop_ids=manifest.stop_ids,
-        pad_id=manifest.stop_ids[-1] if pad_id is None else pad_id,
-        bos_id=bos_id,
-        preset=manifest.sampling.thinking,
-        model_type=genai_type,
-    )
+    pad_id, bos_id = (id_of(name, checkpoint) for name in ("pad_token_id", "bos_token_id"))
+    config = genai_config(manifest, pad_id=pad_id, bos_id=bos_id, model_type=genai_type)
     _write_json(folder / GENAI_CONFIG, config)
     for graph in manifest.graphs[1:]:
         _write_json(folder / overlay_name(graph.file), genai_overlay(graph))
     manifest = manifest.model_copy(update={"files": _records(folder, known)})
-    (folder / CARD_NAME).write_text(
-        model_card(manifest, license_id=license_id, stops=stops), encoding="utf-8", newline="\n"
-    )
+    card = model_card(manifest, license_id=licence_id(checkpoint.folder), stops=stop_tokens(checkpoint))
+    (folder / CARD_NAME).write_text(card, encoding="utf-8", newline="\n")
     manifest = manifest.model_copy(update={"files": _records(folder, manifest.files)})
     for path in folder.iterdir():
         _sync(path)

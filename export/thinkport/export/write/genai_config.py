@@ -5,12 +5,11 @@ penalty have no place in it. The four token ids of thoughts and tool calls are l
 and the runtime's DirectML build refuses them.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from thinkport.deploy.genai_files import genai_graph_name
 from thinkport.deploy.targets import target
-from thinkport.runtime.artifact.manifest import Graph, ModelShape, SamplingPreset
+from thinkport.runtime.artifact.manifest import Graph, Manifest, ModelShape, SamplingPreset
 
 # That runtime allocates the cache for max_length at once: at the usual 40,960 that is gigabytes for the smallest Qwen3.
 LONGEST = 4096
@@ -19,21 +18,15 @@ _INPUTS = ("input_ids", "attention_mask", "position_ids")
 
 
 def genai_config(
-    model: ModelShape,
-    graph: Graph,
-    *,
-    stop_ids: Sequence[int],
-    pad_id: int,
-    bos_id: int | None,
-    preset: SamplingPreset,
-    model_type: str | None = None,
+    manifest: Manifest, *, pad_id: int | None, bos_id: int | None, model_type: str | None = None
 ) -> dict[str, Any]:
-    """The content of genai_config.json, which speaks of one graph; `genai_overlay` makes it another's.
+    """The content of genai_config.json, which speaks of the first graph; `genai_overlay` makes it another's.
 
-    `model_type` is that runtime's name for the architecture, None for the family's own.
-
-    A `bos_id` of None, as in a tokenizer that begins a text with no token, writes the pad id: the key is required.
+    `model_type` is that runtime's name for the architecture, None for the family's own. Both ids are required there:
+    without a pad token the last stop token stands for it, and without a first token the pad token does.
     """
+    model, graph, preset = manifest.model, manifest.graphs[0], manifest.sampling.thinking
+    pad_id = manifest.stop_ids[-1] if pad_id is None else pad_id
     return {
         "model": {
             "bos_token_id": pad_id if bos_id is None else bos_id,
@@ -58,7 +51,7 @@ def genai_config(
                 "num_hidden_layers": model.layers,
                 "num_key_value_heads": model.kv_heads,
             },
-            "eos_token_id": list(stop_ids),
+            "eos_token_id": list(manifest.stop_ids),
             "pad_token_id": pad_id,
             "type": model_type or model.family,
             "vocab_size": model.vocab_size,
