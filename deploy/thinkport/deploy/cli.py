@@ -1,21 +1,28 @@
 """The verbs of the deploy part. Heavy packages are imported when a verb runs, so `--help` stays quick."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
 from thinkport.deploy.bundle.cli_bundle import bundle
 from thinkport.deploy.targets import TARGETS
-from thinkport.runtime.cli.cli_options import Artifact, CacheDir, MaxTokens, Provider, Temperature, Threads, TopK, TopP
+from thinkport.runtime.cli.cli_options import (
+    Artifact,
+    DrawingOptions,
+    LoadingOptions,
+    MaxTokens,
+    Provider,
+    Threads,
+    grouped,
+)
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.machine.threads import physical_cores
-from thinkport.runtime.providers.ort import AUTO
 from thinkport.runtime.terminal.artifact_here import artifact_here
-from thinkport.runtime.terminal.option_values import cache_dir_of, given
+from thinkport.runtime.terminal.option_values import given
 from thinkport.runtime.thinking.thinking import Thinking
 
 Number = TypeVar("Number", int, float)
@@ -27,8 +34,8 @@ def register(app: typer.Typer) -> None:
     command("inspect")(artifact_here(inspect))
     command("verify")(artifact_here(verify_command))
     command("doctor")(artifact_here(doctor))
-    command("eval")(artifact_here(eval_command))
-    command("bench")(artifact_here(bench))
+    command("eval")(artifact_here(grouped(eval_command)))
+    command("bench")(artifact_here(grouped(bench)))
     app.command("bundle", rich_help_panel="Share")(artifact_here(bundle))
     app.command("desktop", rich_help_panel="Run")(desktop)
 
@@ -134,6 +141,7 @@ def doctor(
 
 
 def eval_command(
+    *,
     artifact: Artifact,
     suite: Annotated[
         str, typer.Option(metavar="NAME|FILE.jsonl", help="arithmetic, or a file with a question and an answer a line.")
@@ -172,12 +180,8 @@ def eval_command(
         float, typer.Option(help="Most logits that closing a thought is raised by with --soft-from.")
     ] = Thinking.soft_lift,
     max_tokens: MaxTokens = None,
-    temperature: Temperature = None,
-    top_p: TopP = None,
-    top_k: TopK = None,
-    threads: Threads = None,
-    provider: Provider = "auto",
-    cache_dir: CacheDir = AUTO,
+    drawing: DrawingOptions,
+    loading: LoadingOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object instead of tables.")] = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the JSON object to a file too.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw accuracy against budget.")] = None,
@@ -186,21 +190,17 @@ def eval_command(
 
     With --perplexity, measure a text instead: perplexity, bits a byte and nats a token.
     """
+    from thinkport.deploy.outputs import Outputs
+
+    outputs = Outputs(as_json=as_json, out=out, plot=plot)
     if perplexity is not None:
-        questions = {"compare": compare, "n": n, "budgets": budgets, "soft-from": soft_from, "suffix": suffix}
-        drawing = {"max-tokens": max_tokens, "temperature": temperature, "top-p": top_p, "top-k": top_k, "plot": plot}
-        _run_perplexity(
-            artifact,
-            perplexity,
-            {**questions, **drawing},
-            as_json=as_json,
-            out=out,
-            window=window,
-            stride=stride,
-            provider=provider,
-            threads=threads,
-            cache_dir=cache_dir_of(cache_dir),
-        )
+        from thinkport.deploy.evaluation.perplexity import run_perplexity
+
+        asking: dict[str, object] = {"compare": compare, "n": n, "budgets": budgets, "soft_from": soft_from}
+        asking |= {"suffix": suffix, "max_tokens": max_tokens, **vars(drawing), "plot": plot}
+        if names := [f"--{name.replace('_', '-')}" for name, value in asking.items() if value is not None]:
+            raise InputError(f"{', '.join(names)} with --perplexity, which asks no questions: leave one out")
+        run_perplexity(artifact, perplexity, outputs, window=window, stride=stride, **loading.loading())
         return
     if window is not None or stride is not None:
         raise InputError("--window and --stride say how a text is scored: give --perplexity FILE too")
@@ -209,7 +209,6 @@ def eval_command(
     from thinkport.deploy.evaluation.evaluator import Evaluation
     from thinkport.deploy.evaluation.plan import plans
     from thinkport.deploy.evaluation.suites import find_suite
-    from thinkport.deploy.outputs import Outputs
 
     asked = find_suite(
         suite,
@@ -224,45 +223,19 @@ def eval_command(
         asked = replace(asked, max_tokens=max_tokens)
     if budgets is not None:
         asked = replace(asked, budgets=_numbers("budgets", budgets, int))
-    sampling = given(temperature=temperature, top_p=top_p, top_k=top_k)
-    run_eval(
-        artifact,
-        Evaluation(suite=asked, seeds=_numbers("seeds", seeds, int), sampling=sampling),
-        plans(asked.budgets, _numbers("soft-from", soft_from or "", float), soft_lift=soft_lift),
-        Outputs(as_json=as_json, out=out, plot=plot),
-        budgets_needed=bool(budgets),
-        threads=threads,
-        provider=provider,
-        cache_dir=cache_dir_of(cache_dir),
-    )
-
-
-def _run_perplexity(
-    artifact: Path, file: Path, asked: Mapping[str, Any], *, as_json: bool, out: Path | None, **how: Any
-) -> None:
-    """Score a file; `asked` are the options about questions by name, None where they were not given.
-
-    Raises:
-        InputError: there are any.
-    """
-    from thinkport.deploy.evaluation.perplexity import run_perplexity
-    from thinkport.deploy.outputs import Outputs
-
-    names = [f"--{name}" for name, value in asked.items() if value is not None]
-    if names:
-        raise InputError(f"{', '.join(names)} with --perplexity, which asks no questions: leave one out")
-    run_perplexity(artifact, file, Outputs(as_json=as_json, out=out), **how)
+    evaluation = Evaluation(suite=asked, seeds=_numbers("seeds", seeds, int), sampling=given(**vars(drawing)))
+    ways = plans(asked.budgets, _numbers("soft-from", soft_from or "", float), soft_lift=soft_lift)
+    run_eval(artifact, evaluation, ways, outputs, budgets_needed=bool(budgets), **loading.loading())
 
 
 def bench(
+    *,
     artifact: Artifact,
     context: Annotated[
         str, typer.Option(metavar="128,1024", help="Contexts in tokens that a token is decoded at.")
     ] = "128,1024,4096",
     prefill: Annotated[str, typer.Option(metavar="512", help="Prompts' lengths in tokens.")] = "512",
-    threads: Threads = None,
-    provider: Provider = "auto",
-    cache_dir: CacheDir = AUTO,
+    loading: LoadingOptions,
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -302,16 +275,9 @@ def bench(
 
     if profile and drafts:
         raise InputError("--profile and --drafts each measure one thing only: ask for one of them")
-    plan = BenchPlan(
-        contexts=_numbers("context", context, int),
-        prefills=_numbers("prefill", prefill, int),
-        threads=physical_cores() or 1 if threads is None else threads,
-        rounds=rounds,
-        steps=steps,
-        overhead=overhead,
-        provider=provider,
-        cache_dir=cache_dir_of(cache_dir),
-    )
+    contexts, prefills = _numbers("context", context, int), _numbers("prefill", prefill, int)
+    how = loading.loading() | {"threads": physical_cores() or 1 if loading.threads is None else loading.threads}
+    plan = BenchPlan(contexts=contexts, prefills=prefills, rounds=rounds, steps=steps, overhead=overhead, **how)
     outputs = Outputs(as_json=as_json, plot=plot)
     if profile:
         run_profile(artifact, plan, outputs)

@@ -28,19 +28,21 @@ def run_eval(
     outputs: Outputs,
     *,
     budgets_needed: bool,
-    provider: str,
-    threads: int | None,
-    cache_dir: str | None,
+    **loading: Any,
 ) -> None:
-    """Check all, load, measure, and write; a model that can't think has one row, and no budgets that are needed."""
+    """Check all, load, measure, and write; `loading` goes to `Model.load`.
+
+    A model that can't think has one row, and no budgets that are needed.
+    """
     check_seeds(asked.seeds)
     if any(problem.comparison is Comparison.BOXED for problem in asked.suite.problems):
         require("eval", "math_verify")
         # It logs each expression that it can't read; without a handler Python would write that to stderr.
         logging.getLogger("math_verify").addHandler(logging.NullHandler())
     outputs.check()
-    with Model.load(artifact, provider=provider, threads=threads, prefix_cache_bytes=0, cache_dir=cache_dir) as model:
-        facts = {"artifact": str(artifact), "model": model.manifest.name, "provider": provider, "threads": threads}
+    with Model.load(artifact, prefix_cache_bytes=0, **loading) as model:
+        facts = {"artifact": str(artifact), "model": model.manifest.name}
+        facts |= {name: loading[name] for name in ("provider", "threads")}
         if model.manifest.thinking is None:
             if budgets_needed:
                 raise InputError("this artifact's model has no thinking markers, so no budgets: leave --budgets out")

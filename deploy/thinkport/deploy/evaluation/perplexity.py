@@ -16,6 +16,17 @@ from thinkport.runtime.errors import InputError
 from thinkport.runtime.model import Model
 from thinkport.runtime.text_score import TextScore
 
+_FIGURES = [
+    "perplexity",
+    "bits_per_byte",
+    "nats_per_token",
+    "logprob",
+    "positions",
+    "bytes",
+    "window",
+    "stride",
+    "windows",
+]
 WINDOW = 2048  # tokens: the whole context of a model would take memory and, as its square, time
 
 
@@ -30,21 +41,8 @@ class PerplexityFile:
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
-        found = self.score
-        return {
-            "file": str(self.file),
-            "graph": self.graph,
-            "perplexity": found.perplexity,
-            "bits_per_byte": found.bits_per_byte,
-            "nats_per_token": found.nats_per_token,
-            "logprob": found.logprob,
-            "positions": found.positions,
-            "bytes": found.bytes,
-            "window": found.window,
-            "stride": found.stride,
-            "windows": found.windows,
-            "seconds": self.seconds,
-        }
+        figures = {name: getattr(self.score, name) for name in _FIGURES}
+        return {"file": str(self.file), "graph": self.graph, **figures, "seconds": self.seconds}
 
     def show(self, console: Console) -> None:
         """Write a line a figure."""
@@ -65,17 +63,9 @@ class PerplexityFile:
 
 
 def run_perplexity(
-    artifact: Path,
-    file: Path,
-    outputs: Outputs,
-    *,
-    window: int | None,
-    stride: int | None,
-    provider: str,
-    threads: int | None,
-    cache_dir: str | None,
+    artifact: Path, file: Path, outputs: Outputs, *, window: int | None, stride: int | None, **loading: Any
 ) -> None:
-    """Check all, load, score and write.
+    """Check all, load, score and write; `loading` goes to `Model.load`.
 
     Raises:
         InputError: a file that is no text, or a window that can't be.
@@ -83,7 +73,7 @@ def run_perplexity(
     """
     text = read_text(file)
     outputs.check()
-    with Model.load(artifact, provider=provider, threads=threads, prefix_cache_bytes=0, cache_dir=cache_dir) as model:
+    with Model.load(artifact, prefix_cache_bytes=0, **loading) as model:
         begun = perf_counter()
         with Console(stderr=True).status(f"Scoring {file.name}"):
             window = min(WINDOW, model.session.context_length) if window is None else window
@@ -92,7 +82,8 @@ def run_perplexity(
         scored = PerplexityFile(
             file=file, score=found, graph=chosen.graph if chosen else "", seconds=perf_counter() - begun
         )
-        facts = {"artifact": str(artifact), "model": model.manifest.name, "provider": provider, "threads": threads}
+        facts = {"artifact": str(artifact), "model": model.manifest.name}
+    facts |= {name: loading[name] for name in ("provider", "threads")}
     outputs.write({**facts, **scored.as_json()}, scored.show)
 
 

@@ -54,9 +54,6 @@ Artifact = Annotated[
 MaxTokens = Annotated[
     int | None, typer.Option(help="Most tokens of a reply, thought included.", show_default="the context")
 ]
-Temperature = Annotated[float | None, _sampling(help="0 takes the likeliest token.")]
-TopP = Annotated[float | None, _sampling(help="Keep the likeliest tokens that together reach this share.")]
-TopK = Annotated[int | None, _sampling(help="Keep this many of the likeliest tokens; 0 keeps all.")]
 Threads = Annotated[int | None, _running(help="CPU threads.", show_default="all physical cores")]
 Provider = Annotated[
     str,
@@ -128,12 +125,18 @@ class FormOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplingOptions:
+class DrawingOptions:
+    """From which of the likeliest tokens one is drawn."""
+
+    temperature: Annotated[float | None, _sampling(help="0 takes the likeliest token.")] = None
+    top_p: Annotated[float | None, _sampling(help="Keep the likeliest tokens that together reach this share.")] = None
+    top_k: Annotated[int | None, _sampling(help="Keep this many of the likeliest tokens; 0 keeps all.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions(DrawingOptions):
     """How tokens are drawn."""
 
-    temperature: Temperature = None
-    top_p: TopP = None
-    top_k: TopK = None
     min_p: Annotated[
         float | None, _sampling(help="Keep tokens at least this many times as likely as the likeliest.")
     ] = None
@@ -146,12 +149,22 @@ class SamplingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunningOptions:
-    """What a model is loaded with."""
+class LoadingOptions:
+    """What an artifact is loaded with."""
 
     threads: Threads = None
     provider: Provider = AUTO
     cache_dir: CacheDir = AUTO
+
+    def loading(self) -> dict[str, Any]:
+        """Arguments of `Model.load`."""
+        return {**vars(self), "cache_dir": cache_dir_of(self.cache_dir)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningOptions(LoadingOptions):
+    """What a model is loaded with, to reply."""
+
     drafts: Annotated[
         bool,
         _running(
@@ -159,7 +172,3 @@ class RunningOptions:
             help="Guess ahead what repeats the prompt or the reply; the same distribution in less time.",
         ),
     ] = True
-
-    def loading(self) -> dict[str, Any]:
-        """Arguments of `Model.load`."""
-        return {**vars(self), "cache_dir": cache_dir_of(self.cache_dir)}
