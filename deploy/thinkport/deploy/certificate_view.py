@@ -9,7 +9,6 @@ from rich.text import Text
 from thinkport.deploy.tables import number_table, text_table
 from thinkport.runtime.artifact.certificate import Certificate, Figure, Perplexity, TextFigure
 from thinkport.runtime.artifact.verdict import (
-    Diverging,
     Grade,
     verdict_line,
     verdict_of,
@@ -37,7 +36,7 @@ def verdict_text(certificate: Certificate) -> Text:
     return Text(verdict_line(certificate), style=style)
 
 
-def bounds(found: Diverging) -> str:
+def bounds(found: Figure | TextFigure) -> str:
     """Where a mean KL divergence lies with 95 % confidence, in words."""
     if found.kl_low is None or found.kl_high is None:
         return "-"

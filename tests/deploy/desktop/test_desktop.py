@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from thinkport.deploy.desktop import run
-from thinkport.deploy.desktop.chat_page import LiveFigures
+from thinkport.deploy.desktop.live_figures import LiveFigures
 from thinkport.runtime import AnswerPiece, MissingExtraError, ThoughtPiece
 from thinkport.runtime.cli.main import main
 from thinkport.runtime.extras import install_line

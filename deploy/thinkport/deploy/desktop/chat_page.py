@@ -1,12 +1,10 @@
 """A conversation with an open model: transcript, settings, message, figures. Drives the turn API alone."""
 
-from collections.abc import Callable
-from time import monotonic
-
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from thinkport.deploy.desktop.composer import Composer
+from thinkport.deploy.desktop.live_figures import LiveFigures
 from thinkport.deploy.desktop.reply_view import ReplyView
 from thinkport.deploy.desktop.thinking_controls import ThinkingControls
 from thinkport.deploy.desktop.transcript import Transcript
@@ -18,24 +16,6 @@ from thinkport.runtime.model import Model
 from thinkport.runtime.thinking.thinking import Switch
 
 _PATIENCE = 5.0  # seconds that closing waits for a step in progress
-
-
-class LiveFigures:
-    """Counts one reply; a new one for each."""
-
-    def __init__(self, now: Callable[[], float] = monotonic):
-        """`now` tells seconds."""
-        self._now, self._part = now, ""
-        self._began, self._first = now(), 0
-
-    def line(self, piece: ThoughtPiece | AnswerPiece) -> str:
-        """What to show after a piece: tokens of its part, and their speed once a second one came."""
-        part = "Thinking" if isinstance(piece, ThoughtPiece) else "Answering"
-        if part != self._part:
-            self._part, self._began, self._first = part, self._now(), piece.tokens
-        seconds, tokens = self._now() - self._began, piece.tokens - self._first
-        rate = f" · {tokens / seconds:.1f} tokens/s" if tokens > 0 and seconds > 0 else ""
-        return f"{part} · {piece.tokens} token{'s' * (piece.tokens != 1)}{rate}"
 
 
 class TurnSignals(QObject):

@@ -4,14 +4,14 @@ A verdict follows from the figures alone, so an artifact of an earlier export ha
 from real models in deploy/docs/choosing-a-recipe.md.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import sqrt
 from statistics import fmean, stdev
-from typing import Any, Protocol
+from typing import Any
 
-from thinkport.runtime.artifact.certificate import Certificate, Figure
+from thinkport.runtime.artifact.certificate import Certificate, Figure, TextFigure
 
 CLOSE = 0.05  # nats, the most mean KL divergence; perplexity rises by about 5 %
 USABLE = 0.2  # perplexity rises by about 22 %
@@ -34,22 +34,6 @@ class Grade(StrEnum):
     def of(cls, kl: float) -> "Grade":
         """The grade of a mean KL divergence in nats."""
         return cls.CLOSE if kl <= CLOSE else cls.USABLE if kl <= USABLE else cls.DAMAGED
-
-
-class Diverging(Protocol):
-    """A mean KL divergence in nats, and where it lies with 95 % confidence; None where that isn't known."""
-
-    @property
-    def kl_mean(self) -> float:
-        """The mean."""
-
-    @property
-    def kl_low(self) -> float | None:
-        """The lower end."""
-
-    @property
-    def kl_high(self) -> float | None:
-        """The upper end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +65,7 @@ class Grading:
         return "; ".join([self.grade, *(f"{grade} on {', '.join(names)}" for grade, names in groups.items())])
 
 
-def verdict_of(found: Diverging) -> Grading:
+def verdict_of(found: Figure | TextFigure) -> Grading:
     """The verdict of one mean with its interval, or of the mean alone where there is none."""
     low = found.kl_mean if found.kl_low is None else found.kl_low
     high = found.kl_mean if found.kl_high is None else found.kl_high
@@ -90,7 +74,8 @@ def verdict_of(found: Diverging) -> Grading:
 
 def verdict_of_graph(figure: Figure) -> Grading:
     """The verdict of a graph: that of all texts, with the kinds and languages that surely have a worse one."""
-    whole = verdict_of(_of_before(figure) if figure.kl_low is None and figure.kl_by_text else figure)
+    of_before = figure.kl_low is None and figure.kl_by_text
+    whole = _of_means([*(figure.kl_by_text or {}).values()]) if of_before else verdict_of(figure)
     groups = {**(figure.by_kind or {}), **(figure.by_language or {})}
     graded = {name: Grade.of(group.kl_low) for name, group in groups.items() if group.kl_low is not None}
     worse = tuple((name, grade) for name, grade in graded.items() if grade.rank > whole.worst.rank)
@@ -130,31 +115,11 @@ def verdicts_as_json(certificate: Certificate) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class _Means:
-    """Means of texts, as artifacts of before recorded them, as if each were one draw."""
-
-    means: Sequence[float]
-
-    @property
-    def kl_mean(self) -> float:
-        return fmean(self.means)
-
-    @property
-    def kl_low(self) -> float | None:
-        return self._end(lambda mean, error: max(0.0, mean - error))
-
-    @property
-    def kl_high(self) -> float | None:
-        return self._end(lambda mean, error: mean + error)
-
-    def _end(self, side: Callable[[float, float], float]) -> float | None:
-        count = len(self.means)
-        return side(self.kl_mean, _ERRORS * stdev(self.means) / sqrt(count)) if count > 1 else None
-
-
-def _of_before(figure: Figure) -> Diverging:
-    return _Means([*(figure.kl_by_text or {}).values()])
+def _of_means(means: Sequence[float]) -> Grading:
+    """The verdict of means of texts, as artifacts of before recorded them, as if each were one draw."""
+    mean = fmean(means)
+    error = _ERRORS * stdev(means) / sqrt(len(means)) if len(means) > 1 else 0.0
+    return Grading(best=Grade.of(mean - error), worst=Grade.of(mean + error))
 
 
 def _worst(grades: Sequence[Grade]) -> Grade:
