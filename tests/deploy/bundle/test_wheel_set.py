@@ -8,8 +8,7 @@ from tests.deploy.bundle.fake_wheels import write_wheel
 
 from thinkport.deploy.bundle import BundleError
 from thinkport.deploy.bundle.platform import PLATFORMS
-from thinkport.deploy.bundle.wheel import complete
-from thinkport.deploy.bundle.wheel_source import WheelSource
+from thinkport.deploy.bundle.wheel import WheelSource, complete
 
 
 def collect(folder: Path, root: str, platform: str = "linux-x86_64") -> dict[str, str]:

@@ -13,9 +13,9 @@ from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece
 from thinkport.runtime.terminal.figures import figures
-from thinkport.runtime.terminal.generate_program import to_json
 from thinkport.runtime.terminal.option_values import given
 from thinkport.runtime.terminal.plain_reply import show_plain
+from thinkport.runtime.terminal.reply_programs import to_json
 from thinkport.runtime.thinking.thinking import DecidedBy, Switch, ThinkingEnd
 
 END = End(

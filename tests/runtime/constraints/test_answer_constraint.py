@@ -199,7 +199,7 @@ WITHOUT = """
 import sys
 sys.modules["llguidance"] = None  # as if it were not installed
 from thinkport.runtime.errors import MissingExtraError
-from thinkport.runtime.constraints.grammar_text import import_llguidance
+from thinkport.runtime.constraints.grammars import import_llguidance
 try:
     import_llguidance()
 except MissingExtraError as error:

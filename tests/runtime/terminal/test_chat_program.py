@@ -10,8 +10,8 @@ from collections.abc import Iterable
 import pytest
 
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.terminal.chat_program import ChatProgram
 from thinkport.runtime.terminal.lines import toolbar
+from thinkport.runtime.terminal.reply_programs import ChatProgram
 from thinkport.runtime.terminal.warning_lines import tidy_warnings
 
 sends_signals = pytest.mark.skipif(sys.platform == "win32", reason="os.kill can't send a Ctrl-C to itself on Windows")

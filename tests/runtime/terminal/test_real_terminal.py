@@ -22,13 +22,13 @@ import importlib.util, sys
 spec = importlib.util.spec_from_file_location("fakes", {str(Path(__file__).with_name("conftest.py"))!r})
 sys.modules["fakes"] = fakes = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fakes)
-from thinkport.runtime.terminal import chat_program
+from thinkport.runtime.terminal import reply_programs
 from thinkport.runtime.terminal.prompt_line import PromptLine
 script = fakes.Script(thought="hm " * 6000, answer="**word** " * 6000, per_second=50)
 conversation = fakes.talk(script)
 lines = PromptLine(history=None, toolbar=lambda width: "slow fake")
 try:
-    chat_program.ChatProgram(conversation).run(lines)
+    reply_programs.ChatProgram(conversation).run(lines)
 except KeyboardInterrupt:
     sys.exit(130)
 """

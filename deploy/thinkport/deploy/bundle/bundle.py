@@ -11,8 +11,7 @@ from packaging.requirements import Requirement
 from thinkport.deploy.bundle.archive import sha256_of, with_sums, write_archive
 from thinkport.deploy.bundle.entries import artifact_entries, package_entries, scripts, slim_manifest
 from thinkport.deploy.bundle.platform import PLATFORMS, Platform
-from thinkport.deploy.bundle.wheel import complete
-from thinkport.deploy.bundle.wheel_source import WheelSource, put_own_wheel
+from thinkport.deploy.bundle.wheel import WheelSource, complete, put_own_wheel
 from thinkport.deploy.targets import CPU, Target, entry_named, target
 from thinkport.runtime.artifact.manifest import Manifest, check_files, read_manifest
 from thinkport.runtime.artifact.manifest_seal import check_seal

@@ -21,7 +21,7 @@ from thinkport.export.certify.parted_session import HELD, LOADED, PartedSession,
 from thinkport.export.errors import CertificateError
 from thinkport.export.passes.activations import Widened
 from thinkport.export.passes.contract import GraphPass
-from thinkport.export.passes.qk_norm import K_NORM, QkNormOutside
+from thinkport.export.passes.norms import K_NORM, QkNormOutside
 from thinkport.export.reference.logits import HELD_ROWS
 from thinkport.export.write.blobs import PAGE
 from thinkport.runtime.artifact.derivation import Derivation

@@ -118,7 +118,7 @@ def generate(
     running: RunningOptions,
 ) -> None:
     """Answer one prompt: the reply on stdout as it comes, the figures on stderr."""
-    from thinkport.runtime.terminal.generate_program import run_generate
+    from thinkport.runtime.terminal.reply_programs import run_generate
 
     run_generate(
         artifact,
@@ -153,7 +153,7 @@ def chat(
     Enter sends, Alt-Enter begins another line, /help shows the commands.
     Ctrl-C ends the thought, once more the reply, once more the program.
     """
-    from thinkport.runtime.terminal.chat_program import run_chat
+    from thinkport.runtime.terminal.reply_programs import run_chat
 
     run_chat(
         artifact,

@@ -1,21 +1,29 @@
-"""What `thinkport chat` does: lines in, replies out, until `/exit`, Ctrl-D or the end of a pipe."""
+"""What `thinkport generate` and `thinkport chat` do.
 
+`generate` writes one reply to stdout and its figures to stderr. `chat` takes lines and writes replies, until `/exit`,
+Ctrl-D or the end of a pipe.
+"""
+
+import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.errors import InputError, ThinkportError
-from thinkport.runtime.events import Event, ThoughtPiece
+from thinkport.runtime.events import End, Event, ThoughtPiece
 from thinkport.runtime.model import Model
 from thinkport.runtime.terminal.commands import answer_line
 from thinkport.runtime.terminal.conversation import Conversation
-from thinkport.runtime.terminal.figures import turn_parts
-from thinkport.runtime.terminal.interrupts import Press, pressing
+from thinkport.runtime.terminal.figures import figures, turn_parts
+from thinkport.runtime.terminal.interrupts import INTERRUPTED, Press, interrupting, pressing
 from thinkport.runtime.terminal.lines import Lines, lines_for, without_echo
 from thinkport.runtime.terminal.markdown_view import THEME
 from thinkport.runtime.terminal.parted_lines import DOT, broken
@@ -25,6 +33,51 @@ from thinkport.runtime.terminal.warning_lines import tidy_warnings
 from thinkport.runtime.thinking.thinking import Thinking
 
 _DIM, _RED = Style(dim=True), Style(color="red")
+
+
+def run_generate(
+    artifact: Path,
+    prompt: str,
+    *,
+    running: dict[str, Any],
+    system: str | None,
+    thinking: Thinking,
+    tools: list[dict[str, Any]] | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Load, answer, and write the reply; Ctrl-C ends it and keeps what came. `running` goes to `Model.load`,
+    `options` to the reply.
+    """
+    with tidy_warnings(), Model.load(artifact, **running) as model:
+        chat = model.chat(system=system, thinking=thinking, tools=tools, settle=False)
+        events = chat.stream(prompt, **options)
+        with interrupting(chat.cancel):
+            if as_json:
+                end = events.end()
+                sys.stdout.write(json.dumps(to_json(end), ensure_ascii=False, indent=2) + "\n")
+            else:
+                end = show_plain(events, Console(highlight=False, markup=False, emoji=False))
+                Console(stderr=True, highlight=False, markup=False).print(figures(end), style="dim", soft_wrap=True)
+    if end.answer_end is Finish.CANCELLED:
+        raise typer.Exit(INTERRUPTED)
+
+
+def to_json(end: End) -> dict[str, Any]:
+    """All of an end as JSON data; a speed is None where nothing was counted."""
+    counts = ("prompt", "cached", "thought", "answer", "forced", "drafted", "accepted")
+    speeds = {"prefill": end.prefill, "thought": end.thinking, "answer": end.answering}
+    return {
+        "thought": end.thought,
+        "answer": end.answer,
+        "tool_calls": [asdict(call) for call in end.tool_calls],
+        **{f"{name}_tokens": getattr(end, f"{name}_tokens") for name in counts},
+        **{name: getattr(end, name).value for name in ("enabled", "decided_by", "thinking_end", "answer_end")},
+        "timings": {
+            name: {"seconds": speed.seconds, "tokens_per_second": speed.tokens_per_second}
+            for name, speed in speeds.items()
+        },
+    }
 
 
 def run_chat(
