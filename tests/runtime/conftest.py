@@ -83,11 +83,8 @@ class FakeSession:
         self.ragged_batches = True
         self.vocab_size, self.context_length, self.prefill_chunk = 300, context_length, 8
         self.kv_layout = layout_of(np.float32, 1, 1, 1)
+        self.kv_size = KvSize(token=8, in_place=True, context=context_length)
         self.steps: list[int] = []
-
-    @property
-    def kv_size(self) -> KvSize:
-        return KvSize(token=8, in_place=True, context=self.context_length)
 
     def open_lane(self, batch: int = 1) -> FakeLane:
         return FakeLane(self, batch)

@@ -1,20 +1,16 @@
 """What the views of this part are made of: rich tables that hold at 80 columns, without rules when piped."""
 
+from pydantic import ByteSize
 from rich import box
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-
 
 def size(count: int) -> str:
     """A byte count as people read it: `137.2 MiB`."""
-    value, unit = float(count), 0
-    while value >= 1024 and unit < len(_UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    return f"{count} B" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+    return ByteSize(count).human_readable(separator=" ")
 
 
 def section(console: Console, title: str, body: RenderableType) -> None:

@@ -4,6 +4,15 @@ A message says what was found, what was expected and what to do next. The comman
 stderr and an exit code; a library user catches `ThinkportError` or one of its kinds.
 """
 
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+
+def did_you_mean(name: str, names: Sequence[str]) -> str:
+    """How a message about an unknown `name` goes on: the name that it resembles, or all that there are."""
+    close = get_close_matches(name, names, n=1)
+    return f": did you mean {close[0]!r}?" if close else f", expected one of: {', '.join(names) or 'none'}"
+
 
 class ThinkportError(Exception):
     """Base of all errors a user can cause or mend; `exit_code` is what the command line ends with."""

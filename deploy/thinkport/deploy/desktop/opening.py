@@ -5,12 +5,12 @@ Knows files and the model. Must not know widgets: it tells through a callback.
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from thinkport.runtime.artifact.manifest import read_manifest
 from thinkport.runtime.machine.known_files import KnownFiles
+from thinkport.runtime.machine.user_cache import write_whole
 from thinkport.runtime.model import Model
 
 MOST = 8
@@ -32,11 +32,7 @@ class Recent:
     def add(self, folder: Path) -> None:
         """Put a folder first."""
         self._fallback[:] = [folder, *(one for one in self._read() if one != folder)][:MOST]
-        new = self.file.with_suffix(".new")
-        with suppress(OSError):
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(json.dumps([{"folder": str(one)} for one in self._fallback], indent=1), encoding="utf-8")
-            new.replace(self.file)
+        write_whole(self.file, json.dumps([{"folder": str(one)} for one in self._fallback], indent=1))
 
     def _read(self) -> list[Path]:
         try:

@@ -190,20 +190,13 @@ def _added_to(tensors: Mapping[str, TensorEntry], adapter: Adapter) -> Iterator[
                     f"{adapter.folder} has {name} and lacks {module}.{up_part}: save the adapter again"
                 )
             base = _base(tensors, adapter, f"{module}.weight")
-            flipped = down_part == _EMBEDDING
-            yield base.name, _merged(base, adapter, module, (down, up), last, flipped=flipped)
+            yield base.name, _merged(base, adapter, module, down, up, last)
 
 
 def _merged(
-    base: TensorEntry,
-    adapter: Adapter,
-    module: str,
-    pair: tuple[TensorEntry, TensorEntry],
-    last: _LastProduct,
-    *,
-    flipped: bool,
+    base: TensorEntry, adapter: Adapter, module: str, down: TensorEntry, up: TensorEntry, last: _LastProduct
 ) -> MergedTensor:
-    down, up = pair
+    flipped = down.name.endswith(_EMBEDDING)
     rank = _pattern(adapter.config, "rank_pattern", module, adapter.config.get("r"))
     alpha = _pattern(adapter.config, "alpha_pattern", module, adapter.config.get("lora_alpha"))
     n, k = base.shape[::-1] if flipped else base.shape

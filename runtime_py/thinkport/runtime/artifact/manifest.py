@@ -20,7 +20,6 @@ SCHEMA_VERSION = 1
 MANIFEST_NAME = "thinkport.json"
 MODEL_CARD = "README.md"
 KV_ITEM_BYTES = {"float32": 4, "float16": 2, "int8": 1}
-_HASH_BLOCK = 1 << 20
 # Those of ONNX Runtime's providers whose options have a `device_id` (https://onnxruntime.ai/docs/execution-providers).
 _NUMBERED = ("CANN", "CUDA", "Dml", "MIGraphX", "NvTensorRTRTX", "ROCM", "Tensorrt")
 
@@ -347,11 +346,8 @@ def wrong_hash(path: Path, found: str, record: FileRecord) -> ArtifactError:
 
 def hash_file(path: Path) -> str:
     """The sha256 of a file as hex."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint(folder: Path) -> str:

@@ -7,14 +7,13 @@ temperature, top-k, top-p, min-p. Knows numbers and ids; must not know text or m
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from thinkport.runtime.artifact.manifest import SamplingPreset
-from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.errors import ArtifactError, InputError, did_you_mean
 
 Row = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
@@ -72,9 +71,7 @@ class SamplingSettings:
         names = [field.name for field in fields(self)]
         for name in values:
             if name not in names:
-                close = get_close_matches(name, names, n=1)
-                hint = f": did you mean {close[0]!r}?" if close else f", expected one of: {', '.join(names)}"
-                raise InputError(f"unknown sampling setting {name!r}{hint}")
+                raise InputError(f"unknown sampling setting {name!r}{did_you_mean(name, names)}")
         return replace(self, **values)
 
 

@@ -70,35 +70,21 @@ class Lane(Protocol):
 
 
 class LaneSource(Protocol):
-    """What the engine needs of a session; tests put a written fake here."""
+    """What the engine needs of a session; tests put a written fake here.
 
-    @property
-    def vocab_size(self) -> int:
-        """Ids are in [0, vocab_size)."""
+    vocab_size: ids are in [0, vocab_size). context_length: the most tokens that a sequence can have. prefill_chunk: how
+    many tokens of a prompt one step takes. several_tokens_over_past: a step of several tokens may follow others.
+    ragged_batches: the rows of a batch may differ in length. kv_layout: the layout of its lanes' KV snapshots, as
+    `KvSnapshot.layout` has it. kv_size: what its lanes' KV caches take.
+    """
 
-    @property
-    def context_length(self) -> int:
-        """The most tokens that a sequence can have."""
-
-    @property
-    def prefill_chunk(self) -> int:
-        """How many tokens of a prompt one step takes."""
-
-    @property
-    def several_tokens_over_past(self) -> bool:
-        """Whether a step of several tokens may follow others."""
-
-    @property
-    def ragged_batches(self) -> bool:
-        """Whether the rows of a batch may differ in length."""
-
-    @property
-    def kv_layout(self) -> str:
-        """The layout of its lanes' KV snapshots, as `KvSnapshot.layout` has it."""
-
-    @property
-    def kv_size(self) -> KvSize:
-        """What its lanes' KV caches take."""
+    vocab_size: int
+    context_length: int
+    prefill_chunk: int
+    several_tokens_over_past: bool
+    ragged_batches: bool
+    kv_layout: str
+    kv_size: KvSize
 
     def open_lane(self, batch: int = 1) -> Lane:
         """An empty lane."""

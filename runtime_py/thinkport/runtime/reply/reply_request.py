@@ -12,12 +12,13 @@ from typing import Any, Self, TypedDict
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.engine.stop import Stop
+from thinkport.runtime.errors import did_you_mean
 from thinkport.runtime.prompt.prompt import Prompt, Tools
 from thinkport.runtime.prompt.template import Message
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 from thinkport.runtime.thinking.thinking_switch import Decision, Opening
 from thinkport.runtime.tools.response_format import ResponseFormat
-from thinkport.runtime.tools.toolbox import ToolBox, ToolChoice, ToolUse, did_you_mean
+from thinkport.runtime.tools.toolbox import ToolBox, ToolChoice, ToolUse
 
 Sampling = SamplingSettings | Mapping[str, Any]
 

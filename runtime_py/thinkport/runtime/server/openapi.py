@@ -32,32 +32,32 @@ _ERROR = {
     "description": "What was wrong.",
     "content": {"application/json": {"schema": {"$ref": _REF.format(model="Error")}}},
 }
-_ERROR_SCHEMA = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": "integer"},
-            },
-        }
-    },
-}
+
+
+class ErrorFields(BaseModel):
+    """What `ApiError` tells."""
+
+    message: str
+    type: str
+    param: str | None
+    code: int
+
+
+class Error(BaseModel):
+    """The body of an answer that is an error."""
+
+    error: ErrorFields
 
 
 def openapi(*, key: bool) -> dict[str, Any]:
     """The document; `key` says whether clients have to send one."""
-    _, schemas = models_json_schema([(kind, "validation") for kind, _ in _BODIES.values()], ref_template=_REF)
+    kinds: list[type[BaseModel]] = [*(kind for kind, _ in _BODIES.values()), Error]
+    _, schemas = models_json_schema([(kind, "validation") for kind in kinds], ref_template=_REF)
     paths: dict[str, Any] = {path: {"post": _post(path, kind, text)} for path, (kind, text) in _BODIES.items()}
     paths |= {path: {"get": _get(text, media)} for path, (text, media) in _READS.items()}
     paths["/v1/models/{model}"] = {"get": _get("The model of that name.", "application/json", "model")}
     paths["/v1/chat/completions/{reply}/stop_thinking"] = {"post": _stop()}
-    components: dict[str, Any] = {"schemas": {**schemas["$defs"], "Error": _ERROR_SCHEMA}}
+    components: dict[str, Any] = {"schemas": schemas["$defs"]}
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "thinkport", "version": version("thinkport")},

@@ -14,6 +14,7 @@ from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import Event
 from thinkport.runtime.terminal.controls import harmless
 from thinkport.runtime.terminal.conversation import Conversation
+from thinkport.runtime.terminal.figures import totals
 from thinkport.runtime.terminal.option_values import OFF
 from thinkport.runtime.thinking.thinking import Switch
 
@@ -123,7 +124,7 @@ def load(conversation: Conversation, argument: str) -> LineResult:
 
 def stats(conversation: Conversation, argument: str) -> LineResult:
     """Show the figures of all turns."""
-    return LineResult(notice="\n".join([*conversation.totals.lines(), conversation.context]))
+    return LineResult(notice="\n".join([*totals(conversation.ends), conversation.context]))
 
 
 def thought(conversation: Conversation, argument: str) -> LineResult:

@@ -11,7 +11,7 @@ from typing import Any
 from thinkport.runtime.chat.chat import Chat
 from thinkport.runtime.events import End, Event
 from thinkport.runtime.model import Model
-from thinkport.runtime.terminal.figures import Totals, context_fill
+from thinkport.runtime.terminal.figures import context_fill
 
 
 @dataclass(kw_only=True)
@@ -19,7 +19,7 @@ class Conversation:
     """A chat with a model.
 
     `options` go to every reply (max_tokens, sampling, seed); `unfolded`: a thought's text stays on the screen;
-    `provider` is what the model runs on, in a word.
+    `provider` is what the model runs on, in a word; `ends` are the ends of all turns, `last` that of this chat's last.
     """
 
     model: Model
@@ -27,7 +27,7 @@ class Conversation:
     provider: str
     options: dict[str, Any] = field(default_factory=dict)
     unfolded: bool = False
-    totals: Totals = field(default_factory=Totals)
+    ends: list[End] = field(default_factory=list)
     last: End | None = None
     used: int = 0
 
@@ -57,7 +57,7 @@ class Conversation:
     def finish(self, end: End) -> None:
         """Take note of a turn."""
         self.last = end
-        self.totals.add(end)
+        self.ends.append(end)
         self.count()
 
     def count(self) -> None:

@@ -1,40 +1,24 @@
 """The figures of a turn, and of all turns: tokens, seconds and speeds of the parts, and why they ended."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from thinkport.runtime.events import End, Speed
 from thinkport.runtime.terminal.parted_lines import DOT
 
 
-class Totals:
-    """Sums over the turns of a chat, for `/stats`."""
-
-    def __init__(self) -> None:
-        self._ends: list[End] = []
-
-    @property
-    def turns(self) -> int:
-        """How many there were."""
-        return len(self._ends)
-
-    def add(self, end: End) -> None:
-        """Count a turn."""
-        self._ends.append(end)
-
-    def lines(self) -> list[str]:
-        """A line a part."""
-        ends = self._ends
-        prefill, thinking = _sum(end.prefill for end in ends), _sum(end.thinking for end in ends)
-        answering = _sum(end.answering for end in ends)
-        prompt, cached = sum(end.prompt_tokens for end in ends), sum(end.cached_tokens for end in ends)
-        return [
-            f"turns    {self.turns} in {prefill.seconds + thinking.seconds + answering.seconds:.1f} s",
-            f"prompts  {prompt} tokens, {cached} of them cached; the others {_named(prefill)}",
-            f"thoughts {_named(thinking)}; ended: {_counted(end.thinking_end for end in ends)}",
-            f"answers  {_named(answering)}; ended: {_counted(end.answer_end for end in ends)}",
-            f"forced   {sum(end.forced_tokens for end in ends)} tokens that the runtime wrote",
-        ]
+def totals(ends: Sequence[End]) -> list[str]:
+    """What `/stats` says of the turns of a chat: the sums of each part, in a line."""
+    prefill, thinking = _sum(end.prefill for end in ends), _sum(end.thinking for end in ends)
+    answering = _sum(end.answering for end in ends)
+    prompt, cached = sum(end.prompt_tokens for end in ends), sum(end.cached_tokens for end in ends)
+    return [
+        f"turns    {len(ends)} in {prefill.seconds + thinking.seconds + answering.seconds:.1f} s",
+        f"prompts  {prompt} tokens, {cached} of them cached; the others {_named(prefill)}",
+        f"thoughts {_named(thinking)}; ended: {_counted(end.thinking_end for end in ends)}",
+        f"answers  {_named(answering)}; ended: {_counted(end.answer_end for end in ends)}",
+        f"forced   {sum(end.forced_tokens for end in ends)} tokens that the runtime wrote",
+    ]
 
 
 def figures(end: End) -> str:

@@ -7,11 +7,10 @@ Knows tools as OpenAI's interface and transformers describe them, and JSON schem
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
-from thinkport.runtime.errors import InputError
+from thinkport.runtime.errors import InputError, did_you_mean
 from thinkport.runtime.events import ToolCall
 from thinkport.runtime.prompt.template import plain_data
 from thinkport.runtime.tools.response_format import JsonSchema
@@ -68,12 +67,6 @@ class ToolBox:
         if tool is None:
             return f"there is no tool {shown(call.name)!r}{did_you_mean(call.name, self.names)}"
         return _violation(tool, call.arguments)
-
-
-def did_you_mean(name: str, names: Sequence[str]) -> str:
-    """How a message about an unknown `name` goes on: the name that it resembles, or all that there are."""
-    close = get_close_matches(name, names, n=1)
-    return f": did you mean {close[0]!r}?" if close else f", expected one of: {', '.join(names) or 'none'}"
 
 
 def _tool(description: Mapping[str, Any], at: int) -> Tool:
