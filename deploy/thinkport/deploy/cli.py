@@ -21,8 +21,7 @@ from thinkport.runtime.cli.cli_options import (
 )
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.machine.threads import physical_cores
-from thinkport.runtime.terminal.artifact_here import artifact_here
-from thinkport.runtime.terminal.option_values import given
+from thinkport.runtime.terminal.option_values import artifact_here, given
 from thinkport.runtime.thinking.thinking import Thinking
 
 Number = TypeVar("Number", int, float)
@@ -194,7 +193,7 @@ def eval_command(
 
     outputs = Outputs(as_json=as_json, out=out, plot=plot)
     if perplexity is not None:
-        from thinkport.deploy.evaluation.perplexity import run_perplexity
+        from thinkport.deploy.evaluation.cli_eval import run_perplexity
 
         asking: dict[str, object] = {"compare": compare, "n": n, "budgets": budgets, "soft_from": soft_from}
         asking |= {"suffix": suffix, "max_tokens": max_tokens, **vars(drawing), "plot": plot}
@@ -270,7 +269,7 @@ def bench(
 ) -> None:
     """Measure speed, loading and memory, with the machine's own limit, and other engines beside it."""
     from thinkport.deploy.bench.cli_bench import run_bench, run_drafts, run_profile
-    from thinkport.deploy.bench.plan import BenchPlan
+    from thinkport.deploy.bench.contender import BenchPlan
     from thinkport.deploy.outputs import Outputs
 
     if profile and drafts:

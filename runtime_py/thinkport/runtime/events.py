@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from thinkport.runtime.engine.generation import Finish
-from thinkport.runtime.engine.logprobs import TokenLogprob
+from thinkport.runtime.engine.generation import Finish, TokenLogprob
 from thinkport.runtime.thinking.thinking import DecidedBy, Switch, ThinkingEnd
 
 

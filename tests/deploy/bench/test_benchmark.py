@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from thinkport.deploy.bench.benchmark import BenchRow, Cost, measure
-from thinkport.deploy.bench.contender import Contender, Kind, Sample
+from thinkport.deploy.bench.contender import BenchPlan, Contender, Kind, Sample
 from thinkport.deploy.bench.contender import Contender as Parsed
 from thinkport.deploy.bench.machine import read_bandwidth, this_machine
-from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.runtime.artifact.manifest import Manifest
 from thinkport.runtime.errors import InputError
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from thinkport.deploy.bench.contender import BenchPlan
 from thinkport.deploy.bench.draft_texts import TEXTS, DraftText
 from thinkport.deploy.bench.drafting import DraftGain, measure_drafts
-from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.runtime import Model
 from thinkport.runtime.cli.main import main
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from thinkport.deploy.bench.plan import BenchPlan
+from thinkport.deploy.bench.contender import BenchPlan
 from thinkport.deploy.bench.profiling import profile, summed
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from thinkport.deploy.evaluation.perplexity import WINDOW
+from thinkport.deploy.evaluation.cli_eval import WINDOW
 from thinkport.runtime import Model
 from thinkport.runtime.cli.main import main
 

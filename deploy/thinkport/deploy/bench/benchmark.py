@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from thinkport.deploy.bench.contender import Contender, Kind, Sample
+from thinkport.deploy.bench.contender import BenchPlan, Contender, Kind, Sample
 from thinkport.deploy.bench.machine import BenchMachine
-from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.runtime.artifact.certificate import Figure
 from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint, kv_bytes, read_manifest
 from thinkport.runtime.errors import InputError

@@ -10,10 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from thinkport.deploy.bench.benchmark import Benchmark, measure
-from thinkport.deploy.bench.contender import Contender
+from thinkport.deploy.bench.contender import BenchPlan, Contender
 from thinkport.deploy.bench.drafting import measure_drafts
 from thinkport.deploy.bench.machine import read_bandwidth, this_machine
-from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.deploy.bench.profiling import profile
 from thinkport.deploy.bench.table_view import show_benchmark, show_drafts, show_profile
 from thinkport.deploy.outputs import Outputs

@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+from thinkport.deploy.bench.contender import BenchPlan
 from thinkport.deploy.bench.draft_texts import TEXTS, DraftText
-from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.runtime.engine.draft_policy import DraftPolicy
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.generation import Generation

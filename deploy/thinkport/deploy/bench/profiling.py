@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from thinkport.deploy.bench.plan import BenchPlan
+from thinkport.deploy.bench.contender import BenchPlan
 from thinkport.deploy.bench.workers.artifact_worker import noise
 from thinkport.runtime.artifact.manifest import read_manifest
 from thinkport.runtime.engine.session import Session

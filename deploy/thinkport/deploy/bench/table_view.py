@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from thinkport.deploy.bench.benchmark import Benchmark, BenchRow, Spread
+from thinkport.deploy.bench.contender import BenchPlan
 from thinkport.deploy.bench.drafting import DraftGain
 from thinkport.deploy.bench.machine import BenchMachine
-from thinkport.deploy.bench.plan import BenchPlan
 from thinkport.deploy.bench.profiling import Profile, Share
 from thinkport.deploy.tables import number_table
 

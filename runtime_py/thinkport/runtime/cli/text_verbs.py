@@ -24,8 +24,8 @@ from thinkport.runtime.cli.cli_options import (
 )
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.providers.ort import AUTO
-from thinkport.runtime.terminal.artifact_here import artifact_here
 from thinkport.runtime.terminal.option_values import (
+    artifact_here,
     cache_dir_of,
     given,
     prompt_of,

@@ -19,10 +19,9 @@ from thinkport.runtime.engine.argument_checks import (
     check_scored,
 )
 from thinkport.runtime.engine.draft_policy import Drafter, DraftPolicy
-from thinkport.runtime.engine.generation import Finish, Generation, TokenLoop
+from thinkport.runtime.engine.generation import Finish, Generation, LogprobRecorder, TokenLogprob, TokenLoop
 from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.kv_uses import KvPool, KvUses, Use
-from thinkport.runtime.engine.logprobs import LogprobRecorder, TokenLogprob
 from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
 from thinkport.runtime.engine.sampling import Sampler

@@ -1,7 +1,8 @@
-"""The token loop: one reply's ids, drawn or forced, one after the other.
+"""The token loop: one reply's ids, drawn or forced, one after the other, and what the model thought of the drawn ones.
 
-Knows ids, a sampler and drafts. Must not know text, templates or thoughts: a budget is ids that the caller puts into
-the queue of forced ones.
+Knows ids, rows of logits, a sampler and drafts. Must not know text, templates or thoughts: a budget is ids that the
+caller puts into the queue of forced ones. Probabilities are the model's own, before penalties, temperature and
+truncation.
 """
 
 from collections import deque
@@ -12,10 +13,45 @@ from enum import StrEnum
 from time import perf_counter
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from thinkport.runtime.engine.draft_policy import Drafter
 from thinkport.runtime.engine.kv_uses import Use
 from thinkport.runtime.engine.sampling import Sampler
 from thinkport.runtime.engine.session import Logits
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenLogprob:
+    """A drawn token's log probability in nats, and the likeliest tokens at its place with theirs, likeliest first."""
+
+    id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+class LogprobRecorder:
+    """Takes note of the tokens of one reply as they are drawn."""
+
+    def __init__(self, top: int = 0):
+        """`top` is how many of the likeliest tokens are noted beside the drawn one."""
+        self._top = top
+        self._last: TokenLogprob | None = None
+
+    def record(self, logits: npt.NDArray[np.float32], token: int) -> None:
+        """Note `token`, drawn from `logits` (vocabulary,)."""
+        largest = float(logits.max())
+        normalizer = largest + float(np.log(np.exp(logits - largest, dtype=np.float64).sum()))
+        likeliest = np.argpartition(logits, -self._top)[-self._top :] if self._top else np.empty(0, np.int64)
+        order = likeliest[np.argsort(-logits[likeliest])]
+        top = tuple((int(each), float(logits[each]) - normalizer) for each in order)
+        self._last = TokenLogprob(id=token, logprob=float(logits[token]) - normalizer, top=top)
+
+    def take(self) -> TokenLogprob | None:
+        """What was noted since the last time; None for a token that was not drawn."""
+        last, self._last = self._last, None
+        return last
 
 
 class Origin(StrEnum):

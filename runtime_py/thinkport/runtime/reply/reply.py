@@ -5,8 +5,7 @@ from contextlib import closing
 from time import perf_counter
 
 from thinkport.runtime.constraints import AnswerConstraint
-from thinkport.runtime.engine.generation import Finish, Generation, Origin, Token
-from thinkport.runtime.engine.logprobs import LogprobRecorder, TokenLogprob
+from thinkport.runtime.engine.generation import Finish, Generation, LogprobRecorder, Origin, Token, TokenLogprob
 from thinkport.runtime.engine.sampling import Row
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError

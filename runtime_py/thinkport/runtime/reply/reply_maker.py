@@ -11,7 +11,7 @@ from thinkport.runtime.artifact.manifest import Manifest
 from thinkport.runtime.constraints import AnswerConstraint, Grammars
 from thinkport.runtime.engine.argument_checks import check_limit
 from thinkport.runtime.engine.engine import Engine
-from thinkport.runtime.engine.logprobs import LogprobRecorder
+from thinkport.runtime.engine.generation import LogprobRecorder
 from thinkport.runtime.engine.sampling import Sampler, SamplingSettings, Shaper
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import GreedyThinkingWarning, InputError

@@ -13,7 +13,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from thinkport.runtime.engine.logprobs import TokenLogprob
+from thinkport.runtime.engine.generation import TokenLogprob
 from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
 from thinkport.runtime.model import Model
 from thinkport.runtime.prompt.tokenizer import Tokenizer

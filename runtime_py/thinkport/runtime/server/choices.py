@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from time import time
 from typing import Any
 
-from thinkport.runtime.engine.logprobs import TokenLogprob
+from thinkport.runtime.engine.generation import TokenLogprob
 from thinkport.runtime.events import AnswerPiece, End, Event
 from thinkport.runtime.prompt.tokenizer import Tokenizer, token_bytes
 from thinkport.runtime.server.figures import timings, usage

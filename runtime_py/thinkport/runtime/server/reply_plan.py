@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from math import nan
 
 from thinkport.runtime.engine.engine import Engine
-from thinkport.runtime.engine.generation import Finish
-from thinkport.runtime.engine.logprobs import TokenLogprob
+from thinkport.runtime.engine.generation import Finish, TokenLogprob
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.events import AnswerPiece, End, Event, ToolCall
 from thinkport.runtime.reply.reply import Reply

@@ -1,11 +1,13 @@
 """Options of the command line as values that the runtime takes. Only what was given is passed on.
 
-So every default stands once, in the dataclass or preset that it belongs to.
+So every default stands once, in the dataclass or preset that it belongs to. An ARTIFACT may be an id on the Hub: it is
+fetched before the verb starts, and what the verb calls knows folders only.
 """
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +115,27 @@ def _share(text: str) -> float:
         return float(text)
     except ValueError:
         raise InputError(f"--soft-from is {text!r}, expected a share of the budget below 1, or {OFF}") from None
+
+
+def artifact_here(verb: Callable[..., None]) -> Callable[..., None]:
+    """The same verb, for the console command, which gives every argument by its name."""
+
+    @wraps(verb)
+    def run(**options: Any) -> None:
+        if isinstance(artifact := options.get("artifact"), Path):
+            options["artifact"] = _folder(artifact)
+        verb(**options)
+
+    return run
+
+
+def _folder(artifact: Path) -> Path:
+    if artifact.exists():
+        return artifact
+    from thinkport.runtime.hub import artifact_folder, is_on_hub
+    from thinkport.runtime.terminal.transfer_view import transfer_shown
+
+    if not is_on_hub(artifact.as_posix()):
+        return artifact  # the verb says that it is not there, after it has looked at its options
+    with transfer_shown(f"Fetching {artifact.as_posix()}") as progress:
+        return artifact_folder(artifact.as_posix(), progress=progress)
