@@ -19,12 +19,10 @@ from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.experts import Experts, QuantizedExperts
 from thinkport.export.passes.int8_cache import Int8Cache
 from thinkport.export.passes.last_rows import LastRows
-from thinkport.export.passes.matmul_nbits import MatMulNBits
 from thinkport.export.passes.norms import PlainNorm, QkNorm, RmsNorm, SkipNorm
 from thinkport.export.passes.packed_projections import PackedGateUp, PackedQkv, Silu
-from thinkport.export.passes.plain_lookup import PlainLookup
 from thinkport.export.passes.prefill_attention import PrefillAttention
-from thinkport.export.passes.row_scaled_int8 import RowScaledInt8
+from thinkport.export.passes.quantized_matrices import MatMulNBits, PlainLookup, RowScaledInt8
 from thinkport.export.plans import DTYPES, GraphPlan
 from thinkport.export.quantize.kv_scales import KvScales
 from thinkport.export.quantize.recipes import EXPERTS, NORM, UNROUNDED, ModelRecipe, Role

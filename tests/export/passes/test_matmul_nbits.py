@@ -13,7 +13,7 @@ from tests.export.trace.traced import nano, node, traced
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.last_rows import LastRows
-from thinkport.export.passes.matmul_nbits import MatMulNBits
+from thinkport.export.passes.quantized_matrices import MatMulNBits
 from thinkport.export.quantize.packing import dequantize, pack
 from thinkport.export.quantize.recipes import ModelRecipe, Role, RoleRecipe
 from thinkport.export.quantize.rounding import quantize_rows

@@ -13,7 +13,7 @@ from tests.plain_recipes import PLAIN
 from thinkport.export.errors import GraphError
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.prefill_attention import PrefillAttention
-from thinkport.export.passes.row_scaled_int8 import RowScaledInt8
+from thinkport.export.passes.quantized_matrices import RowScaledInt8
 from thinkport.runtime.artifact.manifest import ModelShape, read_manifest
 from thinkport.runtime.engine.session import Session
 from thinkport.runtime.providers.ort import import_onnxruntime

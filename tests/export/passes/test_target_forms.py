@@ -22,7 +22,7 @@ from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.last_rows import LastRows
 from thinkport.export.passes.norms import PlainNorm, QkNorm, QkNormOutside, RmsNorm, SkipNorm
 from thinkport.export.passes.packed_projections import PackedQkv
-from thinkport.export.passes.plain_lookup import PlainLookup
+from thinkport.export.passes.quantized_matrices import PlainLookup
 from thinkport.export.quantize.packing import dequantize, pack
 from thinkport.export.trace.initializers import WeightSource, new_weight, source_of
 
