@@ -8,13 +8,7 @@ from rich.text import Text
 
 from thinkport.deploy.tables import number_table, text_table
 from thinkport.runtime.artifact.certificate import Certificate, Figure, Perplexity, TextFigure
-from thinkport.runtime.artifact.verdict import (
-    Grade,
-    verdict_line,
-    verdict_of,
-    verdict_of_artifact,
-    verdict_of_graph,
-)
+from thinkport.runtime.artifact.verdict import Grade, verdict_line, verdict_of, verdict_of_artifact, verdict_of_graph
 
 
 def show_certificate(certificate: Certificate | None, console: Console) -> RenderableType:

@@ -10,16 +10,7 @@ from thinkport.export.checkpoint import Checkpoint, TensorEntry
 from thinkport.export.errors import RecipeError
 from thinkport.export.families import DecoderShape, Family
 from thinkport.export.quantize.integers import IntegerForm, common_form
-from thinkport.export.quantize.recipes import (
-    BESIDE_KEPT,
-    KEPT,
-    NORM,
-    RECIPES,
-    TABLES,
-    ModelRecipe,
-    Role,
-    RoleRecipe,
-)
+from thinkport.export.quantize.recipes import BESIDE_KEPT, KEPT, NORM, RECIPES, TABLES, ModelRecipe, Role, RoleRecipe
 from thinkport.export.settings import ExportSettings
 
 ByRole = Mapping[Role, list[TensorEntry]]

@@ -112,12 +112,7 @@ def _of(entry: Target, settings: ExportSettings, recipe: ModelRecipe | None, *, 
     best = entry.kv_form(settings.kv_dtype(entry))
     activations = _YARDSTICK if settings.yardstick else entry.activations[0]
     main = GraphPlan(
-        file=f"{entry.name}.onnx",
-        target=entry,
-        kv=best,
-        activations=activations,
-        fuse=settings.fuse,
-        experts=experts,
+        file=f"{entry.name}.onnx", target=entry, kv=best, activations=activations, fuse=settings.fuse, experts=experts
     )
     yield main
     if settings.yardstick:

@@ -16,12 +16,7 @@ from thinkport.runtime.artifact.certificate import MIN_AGREEMENT, Certificate, F
 from thinkport.runtime.artifact.goldens import read_goldens
 from thinkport.runtime.artifact.manifest import Graph, Manifest, check_files, read_manifest
 from thinkport.runtime.artifact.manifest_seal import check_seal
-from thinkport.runtime.artifact.verdict import (
-    verdict_line,
-    verdict_of_artifact,
-    verdict_of_graph,
-    verdicts_as_json,
-)
+from thinkport.runtime.artifact.verdict import verdict_line, verdict_of_artifact, verdict_of_graph, verdicts_as_json
 from thinkport.runtime.errors import ArtifactError, InputError, ThinkportError
 from thinkport.runtime.extras import require
 from thinkport.runtime.providers.ort import AUTO, candidates, extra_of, import_onnxruntime, load_libraries

@@ -157,11 +157,7 @@ def named_like(node: ir.Node, op_type: str) -> str:
 
 
 def become(
-    graph: ir.Graph,
-    old: ir.Node,
-    op_type: str,
-    inputs: Sequence[ir.Value | None],
-    attributes: Mapping[str, Any],
+    graph: ir.Graph, old: ir.Node, op_type: str, inputs: Sequence[ir.Value | None], attributes: Mapping[str, Any]
 ) -> str:
     """Put one node of Microsoft's operators in the place of `old`, named like it; returns its name."""
     name = named_like(old, op_type)

@@ -216,8 +216,7 @@ def push(
 
 def pull(
     repository: Annotated[
-        str,
-        argument(metavar="OWNER/NAME[@REVISION]", help="Repository on the Hub, and a branch, tag or commit."),
+        str, argument(metavar="OWNER/NAME[@REVISION]", help="Repository on the Hub, and a branch, tag or commit.")
     ],
     output: Annotated[
         Path | None,
