@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.runtime.prompt.conversations import ODD, conversation, harmless, seeded, tool
 
-from thinkport.runtime.prompt.prompt import encode_prompt
+from thinkport.runtime.prompt.prompt import PromptEncoder
 
 SEEDED = 400
 OPTIONS: dict[str, list[Any]] = {
@@ -99,7 +99,7 @@ def test_rendering_leaves_the_messages_as_they_were(both) -> None:
     for messages, options in seeded(20):
         before = repr((messages, options))
         both.rendered(messages, **options)
-        encode_prompt(both.tokenizer, both.template, messages, **options)
+        PromptEncoder(both.tokenizer, both.template).encode(messages, **options)
         assert repr((messages, options)) == before
 
 
@@ -108,7 +108,7 @@ def test_ids_of_seeded_conversations_are_those_of_transformers_where_nothing_spe
     for messages, options in harmless(list(seeded(SEEDED))):
         rendered = both.by_transformers(messages, **options)
         expected = both.theirs(rendered, add_special_tokens=False)["input_ids"]
-        assert encode_prompt(both.tokenizer, both.template, messages, **options).ids == expected
+        assert PromptEncoder(both.tokenizer, both.template).encode(messages, **options).ids == expected
         compared += 1
     with capsys.disabled():
         print(f"\n{both.name}: the ids of {compared} prompts equal transformers'")
@@ -119,5 +119,5 @@ def test_ids_of_seeded_conversations_are_those_of_transformers_where_nothing_spe
 def test_ids_spell_the_rendered_text_whatever_a_message_spells(both, messages, options) -> None:
     rendered = both.rendered(messages, **options)
     if rendered is not None:
-        ids = encode_prompt(both.tokenizer, both.template, messages, **options).ids
+        ids = PromptEncoder(both.tokenizer, both.template).encode(messages, **options).ids
         assert unicodedata.normalize("NFC", both.tokenizer.decode(ids)) == unicodedata.normalize("NFC", rendered)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thinkport.runtime.engine.sampling import SamplingSettings
-from thinkport.runtime.prompt.prompt import encode_prompt
+from thinkport.runtime.prompt.prompt import PromptEncoder
 from thinkport.runtime.prompt.reply_memory import KnownReply, ReplyMemory, Spelling
 
 GREEDY = SamplingSettings(temperature=0)
@@ -77,9 +77,8 @@ def test_a_reply_in_the_history_is_its_own_ids_though_its_text_has_others(new_mo
     assert end.answer == "hi on"
     prompt = model.encode([*messages, {"role": "assistant", "content": end.answer}, user("again")])
     assert prompt[: start + len(odd)] == engine.ids[: start + len(odd)]
-    cold = encode_prompt(
-        model.tokenizer, model.template, [*messages, {"role": "assistant", "content": "hi on"}, user("again")]
-    ).ids
+    history = [*messages, {"role": "assistant", "content": "hi on"}, user("again")]
+    cold = PromptEncoder(model.tokenizer, model.template).encode(history).ids
     assert prompt != cold
     assert model.tokenizer.decode(prompt) == model.tokenizer.decode(cold)
 
@@ -103,7 +102,7 @@ def test_known_replies_change_ids_but_never_the_text(tokenizer, template, thinki
         if remembered:
             memory.remember(said, KnownReply.of(reply, tokenizer, thinking_ids, None))
     messages += [] if kept else [user("hi")]
-    ids = [encode_prompt(tokenizer, template, messages, replies=replies).ids for replies in (None, memory)]
+    ids = [PromptEncoder(tokenizer, template, replies).encode(messages).ids for replies in (None, memory)]
     assert tokenizer.decode(ids[0]) == tokenizer.decode(ids[1])
     added = np.array(sorted(tokenizer.added.values()))
     assert [token for token in ids[0] if token in added] == [token for token in ids[1] if token in added]

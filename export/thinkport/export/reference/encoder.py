@@ -8,7 +8,7 @@ from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.checkpoint.tokenizer_files import template_of, tokenizer_of
 from thinkport.export.errors import CheckpointError
 from thinkport.export.reference.logits import Ids
-from thinkport.runtime.prompt.prompt import encode_prompt
+from thinkport.runtime.prompt.prompt import PromptEncoder
 from thinkport.runtime.prompt.template import Message
 
 
@@ -44,9 +44,8 @@ class Encoder:
         """
         if self._template is None:
             return self.text("\n".join(message["content"] for message in messages))
-        prompt = encode_prompt(
-            self._tokenizer, self._template, messages, enable_thinking=thinking, add_generation_prompt=to_be_answered
-        )
+        prompts = PromptEncoder(self._tokenizer, self._template)
+        prompt = prompts.encode(messages, enable_thinking=thinking, add_generation_prompt=to_be_answered)
         return self._checked(prompt.ids)
 
     def _checked(self, ids: list[int]) -> Ids:

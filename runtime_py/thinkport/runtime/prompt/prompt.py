@@ -91,99 +91,90 @@ class Prompt:
     shareable: int
 
 
-def encode_prompt(
-    tokenizer: Tokenizer,
-    template: ChatTemplate,
-    messages: Sequence[Message],
-    tools: Tools | None = None,
-    enable_thinking: bool | None = None,
-    replies: ReplyMemory | None = None,
-    *,
-    add_generation_prompt: bool = True,
-) -> Prompt:
-    """The prompt that the template makes of `messages`; `replies` knows the ids of some of them.
+@dataclass(frozen=True)
+class PromptEncoder:
+    """Makes the prompts of one model; `replies` knows the ids of some messages."""
 
-    Raises:
-        InputError: the template refuses the messages, or does something to content that can't be followed.
-    """
-    options = {"enable_thinking": enable_thinking, "add_generation_prompt": add_generation_prompt}
-    rendered, known = _render(tokenizer, template, messages, tools, replies, **options)
-    shared = _shared_text(rendered, template) if tools or messages[0]["role"] == "system" else 0
-    start = rendered.encode(tokenizer, known, end=shared)
-    if shared and not rendered.has_added_token(tokenizer, shared):  # cut there, the text may become other ids
-        ids = rendered.encode(tokenizer, known)
-        return Prompt(ids=ids, shareable=common_prefix(ids, start))
-    return Prompt(ids=start + rendered.encode(tokenizer, known, start=shared), shareable=len(start))
+    tokenizer: Tokenizer
+    template: ChatTemplate
+    replies: ReplyMemory | None = None
 
+    def encode(
+        self,
+        messages: Sequence[Message],
+        tools: Tools | None = None,
+        enable_thinking: bool | None = None,
+        *,
+        add_generation_prompt: bool = True,
+    ) -> Prompt:
+        """The prompt that the template makes of `messages`.
 
-def encode_history(
-    tokenizer: Tokenizer,
-    template: ChatTemplate,
-    messages: Sequence[Message],
-    tools: Tools | None,
-    enable_thinking: bool | None,
-    replies: ReplyMemory,
-) -> list[int]:
-    """Ids that every prompt begins with in which something new follows `messages`; empty where the template hides it.
+        Raises:
+            InputError: the template refuses the messages, or does something to content that can't be followed.
+        """
+        options = {"enable_thinking": enable_thinking, "add_generation_prompt": add_generation_prompt}
+        rendered, known = self._render(messages, tools, **options)
+        shared = self._shared_text(rendered) if tools or messages[0]["role"] == "system" else 0
+        start = rendered.encode(self.tokenizer, known, end=shared)
+        if shared and not rendered.has_added_token(self.tokenizer, shared):  # cut there, the text may become other ids
+            ids = rendered.encode(self.tokenizer, known)
+            return Prompt(ids=ids, shareable=common_prefix(ids, start))
+        return Prompt(ids=start + rendered.encode(self.tokenizer, known, start=shared), shareable=len(start))
 
-    Templates write the last reply in one way and a reply that was answered in another, so an answer is put behind them.
+    def history(
+        self, messages: Sequence[Message], tools: Tools | None = None, enable_thinking: bool | None = None
+    ) -> list[int]:
+        """Ids that every prompt begins with in which something new follows `messages`; empty where the template hides
+        it.
 
-    Raises:
-        InputError: as for `encode_prompt`.
-    """
-    role = "tool" if messages and messages[-1].get("tool_calls") else "user"
-    answered = [*messages, {"role": role, "content": _NEW}]
-    rendered, known = _render(tokenizer, template, answered, tools, replies, enable_thinking=enable_thinking)
-    return rendered.encode(tokenizer, known, end=max(0, rendered.text.rfind(_NEW)))
+        Templates write the last reply in one way and a reply that was answered in another, so an answer is put behind
+        them.
 
+        Raises:
+            InputError: as for `encode`.
+        """
+        role = "tool" if messages and messages[-1].get("tool_calls") else "user"
+        answered = [*messages, {"role": role, "content": _NEW}]
+        rendered, known = self._render(answered, tools, enable_thinking=enable_thinking)
+        return rendered.encode(self.tokenizer, known, end=max(0, rendered.text.rfind(_NEW)))
 
-def _shared_text(rendered: Rendered, template: ChatTemplate) -> int:
-    """Where the first turn begins behind what the template writes of a system message and tools."""
-    starts = [rendered.first(header, 1) for header in (template.user_header, template.reply_header)]
-    return min((start for start in starts if start is not None), default=0)
+    def _shared_text(self, rendered: Rendered) -> int:
+        """Where the first turn begins behind what the template writes of a system message and tools."""
+        starts = [rendered.first(header, 1) for header in (self.template.user_header, self.template.reply_header)]
+        return min((start for start in starts if start is not None), default=0)
 
+    def _render(self, messages: Sequence[Message], tools: Tools | None, **options: Any) -> tuple[Rendered, list[Known]]:
+        """The template's text, and the spans of it that are sampled replies, whose ids `replies` knows."""
+        text = self.template.render(messages, tools=tools, **options)
+        plain_messages, plain_tools = normalize(messages), plain_data(tools)
+        marks, marked = Marks(self.tokenizer.added_pattern, plain_messages, plain_tools), text
+        if marks:
+            marked = self.template.render(marks.mark(plain_messages), tools=marks.mark(plain_tools), **options)
+        # Where content opens nothing, it doesn't matter what the template does to it.
+        opens = _spelled(self.tokenizer, marked) != _spelled(self.tokenizer, text)
+        rendered = Rendered(marks.split(marked) if opens else [(text, False)])
+        if rendered.text != text:
+            spelled = ", ".join(sorted(token for token in self.tokenizer.added if token in text))
+            raise InputError(
+                f"a message spells added tokens (of {spelled}) and this chat template changes them beyond recognition: "
+                "remove them from the message"
+            )
+        return rendered, [] if self.replies is None else list(self._known(rendered, messages, self.replies))
 
-def _render(
-    tokenizer: Tokenizer,
-    template: ChatTemplate,
-    messages: Sequence[Message],
-    tools: Tools | None,
-    replies: ReplyMemory | None,
-    **options: Any,
-) -> tuple[Rendered, list[Known]]:
-    """The template's text, and the spans of it that are sampled replies, whose ids `replies` knows."""
-    text = template.render(messages, tools=tools, **options)
-    plain_messages, plain_tools = normalize(messages), plain_data(tools)
-    marks = Marks(tokenizer.added_pattern, plain_messages, plain_tools)
-    marked = template.render(marks.mark(plain_messages), tools=marks.mark(plain_tools), **options) if marks else text
-    # Where content opens nothing, it doesn't matter what the template does to it.
-    opens = _spelled(tokenizer, marked) != _spelled(tokenizer, text)
-    rendered = Rendered(marks.split(marked) if opens else [(text, False)])
-    if rendered.text != text:
-        spelled = ", ".join(sorted(token for token in tokenizer.added if token in text))
-        raise InputError(
-            f"a message spells added tokens (of {spelled}) and this chat template changes them beyond recognition: "
-            "remove them from the message"
-        )
-    return rendered, [] if replies is None else list(_known(rendered, tokenizer, template, messages, replies))
+    def _known(self, rendered: Rendered, messages: Sequence[Message], replies: ReplyMemory) -> Iterator[Known]:
+        """The replies among `messages` whose ids are known and whose text stands in the prompt as they spell it."""
+        said = [message.get("content") or "" for message in messages if message["role"] == "assistant"]
+        # The last header may be the generation prompt's.
+        for content, start in zip(said, _headers(rendered, self.template.reply_header), strict=False):
+            for spelling in replies.spellings(content) if isinstance(content, str) else ():
+                end = start + len(spelling.text)
+                if rendered.text.startswith(spelling.text, start) and rendered.has_added_token(self.tokenizer, end):
+                    yield Known(start, end, spelling.ids)
+                    break
 
 
 def _spelled(tokenizer: Tokenizer, text: str) -> list[str]:
     return [text[start:end] for start, end in tokenizer.added_pattern.spans(text)]
-
-
-def _known(
-    rendered: Rendered, tokenizer: Tokenizer, template: ChatTemplate, messages: Sequence[Message], replies: ReplyMemory
-) -> Iterator[Known]:
-    """The replies among `messages` whose ids are known and whose text stands in the prompt as they spell it."""
-    said = [message.get("content") or "" for message in messages if message["role"] == "assistant"]
-    # The last header may be the generation prompt's.
-    for content, start in zip(said, _headers(rendered, template.reply_header), strict=False):
-        for spelling in replies.spellings(content) if isinstance(content, str) else ():
-            end = start + len(spelling.text)
-            if rendered.text.startswith(spelling.text, start) and rendered.has_added_token(tokenizer, end):
-                yield Known(start, end, spelling.ids)
-                break
 
 
 def _headers(rendered: Rendered, header: str) -> Iterator[int]:

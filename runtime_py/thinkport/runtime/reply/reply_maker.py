@@ -17,7 +17,7 @@ from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import GreedyThinkingWarning, InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.prompt.messages import checked
-from thinkport.runtime.prompt.prompt import Prompt, Tools, encode_history, encode_prompt
+from thinkport.runtime.prompt.prompt import Prompt, PromptEncoder, Tools
 from thinkport.runtime.prompt.reply_memory import KnownReply, ReplyMemory
 from thinkport.runtime.prompt.template import ChatTemplate, Message
 from thinkport.runtime.prompt.tokenizer import Tokenizer
@@ -45,6 +45,7 @@ class ReplyMaker:
         self.manifest, self.tokenizer, self.template, self.drafts = manifest, tokenizer, template, drafts
         self.thinking = Thinking()  # of a request that doesn't say
         self.memory = ReplyMemory()
+        self._prompts = PromptEncoder(tokenizer, template, self.memory)
         self._grammars = Grammars(tokenizer, vocab_size=vocab_size, stop_ids=manifest.stop_ids)
         self._boundaries = Boundaries(tokenizer)
         self._header = tokenizer.encode(template.reply_header)
@@ -52,16 +53,16 @@ class ReplyMaker:
         self._warned = False
 
     def prompt(self, messages: Sequence[Message], tools: Tools | None, enable_thinking: bool | None) -> Prompt:
-        """The prompt of messages; see `encode_prompt`.
+        """The prompt of messages; see `PromptEncoder.encode`.
 
         Raises:
             InputError: a message that templates would leave out, or one that this template refuses.
         """
-        return encode_prompt(self.tokenizer, self.template, checked(messages), tools, enable_thinking, self.memory)
+        return self._prompts.encode(checked(messages), tools, enable_thinking)
 
     def history(self, messages: Sequence[Message], tools: Tools | None, enable_thinking: bool | None) -> list[int]:
-        """The ids that every prompt after `messages` begins with; see `encode_history`."""
-        return encode_history(self.tokenizer, self.template, checked(messages), tools, enable_thinking, self.memory)
+        """The ids that every prompt after `messages` begins with; see `PromptEncoder.history`."""
+        return self._prompts.history(checked(messages), tools, enable_thinking)
 
     def sampling(self, sampling: Sampling | None, *, thinks: bool) -> SamplingSettings:
         """The mode's preset, with the values of a mapping in place of its own; settings are taken as they are."""
