@@ -163,8 +163,8 @@ class RowScaledInt8(GraphPass):
 
     Twice as fast as MatMulNBits from 64 tokens on (measured with AVX2: 186 against 90 GMAC/s; with AVX-512 VNNI 500
     against 160). Weights are int8 (K, N) and float32 (N,) columns' scales, which no artifact holds: each machine
-    derives them from MatMulNBits' own (`runtime.machine.derived_weights`). DynamicQuantizeMatMul would do it in one node,
-    with one scale for all tokens of a step, which one loud token makes coarse for all others.
+    derives them from MatMulNBits' own (`runtime.machine.derived_weights`). DynamicQuantizeMatMul would do it in one
+    node, with one scale for all tokens of a step, which one loud token makes coarse for all others.
 
     Operator: com.microsoft.MatMulIntegerToFloat, A uint8 with the zero point 128 (docs/ContribOperators.md).
     """

@@ -19,10 +19,10 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class CacheKey:
-    """What an entry was made of and for; entries with one key are alike.
+    """What an entry was made of and for; two entries with the same key have the same content.
 
-    `artifact` is the artifact's fingerprint and `graph` one of its files, `content` what is kept and in which version,
-    `onnxruntime` the release whose layouts it has and `cpu` the instruction sets that it was made for.
+    `artifact` is the artifact's fingerprint, `graph` one of its files, `content` what is kept and the version of its
+    format, `onnxruntime` the release whose layout it has, and `cpu` the instruction sets that it was made for.
     """
 
     artifact: str
@@ -47,7 +47,7 @@ class FileSum:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheRecord:
-    """`entry.json`: whose entry it is, and its files with their sums."""
+    """`entry.json`: the key of an entry, and its files with their sums."""
 
     key: CacheKey
     files: dict[str, FileSum]
@@ -88,10 +88,10 @@ class CacheRecord:
 
 
 def checksum(path: Path) -> str:
-    """A digest of the sums of each MiB's 64-bit words, about as fast as memory is read.
+    """A digest of the sums of each MiB's 64-bit words; it takes about as long as reading memory.
 
-    It differs after any flipped bit and any lost or foreign page, which a plain digest would take 0.6 s a GB to tell.
-    It is the same after words of one MiB change places, and after what somebody changes on purpose.
+    It changes with any flipped bit and any lost or foreign page; a plain sha256 would take 0.6 s a GB to notice these.
+    It does not change if words of one MiB trade places, and does not protect against deliberate changes.
     """
     size = path.stat().st_size
     half = size // _BLOCK // 2 * _BLOCK

@@ -1,6 +1,6 @@
 """This machine's CPU features, as text: weights that are packed for one CPU are useless on another.
 
-Knows where each operating system tells it; must not know what is laid out.
+Knows where each operating system reports them; must not know what is packed.
 """
 
 import platform

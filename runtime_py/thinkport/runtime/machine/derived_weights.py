@@ -1,10 +1,11 @@
-"""Writes the weights file of a prefill graph out of an artifact's own, as the manifest says: copies, and int8 weights.
+"""Makes the weights file of a prefill graph from the artifact's own weights, as the manifest says: copies, and int8
+weights.
 
-Memory is bounded by the largest matrix and the number of threads. int8 weights have a scale a row. CPUs without VNNI
-(AVX2) multiply uint8 activations by int8 weights, add the products of two neighbouring columns in 16 bits, and saturate
-there (x86's vpmaddubsw). Two weights a, b of a pair can't reach that while 255 * (|a| + |b|) <= 32767, so a row's scale
-leaves every pair within 128: exact on any CPU, for the price of about a third of a bit (a limit of 64 for each weight
-would cost a whole one).
+Memory is bounded by the largest matrix and the number of threads. int8 weights have one scale a row. CPUs without VNNI
+(AVX2) multiply uint8 activations by int8 weights and add the products of two neighbouring columns in 16 bits, where
+they saturate (x86's vpmaddubsw). Two neighbouring weights a, b stay below that while 255 * (|a| + |b|) <= 32767. So a
+row's scale keeps the sum of every pair within 128: the product is exact on any CPU and costs about a third of a bit (a
+limit of 64 for each weight would cost a whole bit).
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -63,11 +64,11 @@ def write_derived(derivation: Derivation, artifact: Path, folder: Path, threads:
 def int8_weight(
     codes: Codes, scales: Floats, *, bits: int, points: Codes | None = None
 ) -> tuple[npt.NDArray[np.int8], Floats]:
-    """Weights as MatMulIntegerToFloat takes them, int8 (columns, rows), and what one of each row is worth, (rows,).
+    """Weights as MatMulIntegerToFloat takes them, int8 (columns, rows), and the scale of each row, (rows,).
 
-    `codes` are uint8 (rows, groups, group_size * bits / 8), the even column in the low four bits; they are more than
-    what they stand for, by 2**(bits - 1) or by a group's point in `points`, uint8 (rows, ceil(groups * bits / 8)), the
-    even group in the low four bits. `scales` are float32 (rows, groups).
+    `codes` are uint8 (rows, groups, group_size * bits / 8), the even column in the low four bits. A code less its zero
+    point is the integer that it stands for: the zero point is 2**(bits - 1), or the group's own in `points`, uint8
+    (rows, ceil(groups * bits / 8)), the even group in the low four bits. `scales` are float32 (rows, groups).
     """
     rows, columns = len(codes), codes[0].size * 8 // bits
     weight = np.empty((columns, rows), np.int8)

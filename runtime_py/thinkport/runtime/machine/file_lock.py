@@ -43,7 +43,7 @@ else:
 
 
 class FileLock(ExitStack):
-    """A held lock. Close it to release it, or use it as a context manager; closing it again does nothing."""
+    """A lock that is held. Close it to release it, or use it as a context manager; a second close does nothing."""
 
     @classmethod
     def try_take(cls, path: Path, *, alone: bool) -> Self | None:

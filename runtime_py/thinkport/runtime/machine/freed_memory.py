@@ -1,14 +1,14 @@
-"""Returns memory to the system that was freed and that the C library still keeps."""
+"""Returns freed memory to the system where the C library would keep it."""
 
 import ctypes
 import sys
 
 
 def give_back() -> None:
-    """Return freed memory to the system, where the C library does so only when asked.
+    """Return freed memory to the system; some C libraries do so only when asked.
 
-    glibc keeps what lies between pieces in use: 180 MB of a 0.6B that was unloaded, 500 MB of a graph for long prompts
-    that was let go of; 10 and 25 ms to give back (measured).
+    glibc keeps free memory that lies between pieces in use: 180 MB after a 0.6B model was unloaded, 500 MB after a
+    graph for long prompts was. Returning them takes 10 and 25 ms (measured).
     """
     if sys.platform != "linux":
         return

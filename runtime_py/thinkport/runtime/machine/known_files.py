@@ -1,8 +1,8 @@
 """Whether an artifact's files are those that its manifest records: the one place that decides it.
 
-A machine hashes a file when it meets it first. Later it compares what the file system says of the file, and reads a few
-blocks; whatever differs is hashed again. Verdicts on graphs and all that is derived from weights belong to the
-manifest's hashes, so they hold only behind this check. What it can't notice is in `deploy/docs/running.md`.
+A machine hashes a file the first time. Later it compares the file system's data about the file and reads a few blocks;
+it hashes the file again if anything differs. Verdicts on graphs and everything derived from weights belong to the
+manifest's hashes, so they hold only behind this check. `deploy/docs/running.md` says what it can't notice.
 """
 
 import os
@@ -35,7 +35,7 @@ OnFile = Callable[[str, int], object]
 
 @dataclass(frozen=True, kw_only=True)
 class FileFacts:
-    """What a file system says of a file; `ctime_ns` is the time of its creation on Windows, elsewhere of its change."""
+    """The file system's data about a file; `ctime_ns` is when it was created on Windows, when it changed elsewhere."""
 
     bytes: int
     inode: int
@@ -49,7 +49,7 @@ class FileFacts:
         return cls(bytes=found.st_size, inode=found.st_ino, mtime_ns=found.st_mtime_ns, ctime_ns=found.st_ctime_ns)
 
     def tells(self, now_ns: int) -> bool:
-        """Whether any change from `now_ns` on shows in the times; one within a tick of the last change would not."""
+        """Whether the times show any change from `now_ns` on; one within a tick of the last change would not show."""
         times = (self.mtime_ns, self.ctime_ns)
         return all(abs(now_ns - when) > (_TICK if when % 1_000_000_000 else _SECONDS) for when in times)
 
@@ -58,7 +58,7 @@ class FileFacts:
 class KnownFile:
     """A file as it was hashed: its facts, its sha256 (hex), and the sum of each MiB's 64-bit words.
 
-    A sum differs after any flipped bit and any foreign page; it costs nothing beside the sha256.
+    A sum changes with any flipped bit and any foreign page; beside the sha256 it costs nothing.
     """
 
     facts: FileFacts
@@ -82,17 +82,17 @@ class FilesCheck:
 class KnownFiles:
     """What this machine knows of artifacts' files: one small JSON file for each artifact's folder.
 
-    A folder that can't be read or written knows nothing, so that each check hashes everything.
+    If that file can't be read or written, each check hashes everything.
     """
 
     def __init__(self, folder: Path | None = None):
-        """`folder` is thinkport's in the user's cache if not given, wherever weights are cached."""
+        """`folder` defaults to thinkport's in the user's cache, wherever weights are cached."""
         self.folder = folder or user_cache_folder() / "files"
 
     def check(
         self, artifact: Path, manifest: Manifest, *, anew: bool = False, on_file: OnFile = lambda name, done: None
     ) -> FilesCheck:
-        """Hold every file but the model card, which is for people, against the manifest, and the manifest itself.
+        """Hold the manifest, and every file but the model card, against what the manifest records.
 
         `anew` hashes every file, whatever is known.
 
@@ -124,7 +124,7 @@ class KnownFiles:
         return FilesCheck(files=len(files), bytes=size, hashed=hashed, seconds=perf_counter() - begun)
 
     def moved(self, artifact: Path, to: Path) -> None:
-        """Know the files of a folder by its new name."""
+        """Note that a folder with known files has a new name."""
         with suppress(OSError):
             self._path(artifact).replace(self._path(to))
 
@@ -140,7 +140,7 @@ class KnownFiles:
 
 
 def _unchanged(path: Path, known: KnownFile) -> bool:
-    """Whether a file has the facts that it had when it was hashed, and some blocks still have their sums."""
+    """Whether a file's facts are those of when it was hashed, and the sums of a few blocks too."""
     if FileFacts.of(path) != known.facts:
         return False
     block = np.zeros(BLOCK // 8, np.uint64)
@@ -154,7 +154,7 @@ def _unchanged(path: Path, known: KnownFile) -> bool:
 
 
 def _hashed(path: Path, record: FileRecord) -> KnownFile | None:
-    """Hash a file; None where its facts would not tell a later change from this state.
+    """Hash a file. Return None if its facts could not show a later change.
 
     Raises:
         ArtifactError: its sha256 is not the recorded one.
@@ -174,7 +174,7 @@ def _hashed(path: Path, record: FileRecord) -> KnownFile | None:
 
 
 def _fill(block: npt.NDArray[np.uint64], file: RawIOBase) -> int:
-    """Read the next block, the rest of it zeros; returns how many bytes the file had for it."""
+    """Read the next block and fill its rest with zeros. Return how many bytes the file had for it."""
     raw = block.view(np.uint8)
     count = 0
     while count < len(raw) and (more := file.readinto(raw[count:].data)):

@@ -1,7 +1,7 @@
-"""What Linux tells of the CPUs that a process may use: cores, their kinds, and a container's share of time.
+"""What Linux reports of the CPUs that a process may use: cores, their kinds, and a container's share of time.
 
-Knows /sys and /proc as kernel documents them (`ABI/stable/sysfs-devices-system-cpu`, `cgroup-v2`); must not know
-what the CPUs are for. Every function takes the root of the tree that it reads.
+Knows /sys and /proc as kernel documents them (`ABI/stable/sysfs-devices-system-cpu`, `cgroup-v2`); must not know what
+the CPUs are for. Every function takes the root of the tree that it reads.
 """
 
 from collections.abc import Callable, Collection
@@ -14,14 +14,14 @@ _FAST = 0.6  # of the fastest CPU's capacity: keeps the middle cores of phones a
 
 
 def core_of(root: Path, cpu: int) -> str:
-    """A name shared by the hardware threads of one core; each thread is its own core where nothing is known."""
+    """The name of a hardware thread's core; where nothing is known, each thread counts as a core."""
     return _text(root / _CPUS / f"cpu{cpu}" / "topology" / "thread_siblings_list") or str(cpu)
 
 
 def fast_cpus(root: Path, cpus: Collection[int]) -> set[int]:
-    """Those of `cpus` that are performance cores; all where they are alike or the system does not tell.
+    """The performance cores among `cpus`; all of them if they are alike or the system does not say.
 
-    A product is cut in equal parts, one a thread, so that a slow core makes the fast ones wait.
+    A product is cut into equal parts, one a thread, so a slow core makes the fast ones wait.
     """
     intel = _listed(_text(root / _INTEL_PERFORMANCE))
     if intel.intersection(cpus):
@@ -34,7 +34,7 @@ def fast_cpus(root: Path, cpus: Collection[int]) -> set[int]:
 
 
 def cpu_quota(root: Path) -> float | None:
-    """How many CPUs' time the process may use by its control group and those around it; None for no limit."""
+    """How many CPUs' time the process's control group and those around it allow; None for no limit."""
     quotas: list[float] = []
     for line in _text(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
@@ -48,7 +48,7 @@ def cpu_quota(root: Path) -> float | None:
 
 
 def _quotas(mount: Path, path: str, read: Callable[[Path], float | None]) -> list[float]:
-    """The limits of a group and of those that hold it; in a container the path may be the host's, and not be there."""
+    """The limits of a group and of those that hold it; in a container the path may be the host's, and not exist."""
     parts = Path(path.strip("/")).parts
     if ".." in parts:  # the group is outside of what this namespace sees
         parts = ()

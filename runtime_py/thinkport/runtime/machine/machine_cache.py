@@ -1,8 +1,8 @@
 """The machine's cache of what it derived from artifacts: entries, which are folders of files, by key.
 
-Entries are never shipped. Any number of processes may use one cache at once: an entry appears whole or not at all,
-and is not taken away while one of them has it. Nothing here is needed to run: a cache that can't be used is a miss.
-Knows files, keys and locks; must not know what the files hold.
+Entries are never shipped. Any number of processes may use one cache at once: an entry appears whole or not at all, and
+nobody deletes it while a process uses it. Nothing here is needed to run: a cache that can't be used is a miss. Knows
+files, keys and locks; must not know what the files hold.
 """
 
 import shutil
@@ -23,7 +23,7 @@ _LOCK, _MAKING = ".lock", ".making"
 
 
 class Lease(ExitStack):
-    """An entry in use: its files stay where they are until the lease is closed, or the process ends."""
+    """An entry in use: its files stay in place until the lease is closed or the process ends."""
 
     def __init__(self, folder: Path, lock: FileLock):
         super().__init__()
@@ -43,20 +43,20 @@ class CacheEntry:
 
 
 class MachineCache:
-    """Entries under one folder, at most `limit` bytes of them; the longest unused make room for new ones."""
+    """Entries in one folder, at most `limit` bytes; the longest unused ones make room for new ones."""
 
     def __init__(self, folder: Path, limit: int = CACHE_BYTES):
         self.folder, self.limit = folder, limit
 
     def find(self, key: CacheKey) -> Lease | None:
-        """The entry of `key`, whose files match its record; None where there is none."""
+        """The entry of `key`, if its files match its record; None otherwise."""
         return self._take(key, check=True)
 
     def make(self, key: CacheKey, write: Callable[[Path], object], *, expected_bytes: int) -> Lease | None:
-        """The entry of `key`, which `write` fills in the folder that it is given.
+        """Make the entry of `key`: `write` fills the folder that it is given.
 
-        None where there can't be one: another process is making it, there is no room for `expected_bytes` (about what
-        it takes), or the folder can't be written, which is warned of. What else `write` raises is raised here.
+        Return None if another process is making the entry, if there is no room for `expected_bytes` (about the entry's
+        size), or, with a warning, if the folder can't be written. Other errors of `write` are raised.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ class MachineCache:
             raise
 
     def _clear_leftovers(self, own: str) -> None:
-        """Delete what processes left that died while they wrote or deleted: folders whose entry is not locked."""
+        """Delete what dead processes left half written or half deleted: folders whose entry is not locked."""
         for left in self.folder.glob(f"*{_MAKING}"):
             name = left.name.partition(".")[0]
             lock = nullcontext() if name == own else self._lock_alone(name)
@@ -150,7 +150,7 @@ class MachineCache:
         return held + wanted <= self.limit and shutil.disk_usage(self.folder).free >= wanted + FREE_BYTES
 
     def _remove(self, name: str) -> bool:
-        """Delete an entry unless a process uses it. It is renamed first, so that no half of it is found."""
+        """Delete an entry unless a process uses it. It is renamed first, so that nobody finds half of it."""
         lock = self._lock_alone(name)
         if lock is None:
             return False

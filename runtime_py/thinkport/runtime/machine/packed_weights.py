@@ -1,9 +1,9 @@
-"""Opens a graph in ONNX Runtime, over packed weights that an earlier load kept in the machine's cache if it can.
+"""Opens a graph in ONNX Runtime over packed weights that an earlier load kept in the machine's cache, if there are any.
 
-ONNX Runtime lays quantized weights out anew at each load, into memory that no other process shares and the system
-can't drop. Kept in a file, that memory is a mapping of it; what is laid out at a load is then only held against the
-file, so a file of another CPU or a damaged one is an error and never a wrong result.
-Knows ONNX Runtime's options and the cache; must not know what a graph computes.
+ONNX Runtime packs quantized weights at each load, into memory that no other process shares and the system can't drop.
+Kept in a file, that memory is a mapping of the file. A later load still packs and compares the result with the file, so
+a damaged file or one of another CPU is an error and never a wrong result. Knows ONNX Runtime's options and the cache;
+must not know what a graph computes.
 """
 
 import warnings
@@ -32,14 +32,14 @@ Options = Callable[[], Any]  # fresh session options
 
 
 class _NotWrittenError(Exception):
-    """ONNX Runtime failed while it loaded a graph and kept its weights."""
+    """ONNX Runtime failed while it loaded a graph and wrote its packed weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackedWeights:
-    """Where an artifact's laid out weights are kept; `bytes` is the size of the artifact.
+    """Where an artifact's packed weights are kept; `bytes` is the size of the artifact.
 
-    `check_source` raises ArtifactError where the artifact's files are damaged: an entry stands for every copy of it.
+    `check_source` raises ArtifactError if the artifact's files are damaged: an entry serves every copy of the artifact.
     """
 
     cache: MachineCache
@@ -51,7 +51,7 @@ class PackedWeights:
 
 @dataclass(frozen=True)
 class OpenGraph:
-    """An ONNX Runtime session, with the cache entry that it is mapped from, if any: keep them together."""
+    """An ONNX Runtime session, and the cache entry that it is mapped from, if any: keep them together."""
 
     inner: Any
     lease: Lease | None = None
@@ -60,7 +60,7 @@ class OpenGraph:
 def open_graph(
     ort: ModuleType, path: Path, providers: list[Provider], options: Options, packed: PackedWeights | None
 ) -> OpenGraph:
-    """Load a graph file over its packed weights, which are kept at the first load.
+    """Load a graph file over its packed weights; the first load keeps them.
 
     ONNX Runtime's exceptions come through as they are.
 
@@ -90,7 +90,9 @@ def open_graph(
 def _load_and_keep(
     load: Callable[[Path, Any], Any], path: Path, options: Options, packed: PackedWeights, key: CacheKey
 ) -> Any:
-    """One session both answers and writes: 0.8 s more at the first load of 0.6B, and no more memory."""
+    """One session both answers and writes the packed weights: the first load of 0.6B takes 0.8 s more and no more
+    memory.
+    """
     packed.check_source()
     session = failed = None
 
@@ -113,7 +115,7 @@ def _load_and_keep(
 
 
 def _keeping(settings: Any, folder: Path) -> Any:
-    """Session options that also write the graph, as optimized, and its laid out weights."""
+    """Session options that also write the graph, as optimized, and its packed weights."""
     settings.optimized_model_filepath = str(folder / _GRAPH)
     for name, value in {
         "session.save_external_prepacked_constant_initializers": "1",

@@ -1,7 +1,7 @@
-"""The prefill graph, which runs long prompts: loaded when one comes, unloaded after it.
+"""The prefill graph, which runs long prompts: loaded for the first of them, unloaded after it.
 
-Its weights, int8, are in no artifact: they are derived once on each machine and kept in its cache. Knows when the graph
-is worth its price, which the manifest says; must not know tokens or KV caches.
+Its int8 weights are in no artifact: each machine derives them once and keeps them in its cache. The manifest says from
+which length the graph pays. Must not know tokens or KV caches.
 """
 
 import shutil
@@ -29,11 +29,12 @@ Load = Callable[[Path], Loaded]
 
 @dataclass(frozen=True, kw_only=True)
 class PrefillWeights:
-    """Where derived weights come from and are kept: the artifact's folder and fingerprint, the machine's cache.
+    """Where derived weights come from and where they are kept: the artifact's folder and fingerprint, the machine's
+    cache.
 
-    `check_source` raises ArtifactError where the artifact's files are damaged: what is derived stands for every copy.
-    `keep` says that the graph stays loaded after its first prompt: faster for those that follow, for the memory of its
-    int8 weights.
+    `check_source` raises ArtifactError if the artifact's files are damaged: what is derived serves every copy of the
+    artifact. `keep` leaves the graph loaded after its first prompt: later ones are faster, and its int8 weights stay in
+    memory.
     """
 
     folder: Path
@@ -46,9 +47,9 @@ class PrefillWeights:
 class PrefillGraph(Generic[Loaded]):
     """The second graph of a session, in use by any number of prompts at once.
 
-    It is used for a prompt of `from_tokens` tokens and more. Where this machine has not derived its weights yet, that
-    costs more than a short prompt gains, so the first prompt of `derive_from_tokens` does it. Whatever goes wrong is a
-    warning, once, and the prompt runs through the session's own graph.
+    It runs prompts of `from_tokens` tokens and more. Deriving its weights costs more than a short prompt gains, so the
+    first prompt of `derive_from_tokens` tokens derives them. Any failure is one warning, and prompts then run through
+    the session's own graph.
     """
 
     def __init__(self, prefill: Prefill, weights: PrefillWeights, load: Load[Loaded], threads: int):
@@ -111,7 +112,7 @@ class PrefillGraph(Generic[Loaded]):
 
     @property
     def _key(self) -> CacheKey:
-        """int8 weights are laid out as numpy has them: the same for every CPU and every ONNX Runtime."""
+        """The entry's key. numpy lays int8 weights out, in the same way for every CPU and every ONNX Runtime."""
         file = self._prefill.graph.file
         return CacheKey(artifact=self._weights.artifact, graph=file, content=_CONTENT, onnxruntime="any", cpu="any")
 
@@ -121,10 +122,11 @@ class PrefillGraph(Generic[Loaded]):
 
 
 def write_entry(prefill: Prefill, artifact: Path, folder: Path, threads: int) -> None:
-    """Put a prefill graph into `folder`, beside the one file that it reads, where ONNX Runtime maps it from.
+    """Put a prefill graph into `folder`, beside the one file that it reads, from where ONNX Runtime maps it.
 
-    Handed over by `add_external_initializers`, ONNX Runtime 1.32 copies the weights (measured: 420 MB of private memory
-    at 0.6B before it packs them); from a file beside the graph it maps them, and lets go of them once they are packed.
+    If `add_external_initializers` hands the weights over, ONNX Runtime 1.32 copies them (measured: 420 MB of private
+    memory at 0.6B before it packs them). It maps them from a file beside the graph, and drops them once they are
+    packed.
 
     Raises:
         OSError: a file can't be read or written.

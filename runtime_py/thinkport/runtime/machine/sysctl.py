@@ -4,13 +4,13 @@ import ctypes
 
 
 def sysctl_text(name: str) -> str | None:
-    """A fact that is text; None where this Mac has none of that name."""
+    """A fact that is text; None if this Mac has none of that name."""
     value = _read(name)
     return None if value is None else value.rstrip(b"\0").decode("utf-8", "replace")
 
 
 def sysctl_number(name: str) -> int | None:
-    """A fact that is a whole number; None where this Mac has none of that name."""
+    """A fact that is a whole number; None if this Mac has none of that name."""
     value = _read(name)
     return None if value is None else int.from_bytes(value, "little")
 

@@ -18,7 +18,7 @@ _EFFICIENCY = _HEADER.size + 1  # after the flags: PROCESSOR_RELATIONSHIP.Effici
 
 
 def physical_cores() -> int | None:
-    """Threads that work best here; None where the system does not tell (ONNX Runtime then counts all cores)."""
+    """How many threads work best here; None if the system does not say (ONNX Runtime then counts all cores)."""
     if sys.platform == "win32":
         return cores_on_windows(_core_records())
     if sys.platform == "darwin":
@@ -29,9 +29,9 @@ def physical_cores() -> int | None:
 
 
 def cores_on_linux(root: Path, allowed: Collection[int]) -> int:
-    """Fast cores among the `allowed` CPUs, and no more than whole CPUs in the control group's quota.
+    """The fast cores among the `allowed` CPUs, at most as many as the control group's quota has whole CPUs.
 
-    Over a quota every thread is stopped for the rest of a period, so that a part of a CPU is better left alone.
+    A process over its quota is stopped for the rest of a period, so part of a CPU is better left unused.
     """
     cores = len({core_of(root, cpu) for cpu in fast_cpus(root, allowed)})
     quota = cpu_quota(root)
@@ -39,7 +39,7 @@ def cores_on_linux(root: Path, allowed: Collection[int]) -> int:
 
 
 def cores_on_windows(records: bytes) -> int | None:
-    """Cores of the fastest class, of the records that Windows returns; None where there are none."""
+    """The number of cores of the fastest class in Windows's records; None if there are none."""
     classes: list[int] = []
     at = 0
     while at + _HEADER.size < len(records):
@@ -51,7 +51,7 @@ def cores_on_windows(records: bytes) -> int | None:
 
 
 def _core_records() -> bytes:
-    """The records of all cores; empty where Windows has none to tell, or this is not Windows."""
+    """The records of all cores; empty if Windows has none, or this is not Windows."""
     if sys.platform == "win32":
         import ctypes
 

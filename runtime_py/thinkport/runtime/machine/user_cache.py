@@ -1,4 +1,4 @@
-"""The user's cache folder, and small files in it that are there whole or not at all."""
+"""The user's cache folder, and small files in it that appear whole or not at all."""
 
 from contextlib import suppress
 from pathlib import Path
