@@ -13,27 +13,27 @@ from thinkport.runtime.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """The best of the rounds, and how far below it the worst is, as a share of the best."""
+    """The best of the rounds, and how far the worst is below it, as a share of the best."""
 
     best: float
     spread: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread | None":
-        """Of all rounds' values, the more the better; None where there are none."""
+        """The spread of all rounds' values, of which more is better; None if there are none."""
         return cls(best=max(values), spread=1 - min(values) / max(values)) if values else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What an artifact's decode step reads: bytes of weights, and of KV cache for each token of context."""
+    """What an artifact's decode step reads: bytes of weights, and bytes of KV cache for each token of context."""
 
     weights: float
     kv_token: int
 
     @classmethod
     def of(cls, manifest: Manifest, graph: Graph) -> "Cost":
-        """From the manifest; an embedding of its own is left out, as a step reads one row of it."""
+        """The cost by the manifest. An embedding of its own does not count, since a step reads one row of it."""
         read = [form for role, form in manifest.recipe.roles.items() if role != "embedding"]
         return cls(
             weights=sum(form.weights * form.bits_per_weight / 8 for form in read),
@@ -47,7 +47,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchRow:
-    """One contender's samples, a round each; cost, figure and sha256 of an artifact are its manifest's."""
+    """One contender's samples, one a round; an artifact's cost, figure and sha256 come from its manifest."""
 
     name: str
     kind: Kind
@@ -66,7 +66,7 @@ class BenchRow:
 
     @property
     def context_bytes(self) -> dict[int, int]:
-        """The least private memory with a KV cache of each context, where it was measured."""
+        """The least private memory with a KV cache of each context that was measured."""
         lengths = sorted({length for sample in self.samples for length in sample.context_bytes})
         return {n: min(s.context_bytes[n] for s in self.samples if n in s.context_bytes) for n in lengths}
 
@@ -76,11 +76,11 @@ class BenchRow:
 
     @property
     def engine_share(self) -> float | None:
-        """`model.stream`'s speed as a share of bare steps'; the best round's, as noise only lowers it."""
+        """`model.stream`'s speed as a share of bare steps' speed, in the best round, since noise only lowers it."""
         return max((s.engine_share for s in self.samples if s.engine_share is not None), default=None)
 
     def of_limit(self, context: int, bandwidth: float) -> float | None:
-        """The share of the memory's limit that decoding reaches; None without a manifest."""
+        """The share of the memory's speed that decoding reaches; None without a manifest."""
         speed = self.decode(context)
         return speed.best * self.cost.at(context) / bandwidth if speed and self.cost else None
 

@@ -63,7 +63,7 @@ def run_drafts(artifact: Path, plan: BenchPlan, outputs: Outputs) -> None:
 
 
 def _recipes(artifact: Path, folder: Path | None) -> list[str]:
-    """The artifacts in a folder, but the one that is measured anyway."""
+    """The artifacts in a folder, without the one that is measured anyway."""
     if folder is None:
         return []
     found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST_NAME}"))

@@ -19,11 +19,11 @@ _WORKERS = Path(workers.__path__[0])
 
 @dataclass(frozen=True, kw_only=True)
 class BenchPlan:
-    """Contexts that one token is decoded over, prompts' lengths, all in tokens, and how often.
+    """The contexts that one token is decoded at and the prompts' lengths, in tokens, and how often each is measured.
 
-    `steps` tokens are decoded at each context and their median counts; each of the `rounds` runs every contender once,
-    in a new process, so that all of them see the machine's slow and fast minutes. Artifacts are loaded
-    with `provider` and `cache_dir`, as `Model.load` takes them.
+    `steps` tokens are decoded at each context and their median counts. Each of the `rounds` runs every contender once,
+    in a new process, so that all of them see the machine's slow and fast minutes. Artifacts are loaded with `provider`
+    and `cache_dir`, as `Model.load` takes them.
     """
 
     contexts: tuple[int, ...] = (128, 1024, 4096)
@@ -76,9 +76,9 @@ _NEEDS = {
 class Sample:
     """What one process measured: tokens per second by length, seconds and bytes; None is not known.
 
-    `graph` is the file that an artifact ran, `files_s` the part of `load_s` that held its files against the manifest;
-    `private_bytes` is the process's own memory after its first token,
-    `context_bytes` that with a cache of a context.
+    `graph` is the file that an artifact ran, `files_s` the part of `load_s` that checked its files against the
+    manifest. `private_bytes` is the process's own memory after its first token, `context_bytes` its memory with a cache
+    of a context.
     """
 
     engine: str
@@ -115,10 +115,10 @@ class Contender:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `PATH` or `PATH=PROGRAM`; the path's content tells the engine.
+        """Read `PATH` or `PATH=PROGRAM`; the path's content says which engine runs it.
 
         Raises:
-            InputError: nothing that is known is there.
+            InputError: there is nothing that an engine runs.
         """
         name, _, program = text.partition("=")
         kind = _kind(Path(name))
@@ -127,7 +127,7 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """How tables call it."""
+        """Its name in tables."""
         return self.path.resolve().name
 
     def measure(self, plan: BenchPlan) -> Sample:
@@ -159,7 +159,7 @@ class Contender:
 
 
 def _kind(path: Path) -> Kind:
-    """An artifact opens in onnxruntime-genai too, so its manifest is looked for first."""
+    """The engine by the path's content; the manifest comes first, since onnxruntime-genai opens an artifact too."""
     signs = ((MANIFEST_NAME, Kind.ARTIFACT), ("model.onnx", Kind.ONNX), ("openvino_model.xml", Kind.OPENVINO))
     for file, kind in signs:
         if (path / file).is_file():

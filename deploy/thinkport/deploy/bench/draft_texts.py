@@ -1,11 +1,11 @@
-"""Prompts and replies over which drafts are timed: a copy, an edit of code, and text that says nothing twice."""
+"""Prompts and replies over which drafts are timed: a copy, an edit of code, and a text without repetition."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class DraftText:
-    """A reply that is taken as given, and the prompt that it answers."""
+    """A given reply, and the prompt that it answers."""
 
     name: str
     prompt: str

@@ -1,7 +1,8 @@
-"""What guessing ahead gains: replies that are given beforehand, run through the engine with drafts and without.
+"""What drafts gain: given replies are run through the engine with drafts and without.
 
-The words of a reply decide what is guessed right, and the graph what a step costs; the two are apart, so that a model
-with made-up weights tells as much as a trained one. Each token is sampled as ever, and then the given one is taken.
+The words of a reply decide which guesses are right; the graph decides what a step costs. The two are separate, so a
+model with made-up weights tells as much as a trained one. Each token is sampled as usual, and then replaced by the
+given one.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from thinkport.runtime.model import Model
 class DraftGain:
     """A reply of `tokens` tokens: tokens per second without and with drafts, the medians of the rounds.
 
-    `gain` is the median of the rounds' ratios, each of two runs next to each other; `drafted` and `accepted` are
+    `gain` is the median of the rounds' ratios, each of two runs one after the other; `drafted` and `accepted` are
     tokens of the last round's reply.
     """
 
@@ -86,7 +87,7 @@ def _gain(model: Model, text: DraftText, rounds: int, told: Callable[[str], None
 
 
 def _run(model: Model, prompt: list[int], reply: list[int], *, drafts: bool) -> tuple[float, Generation]:
-    """Tokens per second of a reply behind its first token, in a conversation of its own."""
+    """Tokens per second of a reply after its first token, in a conversation of its own."""
     settings = SamplingSettings.from_preset(model.manifest.sampling.answering)
     engine = Engine(model.session, policy=DraftPolicy())
     tokens = engine.generate(prompt, _Given(settings, reply), max_tokens=len(reply), drafts=drafts)

@@ -1,4 +1,4 @@
-"""The machine that figures belong to: hardware, system, the packages that ran, and how fast memory is read."""
+"""The machine that was measured: hardware, system, the packages that ran, and how fast memory is read."""
 
 import platform
 from concurrent.futures import ThreadPoolExecutor
@@ -44,9 +44,9 @@ def this_machine() -> BenchMachine:
 
 
 def read_bandwidth(threads: int, *, size: int = _BYTES, rounds: int = 6) -> float:
-    """Bytes per second that `threads` read together: the limit of decoding, which reads every weight for every token.
+    """Bytes per second that `threads` read together. This limits decoding, which reads every weight for every token.
 
-    The best of some rounds over `size` bytes a thread.
+    It is the best of some rounds over `size` bytes a thread.
     """
     shares = [np.arange(size // 4, dtype=np.int32) for _ in range(threads)]
     best = 0.0

@@ -20,9 +20,9 @@ _STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"
 
 
 def save_growth(bench: Benchmark, path: Path) -> None:
-    """Write a PNG of `PIXELS`: milliseconds and memory of a token against context, seconds of a prompt against length.
+    """Write a PNG of `PIXELS`: milliseconds and memory of a token by context, seconds of a prompt by length.
 
-    All axes are linear, as is what is cheap: a line that bends up costs more than its length.
+    All axes are linear, so a line that bends up costs more than its length.
 
     Raises:
         OSError: the file can't be written.
@@ -73,7 +73,7 @@ def save_front(bench: Benchmark, path: Path) -> None:
 
 
 def front(places: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The (divergence, speed) that no other one beats in both, by divergence."""
+    """The pairs (divergence, speed) that no other pair beats in both, sorted by divergence."""
     kept: list[tuple[float, float]] = []
     for place in sorted(places, key=lambda place: (place[0], -place[1])):
         if not kept or place[1] > kept[-1][1]:

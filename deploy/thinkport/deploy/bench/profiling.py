@@ -25,7 +25,7 @@ _LAYER = re.compile(r"layers\.(\d+)\.")
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """Milliseconds a step of a group of nodes, and how many nodes it has."""
+    """The milliseconds a step that a group of nodes takes, and the number of its nodes."""
 
     nodes: int
     milliseconds: float
@@ -33,9 +33,9 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """One decode step at a context: the whole of it, and the nodes by operator and by layer.
+    """One decode step at a context: its whole time, and the nodes' times by operator and by layer.
 
-    What the groups leave of `step_ms` is ONNX Runtime's own work between nodes, profiling included.
+    The rest of `step_ms` is ONNX Runtime's own work between nodes, profiling included.
     """
 
     context: int
@@ -93,7 +93,7 @@ def summed(events: Iterable[Mapping[str, Any]], *, context: int) -> Profile:
 
 
 def _place(node: str) -> str:
-    """The layer that a node's name tells, or the part of the model outside of them."""
+    """The layer of a node by its name, or the part of the model outside the layers."""
     layer = _LAYER.search(node)
     return f"layer {layer[1]}" if layer else node.rpartition(".")[0] or "other"
 

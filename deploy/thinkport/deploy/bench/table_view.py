@@ -1,4 +1,4 @@
-"""How benchmarks, profiles and gains of drafts look in a terminal, each table within 80 columns."""
+"""How benchmarks, profiles and the gains of drafts look in a terminal, each table within 80 columns."""
 
 from collections.abc import Mapping, Sequence
 
@@ -33,7 +33,7 @@ def show_benchmark(console: Console, bench: Benchmark) -> None:
 
 
 def show_drafts(console: Console, machine: BenchMachine, found: Sequence[DraftGain]) -> None:
-    """Write a reply a row: its tokens, those that were guessed and that came, and speeds."""
+    """Write a row for each reply: its tokens, how many were guessed and how many guesses were right, and speeds."""
     console.print(f"{machine.title}\n")
     table = number_table(console, "reply", "tokens", "guessed", "came", "tok/s without", "with", "gain")
     for one in found:
@@ -57,7 +57,7 @@ def show_profile(console: Console, machine: BenchMachine, profiles: Sequence[Pro
 
 
 def _folded(layers: Mapping[str, Share]) -> dict[str, Share]:
-    """Layers are alike: their mean, the fastest and the slowest stand for them."""
+    """The layers' mean, the fastest and the slowest stand for all layers, which are alike."""
     inner = {name: share for name, share in layers.items() if name.startswith("layer ")}
     outer = {name: share for name, share in layers.items() if name not in inner}
     if not inner:

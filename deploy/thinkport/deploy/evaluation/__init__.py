@@ -1,1 +1,1 @@
-"""Accuracy against thinking budget: suites of problems, ways of thinking, and what a model makes of them."""
+"""Accuracy against thinking budget: suites of problems, ways of thinking, and the model's results."""

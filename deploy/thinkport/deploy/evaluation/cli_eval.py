@@ -46,9 +46,9 @@ def run_eval(
     budgets_needed: bool,
     **loading: Any,
 ) -> None:
-    """Check all, load, measure, and write; `loading` goes to `Model.load`.
+    """Check everything, load the model, measure and write; `loading` goes to `Model.load`.
 
-    A model that can't think has one row, and no budgets that are needed.
+    A model that can't think has one row; asking for budgets is then an error.
     """
     check_seeds(asked.seeds)
     if any(problem.comparison is Comparison.BOXED for problem in asked.suite.problems):
@@ -69,7 +69,7 @@ def run_eval(
 def measure_and_write(
     model: Replier, asked: Evaluation, ways: Sequence[Thinking], outputs: Outputs, facts: Mapping[str, Any]
 ) -> None:
-    """Measure and write all rows; on Ctrl-C those that are whole, and end with the code for it."""
+    """Measure and write all rows. On Ctrl-C write the finished rows and exit with the code for an interruption."""
     replies = len(ways) * len(asked.seeds) * len(asked.suite.problems)
     view, whole = EvaluationView(Console(stderr=True), replies), True
     try:
@@ -124,10 +124,10 @@ class PerplexityFile:
 def run_perplexity(
     artifact: Path, file: Path, outputs: Outputs, *, window: int | None, stride: int | None, **loading: Any
 ) -> None:
-    """Check all, load, score and write; `loading` goes to `Model.load`.
+    """Check everything, load the model, score and write; `loading` goes to `Model.load`.
 
     Raises:
-        InputError: a file that is no text, or a window that can't be.
+        InputError: the file is no text, or the window is out of range.
         ThinkportError: the artifact can't be run.
     """
     text = read_text(file)

@@ -27,7 +27,7 @@ _SECONDS = 5  # for reading an expression and for comparing two; powers of power
 
 
 def numbers(text: str) -> list[Fraction]:
-    """Every number of a text, in order and exact; `a/b` is one number."""
+    """Every number of a text, in order and exact; `a/b` counts as one."""
     text = text.replace("\N{MINUS SIGN}", "-").replace("{,}", ",").replace("\\!", "").replace("\\,", "")
     found = []
     for match in _NUMBER.finditer(_LATEX_FRACTION.sub(r"\1/\2", text)):
@@ -37,7 +37,7 @@ def numbers(text: str) -> list[Fraction]:
 
 
 def last_number(text: str) -> Fraction | None:
-    """The last number of a text, or None if it has none."""
+    """The last number of a text; None if it has none."""
     found = numbers(text)
     return found[-1] if found else None
 
@@ -57,7 +57,7 @@ class Comparison(StrEnum):
 
 
 def matches(comparison: Comparison, answer: str, expected: str) -> bool:
-    """True when the answer is right; `expected` was checked when its suite was read."""
+    """Whether the answer is right; `expected` was checked when its suite was read."""
     match comparison:
         case Comparison.EXACT:
             return answer.strip() == expected.strip()
@@ -72,7 +72,7 @@ def matches(comparison: Comparison, answer: str, expected: str) -> bool:
 
 
 def comparison_named(name: object, *, said: str) -> Comparison | None:
-    """The comparison of a name that an option or a field, `said`, gives; None without a name.
+    """The comparison that an option or a field names, `said`; None without a name.
 
     Raises:
         InputError: there is none of that name.

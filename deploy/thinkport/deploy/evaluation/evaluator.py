@@ -1,6 +1,6 @@
 """Asks a model a suite's questions, once for each way of thinking and seed, scores the replies and adds them up.
 
-Knows nothing of files and screens: whoever shows progress listens.
+Knows nothing of files and screens: a listener shows progress.
 """
 
 import math
@@ -28,7 +28,7 @@ _MOST_PROBLEMS = 1_000_000  # seeds of the replies are this far apart from one s
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedReply:
-    """One reply, judged; `seconds` is all that it took."""
+    """One reply and whether it is right; `seconds` is the time of the whole reply."""
 
     problem: Problem
     seed: int
@@ -59,8 +59,8 @@ class Tally:
     def interval(self) -> tuple[float, float]:
         """Wilson's score interval of the accuracy at 95 % (https://doi.org/10.2307/2276774).
 
-        It takes replies as independent. Those of several seeds to one question aren't quite, so over seeds it is
-        somewhat too narrow as a statement about other questions.
+        It takes replies as independent. Replies to one question with several seeds are not quite independent, so over
+        several seeds the interval is somewhat too narrow as a statement about other questions.
         """
         n, p = self.n, self.accuracy
         middle = p + _Z**2 / (2 * n)
@@ -75,11 +75,11 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRow:
-    """What was measured of one way of thinking.
+    """The figures of one way of thinking.
 
-    total, by_seed, by_task: right answers of all replies, of each seed's and of each task's. Tokens are means a reply:
-    those that the model wrote of thought and answer, and those that the runtime wrote (`forced`). seconds: of all
-    replies, one after the other. thinking_ends, answer_ends: how often each reason ended one.
+    total, by_seed, by_task: right answers among all replies, among each seed's and among each task's. Tokens are means
+    a reply: thought and answer tokens that the model wrote, and tokens that the runtime wrote (`forced`). seconds: of
+    all replies, one after the other. thinking_ends, answer_ends: how often each reason ended one.
     """
 
     thinking: Thinking
@@ -113,7 +113,10 @@ class EvaluationRow:
 
     @property
     def closed_by_model(self) -> float | None:
-        """Share of thoughts that the model closed, where that had been made likelier too; None with thinking off."""
+        """Share of thoughts that the model closed, including those where closing was made likelier.
+
+        None with thinking off.
+        """
         return self._share(ThinkingEnd.NATURAL, ThinkingEnd.SOFT)
 
     @property
@@ -144,13 +147,13 @@ class EvaluationRow:
 
 
 class EvaluationListener:
-    """Its methods are called as things happen, in the evaluating thread; override what you need."""
+    """Hears of each step, in the evaluating thread; override the methods that you need."""
 
     def row_started(self, plan: Thinking) -> None:
         """A way of thinking begins."""
 
     def replied(self, plan: Thinking, outcome: JudgedReply) -> None:
-        """One reply came and was judged."""
+        """One reply was judged."""
 
     def row_done(self, row: EvaluationRow) -> None:
         """A way of thinking is measured."""
@@ -168,7 +171,7 @@ class Replier(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """All that decides the figures, and what was measured: a row for each way of thinking, none before."""
+    """All settings that decide the figures, and the figures: one row for each way of thinking."""
 
     suite: Suite
     seeds: tuple[int, ...]
@@ -198,13 +201,13 @@ def evaluate(
     *,
     sampling: Sampling | None = None,
 ) -> Evaluation:
-    """Measure every plan on every problem with every seed; the same arguments give the same figures, seconds apart.
+    """Measure every plan on every problem with every seed; the same arguments give the same figures, but for seconds.
 
-    `sampling` replaces values of the presets of both modes. A listener gets each row as soon as it is
-    done, so that an interruption loses one row at most.
+    `sampling` replaces values of the presets of both modes. A listener gets each row as soon as it is done, so an
+    interruption loses at most one row.
 
     Raises:
-        InputError: seeds that are none, negative or there twice, or a request that the model refuses.
+        InputError: no seeds, negative ones or the same one twice, or a request that the model refuses.
     """
     check_seeds(seeds)
     listener, rows = listener or EvaluationListener(), []
@@ -230,6 +233,6 @@ def evaluate(
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
-    """Raise `InputError` for seeds that are none, negative or there twice."""
+    """Raise `InputError` if there are no seeds, a negative one, or the same one twice."""
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise InputError(f"seeds are {', '.join(map(str, seeds)) or 'none'}, expected different ones, each 0 or more")

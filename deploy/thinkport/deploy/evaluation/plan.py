@@ -1,4 +1,4 @@
-"""What is measured: the ways of thinking that an evaluation compares, a row of its table each."""
+"""The ways of thinking that an evaluation compares, one row of its table each."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from thinkport.runtime.thinking.thinking import Switch, Thinking
 def plans(
     budgets: Sequence[int], soft_from: Sequence[float] = (), *, soft_lift: float = Thinking.soft_lift
 ) -> tuple[Thinking, ...]:
-    """Thinking off, on without a budget, and each budget: cut hard, then once for each share in `soft_from`.
+    """Thinking off, on without a budget, and with each budget: cut hard, then once for each share in `soft_from`.
 
     Raises:
-        InputError: a budget or a share that is out of range or there twice.
+        InputError: a budget or a share is out of range or given twice.
     """
     for name, values in (("budget", budgets), ("soft_from", soft_from)):
         if len(set(values)) < len(values):

@@ -75,7 +75,7 @@ def _against_tokens(axes: "Axes", rows: Sequence[EvaluationRow]) -> None:
 
 
 def _points(axes: "Axes", line: Sequence[EvaluationRow], colour: str, marker: str, dashes: Dashes) -> None:
-    """A line through rows where their thoughts' lengths and accuracies are, with their intervals."""
+    """A line through the rows, by the length of their thoughts and their accuracy, with intervals."""
     at, tokens = _accuracies(line), [row.thought_tokens for row in line]
     low, high = _band(line)
     bars = [[a - b for a, b in zip(at, low, strict=True)], [b - a for a, b in zip(at, high, strict=True)]]
@@ -101,7 +101,7 @@ def _name(row: EvaluationRow) -> str:
 
 
 def _levels(rows: Sequence[EvaluationRow]) -> Iterator[tuple[EvaluationRow, str, str, Dashes]]:
-    """The rows without a budget, which are drawn as levels."""
+    """The rows without a budget, drawn as horizontal lines."""
     for row in rows:
         if row.thinking.enabled is Switch.OFF:
             yield row, "thinking off", "#555555", (0, (1, 1.5))
@@ -110,7 +110,7 @@ def _levels(rows: Sequence[EvaluationRow]) -> Iterator[tuple[EvaluationRow, str,
 
 
 def _lines(rows: Sequence[EvaluationRow]) -> list[tuple[str, list[EvaluationRow]]]:
-    """Rows with a budget by the way they are cut, the hard ones first."""
+    """The rows with a budget, grouped by how it is cut, the hard ones first."""
     lines: dict[float | None, list[EvaluationRow]] = {}
     for row in rows:
         if row.thinking.budget is not None:

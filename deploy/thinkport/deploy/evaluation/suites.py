@@ -1,9 +1,10 @@
-"""Suites of problems: found by name, or read from a JSONL file, each line of which is held against the file's shape.
+"""Suites of problems: found by name, or read from a JSONL file, each of whose lines is checked against the file's
+shape.
 
-A shape says which fields hold question, answer and task, and how answers are compared. It is recognized from the first
-line: MATH-500 (https://huggingface.co/datasets/HuggingFaceH4/MATH-500: `problem`, `answer`, `subject`; boxed), GSM8K
-(https://huggingface.co/datasets/openai/gsm8k: `question`, and an `answer` whose last line is `#### 42`; number), and
-thinkport's own (`question`, `answer`, and if wanted `task` and `compare`; exact).
+A shape says which fields hold question, answer and task, and how answers are compared. The first line decides it:
+MATH-500 (https://huggingface.co/datasets/HuggingFaceH4/MATH-500: `problem`, `answer`, `subject`; boxed), GSM8K
+(https://huggingface.co/datasets/openai/gsm8k: `question`, and an `answer` whose last line is `#### 42`; number), or
+thinkport's own (`question`, `answer`, and optionally `task` and `compare`; exact).
 """
 
 import json
@@ -39,9 +40,9 @@ class Problem:
 class Suite:
     """Problems in the order in which they are asked.
 
-    suffix: a last line for every question; None adds `MATH_SUFFIX` to boxed ones and nothing to others.
-    max_tokens: the longest reply, thought included, None for no limit but the context. budgets: thinking budgets worth
-    measuring, in tokens.
+    suffix: a last line for every question; None adds `MATH_SUFFIX` to boxed ones and nothing to others. max_tokens: the
+    longest reply, thought included; only the context limits it if None. budgets: thinking budgets worth measuring, in
+    tokens.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Suite:
     budgets: tuple[int, ...] = ()
 
     def first(self, n: int) -> "Suite":
-        """The suite with its first `n` problems alone.
+        """The suite with its first `n` problems only.
 
         Raises:
             InputError: there are fewer.
@@ -78,10 +79,10 @@ class Shape:
     comparison: Comparison = Comparison.EXACT
 
     def problem(self, record: dict[str, Any], comparison: Comparison | None = None) -> Problem:
-        """The problem of a line; its own `compare` comes before `comparison`, and that before the shape's.
+        """The problem of a line. Its own `compare` overrides `comparison`, which overrides the shape's.
 
         Raises:
-            InputError: a field that is missing or of another type, or an answer that can't be compared that way.
+            InputError: a field is missing or of another type, or the answer can't be compared that way.
         """
         compare = comparison_named(record.get("compare"), said="compare") or comparison or self.comparison
         answer = _text(record, self.answer)
@@ -111,7 +112,7 @@ def find_suite(
     `comparison` is for lines that name none; the fields replace those of the file's shape.
 
     Raises:
-        InputError: neither is there, options for files with a suite that is no file, or a bad line.
+        InputError: there is neither, a line is bad, or options for files come with a suite that is no file.
     """
     if name != ARITHMETIC:
         return read_suite(Path(name), comparison=comparison, question_field=question_field, answer_field=answer_field)
@@ -176,7 +177,7 @@ def _record(line: str) -> dict[str, Any]:
 
 
 def _shape_of(record: dict[str, Any], question_field: str | None = None, answer_field: str | None = None) -> Shape:
-    """The shape of a file by its first line; fields that are given replace the shape's."""
+    """The shape of a file by its first line; given fields replace the shape's."""
     answer, shape = record.get("answer"), PLAIN
     if "problem" in record and "question" not in record:
         shape = MATH_500
@@ -186,7 +187,7 @@ def _shape_of(record: dict[str, Any], question_field: str | None = None, answer_
 
 
 def _text(record: dict[str, Any], field: str) -> str:
-    """A field's text; a bare number is text too."""
+    """A field's text; a bare number counts as text."""
     if field not in record:
         close = get_close_matches(field, record, n=1)
         found = f"did you mean {close[0]!r}?" if close else f"found {', '.join(record) or 'none'}"
@@ -200,7 +201,7 @@ def _text(record: dict[str, Any], field: str) -> str:
 
 
 def _expected(answer: str, comparison: Comparison) -> str:
-    """The answer as it is compared; of a worked solution, what follows `####`."""
+    """The answer as it is compared: of a worked solution, the part after `####`."""
     if comparison is Comparison.NUMBER:
         answer = answer.rsplit(_FINAL, 1)[-1].strip()
         if len(numbers(answer)) != 1:

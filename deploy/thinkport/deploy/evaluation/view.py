@@ -18,7 +18,7 @@ _NOTES = (
 
 
 class EvaluationView(Progress, EvaluationListener):
-    """Shows an evaluation of `replies` replies while its context is entered; prints nothing to a pipe."""
+    """Shows the progress of `replies` replies within its context; prints nothing to a pipe."""
 
     def __init__(self, console: Console, replies: int) -> None:
         super().__init__(
@@ -48,7 +48,7 @@ class EvaluationView(Progress, EvaluationListener):
         self.update(self._task, advance=1, description=f"{title(plan)}: {share}")
 
     def row_done(self, row: EvaluationRow) -> None:
-        """Keep the row, which is worth showing even if no other one comes."""
+        """Keep the row, so that it can be shown even if no other one follows."""
         self.rows.append(row)
 
 
@@ -61,7 +61,7 @@ def show(console: Console, evaluation: Evaluation) -> None:
 
 
 def percent(share: float) -> str:
-    """A share as people read it: `99.7`."""
+    """A share in percent, without the sign: `99.7`."""
     return f"{100 * share:.1f}"
 
 

@@ -1,4 +1,7 @@
-"""What a verification found, and how that looks in a terminal: one line a check. Knows nothing of how it was found."""
+"""The results of a verification, and how they look in a terminal: one line a check.
+
+Knows nothing of how they were found.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,10 +18,10 @@ DAMAGED, WRONG, RIGHT = 3, 1, 0
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was held against what it should be; `exit_code` is what a failure of it ends with.
+    """One check and its result; `exit_code` is the program's exit code if it fails.
 
-    `skipped`: it could not be looked at here, for the reason in `detail`, which is no failure. `alarming`: nothing
-    failed, and the user has to see it in red.
+    `skipped`: the check could not be made here, for the reason in `detail`, which is no failure. `alarming`: nothing
+    failed, and the user has to see the result in red.
     """
 
     name: str
@@ -30,13 +33,13 @@ class Check:
     alarming: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """For programs: the exit code is 0 where it did not fail."""
+        """For programs: the exit code is 0 unless the check failed."""
         kept = {name: value for name, value in vars(self).items() if name != "alarming"}
         return {**kept, "exit_code": RIGHT if self.passed else self.exit_code}
 
 
 def checked(name: str, look: Callable[[], str]) -> Check:
-    """The check of that name, passed with what `look` says, or failed with the error that it raises."""
+    """The check of that name: passed with the text that `look` returns, or failed with the error that it raises."""
     try:
         return Check(name=name, passed=True, detail=look())
     except ThinkportError as error:

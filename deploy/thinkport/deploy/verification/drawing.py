@@ -1,4 +1,4 @@
-"""How a model's own tokens are drawn where a graph is measured on what it says itself: as in a reply of the runtime."""
+"""How a model's own tokens are drawn when a graph is measured on its own replies: as in a reply of the runtime."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Runs graphs of an artifact on this machine over its goldens, and says how their score compares with the recorded one.
+"""Runs graphs of an artifact on this machine over its goldens, and compares their scores with the recorded ones.
 
 Knows sessions and scores. Must not know which graphs are to be tried.
 """
@@ -22,7 +22,7 @@ from thinkport.runtime.providers.ort import AUTO, Candidate, candidates
 
 
 class GoldenTrial:
-    """Trials of one artifact's graphs; `missing` are libraries that ONNX Runtime looked for in vain, in words."""
+    """Trials of one artifact's graphs; `missing` names the libraries that ONNX Runtime did not find, in words."""
 
     def __init__(self, ort: ModuleType, folder: Path, manifest: Manifest, threads: int | None, missing: str) -> None:
         self._ort, self._folder, self._manifest, self._threads = ort, folder, manifest, threads
@@ -37,7 +37,7 @@ class GoldenTrial:
         return self._tried(self._folder, candidate, asked, _recorded(figure, full=full), DECODED)
 
     def of_prefill(self, prefill: Prefill, goldens: Sequence[Golden]) -> Check:
-        """The graph for long prompts, over weights that are derived for it and dropped again."""
+        """The graph for long prompts, over weights that are derived for the trial and deleted after it."""
         file, figure = prefill.graph.file, self._figures.get(prefill.graph.file)
         available, version = self._ort.get_available_providers(), self._ort.__version__
         (candidate,) = candidates([prefill.graph], AUTO, available, version)

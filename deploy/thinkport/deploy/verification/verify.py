@@ -40,8 +40,9 @@ def verify(
     """Hold an artifact against its manifest, and its graphs against its goldens.
 
     `full` hashes every file and runs every graph that the installed ONNX Runtime can run, on the prompts that it
-    answered at export; otherwise sizes are compared and a few short prompts run on the graph that would be chosen. With
-    a `checkpoint` (a folder or a Hub id), and the `adapter` that was merged into it, the certificate is measured again.
+    answered at export. Otherwise sizes are compared, and a few short prompts run on the graph that would be chosen.
+    With a `checkpoint` (a folder or a Hub id), and the `adapter` that was merged into it, the certificate is measured
+    again.
 
     Raises:
         InputError: an adapter without a checkpoint, or a `provider` that is not in the artifact; one that is not
@@ -79,7 +80,7 @@ def _files(folder: Path, *, full: bool) -> Iterator[Check]:
 
 
 def _structure(folder: Path, manifest: Manifest) -> Iterator[Check]:
-    """One check a graph, and one of the goldens."""
+    """One check for each graph, and one for the goldens."""
     for graph in manifest.graphs:
         for one in (graph, graph.prefill.graph) if graph.prefill else (graph,):
             yield checked(f"structure of {one.file}", partial(_graph_structure, folder, one))
@@ -139,7 +140,7 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
 
 
 def _verdict(certificate: Certificate) -> Check:
-    """What was found at the export, which no machine changes: a damaged artifact is whole, and told of in red."""
+    """The export's verdict, which no machine changes. A damaged artifact is whole, but its verdict is shown in red."""
     detail = verdict_line(certificate)
     if certificate.warning:
         detail += f". {certificate.warning}"

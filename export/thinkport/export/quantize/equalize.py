@@ -1,12 +1,12 @@
 """Makes the columns of a matrix alike before they are rounded, and scales its inputs the other way. Pure numpy.
 
 Knows columns and scales; must not know which layer reads which. One column of large weights sets the step of its whole
-group. The columns are multiplied by s and the inputs divided by s where they are made (a norm's weights, or the rows of
-the matrix before): the product stays the same function, and the step becomes that of the other columns (SmoothQuant,
+group. Each column is multiplied by s, and its input is divided by s where it is made (a norm's weights, or the rows of
+the matrix before). The product stays the same function, and the step becomes that of the other columns (SmoothQuant,
 arXiv 2211.10438).
 
 This does not always pay: the rounding error of a column that was scaled down grows when its inputs scale it up again.
-So it is tried on a sample of rows, and kept where the error falls clearly.
+So it is tried on a sample of rows, and kept if the error falls clearly.
 """
 
 from collections.abc import Sequence
@@ -53,14 +53,14 @@ class Site:
 
 
 def flattening(energy: Floats) -> Floats:
-    """Scales (k,) that make channels of such squared sums (k,) alike; their geometric mean is 1."""
+    """Scales (k,) that make channels with such squared sums (k,) alike; their geometric mean is 1."""
     floor = max(float(energy.mean()) * _QUIETEST, float(np.finfo(np.float32).tiny))
     logs = -0.5 * np.log(np.maximum(energy, floor, dtype=np.float64))
     return np.asarray(np.exp(logs - logs.mean()), np.float32)
 
 
 def is_worth(samples: Sequence[Floats], columns: Floats, *, group_size: int) -> bool:
-    """Whether rows that are rounded to 4 bits have a clearly smaller error if their columns are scaled first."""
+    """Whether rows rounded to 4 bits have a clearly smaller error if their columns are scaled first."""
     plain = sum(_error(rows, np.ones_like(columns), group_size) for rows in samples)
     return sum(_error(rows, columns, group_size) for rows in samples) < WORTH * plain
 

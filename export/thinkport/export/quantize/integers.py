@@ -1,7 +1,7 @@
-"""Weights as integers that a checkpoint has already: codes, scales and zero points. Pure numpy; knows no file.
+"""Weights that a checkpoint already holds as integers: codes, scales and zero points. Pure numpy; knows no file.
 
 The value of a weight is `(code - point) * scale`, computed in float32: exact but for one rounding of the product, and
-exact altogether where scales are float16 or bfloat16.
+exact altogether if scales are float16 or bfloat16.
 """
 
 from dataclasses import dataclass, replace
@@ -50,7 +50,7 @@ class Integers:
     bits: int
 
     def floats(self) -> Floats:
-        """What the integers stand for, float32 (n, k)."""
+        """The weights that the integers stand for, float32 (n, k)."""
         n, groups = self.scales.shape
         values = self.codes.reshape(n, groups, -1).astype(np.float32)
         values -= np.float32(2 ** (self.bits - 1)) if self.points is None else self.points[:, :, None]
@@ -58,14 +58,14 @@ class Integers:
         return values.reshape(n, -1)
 
     def floats_by(self, order: NDArray[np.int64]) -> Floats:
-        """The same, with the group of each column in `order`, int64 (k,)."""
+        """The same weights, if `order` gives the group of each column, int64 (k,)."""
         values = self.codes.astype(np.float32)
         values -= np.float32(2 ** (self.bits - 1)) if self.points is None else self.points[:, order]
         values *= self.scales[:, order]
         return values
 
     def in_groups(self, form: IntegerForm) -> "Integers":
-        """The same weights in groups of `form`, which divide these, with zero points if it has them."""
+        """The same weights in the groups of `form`, whose size divides this one's, with zero points if it has them."""
         n, groups = self.scales.shape
         times = self.codes.shape[1] // groups // form.group_size
         points = self.points
@@ -79,14 +79,18 @@ class Integers:
 
 
 def form_of(bits: int, group_size: int, *, points: bool) -> IntegerForm | None:
-    """The form that holds such integers as they are, a wide group as several with one scale; None if none does."""
+    """The form that holds such integers unchanged; None if none does.
+
+    A wide group becomes several with the same scale.
+    """
     fits = [size for size in GROUP_SIZES if group_size % size == 0]
     return IntegerForm(bits=bits, group_size=max(fits), points=points) if fits and bits in BITS else None
 
 
 def common_form(forms: list[IntegerForm | None]) -> IntegerForm | None:
-    """A form that holds several matrices as they are: the smallest groups, zero points if some have them. None if none
-    does, since bits differ.
+    """One form that holds several matrices unchanged; None if none does, since their bits differ.
+
+    It has the smallest of their groups, and zero points if one of them has.
     """
     found = [form for form in forms if form is not None]
     if not found or len(found) < len(forms) or len({form.bits for form in found}) > 1:

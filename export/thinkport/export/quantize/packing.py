@@ -1,9 +1,9 @@
 """Lays codes out as ONNX Runtime's MatMulNBits and GatherBlockQuantized read them, and takes them apart again.
 
-Pure numpy; knows no file and no graph. The layout is the one of `docs/ContribOperators.md`, com.microsoft.MatMulNBits:
-B is uint8 (n, k / group_size, group_size * bits / 8), the code of the even column in the low four bits; scales are
-(n, k / group_size). A row is contiguous, so a range of rows is a range of bytes. GatherBlockQuantized's 4-bit data of
-shape (n, k / 2) are the same bytes.
+Pure numpy; knows no file and no graph. The layout is that of `docs/ContribOperators.md`, com.microsoft.MatMulNBits: B
+is uint8 (n, k / group_size, group_size * bits / 8), the code of the even column in the low four bits; scales are (n, k
+/ group_size). A row is contiguous, so a range of rows is a range of bytes. GatherBlockQuantized's 4-bit data of shape
+(n, k / 2) are the same bytes.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def packed_shape(n: int, k: int, *, bits: int, group_size: int) -> tuple[int, in
 
 
 def packed_nbytes(n: int, k: int, *, bits: int) -> int:
-    """Bytes of the packed codes of an (n, k) matrix, the scales apart."""
+    """Bytes of the packed codes of an (n, k) matrix, without its scales."""
     return n * k * bits // 8
 
 
@@ -67,7 +67,7 @@ def unpack(packed: Codes, *, bits: int) -> Codes:
 
 
 def dequantize(packed: Codes, scales: Floats, *, bits: int, points: Codes | None = None) -> Floats:
-    """The float32 (n, k) weights that packed codes, their (n, groups) scales and packed zero points stand for."""
+    """The float32 (n, k) weights of packed codes, their (n, groups) scales and packed zero points."""
     codes = unpack(packed, bits=bits)
     n, groups = scales.shape
     signed = codes.reshape(n, groups, -1).astype(np.float32)

@@ -1,4 +1,5 @@
-"""The ways to quantize a model, by name: one row a recipe, one entry a role of weight that differs from the others.
+"""The ways to quantize a model, by name: one row a recipe, one entry for each role of weight that differs from the
+others.
 
 Knows numbers only: no graph, no checkpoint.
 """
@@ -62,7 +63,7 @@ class RoleRecipe:
             )
 
     def for_rows(self, columns: int) -> "RoleRecipe":
-        """The format of rows of so many weights: with the largest groups, powers of two, that divide them.
+        """The format for rows of so many weights: with the largest groups, powers of two, that divide them.
 
         Raises:
             RecipeError: groups of 32 don't divide them; a padded last group would waste bytes and hide a wrong shape.
@@ -78,7 +79,7 @@ class RoleRecipe:
         return replace(self, group_size=fitting)
 
     def bytes_per_weight(self, scale_bytes: float = 4) -> float:
-        """Bytes that a weight takes with its share of a scale, or of several of so many bytes, and of a point."""
+        """Bytes of a weight with its shares of a zero point and of scales; these take `scale_bytes` a group."""
         return self.bits / 8 + (scale_bytes + self.points * self.bits / 8) / self.group_size
 
 
@@ -112,7 +113,7 @@ class ModelRecipe:
 
     @property
     def precision(self) -> QuantizedPrecision:
-        """What the layers' weights are stored in."""
+        """The precision of the layers' weights."""
         return "int4" if self.layers.bits == 4 else "int8"
 
     def for_role(self, role: Role, *, tied: bool) -> RoleRecipe | None:
@@ -120,19 +121,19 @@ class ModelRecipe:
         return None if role in UNROUNDED else self.of("lm_head" if tied and role in TABLES else role)
 
     def of(self, role: Role) -> RoleRecipe:
-        """The format of a quantized role; a tied table's is `lm_head`."""
+        """The format of a quantized role; a tied table has the format of `lm_head`."""
         if self.finer is not None and role.endswith(_FINER):
             return self.finer
         return self.roles.get(role, self.layers)
 
     @property
     def formats(self) -> tuple[RoleRecipe, ...]:
-        """Every format that some weight has."""
+        """Every format that some weight may have."""
         return self.layers, *self.roles.values(), *((self.finer,) if self.finer else ())
 
 
 def finer(role: Role) -> Role:
-    """The role of a matrix that is given more than others of `role`."""
+    """The role of a matrix of `role` that gets the finer format."""
     return role + _FINER
 
 
@@ -180,12 +181,12 @@ _RENAMED: Mapping[str, str] = MappingProxyType(
 DEFAULT_RECIPES: Mapping[QuantizedPrecision | None, str] = MappingProxyType(
     {None: "accurate", "int4": "accurate", "int8": "int8"}
 )
-BESIDE_KEPT = "int8"  # what a checkpoint whose integers are kept has none of is rounded by
-BUDGETED = "balanced"  # what is meant where bits or bytes are given and no recipe is
+BESIDE_KEPT = "int8"  # rounds what is no integer in a checkpoint whose integers are kept
+BUDGETED = "balanced"  # the recipe if bits or bytes are given and no recipe is
 
 
 def recipe_named(name: str) -> ModelRecipe:
-    """The recipe of that name, or the one that has taken the place of an earlier version's.
+    """The recipe of that name, or the one that replaced an earlier version's.
 
     Raises:
         RecipeError: no such recipe; the message has the nearest name and the list.
@@ -199,6 +200,6 @@ def recipe_named(name: str) -> ModelRecipe:
 
 
 def renamed(name: str) -> str | None:
-    """What to tell who names a recipe of an earlier version; None for any other name."""
+    """A note for users who name a recipe of an earlier version; None for any other name."""
     new = _RENAMED.get(name)
     return f"recipe {name!r} is gone, and {new!r} takes its place: name that one next time" if new else None

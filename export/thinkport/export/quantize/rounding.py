@@ -1,7 +1,7 @@
 """Rounds float32 rows to symmetric 4- or 8-bit codes with one scale a group of columns. Pure numpy.
 
 Knows arithmetic only: no file, no graph, no model. With `h = 2**(bits - 1)`, a group's scale is its signed extreme over
-`-h`: the extreme lands on code `-h`, as ONNX Runtime's own MLAS kernel does, and is kept exactly. A scale of least
+`-h`. So the extreme is kept exactly, as code `-h`; ONNX Runtime's own MLAS kernel does the same. A scale of least
 squared error makes the largest weights of a trained model too small, which costs more than it gains.
 """
 
@@ -66,7 +66,7 @@ def quantize_rows(weights: Floats, *, bits: int, group_size: int) -> Rounded:
 
 
 def check_groups(k: int, group_size: int) -> None:
-    """Refuse a row length that groups don't divide: a padded last group would waste bytes and hide a wrong shape.
+    """Refuse rows that groups don't divide: a padded last group would waste bytes and hide a wrong shape.
 
     Raises:
         RecipeError: with k, the group size and the sizes that would fit.
@@ -80,7 +80,7 @@ def check_groups(k: int, group_size: int) -> None:
 def best_scales(columns: Floats, energy: Floats, *, bits: int) -> Floats:
     """The scale of each row of one group that costs least over inputs of that energy: float32 (n,).
 
-    Tried are shares of the extreme as the largest code of either sign.
+    It tries shares of the extreme as the largest code of either sign.
 
     Args:
         columns: float32 (group_size, n), the group's columns one after another.

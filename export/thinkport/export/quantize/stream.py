@@ -1,7 +1,7 @@
-"""Quantizes matrices as a stream of row blocks: read, round and pack in worker threads, hand out in row order.
+"""Quantizes matrices as a stream of row blocks: worker threads read, round and pack them; they come out in row order.
 
-Knows where rows come from only as a `RowSource`. Memory is bounded by the block size and the number of workers,
-whatever the matrix: numpy gives up the interpreter's lock, so threads run side by side.
+Knows rows only through a `RowSource`. The block size and the number of workers bound the memory, whatever the matrix:
+numpy releases the interpreter's lock, so threads run side by side.
 """
 
 from collections import deque
@@ -36,7 +36,10 @@ class Shaped(Protocol):
 
 
 class IntegerSource(Protocol):
-    """Matrices by name that are integers already, readable as `RowSource` is; a `Checkpoint` is one."""
+    """Matrices by name that are integers already, which threads may read as those of a `RowSource`.
+
+    A `Checkpoint` is one.
+    """
 
     @property
     def tensors(self) -> Mapping[str, Shaped]:
@@ -47,7 +50,7 @@ class IntegerSource(Protocol):
 
 
 class RowSource(Protocol):
-    """Matrices by name, readable a range of rows at a time from several threads; a `Checkpoint` is one."""
+    """Matrices by name; several threads may read ranges of their rows at once. A `Checkpoint` is one."""
 
     @property
     def tensors(self) -> Mapping[str, Shaped]:
@@ -59,7 +62,7 @@ class RowSource(Protocol):
 
 @dataclass(frozen=True)
 class RoundingError:
-    """What rounding cost, over any number of weights; add two to join them.
+    """The cost of rounding, over any number of weights; add two to join them.
 
     Attributes:
         squared_error: sum of (weight - rounded value)**2.
@@ -127,12 +130,12 @@ def quantize_blocks(
     compensation: Compensation | None = None,
     interleaved: bool = False,
 ) -> Iterator[RowBlock]:
-    """Quantize the named matrices, stacked along their rows, which alternate where they are `interleaved`.
+    """Quantize the named matrices, stacked along their rows; the rows alternate if they are `interleaved`.
 
     The iterator works ahead of its reader.
 
-    Row r's codes belong at byte `r * k * bits / 8` of the packed blob and its scales at element `r * k / group_size` of
-    the other. Without `compensation` each weight is rounded for itself.
+    Row r's codes belong at byte `r * k * bits / 8` of the packed blob, its scales at element `r * k / group_size` of
+    the blob of scales. Without `compensation` each weight is rounded for itself.
 
     Raises:
         RecipeError: the shapes don't fit one another or the group size.
@@ -164,7 +167,7 @@ def quantize_blocks(
 def kept_blocks(
     source: IntegerSource, names: Sequence[str], recipe: RoleRecipe, *, pool: ThreadPoolExecutor, workers: int = 2
 ) -> Iterator[RowBlock]:
-    """The integers of the named matrices, stacked as `quantize_blocks` does it; nothing is rounded.
+    """The integers of the named matrices, stacked as in `quantize_blocks`; nothing is rounded.
 
     Raises:
         RecipeError: the shapes don't fit one another.
@@ -188,7 +191,7 @@ def _in_order(
     tasks: Iterable[tuple[Sequence[str], int, int, int]],
     flights: int,
 ) -> Iterator[RowBlock]:
-    """Blocks in the order of their tasks, of which at most `flights` run or wait."""
+    """The blocks in the order of their tasks; at most `flights` of them run or wait."""
     pending: deque[Future[RowBlock]] = deque()
     try:
         for task in tasks:

@@ -1,6 +1,6 @@
-"""Initializers of a graph: constants, read and made, and weights, whose bytes come from rows of checkpoint tensors.
+"""Initializers of a graph: constants, and weights, whose bytes come from rows of checkpoint tensors.
 
-Passes move and stack the sources of weights; only the writer turns one into bytes.
+Passes move and stack the sources of weights; only the writer turns a source into bytes.
 """
 
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ DERIVED: frozenset[Part] = frozenset({"int8", "int8_scales"})
 
 @dataclass(frozen=True, kw_only=True)
 class WeightSource:
-    """Checkpoint tensors stacked along their rows; `part` is the part of their quantized form that is meant.
+    """Checkpoint tensors stacked along their rows; `part` names the part of their quantized form.
 
-    They are one matrix, or several of `per_matrix` tensors each, whose rows alternate where they are `interleaved`.
-    No artifact holds the int8 form of a quantized weight; each machine derives it.
-    `role` is the family's role; None for `whole`, which is float32.
+    They are one matrix, or several of `per_matrix` tensors each, whose rows alternate if they are `interleaved`. No
+    artifact holds the int8 form of a quantized weight; each machine derives it. `role` is the family's role; None for
+    `whole`, which is float32.
     """
 
     tensors: tuple[str, ...]
@@ -33,7 +33,7 @@ class WeightSource:
 
     @property
     def matrices(self) -> list[tuple[str, ...]]:
-        """The tensors of each matrix; those of one are multiplied with the same inputs."""
+        """The tensors of each matrix; all tensors of a matrix are multiplied with the same inputs."""
         size = self.per_matrix or len(self.tensors)
         return [self.tensors[at : at + size] for at in range(0, len(self.tensors), size)]
 
@@ -56,7 +56,7 @@ def dims(value: ir.Value | None) -> tuple[int, ...]:
 def new_weight(
     graph: ir.Graph, name: str, dtype: ir.DataType, shape: tuple[int, ...], source: WeightSource
 ) -> ir.Value:
-    """An initializer whose bytes the writer will take from `source`; made once a name."""
+    """An initializer whose bytes the writer will take from `source`; each name is made once."""
     if name not in graph.initializers:
         value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
         value.meta[_KEY] = source
@@ -78,7 +78,7 @@ def scalar(value: ir.Value | None) -> float | None:
 
 
 def fixed(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
-    """A constant as an initializer of the graph, made once a name."""
+    """A constant as an initializer of the graph; each name is made once."""
     if name not in graph.initializers:
         value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
         value.type, value.shape = ir.TensorType(ir.DataType.from_numpy(array.dtype)), ir.Shape(array.shape)
@@ -87,10 +87,10 @@ def fixed(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
 
 
 def floats(graph: ir.Graph, name: str, numbers: npt.ArrayLike) -> ir.Value:
-    """A float32 scalar or tensor as an initializer of the graph, made once a name."""
+    """A float32 scalar or tensor as an initializer of the graph; each name is made once."""
     return fixed(graph, name, np.asarray(numbers, np.float32))
 
 
 def integers(graph: ir.Graph, name: str, numbers: list[int] | int) -> ir.Value:
-    """An int64 scalar or vector as an initializer of the graph, made once a name."""
+    """An int64 scalar or vector as an initializer of the graph; each name is made once."""
     return fixed(graph, name, np.asarray(numbers, np.int64))

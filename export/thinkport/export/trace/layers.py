@@ -1,9 +1,9 @@
-"""Lays out a decoder's layers from two traced ones, so that depth costs nothing.
+"""Lays out a decoder's layers from two traced ones, so that a deep model costs no more to trace.
 
 Cases:
     1. a node belongs to layer N if it was traced inside it and depends on the hidden state, the cache or N's weights;
-    2. layers 0 and 1 must be alike: the same operators, attributes and wiring, weights and cache apart;
-    3. layers 2 … are copies of layer 1, reading the layer before; the tail reads the last.
+    2. layers 0 and 1 must be alike: the same operators, attributes and wiring, but for weights and cache;
+    3. layers 2 … are copies of layer 1, each of which reads the layer before; the tail reads the last.
 """
 
 import ast
@@ -46,7 +46,7 @@ def lay_out_layers(model: ir.Model, traced: int, wanted: int) -> None:
 
 
 def _body(graph: ir.Graph, layer: int) -> list[ir.Node]:
-    """The nodes of one layer, in graph order, without what it shares with all layers (rotary tables, mask, sizes)."""
+    """The nodes of one layer, in graph order, without those that all layers share (rotary tables, mask, sizes)."""
     scope = f"layers.{layer}"
     moving = {value for value in graph.inputs if value.name and value.name.startswith("past_key_values.")}
     moving |= {v for v in graph.initializers.values() if v.name and names.layer_of(v.name) is not None}
@@ -67,7 +67,7 @@ def _scopes(node: ir.Node) -> list[str]:
 
 
 def _name_nodes(body: Iterable[ir.Node], layer: int) -> None:
-    """Name nodes by layer, module and operator, so that a profile can be read."""
+    """Name nodes by layer, module and operator, which makes profiles readable."""
     for number, node in enumerate(body):
         module = next((s.split(f"layers.{layer}.")[1] for s in reversed(_scopes(node)) if f"layers.{layer}." in s), "")
         node.name = f"layers.{layer}.{module + '.' if module else ''}{node.op_type}_{number}"

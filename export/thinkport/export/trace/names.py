@@ -1,4 +1,4 @@
-"""Names of graph inputs, outputs and weights, the ecosystem's for IO and the checkpoint's for weights; the opset."""
+"""Names of graph inputs and outputs, the ecosystem's, and of weights, the checkpoint's; and the opset."""
 
 import re
 
@@ -28,17 +28,17 @@ def present_name(layer: int, part: str) -> str:
 
 
 def kv_layer(name: str) -> int | None:
-    """The layer whose keys or values a graph's input or output of that name holds, None for another."""
+    """The layer whose keys or values a graph's input or output holds, by its name; None for another."""
     found = _KV.fullmatch(name)
     return int(found[1]) if found else None
 
 
 def layer_of(name: str) -> int | None:
-    """The layer a weight belongs to by its checkpoint name, None for one outside the layers."""
+    """The layer of a weight by its checkpoint name; None for one outside the layers."""
     found = _LAYER.search(name)
     return int(found.group(1)) if found else None
 
 
 def with_layer(name: str, layer: int) -> str:
-    """The name of the same weight, or past keys or values, in another layer; other names stay as they are."""
+    """The name of the same weight, keys or values in another layer; other names stay as they are."""
     return _NUMBER.sub(rf"\g<1>{layer}", name, count=1)

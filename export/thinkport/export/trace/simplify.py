@@ -1,4 +1,4 @@
-"""Brings a raw translation into the plain form that the passes expect; and silences loggers meanwhile.
+"""Brings a raw translation into the plain form that the passes expect.
 
 Cases:
     1. weights and buffers lose their (meta) values and take the checkpoint's names;
@@ -63,7 +63,7 @@ def _name_weights(graph: ir.Graph) -> None:
 
 
 def _ask_sizes_of_inputs(graph: ir.Graph) -> None:
-    """Two inputs with the same symbolic dimension have the same size: take the first of them."""
+    """Read each symbolic dimension from the first input that has it: inputs that share one have the same size."""
     inputs = {value: value.shape for value in graph.inputs}
     for node in graph:
         source = node.inputs[0] if node.op_type == "Shape" else None
@@ -94,7 +94,7 @@ def _keeps_all(node: ir.Node) -> bool:
 
 @contextmanager
 def quiet(*loggers: str) -> Iterator[None]:
-    """Only errors of these loggers are shown within the block."""
+    """Show only errors of these loggers within the block."""
     found = [logging.getLogger(name) for name in loggers]
     levels = [logger.level for logger in found]
     for logger in found:

@@ -1,4 +1,4 @@
-"""From a family's wrapper to an ONNX graph, on the meta device: no weight is read.
+"""From a family's wrapper to an ONNX graph. It runs on the meta device and reads no weight.
 
 Knows torch.export and torch.onnx. Must not know what a pass does with the graph.
 """
@@ -21,11 +21,11 @@ TRACED_LAYERS = 2  # one to be copied and one to prove that the structure repeat
 def trace(family: Family, config: Mapping[str, Any], shape: DecoderShape) -> ir.Model:
     """The whole decoder as an unfused opset-21 graph.
 
-    Two layers are traced, whatever the depth; the rest are copies of the second. Weights are initializers without a
+    Two layers are traced, whatever the depth; the others are copies of the second. Weights are initializers without a
     value, named as in the checkpoint.
 
     Raises:
-        GraphError: the two traced layers differ, so that copying one would be wrong.
+        GraphError: the two traced layers differ, so that a copy of one would be wrong.
     """
     layers = min(TRACED_LAYERS, shape.layers)
     wrapper, samples = family.build_traceable(config, shape, layers)

@@ -1,4 +1,4 @@
-"""The last stage of an artifact: what is derived from its manifest, and the manifest itself, written last of all.
+"""The last stage of an export: the files that follow from the manifest, and the manifest itself, written last.
 
 Knows the folder's layout. Must not know how the graph or the weights were made.
 """
@@ -24,10 +24,11 @@ GENAI_CONFIG = "genai_config.json"
 def finish_artifact(
     folder: Path, manifest: Manifest, checkpoint: Checkpoint, genai_type: str | None, known: Mapping[str, FileRecord]
 ) -> Manifest:
-    """Write genai_config.json and its overlays, the model card and `thinkport.json`; returns the whole manifest.
+    """Write genai_config.json, its overlays, the model card and `thinkport.json`; return the whole manifest.
 
-    `genai_type` is what onnxruntime-genai calls the family, None for its own name. `known` are files hashed while they
-    were written; the others are hashed here. Everything is on the disk when the manifest is.
+    `genai_type` is onnxruntime-genai's name for the family; None if it is the family's own. `known` are the files that
+    were hashed while they were written; the others are hashed here. Every other file is on the disk before the manifest
+    is.
     """
     pad_id, bos_id = (id_of(name, checkpoint) for name in ("pad_token_id", "bos_token_id"))
     config = genai_config(manifest, pad_id=pad_id, bos_id=bos_id, model_type=genai_type)
@@ -62,6 +63,6 @@ def _json(content: dict[str, Any]) -> str:
 
 
 def _sync(path: Path) -> None:
-    """Flush a file to the disk, so that no power cut leaves a manifest of bytes that were never written."""
+    """Flush a file to the disk: a power cut must not leave a manifest of bytes that were never written."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())

@@ -1,8 +1,8 @@
 """Where every weight's bytes lie in `weights.bin`: planned over all graphs before the first byte is read.
 
 Knows offsets and sizes only; must not read a checkpoint or write a file. A weight has one place, whichever graphs read
-it: the same weight in the same type is one blob, and a weight that another graph packs with others is a range of the
-packed blob's rows.
+it: the same weight in the same type is one blob. A weight that another graph packs with others is a range of rows of
+the packed blob.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from thinkport.export.trace.initializers import DERIVED, WeightSource, dims, sou
 from thinkport.export.trace.names import layer_of
 
 PAGE = 4096  # ONNX Runtime maps external data by pages
-LINE = 64  # bytes of a cache line, to which what is smaller than a page is aligned
+LINE = 64  # bytes of a cache line, which aligns what is smaller than a page
 INLINE_BYTES = 1024  # shapes, axes and the like stay in the graph file, where ONNX Runtime can fold them
 
 RowsOf = Callable[[str], int]
@@ -56,9 +56,10 @@ class Layout:
 
 
 def plan_blobs(graphs: Sequence[ir.Graph], rows_of: RowsOf, *, derived: bool = False) -> Layout:
-    """Give every initializer that is not tiny a place; those with the same bytes share one.
+    """Give every initializer that is not tiny a place; initializers with the same bytes share one.
 
-    `derived` tells whether the file has those too that machines derive: `weights.bin` doesn't.
+    `derived` plans the file of a prefill graph, which also holds what machines derive; `weights.bin` does not hold
+    that.
     """
     initializers = [
         value for graph in graphs for value in graph.initializers.values() if derived or not _is_derived(value)
@@ -92,7 +93,10 @@ def nbytes_of(value: ir.Value) -> int:
 
 
 def _stays_inline(value: ir.Value) -> bool:
-    """Codes and scales never do, however few: they come from the pass over the weights that writes the file."""
+    """Whether an initializer stays in the graph file.
+
+    Codes and scales never do: the pass that writes the weights makes them.
+    """
     source = source_of(value)
     return nbytes_of(value) <= INLINE_BYTES and (source is None or source.part == "whole")
 
@@ -112,7 +116,7 @@ def _key(value: ir.Value) -> Key:
 
 
 def _widest(keys: Iterable[Key]) -> dict[Key, Key]:
-    """Of every weight that others are packed with, the packed one that holds it."""
+    """Each weight that some graph packs with others, and the packed weight that holds it."""
     found: dict[Key, Key] = {}
     sources = {key: key[0] for key in keys if isinstance(key[0], WeightSource)}
     packed: dict[str, list[tuple[Key, WeightSource]]] = {}
@@ -128,7 +132,7 @@ def _widest(keys: Iterable[Key]) -> dict[Key, Key]:
 
 
 def _first(source: WeightSource, wide: WeightSource) -> int | None:
-    """Which of the packed tensors a weight starts with; None where it is no run of them."""
+    """The index of the packed tensor that a weight starts with; None if it is no run of them."""
     size = len(source.tensors)
     starts = range(len(wide.tensors) - size + 1)
     return next((at for at in starts if wide.tensors[at : at + size] == source.tensors), None)
@@ -145,7 +149,8 @@ def _rows(key: Key, nbytes: int, packed: Blob, rows_of: RowsOf) -> Blob:
 
 
 def _scales_of_packed(sizes: Mapping[Key, int], rows_of: RowsOf) -> dict[Key, int]:
-    """Bytes of the scales that no graph reads whole: where rows of packed codes are read with scales of another type.
+    """Bytes of packed scales that no graph reads whole: some graph reads rows of packed codes with scales of another
+    type.
 
     Codes and scales are written in one pass, so scales are packed as their codes are.
     """
@@ -163,10 +168,9 @@ def _scales_of_packed(sizes: Mapping[Key, int], rows_of: RowsOf) -> dict[Key, in
 
 
 def _codes_then_scales(key: Key) -> tuple[bool, tuple[tuple[int, str], ...], str, str]:
-    """Codes directly before their zero points and their scales of every type, so that all are written from one pass;
-    layers in order.
+    """The order of blobs: by layer, and codes directly before their zero points and scales, which one pass writes.
 
-    What lies outside of the layers comes last: inputs of lm_head are known when those of all layers are.
+    Weights outside the layers come last: the inputs of lm_head are known once those of all layers are.
     """
     source, dtype = key
     if isinstance(source, str):
@@ -175,5 +179,5 @@ def _codes_then_scales(key: Key) -> tuple[bool, tuple[tuple[int, str], ...], str
 
 
 def _natural(name: str) -> tuple[tuple[int, str], ...]:
-    """Layer 2 before layer 10: layers are written in the order in which a model computes them."""
+    """Sorts layer 2 before layer 10: layers are written in the order in which a model computes them."""
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in name.split("."))

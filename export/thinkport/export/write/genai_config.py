@@ -1,8 +1,8 @@
-"""genai_config.json, so that onnxruntime-genai opens an artifact. Knows that file's keys; reads and writes no file.
+"""genai_config.json, with which onnxruntime-genai opens an artifact. Knows that file's keys; reads and writes no file.
 
-The keys are those of onnxruntime-genai 0.18, which refuses a file with any it does not know: min_p and the presence
-penalty have no place in it. The four token ids of thoughts and tool calls are left out: nothing needs them to generate,
-and the runtime's DirectML build refuses them.
+The keys are those of onnxruntime-genai 0.18, which refuses a file with an unknown key: it has none for min_p and the
+presence penalty. The four token ids of thoughts and tool calls are left out: generating needs none of them, and the
+runtime's DirectML build refuses them.
 """
 
 from typing import Any
@@ -20,10 +20,10 @@ _INPUTS = ("input_ids", "attention_mask", "position_ids")
 def genai_config(
     manifest: Manifest, *, pad_id: int | None, bos_id: int | None, model_type: str | None = None
 ) -> dict[str, Any]:
-    """The content of genai_config.json, which speaks of the first graph; `genai_overlay` makes it another's.
+    """The content of genai_config.json for the first graph; `genai_overlay` changes it for another one.
 
-    `model_type` is that runtime's name for the architecture, None for the family's own. Both ids are required there:
-    without a pad token the last stop token stands for it, and without a first token the pad token does.
+    `model_type` is that runtime's name for the architecture, None for the family's own. That runtime requires both ids:
+    the last stop token stands in for a missing pad token, and the pad token for a missing first token.
     """
     model, graph, preset = manifest.model, manifest.graphs[0], manifest.sampling.thinking
     pad_id = manifest.stop_ids[-1] if pad_id is None else pad_id
@@ -61,7 +61,7 @@ def genai_config(
 
 
 def genai_overlay(graph: Graph) -> dict[str, Any]:
-    """What a genai_config.json needs to open another graph of the folder: its file, its inputs and its provider.
+    """What changes in genai_config.json to open another graph of the folder: its file, its inputs and its provider.
 
     They belong together: one without the others would run and compute something else. A CPU graph on DirectML, for
     example, is not rotated.

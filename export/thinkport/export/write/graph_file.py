@@ -1,4 +1,4 @@
-"""Writes graph files, whose initializers lie in `weights.bin` but for the smallest.
+"""Writes graph files. All but the smallest initializers lie in `weights.bin`.
 
 Knows onnx_ir's external tensors. Must not know how a weight is quantized.
 """
@@ -61,9 +61,10 @@ def write_graph(
 def write_one_row_graph(model: ir.Model, path: Path) -> None:
     """Save a written graph again as onnxruntime-genai needs it: one row of logits, declared as one.
 
-    That runtime (0.18) takes a literal 1 in the declared shape of logits as the sign that a prefill gives one row. It
-    makes room for a row a token otherwise, and the first prompt fails (measured). It never feeds `logits_to_keep`,
-    whose default becomes a constant. The model is changed in place. The file is small: weights stay where they are.
+    That runtime (0.18) takes a literal 1 in the declared shape of logits as the sign that a prefill gives one row.
+    Without it, it makes room for one row a token, and the first prompt fails (measured). It never feeds
+    `logits_to_keep`, so that input's default becomes a constant. The model is changed in place. The file is small:
+    weights stay where they are.
     """
     graph = model.graph
     graph.inputs[:] = [value for value in graph.inputs if value.name != LOGITS_TO_KEEP]
@@ -75,7 +76,7 @@ def write_one_row_graph(model: ir.Model, path: Path) -> None:
 
 
 def _forget_the_trace(graph: ir.Graph) -> None:
-    """Drop the tracer's notes: stack traces with paths of the exporting machine, which no reader needs."""
+    """Drop the tracer's notes: stack traces with paths of the exporting machine. No reader needs them."""
     computed = (value for node in graph for value in node.outputs)
     for noted in (graph, *graph, *computed, *graph.inputs, *graph.initializers.values()):
         noted.doc_string = None

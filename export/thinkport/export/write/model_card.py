@@ -1,6 +1,6 @@
-"""The artifact's README.md, a model card as the Hugging Face Hub reads one. A pure function of what an export made.
+"""The artifact's README.md, a model card for the Hugging Face Hub: a pure function of what an export made.
 
-States what was measured or that nothing was; repeats no figure of the checkpoint's authors.
+States what was measured, or that nothing was; repeats no figure of the checkpoint's authors.
 """
 
 import json
@@ -24,8 +24,8 @@ CARD_NAME = MODEL_CARD  # not listed in itself: its size is known only when it i
 def model_card(manifest: Manifest, *, license_id: str | None = None, stops: Sequence[StopToken] = ()) -> str:
     """The card's text.
 
-    `license_id` is the checkpoint's licence in the Hub's spelling, None when it names none; `stops` are the tokens that
-    end a reply, with what names them.
+    `license_id` is the checkpoint's licence as the Hub spells it, None if it names none; `stops` are the tokens that
+    end a reply, with the files that name them.
     """
     sections = [
         _front_matter(manifest, license_id),
@@ -51,7 +51,7 @@ def _front_matter(manifest: Manifest, license_id: str | None) -> str:
 
 
 def _on_the_hub(manifest: Manifest) -> bool:
-    """A resolved commit is recorded for a Hub checkpoint only."""
+    """Whether the checkpoint came from the Hub: only then a commit is recorded."""
     return manifest.source.revision is not None
 
 
@@ -85,7 +85,7 @@ def _stops(stops: Sequence[StopToken]) -> str:
 
 
 def _table(rows: Iterable[Mapping[str, str]]) -> str:
-    """A Markdown table of rows by column, all but the first column right-aligned."""
+    """A Markdown table of rows by column; all columns but the first are right-aligned."""
     rows = list(rows)
     lines = [list(rows[0]), ["---", *["---:"] * (len(rows[0]) - 1)], *(row.values() for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -177,7 +177,7 @@ def _measured(manifest: Manifest) -> str:
 
 
 def _groups(certificate: Certificate) -> str:
-    """The first graph by kind of text and language."""
+    """The first graph's figures by kind of text and by language."""
     figure = certificate.figures[0]
     groups = {**(figure.by_kind or {}), **(figure.by_language or {})}
     if not groups:
@@ -198,7 +198,7 @@ def _groups(certificate: Certificate) -> str:
 
 
 def _fewer(certificate: Certificate) -> str:
-    """Why the rows of some graphs have fewer positions, where that is so."""
+    """Why some graphs have fewer positions; empty if none has."""
     if not any(figure.prompts for figure in certificate.figures):
         return ""
     return (
@@ -208,7 +208,7 @@ def _fewer(certificate: Certificate) -> str:
 
 
 def _where(manifest: Manifest, certificate: Certificate) -> str:
-    """Which graphs were changed to be measured, and what a figure from the CPU does not show of another provider."""
+    """Which graphs were changed for the measurement, and what figures from the CPU do not show of another provider."""
     figures = {figure.graph: figure for figure in certificate.figures}
     changes: dict[str, list[str]] = {}
     for name, figure in figures.items():
@@ -285,7 +285,7 @@ model = og.Model(config)
 
 
 def _one_turn(manifest: Manifest) -> str:
-    """With which graphs onnxruntime-genai needs a new generator for every turn."""
+    """The graphs for which onnxruntime-genai needs a new generator for every turn."""
     once = [graph.file for graph in manifest.graphs if not graph.several_tokens_over_past]
     if not once:
         return ""

@@ -1,7 +1,7 @@
-"""The manifest's records: the checkpoint, the graphs, the recipe, and what a prefill graph's weights are made of.
+"""The manifest's records: the checkpoint, the graphs, the recipe, and how a prefill graph's weights are derived.
 
-Knows the manifest's schema, onnx_ir values and the layouts of weights. Must not write files, or know how a weight is
-rounded for a prefill graph; the runtime does it.
+Knows the manifest's schema, onnx_ir values and the layouts of weights. Must not write files or know how weights are
+rounded for a prefill graph; the runtime does that.
 """
 
 from collections import Counter
@@ -74,12 +74,12 @@ def recipe_record(
     notes: Sequence[str] = (),
     plainly: Mapping[str, int] = MappingProxyType({}),
 ) -> Recipe:
-    """How every weight was stored, by role, from one graph's own initializers; a shared one counts once.
+    """How the weights are stored, by role, counted over one graph's initializers; a shared one counts once.
 
-    `notes` say what became of weights that the checkpoint holds quantized. `plainly` are the tensors by role that a
-    calibrated recipe rounded plainly for want of inputs.
+    `notes` say what became of weights that the checkpoint holds quantized. `plainly` counts, by role, the tensors that
+    a calibrated recipe rounded without calibration because it had no inputs for them.
 
-    Scales are as wide as what a graph computes in: bits a weight are those of this graph.
+    Scales are of the type that a graph computes in, so the bits a weight are those of this graph.
     """
     bits, weights = Counter[Role](), Counter[Role]()
     formats: dict[Role, RoleRecipe | None] = {}
@@ -116,7 +116,7 @@ def recipe_record(
 
 
 def _precision(roles: Mapping[Role, RoleFormat]) -> Literal["int4", "int8", "fp32"]:
-    """What most weights are stored in."""
+    """The precision that most weights are stored in."""
     bits = max(roles.values(), key=lambda role: role.weights).bits
     return {4: "int4", 8: "int8"}.get(bits, "fp32")  # type: ignore[return-value]
 
@@ -139,7 +139,7 @@ def tool_versions() -> dict[str, str]:
 
 
 def derivation(file: str, own: Layout, weights: str, shipped: Layout, recipe: ModelRecipe) -> Derivation:
-    """How `file`, laid out as `own`, is made of the file `weights`, laid out as `shipped` and quantized by `recipe`."""
+    """How `file`, laid out as `own`, is made of `weights`, laid out as `shipped` and quantized by `recipe`."""
     copies = []
     rounded = []
     for (source, dtype), blob in own.places.items():

@@ -1,7 +1,7 @@
 """A folder that appears whole or not at all.
 
-Everything is written into a hidden sibling and renamed once it is complete. Killed at any moment, the target path
-holds the old folder or nothing; what was left behind is cleared by the next run.
+Everything is written into a hidden sibling, which is renamed once it is complete. If the program is killed, the target
+path holds the old folder or nothing, and the next run deletes what was left behind.
 """
 
 import os
@@ -21,7 +21,7 @@ _PARTIAL, _REPLACED = "partial", "replaced"
 
 @contextmanager
 def staged(target: Path, *, force: bool) -> Iterator[Path]:
-    """A new folder to fill; on leaving without an error it becomes `target`.
+    """A new folder to fill. If the block ends without an error, the folder becomes `target`.
 
     Raises:
         OutputError: `target` exists and `force` is not given, is something else than an artifact, or can't be written.
@@ -47,8 +47,8 @@ def check_target(target: Path, *, force: bool) -> None:
     """Refuse an output path before any work is done for it.
 
     Raises:
-        OutputError: it exists without `force`, is no artifact, which is never replaced, lies below a file, or is the
-            root of a file system.
+        OutputError: it exists without `force`, exists and is no artifact, lies below a file, or is the root of a file
+            system. What is no artifact is never replaced.
     """
     if not target.resolve().name:
         raise OutputError(f"{target} is the root of a file system: choose a folder below it")
@@ -65,7 +65,7 @@ def check_target(target: Path, *, force: bool) -> None:
 
 
 def _check_replaceable(target: Path) -> None:
-    """Refuse to replace what is no artifact, or an artifact with something in it that its manifest doesn't list.
+    """Refuse to replace what is no artifact, and an artifact that holds files which its manifest doesn't list.
 
     Raises:
         OutputError: naming what would be lost.
@@ -89,7 +89,7 @@ def _check_replaceable(target: Path) -> None:
 
 
 def check_writable(target: Path) -> None:
-    """Refuse a path beside which nothing can be written, by writing there; leaves nothing.
+    """Refuse a path beside which nothing can be written. It tries to write there, and leaves nothing.
 
     Raises:
         OutputError: with what the system says.
@@ -113,7 +113,7 @@ def check_space(target: Path, nbytes: int) -> None:
 
 
 def _make(folder: Path) -> list[Path]:
-    """Make a folder and those above it that are missing; returns what was made, the innermost first."""
+    """Make a folder and the missing ones above it; return the folders that were made, the innermost first."""
     above = [path for path in folder.parents if not path.exists()]
     try:
         folder.mkdir(parents=True)
@@ -124,7 +124,7 @@ def _make(folder: Path) -> list[Path]:
 
 
 def _unmake(made: list[Path]) -> None:
-    """Remove a folder that `_make` made, and those above it that nothing else has been put into."""
+    """Remove a folder that `_make` made, and those above it that are empty."""
     shutil.rmtree(made[0], ignore_errors=True)
     _remove_empty(made[1:])
 
@@ -153,7 +153,7 @@ def _sibling(target: Path, kind: str) -> Path:
 
 
 def clear_leftovers(target: Path) -> None:
-    """Clear what runs that are no longer alive left beside `target`, putting back an artifact caught in between."""
+    """Delete what dead runs left beside `target`; put an artifact back that was caught between two renames."""
     target = target.resolve()
     if not target.parent.is_dir():
         return

@@ -1,4 +1,4 @@
-"""Writes `weights.bin`: each weight is read, quantized and written in row blocks, none of them kept.
+"""Writes `weights.bin`: each weight is read, quantized and written in blocks of rows, and none is kept.
 
 Knows the plan, the checkpoint and the recipe. Must not know a graph.
 """
@@ -39,11 +39,11 @@ _BLOCK_BYTES = 16 << 20
 
 @dataclass
 class WeightsFile:
-    """Writes a layout front to back, hashing as it goes.
+    """Writes a layout front to back and hashes it on the way.
 
-    `errors` holds what rounding cost by role, `unheard` how many tensors were rounded
-    plainly for want of inputs. `advance` is told the bytes of the file that are done.
-    With `inputs`, 4-bit matrices are rounded with compensation; a table of embeddings alone is not multiplied.
+    `errors` holds the cost of rounding by role; `unheard` counts the tensors that were rounded without calibration
+    because no text reached them. `advance` is called with the bytes that were written. With `inputs`, 4-bit
+    matrices are rounded with compensation, but not a table of embeddings, which is never multiplied.
     """
 
     path: Path
@@ -66,7 +66,7 @@ class WeightsFile:
         digest = hashlib.sha256()
         blobs = list(self.layout.blobs)
         with (
-            threadpool_limits(1, "blas"),  # beside the workers, BLAS's own threads cost a third of the time more
+            threadpool_limits(1, "blas"),  # BLAS's own threads, beside the workers, make it a third slower
             self.path.open("wb") as file,
             ThreadPoolExecutor(self.workers) as pool,
             ThreadPoolExecutor(1) as ahead,
@@ -103,7 +103,10 @@ class WeightsFile:
         pool: ThreadPoolExecutor,
         compensations: Iterator[Compensation | None],
     ) -> None:
-        """Codes as they come; scales and zero points, a few per cent of them, wait until the codes are written."""
+        """Write the codes as they come, then the scales and zero points.
+
+        These are a few per cent of the codes and wait in memory.
+        """
         source = codes.source
         assert source is not None
         if not beside:
@@ -141,7 +144,7 @@ class WeightsFile:
             yield from quantize_blocks(self.checkpoint, names, how, **settings)
 
     def _compensations(self, blobs: Sequence[Blob], ahead: ThreadPoolExecutor) -> Iterator[Compensation | None]:
-        """The compensation of each quantized matrix, in order, found while the matrix before it is rounded."""
+        """The compensation of each quantized matrix, in order; each is found while the matrix before it is rounded."""
         sources = (blob.source for blob in blobs if blob.source is not None and blob.source.part == "codes")
         matrices = ((source, names) for source in sources for names in source.matrices)
         pending = [ahead.submit(self._compensation, *matrix) for matrix in islice(matrices, 1)]

@@ -26,8 +26,8 @@ from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.machine.user_cache import user_cache_folder, write_whole
 
 BLOCK = 1 << 20
-SAMPLED = 8  # blocks of a file that a later start reads, each time others: 8 MiB of it
-_TICK, _SECONDS = 50_000_000, 2_000_000_000  # ns between two times that a file can get: most systems', and FAT's
+SAMPLED = 8  # blocks of a file that a later start reads, other ones each time: 8 MiB
+_TICK, _SECONDS = 50_000_000, 2_000_000_000  # ns between two times of a file: on most systems, and on FAT
 
 OnFile = Callable[[str, int], object]
 """Told the name of a file before it is hashed, and how many bytes were hashed before it."""

@@ -18,7 +18,7 @@ from thinkport.runtime.machine.cache_record import RECORD_NAME, CacheKey, CacheR
 from thinkport.runtime.machine.file_lock import FileLock
 
 CACHE_BYTES = 12 << 30  # most bytes of all entries; packed weights take 0.8 GB at 0.6B and 10 at 8B
-FREE_BYTES = 2 << 30  # of the disk, that making an entry leaves free
+FREE_BYTES = 2 << 30  # of the disk stay free when an entry is made
 _LOCK, _MAKING = ".lock", ".making"
 
 

@@ -34,7 +34,7 @@ def noise(model: ModelShape, graph: Graph, tokens: int) -> KvSnapshot:
 
 
 def step_seconds(lane: Lane, steps: int, vocabulary: int) -> Iterator[float]:
-    """Seconds of one decode step after the other."""
+    """The seconds of each decode step."""
     for token in np.random.default_rng().integers(0, vocabulary, steps):
         ids = np.array([[token]], np.int64)
         start = perf_counter()
@@ -59,7 +59,7 @@ class Measured:
         return lane
 
     def prefill(self, length: int) -> float:
-        """Tokens per second of a prompt, in the pieces that the engine makes."""
+        """Tokens per second of a prompt, in the chunks that the engine makes."""
         ids = np.random.default_rng().integers(0, self.shape.vocab_size, length).tolist()
         engine = self.model.engine()
         start = perf_counter()
@@ -69,7 +69,7 @@ class Measured:
         return length / seconds
 
     def decode(self, context: int, steps: int) -> tuple[float, int | None]:
-        """Tokens per second of bare steps over a cache of `context` tokens, and the private bytes meanwhile."""
+        """Tokens per second of bare steps over a cache of `context` tokens, and the private bytes during them."""
         lane = self.lane(context)
         speed = 1 / median(step_seconds(lane, steps, self.shape.vocab_size))
         memory = process_memory()
@@ -90,7 +90,7 @@ class Overhead:
 
 
 def measure_overhead(model: Model, prompt: str, *, tokens: int = 64, rounds: int = 5) -> Overhead:
-    """Turn about, `rounds` times: a reply of `tokens` tokens, without thought or drafts, and as many bare steps.
+    """Run a reply of `tokens` tokens, without thought or drafts, and as many bare steps, `rounds` times in turn.
 
     Both begin after `prompt`; sampling is the answering preset, and nothing stops a reply early.
     """
@@ -107,7 +107,7 @@ def measure_overhead(model: Model, prompt: str, *, tokens: int = 64, rounds: int
 
 
 def _engine(model: Model) -> str:
-    """ONNX Runtime's version, and the provider where it is not the CPU's."""
+    """ONNX Runtime's version, and the provider if it is not the CPU's."""
     chosen, session = model.provider_report.chosen, model.session
     name = f"onnxruntime {getattr(session, 'ort').__version__}"  # noqa: B009 - as above
     if chosen is None or chosen.provider == CPU:

@@ -1,7 +1,7 @@
 """Measures a decoder's .onnx graph, such as onnxruntime-genai's builder writes, on plain ONNX Runtime.
 
-Past and present share one buffer filled with noise, as speed does not depend on what it holds. The bare graph is the
-most that onnxruntime-genai can get out of it: nothing of its token loop is counted against it.
+Past and present share one buffer of noise: speed does not depend on what it holds. onnxruntime-genai can't be faster
+than the bare graph, so its token loop does not count against it.
 """
 
 import importlib
@@ -74,7 +74,7 @@ class OnnxDecoder:
 
 
 def private_bytes() -> "int | None":
-    """Memory that is this process's alone and in no file; None where the system does not tell."""
+    """Memory that belongs to this process alone and is in no file; None if the system does not say."""
     try:
         with open("/proc/self/smaps_rollup", encoding="ascii") as file:  # noqa: PTH123 - one way for all workers
             return 1024 * sum(int(line.split()[1]) for line in file if line.startswith("Private_Dirty"))
@@ -83,7 +83,7 @@ def private_bytes() -> "int | None":
 
 
 def head_size_beside(model: Path) -> int:
-    """A head's width by the genai_config.json beside a graph that doesn't declare it; 128 without one."""
+    """A head's width from the genai_config.json beside a graph that doesn't declare it; 128 without that file."""
     try:
         config = json.loads((model.parent / "genai_config.json").read_text(encoding="utf-8"))
         return int(config["model"]["decoder"]["head_size"])

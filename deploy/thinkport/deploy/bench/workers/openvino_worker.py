@@ -1,4 +1,4 @@
-"""Measures an OpenVINO GenAI folder through its pipeline, which alone knows how to run it: its loop is included."""
+"""Measures an OpenVINO GenAI folder through its pipeline, the only way to run it, so that its loop is included."""
 
 import importlib
 import json
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def private_bytes() -> "int | None":
-    """Memory that is this process's alone and in no file; None where the system does not tell."""
+    """Memory that belongs to this process alone and is in no file; None if the system does not say."""
     try:
         with open("/proc/self/smaps_rollup", encoding="ascii") as file:  # noqa: PTH123 - one way for all workers
             return 1024 * sum(int(line.split()[1]) for line in file if line.startswith("Private_Dirty"))
@@ -19,7 +19,7 @@ def private_bytes() -> "int | None":
 
 
 def generate(pipeline: Any, length: int, tokens: int) -> Any:
-    """Metrics of a prompt of random ids and so many tokens after it, greedily."""
+    """The metrics of a random prompt and so many tokens after it, taken greedily."""
     openvino, genai = importlib.import_module("openvino"), importlib.import_module("openvino_genai")
     config = genai.GenerationConfig()
     config.max_new_tokens, config.do_sample, config.ignore_eos = tokens, False, True
