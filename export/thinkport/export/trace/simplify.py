@@ -15,13 +15,13 @@ from contextlib import contextmanager
 import onnx_ir as ir
 from onnx_ir.passes import common
 from onnxscript import optimizer
+from onnxscript.rewriter import RewriteRuleSet
+from onnxscript.rewriter.rules.common import collapse_slice_rule
 
 from thinkport.export.errors import GraphError
 from thinkport.export.trace import names
-from thinkport.export.trace.initializers import scalar
 
 _PREFIX = "model."  # the wrapper's attribute that holds the model
-_UNBOUNDED = 1 << 31
 
 
 def simplify(model: ir.Model, layers: int) -> None:
@@ -35,7 +35,8 @@ def simplify(model: ir.Model, layers: int) -> None:
     common.LiftConstantsToInitializersPass(size_limit=0, lift_all_constants=True)(model)
     with quiet("onnx_ir"):  # it warns of weights without a value; they get theirs when the artifact is written
         common.DeduplicateInitializersPass()(model)
-    _drop_whole_slices(model.graph)
+    RewriteRuleSet([collapse_slice_rule]).apply_to_model(model)
+    common.IdentityEliminationPass()(model)
     common.CommonSubexpressionEliminationPass()(model)
     common.RemoveUnusedNodesPass()(model)
 
@@ -75,21 +76,6 @@ def _ask_sizes_of_inputs(graph: ir.Graph) -> None:
         node.replace_input_with(0, first)
         node.attributes["start"] = ir.AttrInt64("start", axis)
         node.attributes["end"] = ir.AttrInt64("end", axis + 1)
-
-
-def _drop_whole_slices(graph: ir.Graph) -> None:
-    for node in graph:
-        if node.op_type == "Slice" and node.inputs[0] is not None and _keeps_all(node):
-            ir.convenience.replace_all_uses_with(node.outputs[0], node.inputs[0])
-            graph.remove(node, safe=True)
-
-
-def _keeps_all(node: ir.Node) -> bool:
-    numbers = [number for value in node.inputs[1:] if (number := scalar(value)) is not None]
-    if len(numbers) < max(2, len(node.inputs) - 1):
-        return False  # computed, or of several axes at once
-    start, end, *rest = numbers
-    return start == 0 and end >= _UNBOUNDED and (len(rest) < 2 or rest[1] == 1)
 
 
 @contextmanager
