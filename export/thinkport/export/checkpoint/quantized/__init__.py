@@ -1,4 +1,4 @@
-"""Weights that are stored quantized: one file a way, read by the names of the weights that they are."""
+"""Weights that are stored quantized, read by the names of the weights that they stand for."""
 
 from thinkport.export.checkpoint.quantized.methods import check_method, plain_config, with_decoded
 

@@ -6,10 +6,9 @@ Knows `quantization_config` of config.json; what a format's tensors look like is
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from thinkport.export.checkpoint.quantized.awq import awq_tensors
 from thinkport.export.checkpoint.quantized.compressed import compressed_tensors
 from thinkport.export.checkpoint.quantized.fp8 import fp8_tensors
-from thinkport.export.checkpoint.quantized.gptq import gptq_tensors
+from thinkport.export.checkpoint.quantized.gptq_awq import awq_tensors, gptq_tensors
 from thinkport.export.checkpoint.quantized.mlx import mlx_tensors
 from thinkport.export.checkpoint.quantized.tensor import QuantizedTensor
 from thinkport.export.checkpoint.safetensors_file import TensorEntry
