@@ -117,8 +117,8 @@ def test_a_row_holds_means_and_reasons_of_its_replies(new_reply: Callable[..., E
         new_reply("b", ThinkingEnd.BUDGET, thought=30, forced=6, tokens=4),
         new_reply("a", ThinkingEnd.LOOP, thought=20, forced=6, tokens=6),
     ]
-    outcomes = [JudgedReply(problem=problem, seed=4, end=e, correct=e.answer == "a", seconds=0.5) for e in ends]
-    row = EvaluationRow.of(Thinking(enabled=Switch.ON, budget=30), outcomes).as_json()
+    replies = [JudgedReply(problem=problem, seed=4, end=e, correct=e.answer == "a", seconds=0.5) for e in ends]
+    row = EvaluationRow.of(Thinking(enabled=Switch.ON, budget=30), replies).as_json()
     assert (row["n"], row["correct"], row["accuracy"]) == (3, 2, pytest.approx(2 / 3))
     assert (row["thought_tokens"], row["answer_tokens"], row["forced_tokens"], row["seconds"]) == (20, 4, 4, 1.5)
     assert row["thinking_ends"] == {"natural": 1, "budget": 1, "loop": 1}
@@ -142,8 +142,8 @@ def test_a_listener_hears_every_row_and_reply(suite: Suite, fake: Any) -> None:
         def row_started(self, plan: Thinking) -> None:
             self.heard.append(f"start {title(plan)}")
 
-        def replied(self, plan: Thinking, outcome: JudgedReply) -> None:
-            self.heard.append(f"{outcome.problem.question} {outcome.correct}")
+        def replied(self, plan: Thinking, reply: JudgedReply) -> None:
+            self.heard.append(f"{reply.problem.question} {reply.correct}")
 
         def row_done(self, row: EvaluationRow) -> None:
             self.heard.append(f"done {row.total.correct}")

@@ -13,12 +13,12 @@ def said(conversation) -> list[str]:
 
 def turn(conversation, line: str):
     """Runs a line to the end of its reply, if it has one."""
-    outcome = answer_line(conversation, line)
-    for event in outcome.reply or ():
+    result = answer_line(conversation, line)
+    for event in result.reply or ():
         last = event
-    if outcome.reply is not None:
+    if result.reply is not None:
         conversation.finish(last)
-    return outcome
+    return result
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_a_system_message_is_set_shown_and_taken_away(talk) -> None:
 def test_undo_gives_the_message_back_to_be_edited(talk) -> None:
     conversation = talk()
     turn(conversation, "What?")
-    outcome = turn(conversation, "/undo")
-    assert (outcome.notice, outcome.edit, conversation.chat.messages) == ("took back: What?", "What?", [])
+    result = turn(conversation, "/undo")
+    assert (result.notice, result.edit, conversation.chat.messages) == ("took back: What?", "What?", [])
     assert turn(conversation, "/undo").notice == "nothing to take back"
 
 

@@ -45,9 +45,9 @@ class Tally:
     correct: int
 
     @classmethod
-    def of(cls, outcomes: Iterable[JudgedReply]) -> "Tally":
+    def of(cls, replies: Iterable[JudgedReply]) -> "Tally":
         """Count the replies and the right ones."""
-        right = [outcome.correct for outcome in outcomes]
+        right = [reply.correct for reply in replies]
         return cls(n=len(right), correct=sum(right))
 
     @property
@@ -94,19 +94,19 @@ class EvaluationRow:
     answer_ends: dict[Finish, int]
 
     @classmethod
-    def of(cls, thinking: Thinking, outcomes: Sequence[JudgedReply]) -> "EvaluationRow":
+    def of(cls, thinking: Thinking, replies: Sequence[JudgedReply]) -> "EvaluationRow":
         """Add up the replies, at least one."""
-        ends, seeds = [outcome.end for outcome in outcomes], {outcome.seed for outcome in outcomes}
-        tasks = {outcome.problem.task for outcome in outcomes if outcome.problem.task is not None}
+        ends, seeds = [reply.end for reply in replies], {reply.seed for reply in replies}
+        tasks = {reply.problem.task for reply in replies if reply.problem.task is not None}
         return cls(
             thinking=thinking,
-            total=Tally.of(outcomes),
-            by_seed={seed: Tally.of(o for o in outcomes if o.seed == seed) for seed in sorted(seeds)},
-            by_task={task: Tally.of(o for o in outcomes if o.problem.task == task) for task in sorted(tasks)},
+            total=Tally.of(replies),
+            by_seed={seed: Tally.of(one for one in replies if one.seed == seed) for seed in sorted(seeds)},
+            by_task={task: Tally.of(one for one in replies if one.problem.task == task) for task in sorted(tasks)},
             thought_tokens=fmean(end.thought_tokens for end in ends),
             answer_tokens=fmean(end.answer_tokens for end in ends),
             forced_tokens=fmean(end.forced_tokens for end in ends),
-            seconds=sum(outcome.seconds for outcome in outcomes),
+            seconds=sum(reply.seconds for reply in replies),
             thinking_ends=dict(Counter(end.thinking_end for end in ends).most_common()),
             answer_ends=dict(Counter(end.answer_end for end in ends).most_common()),
         )
@@ -152,7 +152,7 @@ class EvaluationListener:
     def row_started(self, plan: Thinking) -> None:
         """A way of thinking begins."""
 
-    def replied(self, plan: Thinking, outcome: JudgedReply) -> None:
+    def replied(self, plan: Thinking, reply: JudgedReply) -> None:
         """One reply was judged."""
 
     def row_done(self, row: EvaluationRow) -> None:
@@ -213,7 +213,7 @@ def evaluate(
     listener, rows = listener or EvaluationListener(), []
     for plan in plans:
         listener.row_started(plan)
-        outcomes = []
+        replies = []
         for seed, (number, problem) in product(seeds, enumerate(suite.problems)):
             start = perf_counter()
             end = model.generate(
@@ -225,9 +225,9 @@ def evaluate(
             )
             seconds = perf_counter() - start
             correct = matches(problem.comparison, end.answer, problem.answer)
-            outcomes.append(JudgedReply(problem=problem, seed=seed, end=end, correct=correct, seconds=seconds))
-            listener.replied(plan, outcomes[-1])
-        rows.append(EvaluationRow.of(plan, outcomes))
+            replies.append(JudgedReply(problem=problem, seed=seed, end=end, correct=correct, seconds=seconds))
+            listener.replied(plan, replies[-1])
+        rows.append(EvaluationRow.of(plan, replies))
         listener.row_done(rows[-1])
     return Evaluation(suite=suite, seeds=tuple(seeds), sampling=sampling, rows=tuple(rows))
 

@@ -40,10 +40,10 @@ class EvaluationView(Progress, EvaluationListener):
         self._asked = self._right = 0
         self.update(self._task, description=title(plan))
 
-    def replied(self, plan: Thinking, outcome: JudgedReply) -> None:
+    def replied(self, plan: Thinking, reply: JudgedReply) -> None:
         """Move the bar."""
         self._asked += 1
-        self._right += outcome.correct
+        self._right += reply.correct
         share = f"{100 * self._right / self._asked:.0f} % right"
         self.update(self._task, advance=1, description=f"{title(plan)}: {share}")
 

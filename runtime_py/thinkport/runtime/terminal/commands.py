@@ -176,7 +176,7 @@ _BY_NAME = {command.name: command for command in COMMANDS}
 
 
 def answer_line(conversation: Conversation, line: str) -> LineResult:
-    """What a line leads to: a command's outcome, or the reply to a message.
+    """What a line leads to: a command's result, or the reply to a message.
 
     Raises:
         InputError: an unknown command or a wrong argument; nothing was sent.

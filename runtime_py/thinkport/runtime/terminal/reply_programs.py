@@ -131,17 +131,17 @@ class ChatProgram:
             if not line.strip():
                 continue
             try:
-                outcome = answer_line(conversation, line)
-                if outcome.reply is not None:
-                    self._reply(outcome.reply)
+                result = answer_line(conversation, line)
+                if result.reply is not None:
+                    self._reply(result.reply)
             except (ThinkportError, OSError) as error:  # the next line may well be answered
                 failed = True
                 self._note(_told(error), _RED)
                 continue
-            if outcome.leaves:
+            if result.leaves:
                 break
-            edit = outcome.edit
-            self._note(outcome.notice, _DIM)
+            edit = result.edit
+            self._note(result.notice, _DIM)
         if failed and not self._typed:
             raise InputError("not every line was answered; the reasons stand above")
 
