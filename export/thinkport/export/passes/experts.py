@@ -51,7 +51,7 @@ class Experts(GraphPass):
 
     def _replace(self, graph: ir.Graph, layer: int, x: ir.Value | None, down: ir.Node) -> str:
         assert x is not None
-        hidden, inner = dims(weight_of(down))
+        hidden, inner = dims(weight_of(down))[0], self.mixture.intermediate_size
         names, new = self.tensors(layer, self.mixture), Nodes(f"layers.{layer}.mlp")
         logits = self._router(graph, new, x, names.router, hidden)
         rows = new.make("Reshape", [logits, integers(graph, "router_rows", [-1, self.mixture.experts])], dtype=_FLOAT)
