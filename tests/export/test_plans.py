@@ -10,6 +10,7 @@ from tests.export.trace.checkpoints import MIXTURE, NARROW
 from thinkport.deploy.targets import target
 from thinkport.export.families import family_of
 from thinkport.export.plans import fitted, plan_graphs, suited
+from thinkport.export.reference.decoder import Loudness
 from thinkport.export.settings import ExportSettings
 from thinkport.runtime.errors import InputError
 
@@ -91,10 +92,15 @@ def test_a_yardstick_is_made_where_float32_is_what_a_target_computes_in(options:
         planned(targets=("cuda",), **options)
 
 
-def test_activations_beyond_a_half_get_a_wider_type_and_a_cache_that_goes_with_it() -> None:
+@pytest.mark.parametrize(
+    ("first", "later", "fits"), [(1e3, 1e3, True), (3e4, 1e3, True), (1e3, 3e4, False), (5e4, 1e3, False)]
+)
+def test_activations_beyond_a_half_get_a_wider_type_and_a_cache_that_goes_with_it(
+    first: float, later: float, *, fits: bool
+) -> None:
     plans = plan_graphs(ExportSettings(checkpoint="x", output=Path("y")))
-    for largest, expected in ((1e3, ("float16", "float16")), (3e4, ("bfloat16", "float32"))):
-        found = {plan.file: fitted(plan, largest) for plan in plans}
-        assert (found["cuda.onnx"].activations, found["dml.onnx"].activations) == expected
-        assert found["cpu.onnx"] == plans[0]
-    assert (found["cuda.onnx"].kv.dtype, found["dml.onnx"].kv.dtype) == ("int8", "float32")
+    found = {plan.file: fitted(plan, Loudness(first, later)) for plan in plans}
+    forms = {file: (found[file].activations, found[file].kv.dtype) for file in ("cuda.onnx", "dml.onnx")}
+    wide = {"cuda.onnx": ("bfloat16", "int8"), "dml.onnx": ("float32", "float32")}
+    assert forms == (dict.fromkeys(wide, ("float16", "float16")) if fits else wide)
+    assert found["cpu.onnx"] == plans[0]

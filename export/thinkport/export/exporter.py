@@ -186,7 +186,7 @@ def _calibrated(
     """Plans that hold what the model computes, the scales of an int8 cache, and weights that suit them."""
     if calibration is None:
         return job.plans, None, weights
-    plans = [fitted(plan, calibration.largest_activation) for plan in job.plans]
+    plans = [fitted(plan, calibration.loudness) for plan in job.plans]
     if all(plan.kv.dtype != "int8" for plan in plans):
         return plans, None, weights
     # Channels share a scale, for which keys are made alike: what keys lose, queries gain.

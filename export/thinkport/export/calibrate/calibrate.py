@@ -15,7 +15,7 @@ from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import CheckpointError
 from thinkport.export.families import DecoderShape, Family
 from thinkport.export.quantize.kv_scales import Floats, KvScales, key_scales, value_scales
-from thinkport.export.reference.decoder import Decoder, Packed
+from thinkport.export.reference.decoder import Decoder, Loudness, Packed
 from thinkport.export.reference.logits import Ids
 from thinkport.export.reference.streamed_weights import StreamedWeights, streamed_bytes
 
@@ -26,11 +26,11 @@ class Calibration:
 
     Attributes:
         kv_scales: the scales of an int8 KV cache.
-        largest_activation: the largest magnitude of the residual stream and of what flows between the matrices.
+        loudness: the largest magnitudes of the residual stream and of what flows between the matrices.
     """
 
     kv_scales: KvScales
-    largest_activation: float
+    loudness: Loudness
 
 
 def calibrate(
@@ -72,7 +72,7 @@ def measured(decoder: Decoder, layers: int, texts: list[Ids]) -> Calibration:
     hidden = decoder.embed(torch.from_numpy(np.concatenate(texts)))
     for index in range(layers):
         hidden = decoder.layer(index, hidden, packed, observe)
-    return Calibration(kv_scales=KvScales(keys=keys, values=values), largest_activation=decoder.largest)
+    return Calibration(kv_scales=KvScales(keys=keys, values=values), loudness=decoder.loudness)
 
 
 def _check_finite(layer: int, scales: Mapping[str, Floats]) -> None:

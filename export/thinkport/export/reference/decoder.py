@@ -28,18 +28,34 @@ class Packed:
         return torch.cat([torch.arange(length) for length in self.lengths])
 
 
+@dataclass
+class Loudness:
+    """The largest magnitudes so far of what a graph holds between its operators: hidden states, and what goes into and
+    comes out of matrices, logits left out.
+
+    Apart for the first token of a sequence: nothing precedes it, and what it computes hardly depends on which token it
+    is. Trained models make a few of its channels very large, to attend to where there is nothing to attend to (massive
+    activations, arXiv 2402.17762).
+    """
+
+    first: float = 0.0
+    later: float = 0.0
+
+    def see(self, values: torch.Tensor, first: torch.Tensor) -> None:
+        """Take values (tokens, …) of tokens of which `first`, bool (tokens,), says which begin a sequence."""
+        magnitudes = values.detach().abs().flatten(1).amax(1)
+        self.first = max(self.first, float(torch.where(first, magnitudes, 0).max()))
+        self.later = max(self.later, float(torch.where(first, 0, magnitudes).max()))
+
+
 Observe = Callable[[torch.Tensor, torch.Tensor], None]
 """Sees what a KV cache holds of a layer: keys, turned by rotary, and values, each (tokens, kv_heads, head_dim)."""
 
 
 class Decoder(Protocol):
-    """One family's forward pass over packed tokens, in float32.
+    """One family's forward pass over packed tokens, in float32; `loudness` is that of all layers so far."""
 
-    `largest` is the largest magnitude so far of what a graph holds between its operators: hidden states, and what goes
-    into and comes out of matrices, logits left out.
-    """
-
-    largest: float
+    loudness: Loudness
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Ids (tokens,) to hidden states (tokens, hidden)."""

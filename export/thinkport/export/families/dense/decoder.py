@@ -9,7 +9,7 @@ from torch.nn.functional import scaled_dot_product_attention, silu
 from thinkport.export.families.dense.weights import EMBEDDING, FINAL_NORM, LM_HEAD, bias_of, layer_name
 from thinkport.export.families.rope import cos_sin_tables
 from thinkport.export.families.shape import DecoderShape
-from thinkport.export.reference.decoder import Observe, Packed
+from thinkport.export.reference.decoder import Loudness, Observe, Packed
 from thinkport.export.reference.streamed_weights import StreamedWeights
 
 
@@ -20,7 +20,7 @@ class DenseDecoder:
 
     def __init__(self, weights: StreamedWeights, shape: DecoderShape) -> None:
         self._weights, self._shape = weights, shape
-        self.largest = 0.0
+        self.loudness = Loudness()
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """See `Decoder`."""
@@ -28,6 +28,7 @@ class DenseDecoder:
 
     def layer(self, index: int, hidden: torch.Tensor, packed: Packed, observe: Observe | None = None) -> torch.Tensor:
         """See `Decoder`."""
+        self._first = packed.positions == 0
         normed = self._norm(layer_name(index, "input_layernorm"), hidden)
         hidden = self._seen(hidden + self._attention(index, normed, packed, observe))
         return self._seen(hidden + self._mlp(index, self._norm(layer_name(index, "post_attention_layernorm"), hidden)))
@@ -63,8 +64,9 @@ class DenseDecoder:
         up = self._seen(self._weights.linear(layer_name(index, "mlp.up_proj"), hidden))
         return self._seen(self._weights.linear(layer_name(index, "mlp.down_proj"), self._seen(gate * up)))
 
-    def _seen(self, hidden: torch.Tensor) -> torch.Tensor:
-        self.largest = max(self.largest, float(hidden.detach().abs().max()))
+    def _seen(self, hidden: torch.Tensor, tokens: torch.Tensor | None = None) -> torch.Tensor:
+        """What the layer's tokens compute, or those of them whose indices `tokens` has."""
+        self.loudness.see(hidden, self._first if tokens is None else self._first[tokens])
         return hidden
 
     def _norm(self, name: str, hidden: torch.Tensor) -> torch.Tensor:

@@ -28,8 +28,8 @@ class MixtureDecoder(DenseDecoder):
                 for name in (*gate_up, down):
                     self._weights.skip(name)
                 continue
-            gate, up = (self._seen(self._weights.linear(name, hidden[tokens])) for name in gate_up)
-            found = self._seen(self._weights.linear(down, self._seen(silu(gate) * up)))
+            gate, up = (self._seen(self._weights.linear(name, hidden[tokens]), tokens) for name in gate_up)
+            found = self._seen(self._weights.linear(down, self._seen(silu(gate) * up, tokens)), tokens)
             mixed[tokens] += found * weights[tokens, place, None]  # a token chooses an expert once
         return self._seen(mixed)
 
