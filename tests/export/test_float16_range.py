@@ -15,7 +15,7 @@ from tests.plain_recipes import EXACT
 from transformers import AutoModelForCausalLM
 
 from thinkport.export.calibrate import calibrate
-from thinkport.export.calibrate.texts import FEW_TOKENS, SAMPLE, calibration_texts
+from thinkport.export.calibrate.texts import HALF, MANY_TOKENS, calibration_texts
 from thinkport.export.checkpoint import open_checkpoint
 from thinkport.export.families import family_of
 from thinkport.export.plans import FIRST_HEADROOM, HEADROOM, LARGEST
@@ -29,7 +29,7 @@ LOUD, CHANNEL = 30_000.0, 7
 
 
 def texts_of(folder: Path) -> list[np.ndarray]:
-    return calibration_texts(open_checkpoint(folder), 512, FEW_TOKENS, SAMPLE)
+    return calibration_texts(open_checkpoint(folder), 512, MANY_TOKENS, HALF)
 
 
 def planted(folder: Path, *, first: bool) -> tuple[Path, int]:

@@ -190,7 +190,7 @@ def _calibrated(
     if all(plan.kv.dtype != "int8" for plan in plans):
         return plans, None, weights
     # Channels share a scale, for which keys are made alike: what keys lose, queries gain.
-    scales, divisors = shared(calibration.kv_scales)
+    scales, divisors = shared(calibration.kv_scales, by_head=not job.shape.head_norms)
     by_layer = (job.family.key_divisors(layer, divisor, job.shape) for layer, divisor in enumerate(divisors))
     rows_by = dict(ChainMap(*by_layer))
     if any(_is_kept(job, name) for name in rows_by):  # integers stay as they are: each channel has its own scale

@@ -14,6 +14,7 @@ from thinkport.export.errors import GraphError
 from thinkport.export.families import DecoderShape, Family
 from thinkport.export.passes.activations import Activations
 from thinkport.export.passes.attention import Attention
+from thinkport.export.passes.centered_values import CenteredValues
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.experts import Experts, QuantizedExperts
@@ -82,6 +83,8 @@ class Pipeline:
             passes += self._fusions(plan, norms, mlps)
         if plan.kv.dtype == "int8":  # behind attention, which it finds by the fused operator
             assert self.kv_scales is not None
+            if self.kv_scales.centers is not None:  # in front of rounding, which takes an addition as a bias
+                passes.append(CenteredValues(centers=self.kv_scales.centers))
             passes.append(Int8Cache(scales=self.kv_scales))
         if self.recipe is not None:  # behind packing: a packed weight is quantized as one
             passes += self._rounding(plan, self.recipe, made, sparse)

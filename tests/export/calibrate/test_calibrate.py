@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 
 from thinkport.export.calibrate import LayerInputs, calibrate, calibrated_bytes
 from thinkport.export.calibrate.calibrate import measured
-from thinkport.export.calibrate.texts import FEW_TOKENS, MANY_TOKENS, SAMPLE, calibration_texts
+from thinkport.export.calibrate.texts import HALF, MANY_TOKENS, SOME_TOKENS, calibration_texts
 from thinkport.export.certify.prompts import golden_prompts
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
 from thinkport.export.errors import CheckpointError
@@ -52,18 +52,24 @@ def changed(checkpoint: Checkpoint, folder: Path, change: Callable[[str, NDArray
 
 
 @torch.inference_mode()
-def test_scales_are_those_of_transformers_own_cache(checkpoint: Checkpoint) -> None:
+def test_scales_and_centers_are_those_of_transformers_own_cache(checkpoint: Checkpoint) -> None:
     model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
-    caches = []
-    for ids in calibration_texts(checkpoint, VOCABULARY, FEW_TOKENS, SAMPLE):
+    caches, texts = [], calibration_texts(checkpoint, VOCABULARY, MANY_TOKENS, HALF)
+    for ids in texts:
         caches.append(DynamicCache())
         model(torch.from_numpy(ids)[None], None, None, caches[-1])  # by place: its name depends on the version
     found = scales_of(checkpoint)
+    assert found.centers is not None
+    chat = next(cache for ids, cache in zip(texts, caches, strict=True) if ids[0] == 504)  # <|im_start|>
     for layer in range(2):
         keys = np.concatenate([cache.layers[layer].keys[0].transpose(0, 1).numpy() for cache in caches])
         values = np.concatenate([cache.layers[layer].values[0].transpose(0, 1).numpy() for cache in caches])
+        center = chat.layers[layer].values[0][:, 0]
+        np.testing.assert_allclose(found.centers.values[layer], center.numpy(), rtol=1e-4, atol=1e-5)
+        output = model.model.layers[layer].self_attn.o_proj(center.repeat_interleave(2, 0).reshape(-1))
+        np.testing.assert_allclose(found.centers.outputs[layer], output.numpy(), rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(found.keys[layer], key_scales(keys), rtol=1e-4)
-        np.testing.assert_allclose(found.values[layer], value_scales(values), rtol=1e-4)
+        np.testing.assert_allclose(found.values[layer], value_scales(values, center.numpy()), rtol=1e-4)
 
 
 def test_they_are_the_same_each_time(checkpoint: Checkpoint) -> None:
@@ -104,12 +110,12 @@ def test_progress_ends_where_it_was_said_to_and_no_block_is_large(checkpoint: Ch
     seen: list[int] = []
     weights = StreamedWeights(checkpoint=checkpoint, advance=seen.append, block_bytes=5000)
     shape = shape_of(checkpoint)
-    measured(DenseDecoder(weights, shape), shape.layers, calibration_texts(checkpoint, VOCABULARY, FEW_TOKENS))
+    measured(DenseDecoder(weights, shape), shape.layers, calibration_texts(checkpoint, VOCABULARY, SOME_TOKENS))
     assert sum(seen) == calibrated_bytes(checkpoint, shape)
     assert max(seen) <= 5000
 
 
-@pytest.mark.parametrize("most", [FEW_TOKENS, MANY_TOKENS])
+@pytest.mark.parametrize("most", [SOME_TOKENS, MANY_TOKENS])
 def test_texts_are_short_the_same_each_time_and_not_the_certificates(checkpoint: Checkpoint, most: int) -> None:
     texts = calibration_texts(checkpoint, VOCABULARY, most)
     for first, second in zip(texts, calibration_texts(checkpoint, VOCABULARY, most), strict=True):
@@ -124,7 +130,7 @@ def test_chats_are_in_the_checkpoints_own_template(checkpoint: Checkpoint) -> No
     tokenizer = Tokenizer.from_file(checkpoint.folder / "tokenizer.json")
     chats = [
         ids
-        for ids in calibration_texts(checkpoint, VOCABULARY, FEW_TOKENS)
+        for ids in calibration_texts(checkpoint, VOCABULARY, SOME_TOKENS)
         if ids[0] == tokenizer.added["<|im_start|>"]
     ]
     assert len(chats) == 19

@@ -81,7 +81,7 @@ def test_keys_that_are_divided_and_queries_that_make_up_for_it_give_the_same_fun
     before = scaled(loud)
     rows_by: dict[str, np.ndarray] = {}
     for layer in range(shape.layers):
-        divisor = np.tile(np.random.default_rng().uniform(0.1, 10, shape.head_dim // 2), 2).astype(np.float32)
+        divisor = np.tile(np.random.default_rng().uniform(0.1, 10, shape.head_dim // 2), (1, 2)).astype(np.float32)
         rows_by |= family.key_divisors(layer, divisor, shape)
     found = divided(before, rows_by)
     assert found.rows_by.keys() == before.rows_by.keys() | rows_by.keys()
@@ -97,7 +97,8 @@ def test_keys_without_norms_are_divided_by_the_rows_of_their_projections(
     plain = open_checkpoint(request.getfixturevalue(fixture))
     family = family_of(plain.config)
     shape = family.shape(plain.config)
-    divisor = np.tile(np.random.default_rng().uniform(0.1, 10, shape.head_dim // 2), 2).astype(np.float32)
+    halves = np.random.default_rng().uniform(0.1, 10, (shape.kv_heads, shape.head_dim // 2))
+    divisor = np.tile(halves, (1, 2)).astype(np.float32)
     found = divided(plain, family.key_divisors(1, divisor, shape))
     ids = np.random.default_rng().integers(0, 512, 40)
     expected = logits(plain, ids)

@@ -90,12 +90,12 @@ def test_a_layer_has_no_norms_on_its_heads() -> None:
 
 def test_keys_are_divided_by_the_rows_of_their_projection() -> None:
     shape = LLAMA.shape(CONFIG)
-    divisor = np.arange(1, 49, dtype=np.float32)
+    divisor = np.arange(1, 3 * 48 + 1, dtype=np.float32).reshape(3, 48)
     found = LLAMA.key_divisors(3, divisor, shape)
     query, key = found["model.layers.3.self_attn.q_proj.weight"], found["model.layers.3.self_attn.k_proj.weight"]
     assert (len(query), len(key), len(found)) == (shape.q_size, shape.kv_size, 2)
-    np.testing.assert_allclose(query.reshape(9, 48) * divisor, 1, rtol=1e-6)
-    np.testing.assert_array_equal(key.reshape(3, 48), np.tile(divisor, (3, 1)))
+    np.testing.assert_allclose(query.reshape(3, 3, 48) * divisor[:, None], 1, rtol=1e-6)
+    np.testing.assert_array_equal(key.reshape(3, 48), divisor)
 
 
 def test_both_modes_sample_as_the_checkpoint_says() -> None:

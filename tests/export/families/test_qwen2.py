@@ -64,7 +64,7 @@ def test_what_the_export_can_not_express_is_refused_by_name(change: dict[str, An
 
 def test_keys_are_divided_by_the_rows_of_their_projection_and_of_its_bias() -> None:
     shape = QWEN2.shape(DISTILLED)
-    divisor = np.arange(1, 129, dtype=np.float32)
+    divisor = np.arange(1, shape.kv_size + 1, dtype=np.float32).reshape(-1, 128)
     found = QWEN2.key_divisors(3, divisor, shape)
     assert len(found) == 4
     for part, size in (("q", shape.q_size), ("k", shape.kv_size)):

@@ -20,9 +20,9 @@ PACKED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_pro
 
 
 class Dequantized(Reference):
-    """A reference whose weights are the artifact's."""
+    """A reference whose weights are the artifact's; `centered` for the graph whose values lack a center."""
 
-    def __init__(self, checkpoint: Path, artifact: Path) -> None:
+    def __init__(self, checkpoint: Path, artifact: Path, *, centered: bool = False) -> None:
         super().__init__(checkpoint)
         weights = self.model.state_dict()
         seen = set()
@@ -39,8 +39,27 @@ class Dequantized(Reference):
                 start += rows
                 seen.add(key)
             assert start == len(array)
+        for layer, shift, added in _centers(artifact) if centered else ():
+            self._center(layer, shift, added)
         left = {key for key, value in weights.items() if value.ndim > 1 or key.endswith(".bias")} - seen
         assert {name for name in left if not name.endswith(".mlp.gate.weight")} <= {"lm_head.weight"}, left  # tied
+
+    def _center(self, layer: int, shift: torch.Tensor, added: torch.Tensor) -> None:
+        """What o_proj of the rounded weights lacks of a center, and what the graph adds for it."""
+        attention = self.model.model.layers[layer].self_attn
+        heads = shift[-attention.v_proj.out_features :].reshape(-1, attention.head_dim)
+        lacking = heads.repeat_interleave(attention.num_key_value_groups, 0).reshape(-1)
+        attention.o_proj.bias = torch.nn.Parameter(added + attention.o_proj.weight.detach() @ lacking)
+
+
+def _centers(artifact: Path):
+    """(layer, what is added to q, k and v, what is added behind o_proj) of a graph whose values have a center."""
+    graph = onnx.load(artifact / "cpu.onnx", load_external_data=False).graph
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    for name in sorted(tensors):
+        if name.endswith("v_center"):
+            pair = (torch.from_numpy(_load(tensors[part], artifact).copy()) for part in (name, name[:-8] + "o_center"))
+            yield int(name.split(".")[2]), *pair
 
 
 def _arrays(artifact: Path):
@@ -57,7 +76,7 @@ def _arrays(artifact: Path):
         bits = next(a.i for a in node.attribute if a.name == "bits")
         module = node.input[not lookup].removesuffix(".table" if lookup else ".qweight")
         yield module, "weight", dequantize(codes, scales, bits=bits, points=points)
-        if len(node.input) > 5:
+        if len(node.input) > 5 and not node.input[5].endswith("_center"):
             yield module, "bias", _load(tensors[node.input[5]], artifact)
 
 

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from thinkport.export.quantize.kv_scales import (
     ALIKE,
-    HEADROOM,
     LEVELS,
     MOST_DIVISOR,
+    VALUE_ROOM,
     KvScales,
     key_scales,
     shared,
@@ -17,6 +17,8 @@ from thinkport.export.quantize.kv_scales import (
 )
 
 Floats = NDArray[np.float32]
+
+CENTER = np.zeros((), np.float32)
 
 
 @st.composite
@@ -47,7 +49,7 @@ def turned(keys: Floats, angle: float) -> Floats:
 @settings(deadline=None)
 @given(states())
 def test_scales_are_finite_and_positive_even_of_a_dead_head(found: Floats) -> None:
-    for scales in (key_scales(found), value_scales(found)):
+    for scales in (key_scales(found), value_scales(found, CENTER)):
         assert scales.dtype == np.float32
         assert scales.shape == found.shape[1:]
         assert (np.isfinite(scales) & (scales > 0) & np.isfinite(1 / scales)).all()
@@ -56,7 +58,7 @@ def test_scales_are_finite_and_positive_even_of_a_dead_head(found: Floats) -> No
 @settings(deadline=None)
 @given(states())
 def test_what_was_seen_is_given_back_to_half_a_step(found: Floats) -> None:
-    for scales in (key_scales(found), value_scales(found)):
+    for scales in (key_scales(found), value_scales(found, CENTER)):
         assert (np.abs(restored(found, scales) - found) <= scales * 0.501).all()
 
 
@@ -71,22 +73,22 @@ def test_keys_are_given_back_to_half_a_step_at_every_position(keys: Floats, angl
 @settings(deadline=None)
 @given(states())
 def test_values_half_as_loud_again_are_given_back_too(values: Floats) -> None:
-    scales = value_scales(values)
-    louder = values * np.float32(HEADROOM)
+    scales = value_scales(values, CENTER)
+    louder = values * np.float32(VALUE_ROOM)
     assert (np.abs(restored(louder, scales) - louder) <= scales * 0.501).all()
 
 
 def test_a_loud_channel_leaves_the_others_their_own_steps() -> None:
     values = np.random.default_rng().standard_normal((50, 1, 64)).astype(np.float32)
     values[:, :, 5] *= 1e4
-    scales = value_scales(values)
+    scales = value_scales(values, CENTER)
     assert (np.delete(scales, 5) < 1e-3 * scales[0, 5]).all()
 
 
 def test_a_channel_that_was_silent_gets_a_share_of_its_heads_range() -> None:
     values = np.ones((4, 1, 32), np.float32)
     values[:, :, 7] = 0
-    assert value_scales(values)[0, 7] * LEVELS / HEADROOM == np.float32(1 / 16)
+    assert value_scales(values, CENTER)[0, 7] * LEVELS / VALUE_ROOM == np.float32(1 / 16)
 
 
 def test_the_channels_that_rotary_turns_against_each_other_have_one_step() -> None:
@@ -98,7 +100,8 @@ def test_the_channels_that_rotary_turns_against_each_other_have_one_step() -> No
 @settings(deadline=None)
 @given(states(), st.floats(0, 7))
 def test_divided_keys_share_a_step_that_gives_them_back_at_every_position(keys: Floats, angle: float) -> None:
-    scales, divisors = shared(KvScales(keys=[key_scales(keys)], values=[value_scales(keys)]))
+    apart = KvScales(keys=[key_scales(keys)], values=[value_scales(keys, CENTER)])
+    scales, divisors = shared(apart, by_head=bool(len(keys) % 2))
     assert np.unique(scales.keys[0]).size == 1
     assert scales.keys[0].shape == scales.values[0].shape  # the operator takes no mixture of forms
     elsewhere = turned(keys / divisors[0], angle)
@@ -108,7 +111,8 @@ def test_divided_keys_share_a_step_that_gives_them_back_at_every_position(keys: 
 @settings(deadline=None)
 @given(states())
 def test_divisors_are_the_same_for_both_of_a_pair_and_stay_in_bounds(keys: Floats) -> None:
-    _, divisors = shared(KvScales(keys=[key_scales(keys)] * 2, values=[value_scales(keys)] * 2))
+    apart = KvScales(keys=[key_scales(keys)] * 2, values=[value_scales(keys, CENTER)] * 2)
+    _, divisors = shared(apart, by_head=bool(len(keys) % 2))
     first, second = np.split(divisors, 2, axis=-1)
     np.testing.assert_array_equal(first, second)
     assert ((divisors >= 1 / MOST_DIVISOR) & (divisors <= MOST_DIVISOR)).all()
@@ -117,15 +121,23 @@ def test_divisors_are_the_same_for_both_of_a_pair_and_stay_in_bounds(keys: Float
 def test_a_shared_step_is_no_coarser_than_the_loudest_heads_own() -> None:
     keys = np.random.default_rng().standard_normal((200, 2, 64)).astype(np.float32) * np.geomspace(0.3, 3, 32).repeat(2)
     apart = key_scales(keys.astype(np.float32))
-    scales, divisors = shared(KvScales(keys=[apart], values=[apart]))
-    np.testing.assert_allclose(scales.keys[0] * divisors[0], apart.max(0), rtol=1e-5)
+    scales, divisors = shared(KvScales(keys=[apart], values=[apart]), by_head=False)
+    np.testing.assert_allclose((scales.keys[0] * divisors[0])[0], apart.max(0), rtol=1e-5)
+
+
+def test_heads_that_share_no_norm_keep_their_own_steps() -> None:
+    keys = np.random.default_rng().standard_normal((200, 2, 64)).astype(np.float32)
+    keys[:, 1] *= 10
+    apart = key_scales(keys)
+    scales, divisors = shared(KvScales(keys=[apart], values=[apart]), by_head=True)
+    np.testing.assert_allclose(scales.keys[0] * divisors[0], apart, rtol=1e-5)
 
 
 def test_values_share_a_step_where_their_channels_are_alike() -> None:
     alike = np.random.default_rng().uniform(0.1, 0.2, (2, 64)).astype(np.float32)
     loud = alike.copy()
     loud[1, 5] = np.median(alike) * ALIKE * 2
-    scales, _ = shared(KvScales(keys=[alike, alike], values=[alike, loud]))
+    scales, _ = shared(KvScales(keys=[alike, alike], values=[alike, loud]), by_head=False)
     assert scales.values[0] == alike.max()
     np.testing.assert_array_equal(scales.values[1], loud)
     assert [layer.shape for layer in scales.keys] == [(), loud.shape]

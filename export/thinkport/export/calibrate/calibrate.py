@@ -4,17 +4,18 @@ Knows the order of the steps. The checkpoint is streamed as it is for a certific
 one layer's keys and values.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from thinkport.export.calibrate.texts import FEW_TOKENS, SAMPLE, calibration_texts
+from thinkport.export.calibrate.texts import HALF, MANY_TOKENS, calibration_texts
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.errors import CheckpointError
 from thinkport.export.families import DecoderShape, Family
-from thinkport.export.quantize.kv_scales import Floats, KvScales, key_scales, value_scales
+from thinkport.export.quantize.kv_scales import Floats, KvScales, ValueCenters, key_scales, value_scales
 from thinkport.export.reference.decoder import Decoder, Loudness, Packed
 from thinkport.export.reference.logits import Ids
 from thinkport.export.reference.streamed_weights import StreamedWeights, streamed_bytes
@@ -45,7 +46,7 @@ def calibrate(
         ThinkportError: the tokenizer or the chat template can't be used.
     """
     decoder = family.decoder(StreamedWeights(checkpoint=checkpoint, advance=advance), shape)
-    return measured(decoder, shape.layers, calibration_texts(checkpoint, shape.vocab_size, FEW_TOKENS, SAMPLE))
+    return measured(decoder, shape.layers, calibration_texts(checkpoint, shape.vocab_size, MANY_TOKENS, HALF))
 
 
 def calibrated_bytes(checkpoint: Checkpoint, shape: DecoderShape) -> int:
@@ -62,22 +63,36 @@ def measured(decoder: Decoder, layers: int, texts: list[Ids]) -> Calibration:
     """
     keys: list[Floats] = []
     values: list[Floats] = []
-
-    def observe(key: torch.Tensor, value: torch.Tensor) -> None:
-        keys.append(key_scales(key.numpy()))
-        values.append(value_scales(value.numpy()))
-        _check_finite(len(keys) - 1, {"keys": keys[-1], "values": values[-1]})
-
+    centers: list[Floats] = []
+    outputs: list[Floats] = []
     packed = Packed(tuple(len(ids) for ids in texts))
+    usual = packed.slices[_usual(texts)].start
+
+    def observe(key: torch.Tensor, value: torch.Tensor, attended: torch.Tensor) -> None:
+        layer = len(keys)
+        _check_finite(layer, {"keys": key, "values": value})
+        # A first token attends to itself alone, so what it gets of attention is what o_proj makes of its own values.
+        centers.append(value[usual].numpy().copy())
+        outputs.append(attended[usual].numpy().copy())
+        keys.append(key_scales(key.numpy()))
+        values.append(value_scales(value.numpy(), centers[-1]))
+
     hidden = decoder.embed(torch.from_numpy(np.concatenate(texts)))
     for index in range(layers):
         hidden = decoder.layer(index, hidden, packed, observe)
-    return Calibration(kv_scales=KvScales(keys=keys, values=values), loudness=decoder.loudness)
+    scales = KvScales(keys=keys, values=values, centers=ValueCenters(values=centers, outputs=outputs))
+    return Calibration(kv_scales=scales, loudness=decoder.loudness)
 
 
-def _check_finite(layer: int, scales: Mapping[str, Floats]) -> None:
-    for part, found in scales.items():
-        if not np.isfinite(found).all():
+def _usual(texts: list[Ids]) -> int:
+    """Which text is the first of those that begin with the commonest first token, as chats do."""
+    first = [int(ids[0]) for ids in texts]
+    return first.index(Counter(first).most_common(1)[0][0])
+
+
+def _check_finite(layer: int, states: Mapping[str, torch.Tensor]) -> None:
+    for part, found in states.items():
+        if not torch.isfinite(found).all():
             raise CheckpointError(
                 f"layer {layer} gives {part} that are NaN or infinite in float32 over a short text: the checkpoint is "
                 "damaged or its training diverged"

@@ -12,10 +12,10 @@ from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.reference.encoder import Encoder
 from thinkport.export.reference.logits import Ids
 
-FEW_TOKENS = 32  # of each text of a sample: enough for the ranges of activations, of keys and of values
 SOME_TOKENS = 64  # of each text of half a sample: enough to tell which matrices matter most
-MANY_TOKENS = 96  # of every text: correlations of channels need thousands of tokens
+MANY_TOKENS = 96  # of every text: correlations of channels need thousands of tokens, and ranges nearly as many
 SAMPLE = 3  # every third text
+HALF = 2  # every second text
 _SEED = 4711  # another than the certificate's, whose random prompt would otherwise begin alike
 
 

@@ -83,12 +83,13 @@ class Family(ABC):
 
     def key_divisors(self, layer: int, divisor: Floats, shape: DecoderShape) -> dict[str, Floats]:
         """What rows of which tensors are divided by, float32 (rows,) by name, so that a layer's keys are divided by
-        `divisor` (head_dim,) before rotary, and its queries multiplied.
+        `divisor` (kv_heads, head_dim) before rotary, and its queries multiplied.
 
-        By the norms' weights where heads are normed, else by the rows of the projections and of their biases.
+        By the norms' weights where heads are normed, for which all heads have one divisor, (1, head_dim); else by the
+        rows of the projections and of their biases.
         """
-        kind, heads, kv_heads = ("norm", 1, 1) if shape.head_norms else ("proj", shape.heads, shape.kv_heads)
-        rows = {"q": np.tile(np.float32(1) / divisor, heads), "k": np.tile(divisor, kv_heads)}
+        kind, heads = ("norm", 1) if shape.head_norms else ("proj", shape.heads // shape.kv_heads)
+        rows = {"q": np.repeat(np.float32(1) / divisor, heads, axis=0).reshape(-1), "k": divisor.reshape(-1)}
         found = {weights.layer_name(layer, f"self_attn.{part}_{kind}"): by for part, by in rows.items()}
         return found | ({weights.bias_of(layer, part): by for part, by in rows.items()} if shape.qkv_bias else {})
 

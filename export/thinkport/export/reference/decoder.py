@@ -48,8 +48,9 @@ class Loudness:
         self.later = max(self.later, float(torch.where(first, 0, magnitudes).max()))
 
 
-Observe = Callable[[torch.Tensor, torch.Tensor], None]
-"""Sees what a KV cache holds of a layer: keys, turned by rotary, and values, each (tokens, kv_heads, head_dim)."""
+Observe = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
+"""Sees what a KV cache holds of a layer: keys, turned by rotary, and values, each (tokens, kv_heads, head_dim); and
+what attention adds to the hidden states, (tokens, hidden)."""
 
 
 class Decoder(Protocol):

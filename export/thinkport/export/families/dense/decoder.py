@@ -54,10 +54,11 @@ class DenseDecoder:
             query = self._norm(layer_name(index, "self_attn.q_norm"), query)
             key = self._norm(layer_name(index, "self_attn.k_norm"), key)
         query, key = rotate(query, cos, sin), rotate(key, cos, sin)
-        if observe is not None:
-            observe(key, value)
         mixed = causal_attention(query, key, value, packed)
-        return self._weights.linear(layer_name(index, "self_attn.o_proj"), mixed.flatten(1))
+        attended = self._weights.linear(layer_name(index, "self_attn.o_proj"), mixed.flatten(1))
+        if observe is not None:
+            observe(key, value, attended)
+        return attended
 
     def _mlp(self, index: int, hidden: torch.Tensor) -> torch.Tensor:
         gate = silu(self._seen(self._weights.linear(layer_name(index, "mlp.gate_proj"), hidden)))
