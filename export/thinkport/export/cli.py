@@ -66,7 +66,12 @@ def export_command(
         str | None, _graphs("The same as the size of the weights, such as 350MB.", "BYTES", "the recipe's bits")
     ] = None,
     kv: Annotated[
-        str | None, _graphs("Numbers of the KV cache, on those targets that take them.", "int8|fp16|fp32", _DEFAULT_KV)
+        str | None,
+        _graphs(
+            "Numbers of the KV cache, on those targets that take them. int8 costs a real model of 135 M 0.005 nats.",
+            "int8|fp16|fp32",
+            _DEFAULT_KV,
+        ),
     ] = None,
     fuse: Annotated[bool, _graphs("Fuse the traced graph's operators, or stop before: a yardstick.")] = True,
     certificate: Annotated[
