@@ -80,8 +80,43 @@ class Figure(Record):
     quick_score: GoldenScore
 
 
+class VectorFigure(Record):
+    """One graph's embeddings of `texts` texts against the checkpoint's in float32, as it ran at export.
+
+    Cosine similarities of the vectors at their full width: the mean and the least. `max_relative_error` is the largest
+    difference of any number of a hidden state over the largest number; the other fields are those of `Figure`.
+    """
+
+    graph: str
+    texts: int
+    cosine_mean: float
+    cosine_min: float
+    max_relative_error: float
+    provider: str = "CPUExecutionProvider"
+    changed: str | None = None
+    prompts: list[str] | None = None
+    score: GoldenScore
+    quick_score: GoldenScore
+
+
+class ScoreFigure(Record):
+    """One graph's scores of `pairs` queries with documents against the checkpoint's, which lie between 0 and 1.
+
+    `error_mean` and `error_max` are differences; `in_order` is the share of the queries' pairs of documents that stand
+    in the checkpoint's order.
+    """
+
+    graph: str
+    pairs: int
+    error_mean: float
+    error_max: float
+    in_order: float
+
+
 class Certificate(Record):
     """What was measured at export: the goldens' file and a figure a graph.
+
+    An artifact that embeds has `vectors` in place of figures, and one that reranks has `scores` beside them.
 
     `command` measures the figures again, in the artifact's folder; a checkpoint that was a folder has its name there.
     `warning` says what is wrong with the figures and what to do, None where nothing is; `finer_recipe` is the recipe to
@@ -93,3 +128,10 @@ class Certificate(Record):
     command: str | None = None
     warning: str | None = None
     finer_recipe: str | None = None
+    vectors: list[VectorFigure] | None = None
+    scores: list[ScoreFigure] | None = None
+
+    @property
+    def by_graph(self) -> "dict[str, Figure | VectorFigure]":
+        """What was measured of each graph, by its file."""
+        return {figure.graph: figure for figure in (*self.figures, *(self.vectors or ()))}

@@ -10,7 +10,8 @@ named and numbered as `00-english`:
 - `NAME.sample_logits` float32 (rows, n): the checkpoint's logits of the `sample_ids`;
 
 and once `sample_ids` int64 (n,), spread over the vocabulary: where a distribution is flat, as a checkpoint of noise
-has it, the likeliest tokens say nothing and these do.
+has it, the likeliest tokens say nothing and these do. A checkpoint that embeds has hidden states in place of logits,
+`sample_ids` are columns of them, and k is 0.
 """
 
 import json

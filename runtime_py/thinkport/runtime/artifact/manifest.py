@@ -6,6 +6,7 @@ made (export writes these same models) or how a graph is run.
 
 import hashlib
 import json
+from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -225,11 +226,51 @@ class Presets(Record):
     answering: SamplingPreset
 
 
+class Task(StrEnum):
+    """What an artifact is for. A member's text is what the command line and messages call it."""
+
+    CHAT = "chat"
+    EMBEDDING = "embedding"
+    RERANK = "rerank"
+
+
+class Embedding(Record):
+    """How a text becomes a vector: the hidden state behind its last token, after the final norm, of length 1.
+
+    A query is `prompt` with an instruction in place of `{instruction}`, and the text; a document is `document_prompt`
+    and the text. `instruction` is the checkpoint's own, None where it names none. `start_ids` and `end_ids` stand
+    around all of it. `dimensions` is the vector's full width.
+    """
+
+    dimensions: int = Field(gt=0)
+    prompt: str
+    instruction: str | None
+    document_prompt: str
+    start_ids: list[int]
+    end_ids: list[int]
+
+
+class Reranking(Record):
+    """How a document is scored for a query: the share of `yes_id` among the probabilities of `yes_id` and `no_id`.
+
+    They are those of the token after `prefix`, `body` and `suffix`. `body` has the instruction, the query and the
+    document in place of `{instruction}`, `{query}` and `{document}`; `instruction` is the one of a call without any.
+    """
+
+    prefix: str
+    body: str
+    suffix: str
+    instruction: str
+    yes_id: int = Field(ge=0)
+    no_id: int = Field(ge=0)
+
+
 class Manifest(Record):
     """`thinkport.json`. Unknown keys are an error: a newer writer raises `schema_version`.
 
     `enable_thinking` is the default of every reply; None leaves it to the chat template. `manifest_sha256` is the
-    file's own, see `manifest_seal`.
+    file's own, see `manifest_seal`. `embedding` and `reranking` are of artifacts that embed or rerank; at most one is
+    there. The graphs of one that embeds give hidden states, which have `embedding.dimensions` columns, not logits.
     """
 
     schema_version: Literal[1]
@@ -250,7 +291,14 @@ class Manifest(Record):
     stop_ids: list[int]
     sampling: Presets
     certificate: Certificate | None
+    embedding: Embedding | None = None
+    reranking: Reranking | None = None
     files: dict[str, FileRecord]
+
+    @property
+    def task(self) -> Task:
+        """What the artifact is for."""
+        return Task.EMBEDDING if self.embedding else Task.RERANK if self.reranking else Task.CHAT
 
     @field_validator("files")
     @classmethod

@@ -1,7 +1,8 @@
 """What the figures of a certificate mean, in words: the one place that has the thresholds and the words.
 
 A verdict follows from the figures alone, so an artifact of an earlier export has one too. The thresholds are argued
-from real models in deploy/docs/choosing-a-recipe.md.
+from real models in deploy/docs/choosing-a-recipe.md. Graphs that embed have cosine similarities and no verdict: no real
+model was there to argue thresholds from.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
 
-from thinkport.runtime.artifact.certificate import Certificate, Figure, TextFigure
+from thinkport.runtime.artifact.certificate import Certificate, Figure, ScoreFigure, TextFigure, VectorFigure
 
 CLOSE = 0.05  # nats, the most mean KL divergence; perplexity rises by about 5 %
 USABLE = 0.2  # perplexity rises by about 22 %
@@ -96,20 +97,43 @@ def verdict_of_artifact(certificate: Certificate) -> Grading:
 
 
 def verdict_line(certificate: Certificate) -> str:
-    """The artifact's verdict with what to do, such as "damaged: take `int8-g32`"."""
+    """The artifact's verdict with what to do, such as "damaged: take `int8-g32`"; cosines of one that embeds."""
+    if certificate.vectors:
+        return vector_words(min(certificate.vectors, key=lambda figure: figure.cosine_mean))
     verdict = verdict_of_artifact(certificate)
     if certificate.finer_recipe is None or not (verdict.damaged or verdict.worst is Grade.DAMAGED):
         return str(verdict)
     return f"{verdict}: take `{certificate.finer_recipe}`"
 
 
+def vector_words(figure: VectorFigure) -> str:
+    """How near a graph's embeddings are to the checkpoint's."""
+    return (
+        f"mean cosine similarity {figure.cosine_mean:.4f}, least {figure.cosine_min:.4f} with the checkpoint's "
+        f"embeddings of {figure.texts} texts"
+    )
+
+
+def score_words(figure: ScoreFigure) -> str:
+    """How near a graph's scores are to the checkpoint's."""
+    return (
+        f"scores of {figure.pairs} pairs differ by {figure.error_mean:.2g} on average, {figure.error_max:.2g} at most; "
+        f"{figure.in_order:.0%} of documents in the same order"
+    )
+
+
+def is_damaged(certificate: Certificate) -> bool:
+    """Whether some graph is surely damaged."""
+    return bool(certificate.figures) and verdict_of_artifact(certificate).damaged
+
+
 def verdicts_as_json(certificate: Certificate) -> dict[str, Any]:
     """The verdicts for programs: of the artifact and of each graph, in words."""
     graphs = {figure.graph: str(verdict_of_graph(figure)) for figure in certificate.figures}
-    whole = verdict_of_artifact(certificate)
+    graphs |= {figure.graph: vector_words(figure) for figure in certificate.vectors or ()}
     return {
-        "artifact": str(whole),
-        "damaged": whole.damaged,
+        "artifact": str(verdict_of_artifact(certificate)) if certificate.figures else verdict_line(certificate),
+        "damaged": is_damaged(certificate),
         "finer_recipe": certificate.finer_recipe,
         "graphs": graphs,
     }

@@ -46,7 +46,8 @@ class Lane(Protocol):
         """Run `ids` (batch, sequence) over the cache.
 
         `lengths` (batch,) counts each row's real tokens in a right-padded first step; None takes every column.
-        Returns the logits of the last `keep` columns, (batch, keep, vocabulary), valid until the next step.
+        Returns the logits of the last `keep` columns, (batch, keep, vocabulary), valid until the next step; of a graph
+        that embeds, the hidden states, (batch, keep, dimensions).
 
         Raises:
             ArtifactError: the graph fails; the cache is as before.
@@ -150,6 +151,9 @@ class Session:
             self.buffers = _buffers_of(ort, kind, graph, device_id, options())
         self.turn: AbstractContextManager[Any] = Lock() if graph.providers[0] in _ONE_RUN_AT_A_TIME else nullcontext()
         self.inputs = {value.name for value in self.inner.get_inputs()}
+        answer = next(spec for spec in graph.outputs if not spec.name.startswith("present."))
+        self.answer, width = answer.name, answer.shape[-1]  # logits, or hidden states
+        self.width = width if isinstance(width, int) else model.vocab_size
         self.takes_keep = "logits_to_keep" in {value.name for value in self.inner.get_overridable_initializers()}
 
         self.prefill: PrefillGraph[Session] | None = None
@@ -214,7 +218,7 @@ class OrtLane:
         self.batch = batch
         self._session = session
         self._binding: Any = session.inner.io_binding()
-        self._binding.bind_output("logits", "cpu")  # the first to be bound is the first of get_outputs()
+        self._binding.bind_output(session.answer, "cpu")  # the first to be bound is the first of get_outputs()
         kind = InPlaceCache if session.graph.kv.in_place else AppendedCache
         self._cache: KvCache = kind(session.buffers, self._binding, session.model, session.graph.kv, batch)
         self._arrays: dict[str, npt.NDArray[Any]] = {}  # what the binding points to has to outlive the step
@@ -273,7 +277,7 @@ class OrtLane:
         binding.bind_cpu_input("attention_mask", np.ones((1, total), np.int64))
         rows = prefill.ort.OrtValue.ortvalue_from_numpy(np.array([keep], np.int64))
         binding.bind_ortvalue_input("logits_to_keep", rows)
-        binding.bind_output("logits", "cpu")
+        binding.bind_output(prefill.answer, "cpu")
         self._run(prefill, binding, ids.shape[1])
         logits: Logits = binding.get_outputs()[-1].numpy()
         return logits[:, -keep:]
@@ -310,11 +314,11 @@ class OrtLane:
         rows = keep if self._session.takes_keep else columns
         self._keep[0] = keep
         if rows > 1:
-            self._binding.bind_output("logits", "cpu")
+            self._binding.bind_output(self._session.answer, "cpu")
             return None
-        shape = (self.batch, rows, self._session.vocab_size)
+        shape = (self.batch, rows, self._session.width)
         logits = self._arrays.get("logits")
         if logits is None or logits.shape != shape:
             logits = self._arrays["logits"] = np.empty(shape, np.float32)
-        self._binding.bind_output("logits", "cpu", 0, np.float32, shape, logits.ctypes.data)
+        self._binding.bind_output(self._session.answer, "cpu", 0, np.float32, shape, logits.ctypes.data)
         return logits

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from thinkport.runtime.artifact.certificate import Figure, GoldenScore
+from thinkport.runtime.artifact.certificate import Figure, GoldenScore, VectorFigure
 from thinkport.runtime.artifact.goldens import Golden
 from thinkport.runtime.engine.session import Ids, Lane, LaneSource, Logits
 
@@ -91,7 +91,7 @@ def quick(goldens: Sequence[Golden]) -> list[Golden]:
     return [golden for golden in goldens if len(golden.ids) <= QUICK_TOKENS][:QUICK_PROMPTS]
 
 
-def answered(goldens: Sequence[Golden], figure: Figure | None) -> list[Golden]:
+def answered(goldens: Sequence[Golden], figure: Figure | VectorFigure | None) -> list[Golden]:
     """The goldens that a graph answered at export, which its recorded score is of; all where it has no figure."""
     return [golden for golden in goldens if figure is None or figure.prompts is None or golden.name in figure.prompts]
 
@@ -212,9 +212,11 @@ def _centred(row: Logits) -> NDArray[np.float64] | None:
 
 
 def _compare(golden: Golden, at: int, found: Logits) -> NDArray[np.float64]:
-    """(correlation, divergence, whether the likeliest token is the same) at one row."""
+    """(correlation, divergence, whether the likeliest token is the same) at one row; hidden states have no tokens."""
     top = golden.top_ids[at]
     alike = correlation(golden.sample_logits[at], found[golden.sample_ids])
+    if not top.size:
+        return np.array([alike, 0.0, 1.0])
     diverged = _coarse_kl(golden.top_logprobs[at].astype(np.float64), found, top)
     return np.array([alike, diverged, float(top[0] == found.argmax())])
 

@@ -186,8 +186,8 @@ class ProviderChoice:
 
 
 def _recorded(manifest: Manifest, graph: Graph) -> GoldenScore | None:
-    figures = manifest.certificate.figures if manifest.certificate else []
-    return next((figure.quick_score for figure in figures if figure.graph == graph.file), None)
+    figure = manifest.certificate.by_graph.get(graph.file) if manifest.certificate else None
+    return None if figure is None else figure.quick_score
 
 
 def attempt_of(candidate: Candidate, outcome: Outcome, reason: str, seconds: float | None = None) -> Attempt:
