@@ -1,13 +1,17 @@
 """A loaded artifact: the one object that embedders hold. Each method calls the module that does the work."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 from typing import Self, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 from thinkport.runtime.artifact.manifest import Manifest
+from thinkport.runtime.artifact.task_check import check_replies, required_embedding, required_reranking
 from thinkport.runtime.artifact_loading import Reopen, load_artifact
 from thinkport.runtime.chat.chat import Chat
 from thinkport.runtime.chat.conversation_file import KvSource
@@ -32,6 +36,8 @@ from thinkport.runtime.providers.provider_report import ProviderReport
 from thinkport.runtime.reply.reply import Reply
 from thinkport.runtime.reply.reply_maker import ReplyMaker
 from thinkport.runtime.reply.reply_request import ReplyOptions, ReplyRequest, Sampling, check_names
+from thinkport.runtime.text_embedding import EmbeddedText, checked_dimensions, embedding_prompts, vectors_of
+from thinkport.runtime.text_ranking import ranking_prompts, scores_of
 from thinkport.runtime.text_score import TextScore, score
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 
@@ -188,7 +194,11 @@ class Model:
         """A new conversation; what is set here holds for every turn that does not say otherwise.
 
         `settle` feeds a finished turn to the KV cache in the idle time after it, as the next turn will need it.
+
+        Raises:
+            InputError: the artifact is for another task.
         """
+        check_replies(self.manifest)
         return Chat(self, system=system, thinking=thinking, tools=tools, sampling=sampling, settle=settle)
 
     def restore(self, path: str | Path, *, ignore_kv: bool = False) -> Chat:
@@ -270,8 +280,62 @@ class Model:
             InputError: fewer than two tokens, ids outside the vocabulary, a continuation without a token, or a window
                 or stride out of range.
         """
+        check_replies(self.manifest, to_text=True)
         with closing(self.engine()) as engine:
             return score(engine, self.tokenizer, text, continuation, window=window, stride=stride, stop=stop)
+
+    def embed(
+        self,
+        texts: Sequence[EmbeddedText],
+        *,
+        instruction: str | None = None,
+        dimensions: int | None = None,
+        truncate: bool = False,
+        engine: Engine | None = None,
+        stop: Stop | None = None,
+    ) -> NDArray[np.float32]:
+        """The vectors of texts, float32 (texts, dimensions), each of length 1: their products are cosine similarities.
+
+        With an `instruction` the texts are queries for that task (`manifest.embedding.instruction` is the checkpoint's
+        own); without one they are documents. A text may be ids, which get no prompt. Fewer `dimensions` are the first
+        ones, brought to length 1 again. A text that is too long is refused, or with `truncate` loses its end. The texts
+        are read one after the other over the KV cache of `engine`, by default one of their own.
+
+        Raises:
+            InputError: the artifact doesn't embed; no text, an empty or too long one; dimensions out of range; ids
+                outside the vocabulary; `stop` was cancelled.
+        """
+        embedding, context = required_embedding(self.manifest), self.session.context_length - 1
+        width = checked_dimensions(dimensions, embedding)
+        prompts = embedding_prompts(self.tokenizer, embedding, texts, instruction, context=context, truncate=truncate)
+        with closing(self.engine()) if engine is None else nullcontext(engine) as used:
+            return vectors_of(used, prompts, width, stop)
+
+    def rerank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        instruction: str | None = None,
+        truncate: bool = False,
+        engine: Engine | None = None,
+        stop: Stop | None = None,
+    ) -> list[float]:
+        """How well each document answers a query, from 0 to 1, in the order of the documents.
+
+        `instruction` says in a sentence what is sought; the default is the checkpoint's own. A document that is too
+        long is refused, or with `truncate` loses its end. Documents are read one after the other over the KV cache of
+        `engine`, which keeps the prompt up to them; by default one of their own.
+
+        Raises:
+            InputError: the artifact doesn't rerank; no query, no document, an empty or too long one; `stop` was
+                cancelled.
+        """
+        reranking, pair = required_reranking(self.manifest), (query, documents, instruction)
+        context = self.session.context_length - 1
+        prompts = ranking_prompts(self.tokenizer, reranking, *pair, context=context, truncate=truncate)
+        with closing(self.engine()) if engine is None else nullcontext(engine) as used:
+            return scores_of(used, reranking, prompts, stop)
 
     def unload(self) -> None:
         """Free the graph, its weights and every KV cache until `reload`; from any thread.

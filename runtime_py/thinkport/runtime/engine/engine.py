@@ -22,6 +22,7 @@ from thinkport.runtime.engine.draft_policy import Drafter, DraftPolicy
 from thinkport.runtime.engine.generation import Finish, Generation, LogprobRecorder, TokenLogprob, TokenLoop
 from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.kv_uses import KvPool, KvUses, Use
+from thinkport.runtime.engine.last_row import last_row
 from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
 from thinkport.runtime.engine.sampling import Sampler
@@ -225,6 +226,20 @@ class Engine:
         session = self.session
         several, chunk = session.several_tokens_over_past, session.prefill_chunk
         return scores(self._uses.begin(stop), known, first, top, chunk=chunk, several=several)
+
+    def last_row(self, ids: Sequence[int], *, shared: int = 0, stop: Stop | None = None) -> Logits | None:
+        """The logits behind the last of `ids`, float32 (vocabulary,), or of a graph that embeds the hidden state there.
+
+        The first `shared` ids are run apart and kept for the next call that begins with them, where the graph can go on
+        from them; nothing else is kept, so the same call gives the same row. None where `stop` was cancelled first.
+
+        Raises:
+            InputError: ids that can't be a prompt, or too little memory for them.
+        """
+        wanted = check_prompt(ids, self.session).tolist()
+        check_fits(len(wanted), self.context_length)
+        shared = min(shared, len(wanted) - 1) if self.session.several_tokens_over_past else 0
+        return last_row(self._uses.begin(stop), wanted, shared)
 
     def reset(self) -> None:
         """Forget every token and free the KV cache."""

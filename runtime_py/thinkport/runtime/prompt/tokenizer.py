@@ -71,6 +71,13 @@ class Tokenizer:
         """Ids of `text` as mere text: no added token is ever among them."""
         return _encode(self._plain, text)
 
+    @property
+    def surroundings(self) -> tuple[list[int], list[int]]:
+        """The ids that the tokenizer's own post-processing puts before and behind a text; often none."""
+        plain, whole = (self._backend.encode("a", add_special_tokens=special).ids for special in (False, True))
+        at = next(at for at in range(len(whole)) if whole[at : at + len(plain)] == plain)
+        return whole[:at], whole[at + len(plain) :]
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, added tokens spelled out."""
         return str(self._backend.decode(list(ids), skip_special_tokens=False))

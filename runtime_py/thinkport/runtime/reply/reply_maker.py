@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from thinkport.runtime.artifact.manifest import Manifest
+from thinkport.runtime.artifact.task_check import check_replies
 from thinkport.runtime.constraints import AnswerConstraint, Grammars
 from thinkport.runtime.engine.argument_checks import check_limit
 from thinkport.runtime.engine.engine import Engine
@@ -77,6 +78,7 @@ class ReplyMaker:
         Raises:
             InputError: a request that can't be run.
         """
+        check_replies(self.manifest, to_text=request.text is not None)
         check_limit(request.max_tokens)
         if request.text is not None:
             return self._prepare_text(request, request.text)
