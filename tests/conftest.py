@@ -61,6 +61,22 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def nano_embedding(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference checkpoint as if it had been trained to embed."""
+    from tests.search_checkpoints import embedding_checkpoint
+
+    return embedding_checkpoint(NANO, tmp_path_factory.mktemp("embedding") / "nano-embedding")
+
+
+@pytest.fixture(scope="session")
+def nano_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference checkpoint as if it had been trained to rerank; its tokenizer has the two answers."""
+    from tests.search_checkpoints import reranker_checkpoint
+
+    return reranker_checkpoint(NANO, tmp_path_factory.mktemp("reranker") / "nano-reranker")
+
+
+@pytest.fixture(scope="session")
 def one_trace() -> Iterator[None]:
     """Traces a model once a run, however often it is exported: by far the longest stage of a small one's export.
 

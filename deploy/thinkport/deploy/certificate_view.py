@@ -8,23 +8,36 @@ from rich.text import Text
 
 from thinkport.deploy.tables import number_table, text_table
 from thinkport.runtime.artifact.certificate import Certificate, Figure, Perplexity, TextFigure
-from thinkport.runtime.artifact.verdict import Grade, verdict_line, verdict_of, verdict_of_artifact, verdict_of_graph
+from thinkport.runtime.artifact.verdict import (
+    Grade,
+    score_words,
+    vector_words,
+    verdict_line,
+    verdict_of,
+    verdict_of_artifact,
+    verdict_of_graph,
+)
 
 
 def show_certificate(certificate: Certificate | None, console: Console) -> RenderableType:
     """The whole certificate, or that there is none."""
     if certificate is None:
         return Text("not measured: the artifact was exported without a certificate")
+    scores = [Text(f"{one.graph}: {score_words(one)}") for one in certificate.scores or ()]
+    if certificate.vectors:
+        return Group(*(Text(f"{one.graph}: {vector_words(one)}") for one in certificate.vectors))
     warning = [Text(f"Warning: {certificate.warning}", style="bold red")] if certificate.warning else []
     parts = [_verdicts(certificate, console), _figures(certificate, console)]
     first = certificate.figures[0]
     parts += [_groups(first, groups, title, console) for title, groups in _groups_of(first) if groups]
     spaced = [part for one in parts for part in (one, "")]
-    return Group(verdict_text(certificate), "", *spaced, *_perplexities(certificate), *warning)
+    return Group(verdict_text(certificate), "", *spaced, *_perplexities(certificate), *scores, *warning)
 
 
 def verdict_text(certificate: Certificate) -> Text:
     """The artifact's verdict with what to do: red where it is damaged, yellow where it may be."""
+    if not certificate.figures:
+        return Text(verdict_line(certificate))
     found = verdict_of_artifact(certificate)
     style = "bold red" if found.damaged else "yellow" if found.worst is Grade.DAMAGED else "green"
     return Text(verdict_line(certificate), style=style)

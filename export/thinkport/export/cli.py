@@ -10,6 +10,7 @@ import typer
 from thinkport.deploy.targets import TARGETS
 from thinkport.export.quantize.recipes import BUDGETED, DEFAULT_RECIPES, renamed
 from thinkport.runtime.artifact.certificate import MIN_AGREEMENT
+from thinkport.runtime.artifact.manifest import Task
 from thinkport.runtime.artifact.verdict import Grade
 from thinkport.runtime.errors import InputError
 
@@ -42,6 +43,14 @@ def export_command(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The artifact's folder.")],
     adapter: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Merge this LoRA adapter (peft's) into the weights.")
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(Task),
+            help="What the artifact is for: replies, vectors of texts, or scores of documents for a query.",
+            show_default="what the checkpoint's files say",
+        ),
     ] = None,
     target: Annotated[
         str | None, _graphs("Write graphs for these only, with commas between.", ",".join(TARGETS), "every target")
@@ -103,6 +112,7 @@ def export_command(
         checkpoint=checkpoint,
         output=output,
         adapter=adapter,
+        task=task,
         targets=None if target is None else tuple(name.strip() for name in target.split(",")),
         precision=cast("Precision | None", precision),
         recipe=recipe,

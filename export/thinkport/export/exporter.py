@@ -20,12 +20,12 @@ from thinkport.export.checkpoint import tokenizer_files as files
 from thinkport.export.checkpoint.equalized import divided, equalized, reader_bytes
 from thinkport.export.checkpoint.quantized import plain_config
 from thinkport.export.errors import GraphError
-from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling
+from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling, shape_of
 from thinkport.export.finer_recipe import advised
 from thinkport.export.kept_recipe import chosen_recipe, told
 from thinkport.export.pipeline import MadeGraph, Pipeline
 from thinkport.export.plans import DTYPES, GraphPlan, fitted, plan_graphs, suited
-from thinkport.export.preflight import check_export, check_room
+from thinkport.export.preflight import check_export, check_room, search_records
 from thinkport.export.progress import Advance, Listener, Stages, peak_memory
 from thinkport.export.quantize.kv_scales import KvScales, shared
 from thinkport.export.quantize.recipes import EXPERTS, ModelRecipe, Role, RoleRecipe
@@ -135,11 +135,12 @@ def _open(settings: ExportSettings, stages: Stages) -> _ExportJob:
     checkpoint = open_checkpoint(
         settings.checkpoint,
         adapter=settings.adapter,
+        task=settings.asked_task,
         check=partial(check_export, settings),
         progress=_fetching(stages.listener),
     )
     family = family_of(checkpoint.config)
-    shape = family.shape(checkpoint.config)
+    shape = shape_of(checkpoint)
     family.check_weights(checkpoint.tensors, shape)
     settings = suited(settings, shape)
     recipe = chosen_recipe(settings, checkpoint, family, shape)
@@ -277,7 +278,8 @@ def _write_graphs(
         file, form = folder / made.plan.file, made.plan.target.prefill
         if made.plan.accelerates is None or form is None:
             write_graph(made.model, file, layout, WEIGHTS, source.read, frequencies, OPSET)
-            write_one_row_graph(made.model, folder / genai_graph_name(made.plan.file))
+            if job.shape.head:  # another runtime would sample from hidden states
+                write_one_row_graph(made.model, folder / genai_graph_name(made.plan.file))
             continue
         derived, recipe = _layout(job, [made], derived=True), job.recipe
         assert recipe is not None
@@ -341,6 +343,7 @@ def _finished(
 ) -> Manifest:
     """The manifest with every file, written last."""
     checkpoint, family = job.checkpoint, job.family
+    embedding, reranking = search_records(checkpoint, family, job.shape)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,  # type: ignore[arg-type]  # the number that the schema names
         name="-".join(filter(None, (checkpoint.id.rpartition("/")[2], checkpoint.adapter, recipe.name))),
@@ -359,6 +362,8 @@ def _finished(
         stop_ids=[stop.id for stop in job.stops],
         sampling=family.presets(checkpoint.generation_config),
         certificate=certificate,
+        embedding=embedding,
+        reranking=reranking,
         files={},  # filled in when they are all written
     )
     return finish_artifact(folder, manifest, checkpoint, family.genai_type, {WEIGHTS: weights})

@@ -25,6 +25,8 @@ def advised(
     The share of equal top tokens is not judged: where no token is likely, it says nothing. `applied` is the recipe
     where it is another than the settings'.
     """
+    if not certificate.figures:  # cosines of a model that embeds, from which nothing follows
+        return certificate
     recipe, verdict = applied or settings.quantization, verdict_of_artifact(certificate)
     if recipe is None or not (verdict.damaged or verdict.worst is Grade.DAMAGED):
         return certificate

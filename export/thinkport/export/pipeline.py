@@ -18,6 +18,7 @@ from thinkport.export.passes.centered_values import CenteredValues
 from thinkport.export.passes.clean_up import CleanUp
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.experts import Experts, QuantizedExperts
+from thinkport.export.passes.headless import Headless
 from thinkport.export.passes.int8_cache import Int8Cache
 from thinkport.export.passes.last_rows import LastRows
 from thinkport.export.passes.norms import PlainNorm, QkNorm, RmsNorm, SkipNorm
@@ -79,6 +80,7 @@ class Pipeline:
         if shape.mixture is not None:  # in front of all: the MLPs in the places of experts look like a dense decoder's
             passes += [Experts(per_layer=sparse, mixture=shape.mixture, tensors=family.expert_tensors), CleanUp()]
         passes.append(LastRows())  # on the traced graph too, so that all graphs have it as an input
+        passes += [] if shape.head else [Headless(), CleanUp()]  # in front of all that counts projections
         if plan.fuse:
             passes += self._fusions(plan, norms, mlps)
         if plan.kv.dtype == "int8":  # behind attention, which it finds by the fused operator
@@ -132,6 +134,7 @@ class Pipeline:
                 tied=self.shape.tied,
                 accuracy_level=target.accuracy_level is not None,
                 bias=target.matmul_bias,
+                head=self.shape.head,
             )
         ]
         if self.shape.mixture is not None:

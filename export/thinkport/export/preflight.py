@@ -7,14 +7,18 @@ import psutil
 
 from thinkport.export.certify import certifying_bytes, check_memory
 from thinkport.export.checkpoint import Checkpoint
-from thinkport.export.checkpoint.tokenizer_files import check_default, check_ids, stop_tokens
+from thinkport.export.checkpoint.purpose import embedding_of
+from thinkport.export.checkpoint.tokenizer_files import check_default, check_ids, stop_tokens, tokenizer_of
 from thinkport.export.errors import OutputError, RecipeError, UnsupportedModelError
-from thinkport.export.families import DecoderShape, Family, family_of
+from thinkport.export.families import DecoderShape, Family, family_of, shape_of
 from thinkport.export.plans import plan_graphs, suited
 from thinkport.export.quantize.recipes import ModelRecipe
 from thinkport.export.settings import ExportSettings
 from thinkport.export.sizes import room, weight_sizes
 from thinkport.export.write.staging import check_space
+from thinkport.runtime.artifact.manifest import Embedding, Reranking, Task
+from thinkport.runtime.artifact.verdict import Grade
+from thinkport.runtime.errors import InputError
 
 _SMALL_FILES = 64 << 20  # room for tokenizer, graphs and goldens beside the weights
 _HEAD_STEP = 16  # GroupQueryAttention turns heads of a multiple of it only
@@ -32,7 +36,7 @@ def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
     if output.resolve().is_relative_to(folder.resolve()):
         raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
     family = family_of(checkpoint.config)
-    shape = family.shape(checkpoint.config)
+    shape = shape_of(checkpoint)
     settings = suited(settings, shape)
     if settings.fuse and shape.head_dim % _HEAD_STEP:
         raise UnsupportedModelError(
@@ -42,8 +46,38 @@ def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
     stops = {f"the stop token {stop}": stop.id for stop in stop_tokens(checkpoint)}
     check_ids(checkpoint, shape.vocab_size, family.thinking_tokens, stops)
     check_default(checkpoint, family.thinking_tokens, settings.enable_thinking)
+    _check_task(settings, checkpoint)
+    search_records(checkpoint, family, shape)
     if not (checkpoint.quantized and settings.keeps):
         check_room(settings, family, shape, settings.quantization)
+
+
+def search_records(
+    checkpoint: Checkpoint, family: Family, shape: DecoderShape
+) -> tuple[Embedding | None, Reranking | None]:
+    """How the checkpoint embeds, and how it reranks; None for what is not its task.
+
+    Raises:
+        CheckpointError: a file can't be read, or the tokenizer can't be used.
+        UnsupportedModelError: nothing is known of such an embedding model or reranker.
+    """
+    if checkpoint.task is Task.EMBEDDING:
+        return embedding_of(checkpoint.folder, tokenizer_of(checkpoint), shape.hidden_size), None
+    return None, family.reranking(tokenizer_of(checkpoint)) if checkpoint.task is Task.RERANK else None
+
+
+def _check_task(settings: ExportSettings, checkpoint: Checkpoint) -> None:
+    """Refuse options that ask something of replies, where there are none."""
+    if checkpoint.task is not Task.CHAT and settings.enable_thinking is not None:
+        raise InputError(
+            f"{checkpoint.id} is exported for the task {checkpoint.task}, which has no replies: leave out --think and "
+            "--no-think, or give --task chat"
+        )
+    if checkpoint.task is Task.EMBEDDING and isinstance(settings.min_agreement, Grade):
+        raise InputError(
+            f"--min-agreement {settings.min_agreement} is about next tokens, and {checkpoint.id} embeds: give the "
+            "least mean cosine similarity instead, such as 0.98"
+        )
 
 
 def check_room(settings: ExportSettings, family: Family, shape: DecoderShape, recipe: ModelRecipe | None) -> None:

@@ -21,6 +21,7 @@ from thinkport.export.quantize.recipes import (
     recipe_named,
 )
 from thinkport.runtime.artifact.certificate import MIN_AGREEMENT
+from thinkport.runtime.artifact.manifest import Task
 from thinkport.runtime.artifact.verdict import Grade
 from thinkport.runtime.errors import InputError
 
@@ -39,6 +40,7 @@ class ExportSettings:
         checkpoint: a local folder, or a Hub id `owner/name[@revision]`.
         output: the artifact's folder.
         adapter: the folder of a LoRA adapter to merge into the checkpoint's weights.
+        task: what the artifact is for, or its name; None is what the checkpoint's files say.
         targets: where graphs are to run, by name; None is everywhere that these settings can be had.
         precision: `int4` and `int8` quantize, by the best recipe of so many bits if none is named; `fp32` stops before
             quantizing; None is the recipe's.
@@ -58,13 +60,14 @@ class ExportSettings:
 
     Raises:
         RecipeError: a recipe of another precision, or an unknown one; bits or size with one that has no use for them.
-        InputError: an unknown target, precision or kv, a kv that no target or no unfused graph can have, a yardstick of
-            a target that computes in other numbers, or no worker.
+        InputError: an unknown target, task, precision or kv, a kv that no target or no unfused graph can have, a
+            yardstick of a target that computes in other numbers, or no worker.
     """
 
     checkpoint: str
     output: Path
     adapter: Path | None = None
+    task: Task | str | None = None
     targets: tuple[str, ...] | None = None
     precision: Precision | None = None
     recipe: str | ModelRecipe | None = None
@@ -81,6 +84,8 @@ class ExportSettings:
     def __post_init__(self) -> None:
         if self.precision is not None and self.precision not in get_args(Precision):
             raise InputError(f"unknown precision {self.precision!r}, expected one of: {', '.join(get_args(Precision))}")
+        if self.task is not None and self.task not in [*Task]:
+            raise InputError(f"unknown task {self.task!r}, expected one of: {', '.join(Task)}")
         self._check_agreement()
         if self.workers is not None and self.workers < 1:
             raise InputError(f"workers is {self.workers}, expected 1 or more, or None for one a core")
@@ -107,6 +112,11 @@ class ExportSettings:
         recipe = named or (BUDGETED if budgeted else DEFAULT_RECIPES[self.precision])
         recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
         return replace(recipe, bits=self.bits, size=self.size) if budgeted else recipe
+
+    @property
+    def asked_task(self) -> Task | None:
+        """The task that is asked for; None leaves it to the checkpoint."""
+        return None if self.task is None else Task(self.task)
 
     @property
     def keeps(self) -> bool:

@@ -12,7 +12,7 @@ from thinkport.export.progress import Listener
 from thinkport.export.quantize.recipes import BESIDE_KEPT, DEFAULT_RECIPES, KEPT, RECIPES
 from thinkport.runtime.artifact.certificate import Figure
 from thinkport.runtime.artifact.manifest import Graph, Manifest, kv_bytes
-from thinkport.runtime.artifact.verdict import verdict_of_graph
+from thinkport.runtime.artifact.verdict import score_words, vector_words, verdict_of_graph
 
 if TYPE_CHECKING:
     from thinkport.export.exporter import ExportReport
@@ -51,8 +51,7 @@ def _rows(report: "ExportReport") -> list[tuple[str, str | Text]]:
         ("size", f"{size / 1e6:,.1f} MB in {len(manifest.files) + 1} files"),
         ("weights", f"{manifest.recipe.bits_per_weight:.2f} bits a weight ({manifest.recipe.name})"),
         *(("", note) for note in manifest.recipe.notes),
-        ("a reply ends at", ", ".join(map(str, report.stops))),
-        ("thinking", report.thinking),
+        *_purpose(report),
         ("traced", f"{manifest.passes[0].nodes_before:,} nodes"),
     ]
     if report.left_out:
@@ -62,6 +61,18 @@ def _rows(report: "ExportReport") -> list[tuple[str, str | Text]]:
         )
     rows += _plainly(manifest)
     return [*rows, *((graph.file, _graph(manifest, graph)) for graph in manifest.graphs), *_figures(report)]
+
+
+def _purpose(report: "ExportReport") -> list[tuple[str, str | Text]]:
+    """What it is for: how texts are embedded or scored, or how replies think and end."""
+    embedding, reranking = report.manifest.embedding, report.manifest.reranking
+    if embedding is not None:
+        ends = f"{len(embedding.start_ids)} tokens before and {len(embedding.end_ids)} behind a text"
+        own = "no instruction of its own" if embedding.instruction is None else f"instruction: {embedding.instruction}"
+        return [("task", f"embedding: vectors of {embedding.dimensions}, {ends}; {own}")]
+    if reranking is not None:
+        return [("task", f"rerank: ids {reranking.yes_id} and {reranking.no_id}; instruction: {reranking.instruction}")]
+    return [("a reply ends at", ", ".join(map(str, report.stops))), ("thinking", report.thinking)]
 
 
 def _plainly(manifest: Manifest) -> list[tuple[str, str]]:
@@ -85,7 +96,11 @@ def _figures(report: "ExportReport") -> list[tuple[str, str | Text]]:
     certificate = report.manifest.certificate
     if certificate is None:
         return [("against fp32", "not measured (--no-certificate)")]
-    return [*map(_against, certificate.figures), ("verdict", verdict_text(certificate))]
+    vectors = [(_against_fp32(figure.graph), vector_words(figure)) for figure in certificate.vectors or ()]
+    if vectors:
+        return [*vectors]
+    scores = [(_against_fp32(figure.graph), score_words(figure)) for figure in certificate.scores or ()]
+    return [*map(_against, certificate.figures), *scores, ("verdict", verdict_text(certificate))]
 
 
 def _against(figure: Figure) -> tuple[str, str | Text]:
@@ -94,7 +109,11 @@ def _against(figure: Figure) -> tuple[str, str | Text]:
         f"same top token {figure.top1_agreement:.1%}; logits correlate {figure.correlation:.3f}; "
         f"{figure.tokens} positions"
     )
-    return f"{figure.graph.removesuffix('.onnx')} against fp32", f"{text}; {figure.changed}" if figure.changed else text
+    return _against_fp32(figure.graph), f"{text}; {figure.changed}" if figure.changed else text
+
+
+def _against_fp32(graph: str) -> str:
+    return f"{graph.removesuffix('.onnx')} against fp32"
 
 
 WORDS = {

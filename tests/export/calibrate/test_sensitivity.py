@@ -1,9 +1,12 @@
 """What rounding a matrix costs is foretold without rounding it: held against what it costs a trained model."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from tests.export.parity.reference import fresh_ids
 from tests.export.trace.checkpoints import narrow_checkpoint
@@ -12,13 +15,15 @@ from transformers import AutoModelForCausalLM
 from thinkport.export.calibrate import LayerInputs, sensitivities
 from thinkport.export.calibrate.sensitivity import _Differentiable
 from thinkport.export.checkpoint import open_checkpoint
-from thinkport.export.families import family_of
+from thinkport.export.families import family_of, shape_of
 from thinkport.export.quantize.compensate import compensation, quantize_compensated
 from thinkport.export.quantize.recipes import RoleRecipe
 from thinkport.export.reference.decoder import Packed
 from thinkport.export.reference.streamed_weights import StreamedWeights
+from thinkport.runtime.artifact.manifest import Task
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 
+Measure = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
 HOW = RoleRecipe(group_size=32)
 TEXTS = (
     "The tide comes in twice a day, and the boats rise with it.",
@@ -56,11 +61,22 @@ def test_gradients_through_streamed_weights_are_torchs_own(tmp_path: Path) -> No
     torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-7)
 
 
+def divergence(model: Any, ids: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+    """The mean KL divergence of the next-token distributions from the logits that were expected, in nats."""
+    p = expected.log_softmax(-1)
+    return (p.exp() * (p - model(ids).logits.log_softmax(-1))).sum(-1).mean()
+
+
+def turn(model: Any, ids: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+    """What the cosine similarities with the hidden states that were expected lose, on average."""
+    return (1 - torch.cosine_similarity(model.model(ids).last_hidden_state, expected, dim=-1)).mean()
+
+
+@pytest.mark.parametrize(("task", "measure"), [(Task.CHAT, divergence), (Task.EMBEDDING, turn)])
 @torch.inference_mode()
-def test_they_order_matrices_as_their_measured_divergences_do(nano_checkpoint: Path) -> None:
-    checkpoint = open_checkpoint(nano_checkpoint)
-    family = family_of(checkpoint.config)
-    shape = family.shape(checkpoint.config)
+def test_they_order_matrices_as_their_measured_losses_do(nano_checkpoint: Path, task: Task, measure: Measure) -> None:
+    checkpoint = open_checkpoint(nano_checkpoint, task=task)
+    family, shape = family_of(checkpoint.config), shape_of(checkpoint)
     told: list[int] = []
     with torch.inference_mode(mode=False):
         losses = sensitivities(
@@ -77,7 +93,7 @@ def test_they_order_matrices_as_their_measured_divergences_do(nano_checkpoint: P
     model = AutoModelForCausalLM.from_pretrained(nano_checkpoint, dtype=torch.float32).eval()
     tokenizer, weights = Tokenizer.from_file(nano_checkpoint / "tokenizer.json"), model.state_dict()
     texts = [torch.tensor([tokenizer.encode(text)]) for text in TEXTS]
-    expected = [model(ids).logits.log_softmax(-1) for ids in texts]
+    expected = [model(ids).logits if shape.head else model.model(ids).last_hidden_state for ids in texts]
     inputs, measured = LayerInputs(checkpoint, family, shape), []
     for names in sorted((site.readers for site in family.sites(shape)), key=lambda names: _in_order(names[0])):
         before = {name: weights[name].clone() for name in names}
@@ -89,11 +105,8 @@ def test_they_order_matrices_as_their_measured_divergences_do(nano_checkpoint: P
             )
             codes = rounded.codes.astype(np.float32).reshape(len(rounded.scales), -1, HOW.group_size) - 8
             weights[name].copy_(torch.from_numpy((codes * rounded.scales[:, :, None]).reshape(weights[name].shape)))
-        divergences = [
-            (p.exp() * (p - model(ids).logits.log_softmax(-1))).sum(-1).mean()
-            for ids, p in zip(texts, expected, strict=True)
-        ]
-        measured.append((sum(losses[name] for name in names), float(sum(divergences))))
+        lost = [measure(model, ids, right) for ids, right in zip(texts, expected, strict=True)]
+        measured.append((sum(losses[name] for name in names), float(sum(lost)) / len(texts)))
         for name, weight in before.items():
             weights[name].copy_(weight)
     foretold, found = np.log(np.array(measured)).T

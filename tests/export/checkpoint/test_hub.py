@@ -14,6 +14,7 @@ from tests.fake_hub import COMMIT, REPO, FakeHub
 
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint, resolve
 from thinkport.export.errors import CheckpointError
+from thinkport.runtime.artifact.manifest import Task
 from thinkport.runtime.hub.download_progress import reporting_bar
 
 
@@ -41,6 +42,16 @@ def test_only_the_needed_files_are_fetched(hub: FakeHub, tmp_path: Path) -> None
     resolve(REPO, endpoint=hub.url, cache_dir=tmp_path / "cache")
     needed = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     assert {name for name, _ in hub.fetched} == needed | {"README.md", "LICENSE.txt", "NOTICE"}
+
+
+def test_of_an_embedding_model_the_configurations_of_its_modules_are_fetched_too(hub: FakeHub, tmp_path: Path) -> None:
+    pooling = b'{"pooling_mode_lasttoken": true}'
+    modules = b'[{"path": "", "type": "a.Transformer"}, {"path": "1_Pooling", "type": "a.Pooling"}]'
+    hub.files |= {"modules.json": modules, "1_Pooling/config.json": pooling}
+    opened = open_checkpoint(REPO, endpoint=hub.url, cache_dir=tmp_path / "cache")
+    assert opened.task is Task.EMBEDDING
+    assert (opened.folder / "1_Pooling" / "config.json").read_bytes() == pooling
+    assert "onnx/model.safetensors" not in {name for name, _ in hub.fetched}
 
 
 def test_a_checkpoint_that_is_refused_by_its_small_files_costs_no_weights(hub: FakeHub, tmp_path: Path) -> None:

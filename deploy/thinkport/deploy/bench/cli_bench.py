@@ -17,6 +17,7 @@ from thinkport.deploy.bench.profiling import profile
 from thinkport.deploy.bench.table_view import show_benchmark, show_drafts, show_profile
 from thinkport.deploy.outputs import Outputs
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, fingerprint, read_manifest
+from thinkport.runtime.artifact.task_check import check_replies
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.providers.ort import choose_graph, import_onnxruntime
 
@@ -27,11 +28,13 @@ def run_bench(
     """Check all before minutes of work, measure the bandwidth and the contenders, and write.
 
     Raises:
-        InputError: a provider that is not in the artifact or not installed, or an output that can't be written.
+        InputError: an artifact that writes no replies, a provider that is not in it or not installed, or an output that
+            can't be written.
         ArtifactError: the artifact is broken, or nothing of it runs here.
     """
-    ort = import_onnxruntime()
-    choose_graph(read_manifest(artifact).graphs, plan.provider, ort.get_available_providers(), ort.__version__)
+    ort, manifest = import_onnxruntime(), read_manifest(artifact)
+    check_replies(manifest)
+    choose_graph(manifest.graphs, plan.provider, ort.get_available_providers(), ort.__version__)
     outputs.check()
     contenders = [Contender.parse(text) for text in [str(artifact), *against, *_recipes(artifact, recipes)]]
     bandwidth = read_bandwidth(plan.threads)
@@ -56,6 +59,7 @@ def run_profile(artifact: Path, plan: BenchPlan, outputs: Outputs) -> None:
 
 def run_drafts(artifact: Path, plan: BenchPlan, outputs: Outputs) -> None:
     """Measure what drafts gain, and write."""
+    check_replies(read_manifest(artifact))
     with _progress() as told:
         found = measure_drafts(artifact, plan, told)
     facts = {**_facts(artifact), "drafts": [vars(gain) for gain in found]}

@@ -26,8 +26,12 @@ def slim_manifest(manifest: Manifest, targets: Collection[str]) -> Manifest:
     dropped = {name for graph in manifest.graphs for name in _files_of(graph)} - kept
     certificate = manifest.certificate
     if certificate is not None:
-        figures = [figure for figure in certificate.figures if figure.graph not in dropped]
-        certificate = certificate.model_copy(update={"figures": figures})
+        kept_figures = {
+            kind: [figure for figure in found if figure.graph not in dropped]
+            for kind in ("figures", "vectors", "scores")
+            if (found := getattr(certificate, kind)) is not None
+        }
+        certificate = certificate.model_copy(update=kept_figures)
     files = {name: record for name, record in manifest.files.items() if name not in dropped}
     return manifest.model_copy(
         update={"graphs": graphs, "files": files, "certificate": certificate, "manifest_sha256": OPEN}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from thinkport.runtime.artifact.manifest import read_manifest
+from thinkport.runtime.artifact.task_check import check_replies
 from thinkport.runtime.machine.known_files import KnownFiles
 from thinkport.runtime.machine.user_cache import write_whole
 from thinkport.runtime.model import Model
@@ -45,10 +46,12 @@ def open_artifact(folder: Path, recent: Recent, *, provider: str, on_progress: O
     """Load an artifact; tell the progress of the check of its files, which the first time reads all of them.
 
     Raises:
-        ThinkportError: what `Model.load` raises, or a file that is not as the manifest records.
+        ThinkportError: what `Model.load` raises, an artifact that writes no replies, or a file that is not as the
+            manifest records.
     """
     on_progress("Looking at the files", None)
     manifest = read_manifest(folder)
+    check_replies(manifest)
     total = sum(record.bytes for record in manifest.files.values())
 
     def hashing(name: str, done: int) -> None:

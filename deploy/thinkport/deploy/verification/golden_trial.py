@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 
 from thinkport.deploy.verification.check import WRONG, Check
-from thinkport.runtime.artifact.certificate import Figure, GoldenScore
+from thinkport.runtime.artifact.certificate import Figure, GoldenScore, VectorFigure
 from thinkport.runtime.artifact.goldens import Golden
 from thinkport.runtime.artifact.manifest import Manifest, Prefill
 from thinkport.runtime.engine.session import Session
@@ -27,8 +27,7 @@ class GoldenTrial:
     def __init__(self, ort: ModuleType, folder: Path, manifest: Manifest, threads: int | None, missing: str) -> None:
         self._ort, self._folder, self._manifest, self._threads = ort, folder, manifest, threads
         self._missing = missing
-        figures = manifest.certificate.figures if manifest.certificate else []
-        self._figures = {figure.graph: figure for figure in figures}
+        self._figures = manifest.certificate.by_graph if manifest.certificate else {}
 
     def of_graph(self, candidate: Candidate, goldens: Sequence[Golden], *, full: bool) -> Check:
         """A graph over a few short prompts, or with `full` over those that it answered at export."""
@@ -69,7 +68,7 @@ class GoldenTrial:
         return Check(name=name, passed=result.right, detail=detail, exit_code=WRONG, figures=shown)
 
 
-def _recorded(figure: Figure | None, *, full: bool) -> GoldenScore | None:
+def _recorded(figure: Figure | VectorFigure | None, *, full: bool) -> GoldenScore | None:
     if figure is None:
         return None
     return figure.score if full else figure.quick_score

@@ -12,11 +12,17 @@ from pathlib import Path
 from thinkport.deploy.kernels.graph_file import read_graph
 from thinkport.deploy.verification.check import WRONG, Check, Verification, checked
 from thinkport.deploy.verification.golden_trial import GoldenTrial
-from thinkport.runtime.artifact.certificate import MIN_AGREEMENT, Certificate, Figure
+from thinkport.runtime.artifact.certificate import MIN_AGREEMENT, Certificate, Figure, VectorFigure
 from thinkport.runtime.artifact.goldens import read_goldens
 from thinkport.runtime.artifact.manifest import Graph, Manifest, check_files, read_manifest
 from thinkport.runtime.artifact.manifest_seal import check_seal
-from thinkport.runtime.artifact.verdict import verdict_line, verdict_of_artifact, verdict_of_graph, verdicts_as_json
+from thinkport.runtime.artifact.verdict import (
+    is_damaged,
+    vector_words,
+    verdict_line,
+    verdict_of_graph,
+    verdicts_as_json,
+)
 from thinkport.runtime.errors import ArtifactError, InputError, ThinkportError
 from thinkport.runtime.extras import require
 from thinkport.runtime.providers.ort import AUTO, candidates, extra_of, import_onnxruntime, load_libraries
@@ -107,8 +113,9 @@ def _goldens_structure(path: Path, manifest: Manifest) -> str:
         raise ArtifactError(
             f"an id {largest} and a vocabulary of {manifest.model.vocab_size}: export the artifact again"
         )
-    figures = manifest.certificate.figures if manifest.certificate else []
-    unknown = {name for figure in figures for name in figure.prompts or ()} - {golden.name for golden in goldens}
+    figures = manifest.certificate.by_graph if manifest.certificate else {}
+    asked = {name for figure in figures.values() for name in figure.prompts or ()}
+    unknown = asked - {golden.name for golden in goldens}
     if unknown:
         names = ", ".join(sorted(unknown))
         raise ArtifactError(f"no {names}, which the certificate speaks of: export the artifact again")
@@ -144,17 +151,33 @@ def _verdict(certificate: Certificate) -> Check:
     detail = verdict_line(certificate)
     if certificate.warning:
         detail += f". {certificate.warning}"
-    damaged = verdict_of_artifact(certificate).damaged
-    return Check(name="verdict at export", passed=True, detail=detail, alarming=damaged)
+    return Check(name="verdict at export", passed=True, detail=detail, alarming=is_damaged(certificate))
 
 
 def _certificate(folder: Path, manifest: Manifest, checkpoint: str, adapter: Path | None) -> Iterator[Check]:
     """The certificate, measured again from the checkpoint."""
     require("export", "torch", "transformers", "onnx_ir")
     certify: Certify = next(iter(entry_points(group=CERTIFIERS))).load()
+    found = certify(folder, checkpoint, adapter)
     recorded = {figure.graph: figure for figure in manifest.certificate.figures} if manifest.certificate else {}
-    for figure in certify(folder, checkpoint, adapter).figures:
+    for figure in found.figures:
         yield _compared(figure, recorded.get(figure.graph))
+    vectors = {figure.graph: figure for figure in (manifest.certificate and manifest.certificate.vectors) or ()}
+    for one in found.vectors or ():
+        yield _compared_vectors(one, vectors.get(one.graph))
+
+
+def _compared_vectors(figure: VectorFigure, recorded: VectorFigure | None) -> Check:
+    lost = 1 - figure.cosine_mean
+    detail, passed = vector_words(figure), figure.cosine_mean >= MIN_AGREEMENT
+    if recorded is not None:
+        detail += f" ({recorded.cosine_mean:.4f} at export)"
+        passed = abs(figure.cosine_mean - recorded.cosine_mean) <= _SAME * max(lost, _LEAST)
+    elif not passed:
+        detail += f", expected at least {MIN_AGREEMENT:g} without figures from the export: another checkpoint, or wrong"
+    shown = {"cosine_mean": figure.cosine_mean, "cosine_min": figure.cosine_min}
+    name = f"{figure.graph} against the checkpoint"
+    return Check(name=name, passed=passed, detail=detail, exit_code=WRONG, figures=shown)
 
 
 def _compared(figure: Figure, recorded: Figure | None) -> Check:

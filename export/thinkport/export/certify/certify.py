@@ -19,16 +19,20 @@ from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_
 from thinkport.export.certify.judging import Agreement, judge
 from thinkport.export.certify.measured_text import MeasuredText
 from thinkport.export.certify.prompts import golden_prompts, questions_of
+from thinkport.export.certify.relevance import ranked_pairs, scores_compared
 from thinkport.export.certify.saying import Said, own_replies, said
 from thinkport.export.certify.texts import certificate_texts
+from thinkport.export.certify.vectors import certify_vectors
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
-from thinkport.export.families import DecoderShape, family_of
+from thinkport.export.checkpoint.tokenizer_files import tokenizer_of
+from thinkport.export.families import DecoderShape, family_of, shape_of
 from thinkport.export.reference.decoder import Decoder
 from thinkport.export.reference.logits import Ids, ReferenceLogits
 from thinkport.export.reference.streamed_weights import StreamedWeights
 from thinkport.export.write.records import model_record
 from thinkport.runtime.artifact.certificate import Certificate
-from thinkport.runtime.artifact.manifest import Graph, ModelShape, read_manifest
+from thinkport.runtime.artifact.manifest import Graph, ModelShape, Task, read_manifest
+from thinkport.runtime.artifact.verdict import Grade
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.providers.golden_check import DECODED
 
@@ -46,7 +50,8 @@ def certify(
     """Measure `folder`'s graphs against the checkpoint in float32, and write `goldens.safetensors` beside them.
 
     Without `min_agreement`, figures are not judged and nothing is written. `advance` is told the bytes of weights done,
-    `streamed_bytes` of the reference in all.
+    `streamed_bytes` of the reference in all. Of a checkpoint that embeds, cosine similarities are measured; of one that
+    reranks, scores beside the rest.
 
     Raises:
         CertificateError: a graph of plain float32 weights computes something else than the checkpoint, a rounded one
@@ -54,19 +59,30 @@ def certify(
         CheckpointError: the checkpoint can't be read.
         ArtifactError: the installed ONNX Runtime can't run a graph.
     """
+    if checkpoint.task is Task.EMBEDDING:
+        assert not isinstance(min_agreement, Grade), "it is refused before"
+        measured = folder, graphs, model, checkpoint, shape
+        vectors = certify_vectors(*measured, min_agreement=min_agreement, advance=advance)
+        return vectors.model_copy(update={"command": _command(checkpoint)})
     prompts = golden_prompts(checkpoint, shape.vocab_size, shape.context_length)
+    tokenizer = tokenizer_of(checkpoint)
+    reranking = family_of(checkpoint.config).reranking(tokenizer) if checkpoint.task is Task.RERANK else None
+    pairs = ranked_pairs(tokenizer, reranking) if reranking else []
     fixed = certificate_texts(checkpoint, shape)
     whole, brief = questions_of(prompts, fixed)
     first = said(folder, graphs[0], model, whole, drawn=own_replies(checkpoint, shape))
     others = [said(folder, graph, model, brief, guesses=first.greedy) for graph in graphs[1:]]
     whole = replace(whole, texts=[*fixed, *first.own])
     heard = [first, *others]
-    answers, common = _answers(checkpoint, shape, prompts, whole.texts, heard, advance)
-    figures = []
+    answers, common = _answers(checkpoint, shape, prompts, [*whole.texts, *pairs], heard, advance)
+    expected = {pair.name: answers.logits.of(pair.name)[0].copy() for pair in pairs}
+    figures, scores = [], []
     for graph, one in zip(graphs, heard, strict=True):
         asked = whole if one is first else brief
         with cpu_session(folder, graph, model) as loaded:
             figure = compared(loaded, graph, asked, answers, DECODED)
+            if reranking:
+                scores.append(scores_compared(loaded, graph, pairs, expected, reranking))
         same = sum(common[text.tobytes()] for text in one.greedy)
         counts = {"greedy_tokens": same, "greedy_asked": greedy.TOKENS * len(one.greedy)}
         names = [prompt.name for prompt in asked.goldens]
@@ -75,10 +91,12 @@ def certify(
     for prefill in filter(None, (graph.prefill for graph in graphs)):
         with prefill_cpu_session(folder, prefill, model) as loaded:
             figures.append(compared(loaded, prefill.graph, half, answers, decoded=0))
+            if reranking:
+                scores.append(scores_compared(loaded, prefill.graph, pairs, expected, reranking))
     if min_agreement is not None:
         judge(folder, graphs, figures, min_agreement)
         write_goldens(folder / GOLDENS, answers.goldens)
-    return Certificate(goldens=GOLDENS, figures=figures, command=_command(checkpoint))
+    return Certificate(goldens=GOLDENS, figures=figures, command=_command(checkpoint), scores=scores or None)
 
 
 def _answers(
@@ -122,9 +140,8 @@ def recertify(folder: Path, checkpoint: str, adapter: Path | None = None) -> Cer
     if (manifest.source.adapter is None) != (adapter is None):
         merged = f"the adapter {manifest.source.adapter!r}" if adapter is None else "no adapter"
         raise InputError(f"{folder} was made with {merged} merged: give --adapter for what was, and leave it out else")
-    opened = open_checkpoint(checkpoint, adapter=adapter)
-    family = family_of(opened.config)
-    shape = family.shape(opened.config)
+    opened = open_checkpoint(checkpoint, adapter=adapter, task=manifest.task)
+    family, shape = family_of(opened.config), shape_of(opened)
     _check_same(manifest.model, model_record(family.model_type, shape), checkpoint)
     family.check_weights(opened.tensors, shape)
     measured = folder, manifest.graphs, manifest.model, opened, shape

@@ -41,6 +41,13 @@ def kl_divergence(expected: Softmax, found: Softmax) -> float:
     return max(0.0, float(apart / expected.sum - np.log(expected.sum / found.sum)))  # rounding may leave it below zero
 
 
+def cosine(expected: Logits, found: Logits) -> float:
+    """The cosine similarity of two vectors; 0 where one has no length."""
+    ours, theirs = expected.astype(np.float64), found.astype(np.float64)
+    lengths = float(np.sqrt(np.square(ours).sum() * np.square(theirs).sum()))
+    return float((ours * theirs).sum() / lengths) if lengths else 0.0  # no BLAS: see `correlation`
+
+
 @dataclass(frozen=True)
 class TextLabel:
     """Which text a row is of, its kind and, if it has one, its language."""

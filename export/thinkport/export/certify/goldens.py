@@ -23,9 +23,12 @@ def sample_ids(vocab_size: int) -> Ids:
     return np.sort(np.random.default_rng(0).permutation(vocab_size)[:SAMPLED]).astype(np.int64)
 
 
-def golden(prompt: MeasuredText, logits: Logits, sample: Ids) -> Golden:
-    """What a checkpoint says after the prompt's rows; logits (rows, vocabulary)."""
-    top = [_top(row) for row in logits]
+def golden(prompt: MeasuredText, logits: Logits, sample: Ids, *, likeliest: bool = True) -> Golden:
+    """What a checkpoint says after the prompt's rows; logits (rows, vocabulary).
+
+    Of hidden states (rows, hidden) there are no `likeliest` tokens.
+    """
+    top = [_top(row) if likeliest else (np.empty(0, np.int64), np.empty(0, np.float32)) for row in logits]
     return Golden(
         name=prompt.name,
         ids=prompt.ids,

@@ -3,7 +3,7 @@
 Knows figures and graph files. Must not know how anything is measured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from thinkport.export.errors import CertificateError
 from thinkport.export.reference.logits import Logits
-from thinkport.runtime.artifact.certificate import MIN_AGREEMENT, Figure
+from thinkport.runtime.artifact.certificate import MIN_AGREEMENT, Figure, VectorFigure
 from thinkport.runtime.artifact.manifest import Graph
 from thinkport.runtime.artifact.verdict import Grade, verdict_of_graph
 
@@ -50,12 +50,7 @@ def judge(folder: Path, graphs: Sequence[Graph], figures: Sequence[Figure], leas
     """
     files = {graph.file: graph for graph in graphs}
     for figure in figures:
-        exact = figure.graph in files and is_exact(folder, files[figure.graph])
-        if exact and figure.max_relative_error > EXACT:
-            raise CertificateError(
-                f"{figure.graph} is off by {figure.max_relative_error:.1e} of the largest logit, expected at most "
-                f"{EXACT:.0e} of float32 weights: the graph is wrong; report it with the checkpoint's name"
-            )
+        _check_exact(folder, files, figure, "logit")
         correlation = MIN_AGREEMENT if isinstance(least, Grade) else least
         if figure.correlation < correlation:
             raise CertificateError(
@@ -65,6 +60,32 @@ def judge(folder: Path, graphs: Sequence[Graph], figures: Sequence[Figure], leas
             )
         if isinstance(least, Grade):
             _check_grade(figure, least)
+
+
+def judge_vectors(folder: Path, graphs: Sequence[Graph], figures: Sequence[VectorFigure], least: float) -> None:
+    """As `judge`, of graphs that embed, whose mean cosine is to be `least`.
+
+    Raises:
+        CertificateError: an error above `EXACT` of float32 weights, or a mean cosine below `least`.
+    """
+    files = {graph.file: graph for graph in graphs}
+    for figure in figures:
+        _check_exact(folder, files, figure, "number")
+        if figure.cosine_mean < least:
+            raise CertificateError(
+                f"{figure.graph} agrees with the checkpoint by {figure.cosine_mean:.3f} (mean cosine similarity of "
+                f"{figure.texts} texts' embeddings), expected at least {least:g}: the recipe is too coarse for this "
+                "checkpoint, or the graph is wrong; try a finer one (`thinkport recipes`) or lower --min-agreement"
+            )
+
+
+def _check_exact(folder: Path, files: Mapping[str, Graph], figure: Figure | VectorFigure, largest: str) -> None:
+    exact = figure.graph in files and is_exact(folder, files[figure.graph])
+    if exact and figure.max_relative_error > EXACT:
+        raise CertificateError(
+            f"{figure.graph} is off by {figure.max_relative_error:.1e} of the largest {largest}, expected at most "
+            f"{EXACT:.0e} of float32 weights: the graph is wrong; report it with the checkpoint's name"
+        )
 
 
 def _check_grade(figure: Figure, least: Grade) -> None:

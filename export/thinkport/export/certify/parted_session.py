@@ -159,8 +159,8 @@ class PartedSession:
                 passes = {lane: _Pass(self, part, loaded, lane.kv.get(number), lane.length) for lane in ends}
                 for step in ahead:
                     found = passes[step.lane].run(step)
-                    if names.LOGITS in found:
-                        yield found[names.LOGITS][0, -step.keep :]
+                    if answers := [found[name] for name in names.ANSWERS if name in found]:
+                        yield answers[0][0, -step.keep :]
                     step.values = {name: (found if name in found else step.values)[name] for name in part.later}
                 if part.layers:
                     for lane in passes:

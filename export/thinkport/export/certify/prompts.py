@@ -73,11 +73,16 @@ def questions_of(prompts: Sequence[MeasuredText], texts: Sequence[MeasuredText])
 
     The few are for another graph over the same weights, which has to show that it computes the same.
     """
-    brief = [prompt for prompt in prompts if prompt.title in BRIEF]
+    few = brief(prompts)
     return (
         Questions(goldens=prompts, texts=texts, continued=[one for one in prompts if one.title in GREEDY]),
-        Questions(goldens=brief, texts=(), continued=[one for one in brief if one.title == GREEDY[0]]),
+        Questions(goldens=few, texts=(), continued=[one for one in few if one.title == GREEDY[0]]),
     )
+
+
+def brief(prompts: Sequence[MeasuredText]) -> list[MeasuredText]:
+    """The prompts that are enough to find a wrong graph."""
+    return [prompt for prompt in prompts if prompt.title in BRIEF]
 
 
 def golden_prompts(checkpoint: Checkpoint, vocab_size: int, context_length: int) -> list[MeasuredText]:

@@ -16,11 +16,12 @@ from thinkport.export.checkpoint.adapter import merged, read_adapter
 from thinkport.export.checkpoint.folder import read_chat_template, read_json, tensor_entries
 from thinkport.export.checkpoint.gguf import gguf_file, gguf_tensors
 from thinkport.export.checkpoint.hub import ResolvedCheckpoint, resolve
+from thinkport.export.checkpoint.purpose import task_of
 from thinkport.export.checkpoint.quantized import check_method, plain_config, with_decoded
 from thinkport.export.checkpoint.safetensors_file import TensorEntry
 from thinkport.export.errors import CheckpointError
 from thinkport.export.quantize.integers import IntegerForm, Integers
-from thinkport.runtime.artifact.manifest import MANIFEST_NAME
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, Task
 from thinkport.runtime.hub.download_progress import Progress
 
 
@@ -35,7 +36,9 @@ class Checkpoint:
         config: `config.json`.
         generation_config: `generation_config.json`, or None where there is none.
         chat_template: the Jinja source of the default template; None for a base model, which has none.
-        tensors: every tensor by name; one that is stored quantized goes by the name of what it stands for.
+        tensors: every tensor by name; one that is stored quantized goes by the name of what it stands for, and one of a
+            model that was saved without lm_head by its name in a causal LM.
+        task: what it is for.
         quantized: whether some weights may be stored so, by what config.json and the kind of file say.
         adapter: the id of the adapter that is merged into the tensors; None for none.
         columns_by: what columns are multiplied by when they are read, float32 (size,) by tensor name.
@@ -49,6 +52,7 @@ class Checkpoint:
     generation_config: dict[str, Any] | None
     chat_template: str | None
     tensors: Mapping[str, TensorEntry]
+    task: Task = Task.CHAT
     quantized: bool = False
     adapter: str | None = None
     columns_by: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
@@ -104,6 +108,7 @@ def open_checkpoint(
     ref: str | Path,
     *,
     adapter: Path | None = None,
+    task: Task | None = None,
     endpoint: str | None = None,
     cache_dir: Path | None = None,
     check: Callable[[Checkpoint], None] = lambda _: None,
@@ -117,6 +122,7 @@ def open_checkpoint(
     Args:
         ref: the folder, file or id.
         adapter: the folder of a LoRA adapter to merge.
+        task: what it is to be exported for; None is what its files say.
         endpoint: the Hub's address; the library's own default (or its environment variable) if None.
         cache_dir: where fetched files are kept; the library's own default if None.
         check: called with the checkpoint before any weight is fetched, without tensors; it may refuse by raising.
@@ -124,22 +130,27 @@ def open_checkpoint(
 
     Raises:
         CheckpointError: it can't be found, fetched or read, or a file is missing, damaged or contradicts another.
-        UnsupportedModelError: its weights are quantized in a way that can't be read.
+        UnsupportedModelError: its weights are quantized in a way that can't be read, or it embeds in one.
     """
     opened = None if adapter is None else read_adapter(adapter)
     found = resolve(
-        ref, endpoint=endpoint, cache_dir=cache_dir, check=lambda found: check(_describe(found)), progress=progress
+        ref,
+        endpoint=endpoint,
+        cache_dir=cache_dir,
+        check=lambda found: check(_describe(found, task)),
+        progress=progress,
     )
-    described, gguf = _describe(found), _gguf(found)
+    described, gguf = _describe(found, task), _gguf(found)
     config = described.config
-    tensors = with_decoded(tensor_entries(found.folder), config) if gguf is None else gguf_tensors(gguf, config)
+    stored = with_decoded(tensor_entries(found.folder), config) if gguf is None else gguf_tensors(gguf, config)
+    tensors = _as_causal(stored)
     if opened is None:
         return replace(described, tensors=tensors)
     tied = bool(config.get("tie_word_embeddings"))
     return replace(described, tensors=merged(tensors, opened, tied=tied), adapter=opened.id)
 
 
-def _describe(found: ResolvedCheckpoint) -> Checkpoint:
+def _describe(found: ResolvedCheckpoint, task: Task | None) -> Checkpoint:
     """All but the tensors."""
     folder = found.folder
     if (folder / MANIFEST_NAME).is_file():
@@ -167,8 +178,15 @@ def _describe(found: ResolvedCheckpoint) -> Checkpoint:
         generation_config=read_json(folder / "generation_config.json"),
         chat_template=read_chat_template(folder),
         tensors={},
+        task=task_of(folder, task),
         quantized=gguf is not None or plain_config(config) != config,
     )
+
+
+def _as_causal(tensors: Mapping[str, TensorEntry]) -> Mapping[str, TensorEntry]:
+    """The tensors by their names in a causal LM: without one around it, transformers saves a model's as they are."""
+    bare = "embed_tokens.weight" in tensors
+    return {f"model.{name}": entry for name, entry in tensors.items()} if bare else tensors
 
 
 def _gguf(found: ResolvedCheckpoint) -> Path | None:

@@ -21,8 +21,11 @@ DESCRIPTION = (
     "*.safetensors.index.json",
     "LICENSE*",
     "NOTICE*",
-    "README.md",  # its front matter names the licence
+    "README.md",  # its front matter names the licence and the task
+    "modules.json",
+    "config_sentence_transformers.json",
 )
+MODULE_CONFIGS = ("*/config.json",)  # in folders that modules.json names
 WEIGHTS = ("*.safetensors",)
 
 
@@ -76,7 +79,12 @@ def resolve(
     if isinstance(ref, Path) or wanted is None:
         raise CheckpointError(f"{ref} is neither a folder nor a Hub id such as Qwen/Qwen3-0.6B or owner/name@revision")
 
-    def fetch(revision: str | None, patterns: Sequence[str], progress: Callable[[Progress], None] | None) -> Path:
+    def fetch(
+        revision: str | None,
+        patterns: Sequence[str],
+        progress: Callable[[Progress], None] | None = None,
+        ignored: Sequence[str] = ("*/*",),  # a pattern's star also matches slashes
+    ) -> Path:
         from huggingface_hub import snapshot_download
 
         try:
@@ -86,14 +94,16 @@ def resolve(
                 endpoint=endpoint,
                 cache_dir=cache_dir,
                 allow_patterns=list(patterns),
-                ignore_patterns=["*/*"],  # a pattern's star also matches slashes
+                ignore_patterns=list(ignored),
                 tqdm_class=reporting_bar(progress),
             )
         except Exception as error:
             raise CheckpointError(refusal(error, wanted)) from error
         return Path(found)
 
-    described = fetch(wanted.revision, DESCRIPTION, None)
+    described = fetch(wanted.revision, DESCRIPTION)
     commit = described.name  # the cache names a snapshot's folder by its commit
+    if (described / "modules.json").is_file():
+        fetch(commit, MODULE_CONFIGS, ignored=())
     check(ResolvedCheckpoint(described, wanted.id, commit))
     return ResolvedCheckpoint(fetch(commit, WEIGHTS, progress), wanted.id, commit)

@@ -18,10 +18,16 @@ def licence_files(folder: Path) -> list[str]:
 
 def licence_id(folder: Path) -> str | None:
     """The licence in the Hub's spelling, from the front matter of README.md; None where it names none."""
+    matter = front_matter(folder)
+    found = _LICENSE.search(matter) if matter else None
+    return found[1] if found else None
+
+
+def front_matter(folder: Path) -> str | None:
+    """The front matter of README.md; None where there is none."""
     try:
         card = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
     except OSError:  # a card is no part of a whole checkpoint
         return None
     matter = _FRONT_MATTER.match(card)
-    found = _LICENSE.search(matter[1]) if matter else None
-    return found[1] if found else None
+    return matter[1] if matter else None

@@ -19,7 +19,7 @@ from thinkport.export.checkpoint.folder import read_json
 from thinkport.export.checkpoint.licence import licence_files
 from thinkport.export.checkpoint.quantized import plain_config
 from thinkport.export.errors import CheckpointError
-from thinkport.runtime.artifact.manifest import ThinkingIds
+from thinkport.runtime.artifact.manifest import Task, ThinkingIds
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.prompt.tokenizer import Tokenizer
@@ -217,7 +217,7 @@ def stop_tokens(checkpoint: Checkpoint) -> list[StopToken]:
     for source, found in (("tokenizer_config.json", eos), (TURN_END, turn_end)):
         if found is not None:
             named.setdefault(found, []).append(source)
-    if not named:
+    if not named and checkpoint.task is not Task.EMBEDDING:  # which writes no reply
         raise CheckpointError(
             f"nothing in {checkpoint.id} names a token that ends a reply: neither eos_token_id in "
             "generation_config.json or config.json, nor eos_token in tokenizer_config.json, and the chat template "

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thinkport.export.errors import UnsupportedModelError
 from thinkport.export.families.dense import weights
 from thinkport.export.families.shape import DecoderShape, MixtureShape
 from thinkport.export.quantize.equalize import Site
 from thinkport.export.quantize.kv_scales import Floats
-from thinkport.runtime.artifact.manifest import Presets
+from thinkport.runtime.artifact.manifest import Presets, Reranking
+from thinkport.runtime.prompt.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +73,18 @@ class Family(ABC):
             CheckpointError: a value of the checkpoint's that no sampler could use.
         """
 
+    def reranking(self, tokenizer: Tokenizer) -> Reranking:
+        """How the family's rerankers score a document.
+
+        Raises:
+            UnsupportedModelError: none of the family is known.
+            CheckpointError: the tokenizer has no token for an answer.
+        """
+        raise UnsupportedModelError(
+            f"no reranker with model_type {self.model_type!r} is known, so what it is to be asked is not either: "
+            "export with --task chat"
+        )
+
     def sites(self, shape: DecoderShape) -> list[Site]:
         """Channels that can be scaled where they are made and back where they are read, in any order.
 
@@ -79,7 +93,8 @@ class Family(ABC):
         looks up as they are.
         """
         found = [site for layer in range(shape.layers) for site in _sites_of(layer, shape)]
-        return found if shape.tied else [*found, Site(writers=(weights.FINAL_NORM,), readers=(weights.LM_HEAD,))]
+        own_head = shape.head and not shape.tied
+        return [*found, Site(writers=(weights.FINAL_NORM,), readers=(weights.LM_HEAD,))] if own_head else found
 
     def key_divisors(self, layer: int, divisor: Floats, shape: DecoderShape) -> dict[str, Floats]:
         """What rows of which tensors are divided by, float32 (rows,) by name, so that a layer's keys are divided by

@@ -5,8 +5,10 @@ from typing import Any
 
 from thinkport.export.families.dense.config import checkpoints_own, read_shape, refuse_windows
 from thinkport.export.families.family import Family
+from thinkport.export.families.reranking import qwen3_reranking
 from thinkport.export.families.shape import DecoderShape
-from thinkport.runtime.artifact.manifest import Presets, SamplingPreset
+from thinkport.runtime.artifact.manifest import Presets, Reranking, SamplingPreset
+from thinkport.runtime.prompt.tokenizer import Tokenizer
 
 # https://github.com/QwenLM/Qwen3, "Best Practices"
 _THINKING = SamplingPreset(
@@ -28,3 +30,7 @@ class Qwen3(Family):
     def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
         """See `Family.presets`; a checkpoint's generation_config.json is about thinking, the mode it starts in."""
         return Presets(thinking=checkpoints_own(_THINKING, generation_config), answering=_ANSWERING)
+
+    def reranking(self, tokenizer: Tokenizer) -> Reranking:
+        """See `Family.reranking`."""
+        return qwen3_reranking(tokenizer)

@@ -76,6 +76,7 @@ class DecoderShape:
         vocab_size: rows of the embedding table, which may be more than the tokenizer's ids.
         context_length: positions that the model was made for, or that its rope scaling lengthens them to, in tokens.
         tied: whether lm_head is the embedding table.
+        head: whether there is an lm_head; a model that embeds has none, and gives hidden states after the final norm.
         rms_eps: added to the mean square in every norm.
         head_norms: whether every Q and K head is normed before rotary.
         qkv_bias: whether q, k and v have a bias each.
@@ -93,6 +94,7 @@ class DecoderShape:
     tied: bool
     rms_eps: float
     head_norms: bool
+    head: bool = True
     qkv_bias: bool = False
     mixture: MixtureShape | None = None
     rope: Rope

@@ -3,7 +3,7 @@
 Cases of `Activations`, float32 → half precision for a target:
     1. every float32 value becomes a half: inputs, weights, constants, what is computed; a float32 KV cache too;
     2. the scales of an int8 KV cache stay float32, as the operator takes them;
-    3. logits are cast to float32 at the end, so that they have one type on every target.
+    3. logits, or the hidden states in their place, are cast to float32 at the end: one type on every target.
 
 Cases of `Widened`, bfloat16 → float32 for the CPU, which has no bfloat16 kernels:
     1. every bfloat16 weight is cast where it is read, so that the file of weights stays as it is;
@@ -43,20 +43,20 @@ class Activations(GraphPass):
         for value in (*graph.inputs, *graph.initializers.values(), *computed):
             if value.dtype == _FLOAT and value not in kept:
                 self._narrow(value)
-        return [self._widen_logits(graph)]
+        return [self._widen_answer(graph)]
 
     def _narrow(self, value: ir.Value) -> None:
         value.type = ir.TensorType(self.dtype)
         if value.const_value is not None:
             value.const_value = ir.tensor(value.const_value.numpy().astype(self.dtype.numpy()), name=value.name)
 
-    def _widen_logits(self, graph: ir.Graph) -> str:
-        at = next(i for i, value in enumerate(graph.outputs) if value.name == names.LOGITS)
+    def _widen_answer(self, graph: ir.Graph) -> str:
+        at = next(i for i, value in enumerate(graph.outputs) if value.name in names.ANSWERS)
         narrow = graph.outputs[at]
         cast = ir.node("Cast", [narrow], {"to": _FLOAT.value}, name="lm_head.Cast")
         wide = cast.outputs[0]
         wide.type, wide.shape = ir.TensorType(_FLOAT), narrow.shape
-        narrow.name, wide.name = f"{names.LOGITS}_narrow", names.LOGITS
+        narrow.name, wide.name = f"{narrow.name}_narrow", narrow.name
         graph.outputs[at] = wide
         graph.append(cast)
         return cast.name or ""

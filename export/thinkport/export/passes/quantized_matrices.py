@@ -24,7 +24,7 @@ import numpy as np
 import onnx_ir as ir
 
 from thinkport.export.errors import GraphError
-from thinkport.export.passes.contract import MICROSOFT, Count, GraphPass, Nodes, become, module_of, substitute
+from thinkport.export.passes.contract import MICROSOFT, OUTSIDE, Count, GraphPass, Nodes, become, module_of, substitute
 from thinkport.export.passes.walk import added_bias, operand, weight_of
 from thinkport.export.quantize.recipes import TABLES, UNROUNDED, ModelRecipe, Role, RoleRecipe
 from thinkport.export.trace.initializers import WeightSource, dims, fixed, floats, integers, new_weight, source_of
@@ -42,17 +42,22 @@ class MatMulNBits(GraphPass):
     Operators: com.microsoft.MatMulNBits, B (N, K/group, group·bits/8) uint8, scales (N, K/group) float32, and where the
     recipe has them zero points (N, ceil(K/group·bits/8)) uint8; com.microsoft.GatherBlockQuantized, data (V, K·bits/8)
     uint8, scales (V, K/group) (docs/ContribOperators.md). Both take 2^(bits-1) as the zero point of unsigned data that
-    has none. `accuracy_level` says whether the target's operator asks for one, `bias` whether it adds one.
+    has none. `accuracy_level` says whether the target's operator asks for one, `bias` whether it adds one, and `head`
+    whether there is an lm_head beside the embedding.
     """
 
     name = "matmul_nbits"
-    outside = 2
     recipe: ModelRecipe
     role: Callable[[str], Role]
     per_layer: Count  # 4 packed, 7 unpacked
     tied: bool
     accuracy_level: bool = True
     bias: bool = False
+    head: bool = True
+
+    def expected(self, layers: int) -> dict[int | None, int]:
+        """See `GraphPass`."""
+        return super().expected(layers) | {OUTSIDE: 1 + self.head}
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         fired = []

@@ -68,4 +68,4 @@ class Decoder(Protocol):
         """Hidden states after the last layer to what `lm_head` is multiplied with (tokens, hidden)."""
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Hidden states after the last layer to logits (tokens, vocabulary)."""
+        """Hidden states after the last layer to logits (tokens, vocabulary); without an lm_head, as `head_inputs`."""

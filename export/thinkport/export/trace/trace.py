@@ -32,7 +32,7 @@ def trace(family: Family, config: Mapping[str, Any], shape: DecoderShape) -> ir.
     model = _to_onnx(wrapper, samples)
     simplify(model, layers)
     table = model.graph.initializers.get(names.LM_HEAD)
-    if shape.tied and table is not None and names.EMBEDDING not in model.graph.initializers:
+    if table is not None and names.EMBEDDING not in model.graph.initializers:
         # The tracer names a table shared by embedding and lm_head after the latter, the checkpoint after the former.
         table.name = names.EMBEDDING
     lay_out_layers(model, layers, shape.layers)

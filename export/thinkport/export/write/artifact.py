@@ -26,15 +26,16 @@ def finish_artifact(
 ) -> Manifest:
     """Write genai_config.json, its overlays, the model card and `thinkport.json`; return the whole manifest.
 
-    `genai_type` is onnxruntime-genai's name for the family; None if it is the family's own. `known` are the files that
-    were hashed while they were written; the others are hashed here. Every other file is on the disk before the manifest
-    is.
+    An artifact that embeds gets none of onnxruntime-genai's files. `genai_type` is onnxruntime-genai's name for the
+    family; None if it is the family's own. `known` are the files that were hashed while they were written; the others
+    are hashed here. Every other file is on the disk before the manifest is.
     """
-    pad_id, bos_id = (id_of(name, checkpoint) for name in ("pad_token_id", "bos_token_id"))
-    config = genai_config(manifest, pad_id=pad_id, bos_id=bos_id, model_type=genai_type)
-    _write_json(folder / GENAI_CONFIG, config)
-    for graph in manifest.graphs[1:]:
-        _write_json(folder / overlay_name(graph.file), genai_overlay(graph))
+    if manifest.embedding is None:  # that runtime samples from logits
+        pad_id, bos_id = (id_of(name, checkpoint) for name in ("pad_token_id", "bos_token_id"))
+        config = genai_config(manifest, pad_id=pad_id, bos_id=bos_id, model_type=genai_type)
+        _write_json(folder / GENAI_CONFIG, config)
+        for graph in manifest.graphs[1:]:
+            _write_json(folder / overlay_name(graph.file), genai_overlay(graph))
     manifest = manifest.model_copy(update={"files": _records(folder, known)})
     card = model_card(manifest, license_id=licence_id(checkpoint.folder), stops=stop_tokens(checkpoint))
     (folder / CARD_NAME).write_text(card, encoding="utf-8", newline="\n")

@@ -11,13 +11,19 @@ from thinkport.deploy.genai_files import genai_graph_name, overlay_name
 from thinkport.deploy.targets import target
 from thinkport.export.checkpoint.tokenizer_files import StopToken
 from thinkport.runtime.artifact.certificate import Certificate
-from thinkport.runtime.artifact.manifest import MODEL_CARD, Graph, Manifest, Prefill
-from thinkport.runtime.artifact.verdict import CLOSE, USABLE, verdict_line, verdict_of_graph
+from thinkport.runtime.artifact.manifest import MODEL_CARD, Graph, Manifest, Prefill, Task
+from thinkport.runtime.artifact.verdict import CLOSE, USABLE, score_words, vector_words, verdict_line, verdict_of_graph
 
 _MEANINGS = (
     f"close means a mean KL divergence of at most {CLOSE:g} nats from the checkpoint (perplexity about 5 % higher), "
     f"usable at most {USABLE:g} (22 %), damaged more; the words hold with 95 % confidence."
 )
+_PIPELINES = {Task.CHAT: "text-generation", Task.EMBEDDING: "feature-extraction", Task.RERANK: "text-ranking"}
+_COMMANDS = {  # that show what the artifact is for
+    Task.CHAT: 'thinkport generate . "Why is the sky blue?"',
+    Task.EMBEDDING: 'echo "The sky is blue." | thinkport embed .',
+    Task.RERANK: 'echo "The sky is blue." | thinkport rerank . "Which colour has the sky?"',
+}
 CARD_NAME = MODEL_CARD  # not listed in itself: its size is known only when it is written
 
 
@@ -27,10 +33,11 @@ def model_card(manifest: Manifest, *, license_id: str | None = None, stops: Sequ
     `license_id` is the checkpoint's licence as the Hub spells it, None if it names none; `stops` are the tokens that
     end a reply, with the files that name them.
     """
+    inside = f"{_shape(manifest)}{'' if manifest.embedding else _stops(stops)}"
     sections = [
         _front_matter(manifest, license_id),
         f"# {manifest.name}\n\n{_introduction(manifest)}",
-        f"## Inside\n\n{_shape(manifest)}{_stops(stops)}\n\n{_roles(manifest)}\n\n{_notes(manifest)}{_files(manifest)}",
+        f"## Inside\n\n{inside}\n\n{_roles(manifest)}\n\n{_notes(manifest)}{_files(manifest)}",
         f"## Measured\n\n{_measured(manifest)}",
         f"## Use\n\n{_use(manifest)}",
         f"## Licence\n\n{_licence(license_id, list(manifest.files))}",
@@ -39,8 +46,9 @@ def model_card(manifest: Manifest, *, license_id: str | None = None, stops: Sequ
 
 
 def _front_matter(manifest: Manifest, license_id: str | None) -> str:
-    tags = ["onnx", "onnxruntime", "onnxruntime-genai", "thinkport", manifest.model.family, manifest.recipe.precision]
-    lines = ["---", "library_name: onnxruntime", "pipeline_tag: text-generation"]
+    genai = [] if manifest.task is Task.EMBEDDING else ["onnxruntime-genai"]
+    tags = ["onnx", "onnxruntime", *genai, "thinkport", manifest.model.family, manifest.recipe.precision]
+    lines = ["---", "library_name: onnxruntime", f"pipeline_tag: {_PIPELINES[manifest.task]}"]
     if license_id is not None:
         lines.append(f"license: {json.dumps(license_id)}")
     if _on_the_hub(manifest):
@@ -75,7 +83,8 @@ def _shape(manifest: Manifest) -> str:
         f"A {model.family} model: {model.layers} layers, hidden size {model.hidden_size}, "
         f"{model.mlps}, {model.attention_heads} heads and {model.kv_heads} KV heads of "
         f"{model.head_dim}, vocabulary {model.vocab_size:,}, context {model.context_length:,} tokens, "
-        f"{'tied' if model.tied_embeddings else 'separate'} embedding and output weights."
+        f"{'no' if manifest.embedding else 'tied' if model.tied_embeddings else 'separate'} "
+        f"{'output weights: it gives hidden states' if manifest.embedding else 'embedding and output weights'}."
     )
 
 
@@ -144,6 +153,14 @@ def _measured(manifest: Manifest) -> str:
         return "Nothing was measured: the artifact was exported without a certificate."
     certificate = manifest.certificate
     again = certificate.command or "thinkport verify . --checkpoint CHECKPOINT"
+    if certificate.vectors:
+        rows = "\n".join(f"- `{figure.graph}`: {vector_words(figure)}" for figure in certificate.vectors)
+        return (
+            "Cosine similarities of each graph's embeddings with those of the checkpoint in float32, at their full "
+            f"width, all on the CPU:\n\n{rows}\n\n`{again}` measures them again, with the checkpoint at hand."
+        )
+    scores = "".join(f"- `{figure.graph}`: {score_words(figure)}\n" for figure in certificate.scores or ())
+    scores = scores and f"Scores of documents for queries, against the checkpoint's in float32:\n\n{scores}\n"
     table = _table(
         {
             "graph": f"`{figure.graph}`",
@@ -164,7 +181,8 @@ def _measured(manifest: Manifest) -> str:
     warning = f"**Warning:** {certificate.warning}.\n\n" if certificate.warning else ""
     return (
         f"**{verdict_line(certificate)}**: {_MEANINGS}\n\n"
-        f"{warning}Divergence of each graph's next-token distribution from the checkpoint's in float32, in nats, "
+        f"{warning}{scores}Divergence of each graph's next-token distribution from the checkpoint's in float32, in "
+        f"nats, "
         f"on the texts in `{certificate.goldens}`, on longer texts and on replies that the first graph drew itself, at "
         "so many positions; the correlation is that of logits, perplexity "
         "the graph's and in brackets the checkpoint's over the texts among them, greedy the tokens that both choose "
@@ -227,14 +245,30 @@ def _where(manifest: Manifest, certificate: Certificate) -> str:
 
 def _use(manifest: Manifest) -> str:
     graph = manifest.graphs[0]
-    thinking = " --think" if manifest.thinking is not None else ""
+    thinking = " --think" if manifest.thinking is not None and manifest.task is Task.CHAT else ""
+    genai = "" if manifest.task is Task.EMBEDDING else _genai(manifest, graph)
     return f"""With thinkport and its extra `{graph.target}`, in this folder:
 
 ```sh
-thinkport generate . "Why is the sky blue?"{thinking}
+{_COMMANDS[manifest.task]}{thinking}
 ```
 
-With onnxruntime-genai (`pip install {target(graph.target).genai_package}`):
+{genai}With plain ONNX Runtime, the graph is `{graph.file}`;
+`thinkport.json` describes what it takes:
+
+```python
+import onnxruntime
+
+options = onnxruntime.SessionOptions()
+options.enable_mem_pattern = {graph.memory_pattern}
+session = onnxruntime.InferenceSession("{graph.file}", options, providers={graph.providers})
+print([(tensor.name, tensor.type, tensor.shape) for tensor in session.get_inputs()])
+```"""
+
+
+def _genai(manifest: Manifest, graph: Graph) -> str:
+    """How onnxruntime-genai opens the folder."""
+    return f"""With onnxruntime-genai (`pip install {target(graph.target).genai_package}`):
 
 ```python
 import json
@@ -251,17 +285,7 @@ while not generator.is_done():
 print(tokenizer.decode(generator.get_sequence(0)))
 ```
 
-{_one_turn(manifest)}{_overlays(manifest)}With plain ONNX Runtime, the graph is `{graph.file}`;
-`thinkport.json` describes what it takes:
-
-```python
-import onnxruntime
-
-options = onnxruntime.SessionOptions()
-options.enable_mem_pattern = {graph.memory_pattern}
-session = onnxruntime.InferenceSession("{graph.file}", options, providers={graph.providers})
-print([(tensor.name, tensor.type, tensor.shape) for tensor in session.get_inputs()])
-```"""
+{_one_turn(manifest)}{_overlays(manifest)}"""
 
 
 def _overlays(manifest: Manifest) -> str:

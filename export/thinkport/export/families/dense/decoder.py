@@ -39,7 +39,10 @@ class DenseDecoder:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See `Decoder`."""
-        return self._weights.linear(EMBEDDING if self._shape.tied else LM_HEAD, self.head_inputs(hidden))
+        outputs = self.head_inputs(hidden)
+        return (
+            self._weights.linear(EMBEDDING if self._shape.tied else LM_HEAD, outputs) if self._shape.head else outputs
+        )
 
     def _attention(self, index: int, hidden: torch.Tensor, packed: Packed, observe: Observe | None) -> torch.Tensor:
         def heads(part: str) -> torch.Tensor:

@@ -53,7 +53,7 @@ def expected_tensors(shape: DecoderShape) -> dict[str, tuple[int, ...]]:
             sizes = (shape.q_size, shape.kv_size, shape.kv_size)
             expected |= {bias_of(index, part): (size,) for part, size in zip("qkv", sizes, strict=True)}
     expected[FINAL_NORM] = (hidden,)
-    if not shape.tied:
+    if shape.head and not shape.tied:
         expected[LM_HEAD] = (shape.vocab_size, hidden)
     return expected
 
@@ -88,15 +88,16 @@ def check_weights(tensors: Mapping[str, TensorEntry], shape: DecoderShape) -> No
 def check_expected(
     tensors: Mapping[str, TensorEntry], shape: DecoderShape, expected: Mapping[str, tuple[int, ...]]
 ) -> None:
-    """Hold a checkpoint's tensors against the expected ones. A tied model may store lm_head as well.
+    """Hold a checkpoint's tensors against the expected ones. A model that is tied or needs no lm_head may store one.
 
     Raises:
         CheckpointError: one is missing, has another shape, or isn't floating point: config and weights disagree.
         UnsupportedModelError: one that such a model doesn't have, such as a bias.
     """
     _check_depth(tensors, shape)
+    unused = (LM_HEAD,) if shape.tied or not shape.head else ()
     for name in tensors:
-        if name not in expected and not name.endswith(_COMPUTED) and not (shape.tied and name == LM_HEAD):
+        if name not in expected and name not in unused and not name.endswith(_COMPUTED):
             raise UnsupportedModelError(_unexpected(name))
     missing = [name for name in expected if name not in tensors]
     if missing:
