@@ -22,6 +22,7 @@ from thinkport.runtime.cli.cli_options import (
     argument,
     grouped,
 )
+from thinkport.runtime.cli.search_verbs import embed, rerank
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.providers.ort import AUTO
 from thinkport.runtime.terminal.option_values import (
@@ -86,7 +87,7 @@ class ServingOptions:
 def serve(*, artifact: Artifact, serving: ServingOptions, thinking: ThinkingOptions, running: RunningOptions) -> None:
     """Serve a model to OpenAI's clients, and a chat page to browsers.
 
-    Chat Completions, Completions, Responses, Models, tokenize, detokenize, health and metrics.
+    Chat Completions, Completions, Responses, Embeddings, rerank, Models, tokenize, detokenize, health and metrics.
     """
     from thinkport.runtime.terminal.serve_program import run_serve
 
@@ -99,6 +100,8 @@ def register(app: typer.Typer) -> None:
     command("generate")(artifact_here(grouped(generate)))
     command("chat")(artifact_here(grouped(chat)))
     command("serve")(artifact_here(grouped(serve)))
+    command("embed")(artifact_here(grouped(embed)))
+    command("rerank")(artifact_here(grouped(rerank)))
     command("cache")(cache)
     app.command("push", rich_help_panel="Share")(push)
     app.command("pull", rich_help_panel="Share")(pull)

@@ -9,12 +9,18 @@ from typing import Any
 
 from rich.console import Console
 
+from thinkport.runtime.artifact.manifest import Task
 from thinkport.runtime.extras import require
 from thinkport.runtime.model import Model
 from thinkport.runtime.terminal.warning_lines import tidy_warnings
 from thinkport.runtime.thinking.thinking import Thinking
 
 _MEGABYTE = 1_000_000
+_OFFERED = {
+    Task.CHAT: "a chat page there, OpenAI's interfaces at {url}/v1",
+    Task.EMBEDDING: "POST {url}/v1/embeddings",
+    Task.RERANK: "POST {url}/v1/rerank",
+}
 
 
 def run_serve(
@@ -66,7 +72,7 @@ def run_serve(
                 sys.stdout.flush()
                 return
             console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-            console.print(f"{served} at {url} (a chat page there, OpenAI's interfaces at {url}/v1)")
+            console.print(f"{served} at {url} ({_OFFERED[model.manifest.task].format(url=url)})")
             console.print(f"{model.provider_report.chosen or 'No graph was chosen'}. Ctrl-C ends.", style="dim")
 
         serve(model, served, settings, bound, on_ready=ready, until=parent.gone if parent else None)
