@@ -27,6 +27,7 @@ from thinkport.runtime.server.guard import Guard
 from thinkport.runtime.server.model_routes import detokenize, health, metrics, model, models, tokenize
 from thinkport.runtime.server.openapi import openapi
 from thinkport.runtime.server.responses_route import responses
+from thinkport.runtime.server.search_routes import embeddings, rerank
 from thinkport.runtime.server.service import Service, while_connected
 from thinkport.runtime.server.settings import ServerSettings
 
@@ -62,6 +63,8 @@ def create_app(served: Model, name: str, settings: ServerSettings | None = None)
         Route("/v1/chat/completions/{reply}/stop_thinking", stop_thinking, methods=["POST"]),
         Route("/v1/completions", while_connected(completions), methods=["POST"]),
         Route("/v1/responses", while_connected(responses), methods=["POST"]),
+        Route("/v1/embeddings", while_connected(embeddings), methods=["POST"]),
+        Route("/v1/rerank", while_connected(rerank), methods=["POST"]),
         Route("/v1/models", models),
         Route("/v1/models/{model:path}", model),
         Route("/tokenize", tokenize, methods=["POST"]),

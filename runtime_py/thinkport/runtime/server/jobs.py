@@ -7,12 +7,12 @@ place within one token after its reader left. Must not know what a client asked 
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from threading import Condition
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.held_sequence import common_prefix
@@ -128,6 +128,7 @@ class Places:
             raise ApiError(503, "the server is ending", headers={"retry-after": "5"})
 
 
+Found = TypeVar("Found")
 _KEEP_ALIVE = 15.0  # seconds of silence after which a reader is told that all is well
 
 
@@ -187,6 +188,7 @@ class Jobs:
     def __init__(self, places: Places):
         self.places = places
         self._running: dict[str, Job] = {}
+        self._working: dict[asyncio.Future[Any], Stop] = {}
 
     def find(self, name: str) -> Job | None:
         """A job that goes on, by its name."""
@@ -219,12 +221,37 @@ class Jobs:
             raise
         return job
 
+    async def run(self, prompt: Sequence[int], work: Callable[[Engine, Stop], Found]) -> Found:
+        """What `work` finds at a place, in a thread; its stop is cancelled where nobody waits for it any more.
+
+        Raises:
+            ApiError: too many wait, or the server ends.
+            ThinkportError: what `work` raises.
+        """
+        engine = await self.places.take(prompt)
+        began, stop = monotonic(), Stop()
+        working = asyncio.ensure_future(asyncio.to_thread(work, engine, stop))
+
+        def over(done: "asyncio.Future[Found]") -> None:
+            del self._working[working]
+            self.places.give_back(engine, monotonic() - began)
+            if not done.cancelled():
+                done.exception()  # seen, be it that nobody waits for it
+
+        self._working[working] = stop
+        working.add_done_callback(over)
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            stop.cancel()
+            raise
+
     async def end(self, grace: float) -> None:
         """Take nothing new, let replies go on for `grace` seconds at most, then end them."""
         self.places.close()
-        jobs = list(self._running.values())
-        if jobs:
-            await asyncio.wait([job.over for job in jobs], timeout=grace)
-            for job in jobs:
-                job.stop.cancel()
-            await asyncio.wait([job.over for job in jobs])
+        going = {job.over: job.stop for job in self._running.values()} | self._working
+        if going:
+            await asyncio.wait(going, timeout=grace)
+            for stop in going.values():
+                stop.cancel()
+            await asyncio.wait(going)

@@ -97,6 +97,7 @@ async def health(request: Request) -> Response:
         "active": places.active,
         "waiting": places.waiting,
         "context": service.model.session.context_length if ready else None,
+        "task": service.model.manifest.task,
         "can_think": service.model.manifest.thinking is not None,
     }
     return JSONResponse(state, 200 if ready else 503)

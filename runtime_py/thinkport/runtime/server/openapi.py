@@ -13,12 +13,15 @@ from thinkport.runtime.server.chat_route import ChatRequest
 from thinkport.runtime.server.completion_route import CompletionRequest
 from thinkport.runtime.server.model_routes import DetokenizeRequest, TokenizeRequest
 from thinkport.runtime.server.responses_route import ResponsesRequest
+from thinkport.runtime.server.search_routes import EmbeddingsRequest, RerankRequest
 
 _REF = "#/components/schemas/{model}"
 _BODIES: dict[str, tuple[type[BaseModel], str]] = {
     "/v1/chat/completions": (ChatRequest, "Reply to messages."),
     "/v1/completions": (CompletionRequest, "Go on where a prompt ends."),
     "/v1/responses": (ResponsesRequest, "Reply to items."),
+    "/v1/embeddings": (EmbeddingsRequest, "Vectors of texts."),
+    "/v1/rerank": (RerankRequest, "Scores of documents for a query."),
     "/tokenize": (TokenizeRequest, "Ids of a text or of messages."),
     "/detokenize": (DetokenizeRequest, "Text of ids."),
 }
