@@ -122,8 +122,8 @@ def doctor(
 ) -> None:
     """Examine this machine, and an artifact on it: what runs, what is right, how fast, and what to do.
 
-    Tries every graph that can run here against the artifact's goldens, whatever was found before; with --provider those
-    that it names, on that device.
+    Tries every graph that can run here against the artifact's goldens, whatever was found before.
+    With --provider, only those that it names, on that device.
 
     Ends with 0 where nothing has to be done,
     1 after a warning: it runs, but not as well as it could,
@@ -167,7 +167,7 @@ def eval_command(
         int | None,
         typer.Option(help="With --perplexity: tokens that each window predicts.", show_default="as many as it has"),
     ] = None,
-    n: Annotated[int | None, typer.Option("--n", help="Only the first problems, so many.")] = None,
+    n: Annotated[int | None, typer.Option("--n", help="Use only the first N problems.")] = None,
     seeds: Annotated[str, typer.Option(metavar="0,1,2", help="Every question is asked once with each.")] = "0",
     budgets: Annotated[
         str | None, typer.Option(metavar="16,32", help="Thinking budgets in tokens.", show_default="the suite's")

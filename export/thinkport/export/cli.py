@@ -77,7 +77,7 @@ def export_command(
     kv: Annotated[
         str | None,
         _graphs(
-            "Numbers of the KV cache, on those targets that take them. int8 costs a real model of 135 M 0.005 nats.",
+            "Numbers of the KV cache, on those targets that take them. int8 costs a real model of 135 M 0.006 nats.",
             "int8|fp16|fp32",
             _DEFAULT_KV,
         ),

@@ -80,14 +80,12 @@ class Pipeline:
         if shape.mixture is not None:  # in front of all: the MLPs in the places of experts look like a dense decoder's
             passes += [Experts(per_layer=sparse, mixture=shape.mixture, tensors=family.expert_tensors), CleanUp()]
         passes.append(LastRows())  # on the traced graph too, so that all graphs have it as an input
-        passes += [] if shape.head else [Headless(), CleanUp()]  # in front of all that counts projections
+        if not shape.head:  # in front of all that counts projections
+            passes += [Headless(), CleanUp()]
         if plan.fuse:
             passes += self._fusions(plan, norms, mlps)
         if plan.kv.dtype == "int8":  # behind attention, which it finds by the fused operator
-            assert self.kv_scales is not None
-            if self.kv_scales.centers is not None:  # in front of rounding, which takes an addition as a bias
-                passes.append(CenteredValues(centers=self.kv_scales.centers))
-            passes.append(Int8Cache(scales=self.kv_scales))
+            passes += self._int8_cache()
         if self.recipe is not None:  # behind packing: a packed weight is quantized as one
             passes += self._rounding(plan, self.recipe, made, sparse)
         if plan.accelerates is not None:  # behind all that they replace
@@ -98,6 +96,13 @@ class Pipeline:
         if plan.plain_norms:  # behind the narrowing, in whose midst it computes in float32
             passes.append(PlainNorm(per_layer=norms, activations=DTYPES[plan.activations]))
         return [*passes, CleanUp()]
+
+    def _int8_cache(self) -> list[GraphPass]:
+        scales = self.kv_scales
+        assert scales is not None
+        if scales.centers is None:
+            return [Int8Cache(scales=scales)]
+        return [CenteredValues(centers=scales.centers), Int8Cache(scales=scales)]  # rounding takes additions as biases
 
     def _projections(self, plan: GraphPlan, mlps: Sequence[int]) -> list[int]:
         """Quantized projections of each layer, experts apart: q, k and v become one, and gate and up another."""

@@ -1,5 +1,6 @@
 """Calibrating: scales of what the model really keeps, the same each time, in bounded memory."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tests.export.trace.checkpoints import narrow_checkpoint
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from thinkport.export.calibrate import LayerInputs, calibrate, calibrated_bytes
-from thinkport.export.calibrate.calibrate import measured
+from thinkport.export.calibrate.calibrate import measured, quiet_first
 from thinkport.export.calibrate.texts import HALF, MANY_TOKENS, SOME_TOKENS, calibration_texts
 from thinkport.export.certify.prompts import golden_prompts
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
@@ -52,7 +53,10 @@ def changed(checkpoint: Checkpoint, folder: Path, change: Callable[[str, NDArray
 
 
 @torch.inference_mode()
-def test_scales_and_centers_are_those_of_transformers_own_cache(checkpoint: Checkpoint) -> None:
+def test_scales_and_centers_are_those_of_transformers_own_cache(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[calibrate.__module__], "QUIET", np.inf)  # made-up weights rest on no token
     model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
     caches, texts = [], calibration_texts(checkpoint, VOCABULARY, MANY_TOKENS, HALF)
     for ids in texts:
@@ -70,6 +74,17 @@ def test_scales_and_centers_are_those_of_transformers_own_cache(checkpoint: Chec
         np.testing.assert_allclose(found.centers.outputs[layer], output.numpy(), rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(found.keys[layer], key_scales(keys), rtol=1e-4)
         np.testing.assert_allclose(found.values[layer], value_scales(values, center.numpy()), rtol=1e-4)
+
+
+def test_values_have_no_center_in_layers_that_do_not_rest_on_the_first_token(checkpoint: Checkpoint) -> None:
+    centers = scales_of(checkpoint).centers
+    assert centers is not None
+    assert not np.any(centers.values)
+    assert not np.any(centers.outputs)
+    values = torch.ones(5, 2, 4)
+    values[0] /= 4
+    assert quiet_first(values, 0)
+    assert not quiet_first(values, 1)
 
 
 def test_they_are_the_same_each_time(checkpoint: Checkpoint) -> None:

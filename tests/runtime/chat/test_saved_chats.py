@@ -84,15 +84,44 @@ def test_saving_over_a_file_replaces_it_and_a_failure_leaves_it(new_model, tmp_p
         new_model("one").chat().save(tmp_path / "no" / "such" / "folder")
 
 
-@pytest.mark.parametrize("gone", ["messages", "thinking", "sampling_is_whole"])
-def test_a_file_without_what_a_chat_needs_is_refused_in_words(new_model, tmp_path, gone) -> None:
+def without_messages(data: dict) -> None:
+    del data["messages"]
+
+
+def without_thinking(data: dict) -> None:
+    del data["thinking"]
+
+
+def without_knowing_its_sampling(data: dict) -> None:
+    del data["sampling_is_whole"]
+
+
+def with_a_number_for_sampling(data: dict) -> None:
+    data.update(sampling=-1, sampling_is_whole=False)
+
+
+def with_an_endless_id(data: dict) -> None:
+    data["replies"] = [["one", [[[float("inf")], "one"]]]]
+
+
+CHANGES = [
+    without_messages,
+    without_thinking,
+    without_knowing_its_sampling,
+    with_a_number_for_sampling,
+    with_an_endless_id,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_does_not_hold_what_a_chat_needs_is_refused_in_words(new_model, tmp_path, change) -> None:
     model = new_model("one")
     chat = model.chat(sampling=GREEDY)
     chat.send("hi")
     chat.save(tmp_path / "kept.chat", kv=False)
     with zipfile.ZipFile(tmp_path / "kept.chat") as archive:
         head = json.loads(archive.read("conversation.json"))
-    del head["data"][gone]
+    change(head["data"])
     with zipfile.ZipFile(tmp_path / "kept.chat", "w") as archive:
         archive.writestr("conversation.json", json.dumps(head))
     with pytest.raises(ArtifactError, match="no conversation of this program"):

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
@@ -250,3 +251,18 @@ def test_there_is_one_model(served) -> None:
 def test_what_can_not_be_met_is_refused_with_the_reason(served, options, said) -> None:
     with pytest.raises(openai.BadRequestError, match=said):
         ask(served, **options)
+
+
+@pytest.mark.parametrize("prompt", ["", [], [[]]])
+def test_an_empty_prompt_is_refused_with_echoed_logprobs_too(served, prompt) -> None:
+    body = {"prompt": prompt, "echo": True, "logprobs": 1, "max_tokens": 1}
+    assert httpx.post(f"{served.url}/v1/completions", json=body).status_code == 400
+
+
+@pytest.mark.parametrize("field", ['"metadata": {"a": 1e999}', '"user": "\\ud800"', '"reasoning": {"\\ud800": 1}'])
+@pytest.mark.parametrize("stream", ["true", "false"])
+def test_what_no_answer_could_repeat_is_refused_before_a_reply(served, field, stream) -> None:
+    body = f'{{"input": "2*3=", "stream": {stream}, {field}}}'
+    answer = httpx.post(f"{served.url}/v1/responses", content=body)
+    assert answer.status_code == 400
+    assert "surrogate pair" in answer.json()["error"]["message"]

@@ -1,16 +1,22 @@
 """A client that reads slowly, or not at all: its place is free once its reply is written, and it ends its own alone."""
 
+import asyncio
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from threading import Event, Timer
 from time import monotonic, sleep
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 from tests.runtime.server.conftest import Served, running
 
 from thinkport.runtime import Model
+from thinkport.runtime.engine.stop import Stop
+from thinkport.runtime.server.service import ReplyStream
 
 WORDS = 900
 
@@ -68,3 +74,25 @@ def test_a_reader_that_hangs_up_after_its_reply_was_written_leaves_the_next_repl
     reply = httpx.post(f"{one_place.url}/v1/chat/completions", content=asked("B"), timeout=120).json()
     assert reply["choices"][0]["message"]["content"] == "hi " * WORDS
     assert reply["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_stream_that_breaks_ends_its_job_at_once_and_not_when_it_is_collected() -> None:
+    async def frames() -> AsyncIterator[str]:
+        yield "data: 1"
+        yield "data: 2"
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            raise OSError("the client takes nothing any more")
+
+    async def receive() -> Any:
+        await asyncio.sleep(3600)
+
+    async def broken() -> bool:
+        job: Any = SimpleNamespace(stop=Stop())
+        held = frames()
+        with suppress(Exception):  # what the client's end raises is the server's matter
+            await ReplyStream(held, job, {})({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
+        return job.stop.cancelled
+
+    assert asyncio.run(broken())

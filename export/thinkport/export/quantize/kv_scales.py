@@ -6,8 +6,9 @@ come (the operator knows no others). `deploy/docs/choosing-a-recipe.md` says wha
 A channel's range is the largest value seen, for values with some room: their largest channels belong to few kinds of
 token, which a text may lack. What keys lose is mostly the step of a few large pairs of channels that turn slowly.
 
-Values are kept less a center a channel, the values of a text's first token. All later tokens attend to it, often with
-nearly all their weight, and it is nearly the same in all texts: its rounding error would be in everything.
+Values are kept less a center a channel, the values of a text's first token, in layers where these are small. There
+later tokens rest on it with nearly all their weight, and it is nearly the same in all texts: its rounding error would
+be in everything.
 
 One scale a layer saves a multiplication for every number of the cache that a step reads (measured on AVX2 with 1.32:
 12.9 to 14.8 tokens per second over 4,096 tokens). Keys lose little by it: their channels are made alike, which the

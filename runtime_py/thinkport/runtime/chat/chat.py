@@ -209,12 +209,15 @@ class Chat:
             messages = [dict(message) for message in data["messages"]]
             thinking = Thinking(**{field.name: data["thinking"][field.name] for field in fields(Thinking)})
             tools, sampling = data["tools"], data["sampling"]
-            sampling = SamplingSettings(**sampling) if data["sampling_is_whole"] else sampling
+            if data["sampling_is_whole"]:
+                sampling = SamplingSettings(**sampling)
+            elif sampling is not None:
+                SamplingSettings().override(sampling)  # refuses names and values that no reply could use
             replies = [
                 (str(content), KnownReply(tuple(Spelling(tuple(map(int, ids)), str(text)) for ids, text in known)))
                 for content, known in data["replies"]
             ]
-        except (KeyError, TypeError, ValueError, InputError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
             raise ArtifactError(f"{path} is no conversation of this program ({error!r}): save it again") from error
         chat = cls(model, thinking=thinking, tools=tools, sampling=sampling)
         chat.messages = messages

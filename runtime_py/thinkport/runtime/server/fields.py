@@ -5,7 +5,7 @@ Knows pydantic and HTTP; must not know what the fields mean.
 
 import json
 from difflib import get_close_matches
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
@@ -38,12 +38,23 @@ async def read_body(request: Request, kind: type[Body]) -> Body:
         raise bad("the body is no JSON") from None
     if not isinstance(given, dict):
         raise bad("the body is no JSON object")
+    _check_repeatable(given)
     try:
         return kind.model_validate(given)
     except ValidationError as error:
         raise _told(error, kind) from None
     except RecursionError:
         raise bad("the body is nested too deeply") from None
+
+
+def _check_repeatable(given: dict[str, Any]) -> None:
+    """Refuse what JSON's grammar allows and no answer could repeat: 1e999, and one half of a surrogate pair."""
+    try:
+        json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
+    except RecursionError:
+        raise bad("the body is nested too deeply") from None
+    except ValueError:
+        raise bad("the body holds a number that is too large, or half of a surrogate pair") from None
 
 
 def _refuse(constant: str) -> None:

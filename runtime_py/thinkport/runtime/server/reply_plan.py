@@ -45,7 +45,7 @@ class ReplyPlan:
     def _echoed(self, engine: Engine, stop: Stop) -> tuple[TokenLogprob, ...]:
         """The prompt's tokens; the first has no probability, since nothing comes before it."""
         ids, top = self.prepared.prompt.ids, self.echoed_logprobs
-        if top is None:
+        if top is None or not ids:  # an empty prompt is refused when the reply begins
             return ()
         rest = engine.scores(ids, top=top, stop=stop) if len(ids) > 1 else ()
         return TokenLogprob(id=ids[0], logprob=nan), *rest

@@ -6,7 +6,7 @@ Knows the app's state; must not know what a body's fields mean.
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from thinkport.runtime.errors import InputError, UnavailableError
 from thinkport.runtime.events import Event
@@ -95,7 +96,7 @@ class Service:
                 job.stop.cancel()
             return JSONResponse(answer.whole())
         headers = {"cache-control": "no-store", "x-accel-buffering": "no", "x-thinkport-reply": job.name}
-        return StreamingResponse(self._frames(job, plan, answer), media_type="text/event-stream", headers=headers)
+        return ReplyStream(self._frames(job, plan, answer), job, headers)
 
     async def _frames(self, job: Job, plan: ReplyPlan, answer: Answer) -> AsyncIterator[str]:
         """Server-sent events; once a stream has begun, an error can only be told within it."""
@@ -113,8 +114,21 @@ class Service:
             yield answer.last_frame
         except Exception as error:
             yield _frame(failure(error).as_json())
+
+
+class ReplyStream(StreamingResponse):
+    """A stream that ends its job however it ends: its frames, left in the middle, would wait for the collector."""
+
+    def __init__(self, frames: AsyncIterator[str], job: Job, headers: Mapping[str, str]):
+        super().__init__(frames, media_type="text/event-stream", headers=headers)
+        self._job = job
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream."""
+        try:
+            await super().__call__(scope, receive, send)
         finally:
-            job.stop.cancel()
+            self._job.stop.cancel()
 
 
 @contextmanager
