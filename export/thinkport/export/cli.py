@@ -16,8 +16,8 @@ from thinkport.runtime.errors import InputError
 
 _PACKAGES = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "huggingface_hub", "onnxruntime")
 _PANEL = "Export"
-_DEFAULT_RECIPES = f"{DEFAULT_RECIPES[None]}; for int8 {DEFAULT_RECIPES['int8']}"
-_BUDGET = f"the recipe's; without a recipe, {BUDGETED}'s are changed"
+_DEFAULT_RECIPES = f"{DEFAULT_RECIPES[None]}; with --precision int8: {DEFAULT_RECIPES['int8']}"
+_BUDGET = f"the recipe's; without --recipe, {BUDGETED} with this limit"
 _DEFAULT_KV = "each target's best, on the CPU int8; a yardstick's fp32"
 
 

@@ -31,12 +31,15 @@ def show_report(report: "ExportReport", console: Console) -> None:
 
 def show_recipes() -> None:
     """One row a recipe on stdout."""
-    default = {name: f" (default of {precision})" for precision, name in DEFAULT_RECIPES.items() if precision}
+    default = {
+        name: f" (default of --precision {precision})" for precision, name in DEFAULT_RECIPES.items() if precision
+    }
     default[DEFAULT_RECIPES[None]] = " (default)"
     table = Table("recipe", "what it is", box=None, header_style="bold", pad_edge=False)
     for recipe in RECIPES.values():
         table.add_row(recipe.name + default.get(recipe.name, ""), recipe.summary)
-    table.add_row(f"{KEPT} (default)", f"of a quantized checkpoint: its own integers, and the rest by {BESIDE_KEPT}")
+    told = f"default of a quantized checkpoint: its own integers, and the rest by {BESIDE_KEPT}"
+    table.add_row(KEPT, told)
     Console().print(table)
 
 

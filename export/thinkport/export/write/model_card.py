@@ -181,12 +181,11 @@ def _measured(manifest: Manifest) -> str:
     warning = f"**Warning:** {certificate.warning}.\n\n" if certificate.warning else ""
     return (
         f"**{verdict_line(certificate)}**: {_MEANINGS}\n\n"
-        f"{warning}{scores}Divergence of each graph's next-token distribution from the checkpoint's in float32, in "
-        f"nats, "
-        f"on the texts in `{certificate.goldens}`, on longer texts and on replies that the first graph drew itself, at "
-        "so many positions; the correlation is that of logits, perplexity "
-        "the graph's and in brackets the checkpoint's over the texts among them, greedy the tokens that both choose "
-        f"before the first difference.{_fewer(certificate)}{_where(manifest, certificate)}\n\n{table}\n\n"
+        f"{warning}{scores}The table compares each graph's next-token distribution with the checkpoint's in float32, "
+        f"on the texts in `{certificate.goldens}`, on longer texts and on replies that the first graph drew itself. KL "
+        "divergence is in nats, and the correlation is that of logits. Perplexity is the graph's, and in brackets the "
+        "checkpoint's. Greedy counts the tokens that both choose before the first difference."
+        f"{_fewer(certificate)}{_where(manifest, certificate)}\n\n{table}\n\n"
         f"{_groups(certificate)}"
         f"`{again}` measures these figures again, with the checkpoint at hand. `thinkport verify .` needs none: it "
         "holds a machine's logits against the checkpoint's likeliest tokens and a sample of its logits, with `--full` "
@@ -220,8 +219,8 @@ def _fewer(certificate: Certificate) -> str:
     if not any(figure.prompts for figure in certificate.figures):
         return ""
     return (
-        " A graph over the weights of one that answered all texts was asked some of them, which tell whether it "
-        "computes the same: rows compare where their positions do."
+        " The other graphs answer fewer texts, enough to tell whether they compute the same: compare rows with equal "
+        "numbers of positions."
     )
 
 
