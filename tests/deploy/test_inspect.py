@@ -46,7 +46,7 @@ def test_an_artifact_without_passes_or_certificate_says_so(artifact: Path, manif
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1 << 30, "1.0 GiB"), (5 << 50, "5120.0 TiB")]
+    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1 << 30, "1.0 GiB"), (5 << 50, "5.0 PiB")]
 )
 def test_sizes_read_as_people_say_them(count: int, text: str) -> None:
     assert size(count) == text

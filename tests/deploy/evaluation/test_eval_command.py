@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -166,9 +167,23 @@ def test_a_model_without_thinking_has_one_row_and_no_budgets(
     assert "no thinking markers, so no budgets" in capsys.readouterr().err
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler: a shell that starts this in the background has it ignore interruptions."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("asked", "rows"), [(45, 2), (5, 0)])
 def test_an_interruption_keeps_the_rows_that_were_done(
-    suite: Suite, fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: int, rows: int
+    suite: Suite,
+    fake: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    asked: int,
+    rows: int,
 ) -> None:
     class Interrupted:
         def generate(self, prompt: str, /, **options: Any) -> End:
