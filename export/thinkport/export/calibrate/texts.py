@@ -12,9 +12,9 @@ from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.reference.encoder import Encoder
 from thinkport.export.reference.logits import Ids
 
-SOME_TOKENS = 64  # of each text of half a sample: enough to tell which matrices matter most
+SOME_TOKENS = 64  # of each text of a sample: enough to tell which matrices matter most
 MANY_TOKENS = 96  # of every text: correlations of channels need thousands of tokens, and ranges nearly as many
-SAMPLE = 3  # every third text
+SAMPLE = 6  # every sixth text
 HALF = 2  # every second text
 _SEED = 4711  # another than the certificate's, whose random prompt would otherwise begin alike
 
