@@ -21,6 +21,7 @@ from thinkport.runtime.machine.user_cache import user_cache_folder
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.providers.ort import AUTO, Candidate, build_of, extra_of, import_onnxruntime, load_libraries
+from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
 from thinkport.runtime.providers.provider_report import ProviderReport
 
@@ -80,9 +81,11 @@ def load_artifact(
     loading = Event()
 
     def open_graph(one: Candidate) -> Session:
-        return Session(ort, folder, one.graph, manifest.model, threads, packed, prefill, loading.set, one.device)
+        return Session(
+            ort, folder, one.graph, manifest.model, threads, packed, prefill, loading.set, one.device, one.plugin
+        )
 
-    machine = Machine.here(build_of(ort), missing=load_libraries(ort))
+    machine = Machine.here(build_of(ort), missing=load_libraries(ort), plugins=Plugins(ort))
     choice = ProviderChoice(folder, manifest, machine, open_graph)
     # ONNX Runtime lays weights out outside of Python's lock; the tokenizer's library never lets go of it while it
     # reads, half a second for Qwen3's: begun first, it would make the graph wait for all of that.

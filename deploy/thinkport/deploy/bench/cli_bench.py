@@ -19,7 +19,8 @@ from thinkport.deploy.outputs import Outputs
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, fingerprint, read_manifest
 from thinkport.runtime.artifact.task_check import check_replies
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.providers.ort import choose_graph, import_onnxruntime
+from thinkport.runtime.providers.ort import choose_candidate, import_onnxruntime
+from thinkport.runtime.providers.plugins import Plugins
 
 
 def run_bench(
@@ -34,7 +35,8 @@ def run_bench(
     """
     ort, manifest = import_onnxruntime(), read_manifest(artifact)
     check_replies(manifest)
-    choose_graph(manifest.graphs, plan.provider, ort.get_available_providers(), ort.__version__)
+    available = ort.get_available_providers()
+    choose_candidate(manifest.graphs, plan.provider, available, ort.__version__, Plugins(ort))
     outputs.check()
     contenders = [Contender.parse(text) for text in [str(artifact), *against, *_recipes(artifact, recipes)]]
     bandwidth = read_bandwidth(plan.threads)

@@ -17,7 +17,8 @@ from thinkport.deploy.bench.workers.artifact_worker import noise
 from thinkport.runtime.artifact.manifest import read_manifest
 from thinkport.runtime.engine.session import Session
 from thinkport.runtime.machine.known_files import KnownFiles
-from thinkport.runtime.providers.ort import ProviderName, choose_graph, import_onnxruntime
+from thinkport.runtime.providers.ort import choose_candidate, import_onnxruntime
+from thinkport.runtime.providers.plugins import Plugins
 
 _KERNEL, _STEP = "_kernel_time", "model_run"
 _LAYER = re.compile(r"layers\.(\d+)\.")
@@ -54,7 +55,9 @@ def profile(artifact: Path, plan: BenchPlan, context: int) -> Profile:
     manifest = read_manifest(artifact)
     KnownFiles().check(artifact, manifest)  # as a load does: sizes alone don't tell a damaged file
     ort = import_onnxruntime("cpu")
-    graph = choose_graph(manifest.graphs, plan.provider, ort.get_available_providers(), ort.__version__)
+    available, version = ort.get_available_providers(), ort.__version__
+    chosen = choose_candidate(manifest.graphs, plan.provider, available, version, Plugins(ort))
+    graph = chosen.graph
     with tempfile.TemporaryDirectory() as folder:
 
         def profiled() -> Any:
@@ -64,8 +67,9 @@ def profile(artifact: Path, plan: BenchPlan, context: int) -> Profile:
 
         # Session uses the module's names only, so that an object that has them does.
         spying: Any = SimpleNamespace(**{**vars(ort), "SessionOptions": profiled})
-        device = ProviderName.parse(plan.provider).device
-        session = Session(spying, artifact, graph, manifest.model, plan.threads, device_id=device)
+        session = Session(
+            spying, artifact, graph, manifest.model, plan.threads, device_id=chosen.device, device=chosen.plugin
+        )
         lane = session.open_lane()
         lane.write(noise(manifest.model, graph, context))
         for token in range(plan.steps + 1):

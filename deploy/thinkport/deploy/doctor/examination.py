@@ -9,13 +9,15 @@ from typing import Any
 from thinkport.deploy.doctor.findings import Finding, Severity, artifact_findings, machine_findings
 from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
 from thinkport.runtime.artifact.goldens import read_goldens
-from thinkport.runtime.artifact.manifest import Graph, Manifest, read_manifest
+from thinkport.runtime.artifact.manifest import Manifest, read_manifest
 from thinkport.runtime.engine.session import Session, on_device
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.machine.cpu_features import cpu_features
 from thinkport.runtime.machine.known_files import FilesCheck, KnownFiles
+from thinkport.runtime.machine.plugin_device import open_session
 from thinkport.runtime.providers.golden_check import quick
 from thinkport.runtime.providers.ort import AUTO, Candidate, candidates, import_onnxruntime
+from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_choice import Machine, OpenGraph, ProviderChoice, attempt_of
 from thinkport.runtime.providers.provider_report import Attempt, Outcome
 from thinkport.runtime.providers.verdicts import Verdicts
@@ -93,15 +95,24 @@ def _trials(
     ort = import_onnxruntime()
 
     def open_graph(candidate: Candidate) -> Session:
-        return Session(ort, folder, candidate.graph, manifest.model, device_id=candidate.device)
+        return Session(
+            ort, folder, candidate.graph, manifest.model, device_id=candidate.device, device=candidate.plugin
+        )
 
+    plugins = Plugins(ort)
     machine = Machine(
-        build=facts.build, devices=facts.devices, cpu=cpu_features(), verdicts=verdicts, missing=facts.missing
+        build=facts.build,
+        devices=facts.devices,
+        cpu=cpu_features(),
+        verdicts=verdicts,
+        missing=facts.missing,
+        plugins=plugins,
     )
     choice = ProviderChoice(folder, manifest, machine, open_graph)
     goldens = quick(read_goldens(folder / manifest.certificate.goldens)) if manifest.certificate else []
     tokens = sum(len(golden.ids) for golden in goldens)
-    for candidate in candidates(manifest.graphs, provider, facts.build.providers, facts.build.version):
+    for found in candidates(manifest.graphs, provider, facts.build.providers, facts.build.version, plugins):
+        candidate = found.started
         graph = candidate.graph
         if candidate.obstacle:
             yield Trial(attempt=attempt_of(candidate, Outcome.IMPOSSIBLE, candidate.obstacle))
@@ -110,10 +121,10 @@ def _trials(
             yield Trial(
                 attempt=attempt,
                 tokens_per_second=tokens / attempt.seconds if session and attempt.seconds else None,
-                nodes=nodes_by_provider(ort, folder, graph, candidate.device) if session else {},
+                nodes=nodes_by_provider(ort, folder, candidate) if session else {},
             )
         else:
-            yield _loaded(open_graph, candidate, nodes_by_provider(ort, folder, graph, candidate.device))
+            yield _loaded(open_graph, candidate, nodes_by_provider(ort, folder, candidate))
 
 
 def _loaded(open_graph: OpenGraph, candidate: Candidate, nodes: Mapping[str, int]) -> Trial:
@@ -125,16 +136,16 @@ def _loaded(open_graph: OpenGraph, candidate: Candidate, nodes: Mapping[str, int
     return Trial(attempt=attempt_of(candidate, Outcome.UNCHECKED, reason), nodes=nodes)
 
 
-def nodes_by_provider(ort: Any, folder: Path, graph: Graph, device: int | None = None) -> dict[str, int]:
+def nodes_by_provider(ort: Any, folder: Path, candidate: Candidate) -> dict[str, int]:
     """How many nodes ONNX Runtime gives to each provider, by its own record; empty before 1.24."""
+    graph = candidate.graph
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.enable_mem_pattern = graph.memory_pattern
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     try:
-        session = ort.InferenceSession(
-            str(folder / graph.file), options, providers=on_device(graph, device), enable_fallback=False
-        )
+        providers = on_device(graph, candidate.device)
+        session = open_session(ort, str(folder / graph.file), options, providers, candidate.plugin)
         assigned = session.get_provider_graph_assignment_info()
     except Exception:  # ONNX Runtime's exceptions share no base below Exception; an older one has no such method
         return {}

@@ -97,8 +97,17 @@ def machine_findings(facts: MachineFacts) -> Iterator[Finding]:
             sentence=f"{facts.build} lacks libraries for its accelerators: {facts.missing}",
             todo=f"install the device's driver and {install_line(_extra_of(facts.builds))}",
         )
+    for plugin in facts.plugins:
+        needs = plugin.needs or next((device.needs for device in plugin.devices if device.needs), None)
+        if plugin.version is not None and needs:
+            yield _warning(
+                code="plugin-unusable",
+                sentence=f"{plugin.distribution} {plugin.version} {needs.partition(': ')[0]}",
+                todo=needs.partition(": ")[2] or "update the device's driver",
+            )
     accelerated = [entry.name for entry in TARGETS.values() if entry.accelerated]
-    if facts.devices and facts.build and not any(map(_accelerates, facts.build.providers)):
+    plugged = any(not one.software and one.needs is None for plugin in facts.plugins for one in plugin.devices)
+    if facts.devices and facts.build and not plugged and not any(map(_accelerates, facts.build.providers)):
         yield _note(
             code="unused-device",
             sentence=f"{', '.join(map(str, facts.devices))} is there, and {facts.build} uses the CPU only",

@@ -10,6 +10,7 @@ from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.errors import MissingExtraError
 from thinkport.runtime.providers.devices import Device, graphics_devices
 from thinkport.runtime.providers.ort import OrtBuild, build_of, import_onnxruntime, installed_builds, load_libraries
+from thinkport.runtime.providers.plugins import PluginFacts, Plugins
 
 _GENAI = (*(entry.genai_package for entry in TARGETS.values()), "onnxruntime-genai-directml")  # the last is known bad
 PACKAGES = ("thinkport", "numpy", "tokenizers", "llguidance", *_GENAI)
@@ -20,7 +21,8 @@ class MachineFacts:
     """The machine as it was found.
 
     `build` is ONNX Runtime as it is imported, None where there is none, with `import_error` in words; `builds` are the
-    distributions that claim its folder, and `missing` the libraries that it looked for in vain.
+    distributions that claim its folder, `missing` the libraries that it looked for in vain, and `plugins` the providers
+    that come beside it, installed or not.
     """
 
     python: str
@@ -32,11 +34,12 @@ class MachineFacts:
     missing: str
     devices: tuple[Device, ...]
     hardware: Hardware
+    plugins: tuple[PluginFacts, ...] = ()
 
 
 def machine_facts() -> MachineFacts:
     """Look at this machine; ONNX Runtime is imported if it can be."""
-    build, error, missing = _build()
+    build, error, missing, plugins = _build()
     return MachineFacts(
         python=f"{platform.python_implementation()} {platform.python_version()} at {sys.executable}",
         platform=platform.platform(),
@@ -47,14 +50,16 @@ def machine_facts() -> MachineFacts:
         missing=missing,
         devices=tuple(graphics_devices()),
         hardware=this_hardware(),
+        plugins=plugins,
     )
 
 
-def _build() -> tuple[OrtBuild | None, str, str]:
+def _build() -> tuple[OrtBuild | None, str, str, tuple[PluginFacts, ...]]:
     try:
         ort = import_onnxruntime()
-        return build_of(ort), "", load_libraries(ort)
+        build = build_of(ort)  # before a plugin's provider stands beside those of the build
+        return build, "", load_libraries(ort), Plugins(ort).facts()
     except MissingExtraError as error:
-        return None, str(error), ""
+        return None, str(error), "", ()
     except (ImportError, AttributeError, OSError) as error:  # builds over one another, or a missing system library
-        return None, f"onnxruntime can't be imported: {error}", ""
+        return None, f"onnxruntime can't be imported: {error}", "", ()

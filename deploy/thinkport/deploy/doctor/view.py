@@ -10,6 +10,7 @@ from thinkport.deploy.doctor.findings import Severity
 from thinkport.deploy.doctor.machine_facts import MachineFacts
 from thinkport.deploy.tables import facts_table, section, size
 from thinkport.runtime.machine.known_files import FilesCheck
+from thinkport.runtime.providers.plugins import DeviceFacts, PluginFacts
 
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan", Severity.FINE: "green"}
 
@@ -45,9 +46,26 @@ def _facts(facts: MachineFacts) -> Table:
         ("ONNX Runtime", f"{facts.build or 'none'}{providers}"),
         ("installed", ", ".join(f"{name} {version}" for name, version in facts.builds.items()) or "none"),
         ("devices", ", ".join(map(str, facts.devices)) or "no graphics device known"),
+        *((f"{_word(plugin.provider)} plugin", _plugin(plugin)) for plugin in facts.plugins),
         ("CPU", f"{own.processor}, {own.cores} cores{features}"),
         ("memory", f"{size(own.memory)}, {size(own.memory_free)} free"),
     )
+
+
+def _word(provider: str) -> str:
+    return provider.removesuffix("ExecutionProvider")
+
+
+def _plugin(plugin: PluginFacts) -> str:
+    """A plugin with its version and devices, or what it needs."""
+    installed = f"{plugin.distribution} {plugin.version}: " if plugin.version else ""
+    return installed + (plugin.needs or "; ".join(map(_plugin_device, plugin.devices)))
+
+
+def _plugin_device(device: DeviceFacts) -> str:
+    kind = "software" if device.software else f"driver {device.driver or 'unknown'}"
+    able = device.needs or ("shader-f16" if device.float16 else "no shader-f16: float32 graphs only")
+    return f"{device.number} {device.name} ({device.vendor}, {kind}), {able}"
 
 
 def _files(first: FilesCheck, later: FilesCheck) -> Table:
@@ -65,7 +83,7 @@ def _files(first: FilesCheck, later: FilesCheck) -> Table:
 def _told(trial: Trial) -> str:
     one = trial.attempt
     speed = f", {trial.tokens_per_second:.0f} tokens/s" if trial.tokens_per_second else ""
-    where = ", ".join(f"{count} on {name.removesuffix('ExecutionProvider')}" for name, count in trial.nodes.items())
+    where = ", ".join(f"{count} on {_word(name)}" for name, count in trial.nodes.items())
     nodes = f"; nodes: {where}" if where else ""
     check = f"; a first load checks it in {one.seconds:.1f} s" if one.seconds else ""
     return f"{one.outcome}: {one.reason}{speed}{check}{nodes}"

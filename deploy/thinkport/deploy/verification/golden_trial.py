@@ -53,7 +53,15 @@ class GoldenTrial:
         graph = candidate.graph
         name = f"goldens on {graph.file}"
         try:
-            session = Session(self._ort, folder, graph, self._manifest.model, self._threads, device_id=candidate.device)
+            session = Session(
+                self._ort,
+                folder,
+                graph,
+                self._manifest.model,
+                self._threads,
+                device_id=candidate.device,
+                device=candidate.plugin,
+            )
             with closing(session):
                 result = check_goldens(session, asked, recorded, decoded)
         except ThinkportError as error:

@@ -26,6 +26,7 @@ from thinkport.runtime.artifact.verdict import (
 from thinkport.runtime.errors import ArtifactError, InputError, ThinkportError
 from thinkport.runtime.extras import require
 from thinkport.runtime.providers.ort import AUTO, candidates, extra_of, import_onnxruntime, load_libraries
+from thinkport.runtime.providers.plugins import Plugins
 
 CERTIFIERS = "thinkport.certifiers"
 _SAME = 0.1  # of a mean KL divergence: another machine's kernels round otherwise
@@ -130,7 +131,8 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
     goldens = read_goldens(folder / manifest.certificate.goldens)
     ort = import_onnxruntime(extra_of(manifest.graphs, provider))
     missing = load_libraries(ort)
-    found = candidates(manifest.graphs, provider, ort.get_available_providers(), ort.__version__)
+    available, plugins = ort.get_available_providers(), Plugins(ort)
+    found = [one.started for one in candidates(manifest.graphs, provider, available, ort.__version__, plugins)]
     runnable = [one for one in found if not one.obstacle]
     for one in found:
         if one.obstacle and full:

@@ -3,17 +3,18 @@
 Knows OrtValues and where they lie. Must not know what they hold.
 """
 
-# ruff: noqa: D102 - what SessionBuffers does is said in OrtBuffers
+# ruff: noqa: D102 - what the other kinds do is said in OrtBuffers
 
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from thinkport.runtime.machine.one_node_model import one_node_model
+from thinkport.runtime.machine.plugin_device import PluginDevice
 
-_ELEMENTS = {"float32": 1, "int8": 3, "float16": 10}  # TensorProto.DataType of ONNX
-_OPSET = 17
+Array = npt.NDArray[Any]
 
 
 class OrtBuffers:
@@ -44,6 +45,39 @@ class OrtBuffers:
         binding.bind_output(name, self._kind, self._number)
 
 
+class PluginBuffers(OrtBuffers):
+    """Buffers in a plugin's device, which ONNX Runtime finds by the memory that the plugin lists.
+
+    Copies take the device's turn, as steps do; see `PluginDevice`.
+    """
+
+    def __init__(self, ort: Any, device: PluginDevice):
+        self._device = device
+        # What IO binding calls the memory is not its own name: `webgpu` where that is `WebGPU_Buf`.
+        super().__init__(ort, self._empty((1,), "float32").device_name())
+
+    def make(self, content: Array) -> Any:
+        value = self._empty(content.shape, content.dtype)
+        if content.size:
+            self.fill(value, content)
+        return value
+
+    def read(self, value: Any) -> Array:
+        with self._device.turn:
+            return super().read(value)
+
+    def fill(self, value: Any, content: Array) -> None:
+        with self._device.turn:
+            super().fill(value, content)
+
+    def _empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
+        device = self._device
+        with device.turn:
+            return device.ort.OrtValue.ortvalue_from_shape_and_type(
+                shape, np.dtype(dtype).type, memory_info=device.memory
+            )
+
+
 class SessionBuffers(OrtBuffers):
     """Buffers that a session of its own makes and copies, on the device that the session runs on.
 
@@ -56,7 +90,9 @@ class SessionBuffers(OrtBuffers):
     def __init__(self, ort: Any, kind: str, providers: list[Any], options: Any, dtype: str):
         """`providers` name the device. ONNX Runtime's exceptions come through as they are."""
         super().__init__(ort, kind)
-        self._copies = ort.InferenceSession(identity_graph(dtype), options, providers=providers, enable_fallback=False)
+        self._copies = ort.InferenceSession(
+            one_node_model("Identity", dtype, rank=4), options, providers=providers, enable_fallback=False
+        )
         self._turn = Lock()  # of the lanes that share it; see `_ONE_RUN_AT_A_TIME`
         self._number = self._copies.get_input_memory_infos()[0].device_id
 
@@ -86,25 +122,3 @@ class SessionBuffers(OrtBuffers):
             self._copies.run_with_iobinding(binding)
         binding.synchronize_outputs()
         return binding.get_outputs()[0]
-
-
-def identity_graph(dtype: str) -> bytes:
-    """An ONNX model whose output `y` is its input `x`, of four dimensions of any size.
-
-    Written by hand, a few fields of onnx.proto, since the runtime has no onnx.
-    """
-    tensor = _number(1, _ELEMENTS[dtype]) + _field(2, _field(1, b"") * 4)
-    node = _field(1, b"x") + _field(2, b"y") + _field(4, b"Identity")
-    values = [_field(at, _field(1, name) + _field(2, _field(1, tensor))) for at, name in ((11, b"x"), (12, b"y"))]
-    graph = _field(1, node) + _field(2, b"copy") + b"".join(values)
-    return _number(1, 8) + _field(7, graph) + _field(8, _number(2, _OPSET))
-
-
-def _field(at: int, content: bytes) -> bytes:
-    """A field of protobuf that has a length, which one byte holds here."""
-    assert len(content) < 128
-    return bytes([at << 3 | 2, len(content)]) + content
-
-
-def _number(at: int, value: int) -> bytes:
-    return bytes([at << 3, value])

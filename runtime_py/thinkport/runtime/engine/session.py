@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
-from thinkport.runtime.engine.kv_buffers import OrtBuffers, SessionBuffers
+from thinkport.runtime.engine.kv_buffers import OrtBuffers, PluginBuffers, SessionBuffers
 from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize, KvSnapshot, layout_of
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.machine.packed_weights import OpenGraph, PackedWeights, Provider, open_graph
+from thinkport.runtime.machine.plugin_device import PluginDevice
 from thinkport.runtime.machine.prefill_weights import PrefillGraph, PrefillWeights
 from thinkport.runtime.machine.threads import physical_cores
 
@@ -28,6 +29,8 @@ Ids = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 
 _ERRORS_ONLY = 3  # ONNX Runtime warns about the optional input `logits_to_keep` on every load
+
+_CPU = "cpu"  # as ONNX Runtime calls its memory
 
 # Where only one thread may run a session: onnxruntime.ai/docs/execution-providers/DirectML-ExecutionProvider.html
 _ONE_RUN_AT_A_TIME = ("DmlExecutionProvider",)
@@ -109,6 +112,7 @@ class Session:
         prefill: PrefillWeights | None = None,
         on_loading: Callable[[], None] = lambda: None,
         device_id: int | None = None,
+        device: PluginDevice | None = None,
     ):
         """Load `graph`; `threads` defaults to the physical cores that the process may use.
 
@@ -116,6 +120,7 @@ class Session:
         the weights of the graph for long prompts are; None runs every prompt through `graph`. `on_loading` is called
         when nothing is left to do but ONNX Runtime's own loading, which may come to nothing and be begun again.
         `device_id` is the number of a device of the graph's first provider, None for the first; see `on_device`.
+        `device` is the plugin's device where a plugin brings that provider; the number is not looked at then.
 
         Raises:
             ArtifactError: a file is damaged, ONNX Runtime refuses the graph, or could not start its first provider.
@@ -137,7 +142,7 @@ class Session:
             return settings
 
         try:
-            opened = open_graph(ort, folder / graph.file, on_device(graph, device_id), options, packed)
+            opened = open_graph(ort, folder / graph.file, on_device(graph, device_id), options, packed, device)
         except ArtifactError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
@@ -146,10 +151,10 @@ class Session:
         self.inner = opened.inner
         _check_started(graph, self.inner.get_providers())
         kind = _kv_memory(self.inner)
-        self.buffers = OrtBuffers(ort, kind)
-        if device_id:
+        self.buffers = OrtBuffers(ort, kind) if device is None or kind == _CPU else PluginBuffers(ort, device)
+        if device_id and device is None:
             self.buffers = _buffers_of(ort, kind, graph, device_id, options())
-        self.turn: AbstractContextManager[Any] = Lock() if graph.providers[0] in _ONE_RUN_AT_A_TIME else nullcontext()
+        self.turn = _turn_of(graph, device)
         self.inputs = {value.name for value in self.inner.get_inputs()}
         answer = next(spec for spec in graph.outputs if not spec.name.startswith("present."))
         self.answer, width = answer.name, answer.shape[-1]  # logits, or hidden states
@@ -170,7 +175,8 @@ class Session:
 
         Once closed, closing again changes nothing.
         """
-        self.inner = self._opened = None
+        with self.turn:
+            self.inner = self._opened = None
 
 
 def on_device(graph: Graph, device_id: int | None) -> list[Provider]:
@@ -190,6 +196,13 @@ def _kv_memory(inner: Any) -> str:
     """
     infos = zip(inner.get_inputs(), inner.get_input_memory_infos(), strict=True)
     return next(str(info.name).lower() for value, info in infos if value.name.startswith("past_key_values."))
+
+
+def _turn_of(graph: Graph, device: PluginDevice | None) -> AbstractContextManager[Any]:
+    """What a thread holds while it uses the graph's device."""
+    if device is not None:
+        return device.turn
+    return Lock() if graph.providers[0] in _ONE_RUN_AT_A_TIME else nullcontext()
 
 
 def _buffers_of(ort: ModuleType, kind: str, graph: Graph, device_id: int, options: Any) -> SessionBuffers:

@@ -17,6 +17,7 @@ from thinkport.runtime.errors import CacheWarning
 from thinkport.runtime.machine.cache_record import CacheKey
 from thinkport.runtime.machine.cpu_features import cpu_features
 from thinkport.runtime.machine.machine_cache import Lease, MachineCache
+from thinkport.runtime.machine.plugin_device import PluginDevice, open_session
 
 WORTH_IT = 64 << 20  # bytes of an artifact; a smaller one loads fast and takes little memory
 _CONTENT = "packed weights 1"
@@ -58,10 +59,16 @@ class OpenGraph:
 
 
 def open_graph(
-    ort: ModuleType, path: Path, providers: list[Provider], options: Options, packed: PackedWeights | None
+    ort: ModuleType,
+    path: Path,
+    providers: list[Provider],
+    options: Options,
+    packed: PackedWeights | None,
+    device: PluginDevice | None = None,
 ) -> OpenGraph:
     """Load a graph file over its packed weights; the first load keeps them.
 
+    It goes to a plugin's `device` if there is one, otherwise to the `providers`.
     ONNX Runtime's exceptions come through as they are.
 
     Raises:
@@ -69,7 +76,7 @@ def open_graph(
     """
 
     def load(file: Path, settings: Any) -> Any:
-        return ort.InferenceSession(str(file), settings, providers=providers, enable_fallback=False)
+        return open_session(ort, str(file), settings, providers, device)
 
     if packed is None or packed.bytes < packed.worth_it or providers[0] != _PACKS:
         return OpenGraph(load(path, options()))

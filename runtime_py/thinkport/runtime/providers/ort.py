@@ -8,7 +8,7 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import distributions
 from types import ModuleType
@@ -19,11 +19,14 @@ from packaging.version import Version
 from thinkport.runtime.artifact.manifest import Graph
 from thinkport.runtime.errors import ArtifactError, InputError, MissingExtraError, ThinkportError
 from thinkport.runtime.extras import install_line
+from thinkport.runtime.machine.plugin_device import PluginDevice
+from thinkport.runtime.providers.plugins import Plugins
 
 AUTO = "auto"
 _TELEMETRY = "ORT_DISABLE_TELEMETRY"
 _DIGITS = 3  # of a device's number
 _FOLDER = "onnxruntime"
+_CPU = "CPUExecutionProvider"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +56,22 @@ class ProviderName:
 class Candidate:
     """A graph that may be asked for; `obstacle` says why the installed build can't run it, None where it can.
 
-    `device` is the number of a device of its first provider, None for the provider's default.
+    `device` is the number of a device of its first provider, None for the provider's default. `plugin` is the device
+    where a plugin brings that provider, which `brought` says even where there is none.
     """
 
     graph: Graph
     obstacle: str | None = None
     device: int | None = None
+    plugin: PluginDevice | None = None
+    brought: bool = False
+
+    @property
+    def started(self) -> "Candidate":
+        """The same, with the obstacle that starting a plugin's device shows; that can end the process."""
+        if self.obstacle or self.plugin is None:
+            return self
+        return replace(self, obstacle=self.plugin.obstacle(self.graph.activations))
 
 
 def import_onnxruntime(extra: str = "cpu") -> ModuleType:
@@ -104,13 +117,15 @@ def load_libraries(ort: ModuleType) -> str:
     return "; ".join(line.strip() for line in told.getvalue().splitlines() if "Failed to load" in line)
 
 
-def candidates(graphs: Sequence[Graph], provider: str, available: Sequence[str], version: str) -> list[Candidate]:
+def candidates(
+    graphs: Sequence[Graph], provider: str, available: Sequence[str], version: str, plugins: Plugins | None = None
+) -> list[Candidate]:
     """The graphs that `provider` names, the best first: those that run before those that can't.
 
     `provider` is `auto`, a target as the manifest names it (`cpu`), a provider's own name, or a graph's file without
     its suffix (`dml-plain`); a device's number may follow (`dml:1`, see `ProviderName`). Graphs are in ONNX Runtime's
     own order of providers, which has accelerators before the CPU, then the manifest's: the best graph of a target
-    stands first.
+    stands first. `plugins` bring providers that the build does not have, just before the CPU's; None is a build alone.
 
     Raises:
         InputError: `provider` names nothing in this artifact, or a device where there are none to choose from.
@@ -122,15 +137,29 @@ def candidates(graphs: Sequence[Graph], provider: str, available: Sequence[str],
         targets, files = (graph.target for graph in graphs), (graph.file.removesuffix(".onnx") for graph in graphs)
         names = ", ".join([AUTO, *dict.fromkeys((*targets, *files)), "an ONNX Runtime provider"])
         raise InputError(f"no graph for provider {provider!r} in this artifact, expected one of: {names}")
-    if asked.device is not None and (auto or not any(graph.has_devices for graph in wanted)):
+    brought = {
+        graph.providers[0] for graph in wanted if plugins is not None and plugins.brings(graph.providers[0], available)
+    }
+    numbered = any(graph.has_devices or graph.providers[0] in brought for graph in wanted)
+    if asked.device is not None and (auto or not numbered):
         raise InputError(
             f"provider {provider!r} names a device, and {asked.name} has none to choose from: leave :{asked.device} "
             "out, or name the graphics card's provider"
         )
+    built_in = [name for name in available if name not in brought]
     found = [
-        Candidate(graph=graph, obstacle=_obstacle(graph, available, version), device=asked.device) for graph in wanted
+        _placed(plugins, graph, version, asked.device, auto=auto)
+        if plugins is not None and graph.providers[0] in brought
+        else Candidate(graph=graph, obstacle=_obstacle(graph, built_in, version), device=asked.device)
+        for graph in wanted
     ]
-    return sorted(found, key=lambda one: len(available) if one.obstacle else available.index(one.graph.providers[0]))
+    order = [name for name in built_in if name != _CPU]
+    order += [*sorted(brought), _CPU]
+
+    def place(one: Candidate) -> int:
+        return len(order) if one.obstacle else order.index(one.graph.providers[0])
+
+    return sorted(found, key=place)
 
 
 def choose_graph(graphs: Sequence[Graph], provider: str, available: Sequence[str], version: str) -> Graph:
@@ -140,10 +169,18 @@ def choose_graph(graphs: Sequence[Graph], provider: str, available: Sequence[str
         InputError: `provider` names nothing in this artifact, or its provider is not in the installed build.
         ArtifactError: no graph of the artifact runs with the installed ONNX Runtime.
     """
-    found = candidates(graphs, provider, available, version)
-    if found[0].obstacle:
+    return choose_candidate(graphs, provider, available, version).graph
+
+
+def choose_candidate(
+    graphs: Sequence[Graph], provider: str, available: Sequence[str], version: str, plugins: Plugins | None = None
+) -> Candidate:
+    """The best candidate that can run here, a plugin's device started; raises as `choose_graph` does."""
+    found = [one.started for one in candidates(graphs, provider, available, version, plugins)]
+    best = next((one for one in found if not one.obstacle), None)
+    if best is None:
         raise refusal(found, provider, available, version)
-    return found[0].graph
+    return best
 
 
 def refusal(
@@ -152,11 +189,11 @@ def refusal(
     """The error for candidates that all have an obstacle; `clash` says what is wrong with the installed builds."""
     obstacles = "; ".join(f"{one.graph.file} {one.obstacle}" for one in found)
     kind = ArtifactError if provider == AUTO else InputError
+    told = f"ONNX Runtime {version} with {', '.join(available)} runs none of the graphs: {obstacles}"
+    if all(one.brought for one in found):
+        return kind(f"{told}. {clash}" if clash else told)  # a plugin's obstacle says what to do
     cure = clash or "Only one build of ONNX Runtime can be installed: uninstall this one"
-    return kind(
-        f"ONNX Runtime {version} with {', '.join(available)} runs none of the graphs: {obstacles}. {cure}, "
-        f"then {install_line(found[0].graph.target)}"
-    )
+    return kind(f"{told}. {cure}, then {install_line(found[0].graph.target)}")
 
 
 def _is_named(graph: Graph, provider: str) -> bool:
@@ -164,9 +201,22 @@ def _is_named(graph: Graph, provider: str) -> bool:
     return provider.casefold() in {name.casefold() for name in names}
 
 
+def _placed(plugins: Plugins, graph: Graph, version: str, number: int | None, *, auto: bool) -> Candidate:
+    """A graph of a provider that a plugin brings, on one of the plugin's devices."""
+    try:
+        device, obstacle = plugins.place(graph, number, auto=auto), _floor(graph, version)
+    except InputError as error:
+        device, obstacle = None, str(error)
+    return Candidate(graph=graph, obstacle=obstacle, device=number, plugin=device, brought=True)
+
+
 def _obstacle(graph: Graph, available: Sequence[str], version: str) -> str | None:
     if graph.providers[0] not in available:
         return f"needs {graph.providers[0]}"
+    return _floor(graph, version)
+
+
+def _floor(graph: Graph, version: str) -> str | None:
     # A nightly build of a release counts as the release.
     if Version(Version(version).base_version) < Version(graph.onnxruntime_floor):
         return f"needs ONNX Runtime {graph.onnxruntime_floor} or newer"

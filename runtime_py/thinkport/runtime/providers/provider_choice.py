@@ -23,6 +23,7 @@ from thinkport.runtime.machine.known_files import KnownFiles
 from thinkport.runtime.providers.devices import Device, graphics_devices
 from thinkport.runtime.providers.golden_check import check_goldens, quick
 from thinkport.runtime.providers.ort import AUTO, Candidate, OrtBuild, candidates, clash_of, installed_builds, refusal
+from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_report import Attempt, Outcome, ProviderReport
 from thinkport.runtime.providers.verdicts import VerdictKey, Verdicts
 
@@ -35,7 +36,8 @@ OpenGraph = Callable[[Candidate], LaneSource]
 class Machine:
     """What a choice depends on beside the artifact: ONNX Runtime's build, the devices, and what is remembered.
 
-    `cpu` is what the CPU can do, as text; `missing` are libraries that the build looked for in vain, in words.
+    `cpu` is what the CPU can do, as text; `missing` are libraries that the build looked for in vain, in words;
+    `plugins` are what stands beside the build.
     """
 
     build: OrtBuild
@@ -43,11 +45,19 @@ class Machine:
     cpu: str
     verdicts: Verdicts
     missing: str = ""
+    plugins: Plugins | None = None
 
     @classmethod
-    def here(cls, build: OrtBuild, missing: str = "") -> "Machine":
+    def here(cls, build: OrtBuild, missing: str = "", plugins: Plugins | None = None) -> "Machine":
         """This machine, with what its user's cache folder remembers."""
-        return cls(build=build, devices=graphics_devices(), cpu=cpu_features(), verdicts=Verdicts(), missing=missing)
+        return cls(
+            build=build,
+            devices=graphics_devices(),
+            cpu=cpu_features(),
+            verdicts=Verdicts(),
+            missing=missing,
+            plugins=plugins,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +84,7 @@ class ProviderChoice:
             ArtifactError: no graph runs with the installed ONNX Runtime.
         """
         build = self._machine.build
-        found = candidates(graphs, provider, build.providers, build.version)
+        found = candidates(graphs, provider, build.providers, build.version, self._machine.plugins)
         if found[0].obstacle:
             raise refusal(found, provider, build.providers, build.version, clash_of(installed_builds()))
         attempts: list[Attempt] = []
@@ -84,7 +94,9 @@ class ProviderChoice:
             if session is not None:
                 attempts += [_unneeded(other) for other in found[at + 1 :]]
                 report = ProviderReport(asked=provider, build=str(build), attempts=tuple(attempts))
-                if report.passed_over or (attempt.outcome is Outcome.UNCHECKED and attempt.provider != CPU):
+                slow = candidate.plugin is not None and candidate.plugin.software
+                unsure = attempt.outcome is Outcome.UNCHECKED and attempt.provider != CPU
+                if report.passed_over or unsure or slow:
                     warnings.warn(report.reason, ProviderWarning, stacklevel=3)
                 return OpenedGraph(session=session, candidate=candidate, report=report)
         tried = ". ".join(map(str, attempts))
@@ -94,13 +106,14 @@ class ProviderChoice:
 
     def key(self, candidate: Candidate) -> VerdictKey:
         """What a verdict on this graph holds for."""
-        machine, graph = self._machine, candidate.graph
+        machine, graph, plugin = self._machine, candidate.graph, candidate.plugin
+        devices = (machine.cpu,) if graph.providers[0] == CPU else tuple(sorted(map(str, machine.devices)))
         return VerdictKey(
             artifact=self._artifact,
             graph=graph.file,
             provider=graph.providers[0],
-            package=str(machine.build),
-            devices=(machine.cpu,) if graph.providers[0] == CPU else tuple(sorted(map(str, machine.devices))),
+            package=str(machine.build) if plugin is None else f"{machine.build} with {plugin.plugin}",
+            devices=devices if plugin is None else (str(plugin), *devices),
             thinkport=version("thinkport"),
             device=candidate.device or 0,
         )
@@ -153,6 +166,8 @@ class ProviderChoice:
             return None, attempt_of(candidate, Outcome.WRONG, why)
         if known.right:
             return self._opened(candidate, Outcome.REMEMBERED, "agreed with the checkpoint before, on this machine")
+        if obstacle := self._start(candidate).obstacle:
+            return None, attempt_of(candidate, Outcome.IMPOSSIBLE, obstacle)
         if graph.providers[0] == CPU and not self._machine.verdicts.remembers:
             why = "the provider on which it was certified; not checked: the user's cache folder can't be written"
             return self._opened(candidate, Outcome.UNCHECKED, why)
@@ -160,6 +175,18 @@ class ProviderChoice:
             why = "not checked, since the artifact was exported with --no-certificate and has no goldens"
             return self._opened(candidate, Outcome.UNCHECKED, why)
         return self.check(candidate, quick(read_goldens(self._folder / self._manifest.certificate.goldens)))
+
+    def _start(self, candidate: Candidate) -> Candidate:
+        """Start a plugin's device; a driver that ends the process then is known of at the next start."""
+        if candidate.plugin is None:
+            return candidate
+        verdicts, key = self._machine.verdicts, self.key(candidate)
+        known = verdicts.read(key)
+        verdicts.write(key, known.begun())
+        try:
+            return candidate.started
+        finally:
+            verdicts.write(key, known) if known.trials else verdicts.forget(key)
 
     def _opened(self, candidate: Candidate, outcome: Outcome, reason: str) -> tuple[LaneSource | None, Attempt]:
         try:
@@ -171,6 +198,8 @@ class ProviderChoice:
     def _cure(self, attempts: Sequence[Attempt]) -> str:
         """What to do about a provider none of whose graphs can be used."""
         first = attempts[0]
+        if all(one.outcome is Outcome.IMPOSSIBLE for one in attempts):
+            return "Leave the provider out"
         graph = next(one for one in self._manifest.graphs if one.file == first.graph)
         if any(one.ran for one in attempts):
             if first.provider == CPU:
@@ -199,6 +228,7 @@ def attempt_of(candidate: Candidate, outcome: Outcome, reason: str, seconds: flo
         reason=reason,
         seconds=seconds,
         device=candidate.device,
+        device_name=None if candidate.plugin is None else str(candidate.plugin),
     )
 
 

@@ -21,7 +21,8 @@ class Outcome(StrEnum):
 class Attempt:
     """One graph with its provider; `seconds` are those of the check, whole or not, None where none began.
 
-    `device` is the number of the provider's device that was asked for, None where none was.
+    `device` is the number of the provider's device that was asked for, None where none was; `device_name` is what a
+    plugin calls the device that it took, None where the provider is built in.
     """
 
     graph: str
@@ -30,6 +31,7 @@ class Attempt:
     reason: str
     seconds: float | None = None
     device: int | None = None
+    device_name: str | None = None
 
     @property
     def ran(self) -> bool:
@@ -38,9 +40,10 @@ class Attempt:
 
     @property
     def place(self) -> str:
-        """The provider in a word, with its device's number if one was asked for."""
+        """The provider in a word, with its device's number if one was asked for, and its name if it is known."""
         device = "" if self.device is None else f" {self.device}"
-        return self.provider.removesuffix("ExecutionProvider") + device
+        name = f", {self.device_name}" if self.device_name else ""
+        return self.provider.removesuffix("ExecutionProvider") + device + name
 
     def __str__(self) -> str:
         return f"{self.graph} on {self.place}: {self.reason}"

@@ -1,0 +1,134 @@
+"""The providers that come as plugins beside ONNX Runtime: the one table of them, their devices, and what is missing.
+
+A plugin's library is registered when a graph of its provider is asked for, once a process, and stays: to unregister it
+under a living session ends the process (measured with 1.32). A device is what the plugin lists, never a guess.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+from thinkport.runtime.artifact.manifest import Graph
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.machine.plugin_device import PluginDevice
+from thinkport.runtime.providers.plugin_devices import plugin_devices
+from thinkport.runtime.providers.plugin_provider import PLAIN_BUILD, PluginProvider
+
+__all__ = ["PLUGINS", "DeviceFacts", "PluginDevice", "PluginFacts", "PluginProvider", "Plugins"]
+
+PLUGINS = (
+    PluginProvider(
+        provider="WebGpuExecutionProvider",
+        distribution="onnxruntime-ep-webgpu",
+        module="onnxruntime_ep_webgpu",
+        extra="webgpu",
+        tested=(("0.4.0", "1.32.0"),),  # its own metadata asks for no more than ONNX Runtime 1.24.4
+        no_device=(
+            "install the graphics card's driver, on Linux its Vulkan driver and libvulkan1 (a software adapter is "
+            "listed where ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER is 1)"
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceFacts:
+    """A plugin's device in words; `needs` is what it lacks to be used, None where nothing."""
+
+    number: int
+    name: str
+    vendor: str
+    driver: str | None
+    software: bool
+    float16: bool
+    needs: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginFacts:
+    """A plugin on this machine; `needs` is what it lacks to be used, None where nothing."""
+
+    provider: str
+    distribution: str
+    version: str | None
+    needs: str | None
+    devices: tuple[DeviceFacts, ...] = ()
+
+
+class Plugins:
+    """The plugin providers beside one imported ONNX Runtime."""
+
+    def __init__(self, ort: ModuleType, table: Sequence[PluginProvider] = PLUGINS):
+        self._ort = ort
+        self._table = {entry.provider: entry for entry in table}
+
+    def brings(self, provider: str, available: Sequence[str]) -> bool:
+        """Whether a provider is to come from a plugin; a build may have one of that name built in instead."""
+        entry = self._table.get(provider)
+        return entry is not None and (entry.version is not None or provider not in available)
+
+    def devices(self, provider: str) -> tuple[PluginDevice, ...]:
+        """The devices that a plugin lists, in its order; registers its library on the first call.
+
+        Raises:
+            InputError: the plugin is missing, does not fit ONNX Runtime, or can't be loaded; the message begins with a
+                verb, as an obstacle does.
+        """
+        entry = self._table[provider]
+        lacks = entry.lacks(self._ort.__version__, getattr(self._ort, "package_name", "") or PLAIN_BUILD)
+        if lacks is not None:
+            raise InputError(lacks)
+        return plugin_devices(self._ort, entry)
+
+    def place(self, graph: Graph, number: int | None, *, auto: bool) -> PluginDevice:
+        """The device for a graph: the one of that number, or the first that is no software adapter.
+
+        Where nobody chose a provider (`auto`), a software adapter is none; where one did, it is better than nothing.
+
+        Raises:
+            InputError: there is no such device; see `devices`.
+        """
+        provider = graph.providers[0]
+        entry, found = self._table[provider], self.devices(provider)
+        if not found:
+            raise InputError(f"finds no device for {entry.distribution} {entry.version}: {entry.no_device}")
+        if number is not None:
+            if number < len(found):
+                return found[number]
+            listed = ", ".join(f"{one.number} {one}" for one in found)
+            raise InputError(f"finds no device {number} of {provider}, expected one of: {listed}")
+        hardware = next((one for one in found if not one.software), None)
+        if hardware is None and auto:
+            raise InputError(f"is not taken by itself on a software adapter: ask for provider {graph.target}")
+        return hardware or found[0]
+
+    def facts(self) -> tuple[PluginFacts, ...]:
+        """Every plugin of the table, with its devices if it has any; starts their drivers."""
+        return tuple(map(self._facts, self._table.values()))
+
+    def _facts(self, entry: PluginProvider) -> PluginFacts:
+        devices: tuple[PluginDevice, ...] = ()
+        try:
+            devices = self.devices(entry.provider)
+            needs = None if devices else f"finds no device: {entry.no_device}"
+        except InputError as error:
+            needs = str(error)
+        return PluginFacts(
+            provider=entry.provider,
+            distribution=entry.distribution,
+            version=entry.version,
+            needs=needs,
+            devices=tuple(map(_device_facts, devices)),
+        )
+
+
+def _device_facts(device: PluginDevice) -> DeviceFacts:
+    return DeviceFacts(
+        number=device.number,
+        name=device.name,
+        vendor=device.vendor,
+        driver=device.driver,
+        software=device.software,
+        float16=device.float16,
+        needs=device.obstacle("float32"),
+    )
