@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+from tests.adapters import Adapter, find_adapter, listed_anew, with_webgpu_graph
 from tests.plain_recipes import PLAIN
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from thinkport.export.families import DecoderShape, Family
+    from thinkport.runtime.machine.plugin_device import PluginDevice
 
 settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
 settings.load_profile("no deadline")
@@ -135,3 +137,29 @@ def nano_fp32_artifact(exported: Callable[..., Path]) -> Path:
 def nano_unfused_artifact(exported: Callable[..., Path]) -> Path:
     """The reference checkpoint in float32 as traced."""
     return exported(NANO, precision="fp32", fuse=False)
+
+
+@pytest.fixture(scope="session")
+def adapter() -> Adapter:
+    """An adapter for WebGPU, whose `environment` a child process needs; skips where there is none."""
+    found = find_adapter()
+    if isinstance(found, str):
+        pytest.skip(f"no adapter for WebGPU: {found}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def webgpu(adapter: Adapter) -> Iterator[PluginDevice]:
+    """The same adapter in this process, which may have looked for one before without what a software one needs."""
+    import onnxruntime
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in adapter.environment:
+            patch.setenv(name, value)
+        yield listed_anew(onnxruntime)[0]
+
+
+@pytest.fixture(scope="session")
+def nano_webgpu_artifact(nano_fp32_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference checkpoint in float32 without goldens, whose graph for the CPU stands there for WebGPU too."""
+    return with_webgpu_graph(nano_fp32_artifact, tmp_path_factory.mktemp("webgpu") / "artifact")

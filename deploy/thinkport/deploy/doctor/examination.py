@@ -113,7 +113,6 @@ def _trials(
     tokens = sum(len(golden.ids) for golden in goldens)
     for found in candidates(manifest.graphs, provider, facts.build.providers, facts.build.version, plugins):
         candidate = found.started
-        graph = candidate.graph
         if candidate.obstacle:
             yield Trial(attempt=attempt_of(candidate, Outcome.IMPOSSIBLE, candidate.obstacle))
         elif goldens:

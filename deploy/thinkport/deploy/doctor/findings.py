@@ -100,7 +100,9 @@ def machine_findings(facts: MachineFacts) -> Iterator[Finding]:
     for plugin in facts.plugins:
         needs = plugin.needs or next((device.needs for device in plugin.devices if device.needs), None)
         if plugin.version is not None and needs:
-            yield _warning(
+            # A machine without a graphics device is in order; a plugin that can't be used on one that has it is not.
+            finding = _note if plugin.loaded and not (plugin.devices or facts.devices) else _warning
+            yield finding(
                 code="plugin-unusable",
                 sentence=f"{plugin.distribution} {plugin.version} {needs.partition(': ')[0]}",
                 todo=needs.partition(": ")[2] or "update the device's driver",

@@ -14,7 +14,7 @@ from thinkport.runtime.machine.plugin_device import PluginDevice
 from thinkport.runtime.providers.devices import graphics_devices
 from thinkport.runtime.providers.plugin_provider import PluginProvider
 
-_NAME = "thinkport.{}"  # of a library, which ONNX Runtime keeps by the name that a program gives it
+LIBRARY = "thinkport.{}"  # of a library, which ONNX Runtime keeps by the name that a program gives it
 _KNOWN = "already registered"
 
 
@@ -25,16 +25,16 @@ def plugin_devices(ort: ModuleType, entry: PluginProvider) -> tuple[PluginDevice
         InputError: ONNX Runtime can't load the library.
     """
     with entry.turn:
-        return _listed(ort, entry)
+        return remembered_devices(ort, entry)
 
 
 @cache
-def _listed(ort: ModuleType, entry: PluginProvider) -> tuple[PluginDevice, ...]:
+def remembered_devices(ort: ModuleType, entry: PluginProvider) -> tuple[PluginDevice, ...]:
     """The devices of an entry that was not asked for before in this process, whose library may be known already."""
     if not any(one.ep_name == entry.provider for one in ort.get_ep_devices()):
         try:
             ort.register_execution_provider_library(
-                _NAME.format(entry.extra), import_module(entry.module).get_library_path()
+                LIBRARY.format(entry.extra), import_module(entry.module).get_library_path()
             )
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
             if _KNOWN not in str(error):

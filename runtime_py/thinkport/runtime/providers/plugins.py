@@ -46,12 +46,16 @@ class DeviceFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class PluginFacts:
-    """A plugin on this machine; `needs` is what it lacks to be used, None where nothing."""
+    """A plugin on this machine; `needs` is what it lacks to be used, None where nothing.
+
+    `loaded` says that it fits and its library is registered, so that at most a device is missing.
+    """
 
     provider: str
     distribution: str
     version: str | None
     needs: str | None
+    loaded: bool = False
     devices: tuple[DeviceFacts, ...] = ()
 
 
@@ -107,9 +111,9 @@ class Plugins:
         return tuple(map(self._facts, self._table.values()))
 
     def _facts(self, entry: PluginProvider) -> PluginFacts:
-        devices: tuple[PluginDevice, ...] = ()
+        devices, loaded = tuple[PluginDevice, ...](), False
         try:
-            devices = self.devices(entry.provider)
+            devices, loaded = self.devices(entry.provider), True
             needs = None if devices else f"finds no device: {entry.no_device}"
         except InputError as error:
             needs = str(error)
@@ -118,6 +122,7 @@ class Plugins:
             distribution=entry.distribution,
             version=entry.version,
             needs=needs,
+            loaded=loaded,
             devices=tuple(map(_device_facts, devices)),
         )
 
