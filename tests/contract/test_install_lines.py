@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from thinkport.runtime.providers.plugins import PLUGINS
+
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 WINDOWS, LINUX, MAC = ("win32", "win_amd64"), ("linux", "manylinux_2_28_x86_64"), ("darwin", "macosx_14_0_arm64")
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 LINES = [
     *(("dml", WINDOWS, python) for python in PYTHONS),
     *(("cuda", system, python) for system in (LINUX, WINDOWS) for python in PYTHONS),
+    *(("webgpu", system, python) for system in (LINUX, WINDOWS, MAC) for python in PYTHONS),
     *(("cpu", system, python) for system in (LINUX, WINDOWS, MAC) for python in PYTHONS),
 ]
 
@@ -53,3 +56,14 @@ def test_an_install_line_resolves(extra: str, system: tuple[str, str], python: s
 def test_the_accelerators_are_asked_for_where_they_exist_only() -> None:
     assert not [line for line in requirements("dml", "linux", "3.12") if line.startswith("onnxruntime")]
     assert [line for line in requirements("dml", "win32", "3.12") if line.startswith("onnxruntime-directml")]
+
+
+def test_the_plugin_is_asked_for_in_the_pair_that_the_runtime_takes() -> None:
+    (entry,) = PLUGINS
+    wanted = {one.name: one.specifier for one in map(Requirement, PROJECT["optional-dependencies"][entry.extra])}
+    for plugin, core in entry.tested:
+        for name, version in ((entry.distribution, plugin), ("onnxruntime", core)):
+            major, minor, patch = map(int, version.split("."))
+            assert wanted[name].contains(version)
+            assert wanted[name].contains(f"{major}.{minor}.{patch + 3}")
+            assert not wanted[name].contains(f"{major}.{minor + 1}.0")

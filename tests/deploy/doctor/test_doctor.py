@@ -19,6 +19,7 @@ from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import install_line
 from thinkport.runtime.providers.devices import Device
 from thinkport.runtime.providers.ort import OrtBuild
+from thinkport.runtime.providers.plugins import DeviceFacts, PluginFacts
 from thinkport.runtime.providers.provider_report import Attempt, Outcome
 from thinkport.runtime.providers.verdicts import Verdicts
 
@@ -164,3 +165,47 @@ def test_a_provider_that_cannot_be_meant_is_a_wrong_request(nano_artifact: Path,
 def test_a_provider_without_an_artifact_is_a_wrong_request() -> None:
     with pytest.raises(InputError, match="names graphs of an artifact"):
         examine(None, FACTS, provider="dml")
+
+
+CARD = DeviceFacts(number=0, name="A card", vendor="Maker", driver="31.0", software=False, float16=False, needs=None)
+PLUGIN = PluginFacts(
+    provider="WebGpuExecutionProvider", distribution="plugin", version="0.4.0", needs=None, loaded=True, devices=(CARD,)
+)
+SAME_CARD = (Device(name="A card", driver="31.0"),)
+
+
+def test_a_plugin_is_shown_with_its_devices_and_what_they_can_do() -> None:
+    found = examine(None, replace(FACTS, plugins=(PLUGIN,), devices=SAME_CARD))
+    assert found.findings == ()  # the plugin uses the card
+    text = " ".join(drawn(found, 120).split())
+    assert "WebGpu plugin plugin 0.4.0: 0 A card (Maker, driver 31.0), no shader-f16: float32 graphs only" in text
+    json.dumps(found.as_json())
+
+
+@pytest.mark.parametrize(
+    ("plugin", "devices", "expected"),
+    [
+        ({"version": None, "needs": "needs plugin, which is not installed: pip install it", "loaded": False}, (), {}),
+        (
+            {"needs": "can't use plugin 0.4.0 with onnxruntime 9: an untested pair: pip install", "loaded": False},
+            (),
+            {"plugin-unusable": Severity.WARNING},
+        ),
+        ({"needs": "finds no device: install the driver"}, (), {"plugin-unusable": Severity.NOTE}),
+        (
+            {"needs": "finds no device: install the driver"},
+            SAME_CARD,
+            {"plugin-unusable": Severity.WARNING, "unused-device": Severity.NOTE},
+        ),
+    ],
+)
+def test_a_plugin_that_can_t_be_used_is_a_finding_where_it_is_installed(plugin, devices, expected) -> None:
+    facts = replace(FACTS, plugins=(replace(PLUGIN, **{"devices": ()} | plugin),), devices=devices)
+    assert codes(facts) == expected
+    assert all(finding.todo for finding in examine(None, facts).findings)
+
+
+def test_a_device_that_can_t_start_is_a_finding() -> None:
+    broken = replace(CARD, needs="can't start on A card: No supported adapters: install or update the driver")
+    facts = replace(FACTS, plugins=(replace(PLUGIN, devices=(broken,)),), devices=SAME_CARD)
+    assert codes(facts) == {"plugin-unusable": Severity.WARNING, "unused-device": Severity.NOTE}

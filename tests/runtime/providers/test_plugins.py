@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from time import sleep
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ WHOLE = graph("webgpu-float32.onnx", "webgpu", WEBGPU)
 GRAPHS = [graph("cpu.onnx", "cpu", CPU), HALF, WHOLE]
 
 
-class MadeUpOrt:
+class MadeUpOrt(ModuleType):
     """ONNX Runtime with a plugin that lists `devices`; `float16` and `starts` are what their driver can do."""
 
     OrtDeviceMemoryType = SimpleNamespace(DEFAULT=0)
@@ -43,6 +43,7 @@ class MadeUpOrt:
     package_name = "onnxruntime"
 
     def __init__(self, *devices: Any, version: str = "1.32.0", float16: bool = True, starts: bool = True):
+        super().__init__("onnxruntime")
         self.__version__ = version
         self.listed: list[Any] = []
         self.registered: list[str] = []

@@ -28,6 +28,7 @@ from thinkport.runtime.providers.provider_report import Attempt, Outcome, Provid
 from thinkport.runtime.providers.verdicts import VerdictKey, Verdicts
 
 CPU = "CPUExecutionProvider"
+_SOFTWARE = "A software adapter computes on the CPU and is slower than the CPU's own graph"
 
 OpenGraph = Callable[[Candidate], LaneSource]
 
@@ -94,10 +95,11 @@ class ProviderChoice:
             if session is not None:
                 attempts += [_unneeded(other) for other in found[at + 1 :]]
                 report = ProviderReport(asked=provider, build=str(build), attempts=tuple(attempts))
-                slow = candidate.plugin is not None and candidate.plugin.software
                 unsure = attempt.outcome is Outcome.UNCHECKED and attempt.provider != CPU
-                if report.passed_over or unsure or slow:
-                    warnings.warn(report.reason, ProviderWarning, stacklevel=3)
+                software = candidate.plugin is not None and candidate.plugin.software
+                if report.passed_over or unsure or software:
+                    slow = f". {_SOFTWARE}" if software else ""
+                    warnings.warn(f"{report.reason}{slow}", ProviderWarning, stacklevel=3)
                 return OpenedGraph(session=session, candidate=candidate, report=report)
         tried = ". ".join(map(str, attempts))
         if provider == AUTO:
