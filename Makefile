@@ -60,5 +60,5 @@ $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=..." if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install torch==2.13.0
-	@$(PIP) install -e ".[export,cpu,eval,genai,server,dev]"
+	@$(PIP) install -e ".[export,webgpu,eval,genai,server,dev]"
 	@touch $@
