@@ -84,6 +84,7 @@ class FakeSession:
         self.vocab_size, self.context_length, self.prefill_chunk = 300, context_length, 8
         self.kv_layout = layout_of(np.float32, 1, 1, 1)
         self.kv_size = KvSize(token=8, in_place=True, context=context_length)
+        self.lost: str | None = None
         self.steps: list[int] = []
 
     def open_lane(self, batch: int = 1) -> FakeLane:

@@ -351,7 +351,9 @@ class Model:
             self._drop()
 
     def reload(self) -> None:
-        """Load the graph again that `unload` freed; nothing if it is loaded. The next turns compute their KV caches.
+        """Load the graph again that `unload` freed, or whose device was lost; nothing if it is loaded and can run.
+
+        The next turns compute their KV caches.
 
         Raises:
             ArtifactError: the folder is no longer that artifact, or its graph can't be loaded.
@@ -359,7 +361,9 @@ class Model:
         """
         with self._changing:
             if self._session is not None:
-                return
+                if self._session.lost is None or self._reopen is None:
+                    return
+                self._drop()
             if self._reopen is not None and not self._closed:
                 session = self._reopen()
                 for uses in self._pool.holders():

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinkport.runtime.artifact.manifest import Graph, KvLayout, Manifest, check_files, read_manifest
-from thinkport.runtime.engine.kv_buffers import OrtBuffers
-from thinkport.runtime.engine.kv_cache import LINEAR, STEP, AppendedCache, InPlaceCache, capacity_for
+from thinkport.runtime.engine.kv_buffers import CpuBuffers
+from thinkport.runtime.engine.kv_cache import LINEAR, STEP, AppendedCache, InPlaceCache, KvSize, capacity_for
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.extras import install_line
 from thinkport.runtime.model import Model
@@ -65,11 +65,23 @@ def test_a_folder_that_is_no_artifact_is_refused_before_anything_is_imported(tmp
         Model.load(tmp_path)
 
 
-@given(st.integers(1, 100_000), st.integers(1, 100_000))
-def test_capacity_holds_the_tokens_wastes_little_and_stays_within_the_context(total, limit) -> None:
-    capacity = capacity_for(total, max(total, limit))
+@given(st.integers(1, 100_000), st.integers(1, 100_000), st.booleans())
+def test_capacity_holds_the_tokens_wastes_little_and_stays_within_the_context(total, limit, at_hand) -> None:
+    capacity = capacity_for(total, max(total, limit), at_hand=at_hand)
     assert total <= capacity <= max(total, limit)
-    assert capacity <= max(STEP, 2 * total, total + LINEAR)
+    assert capacity <= max(STEP, min(2 * total, total + LINEAR) if at_hand else 2 * total)
+
+
+@given(st.integers(1, 100_000), st.integers(1, 100_000))
+def test_all_that_growth_on_a_device_ever_took_is_counted_and_is_little_more_than_double(tokens, context) -> None:
+    tokens = min(tokens, context)
+    taken, held = [], 0
+    for total in range(1, tokens + 1, 97):
+        if total > held:
+            held = capacity_for(total, context, at_hand=False)
+            taken.append(held)
+    size = KvSize(token=3, in_place=True, context=context, at_hand=False)
+    assert 3 * sum(taken) <= size.bytes(tokens) <= 3 * (max(2 * STEP, 4 * tokens) + STEP)
 
 
 class FakeBinding:
@@ -111,7 +123,7 @@ MODEL = SimpleNamespace(layers=2, kv_heads=2, head_dim=4, context_length=1000)
 def cache_of(kind, batch: int = 1):
     layout = KvLayout(dtype="int8", in_place=kind is InPlaceCache)
     binding = FakeBinding()
-    return kind(OrtBuffers(SimpleNamespace(OrtValue=FakeValue), "cpu"), binding, MODEL, layout, batch), binding
+    return kind(CpuBuffers(SimpleNamespace(OrtValue=FakeValue)), binding, MODEL, layout, batch), binding
 
 
 def test_in_place_past_and_present_are_one_buffer_and_growth_keeps_its_content() -> None:

@@ -1,14 +1,11 @@
 """Keys and values read from one lane and written to another, on real graphs with both kinds of KV cache."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from thinkport.runtime import InputError, Model
-from thinkport.runtime.artifact.manifest import KvLayout, read_manifest
-from thinkport.runtime.engine.kv_buffers import OrtBuffers
 from thinkport.runtime.engine.kv_cache import InPlaceCache, KvSnapshot
 
 LENGTHS = [1, 5, 255, 256, 257, 512, 513]  # around the capacities of 256 and 512 tokens
@@ -126,52 +123,3 @@ def test_a_start_is_a_view_and_owned_has_memory_of_its_own() -> None:
     assert not np.shares_memory(start.owned().parts[0], whole.parts[0])
     assert np.array_equal(start.owned().parts[3], start.parts[3])
     assert whole.owned() is whole
-
-
-class FarValue:
-    """A value on a device: `numpy()` brings a copy, and an update has to be of the whole buffer."""
-
-    def __init__(self, array):
-        self._held = array.copy()
-
-    @classmethod
-    def ortvalue_from_numpy(cls, array, device, number):
-        assert (device, number) == ("cuda", 0)
-        return cls(array)
-
-    def numpy(self):
-        return self._held.copy()
-
-    def update_inplace(self, array) -> None:
-        assert (array.shape, array.dtype) == (self._held.shape, self._held.dtype)
-        self._held[...] = array
-
-
-class Bound:
-    """Remembers what is bound to each name."""
-
-    def __init__(self):
-        self.values = {}
-
-    def bind_ortvalue_input(self, name, value) -> None:
-        self.values[name] = value
-
-    bind_ortvalue_output = bind_ortvalue_input
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
-@pytest.mark.parametrize(("held", "length"), [(0, 10), (300, 10), (10, 300)])
-def test_a_cache_on_a_device_is_read_and_written_through_copies(nano_fp32_artifact: Path, dtype, held, length) -> None:
-    model, bound = read_manifest(nano_fp32_artifact).model, Bound()
-    layout = KvLayout(dtype=dtype, in_place=True)
-    cache = InPlaceCache(OrtBuffers(SimpleNamespace(OrtValue=FarValue), "cuda"), bound, model, layout, 1)
-    if held:
-        cache.prepare(held)
-        cache.advance(np.array([held]))
-    random = np.random.default_rng(0)
-    shape = (1, model.kv_heads, length, model.head_dim)
-    parts = tuple(random.integers(-99, 99, shape).astype(dtype) for _ in range(2 * model.layers))
-    cache.write(KvSnapshot(parts=parts))
-    read = cache.read(length).parts
-    assert all(np.array_equal(part, put) for part, put in zip(read, parts, strict=True))
-    assert bound.values["present.2.value"] is bound.values["past_key_values.2.value"] is cache._values[-1]

@@ -22,7 +22,7 @@ from thinkport.export.certify.graph_parts import GraphPart
 from thinkport.export.reference.logits import Ids, Logits
 from thinkport.export.trace import names
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
-from thinkport.runtime.engine.kv_buffers import OrtBuffers
+from thinkport.runtime.engine.kv_buffers import CpuBuffers
 from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize, KvSnapshot, layout_of
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.machine.freed_memory import give_back
@@ -126,6 +126,7 @@ class PartedSession:
     """A `LaneSource` over the parts of one graph on the CPU, whose lanes are of one sequence each."""
 
     ragged_batches = False
+    lost: str | None = None
 
     def __init__(
         self, ort: ModuleType, graph: Graph, model: ModelShape, parts: Sequence[GraphPart], sessions: PartSessions
@@ -182,7 +183,7 @@ class _Pass:
         self._bind_given()  # before the KV cache binds its outputs: that is the order of `get_outputs`
         kind: type[KvCache] = InPlaceCache if session.graph.kv.in_place else AppendedCache
         model = session.model.model_copy(update={"layers": part.layers})
-        self.cache = kind(OrtBuffers(session.ort, "cpu"), self._binding, model, session.graph.kv, 1)
+        self.cache = kind(CpuBuffers(session.ort), self._binding, model, session.graph.kv, 1)
         if past and length:
             self.cache.write(past.first(length))
 

@@ -1,124 +1,135 @@
-"""Buffers in the memory that a graph's first provider computes in: made, filled, and copied back.
+"""Buffers of keys and values in the memory that a graph's first provider computes in: made, resized and read.
 
-Knows OrtValues and where they lie. Must not know what they hold.
+Knows OrtValues, all (batch, kv_heads, tokens, head_dim), and where they lie. Must not know what they hold.
 """
 
-# ruff: noqa: D102 - what the other kinds do is said in OrtBuffers
+# ruff: noqa: D102 - what both kinds do is said in Buffers
 
-from threading import Lock
-from typing import Any
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from thinkport.runtime.machine.one_node_model import one_node_model
-from thinkport.runtime.machine.plugin_device import PluginDevice
+from thinkport.runtime.engine.resize_graph import KEPT, PADS, RESIZED, ROOM, ROOM_AT, VALUE
 
 Array = npt.NDArray[Any]
+Shape = Sequence[int]
 
 
-class OrtBuffers:
-    """Makes and copies buffers of one device, which ONNX Runtime finds by its kind, in its own words, and its number.
+class Buffers(Protocol):
+    """Makes, resizes and reads buffers of one kind of memory.
 
-    A buffer that is `at_hand` is memory of the CPU's that numpy can write to.
+    `at_hand`: it is the CPU's, where numpy writes, and memory that is let go of is free at once. A device's allocator
+    keeps it for later buffers of that size (measured: DirectML 1.24.4 and WebGPU 0.4.0).
     """
 
-    def __init__(self, ort: Any, kind: str, number: int = 0):
-        self.at_hand = kind == "cpu"
-        self._ort, self._kind, self._number = ort, kind, number
+    at_hand: bool
 
-    def make(self, content: Array) -> Any:
-        """A new buffer as an OrtValue; on the CPU it is the array itself."""
-        return self._ort.OrtValue.ortvalue_from_numpy(content, self._kind, self._number)
+    def zeros(self, shape: Shape, dtype: npt.DTypeLike) -> Any:
+        """A new buffer of zeros as an OrtValue."""
 
-    def read(self, value: Any) -> Array:
-        """A buffer's content: the buffer itself where it is at hand, otherwise a copy."""
-        content: Array = value.numpy()
-        return content
+    def resized(self, value: Any, kept: int, tokens: int) -> Any:
+        """A new buffer of so many tokens: the first `kept`, 1 or more, are those of `value`, the others zeros.
 
-    def fill(self, value: Any, content: Array) -> None:
-        """Write all of a buffer, which stays where it is and bound; its shape and dtype are the content's."""
-        value.update_inplace(content)
+        `value` is a buffer, or an array in the CPU's memory, of which only those tokens go to the device.
+        """
+
+    def read(self, value: Any, tokens: int) -> Array:
+        """A copy of a buffer's first tokens, 1 or more; nothing else of it goes to the CPU."""
 
     def bind_output(self, binding: Any, name: str) -> None:
         """Let ONNX Runtime make a buffer for an output, here."""
-        binding.bind_output(name, self._kind, self._number)
 
 
-class PluginBuffers(OrtBuffers):
-    """Buffers in a plugin's device, which ONNX Runtime finds by the memory that the plugin lists.
+class CpuBuffers:
+    """Buffers in the CPU's memory, which are numpy's own arrays."""
 
-    Copies take the device's turn, as steps do; see `PluginDevice`.
+    at_hand = True
+
+    def __init__(self, ort: Any):
+        self._ort = ort
+
+    def zeros(self, shape: Shape, dtype: npt.DTypeLike) -> Any:
+        return self._ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), "cpu", 0)
+
+    def resized(self, value: Any, kept: int, tokens: int) -> Any:
+        held = value if isinstance(value, np.ndarray) else value.numpy()
+        larger = np.zeros((*held.shape[:2], tokens, held.shape[3]), held.dtype)
+        larger[:, :, :kept] = held[:, :, :kept]
+        return self._ort.OrtValue.ortvalue_from_numpy(larger, "cpu", 0)
+
+    def read(self, value: Any, tokens: int) -> Array:
+        return np.array(value.numpy()[:, :, :tokens], order="C")
+
+    def bind_output(self, binding: Any, name: str) -> None:
+        binding.bind_output(name, "cpu", 0)
+
+
+class DeviceBuffers:
+    """Buffers on a device, by a session there of `resize_graph`: their content stays on the device.
+
+    It makes them for a provider's own device as well, since ONNX Runtime's `ortvalue_from_numpy` makes DirectML's on
+    adapter 0 whatever number it is given, and `numpy()` and `update_inplace` raise for a buffer of another adapter
+    (measured with 1.24.4) and for a plugin's. Which number the provider gives its memory is asked of the session:
+    DirectML's is 0 on every adapter.
     """
 
-    def __init__(self, ort: Any, device: PluginDevice):
-        self._device = device
-        # What IO binding calls the memory is not its own name: `webgpu` where that is `WebGPU_Buf`.
-        super().__init__(ort, self._empty((1,), "float32").device_name())
+    at_hand = False
 
-    def make(self, content: Array) -> Any:
-        value = self._empty(content.shape, content.dtype)
-        if content.size:
-            self.fill(value, content)
-        return value
+    def __init__(self, ort: Any, resizing: Any, turn: AbstractContextManager[Any], memory: Any = None):
+        """`resizing` is the session, `turn` what a thread holds while it uses the device.
 
-    def read(self, value: Any) -> Array:
-        with self._device.turn:
-            return super().read(value)
+        `memory` is a plugin's device's: all sessions share its allocator. ONNX Runtime refuses WebGPU's buffers of one
+        session in another.
+        """
+        self._ort, self._resizing, self._turn, self._memory = ort, resizing, turn, memory
+        info = resizing.get_input_memory_infos()[0]
+        self._kind, self._number = str(info.name).lower(), info.device_id
 
-    def fill(self, value: Any, content: Array) -> None:
-        with self._device.turn:
-            super().fill(value, content)
+    def zeros(self, shape: Shape, dtype: npt.DTypeLike) -> Any:
+        batch, heads, tokens, width = shape
+        if not tokens:  # nothing to move, and nothing for an operator to compute
+            return self._ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype))
+        return self.resized(np.zeros((batch, heads, 1, width), dtype), 1, tokens)
 
-    def _empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
-        device = self._device
-        with device.turn:
-            return device.ort.OrtValue.ortvalue_from_shape_and_type(
-                shape, np.dtype(dtype).type, memory_info=device.memory
+    def resized(self, value: Any, kept: int, tokens: int) -> Any:
+        if isinstance(value, np.ndarray):
+            value = self._ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value[:, :, :kept]))
+        binding = self._binding(value, kept, tokens - kept)
+        if self._memory is None:
+            binding.bind_output(RESIZED, self._kind, self._number)
+            return self._run(binding)
+        batch, heads, _, width = value.shape()
+        with self._turn:
+            made = self._ort.OrtValue.ortvalue_from_shape_and_type(
+                [batch, heads, tokens, width], value.element_type(), memory_info=self._memory
             )
+        binding.bind_ortvalue_output(RESIZED, made)
+        self._run(binding)
+        return made
 
-
-class SessionBuffers(OrtBuffers):
-    """Buffers that a session of its own makes and copies, on the device that the session runs on.
-
-    For a device other than the first: ONNX Runtime's `ortvalue_from_numpy` makes DirectML's buffers on adapter 0
-    whatever number it is given, and `numpy()` and `update_inplace` raise for a buffer of another adapter (measured with
-    1.24.4). A session there, whose graph is one Identity, does all three. Which number the provider gives its memory is
-    asked of the session: DirectML's is 0 on every adapter.
-    """
-
-    def __init__(self, ort: Any, kind: str, providers: list[Any], options: Any, dtype: str):
-        """`providers` name the device. ONNX Runtime's exceptions come through as they are."""
-        super().__init__(ort, kind)
-        self._copies = ort.InferenceSession(
-            one_node_model("Identity", dtype, rank=4), options, providers=providers, enable_fallback=False
-        )
-        self._turn = Lock()  # of the lanes that share it; see `_ONE_RUN_AT_A_TIME`
-        self._number = self._copies.get_input_memory_infos()[0].device_id
-
-    def make(self, content: Array) -> Any:
-        binding = self._from(self._ort.OrtValue.ortvalue_from_numpy(content))
-        binding.bind_output("y", self._kind, self._number)
-        return self._run(binding)
-
-    def read(self, value: Any) -> Array:
-        binding = self._from(value)
-        binding.bind_output("y", "cpu")
+    def read(self, value: Any, tokens: int) -> Array:
+        binding = self._binding(value, tokens, 0)
+        binding.bind_output(RESIZED, "cpu")
         content: Array = self._run(binding).numpy()
         return content
 
-    def fill(self, value: Any, content: Array) -> None:
-        binding = self._from(self._ort.OrtValue.ortvalue_from_numpy(content))
-        binding.bind_ortvalue_output("y", value)
-        self._run(binding)
+    def bind_output(self, binding: Any, name: str) -> None:
+        binding.bind_output(name, self._kind, self._number)
 
-    def _from(self, value: Any) -> Any:
-        binding = self._copies.io_binding()
-        binding.bind_ortvalue_input("x", value)
+    def _binding(self, value: Any, kept: int, room: int) -> Any:
+        pads = np.zeros(PADS, np.int64)
+        pads[ROOM_AT] = room
+        binding = self._resizing.io_binding()
+        binding.bind_ortvalue_input(VALUE, value)
+        binding.bind_cpu_input(KEPT, np.array([kept], np.int64))
+        binding.bind_cpu_input(ROOM, pads)
         return binding
 
     def _run(self, binding: Any) -> Any:
         with self._turn:
-            self._copies.run_with_iobinding(binding)
-        binding.synchronize_outputs()
-        return binding.get_outputs()[0]
+            self._resizing.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+            return binding.get_outputs()[0]

@@ -5,7 +5,8 @@ Knows buffers, lengths and IO binding; must not know tokens, files or what the g
 
 # ruff: noqa: D102 - what both kinds do is said in InPlaceCache
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from thinkport.runtime.artifact.manifest import KvLayout, ModelShape
-from thinkport.runtime.engine.kv_buffers import OrtBuffers
+from thinkport.runtime.engine.kv_buffers import Buffers
 from thinkport.runtime.errors import InputError
 
-STEP = 256  # tokens of capacity at first; it doubles up to LINEAR and then grows by LINEAR
+STEP = 256  # tokens of capacity at first; it doubles up to LINEAR and then grows by LINEAR, on a device it only doubles
 LINEAR = 4096
 
 
@@ -66,28 +67,47 @@ def layout_of(dtype: npt.DTypeLike, layers: int, kv_heads: int, head_dim: int) -
     return f"{np.dtype(dtype).name}, {layers} layers of {kv_heads} heads of {head_dim}"
 
 
-def capacity_for(total: int, limit: int) -> int:
-    """Capacity for `total` tokens: steps of a fixed list, so that few growths copy the cache, at most `limit`."""
-    capacity = STEP
-    while capacity < total:
-        capacity += min(capacity, LINEAR)
-    return min(capacity, limit)
+def capacities(limit: int, *, at_hand: bool) -> list[int]:
+    """The capacities that a cache may have, of a fixed list, so that few growths copy it; the last is `limit`.
+
+    On a device each is twice the one before: its allocator keeps what earlier ones took, which is then no more than the
+    last one takes.
+    """
+    found, capacity = [], STEP
+    while capacity < limit:
+        found.append(capacity)
+        capacity += min(capacity, LINEAR) if at_hand else capacity
+    return [*found, limit]
+
+
+def capacity_for(total: int, limit: int, *, at_hand: bool = True) -> int:
+    """The least of the capacities that holds `total` tokens, at most `limit`."""
+    found = capacities(limit, at_hand=at_hand)
+    return found[min(bisect_left(found, total), len(found) - 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class KvSize:
     """What a KV cache takes: `token` bytes for each token of a sequence of at most `context` tokens.
 
-    `in_place`: one buffer of a capacity that grows by steps; otherwise past and present exist side by side.
+    `in_place`: one buffer of a capacity that grows by steps; otherwise past and present exist side by side. `at_hand`:
+    the buffers are the CPU's, where one at a time is larger than the new size; a device has old and new ones at once
+    and keeps all that it ever took.
     """
 
     token: int
     in_place: bool
     context: int
+    at_hand: bool = True
 
     def bytes(self, tokens: int) -> int:
-        """Bytes for a sequence of so many tokens."""
-        return self.token * (capacity_for(tokens, self.context) if self.in_place else 2 * tokens)
+        """The most bytes that a sequence which grew to so many tokens takes."""
+        if not self.in_place:
+            return self.token * 2 * tokens
+        capacity = capacity_for(tokens, self.context, at_hand=self.at_hand)
+        if self.at_hand:
+            return self.token * capacity
+        return self.token * sum(one for one in capacities(self.context, at_hand=False) if one <= capacity)
 
     def tokens(self, bytes: int) -> int:  # noqa: A002 - the quantity's own name
         """The most tokens that fit into so many bytes."""
@@ -100,7 +120,7 @@ class _KvCache:
     Owns the values, which `buffers` makes; `binding` is the session's IO binding that they are bound to.
     """
 
-    def __init__(self, buffers: OrtBuffers, binding: Any, model: ModelShape, layout: KvLayout, batch: int):
+    def __init__(self, buffers: Buffers, binding: Any, model: ModelShape, layout: KvLayout, batch: int):
         self._buffers, self._binding, self._model = buffers, binding, model
         self._dtype = np.dtype(layout.dtype)
         self._values: list[Any] = []  # a key and a value for each layer in turn
@@ -125,8 +145,7 @@ class _KvCache:
         """The first `length` tokens of the one sequence, one buffer after the other."""
         assert self.batch == 1, "a snapshot is of one sequence"
         assert 1 <= length <= self.length, "a snapshot is of tokens that are held"
-        parts = (np.array(self._buffers.read(value)[:, :, :length], order="C") for value in self._values)
-        return KvSnapshot(parts=tuple(parts))
+        return KvSnapshot(parts=tuple(self._buffers.read(value, length) for value in self._values))
 
     def _check_fits(self, snapshot: KvSnapshot) -> None:
         assert self.batch == 1, "a snapshot is of one sequence"
@@ -150,9 +169,12 @@ class InPlaceCache(_KvCache):
     _capacity = 0
 
     def prepare(self, total: int) -> None:
-        """Bind past and present for a step after which the longest sequence has `total` tokens."""
+        """Bind past and present for a step after which the longest sequence has `total` tokens.
+
+        Raises what ONNX Runtime raises where a device has no room; the cache is as before.
+        """
         if total > self._capacity:
-            self._grow(capacity_for(total, self._model.context_length))
+            self._grow(capacity_for(total, self._model.context_length, at_hand=self._buffers.at_hand))
 
     def advance(self, lengths: npt.NDArray[np.int64]) -> None:
         """Take what the step wrote; `lengths` are the sequences' lengths now."""
@@ -169,31 +191,36 @@ class InPlaceCache(_KvCache):
             InputError: it is of another layout, or longer than the model's context; the cache is as before.
         """
         self._check_fits(snapshot)
-        self.trim(0)  # a growth then copies nothing
-        self.prepare(snapshot.length)
-        for value, part in zip(self._values, snapshot.parts, strict=True):
-            self._fill(value, part)
-        self.lengths = np.array([snapshot.length], np.int64)
-
-    def _fill(self, value: Any, part: npt.NDArray[Any]) -> None:
-        """Put a part at the start of a buffer, which stays where it is and bound."""
-        at_hand = self._buffers.at_hand
-        buffer = self._buffers.read(value) if at_hand else np.zeros(self._shape(self._capacity), self._dtype)
-        buffer[:, :, : part.shape[2]] = part
-        if not at_hand:
-            self._buffers.fill(value, buffer)
+        length = snapshot.length
+        if self._buffers.at_hand and length <= self._capacity:
+            for value, part in zip(self._values, snapshot.parts, strict=True):
+                value.numpy()[:, :, :length] = part
+        else:
+            wanted = capacity_for(length, self._model.context_length, at_hand=self._buffers.at_hand)
+            capacity = max(self._capacity, wanted)
+            self._move((self._buffers.resized(part, length, capacity) for part in snapshot.parts), capacity)
+        self.lengths = np.array([length], np.int64)
 
     def _grow(self, capacity: int) -> None:
-        """Move to larger buffers one at a time, so that the peak is one buffer above the new size."""
-        kept = self.length
-        for index, (past, present) in enumerate(zip(self._pasts, self._presents, strict=True)):
-            larger = np.zeros(self._shape(capacity), self._dtype)
-            if kept:
-                larger[:, :, :kept] = self._buffers.read(self._values[index])[:, :, :kept]
-            value = self._buffers.make(larger)
-            self._values[index : index + 1] = [value]
-            self._binding.bind_ortvalue_input(past, value)
-            self._binding.bind_ortvalue_output(present, value)
+        kept, make = self.length, self._buffers
+        if kept:
+            self._move((make.resized(value, kept, capacity) for value in self._values), capacity)
+        else:
+            self._move((make.zeros(self._shape(capacity), self._dtype) for _ in self._pasts), capacity)
+
+    def _move(self, made: Iterable[Any], capacity: int) -> None:
+        """Put new buffers in place of the old ones.
+
+        The CPU's one at a time, so that the peak is one above the new size. A device's once all are made: its allocator
+        keeps the old ones in either order, and where it has no room for new ones the cache stays as it was.
+        """
+        values = made if self._buffers.at_hand else list(made)
+        if not self._values:
+            self._values = [None] * len(self._pasts)
+        for index, value in enumerate(values):
+            self._values[index] = value
+            self._binding.bind_ortvalue_input(self._pasts[index], value)
+            self._binding.bind_ortvalue_output(self._presents[index], value)
         self._capacity = capacity
 
 
@@ -202,7 +229,7 @@ class AppendedCache(_KvCache):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._values = [self._buffers.make(np.zeros(self._shape(0), self._dtype)) for _ in self._pasts]
+        self._values = self._empty()
         self._bind_presents()
 
     def prepare(self, total: int) -> None:
@@ -217,15 +244,19 @@ class AppendedCache(_KvCache):
 
     def trim(self, length: int) -> None:
         if length < self.length:
-            kept = [np.ascontiguousarray(self._buffers.read(value)[:, :, :length]) for value in self._values]
-            self._values = [self._buffers.make(part) for part in kept]
+            kept = [self._buffers.resized(value, length, length) for value in self._values] if length else self._empty()
+            self._values = kept
             self.lengths = np.minimum(self.lengths, length)
 
     def write(self, snapshot: KvSnapshot) -> None:
         """A copy for each buffer even where the snapshot's own would do: a lane must not keep a shared one alive."""
         self._check_fits(snapshot)
-        self._values = [self._buffers.make(np.array(part, order="C")) for part in snapshot.parts]
-        self.lengths = np.array([snapshot.length], np.int64)
+        length = snapshot.length
+        self._values = [self._buffers.resized(part, length, length) for part in snapshot.parts]
+        self.lengths = np.array([length], np.int64)
+
+    def _empty(self) -> list[Any]:
+        return [self._buffers.zeros(self._shape(0), self._dtype) for _ in self._pasts]
 
     def _bind_presents(self) -> None:
         """Ask for fresh presents. Outputs come back in the order first bound, so the constructor binds these first."""

@@ -17,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
-from thinkport.runtime.engine.kv_buffers import OrtBuffers, PluginBuffers, SessionBuffers
+from thinkport.runtime.engine.device_failures import DeviceFailure, failure_of
+from thinkport.runtime.engine.kv_buffers import Buffers, CpuBuffers, DeviceBuffers
 from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize, KvSnapshot, layout_of
-from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.engine.resize_graph import resize_graph
+from thinkport.runtime.errors import ArtifactError, ThinkportError, UnavailableError
 from thinkport.runtime.machine.packed_weights import OpenGraph, PackedWeights, Provider, open_graph
-from thinkport.runtime.machine.plugin_device import PluginDevice
+from thinkport.runtime.machine.plugin_device import PluginDevice, open_session
 from thinkport.runtime.machine.prefill_weights import PrefillGraph, PrefillWeights
 from thinkport.runtime.machine.threads import physical_cores
 
@@ -29,8 +31,6 @@ Ids = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 
 _ERRORS_ONLY = 3  # ONNX Runtime warns about the optional input `logits_to_keep` on every load
-
-_CPU = "cpu"  # as ONNX Runtime calls its memory
 
 # Where only one thread may run a session: onnxruntime.ai/docs/execution-providers/DirectML-ExecutionProvider.html
 _ONE_RUN_AT_A_TIME = ("DmlExecutionProvider",)
@@ -54,6 +54,7 @@ class Lane(Protocol):
 
         Raises:
             ArtifactError: the graph fails; the cache is as before.
+            UnavailableError: the device has no room, where the cache is as before, or is lost; see `LaneSource.lost`.
         """
 
     def trim(self, length: int) -> None:
@@ -79,7 +80,8 @@ class LaneSource(Protocol):
     vocab_size: ids are in [0, vocab_size). context_length: the most tokens that a sequence can have. prefill_chunk: how
     many tokens of a prompt one step takes. several_tokens_over_past: a step of several tokens may follow others.
     ragged_batches: the rows of a batch may differ in length. kv_layout: the layout of its lanes' KV snapshots, as
-    `KvSnapshot.layout` has it. kv_size: what its lanes' KV caches take.
+    `KvSnapshot.layout` has it. kv_size: what its lanes' KV caches take. lost: why no step runs any more, its device
+    being gone; None while it is there.
     """
 
     vocab_size: int
@@ -89,6 +91,7 @@ class LaneSource(Protocol):
     ragged_batches: bool
     kv_layout: str
     kv_size: KvSize
+    lost: str | None
 
     def open_lane(self, batch: int = 1) -> Lane:
         """An empty lane."""
@@ -131,7 +134,7 @@ class Session:
         # Only in place does a row's next token overwrite its padding; appended, the padding would stay between.
         self.ragged_batches = graph.kv.in_place
         self.kv_layout = layout_of(graph.kv.dtype, model.layers, model.kv_heads, model.head_dim)
-        self.kv_size = KvSize(token=kv_bytes(model, graph.kv), in_place=graph.kv.in_place, context=model.context_length)
+        self.lost: str | None = None
 
         def options() -> Any:
             settings = ort.SessionOptions()
@@ -150,11 +153,14 @@ class Session:
         self._opened: OpenGraph | None = opened
         self.inner = opened.inner
         _check_started(graph, self.inner.get_providers())
-        kind = _kv_memory(self.inner)
-        self.buffers = OrtBuffers(ort, kind) if device is None or kind == _CPU else PluginBuffers(ort, device)
-        if device_id and device is None:
-            self.buffers = _buffers_of(ort, kind, graph, device_id, options())
+        at_hand = _kv_at_hand(self.inner)
+        self.kv_size = KvSize(
+            token=kv_bytes(model, graph.kv), in_place=graph.kv.in_place, context=model.context_length, at_hand=at_hand
+        )
         self.turn = _turn_of(graph, device)
+        self.buffers: Buffers = CpuBuffers(ort)
+        if not at_hand:
+            self.buffers = _device_buffers(ort, graph, device_id, device, options())
         self.inputs = {value.name for value in self.inner.get_inputs()}
         answer = next(spec for spec in graph.outputs if not spec.name.startswith("present."))
         self.answer, width = answer.name, answer.shape[-1]  # logits, or hidden states
@@ -170,6 +176,27 @@ class Session:
     def open_lane(self, batch: int = 1) -> "OrtLane":
         return OrtLane(self, batch)
 
+    def failed(self, error: Exception, columns: int, past: int) -> ThinkportError:
+        """The error that a failed step of `columns` tokens over `past` is to the user."""
+        failure = None if self.kv_size.at_hand else failure_of(str(error))
+        provider = self.graph.providers[0]
+        where = f"{self.graph.file} in a step of {columns} tokens over {past}"
+        if failure is DeviceFailure.LOST:
+            self.lost = (
+                f"the device of {provider} was lost by {where}: {error}: its driver was reset or updated, or the card "
+                "is gone; reload() the model, or restart the program, or load it with provider='cpu'"
+            )
+            return UnavailableError(self.lost)
+        if failure is DeviceFailure.MEMORY:
+            return UnavailableError(
+                f"the device of {provider} has no memory left for {where}: {error}: end other programs or chats, "
+                "begin a shorter conversation, set memory_limit, or load the model with provider='cpu'"
+            )
+        return ArtifactError(
+            f"{self.graph.file} failed in a step of {columns} tokens over {past}: {error}: "
+            "run another graph or provider, update the device's driver, or export the artifact again"
+        )
+
     def close(self) -> None:
         """Let go of the graph and its files, whose lanes must be gone; ONNX Runtime frees them with its own object.
 
@@ -177,6 +204,7 @@ class Session:
         """
         with self.turn:
             self.inner = self._opened = None
+            self.buffers = CpuBuffers(self.ort)  # a device's hold a session there
 
 
 def on_device(graph: Graph, device_id: int | None) -> list[Provider]:
@@ -189,13 +217,11 @@ def on_device(graph: Graph, device_id: int | None) -> list[Provider]:
     return [(first, {"device_id": str(device_id or 0)}) if graph.has_devices else first, *others]
 
 
-def _kv_memory(inner: Any) -> str:
-    """The kind of memory that a graph takes its KV cache in, as ONNX Runtime's OrtValue calls it: `cpu`, `cuda`, `dml`.
-
-    A provider may leave its nodes, and so the cache, to the CPU.
-    """
+def _kv_at_hand(inner: Any) -> bool:
+    """Whether a graph takes its KV cache in the CPU's memory: a provider may leave its nodes to the CPU."""
     infos = zip(inner.get_inputs(), inner.get_input_memory_infos(), strict=True)
-    return next(str(info.name).lower() for value, info in infos if value.name.startswith("past_key_values."))
+    kind = next(str(info.name) for value, info in infos if value.name.startswith("past_key_values."))
+    return kind.lower() == "cpu"
 
 
 def _turn_of(graph: Graph, device: PluginDevice | None) -> AbstractContextManager[Any]:
@@ -205,13 +231,17 @@ def _turn_of(graph: Graph, device: PluginDevice | None) -> AbstractContextManage
     return Lock() if graph.providers[0] in _ONE_RUN_AT_A_TIME else nullcontext()
 
 
-def _buffers_of(ort: ModuleType, kind: str, graph: Graph, device_id: int, options: Any) -> SessionBuffers:
+def _device_buffers(
+    ort: ModuleType, graph: Graph, device_id: int | None, device: PluginDevice | None, options: Any
+) -> DeviceBuffers:
     try:
-        return SessionBuffers(ort, kind, on_device(graph, device_id), options, graph.kv.dtype)
+        resizing = open_session(ort, resize_graph(graph.kv.dtype), options, on_device(graph, device_id), device)
+        memory = None if device is None else device.memory
+        return DeviceBuffers(ort, resizing, device.turn if device else Lock(), memory)
     except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
         raise ArtifactError(
-            f"{graph.file} can't have its KV cache on device {device_id} of {graph.providers[0]}: {error}: "
-            "give no number, which takes the first device"
+            f"{graph.file} can't have its KV cache on device {device_id or 0} of {graph.providers[0]}: {error}: "
+            "choose another device or provider"
         ) from error
 
 
@@ -249,14 +279,18 @@ class OrtLane:
         self._cache.trim(length)
 
     def read(self, length: int) -> KvSnapshot:
-        return self._cache.read(length)
+        with self._guarded(length):
+            return self._cache.read(length)
 
     def write(self, snapshot: KvSnapshot) -> None:
-        self._cache.write(snapshot)
+        with self._guarded(snapshot.length):
+            self._cache.write(snapshot)
 
     @contextmanager
     def prefilling(self, tokens: int) -> Iterator[int]:
         prefill = self._session.prefill if self.batch == 1 else None
+        with self._guarded(tokens):  # at once, for a growth at each piece would copy the same tokens again and again
+            self._cache.prepare(min(self.length + tokens, self._session.context_length))
         with prefill.use(tokens) if prefill else nullcontext() as self._prefill:
             try:
                 yield (self._prefill or self._session).prefill_chunk
@@ -268,7 +302,8 @@ class OrtLane:
         past = self._cache.lengths
         after = past + (columns if lengths is None else lengths)
         total = self._cache.length + columns
-        self._cache.prepare(total)
+        with self._guarded(columns):
+            self._cache.prepare(total)
         if self._prefill is not None:
             prefilled = self._prefill_step(self._prefill, ids, total, keep)
             self._cache.advance(after)
@@ -296,14 +331,25 @@ class OrtLane:
         return logits[:, -keep:]
 
     def _run(self, session: Session, binding: Any, columns: int) -> None:
+        with self._guarded(columns, session), session.turn:
+            session.inner.run_with_iobinding(binding)
+
+    @contextmanager
+    def _guarded(self, columns: int, session: Session | None = None) -> Iterator[None]:
+        """Around what runs on the device for `columns` tokens: its failures in words; a lost device stays lost.
+
+        Raises:
+            ArtifactError, UnavailableError: as `step` does.
+        """
+        own = session or self._session
+        if own.lost:
+            raise UnavailableError(own.lost)
         try:
-            with session.turn:
-                session.inner.run_with_iobinding(binding)
+            yield
+        except (ThinkportError, MemoryError):
+            raise
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
-            raise ArtifactError(
-                f"{session.graph.file} failed in a step of {columns} tokens over {self.length}: {error}: "
-                "run another graph or provider, update the device's driver, or export the artifact again"
-            ) from error
+            raise own.failed(error, columns, self.length) from error
 
     def _bind(self, name: str, values: Ids) -> None:
         array = np.ascontiguousarray(values, np.int64)
