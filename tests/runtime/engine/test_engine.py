@@ -138,6 +138,32 @@ def test_a_graph_without_several_tokens_over_a_past_gets_all_at_once_or_one_by_o
     assert session.steps == [20, 1, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "forced", "steps"),
+    [
+        (20, 16, [39]),  # at once: 20 of the prompt, 3 drawn ones, 16 forced
+        (20, 15, [1] * 16),  # few
+        (253, 16, [272]),  # 16 times the 17 that are missing
+        (254, 16, [1] * 17),
+    ],
+)
+def test_many_forced_ids_over_a_short_past_are_run_at_once_where_a_graph_takes_one_at_a_time(
+    new_session, prompt, forced, steps
+) -> None:
+    def forced_after_three(session) -> list[int]:
+        queue, engine, tokens = deque[int](), Engine(session), []
+        for token in engine.generate([*range(prompt)], Sampler(GREEDY), max_tokens=forced + 6, forced=queue):
+            tokens.append(token)
+            if len(tokens) == 3:
+                queue.extend(range(forced))
+        assert engine.ids == [*range(prompt), *ids_of(tokens)[:-1]]
+        return ids_of(tokens)
+
+    session = new_session(several_tokens_over_past=False)
+    assert forced_after_three(session) == forced_after_three(new_session())
+    assert session.steps == [prompt, 1, 1, *steps, 1, 1]
+
+
 def test_logits_of_rows_of_unequal_lengths_are_those_of_the_rows_alone(new_session) -> None:
     ids = np.array([[5, 6, 7, 8], [9, 10, 0, 0]])
     batched = Engine(new_session()).logits(ids, lengths=[4, 2], keep=2)

@@ -119,6 +119,8 @@ class TokenLoop:
                 token, origin = self.forced.popleft(), Origin.FORCED
             else:
                 if pending:
+                    if rows is not None:
+                        pending = self._begin_again(pending)
                     rows = self._feed(pending, self.limit - count)
                     pending = []
                 if rows is None or self.use.stop.cancelled:
@@ -139,6 +141,13 @@ class TokenLoop:
             self.use.check()
             if finish:
                 return
+
+    def _begin_again(self, pending: list[int]) -> list[int]:
+        """What to run for `pending`; see `HeldSequence.begin_again`."""
+        if len(pending) == 1:
+            return pending
+        with self.use.step() as held:
+            return held.begin_again(pending)
 
     def _feed(self, pending: list[int], most: int) -> Logits | None:
         """Run `pending` in pieces, a single token with a guess of at most `most` tokens; None once cancelled.

@@ -19,6 +19,7 @@ _EVICTED = (
     "again, or load the model with a higher memory_limit"
 )
 _WORTH = 16  # tokens that are worth copying a snapshot rather than running them
+_ONE_STEP = 16  # tokens of a first step that surely take no longer than a step of one, which reads as many weights
 
 
 class HeldSequence:
@@ -89,6 +90,20 @@ class HeldSequence:
     def in_reach(self, wanted: list[int]) -> bool:
         """Whether `wanted` can be run over what the KV cache shares with it."""
         return self._worth_keeping(common_prefix(self.ids, wanted), len(wanted))
+
+    def begin_again(self, pending: list[int]) -> list[int]:
+        """What to run so that the held sequence goes on with `pending`: that, or all of it over an empty cache.
+
+        The latter where a graph takes one token at a time over a past and `pending` are so many that one step for
+        everything takes less. Counted and not measured, so that the same reply is run the same way every time.
+        """
+        total = len(self.ids) + len(pending)
+        if self._several or len(pending) <= _ONE_STEP or total > _ONE_STEP * len(pending):
+            return pending
+        wanted = [*self.ids, *pending]
+        self.open(1).trim(0)
+        self.ids = []
+        return wanted
 
     def pieces(self, pending: Sequence[int]) -> Generator[Sequence[int]]:
         """What the next steps take of `pending`; each piece has to be `run` before the next one is asked for.
