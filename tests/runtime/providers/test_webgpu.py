@@ -18,7 +18,7 @@ import pytest
 
 from thinkport.runtime import Model
 from thinkport.runtime.artifact.manifest import read_manifest
-from thinkport.runtime.engine.kv_buffers import PluginBuffers
+from thinkport.runtime.engine.kv_buffers import DeviceBuffers
 from thinkport.runtime.engine.session import Session
 from thinkport.runtime.errors import InputError, ProviderWarning
 from thinkport.runtime.providers.provider_report import Outcome
@@ -78,7 +78,7 @@ def test_lanes_prefill_decode_trim_and_are_copied_as_on_the_cpu(
     nano_webgpu_artifact: Path, webgpu: PluginDevice
 ) -> None:
     there, here = on_both(nano_webgpu_artifact, webgpu)
-    assert isinstance(there.buffers, PluginBuffers)
+    assert isinstance(there.buffers, DeviceBuffers)
     assert not there.buffers.at_hand
     ids = np.random.default_rng(7).integers(0, here.vocab_size, (2, 60))
     pairs = [(there.open_lane(), here.open_lane()) for _ in range(2)]

@@ -6,7 +6,7 @@ Knows OrtValues, all (batch, kv_heads, tokens, head_dim), and where they lie. Mu
 # ruff: noqa: D102 - what both kinds do is said in Buffers
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,10 +22,12 @@ class Buffers(Protocol):
     """Makes, resizes and reads buffers of one kind of memory.
 
     `at_hand`: it is the CPU's, where numpy writes, and memory that is let go of is free at once. A device's allocator
-    keeps it for later buffers of that size (measured: DirectML 1.24.4 and WebGPU 0.4.0).
+    keeps it for later buffers of that size (measured: DirectML 1.24.4 and WebGPU 0.4.0). `turn` is what a thread holds
+    while it uses the device, letting go of a buffer included.
     """
 
     at_hand: bool
+    turn: AbstractContextManager[Any]
 
     def zeros(self, shape: Shape, dtype: npt.DTypeLike) -> Any:
         """A new buffer of zeros as an OrtValue."""
@@ -50,6 +52,7 @@ class CpuBuffers:
 
     def __init__(self, ort: Any):
         self._ort = ort
+        self.turn: AbstractContextManager[Any] = nullcontext()
 
     def zeros(self, shape: Shape, dtype: npt.DTypeLike) -> Any:
         return self._ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), "cpu", 0)
@@ -79,12 +82,12 @@ class DeviceBuffers:
     at_hand = False
 
     def __init__(self, ort: Any, resizing: Any, turn: AbstractContextManager[Any], memory: Any = None):
-        """`resizing` is the session, `turn` what a thread holds while it uses the device.
+        """`resizing` is the session, `turn` can be taken again by the thread that holds it.
 
         `memory` is a plugin's device's: all sessions share its allocator. ONNX Runtime refuses WebGPU's buffers of one
         session in another.
         """
-        self._ort, self._resizing, self._turn, self._memory = ort, resizing, turn, memory
+        self._ort, self._resizing, self.turn, self._memory = ort, resizing, turn, memory
         info = resizing.get_input_memory_infos()[0]
         self._kind, self._number = str(info.name).lower(), info.device_id
 
@@ -97,29 +100,31 @@ class DeviceBuffers:
     def resized(self, value: Any, kept: int, tokens: int) -> Any:
         if isinstance(value, np.ndarray):
             value = self._ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value[:, :, :kept]))
-        binding = self._binding(value, kept, tokens - kept)
-        if self._memory is None:
-            binding.bind_output(RESIZED, self._kind, self._number)
-            return self._run(binding)
-        batch, heads, _, width = value.shape()
-        with self._turn:
+        with self.turn:
+            binding = self._binding(value, kept, tokens - kept)
+            if self._memory is None:
+                binding.bind_output(RESIZED, self._kind, self._number)
+                return self._run(binding)
+            batch, heads, _, width = value.shape()
             made = self._ort.OrtValue.ortvalue_from_shape_and_type(
                 [batch, heads, tokens, width], value.element_type(), memory_info=self._memory
             )
-        binding.bind_ortvalue_output(RESIZED, made)
-        self._run(binding)
-        return made
+            binding.bind_ortvalue_output(RESIZED, made)
+            self._run(binding)
+            return made
 
     def read(self, value: Any, tokens: int) -> Array:
-        binding = self._binding(value, tokens, 0)
-        binding.bind_output(RESIZED, "cpu")
-        content: Array = self._run(binding).numpy()
-        return content
+        with self.turn:
+            binding = self._binding(value, tokens, 0)
+            binding.bind_output(RESIZED, "cpu")
+            content: Array = self._run(binding).numpy()
+            return content
 
     def bind_output(self, binding: Any, name: str) -> None:
         binding.bind_output(name, self._kind, self._number)
 
     def _binding(self, value: Any, kept: int, room: int) -> Any:
+        """Inputs, which go to the device as they are bound."""
         pads = np.zeros(PADS, np.int64)
         pads[ROOM_AT] = room
         binding = self._resizing.io_binding()
@@ -129,7 +134,6 @@ class DeviceBuffers:
         return binding
 
     def _run(self, binding: Any) -> Any:
-        with self._turn:
-            self._resizing.run_with_iobinding(binding)
-            binding.synchronize_outputs()
-            return binding.get_outputs()[0]
+        self._resizing.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        return binding.get_outputs()[0]

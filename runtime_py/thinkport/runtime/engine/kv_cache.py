@@ -214,14 +214,15 @@ class InPlaceCache(_KvCache):
         The CPU's one at a time, so that the peak is one above the new size. A device's once all are made: its allocator
         keeps the old ones in either order, and where it has no room for new ones the cache stays as it was.
         """
-        values = made if self._buffers.at_hand else list(made)
-        if not self._values:
-            self._values = [None] * len(self._pasts)
-        for index, value in enumerate(values):
-            self._values[index] = value
-            self._binding.bind_ortvalue_input(self._pasts[index], value)
-            self._binding.bind_ortvalue_output(self._presents[index], value)
-        self._capacity = capacity
+        with self._buffers.turn:
+            values = made if self._buffers.at_hand else list(made)
+            if not self._values:
+                self._values = [None] * len(self._pasts)
+            for index, value in enumerate(values):
+                self._values[index] = value
+                self._binding.bind_ortvalue_input(self._pasts[index], value)
+                self._binding.bind_ortvalue_output(self._presents[index], value)
+            self._capacity = capacity
 
 
 class AppendedCache(_KvCache):

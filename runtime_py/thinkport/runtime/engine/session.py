@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -160,7 +160,7 @@ class Session:
         self.turn = _turn_of(graph, device)
         self.buffers: Buffers = CpuBuffers(ort)
         if not at_hand:
-            self.buffers = _device_buffers(ort, graph, device_id, device, options())
+            self.buffers = _device_buffers(ort, graph, device_id, device, options(), self.turn)
         self.inputs = {value.name for value in self.inner.get_inputs()}
         answer = next(spec for spec in graph.outputs if not spec.name.startswith("present."))
         self.answer, width = answer.name, answer.shape[-1]  # logits, or hidden states
@@ -225,19 +225,24 @@ def _kv_at_hand(inner: Any) -> bool:
 
 
 def _turn_of(graph: Graph, device: PluginDevice | None) -> AbstractContextManager[Any]:
-    """What a thread holds while it uses the graph's device."""
+    """What a thread holds while it uses the graph's device; it may take it again, and no other lock within it."""
     if device is not None:
         return device.turn
-    return Lock() if graph.providers[0] in _ONE_RUN_AT_A_TIME else nullcontext()
+    return RLock() if graph.providers[0] in _ONE_RUN_AT_A_TIME else nullcontext()
 
 
 def _device_buffers(
-    ort: ModuleType, graph: Graph, device_id: int | None, device: PluginDevice | None, options: Any
+    ort: ModuleType,
+    graph: Graph,
+    device_id: int | None,
+    device: PluginDevice | None,
+    options: Any,
+    turn: AbstractContextManager[Any],
 ) -> DeviceBuffers:
     try:
         resizing = open_session(ort, resize_graph(graph.kv.dtype), options, on_device(graph, device_id), device)
         memory = None if device is None else device.memory
-        return DeviceBuffers(ort, resizing, device.turn if device else Lock(), memory)
+        return DeviceBuffers(ort, resizing, turn, memory)
     except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
         raise ArtifactError(
             f"{graph.file} can't have its KV cache on device {device_id or 0} of {graph.providers[0]}: {error}: "
@@ -308,31 +313,41 @@ class OrtLane:
             prefilled = self._prefill_step(self._prefill, ids, total, keep)
             self._cache.advance(after)
             return prefilled
-        self._bind("input_ids", ids)
-        self._bind("attention_mask", self._mask(after, total))
-        if "position_ids" in self._session.inputs:
-            self._bind("position_ids", past[:, None] + np.arange(columns))
-        logits = self._bind_logits(columns, keep)
-        self._run(self._session, self._binding, columns)
-        self._cache.advance(after)
-        return (self._binding.get_outputs()[0].numpy() if logits is None else logits)[:, -keep:]
+        with self._running(self._session, columns):
+            self._bind("input_ids", ids)
+            self._bind("attention_mask", self._mask(after, total))
+            if "position_ids" in self._session.inputs:
+                self._bind("position_ids", past[:, None] + np.arange(columns))
+            logits = self._bind_logits(columns, keep)
+            self._session.inner.run_with_iobinding(self._binding)
+            self._cache.advance(after)
+            return (self._binding.get_outputs()[0].numpy() if logits is None else logits)[:, -keep:]
 
     def _prefill_step(self, prefill: Session, ids: Ids, total: int, keep: int) -> Logits:
         """A step through the other graph, over this lane's cache."""
-        binding = prefill.inner.io_binding()
-        self._cache.bind_to(binding)
-        binding.bind_cpu_input("input_ids", np.ascontiguousarray(ids, np.int64))
-        binding.bind_cpu_input("attention_mask", np.ones((1, total), np.int64))
-        rows = prefill.ort.OrtValue.ortvalue_from_numpy(np.array([keep], np.int64))
-        binding.bind_ortvalue_input("logits_to_keep", rows)
-        binding.bind_output(prefill.answer, "cpu")
-        self._run(prefill, binding, ids.shape[1])
-        logits: Logits = binding.get_outputs()[-1].numpy()
-        return logits[:, -keep:]
+        with self._running(prefill, ids.shape[1]):
+            binding = prefill.inner.io_binding()
+            self._cache.bind_to(binding)
+            binding.bind_cpu_input("input_ids", np.ascontiguousarray(ids, np.int64))
+            binding.bind_cpu_input("attention_mask", np.ones((1, total), np.int64))
+            rows = prefill.ort.OrtValue.ortvalue_from_numpy(np.array([keep], np.int64))
+            binding.bind_ortvalue_input("logits_to_keep", rows)
+            binding.bind_output(prefill.answer, "cpu")
+            prefill.inner.run_with_iobinding(binding)
+            logits: Logits = binding.get_outputs()[-1].numpy()
+            return logits[:, -keep:]
 
-    def _run(self, session: Session, binding: Any, columns: int) -> None:
+    def __del__(self) -> None:
+        """Let go of the buffers on the device while no other thread uses it."""
+        if hasattr(self, "_cache"):
+            with self._session.turn:
+                del self._binding, self._cache
+
+    @contextmanager
+    def _running(self, session: Session, columns: int) -> Iterator[None]:
+        """Around a step's binding, which sends inputs to the device, its run and its answer."""
         with self._guarded(columns, session), session.turn:
-            session.inner.run_with_iobinding(binding)
+            yield
 
     @contextmanager
     def _guarded(self, columns: int, session: Session | None = None) -> Iterator[None]:

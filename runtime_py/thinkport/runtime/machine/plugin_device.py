@@ -4,9 +4,9 @@ Knows ONNX Runtime's calls for plugins. Must not know which plugins there are, o
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from threading import Lock
 from types import ModuleType
 from typing import Any
 
@@ -23,7 +23,7 @@ class PluginDevice:
 
     `plugin` is the plugin with its version, `software` says that a CPU computes what looks like a device, `driver` is
     the driver's version, None where it isn't known. `handle` is ONNX Runtime's OrtEpDevice. Whoever loads, runs, makes
-    buffers or copies on the device holds `turn`, which all devices of a provider share.
+    buffers or copies on the device holds `turn`, which all devices of a provider share and a thread may take twice.
     """
 
     ort: ModuleType
@@ -35,7 +35,7 @@ class PluginDevice:
     software: bool
     driver: str | None
     handle: Any
-    turn: Lock
+    turn: AbstractContextManager[Any]
 
     def __str__(self) -> str:
         driver = f", driver {self.driver}" if self.driver else ""

@@ -3,9 +3,11 @@
 Must not know its devices, or what an artifact asks for.
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from threading import Lock
+from threading import RLock
+from typing import Any
 
 from packaging.version import Version
 
@@ -29,7 +31,7 @@ class PluginProvider:
     extra: str
     tested: tuple[tuple[str, str], ...]
     no_device: str
-    turn: Lock = field(default_factory=Lock, compare=False, repr=False)
+    turn: AbstractContextManager[Any] = field(default_factory=RLock, compare=False, repr=False)
 
     @property
     def version(self) -> str | None:
