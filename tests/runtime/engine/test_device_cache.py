@@ -110,6 +110,21 @@ def test_a_ragged_batch_grows_as_on_the_cpu(pair: tuple[Session, Session, float]
     assert [lane._cache.lengths.tolist() for lane in lanes] == [[25, 18], [25, 18]]
 
 
+def test_a_prompt_makes_room_for_all_of_it_at_once(nano_fp32_artifact) -> None:
+    session = on_the_cpu(nano_fp32_artifact)
+    lane, make, moved = session.open_lane(), session.buffers.resized, []
+
+    def resized(value, kept, tokens):
+        moved.append(tokens)
+        return make(value, kept, tokens)
+
+    session.buffers.resized = resized
+    with lane.prefilling(600) as chunk:
+        for start in range(0, 600, chunk):
+            lane.step(some_ids(session, 600)[:, start : start + chunk])
+    assert moved == [1024] * (2 * session.model.layers)
+
+
 def test_trimming_moves_nothing(nano_fp32_artifact) -> None:
     session = on_the_cpu(nano_fp32_artifact)
     lane = session.open_lane()
