@@ -1,5 +1,7 @@
 """Certifying: an artifact's graphs against its checkpoint, on goldens that travel with it and on longer texts.
 
+Beside the checkpoint's goldens travels what each graph itself gives, for devices to be held against.
+
 Knows the order of the steps. Each graph in turn continues some prompts, and the first also draws replies of its own.
 Then the checkpoint is computed once over all texts, and each graph is loaded again and measured. The first graph runs
 all texts, and a prefill graph, which has weights of its own, every other one: some of each kind. The other graphs run
@@ -18,6 +20,7 @@ from thinkport.export.certify.cpu_session import cpu_session, prefill_cpu_sessio
 from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
 from thinkport.export.certify.judging import Agreement, judge
 from thinkport.export.certify.measured_text import MeasuredText
+from thinkport.export.certify.own_goldens import own_golden
 from thinkport.export.certify.prompts import golden_prompts, questions_of
 from thinkport.export.certify.relevance import ranked_pairs, scores_compared
 from thinkport.export.certify.saying import Said, own_replies, said
@@ -76,11 +79,13 @@ def certify(
     heard = [first, *others]
     answers, common = _answers(checkpoint, shape, prompts, [*whole.texts, *pairs], heard, advance)
     expected = {pair.name: answers.logits.of(pair.name)[0].copy() for pair in pairs}
-    figures, scores = [], []
+    figures, scores, own = [], [], {}
     for graph, one in zip(graphs, heard, strict=True):
         asked = whole if one is first else brief
         with cpu_session(folder, graph, model) as loaded:
             figure = compared(loaded, graph, asked, answers, DECODED)
+            if min_agreement is not None:
+                own[graph.file] = own_golden(folder, graph, model, loaded, prompts, sample_ids(shape.vocab_size))
             if reranking:
                 scores.append(scores_compared(loaded, graph, pairs, expected, reranking))
         same = sum(common[text.tobytes()] for text in one.greedy)
@@ -95,7 +100,7 @@ def certify(
                 scores.append(scores_compared(loaded, prefill.graph, pairs, expected, reranking))
     if min_agreement is not None:
         judge(folder, graphs, figures, min_agreement)
-        write_goldens(folder / GOLDENS, answers.goldens)
+        write_goldens(folder / GOLDENS, answers.goldens, own)
     return Certificate(goldens=GOLDENS, figures=figures, command=_command(checkpoint), scores=scores or None)
 
 

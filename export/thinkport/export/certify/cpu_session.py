@@ -6,7 +6,7 @@ they are. Must not know how a graph was made, what it is asked, nor how a weight
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -19,7 +19,7 @@ from thinkport.export.certify.graph_parts import GraphPart, cut, weight_bytes
 from thinkport.export.certify.measured_text import CHUNK
 from thinkport.export.certify.parted_session import HELD, LOADED, PartedSession, PartSessions, Supply
 from thinkport.export.errors import CertificateError
-from thinkport.export.passes.activations import Widened
+from thinkport.export.passes.activations import FloatProducts, Widened, rounds_activations
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.norms import K_NORM, QkNormOutside
 from thinkport.export.reference.logits import HELD_ROWS
@@ -73,6 +73,37 @@ def cpu_session(
         return
     with _whole(folder, form.graph, model) as session:
         yield session
+
+
+@contextmanager
+def float32_session(folder: Path, graph: Graph, model: ModelShape) -> Iterator[CpuSession | None]:
+    """A graph that computes in float32 what it rounds to half precision or int8 as it is; its KV cache too is float32.
+
+    An int8 cache stays one. None where the graph rounds nothing.
+
+    Raises:
+        MissingExtraError: no ONNX Runtime is installed.
+        ArtifactError: the installed one can't run the graph.
+        GraphError: a pass did not undo what is in every layer.
+    """
+    form = graph_for_cpu(folder, graph, model)
+    passes = dict(_rounding(form))
+    if not passes:
+        yield None
+        return
+    for graph_pass in passes.values():
+        graph_pass(form.loaded)
+    wide = form.graph.kv.model_copy(update={"dtype": "float32" if form.graph.kv.dtype == "float16" else form.graph.kv.dtype})
+    form = replace(form, graph=form.graph.model_copy(update={"kv": wide}), changes=(*form.changes, *passes))
+    yield _parted(form, model, cut(form.loaded), lambda _: nullcontext(folder))
+
+
+def _rounding(form: CpuGraph) -> Iterator[tuple[str, GraphPass]]:
+    """The passes that keep a graph from rounding what it computes, each by what it does, in words."""
+    if any(rounds_activations(node) for node in form.loaded.graph):
+        yield "products computed in float32", FloatProducts()
+    if form.graph.activations == "float16":
+        yield "float16 computed in float32", Widened(dtype=ir.DataType.FLOAT16)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Writes `goldens.safetensors`: the checkpoint's likeliest next tokens over the prompts. The runtime reads it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,18 @@ from safetensors.numpy import save
 from thinkport.export.certify.figures import Softmax
 from thinkport.export.certify.measured_text import MeasuredText
 from thinkport.export.reference.logits import Ids, Logits
-from thinkport.runtime.artifact.goldens import FORMAT, SAMPLE, Golden
+from thinkport.runtime.artifact.goldens import (
+    FORMAT,
+    OWN_LOGITS,
+    OWN_ROWS,
+    OWN_SPREAD,
+    OWN_STEPS,
+    OWN_TOP_IDS,
+    OWN_TOP_LOGPROBS,
+    SAMPLE,
+    Golden,
+    OwnGolden,
+)
 
 GOLDENS = "goldens.safetensors"
 TOP = 16
@@ -40,8 +51,8 @@ def golden(prompt: MeasuredText, logits: Logits, sample: Ids, *, likeliest: bool
     )
 
 
-def write_goldens(path: Path, goldens: Sequence[Golden]) -> None:
-    """Write the file.
+def write_goldens(path: Path, goldens: Sequence[Golden], own: Mapping[str, OwnGolden] | None = None) -> None:
+    """Write the file; `own` are those of graphs by their files, all over the first tokens of one of the goldens.
 
     Raises:
         OSError: it can't be written.
@@ -50,7 +61,22 @@ def write_goldens(path: Path, goldens: Sequence[Golden]) -> None:
     for entry in goldens:
         for part in ("ids", "rows", "top_ids", "top_logprobs", "sample_logits"):
             tensors[f"{entry.name}.{part}"] = np.ascontiguousarray(getattr(entry, part))
+    for file, found in (own or {}).items():
+        tensors |= _own_tensors(Path(file).stem, found)
     path.write_bytes(save(tensors, _METADATA))  # save_file would keep it from everyone but its owner
+
+
+def _own_tensors(graph: str, own: OwnGolden) -> dict[str, NDArray[np.generic]]:
+    golden = own.golden
+    parts: dict[str, NDArray[np.generic]] = {
+        OWN_STEPS: np.array([own.prefilled, own.continued, len(golden.ids) - own.prefilled - own.continued]),
+        OWN_ROWS: golden.rows,
+        f"{OWN_LOGITS}{graph}": np.ascontiguousarray(golden.sample_logits),
+        f"{OWN_TOP_IDS}{graph}": golden.top_ids,
+        f"{OWN_TOP_LOGPROBS}{graph}": golden.top_logprobs,
+        f"{OWN_SPREAD}{graph}": np.array([own.spread, own.divergence], np.float32),
+    }
+    return {f"{golden.name}.{part}": values for part, values in parts.items()}
 
 
 def _top(row: Logits) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

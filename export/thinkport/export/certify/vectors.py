@@ -15,6 +15,7 @@ from thinkport.export.certify.figures import cosine
 from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
 from thinkport.export.certify.judging import check_finite, judge_vectors
 from thinkport.export.certify.measured_text import CHUNK, MeasuredText
+from thinkport.export.certify.own_goldens import own_golden
 from thinkport.export.certify.prompts import brief, golden_prompts
 from thinkport.export.certify.texts import certificate_texts
 from thinkport.export.checkpoint import Checkpoint
@@ -55,16 +56,18 @@ def certify_vectors(
     sample = sample_ids(shape.hidden_size)
     goldens = [golden(prompt, hidden.of(prompt.name), sample, likeliest=False) for prompt in prompts]
     measure = _Measure(prompts=prompts, texts=texts, hidden=hidden, goldens=goldens)
-    vectors = []
+    vectors, own = [], {}
     for graph in graphs:
         with cpu_session(folder, graph, model) as loaded:
             vectors.append(measure(loaded, graph, whole=graph is graphs[0]))
+            if min_agreement is not None:
+                own[graph.file] = own_golden(folder, graph, model, loaded, prompts, sample)
     for prefill in filter(None, (graph.prefill for graph in graphs)):
         with prefill_cpu_session(folder, prefill, model) as loaded:
             vectors.append(measure(loaded, prefill.graph, whole=True, decoded=0))
     if min_agreement is not None:
         judge_vectors(folder, graphs, vectors, min_agreement)
-        write_goldens(folder / GOLDENS, goldens)
+        write_goldens(folder / GOLDENS, goldens, own)
     return Certificate(goldens=GOLDENS, figures=[], vectors=vectors)
 
 

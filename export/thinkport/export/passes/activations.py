@@ -5,10 +5,14 @@ Cases of `Activations`, float32 → half precision for a target:
     2. the scales of an int8 KV cache stay float32, as the operator takes them;
     3. logits, or the hidden states in their place, are cast to float32 at the end: one type on every target.
 
-Cases of `Widened`, bfloat16 → float32 for the CPU, which has no bfloat16 kernels:
-    1. every bfloat16 weight is cast where it is read, so that the file of weights stays as it is;
-    2. inputs, outputs and what is computed become float32; a Cast to bfloat16 becomes one to float32;
-    3. a graph without bfloat16 is left alone.
+Cases of `Widened`, half precision → float32, for the CPU, which has no bfloat16 kernels, or to compute without rounding:
+    1. every weight in half precision is cast where it is read, so that the file of weights stays as it is;
+    2. inputs, outputs and what is computed become float32; a Cast to half precision becomes one to float32;
+    3. a graph without that type is left alone.
+
+Cases of `FloatProducts`, int8 activations → float32:
+    1. every operator that asks for an accuracy level gets level 0, which rounds no activations;
+    2. a graph without one is left alone.
 """
 
 from collections.abc import Sequence
@@ -21,7 +25,7 @@ from thinkport.export.trace import names
 
 _FLOAT = ir.DataType.FLOAT
 _KV_SCALES = slice(12, 14)
-_BFLOAT16 = ir.DataType.BFLOAT16
+_LEVEL = "accuracy_level"
 
 
 @dataclass(kw_only=True)
@@ -62,25 +66,45 @@ class Activations(GraphPass):
         return cast.name or ""
 
 
+@dataclass(kw_only=True)
 class Widened(GraphPass):
     """Once. Numbers are then rounded less than on the target: what is measured is the graph, not its arithmetic."""
 
     name = "widened"
     outside = 1
+    dtype: ir.DataType = ir.DataType.BFLOAT16
 
     def rewrite(self, model: ir.Model) -> Sequence[str]:
         graph = model.graph
-        weights = [value for value in graph.initializers.values() if value.dtype == _BFLOAT16]
+        weights = [value for value in graph.initializers.values() if value.dtype == self.dtype]
         for node in graph:
-            if node.op_type == "Cast" and node.attributes["to"].as_int() == _BFLOAT16.value:
+            if node.op_type == "Cast" and node.attributes["to"].as_int() == self.dtype.value:
                 node.attributes["to"] = ir.AttrInt64("to", _FLOAT.value)
         computed = [value for node in graph for value in node.outputs]
         for value in (*graph.inputs, *computed):
-            if value.dtype == _BFLOAT16:
+            if value.dtype == self.dtype:
                 value.type = ir.TensorType(_FLOAT)
         casts = [_cast(weight) for weight in weights]
         graph.insert_before(graph[0], casts)
         return ["weights.Cast"] if casts else []
+
+
+class FloatProducts(GraphPass):
+    """Once, for all products."""
+
+    name = "float_products"
+    outside = 1
+
+    def rewrite(self, model: ir.Model) -> Sequence[str]:
+        rounding = [node for node in model.graph if rounds_activations(node)]
+        for node in rounding:
+            node.attributes[_LEVEL] = ir.AttrInt64(_LEVEL, 0)
+        return ["products"] if rounding else []
+
+
+def rounds_activations(node: ir.Node) -> bool:
+    """Whether an operator may round its activations to int8, which accuracy level 4 of ONNX Runtime's products asks."""
+    return _LEVEL in node.attributes and node.attributes[_LEVEL].as_int() > 0
 
 
 def _cast(weight: ir.Value) -> ir.Node:

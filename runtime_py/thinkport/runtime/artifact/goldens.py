@@ -12,12 +12,26 @@ named and numbered as `00-english`:
 and once `sample_ids` int64 (n,), spread over the vocabulary: where a distribution is flat, as a checkpoint of noise
 has it, the likeliest tokens say nothing and these do. A checkpoint that embeds has hidden states in place of logits,
 `sample_ids` are columns of them, and k is 0.
+
+Beside one prompt, the long one, lies what each graph itself gives over its first tokens, for a machine to be held
+against the graph and not against the checkpoint. What the graph asks to be rounded to int8 or to float16 while it
+computes is float32 there. GRAPH is its file without `.onnx`:
+
+- `NAME.own_steps` int64 (3,): how many of the tokens are prefilled, go over these at once, and go one by one;
+- `NAME.own_rows` int64 (rows,): the positions that were kept, in order;
+- `NAME.own_logits:GRAPH` float32 (rows, n): its logits of the `sample_ids`;
+- `NAME.own_top_ids:GRAPH`, `NAME.own_top_logprobs:GRAPH` (rows, k): its likeliest tokens, as above;
+- `NAME.own_spread:GRAPH` float32 (2,): how far the graph's own rounding takes it from these on the CPU, as
+  `own_check.Distance` has it: the relative error of the sampled logits, and the largest KL divergence of a row.
+
+Readers of before take no notice of tensors whose names begin with a prompt's.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +40,11 @@ from thinkport.runtime.errors import ArtifactError
 
 FORMAT = "thinkport-goldens-2"
 SAMPLE = "sample_ids"
+OWN_STEPS, OWN_ROWS = "own_steps", "own_rows"
+OWN_LOGITS, OWN_TOP_IDS, OWN_TOP_LOGPROBS = "own_logits:", "own_top_ids:", "own_top_logprobs:"
+OWN_SPREAD = "own_spread:"
 _DTYPES = {"I64": "<i8", "F32": "<f4"}
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,19 +60,46 @@ class Golden:
     sample_logits: NDArray[np.float32]
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnGolden:
+    """What one graph itself gives over a prompt of ids, computed on the CPU in float32; see the module.
+
+    The prompt is meant to go in steps: `prefilled` tokens, then `continued` ones over them, then the others one by one.
+    """
+
+    golden: Golden
+    prefilled: int
+    continued: int
+    spread: float
+    divergence: float
+
+
 def read_goldens(path: Path) -> list[Golden]:
     """The goldens of an artifact, in the order of their names.
 
     Raises:
         ArtifactError: the file is missing, damaged, or of another format.
     """
+    return _read(path, _goldens)
+
+
+def read_own_goldens(path: Path) -> dict[str, OwnGolden]:
+    """What each graph itself gave, by the graph's file; empty in the artifacts of before.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, or of another format.
+    """
+    return _read(path, _own_goldens)
+
+
+def _read(path: Path, made: Callable[[dict[str, NDArray[Any]]], Made]) -> Made:
     try:
         raw = path.read_bytes()
         size = int.from_bytes(raw[:8], "little")
         header = json.loads(raw[8 : 8 + size])
         found = header.pop("__metadata__", {}).get("format")
         if found == FORMAT:
-            return _goldens({name: _tensor(raw, 8 + size, entry) for name, entry in header.items()})
+            return made({name: _tensor(raw, 8 + size, entry) for name, entry in header.items()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path} can't be read as goldens ({error}): export the artifact again") from error
     raise ArtifactError(f"{path} has the format {found!r}, expected {FORMAT!r}: use the thinkport that wrote it")
@@ -67,6 +112,29 @@ def _goldens(tensors: dict[str, NDArray[Any]]) -> list[Golden]:
         Golden(name=name, sample_ids=tensors[SAMPLE], **{part: tensors[f"{name}.{part}"] for part in parts})
         for name in names
     ]
+
+
+def _own_goldens(tensors: dict[str, NDArray[Any]]) -> dict[str, OwnGolden]:
+    found = {}
+    for name in tensors:
+        prompt, _, part = name.rpartition(".")
+        if part.startswith(OWN_LOGITS):
+            graph = part.removeprefix(OWN_LOGITS)
+            prefilled, continued, decoded = tensors[f"{prompt}.{OWN_STEPS}"].tolist()
+            spread, divergence = tensors[f"{prompt}.{OWN_SPREAD}{graph}"].tolist()
+            golden = Golden(
+                name=prompt,
+                ids=tensors[f"{prompt}.ids"][: prefilled + continued + decoded],
+                rows=tensors[f"{prompt}.{OWN_ROWS}"],
+                top_ids=tensors[f"{prompt}.{OWN_TOP_IDS}{graph}"],
+                top_logprobs=tensors[f"{prompt}.{OWN_TOP_LOGPROBS}{graph}"],
+                sample_ids=tensors[SAMPLE],
+                sample_logits=tensors[name],
+            )
+            found[f"{graph}.onnx"] = OwnGolden(
+                golden=golden, prefilled=prefilled, continued=continued, spread=spread, divergence=divergence
+            )
+    return found
 
 
 def _tensor(raw: bytes, base: int, entry: dict[str, Any]) -> NDArray[Any]:

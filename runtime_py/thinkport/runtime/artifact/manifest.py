@@ -175,7 +175,8 @@ class Graph(Record):
     where the provider refuses sessions that plan memory ahead. `plain_norms`: a variant whose norms are spelled out,
     for devices where the fused ones are wrong; asked for by its name. `graph_capture`: every node that computes on
     tensors runs on the first provider, so that a runtime of fixed shapes may capture the graph and replay it.
-    `prefill`: what runs its long prompts.
+    `prefill_chunk` is how many tokens of a prompt one step takes on any device. A device that is proved right with
+    more may take `proven_chunk`; None where more is not faster. `prefill`: what runs its long prompts.
     """
 
     file: str
@@ -189,6 +190,8 @@ class Graph(Record):
     outputs: list[TensorSpec]
     several_tokens_over_past: bool
     prefill_chunk: int = Field(gt=0)
+    # Left out where it is None: readers from before it know no such key.
+    proven_chunk: int | None = Field(default=None, gt=0, exclude_if=lambda chunk: chunk is None)
     activations: Literal["float32", "float16", "bfloat16"] = "float32"
     memory_pattern: bool = True
     plain_norms: bool = False

@@ -45,6 +45,10 @@ class HasRows(Protocol):
 Asked = TypeVar("Asked", bound=HasRows)
 
 
+Span = tuple[int, int]
+"""The first token of a step, and the one behind its last."""
+
+
 class LaneStep(NamedTuple):
     """A step whose ids (1, tokens) are known in advance, and how many rows of its logits are wanted."""
 
@@ -149,12 +153,28 @@ def golden_rows(
     Raises:
         ArtifactError: the graph fails.
     """
+
+    def spans(prompt: Asked) -> Iterator[Span]:
+        tokens = len(prompt.ids)
+        return steps(tokens, chunk_of(session, tokens, chunk), decoded)
+
+    return stepped_rows(session, prompts, spans, run)
+
+
+def stepped_rows(
+    session: LaneSource, prompts: Iterable[Asked], spans: Callable[[Asked], Iterable[Span]], run: Run = one_by_one
+) -> Iterator[tuple[Asked, int, Logits]]:
+    """As `golden_rows`, in the steps that `spans` gives of a prompt: (start, stop) of each, all its tokens in order.
+
+    Raises:
+        ArtifactError: the graph fails.
+    """
     wanted: deque[list[tuple[Asked, int, int]]] = deque()  # of each step: prompt, row, place from the step's end
 
     def ahead() -> Iterator[LaneStep]:
         for prompt in prompts:
-            lane, tokens = session.open_lane(), len(prompt.ids)
-            for start, stop in steps(tokens, chunk_of(session, tokens, chunk), decoded):
+            lane = session.open_lane()
+            for start, stop in spans(prompt):
                 kept = [(prompt, row, at - stop) for row, at in enumerate(prompt.rows.tolist()) if start <= at < stop]
                 wanted.append(kept)
                 yield LaneStep(lane, prompt.ids[None, start:stop], keep=-kept[0][2] if kept else 1)
@@ -185,7 +205,7 @@ def fault_of(found: GoldenScore, recorded: GoldenScore | None) -> str | None:
     return None
 
 
-def steps(tokens: int, chunk: int, decoded: int = DECODED) -> Iterator[tuple[int, int]]:
+def steps(tokens: int, chunk: int, decoded: int = DECODED) -> Iterator[Span]:
     """(start, stop) of every step over a prompt: chunks, then single tokens."""
     prefilled = max(1, tokens - decoded)
     return pairwise([*range(0, prefilled, chunk), *range(prefilled, tokens), tokens])
@@ -217,11 +237,11 @@ def _compare(golden: Golden, at: int, found: Logits) -> NDArray[np.float64]:
     alike = correlation(golden.sample_logits[at], found[golden.sample_ids])
     if not top.size:
         return np.array([alike, 0.0, 1.0])
-    diverged = _coarse_kl(golden.top_logprobs[at].astype(np.float64), found, top)
+    diverged = coarse_kl(golden.top_logprobs[at].astype(np.float64), found, top)
     return np.array([alike, diverged, float(top[0] == found.argmax())])
 
 
-def _coarse_kl(expected: NDArray[np.float64], found: Logits, top: NDArray[np.int64]) -> float:
+def coarse_kl(expected: NDArray[np.float64], found: Logits, top: NDArray[np.int64]) -> float:
     """KL divergence, in nats, over the likeliest tokens and one class for all others: at most that over all tokens."""
     shifted = found - found.max()
     logprobs = shifted[top] - np.log(np.exp(shifted).sum(dtype=np.float64))
