@@ -5,6 +5,7 @@ Knows which files make what, and in which order. Must not know chats, or what is
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -24,6 +25,7 @@ from thinkport.runtime.providers.ort import AUTO, Candidate, build_of, extra_of,
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
 from thinkport.runtime.providers.provider_report import ProviderReport
+from thinkport.runtime.providers.unrounded import unrounding
 
 _HEAD_START = 0.03  # seconds in which ONNX Runtime reads a graph, before it lets go of Python's lock
 
@@ -85,8 +87,14 @@ def load_artifact(
             ort, folder, one.graph, manifest.model, threads, packed, prefill, loading.set, one.device, one.plugin
         )
 
+    def open_unrounded(one: Candidate) -> closing[Session]:
+        exact = unrounding(ort)
+        return closing(
+            Session(exact, folder, one.graph, manifest.model, threads, device_id=one.device, device=one.plugin)
+        )
+
     machine = Machine.here(build_of(ort), missing=load_libraries(ort), plugins=Plugins(ort))
-    choice = ProviderChoice(folder, manifest, machine, open_graph)
+    choice = ProviderChoice(folder, manifest, machine, open_graph, open_unrounded)
     # ONNX Runtime lays weights out outside of Python's lock; the tokenizer's library never lets go of it while it
     # reads, half a second for Qwen3's: begun first, it would make the graph wait for all of that.
     with ThreadPoolExecutor(1) as beside:
@@ -97,11 +105,13 @@ def load_artifact(
         tokenizer = Tokenizer.from_file(folder / manifest.tokenizer)
         template = ChatTemplate.from_file(folder / manifest.chat_template, manifest.special_tokens)
         chosen = choosing.result()
-    candidate = chosen.candidate
+    candidate, widest = chosen.candidate, chosen.session.prefill_chunk
 
     def reopen() -> Session:
         _check_same(folder, artifact)
-        return open_graph(candidate)
+        session = open_graph(candidate)
+        session.prefill_chunk = widest  # what the check of the first load found right here
+        return session
 
     return ModelParts(
         manifest=_with_turn_end(manifest, tokenizer, template),

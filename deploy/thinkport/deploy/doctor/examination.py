@@ -2,24 +2,25 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from thinkport.deploy.doctor.findings import Finding, Severity, artifact_findings, machine_findings
 from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
-from thinkport.runtime.artifact.goldens import read_goldens
 from thinkport.runtime.artifact.manifest import Manifest, read_manifest
 from thinkport.runtime.engine.session import Session, on_device
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.machine.cpu_features import cpu_features
 from thinkport.runtime.machine.known_files import FilesCheck, KnownFiles
 from thinkport.runtime.machine.plugin_device import open_session
-from thinkport.runtime.providers.golden_check import quick
+from thinkport.runtime.providers.graph_check import Goldens
 from thinkport.runtime.providers.ort import AUTO, Candidate, candidates, import_onnxruntime
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_choice import Machine, OpenGraph, ProviderChoice, attempt_of
 from thinkport.runtime.providers.provider_report import Attempt, Outcome
+from thinkport.runtime.providers.unrounded import unrounding
 from thinkport.runtime.providers.verdicts import Verdicts
 
 
@@ -99,6 +100,10 @@ def _trials(
             ort, folder, candidate.graph, manifest.model, device_id=candidate.device, device=candidate.plugin
         )
 
+    def open_unrounded(one: Candidate) -> closing[Session]:
+        exact = unrounding(ort)
+        return closing(Session(exact, folder, one.graph, manifest.model, device_id=one.device, device=one.plugin))
+
     plugins = Plugins(ort)
     machine = Machine(
         build=facts.build,
@@ -108,15 +113,15 @@ def _trials(
         missing=facts.missing,
         plugins=plugins,
     )
-    choice = ProviderChoice(folder, manifest, machine, open_graph)
-    goldens = quick(read_goldens(folder / manifest.certificate.goldens)) if manifest.certificate else []
-    tokens = sum(len(golden.ids) for golden in goldens)
+    choice = ProviderChoice(folder, manifest, machine, open_graph, open_unrounded)
+    goldens = Goldens.of(folder / manifest.certificate.goldens) if manifest.certificate else None
     for found in candidates(manifest.graphs, provider, facts.build.providers, facts.build.version, plugins):
         candidate = found.started
         if candidate.obstacle:
             yield Trial(attempt=attempt_of(candidate, Outcome.IMPOSSIBLE, candidate.obstacle))
-        elif goldens:
-            session, attempt = choice.check(candidate, goldens)
+        elif goldens is not None:
+            session, attempt = choice.check(candidate, goldens, whole=True)
+            tokens = goldens.tokens(candidate.graph)
             yield Trial(
                 attempt=attempt,
                 tokens_per_second=tokens / attempt.seconds if session and attempt.seconds else None,

@@ -7,6 +7,7 @@ they are. Must not know how a graph was made, what it is asked, nor how a weight
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -75,11 +76,20 @@ def cpu_session(
         yield session
 
 
-@contextmanager
-def float32_session(folder: Path, graph: Graph, model: ModelShape) -> Iterator[CpuSession | None]:
-    """A graph that computes in float32 what it rounds to half precision or int8 as it is; its KV cache too is float32.
+class Rounding(Enum):
+    """What a graph may round while it computes. A member's text says that it does not."""
 
-    An int8 cache stays one. None where the graph rounds nothing.
+    PRODUCTS = "products computed in float32"  # activations to int8, in front of a matrix product
+    HALF = "float16 computed in float32"
+
+
+@contextmanager
+def float32_session(
+    folder: Path, graph: Graph, model: ModelShape, but: Rounding | None = None
+) -> Iterator[CpuSession | None]:
+    """A graph that computes in float32 what it rounds as it is, `but` for one kind; None where nothing is left to change.
+
+    A float16 KV cache becomes a float32 one, an int8 one stays.
 
     Raises:
         MissingExtraError: no ONNX Runtime is installed.
@@ -87,23 +97,29 @@ def float32_session(folder: Path, graph: Graph, model: ModelShape) -> Iterator[C
         GraphError: a pass did not undo what is in every layer.
     """
     form = graph_for_cpu(folder, graph, model)
-    passes = dict(_rounding(form))
-    if not passes:
+    undone = _roundings(form) - {but}
+    if not undone:
         yield None
         return
-    for graph_pass in passes.values():
-        graph_pass(form.loaded)
-    wide = form.graph.kv.model_copy(update={"dtype": "float32" if form.graph.kv.dtype == "float16" else form.graph.kv.dtype})
-    form = replace(form, graph=form.graph.model_copy(update={"kv": wide}), changes=(*form.changes, *passes))
+    here = form.graph
+    if Rounding.PRODUCTS in undone:
+        FloatProducts()(form.loaded)
+    if Rounding.HALF in undone:
+        Widened(dtype=ir.DataType.FLOAT16)(form.loaded)
+        if here.kv.dtype == "float16":
+            here = here.model_copy(update={"kv": here.kv.model_copy(update={"dtype": "float32"})})
+    form = replace(form, graph=here, changes=(*form.changes, *(one.value for one in undone)))
     yield _parted(form, model, cut(form.loaded), lambda _: nullcontext(folder))
 
 
-def _rounding(form: CpuGraph) -> Iterator[tuple[str, GraphPass]]:
-    """The passes that keep a graph from rounding what it computes, each by what it does, in words."""
-    if any(rounds_activations(node) for node in form.loaded.graph):
-        yield "products computed in float32", FloatProducts()
-    if form.graph.activations == "float16":
-        yield "float16 computed in float32", Widened(dtype=ir.DataType.FLOAT16)
+def roundings(folder: Path, graph: Graph, model: ModelShape) -> set[Rounding]:
+    """What a graph rounds on the CPU."""
+    return _roundings(graph_for_cpu(folder, graph, model))
+
+
+def _roundings(form: CpuGraph) -> set[Rounding]:
+    products = {Rounding.PRODUCTS} if any(map(rounds_activations, form.loaded.graph)) else set()
+    return products | ({Rounding.HALF} if form.graph.activations == "float16" else set())
 
 
 @contextmanager

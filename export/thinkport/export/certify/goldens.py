@@ -74,7 +74,7 @@ def _own_tensors(graph: str, own: OwnGolden) -> dict[str, NDArray[np.generic]]:
         f"{OWN_LOGITS}{graph}": np.ascontiguousarray(golden.sample_logits),
         f"{OWN_TOP_IDS}{graph}": golden.top_ids,
         f"{OWN_TOP_LOGPROBS}{graph}": golden.top_logprobs,
-        f"{OWN_SPREAD}{graph}": np.array([own.spread, own.divergence], np.float32),
+        f"{OWN_SPREAD}{graph}": np.array([own.spread, own.float_spread], np.float32),
     }
     return {f"{golden.name}.{part}": values for part, values in parts.items()}
 

@@ -9,22 +9,23 @@ from pathlib import Path
 
 import numpy as np
 
-from thinkport.export.certify.cpu_session import CpuSession, float32_session
+from thinkport.export.certify.cpu_session import CpuSession, Rounding, float32_session, roundings
 from thinkport.export.certify.goldens import golden
 from thinkport.export.certify.judging import check_finite
 from thinkport.export.certify.measured_text import MeasuredText
 from thinkport.export.reference.logits import Ids, Logits
 from thinkport.export.trace import names
-from thinkport.runtime.artifact.goldens import OwnGolden
+from thinkport.runtime.artifact.goldens import Distance, OwnGolden
 from thinkport.runtime.artifact.manifest import Graph, ModelShape
 from thinkport.runtime.providers.golden_check import Span, stepped_rows
-from thinkport.runtime.providers.own_check import BRIEF, KEPT, Distance, own_distance, shortened
+from thinkport.runtime.providers.own_check import BRIEF, KEPT, own_distance, shortened
 
 PREFILLED, CONTINUED, DECODED = 200, 40, 32  # tokens
 _STEP = 96  # tokens of a step here: logits follow from the ids, however they are stepped
 # A bfloat16 graph runs on the CPU in float32 only. Its numbers are rounded by 2^-9 and less; float16's are by 2^-12 and
 # less, which costs 5.5e-4 (measured over 3 layers).
 _BFLOAT16 = Distance(2**-8, 0.0)
+_NONE = Distance(0.0, 0.0)
 
 
 def own_golden(
@@ -46,15 +47,29 @@ def own_golden(
         golden=golden(prompt, logits, sample, likeliest=likeliest),
         prefilled=prefilled,
         continued=continued,
-        spread=0.0,
-        divergence=0.0,
+        spread=_NONE,
+        float_spread=_NONE,
     )
-    spread = _BFLOAT16 if graph.activations == "bfloat16" else Distance(0.0, 0.0)
-    if exact is not None and graph.activations != "bfloat16":
-        # The CPU is slow in float16: fewer tokens are enough to measure how it rounds.
-        asked = found if graph.activations == "float32" else shortened(found)
-        spread = own_distance(loaded.session, asked, loaded.run)
-    return replace(found, spread=spread.error, divergence=spread.divergence)
+    products = _spread(folder, graph, model, loaded, found, Rounding.PRODUCTS)
+    half = _BFLOAT16 if graph.activations == "bfloat16" else _spread(folder, graph, model, loaded, found, Rounding.HALF)
+    both = Distance(float(np.hypot(products.error, half.error)), products.divergence + half.divergence)
+    return replace(found, spread=both, float_spread=half)
+
+
+def _spread(
+    folder: Path, graph: Graph, model: ModelShape, loaded: CpuSession, own: OwnGolden, kept: Rounding
+) -> Distance:
+    """How far one kind of rounding takes a graph from its own golden; none where it does not round so."""
+    has = roundings(folder, graph, model)
+    if kept not in has:
+        return _NONE
+    # The CPU is slow in float16: fewer tokens are enough to measure how it rounds.
+    asked = own if kept is Rounding.PRODUCTS else shortened(own)
+    if has == {kept}:
+        return own_distance(loaded.session, asked, loaded.run)
+    with float32_session(folder, graph, model, but=kept) as alone:
+        assert alone is not None, "the other rounding is taken away"
+        return own_distance(alone.session, asked, alone.run)
 
 
 def own_prompt(long: MeasuredText) -> MeasuredText:

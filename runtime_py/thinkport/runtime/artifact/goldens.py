@@ -21,8 +21,9 @@ computes is float32 there. GRAPH is its file without `.onnx`:
 - `NAME.own_rows` int64 (rows,): the positions that were kept, in order;
 - `NAME.own_logits:GRAPH` float32 (rows, n): its logits of the `sample_ids`;
 - `NAME.own_top_ids:GRAPH`, `NAME.own_top_logprobs:GRAPH` (rows, k): its likeliest tokens, as above;
-- `NAME.own_spread:GRAPH` float32 (2,): how far the graph's own rounding takes it from these on the CPU, as
-  `own_check.Distance` has it: the relative error of the sampled logits, and the largest KL divergence of a row.
+- `NAME.own_spread:GRAPH` float32 (2, 2): how far the graph's own rounding takes it from these on the CPU, as
+  `own_check.Distance` has it: the relative error of the sampled logits, and the largest KL divergence of a row. The
+  first row is of the graph as it is, the second of one whose matrix products round nothing to int8.
 
 Readers of before take no notice of tensors whose names begin with a prompt's.
 """
@@ -31,7 +32,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,18 +61,30 @@ class Golden:
     sample_logits: NDArray[np.float32]
 
 
+class Distance(NamedTuple):
+    """How far logits are from an own golden.
+
+    `error` is the root of the mean squared difference over that of the logits, both around their means in each row.
+    `divergence` is the largest KL divergence of a row over the likeliest tokens, in nats.
+    """
+
+    error: float
+    divergence: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class OwnGolden:
     """What one graph itself gives over a prompt of ids, computed on the CPU in float32; see the module.
 
     The prompt is meant to go in steps: `prefilled` tokens, then `continued` ones over them, then the others one by one.
+    `spread` is what the graph's own rounding costs, `float_spread` what is left of it in float products.
     """
 
     golden: Golden
     prefilled: int
     continued: int
-    spread: float
-    divergence: float
+    spread: Distance
+    float_spread: Distance
 
 
 def read_goldens(path: Path) -> list[Golden]:
@@ -121,7 +134,7 @@ def _own_goldens(tensors: dict[str, NDArray[Any]]) -> dict[str, OwnGolden]:
         if part.startswith(OWN_LOGITS):
             graph = part.removeprefix(OWN_LOGITS)
             prefilled, continued, decoded = tensors[f"{prompt}.{OWN_STEPS}"].tolist()
-            spread, divergence = tensors[f"{prompt}.{OWN_SPREAD}{graph}"].tolist()
+            spread, float_spread = map(Distance._make, tensors[f"{prompt}.{OWN_SPREAD}{graph}"].tolist())
             golden = Golden(
                 name=prompt,
                 ids=tensors[f"{prompt}.ids"][: prefilled + continued + decoded],
@@ -132,7 +145,7 @@ def _own_goldens(tensors: dict[str, NDArray[Any]]) -> dict[str, OwnGolden]:
                 sample_logits=tensors[name],
             )
             found[f"{graph}.onnx"] = OwnGolden(
-                golden=golden, prefilled=prefilled, continued=continued, spread=spread, divergence=divergence
+                golden=golden, prefilled=prefilled, continued=continued, spread=spread, float_spread=float_spread
             )
     return found
 

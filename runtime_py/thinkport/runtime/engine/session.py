@@ -197,6 +197,15 @@ class Session:
             "run another graph or provider, update the device's driver, or export the artifact again"
         )
 
+    @property
+    def widest_step(self) -> int | None:
+        """The most tokens of a step that is right on this device; None where nothing is known against wider ones.
+
+        Whoever found that out lowered `prefill_chunk`; some graphs are wide only where a device was proved right.
+        """
+        limited = self.graph.proven_chunk is not None or self.prefill_chunk < self.graph.prefill_chunk
+        return self.prefill_chunk if limited else None
+
     def close(self) -> None:
         """Let go of the graph and its files, whose lanes must be gone; ONNX Runtime frees them with its own object.
 
@@ -304,6 +313,9 @@ class OrtLane:
 
     def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
         columns = ids.shape[1]
+        widest = self._session.widest_step
+        if widest is not None and columns > widest:
+            return self._narrow_steps(ids, keep, widest)
         past = self._cache.lengths
         after = past + (columns if lengths is None else lengths)
         total = self._cache.length + columns
@@ -322,6 +334,30 @@ class OrtLane:
             self._session.inner.run_with_iobinding(self._binding)
             self._cache.advance(after)
             return (self._binding.get_outputs()[0].numpy() if logits is None else logits)[:, -keep:]
+
+    def _narrow_steps(self, ids: Ids, keep: int, widest: int) -> Logits:
+        """What one step would give, in steps of at most `widest` tokens.
+
+        Raises:
+            ArtifactError: the lane is of several sequences, which can't all go on from a past.
+        """
+        if self.batch > 1:
+            raise ArtifactError(
+                f"{self._session.graph.file} is right here in steps of at most {widest} tokens and can't put more into one "
+                f"for {self.batch} sequences, the longest of {ids.shape[1]}: run them one at a time, or on another provider"
+            )
+        columns, before, kept = ids.shape[1], self.length, []
+        try:
+            for start in range(0, columns, widest):
+                stop = min(start + widest, columns)
+                wanted = stop - max(start, columns - keep)
+                logits = self.step(ids[:, start:stop], keep=max(wanted, 1))
+                if wanted > 0:
+                    kept.append(logits.copy())
+        except ArtifactError:
+            self.trim(before)
+            raise
+        return np.concatenate(kept, axis=1)
 
     def _prefill_step(self, prefill: Session, ids: Ids, total: int, keep: int) -> Logits:
         """A step through the other graph, over this lane's cache."""

@@ -7,13 +7,14 @@ CPU's. Knows manifest, sessions, the check and the verdicts; holds no table of t
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 
 from thinkport.runtime.artifact.certificate import GoldenScore
-from thinkport.runtime.artifact.goldens import Golden, read_goldens
 from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint
 from thinkport.runtime.engine.session import LaneSource
 from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
@@ -21,8 +22,9 @@ from thinkport.runtime.extras import install_line
 from thinkport.runtime.machine.cpu_features import cpu_features
 from thinkport.runtime.machine.known_files import KnownFiles
 from thinkport.runtime.providers.devices import Device, graphics_devices
-from thinkport.runtime.providers.golden_check import check_goldens, quick
+from thinkport.runtime.providers.graph_check import Goldens, check_graph, check_unrounded, pieces
 from thinkport.runtime.providers.ort import AUTO, Candidate, OrtBuild, candidates, clash_of, installed_builds, refusal
+from thinkport.runtime.providers.own_check import OwnResult
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_report import Attempt, Outcome, ProviderReport
 from thinkport.runtime.providers.verdicts import VerdictKey, Verdicts
@@ -31,6 +33,8 @@ CPU = "CPUExecutionProvider"
 _SOFTWARE = "A software adapter computes on the CPU and is slower than the CPU's own graph"
 
 OpenGraph = Callable[[Candidate], LaneSource]
+OpenUnrounded = Callable[[Candidate], AbstractContextManager[LaneSource]]
+"""Loads a graph whose matrix products round no activations; see `unrounded`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +75,21 @@ class OpenedGraph:
 
 
 class ProviderChoice:
-    """The choice for one artifact on one machine; `open_graph` loads a graph."""
+    """The choice for one artifact on one machine.
 
-    def __init__(self, folder: Path, manifest: Manifest, machine: Machine, open_graph: OpenGraph):
+    `open_graph` loads a graph, `open_unrounded` one that does not round its products; without it no check is so tight.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        machine: Machine,
+        open_graph: OpenGraph,
+        open_unrounded: OpenUnrounded | None = None,
+    ):
         self._folder, self._manifest, self._machine, self._open = folder, manifest, machine, open_graph
+        self._open_unrounded = open_unrounded
         self._artifact = fingerprint(folder)
 
     def choose(self, graphs: Sequence[Graph], provider: str) -> OpenedGraph:
@@ -120,8 +135,12 @@ class ProviderChoice:
             device=candidate.device or 0,
         )
 
-    def check(self, candidate: Candidate, goldens: Sequence[Golden]) -> tuple[LaneSource | None, Attempt]:
+    def check(
+        self, candidate: Candidate, goldens: Goldens, *, whole: bool = False
+    ) -> tuple[LaneSource | None, Attempt]:
         """Load a graph and hold it against goldens, whatever is remembered, and remember the verdict.
+
+        Not `whole`, the CPU runs fewer tokens, which its user would wait for; another provider runs all at any time.
 
         Raises:
             ArtifactError: the graph is wrong or fails since a file is damaged, which says nothing of the machine.
@@ -131,13 +150,17 @@ class ProviderChoice:
         if graph.providers[0] != CPU:
             verdicts.write(key, trial)  # before loading: a driver may end the process
         try:
+            begun = perf_counter()
+            unrounded = self._unrounded(candidate, goldens, whole=whole)
+            before = perf_counter() - begun
             session, attempt = self._opened(candidate, Outcome.CHECKED, "")
             if session is None:
                 verdicts.forget(key)  # what is missing can be installed
                 return None, attempt
-            begun = perf_counter()
+            begun = perf_counter() - before
             try:
-                result = check_goldens(session, goldens, _recorded(self._manifest, graph))
+                brief, recorded = graph.providers[0] == CPU and not whole, _recorded(self._manifest, graph)
+                result = check_graph(session, graph, goldens, recorded, brief=brief, unrounded=unrounded)
             except ArtifactError as error:
                 self._check_files()
                 verdicts.write(key, trial.failed(str(error)))
@@ -147,11 +170,26 @@ class ProviderChoice:
         except BaseException:  # the user stopped it, or a file is damaged
             verdicts.forget(key)
             raise
-        verdicts.write(key, trial.ended(result.fault))
+        verdicts.write(key, trial.ended(result.fault, result.widest, result.narrowed))
         if result.fault is not None:
-            return None, attempt_of(candidate, Outcome.WRONG, result.fault, result.seconds)
-        agreement = f"agrees with the checkpoint over {result.score.rows} positions"
-        return session, attempt_of(candidate, Outcome.CHECKED, agreement, result.seconds)
+            return None, attempt_of(candidate, Outcome.WRONG, result.fault, perf_counter() - begun)
+        narrow_steps(session, result.widest)
+        said = "; ".join(filter(None, (result.agreement, pieces(result.widest, result.narrowed))))
+        return session, attempt_of(candidate, Outcome.CHECKED, said, perf_counter() - begun)
+
+    def _unrounded(self, candidate: Candidate, goldens: Goldens, *, whole: bool) -> OwnResult | None:
+        """The tight check of a graph that rounds its products; None where it has none or can't have it here.
+
+        It loads the weights once more, which a user of the CPU would wait for, and lets go of them: a device may have
+        room for one graph.
+        """
+        on_cpu, opened = candidate.graph.providers[0] == CPU, self._open_unrounded
+        if opened is None or (on_cpu and not whole):
+            return None
+        try:
+            return check_unrounded(partial(opened, candidate), candidate.graph, goldens, brief=on_cpu)
+        except ArtifactError:  # the graph as it is says what is wrong
+            return None
 
     def _check_files(self) -> None:
         """Look at the files before a machine is blamed, and every other copy of the artifact with it."""
@@ -167,7 +205,11 @@ class ProviderChoice:
             why = f"as found before on this machine, {known.wrong}; `thinkport doctor ARTIFACT{named}` checks it again"
             return None, attempt_of(candidate, Outcome.WRONG, why)
         if known.right:
-            return self._opened(candidate, Outcome.REMEMBERED, "agreed with the checkpoint before, on this machine")
+            said = ("was right before, on this machine", pieces(known.widest, known.narrowed))
+            session, attempt = self._opened(candidate, Outcome.REMEMBERED, "; ".join(filter(None, said)))
+            if session is not None:
+                narrow_steps(session, known.widest)
+            return session, attempt
         if obstacle := self._start(candidate).obstacle:
             return None, attempt_of(candidate, Outcome.IMPOSSIBLE, obstacle)
         if graph.providers[0] == CPU and not self._machine.verdicts.remembers:
@@ -176,7 +218,7 @@ class ProviderChoice:
         if self._manifest.certificate is None:
             why = "not checked, since the artifact was exported with --no-certificate and has no goldens"
             return self._opened(candidate, Outcome.UNCHECKED, why)
-        return self.check(candidate, quick(read_goldens(self._folder / self._manifest.certificate.goldens)))
+        return self.check(candidate, Goldens.of(self._folder / self._manifest.certificate.goldens))
 
     def _start(self, candidate: Candidate) -> Candidate:
         """Start a plugin's device; a driver that ends the process then is known of at the next start."""
@@ -214,6 +256,12 @@ class ProviderChoice:
         if first.device is not None:
             return f"Is there a device {first.device}? Give another number, or none for the first device"
         return f"Install its driver and {install_line(graph.target)}, or leave the provider out"
+
+
+def narrow_steps(session: LaneSource, widest: int | None) -> None:
+    """Let a prompt's steps have at most `widest` tokens, or where that is more than the graph's own size so many."""
+    if widest is not None and session.several_tokens_over_past:
+        session.prefill_chunk = widest
 
 
 def _recorded(manifest: Manifest, graph: Graph) -> GoldenScore | None:

@@ -46,11 +46,15 @@ class Verdict:
     """The state of a key's trials.
 
     `trials` counts those that were begun; `whole` says that the last one went through; `fault` is what was wrong.
+    `widest` is the most tokens of a step in which a graph was right, None where that is all that the graph takes;
+    `narrowed` says what is wrong with wider steps.
     """
 
     trials: int = 0
     whole: bool = False
     fault: str | None = None
+    widest: int | None = None
+    narrowed: str | None = None
 
     @property
     def right(self) -> bool:
@@ -70,9 +74,9 @@ class Verdict:
         """The state while another trial runs."""
         return replace(self, trials=self.trials + 1, whole=False)
 
-    def ended(self, fault: str | None) -> Self:
+    def ended(self, fault: str | None, widest: int | None = None, narrowed: str | None = None) -> Self:
         """The state after a trial that went through."""
-        return replace(self, whole=True, fault=fault)
+        return replace(self, whole=True, fault=fault, widest=widest, narrowed=narrowed)
 
     def failed(self, why: str) -> Self:
         """The state after a trial in which the graph could not be run."""
