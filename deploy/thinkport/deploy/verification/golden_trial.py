@@ -18,7 +18,9 @@ from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.machine.prefill_weights import write_entry
 from thinkport.runtime.machine.threads import physical_cores
 from thinkport.runtime.providers.golden_check import DECODED, answered, check_goldens, quick
+from thinkport.runtime.providers.graph_check import Goldens, check_graph, check_unrounded, pieces
 from thinkport.runtime.providers.ort import AUTO, Candidate, candidates
+from thinkport.runtime.providers.unrounded import unrounding
 
 
 class GoldenTrial:
@@ -34,6 +36,30 @@ class GoldenTrial:
         figure = self._figures.get(candidate.graph.file)
         asked = answered(goldens, figure) if full else quick(goldens)
         return self._tried(self._folder, candidate, asked, _recorded(figure, full=full), DECODED)
+
+    def of_own(self, candidate: Candidate, goldens: Goldens) -> Check:
+        """A graph against what it gave itself at export, as a first load holds it, but over all tokens."""
+        graph, name = candidate.graph, f"own logits of {candidate.graph.file}"
+        if graph.file not in goldens.own:
+            detail = "none: an older thinkport exported the artifact; errors of a few percent are not seen"
+            return Check(name=name, passed=True, detail=detail, skipped=True)
+        try:
+            unrounded = check_unrounded(
+                lambda: closing(self._opened(unrounding(self._ort), candidate)),
+                graph,
+                goldens,
+                brief=len(graph.providers) == 1,
+            )
+            with closing(self._opened(self._ort, candidate)) as session:
+                result = check_graph(session, graph, goldens, None, unrounded=unrounded)
+        except ThinkportError as error:
+            return Check(name=name, passed=False, detail=str(error), exit_code=WRONG)
+        said = result.fault or "; ".join(filter(None, (result.agreement, pieces(result.widest, result.narrowed))))
+        return Check(name=name, passed=result.fault is None, detail=said, exit_code=WRONG)
+
+    def _opened(self, ort: ModuleType, candidate: Candidate) -> Session:
+        graph, model = candidate.graph, self._manifest.model
+        return Session(ort, self._folder, graph, model, self._threads, device_id=candidate.device)
 
     def of_prefill(self, prefill: Prefill, goldens: Sequence[Golden]) -> Check:
         """The graph for long prompts, over weights that are derived for the trial and deleted after it."""

@@ -25,6 +25,7 @@ from thinkport.runtime.artifact.verdict import (
 )
 from thinkport.runtime.errors import ArtifactError, InputError, ThinkportError
 from thinkport.runtime.extras import require
+from thinkport.runtime.providers.graph_check import Goldens
 from thinkport.runtime.providers.ort import AUTO, candidates, extra_of, import_onnxruntime, load_libraries
 from thinkport.runtime.providers.plugins import Plugins
 
@@ -141,9 +142,11 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
     if not runnable:
         why = "; ".join(f"{one.graph.file} {one.obstacle}" for one in found)
         yield Check(name="goldens", passed=False, detail=f"no graph runs here: {why}", exit_code=WRONG)
+    whole = Goldens.of(folder / manifest.certificate.goldens)
     trial = GoldenTrial(ort, folder, manifest, threads, missing)
     for candidate in runnable if full else runnable[:1]:
         yield trial.of_graph(candidate, goldens, full=full)
+        yield trial.of_own(candidate, whole)
         if candidate.graph.prefill and full:
             yield trial.of_prefill(candidate.graph.prefill, goldens)
 

@@ -87,7 +87,7 @@ class Rounding(Enum):
 def float32_session(
     folder: Path, graph: Graph, model: ModelShape, but: Rounding | None = None
 ) -> Iterator[CpuSession | None]:
-    """A graph that computes in float32 what it rounds as it is, `but` for one kind; None where nothing is left to change.
+    """A graph that computes in float32 what it rounds as it is, `but` for one kind; None if nothing is left to change.
 
     A float16 KV cache becomes a float32 one, an int8 one stays.
 

@@ -5,7 +5,7 @@ Cases of `Activations`, float32 → half precision for a target:
     2. the scales of an int8 KV cache stay float32, as the operator takes them;
     3. logits, or the hidden states in their place, are cast to float32 at the end: one type on every target.
 
-Cases of `Widened`, half precision → float32, for the CPU, which has no bfloat16 kernels, or to compute without rounding:
+Cases of `Widened`, half precision → float32, for the CPU, which has no bfloat16 kernels, or to round nothing:
     1. every weight in half precision is cast where it is read, so that the file of weights stays as it is;
     2. inputs, outputs and what is computed become float32; a Cast to half precision becomes one to float32;
     3. a graph without that type is left alone.

@@ -343,8 +343,8 @@ class OrtLane:
         """
         if self.batch > 1:
             raise ArtifactError(
-                f"{self._session.graph.file} is right here in steps of at most {widest} tokens and can't put more into one "
-                f"for {self.batch} sequences, the longest of {ids.shape[1]}: run them one at a time, or on another provider"
+                f"{self._session.graph.file} is right here in steps of at most {widest} tokens and would need one of "
+                f"{ids.shape[1]} for {self.batch} sequences: run them one at a time, or on another provider"
             )
         columns, before, kept = ids.shape[1], self.length, []
         try:

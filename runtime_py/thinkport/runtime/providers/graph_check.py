@@ -24,7 +24,7 @@ OpenUnrounded = Callable[[], AbstractContextManager[LaneSource]]
 
 @dataclass(frozen=True, kw_only=True)
 class Goldens:
-    """What graphs are held against: each graph's own golden by its file, or a few of the checkpoint's where it has none."""
+    """What graphs are held against: their own goldens by file, or a few of the checkpoint's where a graph has none."""
 
     checkpoint: Sequence[Golden]
     own: Mapping[str, OwnGolden]

@@ -1,8 +1,8 @@
 """Loads a graph so that its matrix products round no activations to int8, to be held against its own golden tightly.
 
-Two machines that round differ by some percent of the logits, which would hide a kernel that is wrong by as much; without
-that rounding they differ by float32's. Attention, norms and the KV cache are the same kernels either way. Knows one
-attribute's bytes in an ONNX file (onnx.proto: AttributeProto's name is field 1 and i is field 3); no package is needed.
+Two machines that round differ by some percent of the logits, which would hide a kernel that is wrong by as much;
+without that rounding they differ as float32 does. Attention, norms and the KV cache are the same kernels either way.
+Knows one attribute's bytes in an ONNX file (onnx.proto: AttributeProto's name is field 1 and i is field 3).
 """
 
 import re
@@ -13,15 +13,6 @@ from typing import Any, cast
 _ASKS = b"\x0a\x0eaccuracy_level\x18"
 _ROUNDS = re.compile(re.escape(_ASKS) + b"[\x01-\x7f]")
 _FOLDER = "session.model_external_initializers_file_folder_path"
-
-
-def rounds_products(file: Path) -> bool:
-    """Whether a graph's matrix products may round activations to int8.
-
-    Raises:
-        OSError: it can't be read.
-    """
-    return _ROUNDS.search(file.read_bytes()) is not None
 
 
 def unrounding(ort: ModuleType) -> ModuleType:
