@@ -25,7 +25,7 @@ from thinkport.runtime.providers.ort import AUTO, Candidate, build_of, extra_of,
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
 from thinkport.runtime.providers.provider_report import ProviderReport
-from thinkport.runtime.providers.unrounded import unrounding
+from thinkport.runtime.providers.unrounded import open_unrounded
 
 _HEAD_START = 0.03  # seconds in which ONNX Runtime reads a graph, before it lets go of Python's lock
 
@@ -87,14 +87,11 @@ def load_artifact(
             ort, folder, one.graph, manifest.model, threads, packed, prefill, loading.set, one.device, one.plugin
         )
 
-    def open_unrounded(one: Candidate) -> closing[Session]:
-        exact = unrounding(ort)
-        return closing(
-            Session(exact, folder, one.graph, manifest.model, threads, device_id=one.device, device=one.plugin)
-        )
+    def unrounded(one: Candidate) -> closing[Session]:
+        return open_unrounded(ort, folder, one, manifest.model, threads)
 
     machine = Machine.here(build_of(ort), missing=load_libraries(ort), plugins=Plugins(ort))
-    choice = ProviderChoice(folder, manifest, machine, open_graph, open_unrounded)
+    choice = ProviderChoice(folder, manifest, machine, open_graph, unrounded)
     # ONNX Runtime lays weights out outside of Python's lock; the tokenizer's library never lets go of it while it
     # reads, half a second for Qwen3's: begun first, it would make the graph wait for all of that.
     with ThreadPoolExecutor(1) as beside:

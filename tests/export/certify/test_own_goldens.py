@@ -1,8 +1,7 @@
 """Each graph is held against what it gave itself: 1 % in one head of attention is told from what other kernels do."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,11 @@ from thinkport.export.certify.measured_text import MeasuredText
 from thinkport.export.certify.own_goldens import own_prompt
 from thinkport.runtime.artifact.goldens import OwnGolden, read_own_goldens
 from thinkport.runtime.artifact.manifest import Graph, Manifest, read_manifest
-from thinkport.runtime.engine.session import LaneSource, Session
+from thinkport.runtime.engine.session import Session
 from thinkport.runtime.providers.graph_check import widest_of
-from thinkport.runtime.providers.ort import import_onnxruntime
+from thinkport.runtime.providers.ort import Candidate, import_onnxruntime
 from thinkport.runtime.providers.own_check import FLOOR, OwnResult, check_own, in_float, own_distance
-from thinkport.runtime.providers.unrounded import unrounding
+from thinkport.runtime.providers.unrounded import open_unrounded
 
 HEADS = [(layer, head) for layer in range(3) for head in range(4)]  # of nano
 ON_CPU = ["cpu.onnx", "cpu-float32-kv.onnx"]
@@ -58,18 +57,16 @@ def with_a_wrong_head(artifact: Path, folder: Path, graph: Graph, layer: int, he
     return folder
 
 
-@contextmanager
-def on_cpu(folder: Path, graph: Graph, manifest: Manifest, *, rounding: bool) -> Iterator[LaneSource]:
-    ort = import_onnxruntime("cpu")
-    here = graph.model_copy(update={"providers": ["CPUExecutionProvider"]})
-    with closing(Session(ort if rounding else unrounding(ort), folder, here, manifest.model)) as session:
-        yield session
-
-
 def held(
     folder: Path, graph: Graph, manifest: Manifest, own: OwnGolden, *, rounding: bool, brief: bool = False
 ) -> OwnResult:
-    with on_cpu(folder, graph, manifest, rounding=rounding) as session:
+    ort, here = import_onnxruntime("cpu"), graph.model_copy(update={"providers": ["CPUExecutionProvider"]})
+    opened = (
+        closing(Session(ort, folder, here, manifest.model))
+        if rounding
+        else open_unrounded(ort, folder, Candidate(graph=here), manifest.model)
+    )
+    with opened as session:
         return check_own(session, own if rounding else in_float(own), widest_of(graph), brief=brief)
 
 

@@ -20,7 +20,7 @@ from thinkport.runtime.providers.ort import AUTO, Candidate, candidates, import_
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_choice import Machine, OpenGraph, ProviderChoice, attempt_of
 from thinkport.runtime.providers.provider_report import Attempt, Outcome
-from thinkport.runtime.providers.unrounded import unrounding
+from thinkport.runtime.providers.unrounded import open_unrounded
 from thinkport.runtime.providers.verdicts import Verdicts
 
 
@@ -100,9 +100,8 @@ def _trials(
             ort, folder, candidate.graph, manifest.model, device_id=candidate.device, device=candidate.plugin
         )
 
-    def open_unrounded(one: Candidate) -> closing[Session]:
-        exact = unrounding(ort)
-        return closing(Session(exact, folder, one.graph, manifest.model, device_id=one.device, device=one.plugin))
+    def unrounded(one: Candidate) -> closing[Session]:
+        return open_unrounded(ort, folder, one, manifest.model)
 
     plugins = Plugins(ort)
     machine = Machine(
@@ -113,7 +112,7 @@ def _trials(
         missing=facts.missing,
         plugins=plugins,
     )
-    choice = ProviderChoice(folder, manifest, machine, open_graph, open_unrounded)
+    choice = ProviderChoice(folder, manifest, machine, open_graph, unrounded)
     goldens = Goldens.of(folder / manifest.certificate.goldens) if manifest.certificate else None
     for found in candidates(manifest.graphs, provider, facts.build.providers, facts.build.version, plugins):
         candidate = found.started

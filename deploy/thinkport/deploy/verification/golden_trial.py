@@ -20,7 +20,7 @@ from thinkport.runtime.machine.threads import physical_cores
 from thinkport.runtime.providers.golden_check import DECODED, answered, check_goldens, quick
 from thinkport.runtime.providers.graph_check import Goldens, check_graph, check_unrounded, pieces
 from thinkport.runtime.providers.ort import AUTO, Candidate, candidates
-from thinkport.runtime.providers.unrounded import unrounding
+from thinkport.runtime.providers.unrounded import open_unrounded
 
 
 class GoldenTrial:
@@ -45,21 +45,17 @@ class GoldenTrial:
             return Check(name=name, passed=True, detail=detail, skipped=True)
         try:
             unrounded = check_unrounded(
-                lambda: closing(self._opened(unrounding(self._ort), candidate)),
+                lambda: open_unrounded(self._ort, self._folder, candidate, self._manifest.model, self._threads),
                 graph,
                 goldens,
                 brief=len(graph.providers) == 1,
             )
-            with closing(self._opened(self._ort, candidate)) as session:
+            with closing(self._opened(self._folder, candidate)) as session:
                 result = check_graph(session, graph, goldens, None, unrounded=unrounded)
         except ThinkportError as error:
             return Check(name=name, passed=False, detail=str(error), exit_code=WRONG)
         said = result.fault or "; ".join(filter(None, (result.agreement, pieces(result.widest, result.narrowed))))
         return Check(name=name, passed=result.fault is None, detail=said, exit_code=WRONG)
-
-    def _opened(self, ort: ModuleType, candidate: Candidate) -> Session:
-        graph, model = candidate.graph, self._manifest.model
-        return Session(ort, self._folder, graph, model, self._threads, device_id=candidate.device)
 
     def of_prefill(self, prefill: Prefill, goldens: Sequence[Golden]) -> Check:
         """The graph for long prompts, over weights that are derived for the trial and deleted after it."""
@@ -79,16 +75,7 @@ class GoldenTrial:
         graph = candidate.graph
         name = f"goldens on {graph.file}"
         try:
-            session = Session(
-                self._ort,
-                folder,
-                graph,
-                self._manifest.model,
-                self._threads,
-                device_id=candidate.device,
-                device=candidate.plugin,
-            )
-            with closing(session):
+            with closing(self._opened(folder, candidate)) as session:
                 result = check_goldens(session, asked, recorded, decoded)
         except ThinkportError as error:
             detail = f"{error} ({self._missing})" if self._missing else str(error)
@@ -100,6 +87,10 @@ class GoldenTrial:
         )
         shown = {"correlation": score.correlation, "kl": score.kl, "top1": score.top1, "seconds": result.seconds}
         return Check(name=name, passed=result.right, detail=detail, exit_code=WRONG, figures=shown)
+
+    def _opened(self, folder: Path, candidate: Candidate) -> Session:
+        given = (self._ort, folder, candidate.graph, self._manifest.model, self._threads)
+        return Session(*given, device_id=candidate.device, device=candidate.plugin)
 
 
 def _recorded(figure: Figure | VectorFigure | None, *, full: bool) -> GoldenScore | None:
