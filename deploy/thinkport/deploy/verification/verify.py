@@ -13,7 +13,7 @@ from thinkport.deploy.kernels.graph_file import read_graph
 from thinkport.deploy.verification.check import WRONG, Check, Verification, checked
 from thinkport.deploy.verification.golden_trial import GoldenTrial
 from thinkport.runtime.artifact.certificate import MIN_AGREEMENT, Certificate, Figure, VectorFigure
-from thinkport.runtime.artifact.goldens import read_goldens
+from thinkport.runtime.artifact.goldens import read_goldens, read_own_goldens
 from thinkport.runtime.artifact.manifest import Graph, Manifest, check_files, read_manifest
 from thinkport.runtime.artifact.manifest_seal import check_seal
 from thinkport.runtime.artifact.verdict import (
@@ -121,6 +121,7 @@ def _goldens_structure(path: Path, manifest: Manifest) -> str:
     if unknown:
         names = ", ".join(sorted(unknown))
         raise ArtifactError(f"no {names}, which the certificate speaks of: export the artifact again")
+    read_own_goldens(path)
     return f"{len(goldens)} prompts, {sum(len(golden.rows) for golden in goldens)} positions"
 
 
