@@ -52,6 +52,8 @@ class Target:
         providers: ONNX Runtime's, in order of preference.
         opset_ceiling: the newest ONNX opset whose operators it has kernels for.
         activations: the types that it computes in, best first; another one where a model leaves the first one's range.
+        activations_optional: whether some of its devices lack the first type, so that a graph in the next is needed too.
+        int64_on_cpu: whether nodes of int64 tensors, which only count tokens, run on the CPU beside it.
         memory_pattern: whether ONNX Runtime may plan memory by the shapes of earlier steps.
         graph_capture: whether it can replay a captured graph, all of whose nodes must run there.
         rotary_in_attention: whether GroupQueryAttention rotates Q and K. The next six speak of it too.
@@ -62,6 +64,8 @@ class Target:
         continuation_batch: the largest batch at which several tokens may follow a past; None where only one token may.
         prefill: the graph for long prompts, where it is faster; None where there is none.
         prefill_chunk: the most tokens of a prompt for one step; None where the whole prompt has to be one.
+        proven_chunk: the most worth asking of a device that is proved right with so many; None where `prefill_chunk`
+            is right on every device.
         weight_bits: of MatMulNBits, as the next four.
         group_sizes: weights that may share a scale.
         accuracy_level: the attribute to ask for; None where it has no meaning.
@@ -80,6 +84,8 @@ class Target:
     providers: tuple[str, ...]
     opset_ceiling: int
     activations: tuple[Activations, ...]
+    activations_optional: bool = False
+    int64_on_cpu: bool = False
     memory_pattern: bool
     graph_capture: bool
 
@@ -90,6 +96,7 @@ class Target:
     kv: tuple[KvForm, ...]
     continuation_batch: int | None
     prefill_chunk: int | None
+    proven_chunk: int | None = None
     prefill: PrefillForm | None = None
 
     weight_bits: tuple[int, ...]
@@ -116,6 +123,10 @@ class Target:
             raise ValueError("continuation_batch is a batch size: use None where one token at a time is the limit")
         if self.continuation_batch is None and self.prefill_chunk is not None:
             raise ValueError("prefill in chunks puts several tokens over a past, which this target does not take")
+        if self.proven_chunk is not None and self.proven_chunk <= (self.prefill_chunk or self.proven_chunk):
+            raise ValueError("proven_chunk is larger than prefill_chunk, the largest that is right on every device")
+        if self.activations_optional and len(self.activations) < 2:
+            raise ValueError(f"target {self.name!r} has no type for devices that lack its first one")
 
     @property
     def accelerated(self) -> bool:
@@ -244,7 +255,38 @@ CUDA = Target(
     },
 )
 
-ENTRIES = {entry.name: entry for entry in (CPU, DIRECTML, CUDA)}
+# Measured: with the plugin 0.4.0 beside onnxruntime 1.32.0 on a software Vulkan device (lavapipe of Mesa 25), against
+# the CPU provider, nothing falling back to the CPU; what it accepts and computes, not how fast it is.
+WEBGPU = Target(
+    name="webgpu",
+    packages=("onnxruntime-ep-webgpu",),
+    genai_package="onnxruntime-genai",
+    genai_provider="WebGPU",
+    providers=("WebGpuExecutionProvider", "CPUExecutionProvider"),
+    opset_ceiling=23,
+    activations=("float16", "float32"),
+    activations_optional=True,  # float16 is a feature of the device (shader-f16)
+    int64_on_cpu=True,  # measured: no kernel takes int64 but for indices, unless an option asks for it
+    memory_pattern=True,
+    graph_capture=False,
+    rotary_in_attention=True,
+    packed_qkv=True,
+    qk_norm_in_attention=False,
+    kv_in_place=True,
+    kv=(KvForm(dtype="float16", onnxruntime_floor="1.32"), KvForm(dtype="float32", onnxruntime_floor="1.32")),
+    continuation_batch=1,
+    prefill_chunk=31,
+    proven_chunk=512,
+    weight_bits=(4, 8),
+    group_sizes=(32, 64, 128),
+    accuracy_level=4,
+    zero_points=True,
+    matmul_bias=True,
+    quantized_embedding=True,
+    fused_norms_unsafe=False,
+)
+
+ENTRIES = {entry.name: entry for entry in (CPU, DIRECTML, CUDA, WEBGPU)}
 TARGETS = MappingProxyType(ENTRIES)
 
 

@@ -128,6 +128,10 @@ def _of(entry: Target, settings: ExportSettings, recipe: ModelRecipe | None, *, 
     floor = Version(main.onnxruntime_floor)  # an older ONNX Runtime gets the best cache that it takes
     others = [replace(main, file=f"{entry.name}-{form.dtype}-kv.onnx", kv=form) for form in entry.kv]
     yield from [plan for plan in others if plan.kv.dtype == activations and Version(plan.onnxruntime_floor) < floor][:1]
+    if entry.activations_optional:
+        wide = entry.activations[1]
+        kv = best if best.dtype == "int8" else entry.kv_beside(wide)
+        yield replace(main, file=f"{entry.name}-{wide}.onnx", activations=wide, kv=kv)
     if entry.fused_norms_unsafe:
         yield replace(main, file=f"{entry.name}-plain.onnx", plain_norms=True)
 

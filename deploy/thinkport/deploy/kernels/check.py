@@ -24,6 +24,7 @@ _GIVES_CPU_MEMORY = ("Shape", "Size")
 _SMALL = 100  # elements
 _NEVER = ("float16", "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float4e2m1")
 
+_COUNTS = "numbers of tokens are counted there from the mask, and one number a row goes to the GPU"
 
 # Target, domain and operator of nodes that may go to the CPU, and why that is wanted.
 Allowed = Mapping[tuple[str, str, str], str]
@@ -120,8 +121,13 @@ class _Check:
             return _verdict(node, "refused", why)
         if missing := self._departures(node, schema, kernel_list(CPU.name, self.kernels.version)):
             return _verdict(node, "refused", [*why, *missing])
-        plan = self.allowed.get((self.kernels.target, node.domain, node.op))
+        plan = self.allowed.get((self.kernels.target, node.domain, node.op)) or self._counting(node)
         return _verdict(node, "allowed", [*why, plan]) if plan else _verdict(node, "leaves", why)
+
+    def _counting(self, node: Node) -> str | None:
+        """Why a node that computes numbers of tokens may go to the CPU, where its target leaves int64 there."""
+        counts = all(self.dtypes.get(name) == "int64" for name in node.inputs if name)
+        return _COUNTS if counts and TARGETS[self.kernels.target].int64_on_cpu else None
 
     def _refusals(self, node: Node, schema: Schema | None) -> Iterator[str]:
         """What the model's own check would say, before any provider is asked."""

@@ -1,10 +1,12 @@
 """Writes the data of this folder from what ONNX Runtime says of itself; run by hand when a version is added.
 
 There are two sources, which agree: the `KernelDef`s and operator schemas that a build lists from Python, and
-`docs/OperatorKernels.md`, which ONNX Runtime generates from those on a machine that has every provider.
+`docs/OperatorKernels.md`, which ONNX Runtime generates from those on a machine that has every provider. A plugin's kernels
+are in neither: `probe` finds them.
 
     python -m thinkport.deploy.kernels.collect build cpu          # in an environment with that onnxruntime
     python -m thinkport.deploy.kernels.collect document OperatorKernels.md dml 1.24.4 "microsoft/onnxruntime, COMMIT"
+    python -m thinkport.deploy.kernels.collect probed rows.json webgpu 1.32.0 "plugin 0.4.0, DEVICE"
 
 The first writes `schemas-VERSION.json` too. Knows the files' form; nothing else imports this module.
 """
@@ -30,8 +32,13 @@ def main(arguments: list[str]) -> None:
     """Write the files that the arguments name; see the module."""
     if arguments[0] == "build":
         _collect_build(arguments[1])
+        return
+    path, target, version, source = arguments[1:]
+    if arguments[0] == "probed":
+        rows = json.loads(Path(path).read_text("utf-8"))
+        operators = f"of the operators that {len(rows)} rows name, and no others, tried one by one: {source}"
+        write_kernels(target, version, operators, rows)
     else:
-        path, target, version, source = arguments[1:]
         rows = document_rows(Path(path).read_text("utf-8"), entry_of(target).providers[0])
         write_kernels(target, version, f"docs/OperatorKernels.md of {source}", rows)
 

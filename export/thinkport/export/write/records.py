@@ -57,6 +57,7 @@ def graph_record(model: ir.Model, plan: GraphPlan) -> Graph:
         outputs=[_spec(value) for value in graph.outputs],
         several_tokens_over_past=target.several_tokens_over_past,
         prefill_chunk=chunk or 1,
+        proven_chunk=target.proven_chunk,
         activations=plan.activations,
         memory_pattern=target.memory_pattern,
         plain_norms=plan.plain_norms,
