@@ -24,7 +24,7 @@ from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_
 from thinkport.export.finer_recipe import advised
 from thinkport.export.kept_recipe import chosen_recipe, told
 from thinkport.export.pipeline import MadeGraph, Pipeline
-from thinkport.export.plans import DTYPES, GraphPlan, fitted, plan_graphs, suited
+from thinkport.export.plans import DTYPES, GraphPlan, fitted_plans, plan_graphs, suited
 from thinkport.export.preflight import check_export, check_room, search_records
 from thinkport.export.progress import Advance, Listener, Stages, peak_memory
 from thinkport.export.quantize.kv_scales import KvScales, shared
@@ -187,7 +187,7 @@ def _calibrated(
     """Plans that hold what the model computes, the scales of an int8 cache, and weights that suit them."""
     if calibration is None:
         return job.plans, None, weights
-    plans = [fitted(plan, calibration.loudness) for plan in job.plans]
+    plans = fitted_plans(job.plans, calibration.loudness)
     if all(plan.kv.dtype != "int8" for plan in plans):
         return plans, None, weights
     # Channels share a scale, for which keys are made alike: what keys lose, queries gain.

@@ -3,7 +3,7 @@
 Knows settings and capabilities. Must not know how a graph is made or written.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
 from types import MappingProxyType
@@ -103,6 +103,12 @@ def suited(settings: ExportSettings, shape: DecoderShape) -> ExportSettings:
     return replace(settings, targets=able, recipe=replace(recipe, roles=roles))
 
 
+def fitted_plans(plans: Sequence[GraphPlan], loudness: Loudness) -> list[GraphPlan]:
+    """Each plan `fitted`. Two that become one graph are one, under the later's name, which says its type."""
+    found = [fitted(plan, loudness) for plan in plans]
+    return list({replace(plan, file=""): plan for plan in found}.values())
+
+
 def fitted(plan: GraphPlan, loudness: Loudness) -> GraphPlan:
     """The plan with the first of its target's types whose range holds a model's activations."""
     largest = max(loudness.first * FIRST_HEADROOM, loudness.later * HEADROOM)
@@ -130,8 +136,7 @@ def _of(entry: Target, settings: ExportSettings, recipe: ModelRecipe | None, *, 
     yield from [plan for plan in others if plan.kv.dtype == activations and Version(plan.onnxruntime_floor) < floor][:1]
     if entry.activations_optional:
         wide = entry.activations[1]
-        kv = best if best.dtype == "int8" else entry.kv_beside(wide)
-        yield replace(main, file=f"{entry.name}-{wide}.onnx", activations=wide, kv=kv)
+        yield replace(main, file=f"{entry.name}-{wide}.onnx", activations=wide, kv=entry.kv_beside(wide))
     if entry.fused_norms_unsafe:
         yield replace(main, file=f"{entry.name}-plain.onnx", plain_norms=True)
 

@@ -126,7 +126,7 @@ class _Check:
 
     def _counting(self, node: Node) -> str | None:
         """Why a node that computes numbers of tokens may go to the CPU, where its target leaves int64 there."""
-        counts = all(self.dtypes.get(name) == "int64" for name in node.inputs if name)
+        counts = {self.dtypes.get(name) for name in node.inputs if name} == {"int64"}
         return _COUNTS if counts and TARGETS[self.kernels.target].int64_on_cpu else None
 
     def _refusals(self, node: Node, schema: Schema | None) -> Iterator[str]:

@@ -233,7 +233,9 @@ def _loader(module: str) -> Any:
     """A function that says whether the first device of a plugin takes a whole model."""
     ort, plugin = importlib.import_module("onnxruntime"), importlib.import_module(module)
     ort.register_execution_provider_library(module, plugin.get_library_path())
-    device = next(one for one in ort.get_ep_devices() if one.ep_metadata.get("library_path") == plugin.get_library_path())
+    device = next(
+        one for one in ort.get_ep_devices() if one.ep_metadata.get("library_path") == plugin.get_library_path()
+    )
 
     def loads(serialized: bytes) -> bool:
         options = ort.SessionOptions()

@@ -13,7 +13,7 @@ from typing import Literal
 from packaging.version import Version
 
 from thinkport.deploy.kernels.graph_file import Attribute, Node
-from thinkport.deploy.targets import CPU, DIRECTML
+from thinkport.deploy.targets import CPU, DIRECTML, WEBGPU
 
 # leaves: ONNX Runtime gives the node to the CPU. fails: the graph does not load, or its first step ends in an error.
 # wrong: it runs and computes something else.
@@ -34,6 +34,16 @@ def given(*inputs: Place) -> Condition:
 def absent(*inputs: Place) -> Condition:
     """None of these inputs is there."""
     return lambda node, _: _listed("it has", "input", [place for place in inputs if node.has_input(place[0])])
+
+
+def given_with(inputs: Sequence[Place], others: Sequence[Place]) -> Condition:
+    """All of some inputs are there where one of others is."""
+
+    def condition(node: Node, dtypes: Mapping[str, str]) -> str | None:
+        needed = any(node.has_input(index) for index, _ in others)
+        return given(*inputs)(node, dtypes) if needed else None
+
+    return condition
 
 
 def output_absent(*outputs: Place) -> Condition:
@@ -112,7 +122,8 @@ def _listed(verb: str, kind: str, places: Sequence[Place]) -> str | None:
 
 
 _BLOCKS = (16, 32, 64, 128, 256)
-_UNNORMALIZED = absent((14, "q_norm_weight"), (15, "k_norm_weight"))
+_NORM_WEIGHTS = ((14, "q_norm_weight"), (15, "k_norm_weight"))
+_UNNORMALIZED = absent(*_NORM_WEIGHTS)
 _OWN_CACHE = dtype_one_of(3, "past_key", "float", "float16")
 
 _DML_GQA = partial(
@@ -222,4 +233,17 @@ _CPU = (
     ),
 )
 
-REQUIREMENTS: tuple[Requirement, ...] = (*_DIRECTML, *_CPU)
+_WEBGPU_GQA = partial(Requirement, target=WEBGPU.name, op="GroupQueryAttention", source="measured")
+
+_WEBGPU = (
+    _WEBGPU_GQA(
+        condition=given_with(((1, "key"), (2, "value")), _NORM_WEIGHTS),
+        because="the plugin normalizes Q and K apart from one another only: leave the norms in front of attention",
+    ),
+    _WEBGPU_GQA(
+        condition=_OWN_CACHE,
+        because="the plugin loads an int8 cache and fails in the first step: keep keys and values as they are computed",
+    ),
+)
+
+REQUIREMENTS: tuple[Requirement, ...] = (*_DIRECTML, *_CPU, *_WEBGPU)
