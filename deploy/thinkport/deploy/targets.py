@@ -52,7 +52,7 @@ class Target:
         providers: ONNX Runtime's, in order of preference.
         opset_ceiling: the newest ONNX opset whose operators it has kernels for.
         activations: the types that it computes in, best first; another one where a model leaves the first one's range.
-        activations_optional: whether some of its devices lack the first type, so that a graph in the next is needed too.
+        activations_optional: whether some of its devices lack the first type and need a graph in the next.
         int64_on_cpu: whether nodes of int64 tensors, which only count tokens, run on the CPU beside it.
         memory_pattern: whether ONNX Runtime may plan memory by the shapes of earlier steps.
         graph_capture: whether it can replay a captured graph, all of whose nodes must run there.
@@ -255,8 +255,8 @@ CUDA = Target(
     },
 )
 
-# Measured: on onnxruntime-ep-webgpu 0.4.0 beside onnxruntime 1.32.0, over a software Vulkan device (lavapipe of Mesa 25),
-# against the CPU provider and without falling back to it; what it accepts and computes, not how fast it is.
+# Measured: on onnxruntime-ep-webgpu 0.4.0 beside onnxruntime 1.32.0, over a software Vulkan device (lavapipe of Mesa
+# 25), against the CPU provider and without falling back to it; what it accepts and computes, not how fast it is.
 WEBGPU = Target(
     name="webgpu",
     packages=("onnxruntime-ep-webgpu",),  # beside the plain onnxruntime
@@ -272,23 +272,23 @@ WEBGPU = Target(
     rotary_in_attention=True,  # measured
     packed_qkv=True,  # measured, without norms of heads; with them the projection is split in front of attention
     # Measured: as inputs 14 and 15 it takes them beside Q, K and V apart, which a packed projection is not, and the CPU
-    # provider, which certifies, takes them nowhere. ONNX Runtime moves norms in front of attention inside when it loads
-    # (GroupQueryAttentionPreNormFusion). A decoding step of three layers is then 40 nodes there and 47 dispatches;
-    # with Q, K and V apart 43 and 50. (Weights of 4 bits in groups of 32, which no recipe has, would make 29 of Q, K, V,
-    # gate and up apart: the plugin has kernels for such projections and their norm in one.)
+    # provider, which certifies, takes them nowhere. ONNX Runtime itself moves norms in front of attention inside when
+    # it loads (GroupQueryAttentionPreNormFusion). A decoding step of three layers is then 40 nodes there and 47
+    # dispatches; with Q, K and V apart 43 and 50. (4-bit weights in groups of 32, which no recipe has, would be 29
+    # with Q, K, V, gate and up apart: the plugin has kernels for a norm and such projections in one.)
     qk_norm_in_attention=False,
     kv_in_place=True,  # measured
     kv=(KvForm(dtype="float16", onnxruntime_floor="1.32"), KvForm(dtype="float32", onnxruntime_floor="1.32")),
     continuation_batch=1,  # measured: it refuses a larger batch
-    # Measured: steps of 32 tokens and more take another attention kernel, which is wrong by 5 to 17 % of the largest value
-    # on devices with few lanes in a subgroup (lavapipe 8, SwiftShader 4), silently. Up to 31 all are right.
+    # Measured: steps of 32 tokens and more take another attention kernel, which is silently wrong by 5 to 17 % of the
+    # largest value on devices with few lanes in a subgroup (lavapipe 8, SwiftShader 4). Up to 31 all are right.
     prefill_chunk=31,
     proven_chunk=512,  # bounds what a long prompt takes beside the cache
     weight_bits=(4, 8),  # measured, 2 too
     group_sizes=(32, 64, 128, 256),  # measured, 16 too
-    # Measured: with level 4 it rounds activations in blocks of 128, whatever the weights' groups: products are 6e-3 from
-    # the CPU's at the same level, against 1.5e-3 without, float32's 7e-3 against 5e-7. What one device computes could
-    # not be told from a wrong one by comparing it with what another one did.
+    # Measured: with level 4 it rounds activations in blocks of 128, whatever the weights' groups. Products are then
+    # 6e-3 from the CPU's at that level, against 1.5e-3 without it, and float32's 7e-3 against 5e-7: a device that is
+    # wrong could not be told from one that is right by what the graph gives on the CPU.
     accuracy_level=None,
     zero_points=True,  # measured
     matmul_bias=True,  # measured

@@ -1,12 +1,12 @@
 """Writes the data of this folder from what ONNX Runtime says of itself; run by hand when a version is added.
 
 There are two sources, which agree: the `KernelDef`s and operator schemas that a build lists from Python, and
-`docs/OperatorKernels.md`, which ONNX Runtime generates from those on a machine that has every provider. A plugin's kernels
-are in neither: `probe` finds them.
+`docs/OperatorKernels.md`, which ONNX Runtime generates from those on a machine that has every provider. Neither has a
+plugin's kernels: `probe` finds them.
 
     python -m thinkport.deploy.kernels.collect build cpu          # in an environment with that onnxruntime
     python -m thinkport.deploy.kernels.collect document OperatorKernels.md dml 1.24.4 "microsoft/onnxruntime, COMMIT"
-    python -m thinkport.deploy.kernels.collect probed rows.json webgpu 1.32.0 "plugin 0.4.0, DEVICE"
+    python -m thinkport.deploy.kernels.collect probed rows.json webgpu 1.32.0 0.4.0 "a software Vulkan device"
 
 The first writes `schemas-VERSION.json` too. Knows the files' form; nothing else imports this module.
 """
@@ -30,17 +30,24 @@ _OPEN_ENDED = 2**31 - 1
 
 def main(arguments: list[str]) -> None:
     """Write the files that the arguments name; see the module."""
-    if arguments[0] == "build":
-        _collect_build(arguments[1])
-        return
-    path, target, version, source = arguments[1:]
-    if arguments[0] == "probed":
-        rows = json.loads(Path(path).read_text("utf-8"))
-        operators = f"of the operators that {len(rows)} rows name, and no others, tried one by one: {source}"
-        write_kernels(target, version, operators, rows)
+    kind, *given = arguments
+    if kind == "build":
+        _collect_build(given[0])
+    elif kind == "probed":
+        _collect_probed(*given)
     else:
+        path, target, version, source = given
         rows = document_rows(Path(path).read_text("utf-8"), entry_of(target).providers[0])
         write_kernels(target, version, f"docs/OperatorKernels.md of {source}", rows)
+
+
+def _collect_probed(path: str, target: str, version: str, plugin: str, device: str) -> None:
+    rows = json.loads(Path(path).read_text("utf-8"))
+    operators = len({(domain, name) for domain, name, *_ in rows})
+    source = (
+        f"{operators} operators that graphs here are made of, each tried alone on {device}; of others it says nothing"
+    )
+    write_kernels(target, version, source, rows, plugin=plugin)
 
 
 def _collect_build(target: str) -> None:
@@ -113,8 +120,11 @@ def _formal(parameter: Any, known: Mapping[str, str]) -> str:
     return f"{parameter.name}:{known.get(parameter.typeStr, parameter.typeStr)}{mark}{same}"
 
 
-def write_kernels(target: str, version: str, source: str, rows: Iterable[Row]) -> None:
-    """Write `TARGET-VERSION.json`: sets of types once, then operator → [first version, last, variable → set]."""
+def write_kernels(target: str, version: str, source: str, rows: Iterable[Row], *, plugin: str | None = None) -> None:
+    """Write `TARGET-VERSION.json`: sets of types once, then operator → [first version, last, variable → set].
+
+    `version` is ONNX Runtime's, `plugin` that of the provider's own package beside it.
+    """
     sets: dict[str, int] = {}
     kernels: dict[str, list[list[Any]]] = {}
     for domain, name, first, last, types in rows:
@@ -125,6 +135,7 @@ def write_kernels(target: str, version: str, source: str, rows: Iterable[Row]) -
         "provider": entry_of(target).providers[0],
         "package": entry_of(target).packages[0],
         "version": version,
+        **({} if plugin is None else {"plugin": plugin}),
         "source": source,
         "types": list(sets),
         "kernels": {operator: sorted(found, key=str) for operator, found in sorted(kernels.items())},

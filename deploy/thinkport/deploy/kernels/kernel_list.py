@@ -63,7 +63,10 @@ class Kernel:
 
 @dataclass(frozen=True, kw_only=True)
 class KernelList:
-    """What a provider has in `version` of ONNX Runtime, by operator (`com.microsoft.MatMulNBits`)."""
+    """What a provider has in `version` of ONNX Runtime, by operator (`com.microsoft.MatMulNBits`).
+
+    `plugin` is the version of a provider's own package, where it comes beside the ordinary build.
+    """
 
     target: str
     provider: str
@@ -72,6 +75,13 @@ class KernelList:
     source: str
     kernels: Mapping[str, tuple[Kernel, ...]]
     schemas: Mapping[str, Mapping[int, Schema]]
+    plugin: str | None = None
+
+    @property
+    def build(self) -> str:
+        """The package and its version in words."""
+        beside = f"{self.package} {self.plugin} with ONNX Runtime {self.version}"
+        return beside if self.plugin else f"{self.package} {self.version}"
 
     def schema(self, domain: str, op: str, opset: int) -> Schema | None:
         """The schema that a graph of that opset gets, None where this version of ONNX Runtime has none."""

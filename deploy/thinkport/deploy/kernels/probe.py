@@ -1,241 +1,213 @@
 """Finds a plugin provider's kernels by trying: a model of one node for each operator, version and dtype.
 
-A plugin lists no kernels to Python. So a session is made that may not fall back to the CPU: it loads only if the provider
-takes the node. The operators are those that graphs of this project are made of; of others this says nothing. Run it
-by hand, with onnx, onnxruntime and the plugin's package, and give what it prints to `collect`:
+A plugin lists no kernels to Python. So a session is made that may not fall back to the CPU: it loads only if the
+provider takes the node. The operators are those that graphs of this project are made of; of others this says nothing.
+Run it by hand, with onnx, onnxruntime and the plugin's package, and give what it prints to `collect`:
 
     ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER=1 python probe.py onnxruntime_ep_webgpu > rows.json
-    python -m thinkport.deploy.kernels.collect probed rows.json webgpu 1.32.0 "plugin 0.4.0, DEVICE"
+    python -m thinkport.deploy.kernels.collect probed rows.json webgpu 1.32.0 0.4.0 DEVICE
 
-Knows operators and how ONNX Runtime is asked. Imports nothing of thinkport: it runs where only the plugin does.
+Knows operators and how ONNX Runtime is asked. Imports nothing of thinkport: it runs where the plugin alone does.
 """
 
 import importlib
 import json
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-NUMBERS = ("float", "float16", "bfloat16", "double", "int8", "uint8", "int32", "uint32", "int64", "bool")
-_NEWEST = 25
-_IR_VERSION = 11
-_MICROSOFT = "com.microsoft"
+Loads = Callable[[bytes], bool]
+Kinds = Mapping[str, str]  # variable → dtype
+Row = tuple[str, str, int, None, dict[str, list[str]]]
+
+_FLOATS = "float float16 bfloat16 double"
+_NUMBERS = f"{_FLOATS} int8 uint8 int32 uint32 int64 bool"
+_COLUMNS = "int64 int32"
+_MICROSOFT, _IR_VERSION, _BESIDE_CONTRIB = "com.microsoft", 11, 21
+_TOKEN = re.compile(r"(\w+)(?:\(([\d,]*)\)|\[([\d,-]+)\])?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tensor:
-    """An input or output: `kind` is a variable (`T`) or a dtype; one with `values` is a constant of the graph."""
+class Probe:
+    """How one operator's node is made.
 
-    kind: str
-    shape: tuple[int, ...] = (2, 3, 32)
-    values: tuple[int, ...] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operator:
-    """How one operator's node is made; of each variable its first dtype stands while the others are tried."""
+    `signature` has inputs, `->` and outputs: a variable or dtype with its shape, `T(2,3)`, a constant of the graph by
+    its values, `int64[1,2]`, or `_` for what is left out. `kinds` are the dtypes to try of each variable; the first
+    that was taken stands while others are tried.
+    """
 
     name: str
-    inputs: tuple[Tensor | None, ...] = (Tensor(kind="T"),)
-    outputs: tuple[Tensor, ...] = (Tensor(kind="T"),)
-    kinds: Mapping[str, Sequence[str]] = field(default_factory=lambda: {"T": NUMBERS})
     versions: tuple[int, ...]
+    signature: str
+    kinds: Mapping[str, str] = field(default_factory=lambda: {"T": _NUMBERS})
     attributes: Mapping[str, Any] = field(default_factory=dict)
     domain: str = ""
 
 
-def _integers(*values: int) -> Tensor:
-    return Tensor(kind="int64", shape=(len(values),), values=values)
+def _probe(
+    name: str, versions: Sequence[int], signature: str, kinds: str | Mapping[str, str] = _NUMBERS, **given: Any
+) -> Probe:
+    found = {"T": kinds} if isinstance(kinds, str) else kinds
+    return Probe(name=name, versions=tuple(versions), signature=signature, kinds=found, attributes=given)
 
 
-_X, _ONE_KIND = Tensor(kind="T"), {"versions": (1,), "domain": _MICROSOFT}
-_TO_FLOATS = {"T": ("float", "float16", "bfloat16", "double")}
-_NARROW = (13, 21, 23, 24, 25)
-_SHAPES = (15, 19, 21, 23, 24, 25)
-_BINARY: Mapping[str, Any] = {"inputs": (_X, _X)}
-_PAST = Tensor(kind="T_CACHE", shape=(1, 1, 8, 32))
-_TURNED = Tensor(kind="T", shape=(8, 16))
-_PART = Tensor(kind="T", shape=(1, 2, 32))
+def _contrib(name: str, signature: str, kinds: str | Mapping[str, str] = _FLOATS, **given: Any) -> Probe:
+    found = {"T": kinds} if isinstance(kinds, str) else kinds
+    return Probe(name=name, versions=(1,), signature=signature, kinds=found, attributes=given, domain=_MICROSOFT)
 
 
-def _bits(bits: int, group: int) -> tuple[Tensor, Tensor]:
-    """The codes and scales of 64 rows of 128 weights."""
-    groups = 128 // group
-    codes = Tensor(kind="T2", shape=(64, groups, group * bits // 8))
-    return codes, Tensor(kind="T1", shape=(64 * groups,))
+_X = "T(2,3,32)"
+_SINCE_13, _SINCE_14 = (13, 21, 23, 24, 25), (14, 19, 21, 23, 24, 25)
+_GATHERED, _EXPERTS = {"T": _NUMBERS, "Tind": _COLUMNS}, {"T": _FLOATS, "T1": "uint8", "T2": _FLOATS}
 
-
-OPERATORS = (
-    *(Operator(name=name, versions=(14,), **_BINARY) for name in ("Add", "Sub", "Mul", "Div")),
-    Operator(name="Pow", versions=(15,), inputs=(_X, _X), kinds=_TO_FLOATS),
-    Operator(name="Max", versions=(13,), **_BINARY),
-    *(Operator(name=name, versions=(13,), kinds=_TO_FLOATS) for name in ("Sqrt", "Sigmoid", "Softmax", "Exp", "Reciprocal")),
-    *(Operator(name=name, versions=(13,)) for name in ("Neg", "Abs")),
-    *(Operator(name=name, versions=(7,), kinds=_TO_FLOATS) for name in ("Cos", "Sin")),
-    Operator(name="MatMul", versions=(13,), inputs=(_X, Tensor(kind="T", shape=(32, 4))), outputs=(Tensor(kind="T", shape=(2, 3, 4)),)),
-    Operator(name="ReduceSum", versions=(13,), inputs=(_X, _integers(1)), attributes={"keepdims": 0}, outputs=(Tensor(kind="T", shape=(2, 32)),)),
-    *(
-        Operator(name=name, versions=versions, inputs=(_X, _integers(-1)), outputs=(Tensor(kind="T", shape=(2, 3, 1)),))
-        for name, versions in (("ReduceMean", (18,)), ("ReduceMax", (18, 20)))
+PROBES = (
+    *(_probe(name, (14,), f"{_X} {_X} -> {_X}") for name in ("Add", "Sub", "Mul", "Div")),
+    _probe("Pow", (15,), f"{_X} {_X} -> {_X}", _FLOATS),
+    _probe("Max", (13,), f"{_X} {_X} -> {_X}"),
+    *(_probe(name, (13,), f"{_X} -> {_X}", _FLOATS) for name in ("Sqrt", "Sigmoid", "Softmax", "Exp", "Reciprocal")),
+    *(_probe(name, (13,), f"{_X} -> {_X}") for name in ("Neg", "Abs")),
+    *(_probe(name, (7,), f"{_X} -> {_X}", _FLOATS) for name in ("Cos", "Sin")),
+    _probe("MatMul", (13,), f"{_X} T(32,4) -> T(2,3,4)", _FLOATS),
+    _probe("ReduceSum", (13,), f"{_X} int64[1] -> T(2,32)", keepdims=0),
+    _probe("ReduceMean", (18,), f"{_X} int64[-1] -> T(2,3,1)"),
+    _probe("ReduceMax", (18, 20), f"{_X} int64[-1] -> T(2,3,1)"),
+    _probe("Cast", (13, 19, 21, 23, 24, 25), "T1(2,3) -> T2(2,3)", {"T1": _NUMBERS, "T2": _NUMBERS}),
+    _probe("Shape", (15, 19, 21, 23, 24, 25), f"{_X} -> int64(3)"),
+    _probe("Reshape", _SINCE_14, f"{_X} int64[6,32] -> T(6,32)"),
+    _probe("Squeeze", _SINCE_13, "T(1,4) int64[0] -> T(4)"),
+    _probe("Unsqueeze", _SINCE_13, "T(4) int64[0] -> T(1,4)"),
+    _probe("Transpose", _SINCE_13, f"{_X} -> T(3,2,32)", perm=[1, 0, 2]),
+    _probe("Expand", (13,), f"T(1,3,32) int64[2,3,32] -> {_X}"),
+    _probe("Concat", (13,), f"{_X} {_X} -> T(4,3,32)", axis=0),
+    _probe("Split", (13, 18), f"{_X} int64[1,2] -> T(2,1,32) T(2,2,32)", axis=1),
+    _probe("Slice", (13,), f"{_X} Tind[1] Tind[3] Tind[1] -> T(2,2,32)", _GATHERED),
+    _probe("Gather", (13,), "T(9,4) Tind(2,3) -> T(2,3,4)", _GATHERED),
+    _probe("Where", (16,), f"bool(2,3,32) {_X} {_X} -> {_X}"),
+    _probe("Range", (11, 27), "T() T() T() -> T(4)", "float double int32 int64"),
+    *(_probe(name, (since,), f"{_X} {_X} -> bool(2,3,32)") for name, since in (("Greater", 13), ("LessOrEqual", 16))),
+    _probe("Equal", (19,), f"{_X} {_X} -> bool(2,3,32)"),
+    _probe("And", (7,), f"{_X} {_X} -> {_X}", "bool"),
+    _probe("TopK", (11, 24), f"{_X} int64[4] -> T(2,3,4) int64(2,3,4)"),
+    _probe("TensorScatter", (24,), "T(2,8,4) T(2,1,4) int64(2) -> T(2,8,4)", axis=1),
+    _probe("QuantizeLinear", _SINCE_13, "T1(2,4) T1() T3() -> T3(2,4)", {"T1": "float float16", "T3": "int8 uint8"}),
+    _probe("DequantizeLinear", _SINCE_13, "T1(2,4) T2() T1() -> T2(2,4)", {"T1": "int8 uint8", "T2": "float float16"}),
+    _probe("SimplifiedLayerNormalization", (1,), f"{_X} T(32) -> {_X}", _FLOATS),
+    _contrib("SkipSimplifiedLayerNormalization", f"{_X} {_X} T(32) -> {_X} _ _ {_X}"),
+    _contrib("QuickGelu", f"{_X} -> {_X}", alpha=1.0),
+    _contrib("RotaryEmbedding", "T(1,2,64) int64(1,2) T(8,16) T(8,16) -> T(1,2,64)"),
+    _contrib(
+        "GatherBlockQuantized",
+        "T1(9,64) Tind(2,3) T2(9,4) -> T2(2,3,128)",
+        {"T1": "uint8", "T2": _FLOATS, "Tind": _COLUMNS},
+        bits=4,
+        block_size=32,
+        quantize_axis=1,
+        gather_axis=0,
     ),
-    Operator(name="Cast", versions=(13, 19, 21, 23, 24, 25), inputs=(Tensor(kind="T1"),), outputs=(Tensor(kind="T2"),), kinds={"T1": NUMBERS, "T2": NUMBERS}),
-    Operator(name="Shape", versions=_SHAPES, outputs=(Tensor(kind="int64", shape=(3,)),)),
-    Operator(name="Reshape", versions=(14, 19, 21, 23, 24, 25), inputs=(_X, _integers(6, 32)), outputs=(Tensor(kind="T", shape=(6, 32)),)),
-    Operator(name="Squeeze", versions=_NARROW, inputs=(Tensor(kind="T", shape=(1, 4)), _integers(0)), outputs=(Tensor(kind="T", shape=(4,)),)),
-    Operator(name="Unsqueeze", versions=_NARROW, inputs=(Tensor(kind="T", shape=(4,)), _integers(0)), outputs=(Tensor(kind="T", shape=(1, 4)),)),
-    Operator(name="Transpose", versions=_NARROW, outputs=(Tensor(kind="T", shape=(3, 2, 32)),), attributes={"perm": [1, 0, 2]}),
-    Operator(name="Expand", versions=(13,), inputs=(Tensor(kind="T", shape=(1, 3, 32)), _integers(2, 3, 32))),
-    Operator(name="Concat", versions=(13,), inputs=(_X, _X), outputs=(Tensor(kind="T", shape=(4, 3, 32)),), attributes={"axis": 0}),
-    Operator(name="Split", versions=(13, 18), inputs=(_X, _integers(1, 2)), outputs=(Tensor(kind="T", shape=(2, 1, 32)), Tensor(kind="T", shape=(2, 2, 32))), attributes={"axis": 1}),
-    Operator(
-        name="Slice",
-        versions=(13,),
-        inputs=(_X, *(Tensor(kind="Tind", shape=(1,), values=(value,)) for value in (1, 3, 1))),
-        outputs=(Tensor(kind="T", shape=(2, 2, 32)),),
-        kinds={"T": NUMBERS, "Tind": ("int64", "int32")},
+    _contrib(
+        "MatMulNBits",
+        "T1(1,2,128) T2(64,4,16) T1(256) T3(128) _ T1(64) -> T1(1,2,64)",
+        {"T1": _FLOATS, "T2": "uint8", "T3": "uint8 float float16"},
+        K=128,
+        N=64,
+        bits=4,
+        block_size=32,
     ),
-    Operator(name="Gather", versions=(13,), inputs=(Tensor(kind="T", shape=(9, 4)), Tensor(kind="Tind", shape=(2, 3))), outputs=(Tensor(kind="T", shape=(2, 3, 4)),), kinds={"T": NUMBERS, "Tind": ("int64", "int32")}),
-    Operator(name="Where", versions=(16,), inputs=(Tensor(kind="bool"), _X, _X)),
-    Operator(name="Range", versions=(11, 27), inputs=(Tensor(kind="T", shape=()),) * 3, outputs=(Tensor(kind="T", shape=(4,)),)),
-    *(
-        Operator(name=name, versions=(since,), inputs=(_X, _X), outputs=(Tensor(kind="bool"),))
-        for name, since in (("Greater", 13), ("LessOrEqual", 16), ("Equal", 19))
+    _contrib(
+        "GroupQueryAttention",
+        "T(1,2,32) T(1,2,32) T(1,2,32) T_CACHE(1,1,8,32) T_CACHE(1,1,8,32) M(1) M(1) T(8,16) T(8,16)"
+        " -> T(1,2,32) T_CACHE(1,1,8,32) T_CACHE(1,1,8,32)",
+        {"T": _FLOATS, "T_CACHE": "float float16 int8", "M": "int32"},
+        num_heads=1,
+        kv_num_heads=1,
+        do_rotary=1,
     ),
-    Operator(name="And", versions=(7,), kinds={"T": ("bool",)}, **_BINARY),
-    Operator(name="TopK", versions=(11, 24), inputs=(_X, _integers(4)), outputs=(Tensor(kind="T", shape=(2, 3, 4)), Tensor(kind="int64", shape=(2, 3, 4)))),
-    Operator(name="TensorScatter", versions=(24,), inputs=(Tensor(kind="T", shape=(2, 8, 4)), Tensor(kind="T", shape=(2, 1, 4)), Tensor(kind="int64", shape=(2,))), outputs=(Tensor(kind="T", shape=(2, 8, 4)),), attributes={"axis": 1}),
-    Operator(
-        name="QuantizeLinear",
-        versions=(13, 19, 21, 23, 24, 25),
-        inputs=(Tensor(kind="T1"), Tensor(kind="T1", shape=()), Tensor(kind="T3", shape=())),
-        outputs=(Tensor(kind="T3"),),
-        kinds={"T1": ("float", "float16"), "T3": ("int8", "uint8")},
+    _contrib(
+        "QMoE",
+        "T(4,64) T(4,4) T1(4,128,32) T2(4,128,2) _ T1(4,64,32) T2(4,64,2) -> T(4,64)",
+        _EXPERTS,
+        k=2,
+        activation_type="swiglu",
+        expert_weight_bits=4,
+        block_size=32,
+        swiglu_fusion=1,
     ),
-    Operator(
-        name="DequantizeLinear",
-        versions=(13, 19, 21, 23, 24, 25),
-        inputs=(Tensor(kind="T1"), Tensor(kind="T2", shape=()), Tensor(kind="T1", shape=())),
-        outputs=(Tensor(kind="T2"),),
-        kinds={"T1": ("int8", "uint8", "int32"), "T2": ("float", "float16")},
-    ),
-    # "V" is the scale's and the output's variable in ONNX Runtime's schema, and "T" the input's; both at once.
-    Operator(name="SimplifiedLayerNormalization", versions=(1,), inputs=(_X, Tensor(kind="T", shape=(32,))), kinds=_TO_FLOATS),
-    Operator(name="SkipSimplifiedLayerNormalization", inputs=(_X, _X, Tensor(kind="T", shape=(32,))), outputs=(_X, Tensor(kind=""), Tensor(kind=""), _X), kinds=_TO_FLOATS, **_ONE_KIND),
-    Operator(name="QuickGelu", kinds=_TO_FLOATS, attributes={"alpha": 1.0}, **_ONE_KIND),
-    Operator(name="RotaryEmbedding", inputs=(Tensor(kind="T", shape=(1, 2, 64)), Tensor(kind="M", shape=(1, 2)), _TURNED, _TURNED), outputs=(Tensor(kind="T", shape=(1, 2, 64)),), kinds=_TO_FLOATS | {"M": ("int64",)}, **_ONE_KIND),
-    Operator(
-        name="GatherBlockQuantized",
-        inputs=(Tensor(kind="T1", shape=(9, 64)), Tensor(kind="Tind", shape=(2, 3)), Tensor(kind="T2", shape=(9, 4))),
-        outputs=(Tensor(kind="T2", shape=(2, 3, 128)),),
-        kinds={"T1": ("uint8",), "T2": ("float", "float16", "bfloat16"), "Tind": ("int64", "int32")},
-        attributes={"bits": 4, "block_size": 32, "quantize_axis": 1, "gather_axis": 0},
-        **_ONE_KIND,
-    ),
-    Operator(
-        name="MatMulNBits",
-        inputs=(Tensor(kind="T1", shape=(1, 2, 128)), *_bits(4, 32), Tensor(kind="T3", shape=(128,)), None, Tensor(kind="T1", shape=(64,))),
-        outputs=(Tensor(kind="T1", shape=(1, 2, 64)),),
-        kinds={"T1": ("float", "float16", "bfloat16"), "T2": ("uint8",), "T3": ("uint8", "float", "float16")},
-        attributes={"K": 128, "N": 64, "bits": 4, "block_size": 32},
-        **_ONE_KIND,
-    ),
-    Operator(
-        name="GroupQueryAttention",
-        inputs=(_PART, _PART, _PART, _PAST, _PAST, Tensor(kind="M", shape=(1,)), Tensor(kind="M", shape=(1,)), _TURNED, _TURNED),
-        outputs=(_PART, _PAST, _PAST),
-        kinds={"T": ("float", "float16", "bfloat16"), "T_CACHE": ("float", "float16", "int8"), "M": ("int32",)},
-        attributes={"num_heads": 1, "kv_num_heads": 1, "do_rotary": 1},
-        **_ONE_KIND,
-    ),
-    Operator(
-        name="QMoE",
-        inputs=(
-            Tensor(kind="T", shape=(4, 64)),
-            Tensor(kind="T", shape=(4, 4)),
-            Tensor(kind="T1", shape=(4, 128, 32)),
-            Tensor(kind="T2", shape=(4, 128, 2)),
-            None,
-            Tensor(kind="T1", shape=(4, 64, 32)),
-            Tensor(kind="T2", shape=(4, 64, 2)),
-        ),
-        outputs=(Tensor(kind="T", shape=(4, 64)),),
-        kinds={"T": ("float", "float16", "bfloat16"), "T1": ("uint8",), "T2": ("float", "float16")},
-        attributes={"k": 2, "activation_type": "swiglu", "expert_weight_bits": 4, "block_size": 32, "swiglu_fusion": 1},
-        **_ONE_KIND,
-    ),
-)  # fmt: skip
+)
 
 
-def probed(operator: Operator, version: int, loads: Any) -> Mapping[str, list[str]]:
-    """The dtypes of each variable with which the provider takes the operator's node.
-
-    `loads` says of a serialized model whether it does.
-    """
-    found: dict[str, list[str]] = {}
-    for variable, kinds in operator.kinds.items():
-        for kind in kinds:
-            base = _base(operator, variable, kind, found)
-            if loads(model(operator, version, base)):
-                found.setdefault(variable, []).append(base[variable])
-    return found
-
-
-def _base(operator: Operator, variable: str, kind: str, found: Mapping[str, list[str]]) -> dict[str, str]:
-    """A dtype for each variable: `kind` for one, of the others one that was taken, or else the first."""
-    return {name: found.get(name, list(kinds))[0] for name, kinds in operator.kinds.items()} | {variable: kind}
+def rows(loads: Loads, probes: Sequence[Probe] = PROBES) -> Iterator[Row]:
+    """The rows of a kernel list, as `collect` has them, of what was taken; `loads` says so of a model's bytes."""
+    for probe in probes:
+        for version in probe.versions:
+            found: dict[str, list[str]] = {}
+            for variable, kinds in probe.kinds.items():
+                taken = [
+                    kind for kind in kinds.split() if loads(model(probe, version, _kinds(probe, variable, kind, found)))
+                ]
+                found |= {variable: taken} if taken else {}
+            if len(found) == len(probe.kinds):
+                yield probe.domain, probe.name, version, None, {name: sorted(found[name]) for name in found}
 
 
-def model(operator: Operator, version: int, kinds: Mapping[str, str]) -> bytes:
-    """A model of the operator's node alone, whose inputs are the graph's."""
+def _kinds(probe: Probe, variable: str, kind: str, found: Mapping[str, list[str]]) -> Kinds:
+    return {name: found.get(name, kinds.split())[0] for name, kinds in probe.kinds.items()} | {variable: kind}
+
+
+def model(probe: Probe, version: int, kinds: Kinds) -> bytes:
+    """A model of the operator's node alone."""
     onnx = importlib.import_module("onnx")
-    helper, graph_inputs, constants, names = onnx.helper, [], [], []
-    for at, tensor in enumerate(operator.inputs):
-        names.append("" if tensor is None else f"in{at}")
-        if tensor is None:
-            continue
-        kind = _number(onnx, kinds.get(tensor.kind, tensor.kind))
-        if tensor.values is None:
-            graph_inputs.append(helper.make_tensor_value_info(names[-1], kind, tensor.shape))
-        else:
-            constants.append(helper.make_tensor(names[-1], kind, tensor.shape, tensor.values))
-    given = [(f"out{at}" if tensor.kind else "", tensor) for at, tensor in enumerate(operator.outputs)]
-    outputs = [
-        helper.make_tensor_value_info(name, _number(onnx, kinds.get(tensor.kind, tensor.kind)), tensor.shape)
-        for name, tensor in given
-        if name
-    ]
-    attributes = dict(operator.attributes)
-    if operator.name == "Cast":
+    helper = onnx.helper
+    inputs, outputs = (part.split() for part in probe.signature.split("->"))
+    given = [_Tensor(onnx, token, f"in{at}", kinds) for at, token in enumerate(inputs)]
+    made = [_Tensor(onnx, token, f"out{at}", kinds) for at, token in enumerate(outputs)]
+    attributes = dict(probe.attributes)
+    if probe.name == "Cast":
         attributes["to"] = _number(onnx, kinds["T2"])
-    node = helper.make_node(operator.name, names, [name for name, _ in given], domain=operator.domain, **attributes)
-    opset = [helper.make_opsetid("", 21 if operator.domain else max(version, 13))]
-    opset += [helper.make_opsetid(operator.domain, version)] if operator.domain else []
-    graph = helper.make_graph([node], "probe", graph_inputs, outputs, constants)
-    made = helper.make_model(graph, opset_imports=opset, ir_version=_IR_VERSION)
-    return bytes(made.SerializeToString())
+    node = helper.make_node(
+        probe.name, [one.name for one in given], [one.name for one in made], domain=probe.domain, **attributes
+    )
+    opsets = {"": max(version, 13)} if probe.domain == "" else {"": _BESIDE_CONTRIB, probe.domain: version}
+    graph = helper.make_graph(
+        [node],
+        "probe",
+        [one.info for one in given if one.info is not None],
+        [one.info for one in made if one.info is not None],
+        [one.constant for one in given if one.constant is not None],
+    )
+    opset_imports = [helper.make_opsetid(*opset) for opset in opsets.items()]
+    return bytes(helper.make_model(graph, opset_imports=opset_imports, ir_version=_IR_VERSION).SerializeToString())
+
+
+class _Tensor:
+    """An input or output of the node by its token of a signature; one that is left out has no name."""
+
+    def __init__(self, onnx: Any, token: str, name: str, kinds: Kinds) -> None:
+        found = _TOKEN.fullmatch(token)
+        assert found is not None
+        kind, shape, values = found.groups()
+        self.name, self.info, self.constant = "" if kind == "_" else name, None, None
+        if kind == "_":
+            return
+        number, helper = _number(onnx, kinds.get(kind, kind)), onnx.helper
+        if values is None:
+            self.info = helper.make_tensor_value_info(name, number, [int(size) for size in shape.split(",") if size])
+        else:
+            numbers = [int(value) for value in values.split(",")]
+            self.constant = helper.make_tensor(name, number, [len(numbers)], numbers)
 
 
 def _number(onnx: Any, kind: str) -> int:
     return int(onnx.TensorProto.DataType.Value(kind.upper()))
 
 
-def rows(loads: Any, operators: Sequence[Operator] = OPERATORS) -> Iterator[tuple[str, str, int, None, Any]]:
-    """What `collect` writes: domain, operator, version, None, variable → dtypes, of what was taken."""
-    for operator in operators:
-        for version in operator.versions:
-            found = probed(operator, version, loads)
-            if len(found) == len(operator.kinds):
-                yield operator.domain, operator.name, version, None, {name: sorted(found[name]) for name in found}
-
-
-def _loader(module: str) -> Any:
-    """A function that says whether the first device of a plugin takes a whole model."""
+def loader(module: str) -> Loads:
+    """What says whether the first device of a plugin takes a whole model."""
     ort, plugin = importlib.import_module("onnxruntime"), importlib.import_module(module)
-    ort.register_execution_provider_library(module, plugin.get_library_path())
-    device = next(
-        one for one in ort.get_ep_devices() if one.ep_metadata.get("library_path") == plugin.get_library_path()
-    )
+    library = plugin.get_library_path()
+    ort.register_execution_provider_library(module, library)
+    device = next(one for one in ort.get_ep_devices() if one.ep_metadata.get("library_path") == library)
 
     def loads(serialized: bytes) -> bool:
         options = ort.SessionOptions()
@@ -244,9 +216,7 @@ def _loader(module: str) -> Any:
         options.add_provider_for_devices([device], {})
         try:
             ort.InferenceSession(serialized, options)
-        except Exception as error:  # noqa: BLE001 - every reason not to load is the answer
-            if "-v" in sys.argv:
-                print(str(error)[:300], file=sys.stderr)
+        except Exception:  # every reason not to load is the answer
             return False
         return True
 
@@ -254,4 +224,4 @@ def _loader(module: str) -> Any:
 
 
 if __name__ == "__main__":
-    json.dump(list(rows(_loader(sys.argv[1]))), sys.stdout, indent=1)
+    json.dump(list(rows(loader(sys.argv[1]))), sys.stdout)

@@ -77,14 +77,17 @@ class KernelReport:
         """One sentence for each kind of node that would leave or is refused; none if the graph is as it should be."""
         return [
             f"{row.op} {row.example!r}{f' and {row.count - 1} more' if row.count > 1 else ''} "
-            f"{_UNWANTED[row.place]} on {self.kernels.package} {self.kernels.version}: {'; '.join(row.reasons)}"
+            f"{_UNWANTED[row.place]} on {self.kernels.build}: {'; '.join(row.reasons)}"
             for row in self.rows
             if row.place in _UNWANTED
         ]
 
     def as_json(self) -> dict[str, Any]:
         """The report for programs."""
-        head = {name: getattr(self.kernels, name) for name in ("target", "provider", "package", "version", "source")}
+        head = {
+            name: getattr(self.kernels, name)
+            for name in ("target", "provider", "package", "version", "plugin", "source")
+        }
         return head | {"leaving": len(self.leaving), "rows": [vars(row) for row in self.rows]}
 
 
@@ -92,7 +95,7 @@ def show_kernels(console: Console, reports: Mapping[str, KernelReport]) -> None:
     """Write the report of each graph, by its file name."""
     for name, report in reports.items():
         of = report.kernels
-        section(console, f"{name} on {of.package} {of.version}, {of.provider}", _body(report, console))
+        section(console, f"{name} on {of.build}, {of.provider}", _body(report, console))
 
 
 def _body(report: KernelReport, console: Console) -> RenderableType:
