@@ -47,6 +47,8 @@ def test_an_entry_can_not_be_changed() -> None:
         ({"kv": ()}, "no type for its KV cache"),
         ({"continuation_batch": 0}, "use None"),
         ({"continuation_batch": None}, "several tokens over a past"),
+        ({"proven_chunk": 128}, "larger than prefill_chunk"),
+        ({"activations_optional": True}, "devices that lack its first one"),
     ],
 )
 def test_a_contradiction_is_refused_when_made(change: dict[str, object], reason: str) -> None:

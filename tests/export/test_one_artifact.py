@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-FILES = ["cpu.onnx", "cpu-float32-kv.onnx", "dml.onnx", "dml-plain.onnx", "cuda.onnx"]
+FILES = [
+    "cpu.onnx",
+    "cpu-float32-kv.onnx",
+    "dml.onnx",
+    "dml-plain.onnx",
+    "cuda.onnx",
+    "webgpu.onnx",
+    "webgpu-float32.onnx",
+]
 DIRECTML = ["DmlExecutionProvider", "CPUExecutionProvider"]
 Place = tuple[int, int]
 

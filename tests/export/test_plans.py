@@ -9,7 +9,7 @@ from tests.export.trace.checkpoints import MIXTURE, NARROW
 
 from thinkport.deploy.targets import target
 from thinkport.export.families import family_of
-from thinkport.export.plans import fitted, plan_graphs, suited
+from thinkport.export.plans import fitted, fitted_plans, plan_graphs, suited
 from thinkport.export.reference.decoder import Loudness
 from thinkport.export.settings import ExportSettings
 from thinkport.runtime.errors import InputError
@@ -70,6 +70,8 @@ def test_by_default_every_target_gets_the_graphs_that_it_needs() -> None:
         "dml.onnx": "float16",
         "dml-plain.onnx": "float16",
         "cuda.onnx": "float16",
+        "webgpu.onnx": "float16",
+        "webgpu-float32.onnx": "float32",
     }
 
 
@@ -104,3 +106,12 @@ def test_activations_beyond_a_half_get_a_wider_type_and_a_cache_that_goes_with_i
     wide = {"cuda.onnx": ("bfloat16", "int8"), "dml.onnx": ("float32", "float32")}
     assert forms == (dict.fromkeys(wide, ("float16", "float16")) if fits else wide)
     assert found["cpu.onnx"] == plans[0]
+
+
+@pytest.mark.parametrize("loudest", [1e3, 3e4])
+def test_a_device_without_float16_has_a_graph_which_stands_alone_where_no_half_holds_the_model(loudest: float) -> None:
+    plans = plan_graphs(ExportSettings(checkpoint="x", output=Path("y"), targets=("webgpu",)))
+    found = fitted_plans(plans, Loudness(loudest, loudest))
+    wide = ("webgpu-float32.onnx", "float32", "float32")
+    forms = [(plan.file, plan.activations, plan.kv.dtype) for plan in found]
+    assert forms == ([("webgpu.onnx", "float16", "float16"), wide] if loudest == 1e3 else [wide])

@@ -50,6 +50,7 @@ def test_the_slimmed_artifact_verifies_in_full(linux: Bundle, tmp_path: Path) ->
     assert linux.graphs == ["cpu.onnx", "cpu-float32-kv.onnx"]
     assert not list(artifact.glob("*dml*"))
     assert not list(artifact.glob("*cuda*"))
+    assert not list(artifact.glob("*webgpu*"))
     assert verify(artifact, full=True).exit_code == 0
 
 

@@ -29,7 +29,9 @@ def only(raw: bytes, target: str, version: str | None = None) -> tuple[str, str]
     return verdict.place, "; ".join(verdict.reasons)
 
 
-@pytest.mark.parametrize(("target", "dtype"), [("cpu", FLOAT), ("dml", FLOAT), ("dml", HALF), ("cuda", HALF)])
+@pytest.mark.parametrize(
+    ("target", "dtype"), [("cpu", FLOAT), ("dml", FLOAT), ("dml", HALF), ("cuda", HALF), ("webgpu", HALF)]
+)
 def test_plain_attention_and_products_run_everywhere(target: str, dtype: int) -> None:
     assert only(attention(dtype=dtype), target)[0] == "runs"
     assert only(matmul(dtype=dtype), target)[0] == "runs"
@@ -83,6 +85,14 @@ BROKEN: list[tuple[str, str | None, bytes, str, str]] = [
         "its k_quant_type is PER_TENSOR and its v_quant_type PER_CHANNEL; the CPU's kernel takes one form",
     ),
     ("cpu", "1.32", matmul(dtype=FLOAT, block_size=512, K=1024), "refused", "wider blocks silently gave zeros"),
+    (
+        "webgpu",
+        None,
+        attention(without=("k", "v"), also={14: HALF, 15: HALF}),
+        "refused",
+        "no key (input 1) and value (input 2); the plugin normalizes Q and K apart",
+    ),
+    ("webgpu", None, attention(cache=INT8), "refused", "its past_key is int8; the plugin loads an int8 cache and"),
 ]
 
 
@@ -125,6 +135,16 @@ def test_a_dtype_that_no_kernel_takes_is_named_with_those_it_takes() -> None:
     place, sentence = only(attention(dtype=FLOAT), "cuda")
     assert place == "leaves"
     assert "query as bfloat16 or float16, not float" in sentence
+
+
+def test_numbers_of_tokens_are_counted_on_the_cpu_where_a_provider_has_no_int64() -> None:
+    subtract = helper.make_node("Sub", ["total", "one"], ["y"], "count")
+    place, sentence = only(graph(subtract, total=INT64, one=INT64), "webgpu")
+    assert place == "allowed"
+    assert "numbers of tokens are counted there" in sentence
+    assert only(graph(subtract, total=INT64, one=INT64), "dml")[0] == "runs"
+    double = helper.make_node("Cast", ["x"], ["y"], "widen", to=TensorProto.DOUBLE)
+    assert only(graph(double, x=HALF), "webgpu")[0] == "leaves"
 
 
 def test_an_operator_without_a_kernel_leaves_and_one_that_is_planned_is_allowed() -> None:
@@ -191,7 +211,7 @@ def test_nodes_alike_are_one_problem_with_their_number() -> None:
 
 
 def test_an_unknown_target_or_too_old_a_runtime_is_an_error_in_words() -> None:
-    with pytest.raises(InputError, match="no kernel list for target 'npu', expected one of: cpu, dml, cuda"):
+    with pytest.raises(InputError, match="no kernel list for target 'npu', expected one of: cpu, dml, cuda, webgpu"):
         check(attention(), "npu")
     with pytest.raises(InputError, match=r"ONNX Runtime 1\.18 are not known for cpu: the oldest are 1\.24\.4's"):
         check(attention(), "cpu", version="1.18")

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import onnx
 import onnxruntime
 import pytest
 from onnx import helper
@@ -10,7 +11,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from tests.deploy.kernels.graphs import FLOAT, HALF, INT64, MICROSOFT, attention, graph
 
 from thinkport.deploy import targets
-from thinkport.deploy.kernels import collect
+from thinkport.deploy.kernels import collect, probe
 from thinkport.deploy.kernels.check import find_dtypes
 from thinkport.deploy.kernels.graph_file import read_graph
 from thinkport.deploy.kernels.kernel_list import DATA, Kernel, kernel_list, versions
@@ -70,7 +71,7 @@ def kernels_of(path: Path) -> dict[str, set[tuple[object, ...]]]:
     }
 
 
-@pytest.mark.parametrize("target", ["cpu", "dml", "cuda"])
+@pytest.mark.parametrize("target", targets.TARGETS)
 def test_each_list_names_its_source_and_the_cpu_of_its_version_is_there(target: str) -> None:
     for version in versions(target):
         found = kernel_list(target, version)
@@ -121,3 +122,33 @@ def test_an_attribute_decides_where_the_operator_lets_it() -> None:
     ]
     found = find_dtypes(read_graph(graph(*nodes, x=FLOAT)), kernel_list(CPU))
     assert [found[name] for name in ("shape", "cast", "zeros", "threes")] == ["int64", "float16", "float", "int64"]
+
+
+def test_kernels_are_found_by_trying_a_model_of_one_node_a_dtype() -> None:
+    asked: list[onnx.ModelProto] = []
+
+    def loads(raw: bytes) -> bool:
+        asked.append(onnx.load_from_string(raw))
+        onnx.checker.check_model(asked[-1])
+        return asked[-1].graph.input[0].type.tensor_type.elem_type in (FLOAT, HALF)
+
+    (shape,) = [one for one in probe.PROBES if one.name == "Concat"]
+    assert list(probe.rows(loads, [shape])) == [("", "Concat", 13, None, {"T": ["float", "float16"]})]
+    assert {len(model.graph.node) for model in asked} == {1}
+    assert list(probe.rows(lambda _: False, [shape])) == []
+
+
+@pytest.mark.parametrize("one", probe.PROBES, ids=lambda one: one.name)
+def test_a_model_that_is_tried_is_one_that_onnx_runtime_takes_on_the_cpu(one: probe.Probe) -> None:
+    """Else a provider would refuse the model, not the operator."""
+
+    def loads(raw: bytes) -> bool:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        try:
+            onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
+        except Exception:
+            return False
+        return True
+
+    assert [row[2] for row in probe.rows(loads, [one])] == list(one.versions)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HALF = 0.05  # of the largest logit: three digits through three layers, and room for other kernels
-GRAPHS = ("dml.onnx", "dml-plain.onnx", "cuda.onnx")
+GRAPHS = ("dml.onnx", "dml-plain.onnx", "cuda.onnx", "webgpu.onnx", "webgpu-float32.onnx")
 
 
 CASES = [
