@@ -11,18 +11,34 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from thinkport.runtime.machine.plugin_device import PluginDevice
 
 # What lies in a cache beyond the tokens seen must never be read.
 POISON = {"tensor(float)": np.float32(1e30), "tensor(float16)": np.float16(6e4), "tensor(int8)": np.int8(127)}
+KINDS = {value.dtype.name: kind for kind, value in POISON.items()}
 
 
 class Driver:
-    """One graph with its cache; `lengths` are the tokens that each row holds."""
+    """One graph with its cache, on the CPU or on a plugin's device; `lengths` are the tokens that each row holds."""
 
-    def __init__(self, artifact: Path, *, batch: int = 1, capacity: int = 512, file: str = "cpu.onnx") -> None:
+    def __init__(
+        self,
+        artifact: Path,
+        *,
+        batch: int = 1,
+        capacity: int = 512,
+        file: str = "cpu.onnx",
+        device: PluginDevice | None = None,
+        profile: Path | None = None,
+    ) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        self.session = ort.InferenceSession(artifact / file, options, providers=["CPUExecutionProvider"])
+        options.enable_profiling = profile is not None
+        options.profile_file_prefix = str(profile)
+        path = artifact / file
+        self.device = device
+        cpu = ["CPUExecutionProvider"]
+        self.session = device.open(str(path), options) if device else ort.InferenceSession(path, options, providers=cpu)
         past = [value for value in self.session.get_inputs() if value.name.startswith("past_key_values.")]
         self.fused = any(node in ("GroupQueryAttention",) for node in _ops(artifact / file))
         kept = capacity if self.fused else 0
@@ -63,7 +79,7 @@ class Driver:
         for name, value in values.items():
             binding.bind_ortvalue_input(name, value)
         for name, array in self.cache.items():
-            value = ort.OrtValue.ortvalue_from_numpy(array) if not isinstance(array, ort.OrtValue) else array
+            value = array if isinstance(array, ort.OrtValue) else self._placed(array)
             self.cache[name] = value
             binding.bind_ortvalue_input(name, value)
             binding.bind_ortvalue_output(name.replace("past_key_values", "present"), value)
@@ -71,6 +87,34 @@ class Driver:
         self.session.run_with_iobinding(binding)
         shapes = [value.shape() for value in binding.get_outputs()]
         return next(v.numpy() for v, s in zip(binding.get_outputs(), shapes, strict=True) if len(s) == 3)
+
+    def grow(self, capacity: int) -> None:
+        """Move the cache to buffers for so many tokens."""
+        for name, held in self.cache.items():
+            old = held if isinstance(held, np.ndarray) else self._read(held)
+            shape = (*old.shape[:2], capacity, old.shape[3])
+            new = np.full(shape, POISON[KINDS[old.dtype.name]])
+            new[:, :, : old.shape[2]] = old
+            self.cache[name] = new
+
+    def _placed(self, array: NDArray) -> ort.OrtValue:
+        """A buffer with these values, where the graph takes its cache."""
+        value = ort.OrtValue.ortvalue_from_numpy(array)
+        if self.device is None:
+            return value
+        placed = ort.OrtValue.ortvalue_from_shape_and_type(array.shape, array.dtype, memory_info=self.device.memory)
+        with self.device.turn:
+            ort.copy_tensors([value], [placed], None)
+        return placed
+
+    def _read(self, value: ort.OrtValue) -> NDArray:
+        if self.device is None:
+            return value.numpy()
+        dtype = POISON[value.data_type()].dtype
+        held = ort.OrtValue.ortvalue_from_shape_and_type(value.shape(), dtype)
+        with self.device.turn:
+            ort.copy_tensors([value], [held], None)
+        return held.numpy()
 
 
 def _ops(graph: Path) -> set[str]:

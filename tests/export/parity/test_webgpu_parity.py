@@ -1,0 +1,126 @@
+"""WebGPU's graphs on the plugin itself, on an adapter: against PyTorch, and against the same graph on the CPU provider.
+
+Steps have at most 31 tokens: longer ones are wrong on adapters with few lanes in a subgroup.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from tests.export.parity.dequantized import Dequantized
+from tests.export.parity.driver import Driver, relative
+from tests.export.parity.reference import fresh_ids
+
+from thinkport.runtime.artifact.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+    from thinkport.runtime.machine.plugin_device import PluginDevice
+
+CHUNK, DECODED, MARGIN = 31, 200, 0.05
+# Mean KL divergence, in nats, of a graph on two providers; and the largest error, of the largest logit, against PyTorch.
+ROUNDING = {"webgpu.onnx": (1e-3, 0.05), "webgpu-float32.onnx": (1e-4, 1e-3)}
+
+
+@pytest.fixture(params=ROUNDING)
+def file(request: pytest.FixtureRequest, webgpu: PluginDevice) -> str:
+    """A graph that the device can run."""
+    if request.param == "webgpu.onnx" and not webgpu.float16:
+        pytest.skip(f"{webgpu} has no shader-f16")
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def artifact(nano_checkpoint: Path, exported: Callable[..., Path]) -> Path:
+    return exported(nano_checkpoint, targets=("cpu", "webgpu"), precision="int4", certificate=False)
+
+
+def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def check_same(found: NDArray[np.float32], wanted: NDArray[np.float32], *, bound: float) -> None:
+    """The mean KL divergence is small, and the top token the same wherever it leads by a margin."""
+    mine, other = log_softmax(found), log_softmax(wanted)
+    divergence = (np.exp(other) * (other - mine)).sum(-1)
+    print(f"KL mean {divergence.mean():.1e}, max {divergence.max():.1e}")
+    assert divergence.mean() <= bound
+    second, first = np.moveaxis(np.sort(wanted, -1)[..., -2:], -1, 0)
+    clear = first - second > MARGIN
+    assert (found.argmax(-1) == wanted.argmax(-1))[clear].all()
+
+
+def run(driver: Driver, ids: NDArray[np.int64], lengths: Sequence[int]) -> NDArray[np.float32]:
+    """The logits of ids, fed in steps of these lengths."""
+    ends = np.cumsum([0, *lengths])
+    return np.concatenate([driver.step(ids[:, start:end]) for start, end in pairwise(ends)], axis=1)
+
+
+def test_prefill_in_uneven_pieces_and_decoding_over_a_growing_cache(
+    webgpu: PluginDevice, nano_checkpoint: Path, artifact: Path, file: str
+) -> None:
+    between_providers, against_torch = ROUNDING[file]
+    reference = Dequantized(nano_checkpoint, artifact)
+    pieces = [CHUNK, 17, 1, CHUNK, 2]
+    prompt = sum(pieces)
+    ids = fresh_ids(reference.vocabulary, 1, prompt + DECODED)
+    found = []
+    for device in (webgpu, None):
+        driver = Driver(artifact, file=file, device=device, capacity=96)
+        logits = [run(driver, ids[:, :prompt], pieces)]
+        for start in range(prompt, prompt + DECODED, 50):
+            driver.grow(start + 50)
+            logits.append(run(driver, ids[:, start : start + 50], [1] * 50))
+        found.append(np.concatenate(logits, axis=1))
+    check_same(*found, bound=between_providers)
+    assert relative(found[0], reference.logits(ids)) <= against_torch
+
+
+def test_rows_of_several_lengths_start_and_go_on_together(
+    webgpu: PluginDevice, nano_checkpoint: Path, artifact: Path, file: str
+) -> None:
+    reference = Dequantized(nano_checkpoint, artifact)
+    ids = fresh_ids(reference.vocabulary, 3, 20)
+    new, driver = np.array([20, 11, 3]), Driver(artifact, batch=3, file=file, device=webgpu)
+    first = driver.step(ids, new=new)
+    following = fresh_ids(reference.vocabulary, 3, 1)
+    second = driver.step(following)
+    for row, length in enumerate(new):
+        whole = np.concatenate([ids[row : row + 1, :length], following[row : row + 1]], axis=1)
+        mine = np.concatenate([first[row : row + 1, :length], second[row : row + 1]], axis=1)
+        assert relative(mine, reference.logits(whole)) <= ROUNDING[file][1]
+
+
+def test_every_node_is_on_the_device_but_counts_of_tokens(
+    webgpu: PluginDevice, artifact: Path, file: str, tmp_path: Path
+) -> None:
+    """What ONNX Runtime made of the graph: norms of heads moved into attention, and one copy, that of the lengths."""
+    driver = Driver(artifact, file=file, device=webgpu, profile=tmp_path / "profile")
+    driver.step(np.ones((1, 1), np.int64))
+    events = json.loads(Path(driver.session.end_profiling()).read_bytes())
+    ran = [event["args"] for event in events if event["name"].endswith("_kernel_time")]
+    counts = Counter((args["provider"], args["op_name"]) for args in ran)
+    on_cpu = {op: count for (provider, op), count in counts.items() if provider == "CPUExecutionProvider"}
+    on_device = {op: count for (provider, op), count in counts.items() if provider == webgpu.provider}
+    layers = read_manifest(artifact).model.layers
+    assert on_cpu == {"Cast": 2, "Max": 1, "ReduceSum": 1, "Shape": 1, "Squeeze": 1, "Sub": 2}
+    assert {op: count for op, count in on_device.items() if op not in ("Cast", "Shape", "Slice")} == {
+        "GatherBlockQuantized": 1,
+        "GroupQueryAttention": layers,
+        "MatMulNBits": 4 * layers + 1,
+        "MemcpyFromHost": 1,
+        "Mul": layers,
+        "QuickGelu": layers,
+        "SimplifiedLayerNormalization": 1,
+        "SkipSimplifiedLayerNormalization": 2 * layers,
+        "Split": 2 * layers,
+    }
