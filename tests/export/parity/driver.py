@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
     from thinkport.runtime.machine.plugin_device import PluginDevice
 
 # What lies in a cache beyond the tokens seen must never be read.

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
     from thinkport.runtime.machine.plugin_device import PluginDevice
 
 CHUNK, DECODED, MARGIN = 31, 200, 0.05
-# Mean KL divergence, in nats, of a graph on two providers; and the largest error, of the largest logit, against PyTorch.
+# Mean KL divergence, in nats, of a graph on two providers, and the largest error against PyTorch, of the largest logit.
 ROUNDING = {"webgpu.onnx": (1e-3, 0.05), "webgpu-float32.onnx": (1e-4, 1e-3)}
 
 
