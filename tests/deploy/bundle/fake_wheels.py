@@ -7,9 +7,12 @@ from zipfile import ZipFile
 from packaging.requirements import Requirement
 
 PROJECT = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+# Tags as the packages have them.
+_ELSEWHERE = ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64", "win_amd64", "win_arm64")
 NATIVE = {
-    "onnxruntime": ("cp312-cp312-manylinux_2_28_x86_64", "cp312-cp312-win_amd64", "cp312-cp312-win_arm64"),
+    "onnxruntime": tuple(f"cp312-cp312-{system}" for system in (*_ELSEWHERE, "macosx_14_0_arm64")),
     "onnxruntime-directml": ("cp312-cp312-win_amd64",),
+    "onnxruntime-ep-webgpu": tuple(f"py3-none-{system}" for system in (*_ELSEWHERE, "macosx_14_0_universal2")),
 }
 
 
@@ -29,9 +32,9 @@ def write_wheel(folder: Path, name: str, version: str, *requires: str, tag: str 
 
 
 def write_requirements(folder: Path) -> Path:
-    """A wheel at its floor for everything that thinkport requires for the CPU, DirectML and its server."""
+    """A wheel at its floor for everything that thinkport requires for the CPU, DirectML, WebGPU and its server."""
     extras = PROJECT["optional-dependencies"]
-    for line in [*PROJECT["dependencies"], *extras["cpu"], *extras["dml"], *extras["server"]]:
+    for line in [*PROJECT["dependencies"], *extras["cpu"], *extras["dml"], *extras["webgpu"], *extras["server"]]:
         one = Requirement(line)
         floor = next(iter(one.specifier)).version
         needs = ["colorama; sys_platform == 'win32'"] if one.name == "rich" else []

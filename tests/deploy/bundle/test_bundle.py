@@ -9,6 +9,7 @@ import pytest
 from tests.deploy.bundle.fake_wheels import write_requirements
 
 from thinkport.deploy.bundle import Bundle, BundleSettings, make_bundle
+from thinkport.deploy.bundle.platform import PLATFORMS
 from thinkport.deploy.verification import verify
 from thinkport.runtime import ArtifactError, InputError
 
@@ -52,6 +53,16 @@ def test_the_slimmed_artifact_verifies_in_full(linux: Bundle, tmp_path: Path) ->
     assert not list(artifact.glob("*cuda*"))
     assert not list(artifact.glob("*webgpu*"))
     assert verify(artifact, full=True).exit_code == 0
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_webgpu_is_bundled_for_every_system_beside_the_cpus_onnx_runtime(
+    nano_artifact: Path, wheels: Path, tmp_path: Path, platform: str
+) -> None:
+    made = bundle(nano_artifact, wheels, tmp_path / "a.zip", platform, "webgpu")
+    assert made.graphs == ["cpu.onnx", "cpu-float32-kv.onnx", "webgpu.onnx", "webgpu-float32.onnx"]
+    assert {"onnxruntime", "onnxruntime-ep-webgpu"} <= set(made.wheels)
+    assert "onnxruntime-directml" not in made.wheels
 
 
 def test_every_file_is_in_the_sums(windows: Bundle) -> None:
