@@ -60,9 +60,8 @@ def test_a_loud_first_token_leaves_float16_and_a_loud_later_one_does_not(
     manifest = read_manifest(exported(folder, recipe=EXACT))
     found = {graph.file: graph.activations for graph in manifest.graphs}
     wide = {"cuda.onnx": "bfloat16", "dml.onnx": "float32", "dml-plain.onnx": "float32"}
-    assert found == dict.fromkeys(wide, "float16") | {"cpu.onnx": "float32", "cpu-float32-kv.onnx": "float32"} | (
-        {} if first else wide
-    )
+    always = dict.fromkeys(("cpu.onnx", "cpu-float32-kv.onnx", "webgpu-float32.onnx"), "float32")
+    assert found == always | (dict.fromkeys([*wide, "webgpu.onnx"], "float16") if first else wide)
 
 
 @pytest.mark.parametrize("file", ["dml.onnx", "dml-plain.onnx"])

@@ -66,7 +66,8 @@ def test_every_target_has_its_graphs_the_best_first(manifest: Manifest) -> None:
         assert tuple(graph.providers) == entry.providers
         assert graph.several_tokens_over_past == entry.several_tokens_over_past
         assert graph.memory_pattern == entry.memory_pattern
-        assert graph.activations == entry.activations[0]
+        assert graph.activations == entry.activations["float32" in graph.file and entry.activations_optional]
+        assert (graph.prefill_chunk, graph.proven_chunk) == (entry.prefill_chunk or 1, entry.proven_chunk)
 
 
 def test_no_code_of_a_weight_is_stored_twice(models: dict[str, onnx.ModelProto], nano_artifact: Path) -> None:
@@ -104,7 +105,9 @@ def test_directmls_q_k_and_v_are_row_ranges_of_the_packed_projection(models: dic
 
 
 def test_graphs_of_one_type_share_scales_and_tables(models: dict[str, onnx.ModelProto]) -> None:
-    pairs = (("cpu.onnx", "cpu-float32-kv.onnx"), ("dml.onnx", "dml-plain.onnx"), ("dml.onnx", "cuda.onnx"))
+    wide = ("cpu.onnx", "cpu-float32-kv.onnx", "webgpu-float32.onnx")
+    narrow = ("dml.onnx", "dml-plain.onnx", "cuda.onnx", "webgpu.onnx")
+    pairs = [(first, other) for first, *others in (wide, narrow) for other in others]
     for left, right in pairs:
         mine, other = places(models[left]), places(models[right])
         both = {name for name in mine if name in other}
@@ -227,5 +230,5 @@ def test_every_other_graph_has_an_overlay_of_file_inputs_and_provider(manifest: 
         decoder = json.loads((nano_artifact / name).read_text(encoding="utf-8"))["model"]["decoder"]
         assert decoder["filename"] == f"genai-{graph.file}"
         provider = decoder["session_options"]["provider_options"]
-        assert provider == ([] if graph.target == "cpu" else [{graph.target: {}}])
+        assert provider == ([] if graph.target == "cpu" else [{target(graph.target).genai_provider: {}}])
         assert ("inputs" in decoder) == ("position_ids" in {spec.name for spec in graph.inputs})
