@@ -25,6 +25,7 @@ from thinkport.runtime.providers.ort import AUTO, Candidate, build_of, extra_of,
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
 from thinkport.runtime.providers.provider_report import ProviderReport
+from thinkport.runtime.providers.trials import Trials
 from thinkport.runtime.providers.unrounded import open_unrounded
 
 _HEAD_START = 0.03  # seconds in which ONNX Runtime reads a graph, before it lets go of Python's lock
@@ -90,8 +91,10 @@ def load_artifact(
     def unrounded(one: Candidate) -> closing[Session]:
         return open_unrounded(ort, folder, one, manifest.model, threads)
 
-    machine = Machine.here(build_of(ort), missing=load_libraries(ort), plugins=Plugins(ort))
-    choice = ProviderChoice(folder, manifest, machine, open_graph, unrounded)
+    plugins = Plugins(ort)
+    machine = Machine.here(build_of(ort), missing=load_libraries(ort), plugins=plugins)
+    trials = Trials.here(folder, manifest, machine.build, plugins)
+    choice = ProviderChoice(folder, manifest, machine, open_graph, unrounded, trials)
     # ONNX Runtime lays weights out outside of Python's lock; the tokenizer's library never lets go of it while it
     # reads, half a second for Qwen3's: begun first, it would make the graph wait for all of that.
     with ThreadPoolExecutor(1) as beside:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from thinkport.runtime.errors import ThinkportError
+from thinkport.runtime.providers.program import TRIAL_VERB
 from thinkport.runtime.terminal.interrupts import INTERRUPTED
 from thinkport.runtime.terminal.lookalikes import use_lookalikes
 
@@ -49,6 +50,11 @@ def main() -> None:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     use_lookalikes()
     try:
+        if sys.argv[1:2] == [TRIAL_VERB]:
+            from thinkport.runtime.cli.trial_program import run
+
+            run(sys.argv[2:])
+            return
         build_app()()
     except ThinkportError as error:
         sys.stderr.write(f"thinkport: {error}\n")

@@ -26,7 +26,7 @@ AUTO = "auto"
 _TELEMETRY = "ORT_DISABLE_TELEMETRY"
 _DIGITS = 3  # of a device's number
 _FOLDER = "onnxruntime"
-_CPU = "CPUExecutionProvider"
+CPU = "CPUExecutionProvider"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,8 +153,8 @@ def candidates(
         else Candidate(graph=graph, obstacle=_obstacle(graph, built_in, version), device=asked.device)
         for graph in wanted
     ]
-    order = [name for name in built_in if name != _CPU]
-    order += [*sorted(brought), _CPU]
+    order = [name for name in built_in if name != CPU]
+    order += [*sorted(brought), CPU]
 
     def place(one: Candidate) -> int:
         return len(order) if one.obstacle else order.index(one.graph.providers[0])
@@ -233,6 +233,10 @@ class OrtBuild:
 
     def __str__(self) -> str:
         return f"{self.package} {self.version}"
+
+    def runs(self, graph: Graph) -> bool:
+        """Whether it is new enough for a graph."""
+        return _floor(graph, self.version) is None
 
 
 def build_of(ort: ModuleType) -> OrtBuild:

@@ -71,6 +71,15 @@ class Plugins:
         entry = self._table.get(provider)
         return entry is not None and (entry.version is not None or provider not in available)
 
+    @property
+    def installed(self) -> tuple[str, ...]:
+        """The plugins that are installed, each with its version."""
+        return tuple(f"{entry.distribution} {entry.version}" for entry in self._table.values() if entry.version)
+
+    def is_installed(self, provider: str) -> bool:
+        """Whether the plugin that brings a provider is installed."""
+        return provider in self._table and self._table[provider].version is not None
+
     def devices(self, provider: str) -> tuple[PluginDevice, ...]:
         """The devices that a plugin lists, in its order; registers its library on the first call.
 

@@ -8,7 +8,7 @@ CPU's. Knows manifest, sessions, the check and the verdicts; holds no table of t
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -21,15 +21,25 @@ from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
 from thinkport.runtime.extras import install_line
 from thinkport.runtime.machine.cpu_features import cpu_features
 from thinkport.runtime.machine.known_files import KnownFiles
+from thinkport.runtime.providers.auto_choice import AutoChoice, auto_choice
 from thinkport.runtime.providers.devices import Device, graphics_devices
 from thinkport.runtime.providers.graph_check import Goldens, check_graph, check_unrounded, pieces
-from thinkport.runtime.providers.ort import AUTO, Candidate, OrtBuild, candidates, clash_of, installed_builds, refusal
+from thinkport.runtime.providers.ort import (
+    AUTO,
+    CPU,
+    Candidate,
+    OrtBuild,
+    candidates,
+    clash_of,
+    installed_builds,
+    refusal,
+)
 from thinkport.runtime.providers.own_check import OwnResult
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_report import Attempt, Outcome, ProviderReport
+from thinkport.runtime.providers.trials import Trials
 from thinkport.runtime.providers.verdicts import VerdictKey, Verdicts
 
-CPU = "CPUExecutionProvider"
 _SOFTWARE = "A software adapter computes on the CPU and is slower than the CPU's own graph"
 
 OpenGraph = Callable[[Candidate], LaneSource]
@@ -78,6 +88,7 @@ class ProviderChoice:
     """The choice for one artifact on one machine.
 
     `open_graph` loads a graph, `open_unrounded` one that does not round its products; without it no check is so tight.
+    Without `trials`, `auto` takes the first graph that is right, in the order of `candidates`.
     """
 
     def __init__(
@@ -87,9 +98,10 @@ class ProviderChoice:
         machine: Machine,
         open_graph: OpenGraph,
         open_unrounded: OpenUnrounded | None = None,
+        trials: Trials | None = None,
     ):
         self._folder, self._manifest, self._machine, self._open = folder, manifest, machine, open_graph
-        self._open_unrounded = open_unrounded
+        self._open_unrounded, self._trials = open_unrounded, trials
         self._artifact = fingerprint(folder)
 
     def choose(self, graphs: Sequence[Graph], provider: str) -> OpenedGraph:
@@ -99,8 +111,10 @@ class ProviderChoice:
             InputError: `provider` is not in the artifact or can't be had here; the message says why.
             ArtifactError: no graph runs with the installed ONNX Runtime.
         """
-        build = self._machine.build
-        found = candidates(graphs, provider, build.providers, build.version, self._machine.plugins)
+        build, asked = self._machine.build, provider.casefold()
+        fast = auto_choice(graphs, self._trials) if asked == AUTO and self._trials is not None else None
+        fast = fast or AutoChoice(graphs=list(graphs))
+        found = candidates(fast.graphs, provider, build.providers, build.version, self._machine.plugins)
         if found[0].obstacle:
             raise refusal(found, provider, build.providers, build.version, clash_of(installed_builds()))
         attempts: list[Attempt] = []
@@ -108,7 +122,9 @@ class ProviderChoice:
             session, attempt = self._attempt(candidate)
             attempts.append(attempt)
             if session is not None:
-                attempts += [_unneeded(other) for other in found[at + 1 :]]
+                if at == 0 and fast.said:
+                    attempts[0] = attempt = replace(attempt, reason=f"{attempt.reason}; {fast.said}")
+                attempts += [*(_unneeded(other) for other in found[at + 1 :]), *fast.others]
                 report = ProviderReport(asked=provider, build=str(build), attempts=tuple(attempts))
                 unsure = attempt.outcome is Outcome.UNCHECKED and attempt.provider != CPU
                 software = candidate.plugin is not None and candidate.plugin.software

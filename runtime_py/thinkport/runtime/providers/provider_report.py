@@ -15,6 +15,8 @@ class Outcome(StrEnum):
     FAILED = "failed"  # it could not be loaded or run
     IMPOSSIBLE = "impossible"  # the installed ONNX Runtime can't run it
     UNNEEDED = "unneeded"  # a better one is used
+    SLOWER = "slower"  # right, and slower than the one that is used
+    TRYING = "trying"  # whether it is right and how fast is being found out
 
 
 @dataclass(frozen=True, kw_only=True)

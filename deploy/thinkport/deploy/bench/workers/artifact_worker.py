@@ -15,7 +15,7 @@ from thinkport.runtime.artifact.manifest import Graph, ModelShape
 from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.session import Lane
 from thinkport.runtime.model import Model
-from thinkport.runtime.providers.provider_choice import CPU
+from thinkport.runtime.providers.ort import CPU
 
 _PROMPT = "What is 86*57?"
 _WARM = 3  # steps before time is taken

@@ -1,0 +1,81 @@
+"""Which graphs `auto` may take: the fastest right one by this machine's trials, and until they are through the CPU's.
+
+Knows records of trials. Must not know how a graph is loaded or checked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from thinkport.runtime.artifact.manifest import Graph
+from thinkport.runtime.providers.ort import CPU
+from thinkport.runtime.providers.provider_report import Attempt, Outcome
+from thinkport.runtime.providers.trial_record import TrialOutcome, TrialRecord, TrialResult
+from thinkport.runtime.providers.trials import Trials
+
+_OUTCOMES = {
+    TrialOutcome.RIGHT: Outcome.SLOWER,
+    TrialOutcome.WRONG: Outcome.WRONG,
+    TrialOutcome.ENDED: Outcome.FAILED,
+    TrialOutcome.IMPOSSIBLE: Outcome.IMPOSSIBLE,
+}
+_TRYING = "is being tried in a process beside this one; later loads take the fastest graph that is right here"
+_AGAIN = "; `thinkport doctor ARTIFACT` tries it again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoChoice:
+    """The graphs to choose from, what is said of the best one, and what became of the other graphs."""
+
+    graphs: list[Graph]
+    said: str = ""
+    others: tuple[Attempt, ...] = ()
+
+
+def auto_choice(graphs: Sequence[Graph], trials: Trials) -> AutoChoice | None:
+    """The choice by trials, which are begun where there were none; None where a choice can't be made by trials.
+
+    That is where the CPU can't answer meanwhile, nothing but the CPU is there, the artifact has no goldens, or no
+    process can be started or remembered.
+    """
+    own, worth = [graph for graph in graphs if graph.providers[0] == CPU], trials.worth(graphs)
+    others = [graph for graph in worth if graph.providers[0] != CPU]
+    if not others or len(others) == len(worth) or trials.manifest.certificate is None or not trials.possible:
+        return None
+    record = trials.record
+    if record.whole:
+        return _by_speed(graphs, own, record)
+    why = trials.start()
+    outcome, reason = (Outcome.TRYING, _TRYING) if why is None else (Outcome.UNNEEDED, f"not tried: {why}")
+    return AutoChoice(graphs=own, others=tuple(_attempt(graph, outcome, reason) for graph in others))
+
+
+def _by_speed(graphs: Sequence[Graph], own: list[Graph], record: TrialRecord) -> AutoChoice:
+    best = record.fastest
+    taken = [graph for graph in graphs if best is not None and graph.file == best.graph and graph not in own]
+    files = {graph.file for graph in (*taken, *own)}
+    known = {graph.file: graph for graph in graphs}
+    others = [one for one in record.results if one.graph not in files and one.graph in known]
+    attempts = [_attempt(known[one.graph], _OUTCOMES[one.outcome], _reason(one), one.device) for one in others]
+    return AutoChoice(graphs=[*taken, *own], said=_compared(record, best), others=tuple(attempts))
+
+
+def _reason(result: TrialResult) -> str:
+    if result.outcome is TrialOutcome.RIGHT:
+        return f"right here, and slower: {result.speed}"
+    return result.reason + (_AGAIN if result.outcome is TrialOutcome.ENDED else "")
+
+
+def _compared(record: TrialRecord, best: TrialResult | None) -> str:
+    """The fastest graph's speed against the next one's."""
+    if best is None or best.reply_seconds is None:
+        return ""
+    slower = [(one.reply_seconds, one) for one in record.results if one is not best and one.reply_seconds is not None]
+    if not slower:
+        return f"{best.speed}"
+    seconds, other = min(slower, key=lambda one: one[0])
+    times = seconds / best.reply_seconds
+    return f"{best.speed}: a reply takes {other.graph} {times:.1f} times as long ({other.speed})"
+
+
+def _attempt(graph: Graph, outcome: Outcome, reason: str, device: str | None = None) -> Attempt:
+    return Attempt(graph=graph.file, provider=graph.providers[0], outcome=outcome, reason=reason, device_name=device)

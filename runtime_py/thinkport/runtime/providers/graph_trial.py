@@ -1,0 +1,61 @@
+"""The trial of one graph, as the process that is made for it runs it: held against its goldens, then timed."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from thinkport.runtime.artifact.manifest import read_manifest
+from thinkport.runtime.engine.session import Session
+from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.providers.graph_check import Goldens
+from thinkport.runtime.providers.graph_speed import graph_speed
+from thinkport.runtime.providers.ort import AUTO, Candidate, build_of, candidates, import_onnxruntime, load_libraries
+from thinkport.runtime.providers.plugins import Plugins
+from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
+from thinkport.runtime.providers.provider_report import Outcome
+from thinkport.runtime.providers.trial_record import TrialOutcome, TrialResult
+from thinkport.runtime.providers.unrounded import open_unrounded
+
+
+def try_graph(folder: Path, file: str) -> TrialResult:
+    """Load a graph of an artifact that has goldens, check it, remember the verdict, and time it.
+
+    Raises:
+        ArtifactError: the artifact is not whole.
+    """
+    manifest = read_manifest(folder)
+    ort = import_onnxruntime()
+    machine = Machine.here(build_of(ort), missing=load_libraries(ort), plugins=Plugins(ort))
+
+    def open_graph(one: Candidate) -> Session:
+        return Session(ort, folder, one.graph, manifest.model, device_id=one.device, device=one.plugin)
+
+    found = candidates(manifest.graphs, AUTO, machine.build.providers, machine.build.version, machine.plugins)
+    candidate = next(one for one in found if one.graph.file == file).started
+    told: dict[str, Any] = {"graph": file, "provider": candidate.graph.providers[0]}
+    if candidate.plugin is not None:
+        told["device"] = str(candidate.plugin)
+    if candidate.obstacle:
+        return TrialResult(outcome=TrialOutcome.IMPOSSIBLE, reason=candidate.obstacle, **told)
+    assert manifest.certificate is not None, "an artifact without goldens has no trials"
+
+    def unrounded(one: Candidate) -> closing[Session]:
+        return open_unrounded(ort, folder, one, manifest.model)
+
+    choice = ProviderChoice(folder, manifest, machine, open_graph, unrounded)
+    session, attempt = choice.check(candidate, Goldens.of(folder / manifest.certificate.goldens))
+    if session is None:
+        missing = attempt.outcome is Outcome.FAILED and not attempt.ran
+        outcome = TrialOutcome.IMPOSSIBLE if missing else TrialOutcome.WRONG
+        return TrialResult(outcome=outcome, reason=attempt.reason, **told)
+    try:
+        prefill, decode = graph_speed(session)
+    except ArtifactError as error:
+        return TrialResult(outcome=TrialOutcome.WRONG, reason=str(error), **told)
+    return TrialResult(
+        outcome=TrialOutcome.RIGHT,
+        reason=attempt.reason,
+        prefill=prefill.tokens_per_second,
+        decode=decode.tokens_per_second,
+        **told,
+    )

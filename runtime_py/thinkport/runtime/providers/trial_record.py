@@ -1,0 +1,136 @@
+"""What trials found out of an artifact's graphs on this machine, remembered in a file: how fast each right one is.
+
+A record holds for an artifact, for versions, for what the CPU can do, and for devices and drivers as the system lists
+them, so that none of them has to be started to find it.
+"""
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from thinkport.runtime.machine.file_lock import FileLock
+from thinkport.runtime.machine.user_cache import user_cache_folder, write_whole
+from thinkport.runtime.providers.verdicts import VerdictKey
+
+MOST_STARTS = 2  # of trials that were begun and left no whole record: this program can't run them
+
+# A reply to judge by, in tokens: about a page of context, and a short thought with its answer.
+PROMPT, REPLY = 256, 256
+
+# Where Vulkan's loader looks for drivers on Linux: its document LoaderDriverInterface, "Driver discovery on Linux".
+_ICD_FOLDERS = ("/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/usr/share/vulkan/icd.d")
+_ICD_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES")
+
+
+class TrialOutcome(StrEnum):
+    """What became of a graph in its trial."""
+
+    RIGHT = "right"
+    WRONG = "wrong"  # its logits are others, or it fails
+    ENDED = "ended"  # its process crashed, or had to be ended
+    IMPOSSIBLE = "impossible"  # something is missing
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """One graph: `prefill` and `decode` are tokens per second, None where the graph is not right."""
+
+    graph: str
+    provider: str
+    outcome: TrialOutcome
+    reason: str
+    device: str | None = None
+    prefill: float | None = None
+    decode: float | None = None
+
+    @property
+    def reply_seconds(self) -> float | None:
+        """How long a reply of `REPLY` tokens to a prompt of `PROMPT` tokens takes."""
+        if not self.prefill or not self.decode:
+            return None
+        return PROMPT / self.prefill + REPLY / self.decode
+
+    @property
+    def speed(self) -> str:
+        """The figures in words."""
+        return f"{self.decode or 0:.0f} tokens/s, prompts {self.prefill or 0:.0f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """The results in the order of the trials; `whole` once all went through, `starts` counts how often they began."""
+
+    results: tuple[TrialResult, ...] = ()
+    whole: bool = False
+    starts: int = 0
+
+    @property
+    def fastest(self) -> TrialResult | None:
+        """The right graph with the shortest reply."""
+        timed = [(one.reply_seconds, at) for at, one in enumerate(self.results) if one.reply_seconds is not None]
+        return self.results[min(timed)[1]] if timed else None
+
+    def of(self, graph: str) -> TrialResult | None:
+        """The result of a graph by its file."""
+        return next((one for one in self.results if one.graph == graph), None)
+
+    def begun(self) -> Self:
+        """The record when trials are begun once more."""
+        return replace(self, starts=self.starts + 1)
+
+    def with_result(self, result: TrialResult) -> Self:
+        """The record with one more result."""
+        return replace(self, results=(*self.results, result))
+
+
+class TrialRecords:
+    """The records in one folder; one that can't be read or written remembers nothing."""
+
+    def __init__(self, folder: Path | None = None):
+        """`folder` is thinkport's in the user's cache if not given."""
+        self.folder = folder or user_cache_folder() / "trials"
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a record that is written now can be read later."""
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder.is_dir() and os.access(self.folder, os.R_OK | os.W_OK)
+
+    def read(self, key: VerdictKey) -> TrialRecord:
+        """The record of a key; a new one where nothing is known."""
+        try:
+            raw = json.loads((self.folder / key.name).read_text(encoding="utf-8"))["record"]
+            results = (TrialResult(**one | {"outcome": TrialOutcome(one["outcome"])}) for one in raw.pop("results"))
+            return TrialRecord(results=tuple(results), **raw)
+        except (OSError, ValueError, TypeError, KeyError):
+            return TrialRecord()
+
+    def write(self, key: VerdictKey, record: TrialRecord) -> None:
+        """Remember a record, if the folder can be written."""
+        text = json.dumps({"key": asdict(key), "record": asdict(record)}, indent=1)
+        write_whole(self.folder / key.name, text)
+
+    def forget(self, key: VerdictKey) -> None:
+        """Take a record back."""
+        with suppress(OSError):
+            (self.folder / key.name).unlink(missing_ok=True)
+
+    def try_lock(self, key: VerdictKey) -> FileLock | None:
+        """The right to run the trials of a key; None where another process has it, or the folder can't be written."""
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return FileLock.try_take(self.folder / f"{key.name}.lock", alone=True)
+        return None
+
+
+def vulkan_drivers() -> tuple[str, ...]:
+    """The Vulkan drivers that Linux's loader would find, as files with the times at which they were changed."""
+    named = (os.environ.get(name, "").split(os.pathsep) for name in _ICD_VARIABLES)
+    listed = (sorted(Path(folder).glob("*.json")) for folder in _ICD_FOLDERS)
+    files = [*(Path(one) for names in named for one in names if one), *(one for found in listed for one in found)]
+    return tuple(f"{one} {one.stat().st_mtime_ns}" for one in files if one.is_file())

@@ -1,0 +1,226 @@
+"""Trials of an artifact's graphs on this machine, each in a process of its own: which are right, and how fast each is.
+
+A graphics driver can crash, and hang for good; a process that does is ended, and what it took down is known. Trials are
+begun once for an artifact on a machine and go on beside whoever began them. Knows processes, records and the graphs
+that are worth a trial. Must not know how a graph is checked.
+"""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from threading import Thread
+from time import monotonic
+from typing import Self
+
+from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint
+from thinkport.runtime.machine.cpu_features import cpu_features
+from thinkport.runtime.providers.devices import Device, graphics_devices
+from thinkport.runtime.providers.ort import CPU, OrtBuild
+from thinkport.runtime.providers.plugins import Plugins
+from thinkport.runtime.providers.program import TRIAL_VERB, begin, program
+from thinkport.runtime.providers.trial_record import (
+    MOST_STARTS,
+    TrialOutcome,
+    TrialRecord,
+    TrialRecords,
+    TrialResult,
+    vulkan_drivers,
+)
+from thinkport.runtime.providers.verdicts import VerdictKey
+
+# All trials together may take so long: measured at 0.6B (0.4 GB), and larger weights take longer to load.
+LEAST_SECONDS, SECONDS_A_GB = 20.0, 40.0
+_LEAST = 1.0  # seconds in which no trial ends
+_LAST_WORDS = 300  # characters of what a process said as it ended
+
+RunGraph = Callable[[str, float], TrialResult]
+"""Runs the trial of a graph's file within so many seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trials:
+    """The trials of one artifact on this machine. `devices` are as the system lists them; no driver is started.
+
+    `command` starts this program's verbs once more, None where that can't be done.
+    """
+
+    folder: Path
+    manifest: Manifest
+    build: OrtBuild
+    plugins: Plugins
+    devices: Sequence[Device]
+    records: TrialRecords
+    command: Sequence[str] | None
+    begin: Callable[[Sequence[str]], "subprocess.Popen[str]"] = begin
+    clock: Callable[[], float] = monotonic
+
+    @classmethod
+    def here(cls, folder: Path, manifest: Manifest, build: OrtBuild, plugins: Plugins) -> Self:
+        """This machine's, with what its user's cache folder remembers."""
+        return cls(
+            folder=folder,
+            manifest=manifest,
+            build=build,
+            plugins=plugins,
+            devices=graphics_devices(),
+            records=TrialRecords(),
+            command=program(),
+        )
+
+    @property
+    def key(self) -> VerdictKey:
+        """What a record holds for."""
+        return self._key(fingerprint(self.folder), "auto")
+
+    def _nowhere(self, provider: str) -> TrialRecord:
+        """What is known of a provider whatever the artifact: a whole record says that it has no device here."""
+        return self.records.read(self._key("*", provider))
+
+    def _key(self, artifact: str, provider: str) -> VerdictKey:
+        versions = (str(self.build), *self.plugins.installed)
+        drivers = (cpu_features(), *sorted(map(str, self.devices)), *vulkan_drivers())
+        return VerdictKey(
+            artifact=artifact,
+            graph="*",
+            provider=provider,
+            package=" with ".join(versions),
+            devices=drivers,
+            thinkport=version("thinkport"),
+        )
+
+    @property
+    def record(self) -> TrialRecord:
+        """What is known by now."""
+        return self.records.read(self.key)
+
+    def worth(self, graphs: Sequence[Graph]) -> list[Graph]:
+        """The graphs to try: the CPU's best, and those of other providers that this ONNX Runtime or a plugin has.
+
+        Only the CPU's where there is no other: then there is nothing to choose.
+        """
+        available = self.build.providers
+        own = [graph for graph in graphs if graph.providers[0] == CPU and self.build.runs(graph)]
+        others = [
+            graph
+            for graph in graphs
+            if graph.providers[0] != CPU
+            and self.build.runs(graph)
+            and (graph.providers[0] in available or self.plugins.is_installed(graph.providers[0]))
+            and not self._nowhere(graph.providers[0]).whole
+        ]
+        return [*own[:1], *others]
+
+    @property
+    def possible(self) -> bool:
+        """Whether trials can be begun from here, and remembered."""
+        return self.command is not None and self.records.remembers
+
+    @property
+    def seconds(self) -> float:
+        """How long all trials together may take."""
+        weights = max(file.bytes for file in self.manifest.files.values())
+        return max(LEAST_SECONDS, SECONDS_A_GB * weights / 1e9)
+
+    def forget(self) -> None:
+        """Take the record back, so that every graph is tried anew."""
+        for key in (self.key, *(self._key("*", graph.providers[0]) for graph in self.manifest.graphs)):
+            self.records.forget(key)
+
+    def start(self) -> str | None:
+        """Begin the trials in a process beside this one, where they are `possible`.
+
+        Return why they are not begun once more, None where they were or another process runs them.
+        """
+        assert self.command is not None, "whoever asks looked whether trials are possible"
+        key = self.key
+        record = self.records.read(key)
+        if record.starts >= MOST_STARTS:
+            return (
+                f"trials were begun {record.starts} times and came to nothing; `thinkport doctor ARTIFACT` tries again"
+            )
+        lock = self.records.try_lock(key)
+        if lock is None:
+            return None  # another process runs them now
+        lock.close()
+        self.records.write(key, record.begun())
+        process = self.begin([*self.command, TRIAL_VERB, str(self.folder)])
+        Thread(target=process.wait, daemon=True).start()  # so that no dead process is left behind
+        return None
+
+    def run(self, run_graph: RunGraph, told: Callable[[str], None] = lambda line: None) -> TrialRecord:
+        """Run the trials that were not run yet, and remember them; `told` hears of each.
+
+        Where another process is running them, it returns what is known by now.
+        """
+        key = self.key
+        lock = self.records.try_lock(key)
+        if lock is None:
+            return self.records.read(key)
+        with lock:
+            before = self.records.read(key)
+            record = TrialRecord(starts=before.starts)
+
+            def run_noted(graph: str, seconds: float) -> TrialResult:
+                """A trial that takes the computer down with it is known of, and not run again."""
+                if known := before.of(graph):
+                    return known
+                provider = next(one.providers[0] for one in self.manifest.graphs if one.file == graph)
+                self.records.write(key, record.with_result(ended(graph, provider, "its trial never came to an end")))
+                return run_graph(graph, seconds)
+
+            for result in self._results(run_noted):
+                told(f"{result.graph}: {result.reason}")
+                record = record.with_result(result)
+                self.records.write(key, record)
+                if result.outcome is TrialOutcome.IMPOSSIBLE and result.device is None:
+                    nowhere = TrialRecord(results=(result,), whole=True)
+                    self.records.write(self._key("*", result.provider), nowhere)
+            record = TrialRecord(results=record.results, whole=True)
+            self.records.write(key, record)
+            return record
+
+    def _results(self, run_graph: RunGraph) -> Iterator[TrialResult]:
+        end, right = self.clock() + self.seconds, set[str]()
+        for graph in self.worth(self.manifest.graphs):
+            if graph.target in right:
+                continue  # a variant for devices where the one before is wrong
+            left = end - self.clock()
+            if left < _LEAST:
+                why = f"the trials before took all of {self.seconds:.0f} seconds"
+                yield ended(graph.file, graph.providers[0], why)
+                continue
+            result = run_graph(graph.file, left)
+            if result.outcome is TrialOutcome.RIGHT:
+                right.add(graph.target)
+            yield result
+
+
+def run_in_child(command: Sequence[str], folder: Path, manifest: Manifest) -> RunGraph:
+    """Runs each trial in a process of its own, which is ended when its time is over; `command` is this program's."""
+    providers = {graph.file: graph.providers[0] for graph in manifest.graphs}
+
+    def run(graph: str, seconds: float) -> TrialResult:
+        process = begin([*command, TRIAL_VERB, str(folder), graph], heard=True)
+        try:
+            out, said = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            with suppress(subprocess.TimeoutExpired):  # a call into a driver may not be interruptible
+                process.communicate(timeout=_LEAST)
+            return ended(graph, providers[graph], f"it did not end in {seconds:.0f} seconds")
+        if process.returncode:
+            words = " ".join(said.split())[-_LAST_WORDS:]
+            return ended(graph, providers[graph], f"its process ended with {process.returncode}: {words or 'no word'}")
+        told = json.loads(out.splitlines()[-1])
+        return TrialResult(**told | {"outcome": TrialOutcome(told["outcome"])})
+
+    return run
+
+
+def ended(graph: str, provider: str, why: str) -> TrialResult:
+    """The result of a trial that came to no end of its own."""
+    return TrialResult(graph=graph, provider=provider, outcome=TrialOutcome.ENDED, reason=why)
