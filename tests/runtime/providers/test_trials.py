@@ -11,7 +11,10 @@ import pytest
 from tests.runtime.conftest import FakeSession
 from tests.runtime.providers.test_provider_choice import CPU, DIRECTML, DML, GPU, GRAPHS, Bench
 
+from thinkport.runtime.artifact.manifest import FileRecord
+from thinkport.runtime.providers.devices import Device
 from thinkport.runtime.providers.graph_speed import PROMPT, STEPS, graph_speed
+from thinkport.runtime.providers.graph_trial import too_large
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.program import TRIAL_VERB
 from thinkport.runtime.providers.provider_choice import ProviderChoice
@@ -238,3 +241,13 @@ def test_the_trials_of_an_artifact_run_as_a_program(nano_artifact: Path) -> None
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert '"outcome": "right"' in done.stdout
+
+
+def test_weights_that_a_device_cannot_hold_are_not_loaded(bench: Trialled) -> None:
+    large = {"weights.bin": FileRecord(bytes=10**15, sha256="0" * 64)}
+    manifest = bench.manifest.model_copy(update={"files": large})
+    small, unknown = Device(name="Small card", driver="1", memory=2 * 10**9), Device(name="Other card", driver="1")
+    assert "Small card (driver 1) can have" in (too_large(manifest, [unknown, small], "Small card (vendor)") or "")
+    assert "needs 1000000.0 GB" in (too_large(manifest, [small, unknown], "") or "")
+    assert too_large(manifest, [unknown, small], "") is None
+    assert too_large(bench.manifest, [small], "Small card (vendor)") is None

@@ -1,12 +1,16 @@
 """The trial of one graph, as the process that is made for it runs it: held against its goldens, then timed."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from thinkport.runtime.artifact.manifest import read_manifest
+import psutil
+
+from thinkport.runtime.artifact.manifest import Manifest, read_manifest
 from thinkport.runtime.engine.session import Session
 from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.providers.devices import Device
 from thinkport.runtime.providers.graph_check import Goldens
 from thinkport.runtime.providers.graph_speed import graph_speed
 from thinkport.runtime.providers.ort import AUTO, Candidate, build_of, candidates, import_onnxruntime, load_libraries
@@ -35,8 +39,8 @@ def try_graph(folder: Path, file: str) -> TrialResult:
     told: dict[str, Any] = {"graph": file, "provider": candidate.graph.providers[0]}
     if candidate.plugin is not None:
         told["device"] = str(candidate.plugin)
-    if candidate.obstacle:
-        return TrialResult(outcome=TrialOutcome.IMPOSSIBLE, reason=candidate.obstacle, **told)
+    if obstacle := candidate.obstacle or too_large(manifest, machine.devices, told.get("device", "")):
+        return TrialResult(outcome=TrialOutcome.IMPOSSIBLE, reason=obstacle, **told)
     assert manifest.certificate is not None, "an artifact without goldens has no trials"
 
     def unrounded(one: Candidate) -> closing[Session]:
@@ -59,3 +63,19 @@ def try_graph(folder: Path, file: str) -> TrialResult:
         decode=decode.tokens_per_second,
         **told,
     )
+
+
+def too_large(manifest: Manifest, devices: Sequence[Device], name: str) -> str | None:
+    """Why a device can't hold an artifact's weights, None where it can or its memory isn't known.
+
+    A device may also use half of the computer's memory: Direct3D's limit of what both share (Microsoft's "Calculating
+    graphics memory"). `name` is what a plugin calls the device; without one it is the first of the system's.
+    """
+    named = [device for device in devices if device.name in name] if name else list(devices[:1])
+    memory = next((device.memory for device in named), None)
+    if memory is None:
+        return None
+    weights, most = max(file.bytes for file in manifest.files.values()), memory + psutil.virtual_memory().total // 2
+    if weights <= most:
+        return None
+    return f"needs {weights / 1e9:.1f} GB for its weights, and {named[0]} can have {most / 1e9:.1f} GB"
