@@ -61,7 +61,7 @@ class Trialled(Bench):
 
     @property
     def choice(self) -> ProviderChoice:
-        return ProviderChoice(self.folder, self.manifest, self.machine, self.open, self.trials)
+        return ProviderChoice(self.folder, self.manifest, self.machine, self.open, trials=self.trials)
 
     def run(self, seconds: float = 1.0, **results: TrialOutcome | tuple[float, float]) -> None:
         """Run trials of `seconds` each, whose results go by the graph's name: speeds, or an outcome."""

@@ -20,16 +20,22 @@ from thinkport.runtime.providers.ort import AUTO, Candidate, candidates, import_
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_choice import Machine, OpenGraph, ProviderChoice, attempt_of
 from thinkport.runtime.providers.provider_report import Attempt, Outcome
+from thinkport.runtime.providers.trial_record import TrialOutcome, TrialRecord, TrialResult
+from thinkport.runtime.providers.trials import Trials, run_in_child
 from thinkport.runtime.providers.unrounded import open_unrounded
 from thinkport.runtime.providers.verdicts import Verdicts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One graph on its provider: what became of it, its speed over the goldens, and its nodes by provider."""
+    """One graph on its provider: what became of it, its speed over the goldens, and its nodes by provider.
+
+    `timed` is its trial for `auto`, None where it had none.
+    """
 
     attempt: Attempt
     tokens_per_second: float | None = None
+    timed: TrialResult | None = None
     nodes: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -48,9 +54,13 @@ class Examination:
 
     @property
     def runs(self) -> Attempt | None:
-        """The first graph that was right, in the order in which a load tries them."""
+        """The fastest graph of those that were right; without figures the first one, as a load then tries them."""
         used = (Outcome.CHECKED, Outcome.UNCHECKED)
-        return next((trial.attempt for trial in self.trials if trial.attempt.outcome in used), None)
+        right = [trial for trial in self.trials if trial.attempt.outcome in used]
+        timed = [(one.timed.reply_seconds, at) for at, one in enumerate(right) if one.timed and one.timed.reply_seconds]
+        if timed:
+            return right[min(timed)[1]].attempt
+        return right[0].attempt if right else None
 
     @property
     def exit_code(self) -> int:
@@ -76,20 +86,32 @@ def examine(
     """
     if artifact is None and provider != AUTO:
         raise InputError(f"provider {provider!r} names graphs of an artifact, and none was given: name its folder too")
-    facts = facts or machine_facts()
+    real, facts = facts is None, facts or machine_facts()
     files, trials = None, tuple[Trial, ...]()
     if artifact is not None:
         manifest = read_manifest(artifact)
         known = KnownFiles()
         files = known.check(artifact, manifest, anew=True), known.check(artifact, manifest)
-        trials = tuple(_trials(artifact, manifest, facts, verdicts or Verdicts(), provider))
+        timed = _timed(artifact, manifest, facts) if real and provider == AUTO else TrialRecord()
+        trials = tuple(_trials(artifact, manifest, facts, verdicts or Verdicts(), provider, timed))
     findings = (*machine_findings(facts), *artifact_findings([trial.attempt for trial in trials]))
     name = None if artifact is None else str(artifact)
     return Examination(facts=facts, artifact=name, files=files, trials=trials, findings=findings)
 
 
+def _timed(folder: Path, manifest: Manifest, facts: MachineFacts) -> TrialRecord:
+    """The trials that `auto` goes by, run anew in processes of their own; empty where it has nothing to choose from."""
+    if facts.build is None or manifest.certificate is None:
+        return TrialRecord()
+    trials = Trials.here(folder, manifest, facts.build, Plugins(import_onnxruntime()))
+    trials.forget()
+    if trials.command is None or len(trials.worth(manifest.graphs)) < 2:
+        return TrialRecord()
+    return trials.run(run_in_child(trials.command, folder, manifest))
+
+
 def _trials(
-    folder: Path, manifest: Manifest, facts: MachineFacts, verdicts: Verdicts, provider: str
+    folder: Path, manifest: Manifest, facts: MachineFacts, verdicts: Verdicts, provider: str, timed: TrialRecord
 ) -> Iterator[Trial]:
     if facts.build is None:
         return
@@ -115,6 +137,10 @@ def _trials(
     choice = ProviderChoice(folder, manifest, machine, open_graph, unrounded)
     goldens = Goldens.of(folder / manifest.certificate.goldens) if manifest.certificate else None
     for found in candidates(manifest.graphs, provider, facts.build.providers, facts.build.version, plugins):
+        tried = timed.of(found.graph.file)
+        if tried is not None and tried.outcome is TrialOutcome.ENDED:  # what a driver did there it would do here
+            yield Trial(attempt=attempt_of(found, Outcome.FAILED, tried.reason), timed=tried)
+            continue
         candidate = found.started
         if candidate.obstacle:
             yield Trial(attempt=attempt_of(candidate, Outcome.IMPOSSIBLE, candidate.obstacle))
@@ -124,6 +150,7 @@ def _trials(
             yield Trial(
                 attempt=attempt,
                 tokens_per_second=tokens / attempt.seconds if session and attempt.seconds else None,
+                timed=tried,
                 nodes=nodes_by_provider(ort, folder, candidate) if session else {},
             )
         else:

@@ -24,7 +24,8 @@ def show(console: Console, found: Examination) -> None:
         graphs = facts_table(*((trial.attempt.graph, _told(trial)) for trial in found.trials))
         section(console, f"Graphs of {found.artifact}", graphs)
         runs = found.runs
-        why = "the first of these that is right" if runs else "none of these"
+        timed = any(trial.timed is not None for trial in found.trials)
+        why = f"the {'fastest' if timed else 'first'} of these that is right" if runs else "none of these"
         console.print(Text(f"A load takes {runs.graph if runs else 'nothing'}: {why}.\n"))
     console.print(Text("Findings", style="bold"))
     for finding in found.findings:
@@ -83,6 +84,8 @@ def _files(first: FilesCheck, later: FilesCheck) -> Table:
 def _told(trial: Trial) -> str:
     one = trial.attempt
     speed = f", {trial.tokens_per_second:.0f} tokens/s" if trial.tokens_per_second else ""
+    if trial.timed is not None and trial.timed.reply_seconds is not None:
+        speed = f", {trial.timed.speed}"
     where = ", ".join(f"{count} on {_word(name)}" for name, count in trial.nodes.items())
     nodes = f"; nodes: {where}" if where else ""
     check = f"; a first load checks it in {one.seconds:.1f} s" if one.seconds else ""
