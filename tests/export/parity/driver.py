@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from thinkport.runtime.machine.plugin_device import PluginDevice
 
 # What lies in a cache beyond the tokens seen must never be read.
-POISON = {"tensor(float)": np.float32(1e30), "tensor(float16)": np.float16(6e4), "tensor(int8)": np.int8(127)}
+POISON: dict[str, np.generic] = {
+    "tensor(float)": np.float32(1e30),
+    "tensor(float16)": np.float16(6e4),
+    "tensor(int8)": np.int8(127),
+}
 KINDS = {value.dtype.name: kind for kind, value in POISON.items()}
 
 
