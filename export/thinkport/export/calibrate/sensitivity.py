@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from thinkport.export.calibrate.residuals import residuals
 from thinkport.export.calibrate.texts import SAMPLE, SOME_TOKENS, calibration_texts
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.families import DecoderShape, Family
-from thinkport.export.quantize.compensate import compensation
 from thinkport.export.quantize.recipes import RoleRecipe
 from thinkport.export.reference.decoder import Decoder, Packed
 from thinkport.export.reference.streamed_weights import StreamedWeights
@@ -78,10 +78,7 @@ class _Differentiable(StreamedWeights):
         """
         left = torch.empty_like(inputs)
         for here in (self.halves, ~self.halves):
-            factors = torch.from_numpy(compensation(inputs[~here].numpy()).factor)
-            columns = inputs[here].T.reshape(len(factors), -1, int(here.sum()))
-            solved = torch.linalg.solve_triangular(factors, columns, upper=True, unitriangular=True)
-            left[here] = solved.reshape(-1, columns.shape[-1]).T
+            left[here] = residuals(inputs[here], inputs[~here])
         return left
 
     def _left(self, inputs: torch.Tensor) -> torch.Tensor:

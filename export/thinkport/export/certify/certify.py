@@ -75,7 +75,9 @@ def certify(
     whole, brief = questions_of(prompts, fixed)
     first = said(folder, graphs[0], model, whole, drawn=own_replies(checkpoint, shape))
     others = [said(folder, graph, model, brief, guesses=first.greedy) for graph in graphs[1:]]
-    whole = replace(whole, texts=[*fixed, *first.own])
+    texts = [*fixed, *first.own]
+    half = texts[::2]
+    whole = replace(whole, texts=[*half, *texts[1::2]])  # in this order, since logits are computed in groups of texts
     heard = [first, *others]
     answers, common = _answers(checkpoint, shape, prompts, [*whole.texts, *pairs], heard, advance)
     expected = {pair.name: answers.logits.of(pair.name)[0].copy() for pair in pairs}
@@ -92,10 +94,9 @@ def certify(
         counts = {"greedy_tokens": same, "greedy_asked": greedy.TOKENS * len(one.greedy)}
         names = [prompt.name for prompt in asked.goldens]
         figures.append(figure.model_copy(update={**counts, "prompts": None if one is first else names}))
-    half = replace(whole, texts=whole.texts[::2])
     for prefill in filter(None, (graph.prefill for graph in graphs)):
         with prefill_cpu_session(folder, prefill, model) as loaded:
-            figures.append(compared(loaded, prefill.graph, half, answers, decoded=0))
+            figures.append(compared(loaded, prefill.graph, replace(whole, texts=half), answers, decoded=0))
             if reranking:
                 scores.append(scores_compared(loaded, prefill.graph, pairs, expected, reranking))
     if min_agreement is not None:

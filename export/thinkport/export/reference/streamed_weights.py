@@ -25,10 +25,17 @@ class StreamedWeights:
 
     def linear(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
         """(tokens, inputs) through the matrix `name` (outputs, inputs), giving (tokens, outputs)."""
-        outputs = inputs.new_empty(len(inputs), self.checkpoint.tensors[name].shape[0])
+        rows = self.checkpoint.tensors[name].shape[0]
+        outputs: torch.Tensor | None = None
         for start, block in self.checkpoint.blocks(name, self.block_bytes):
-            outputs[:, start : start + len(block)] = inputs @ torch.from_numpy(block).T
+            part = inputs @ torch.from_numpy(block).T
+            if len(block) == rows:
+                outputs = part
+            else:
+                outputs = inputs.new_empty(len(inputs), rows) if outputs is None else outputs
+                outputs[:, start : start + len(block)] = part
             self.advance(block.nbytes)
+        assert outputs is not None
         return outputs
 
     def skip(self, name: str) -> None:
