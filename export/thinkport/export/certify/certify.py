@@ -128,8 +128,9 @@ def _answers(
     logits = ReferenceLogits(decoder(advance), shape.layers, rows, head=decoder(lambda _: None))
     advance(4 * prod(shape.table))  # lm_head, which is read again for every group of texts
     sample = sample_ids(shape.vocab_size)
-    goldens = [golden(prompt, logits.of(prompt.name), sample) for prompt in prompts]
     common = {key: greedy.in_common(ids, logits.of(f"greedy-{at}")) for at, (key, ids) in enumerate(spoken.items())}
+    # Last: the first graph is compared on the goldens next, whose logits are held then.
+    goldens = [golden(prompt, logits.of(prompt.name), sample) for prompt in prompts]
     return Answers(logits, goldens), common
 
 

@@ -18,7 +18,7 @@ from thinkport.export.families import DecoderShape
 from thinkport.export.reference.encoder import Encoder
 from thinkport.export.reference.logits import Ids
 
-MOST_TOKENS = 144  # of a text
+MOST_TOKENS = 112  # of a text: of 144, SmolLM2-135M's mean is known to 10.0 % instead of 10.7 %
 ASKED_TOKENS = 64  # of a question that the model answers itself
 
 
