@@ -11,6 +11,7 @@ from tokenizers import Tokenizer as Backend
 
 from thinkport.runtime.artifact.manifest import Manifest, ThinkingIds
 from thinkport.runtime.engine.kv_cache import KvSize, KvSnapshot, layout_of
+from thinkport.runtime.engine.session import PromptSteps
 from thinkport.runtime.model import Model
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.prompt.tokenizer import Tokenizer
@@ -58,8 +59,8 @@ class FakeLane:
                 logits[at, column, self.session.next_id(row) % self.session.vocab_size] = 9
         return logits[:, -keep:]
 
-    def prefilling(self, tokens: int) -> AbstractContextManager[int]:
-        return nullcontext(self.session.prefill_chunk)
+    def prefilling(self, tokens: int) -> AbstractContextManager[PromptSteps]:
+        return nullcontext(PromptSteps(self.session.prefill_chunk, self.step))
 
     def trim(self, length: int) -> None:
         self.rows = [row[:length] for row in self.rows]

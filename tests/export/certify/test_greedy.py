@@ -7,7 +7,7 @@ import pytest
 
 from thinkport.export.certify.greedy import DrawnReply, continued, in_common, rows_before
 from thinkport.runtime.engine.kv_cache import KvSize, KvSnapshot
-from thinkport.runtime.engine.session import Ids, Logits
+from thinkport.runtime.engine.session import Ids, Logits, PromptSteps
 
 
 class NextOne:
@@ -41,8 +41,8 @@ class NextOneLane:
         assert (np.diff(self.held) == 1).all() or keep > 1, "the KV cache holds a wrong guess"
         return np.eye(100, dtype=np.float32)[(ids + 1) % 100][:, -keep:]
 
-    def prefilling(self, tokens: int) -> AbstractContextManager[int]:
-        return nullcontext(tokens)
+    def prefilling(self, tokens: int) -> AbstractContextManager[PromptSteps]:
+        return nullcontext(PromptSteps(tokens, self.step))
 
     def trim(self, length: int) -> None:
         self.held = self.held[:length]

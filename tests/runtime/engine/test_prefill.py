@@ -48,9 +48,9 @@ def some_ids(session: Session, tokens: int) -> NDArray[np.int64]:
 
 def fed(lane: OrtLane, ids: NDArray[np.int64]) -> NDArray[np.float32]:
     """Logits after the last of `ids`, fed in the steps of a prompt."""
-    with lane.prefilling(ids.shape[1]) as chunk:
+    with lane.prefilling(ids.shape[1]) as (chunk, step):
         for at in range(0, ids.shape[1], chunk):
-            logits = lane.step(ids[:, at : at + chunk])[0, -1].copy()
+            logits = step(ids[:, at : at + chunk])[0, -1].copy()
     return logits
 
 
@@ -143,9 +143,9 @@ def test_damaged_weights_are_derived_again(opened: Open, tmp_path: Path) -> None
 
 def test_a_batch_goes_through_the_other_graph(opened: Open) -> None:
     lane = opened().open_lane(2)
-    with lane.prefilling(1000) as chunk:
+    with lane.prefilling(1000) as (chunk, step):
         assert chunk == opened().prefill_chunk
-        assert lane.step(np.ones((2, 100), np.int64)).shape[0] == 2
+        assert step(np.ones((2, 100), np.int64)).shape[0] == 2
 
 
 def test_a_cache_that_cannot_be_written_leaves_prompts_to_the_other_graph(opened: Open, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from thinkport.runtime.artifact.goldens import Golden
 from thinkport.runtime.engine.kv_cache import KvSize, KvSnapshot
-from thinkport.runtime.engine.session import Ids, Logits
+from thinkport.runtime.engine.session import Ids, Logits, PromptSteps
 from thinkport.runtime.providers.golden_check import (
     CHUNK,
     DECODED,
@@ -45,8 +45,8 @@ class FakeSession:
         self.taken.append(ids.shape[1])
         return self.weights[ids][:, -keep:]
 
-    def prefilling(self, tokens: int) -> AbstractContextManager[int]:
-        return nullcontext(self.prefill_chunk)
+    def prefilling(self, tokens: int) -> AbstractContextManager[PromptSteps]:
+        return nullcontext(PromptSteps(self.prefill_chunk, self.step))
 
     def trim(self, length: int) -> None:
         raise AssertionError("nothing is to be forgotten")

@@ -9,7 +9,7 @@ import pytest
 
 from thinkport.runtime.artifact.goldens import Distance, Golden, OwnGolden
 from thinkport.runtime.engine.kv_cache import KvSize, KvSnapshot
-from thinkport.runtime.engine.session import Ids, Logits
+from thinkport.runtime.engine.session import Ids, Logits, PromptSteps
 from thinkport.runtime.providers.own_check import NARROW, WIDEST, check_own, own_steps, shortened, whole
 
 VOCABULARY, TOKENS = 300, 272
@@ -41,8 +41,8 @@ class FakeSession:
         self.length += ids.shape[1]
         return np.asarray(logits[:, -keep:], np.float32)
 
-    def prefilling(self, tokens: int) -> AbstractContextManager[int]:
-        return nullcontext(self.prefill_chunk)
+    def prefilling(self, tokens: int) -> AbstractContextManager[PromptSteps]:
+        return nullcontext(PromptSteps(self.prefill_chunk, self.step))
 
     def trim(self, length: int) -> None:
         raise AssertionError("nothing is to be forgotten")

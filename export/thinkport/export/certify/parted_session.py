@@ -24,6 +24,7 @@ from thinkport.export.trace import names
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
 from thinkport.runtime.engine.kv_buffers import CpuBuffers
 from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize, KvSnapshot, layout_of
+from thinkport.runtime.engine.session import PromptSteps
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.machine.freed_memory import give_back
 from thinkport.runtime.machine.threads import physical_cores
@@ -240,8 +241,8 @@ class PartedLane:
     def trim(self, length: int) -> None:
         self.length = min(self.length, length)
 
-    def prefilling(self, tokens: int) -> AbstractContextManager[int]:
-        return nullcontext(self._session.prefill_chunk)
+    def prefilling(self, tokens: int) -> AbstractContextManager[PromptSteps]:
+        return nullcontext(PromptSteps(self._session.prefill_chunk, self.step))
 
     def read(self, length: int) -> KvSnapshot:
         return KvSnapshot(parts=tuple(part for kv in self.kv.values() for part in kv.first(length).parts))

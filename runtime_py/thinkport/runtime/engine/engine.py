@@ -264,7 +264,7 @@ def _prefill(use: Use, wanted: list[int]) -> bool:
             if use.stop.cancelled:
                 return False
             with use.step() as held:
-                held.run(piece)
+                held.run_piece(piece)
     return True
 
 

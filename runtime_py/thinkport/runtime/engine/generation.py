@@ -162,11 +162,10 @@ class TokenLoop:
                 if self.use.stop.cancelled:
                     return None
                 guess = self.drafter.draft(most) if len(pending) == 1 else []
-                ran += len(piece) + len(guess)
-                self.use.reserve(ran)
+                self.use.reserve(ran + len(pending) + len(guess))
                 began = perf_counter()
                 with self.use.step() as held:
-                    logits = held.run(piece, guess)
+                    logits = held.run_piece(piece, guess)
                 if len(pending) == 1:
                     self.drafter.ran(perf_counter() - began)
         return logits

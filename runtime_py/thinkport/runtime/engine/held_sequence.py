@@ -5,13 +5,14 @@ Knows ids, a lane and prefixes. Must not know sampling, replies or threads: its 
 
 from collections.abc import Generator, Sequence
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
 from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
-from thinkport.runtime.engine.session import Ids, Lane, LaneSource, Logits
+from thinkport.runtime.engine.session import Ids, Lane, LaneSource, Logits, RunStep
 from thinkport.runtime.errors import CacheLostError
 
 _EVICTED = (
@@ -20,6 +21,13 @@ _EVICTED = (
 )
 _WORTH = 16  # tokens that are worth copying a snapshot rather than running them
 _ONE_STEP = 16  # tokens of a first step that surely take no longer than a step of one, which reads as many weights
+
+
+class PromptPiece(NamedTuple):
+    """A part of a prompt for one step, and the step that runs it: of the graph that its prompt is run through."""
+
+    ids: Sequence[int]
+    step: RunStep
 
 
 class HeldSequence:
@@ -105,34 +113,40 @@ class HeldSequence:
         self.ids = []
         return wanted
 
-    def pieces(self, pending: Sequence[int]) -> Generator[Sequence[int]]:
+    def pieces(self, pending: Sequence[int]) -> Generator[PromptPiece]:
         """What the next steps take of `pending`; each piece has to be `run` before the next one is asked for.
 
         Call it within a step, and close it: a graph for long prompts stays in use until then.
         """
         return self._pieces(self.open(1), pending)
 
-    def _pieces(self, lane: Lane, pending: Sequence[int]) -> Generator[Sequence[int]]:
+    def _pieces(self, lane: Lane, pending: Sequence[int]) -> Generator[PromptPiece]:
         at = 0
-        with lane.prefilling(len(pending)) as chunk:
+        with lane.prefilling(len(pending)) as prompt:
             while at < len(pending):
-                piece = pending[at : at + self._piece(len(pending), chunk)]
-                yield piece
+                piece = pending[at : at + self._piece(len(pending), prompt.chunk)]
+                yield PromptPiece(piece, prompt.step)
                 at += len(piece)
 
-    def run(self, piece: Sequence[int], guess: Sequence[int] = ()) -> Logits:
-        """Run a piece, and a guess of what follows it, in one step.
+    def run_piece(self, piece: PromptPiece, guess: Sequence[int] = ()) -> Logits:
+        """Run a piece of `pieces`; see `run`."""
+        return self._run(piece.step, piece.ids, guess)
 
-        Returns the logits after the piece and after each guessed token, float32 (1 + guessed, vocabulary), valid until
+    def run(self, ids: Sequence[int], guess: Sequence[int] = ()) -> Logits:
+        """Run ids, and a guess of what follows them, in one step.
+
+        Returns the logits after the ids and after each guessed token, float32 (1 + guessed, vocabulary), valid until
         the next step.
         """
-        lane = self.open(1)
+        return self._run(self.open(1).step, ids, guess)
+
+    def _run(self, step: RunStep, ids: Sequence[int], guess: Sequence[int]) -> Logits:
         started = perf_counter()
-        logits: Logits = lane.step(np.array([[*piece, *guess]], np.int64), keep=1 + len(guess))[0]
-        self._pace.add(len(piece) + len(guess), perf_counter() - started, over_past=bool(self.ids))
-        self.ids += [*piece, *guess]
+        logits: Logits = step(np.array([[*ids, *guess]], np.int64), keep=1 + len(guess))[0]
+        self._pace.add(len(ids) + len(guess), perf_counter() - started, over_past=bool(self.ids))
+        self.ids += [*ids, *guess]
         if self._prefixes and len(self.ids) - len(guess) == self._boundary:
-            self._prefixes.put(self.ids[: self._boundary], lane.read(self._boundary))
+            self._prefixes.put(self.ids[: self._boundary], self.open(1).read(self._boundary))
         return logits
 
     def drop(self, tokens: int) -> None:

@@ -34,5 +34,5 @@ def last_row(use: Use, ids: list[int], shared: int) -> Logits | None:
                     if use.stop.cancelled:
                         return None
                     with use.step() as held:
-                        row = held.run(piece)[-1].copy()
+                        row = held.run_piece(piece)[-1].copy()
     return row

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from threading import RLock
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,20 @@ _ERRORS_ONLY = 3  # ONNX Runtime warns about the optional input `logits_to_keep`
 
 # Where only one thread may run a session: onnxruntime.ai/docs/execution-providers/DirectML-ExecutionProvider.html
 _ONE_RUN_AT_A_TIME = ("DmlExecutionProvider",)
+
+
+class PromptSteps(NamedTuple):
+    """How a prompt is run: how many of its tokens a step takes at most, and the step, called as `Lane.step` is."""
+
+    chunk: int
+    step: "RunStep"
+
+
+class RunStep(Protocol):
+    """A step of a lane; see `Lane.step`."""
+
+    def __call__(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
+        """Run `ids` over the cache."""
 
 
 class Lane(Protocol):
@@ -60,8 +74,8 @@ class Lane(Protocol):
     def trim(self, length: int) -> None:
         """Forget every token from `length` on."""
 
-    def prefilling(self, tokens: int) -> AbstractContextManager[int]:
-        """Around the steps of a prompt of so many tokens: how many of them a step takes."""
+    def prefilling(self, tokens: int) -> AbstractContextManager[PromptSteps]:
+        """Around the steps of a prompt of so many tokens, which may take long to enter and changes nothing yet."""
 
     def read(self, length: int) -> KvSnapshot:
         """A copy of the first `length` tokens of a lane of one sequence."""
@@ -279,7 +293,6 @@ class OrtLane:
         kind = InPlaceCache if session.graph.kv.in_place else AppendedCache
         self._cache: KvCache = kind(session.buffers, self._binding, session.model, session.graph.kv, batch)
         self._arrays: dict[str, npt.NDArray[Any]] = {}  # what the binding points to has to outlive the step
-        self._prefill: Session | None = None
         self._keep = np.ones(1, np.int64)
         if session.takes_keep:
             self._keep_value = session.ort.OrtValue.ortvalue_from_numpy(self._keep)
@@ -301,17 +314,18 @@ class OrtLane:
             self._cache.write(snapshot)
 
     @contextmanager
-    def prefilling(self, tokens: int) -> Iterator[int]:
+    def prefilling(self, tokens: int) -> Iterator[PromptSteps]:
         prefill = self._session.prefill if self.batch == 1 else None
-        with self._guarded(tokens):  # at once, for a growth at each piece would copy the same tokens again and again
-            self._cache.prepare(min(self.length + tokens, self._session.context_length))
-        with prefill.use(tokens) if prefill else nullcontext() as self._prefill:
-            try:
-                yield (self._prefill or self._session).prefill_chunk
-            finally:
-                self._prefill = None
+        # At the first step for all: a growth at each piece would copy the same tokens again and again.
+        room = min(self.length + tokens, self._session.context_length)
+        with prefill.use(tokens) if prefill else nullcontext() as graph:
+            yield PromptSteps((graph or self._session).prefill_chunk, partial(self._step, graph, room))
 
     def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
+        return self._step(None, 0, ids, lengths, keep)
+
+    def _step(self, prefill: Session | None, room: int, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
+        """A step, through the graph for long prompts if one is given, with room for `room` tokens in the cache."""
         columns = ids.shape[1]
         widest = self._session.widest_step
         if widest is not None and columns > widest:
@@ -320,9 +334,9 @@ class OrtLane:
         after = past + (columns if lengths is None else lengths)
         total = self._cache.length + columns
         with self._guarded(columns):
-            self._cache.prepare(total)
-        if self._prefill is not None:
-            prefilled = self._prefill_step(self._prefill, ids, total, keep)
+            self._cache.prepare(max(total, room))
+        if prefill is not None:
+            prefilled = self._prefill_step(prefill, ids, total, keep)
             self._cache.advance(after)
             return prefilled
         with self._running(self._session, columns):
