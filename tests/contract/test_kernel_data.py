@@ -1,9 +1,12 @@
 """The kernel lists are of the providers, packages and versions that the table of targets names."""
 
+from functools import partial
+
 import pytest
 
 from thinkport.deploy.kernels.kernel_list import kernel_list, versions
 from thinkport.deploy.targets import TARGETS, Target
+from thinkport.runtime.providers.plugins import PLUGINS, PluginProvider
 
 ENTRIES = pytest.mark.parametrize("entry", TARGETS.values(), ids=TARGETS)
 
@@ -22,3 +25,15 @@ def test_every_floor_of_a_target_has_the_list_of_that_version(entry: Target) -> 
     floors = {form.onnxruntime_floor for form in entry.kv}
     floors |= {entry.prefill.onnxruntime_floor} if entry.prefill else set()
     assert floors <= {version.rpartition(".")[0] for version in versions(entry.name)}
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda plugin: plugin.extra)
+def test_a_plugin_of_the_runtime_is_the_target_of_that_name_with_kernels_of_a_tested_pair(
+    plugin: PluginProvider,
+) -> None:
+    entry = TARGETS[plugin.extra]
+    assert entry.providers[0] == plugin.provider
+    assert plugin.distribution in entry.packages
+    assert {(one.plugin, one.version) for one in map(partial(kernel_list, entry.name), versions(entry.name))} <= {
+        *plugin.tested
+    }

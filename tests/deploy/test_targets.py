@@ -70,7 +70,8 @@ def test_no_code_outside_the_table_compares_with_a_target_name() -> None:
     assert not found, f"ask the target for a capability instead: {found}"
 
 
-def test_no_text_outside_the_table_spells_an_accelerators_name() -> None:
+def test_no_text_outside_the_tables_spells_an_accelerators_name() -> None:
+    """The runtime, which may not read this table, has one of plugins: `test_kernel_data.py` compares the two."""
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for part in ("export", "deploy", "runtime_py")
