@@ -14,7 +14,7 @@ import pytest
 from thinkport.runtime.artifact.certificate import Certificate
 from thinkport.runtime.artifact.goldens import FORMAT
 from thinkport.runtime.artifact.manifest import FileRecord, Graph, Manifest, hash_file
-from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
+from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning, UnavailableError
 from thinkport.runtime.extras import install_line
 from thinkport.runtime.providers.devices import Device, graphics_devices
 from thinkport.runtime.providers.ort import Candidate, OrtBuild, clash_of
@@ -186,6 +186,12 @@ def test_a_graph_that_fails_in_a_step_is_tried_so_often_and_then_left_alone(benc
     bench.opened.clear()
     assert "device removed, 2 times" in bench.report().passed_over[0].reason
     assert bench.opened == ["dml-plain.onnx"]
+
+
+def test_a_device_that_is_lost_in_its_check_is_passed_over(bench: Bench) -> None:
+    bench.step_faults = {"dml.onnx": UnavailableError("the device was lost")}
+    outcomes = bench.outcomes()
+    assert (outcomes["dml.onnx"], outcomes["dml-plain.onnx"]) == (Outcome.FAILED, Outcome.CHECKED)
 
 
 @pytest.mark.parametrize(("asked", "other"), [("dml", "dml:1"), ("dml:0", "dml:1"), ("dml:1", "dml:0")])

@@ -368,7 +368,7 @@ class OrtLane:
                 logits = self.step(ids[:, start:stop], keep=max(wanted, 1))
                 if wanted > 0:
                     kept.append(logits.copy())
-        except ArtifactError:
+        except ThinkportError:
             self.trim(before)
             raise
         return np.concatenate(kept, axis=1)

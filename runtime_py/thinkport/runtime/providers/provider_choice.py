@@ -17,7 +17,7 @@ from time import perf_counter
 from thinkport.runtime.artifact.certificate import GoldenScore
 from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint
 from thinkport.runtime.engine.session import LaneSource
-from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning
+from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning, UnavailableError
 from thinkport.runtime.extras import install_line
 from thinkport.runtime.machine.cpu_features import cpu_features
 from thinkport.runtime.machine.known_files import KnownFiles
@@ -177,7 +177,7 @@ class ProviderChoice:
             try:
                 brief, recorded = graph.providers[0] == CPU and not whole, _recorded(self._manifest, graph)
                 result = check_graph(session, graph, goldens, recorded, brief=brief, unrounded=unrounded)
-            except ArtifactError as error:
+            except (ArtifactError, UnavailableError) as error:  # a lost device, or one whose memory is full
                 self._check_files()
                 verdicts.write(key, trial.failed(str(error)))
                 return None, attempt_of(candidate, Outcome.FAILED, str(error), perf_counter() - begun)
@@ -204,7 +204,7 @@ class ProviderChoice:
             return None
         try:
             return check_unrounded(partial(opened, candidate), candidate.graph, goldens, brief=on_cpu)
-        except ArtifactError:  # the graph as it is says what is wrong
+        except (ArtifactError, UnavailableError):  # the graph as it is says what is wrong
             return None
 
     def _check_files(self) -> None:
