@@ -13,6 +13,7 @@ import pytest
 
 from thinkport.deploy.sidecar.build import Sidecar, build_sidecar
 from thinkport.runtime import InputError
+from thinkport.runtime.providers.program import TRIAL_VERB
 
 EXAMPLES = Path(__file__).parents[3] / "deploy" / "examples"
 pytestmark = pytest.mark.long
@@ -115,3 +116,14 @@ def test_the_client_in_csharp_gets_its_answer(sidecar: Sidecar, tmp_path: Path) 
 def test_what_is_there_is_not_replaced(sidecar: Sidecar, nano_artifact: Path) -> None:
     with pytest.raises(InputError, match="--force"):
         build_sidecar(nano_artifact, sidecar.folder)
+
+
+@pytest.mark.parametrize(("graph", "outcome"), [("cpu.onnx", "right"), ("webgpu-float32.onnx", "impossible")])
+def test_it_tries_graphs_in_processes_of_its_own(sidecar: Sidecar, tmp_path: Path, graph: str, outcome: str) -> None:
+    pytest.importorskip("onnxruntime_ep_webgpu", reason="the WebGPU plugin is not installed")
+    command = [str(sidecar.program), TRIAL_VERB, str(sidecar.folder / "artifact"), graph]
+    environment = CLEAN | {"XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert told["outcome"] == outcome, told
+    assert "not installed" not in told["reason"]  # the plugin travels; what is missing is a device

@@ -14,6 +14,7 @@ from pathlib import Path
 from thinkport.runtime.artifact.manifest import check_files, read_manifest
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.extras import require
+from thinkport.runtime.providers.plugins import PLUGINS
 
 PROGRAM = "thinkport-sidecar"
 ARTIFACT = "artifact"
@@ -67,6 +68,9 @@ def pyinstaller_options() -> list[str]:
     options = ["--noconfirm", "--onedir", "--console", "--name", PROGRAM, "--log-level", "ERROR"]
     options += ["--copy-metadata", "thinkport", "--contents-directory", "lib"]
     options += ["--collect-data", "thinkport.runtime", "--collect-binaries", "onnxruntime"]
+    for plugin in PLUGINS:  # imported by name, and found by its distribution's metadata
+        if plugin.version is not None:
+            options += ["--collect-all", plugin.module, "--copy-metadata", plugin.distribution]
     named = {"--hidden-import": (*_VERBS, "onnxruntime"), "--collect-submodules": _WHOLE, "--exclude-module": _WITHOUT}
     return options + [word for option, names in named.items() for name in names for word in (option, name)]
 
