@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from thinkport.runtime.machine.plugin_device import PluginDevice
 
-_SOFTWARE = {"ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER": "1", "XDG_RUNTIME_DIR": "/tmp"}
+ALLOWS_SOFTWARE = "ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER"
+_SOFTWARE = {ALLOWS_SOFTWARE: "1", "XDG_RUNTIME_DIR": "/tmp"}
 _DRIVERS = (
     *sorted(Path("/usr/share/vulkan/icd.d").glob("lvp_icd*.json")),  # lavapipe
     Path("/usr/lib/chromium/vk_swiftshader_icd.json"),

@@ -35,8 +35,8 @@ class Ended:
 class Trialled(Bench):
     """A bench whose `auto` goes by trials; `begun` are the processes that were to be started."""
 
-    def __init__(self, folder: Path):
-        super().__init__(folder, replace(DIRECTML, version="1.32.0"))
+    def __init__(self, folder: Path, *, certified: bool = True):
+        super().__init__(folder, replace(DIRECTML, version="1.32.0"), certified=certified)
         self.begun: list[Sequence[str]] = []
         self.now = 0.0
         self.tried: list[str] = []
@@ -194,6 +194,15 @@ def test_a_provider_without_a_device_is_not_tried_for_the_next_artifact(bench: T
 
 def test_a_card_that_was_named_is_checked_here_and_now(bench: Trialled) -> None:
     assert bench.outcomes("dml")["dml.onnx"] is Outcome.CHECKED
+    assert not bench.begun
+
+
+def test_without_goldens_the_cpu_is_taken_since_nothing_tells_whether_a_card_is_right(tmp_path: Path) -> None:
+    bench = Trialled(tmp_path, certified=False)
+    report = bench.report()
+    assert report.chosen
+    assert report.chosen.graph == "cpu.onnx"
+    assert "name its provider" in of(report, "dml.onnx")[1]
     assert not bench.begun
 
 

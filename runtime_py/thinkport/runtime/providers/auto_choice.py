@@ -19,6 +19,7 @@ _OUTCOMES = {
     TrialOutcome.IMPOSSIBLE: Outcome.IMPOSSIBLE,
 }
 _TRYING = "is being tried in a process beside this one; later loads take the fastest graph that is right here"
+_UNKNOWN = "not tried: it has no record to be held against (--no-certificate); name its provider to run it"
 _AGAIN = "; `thinkport doctor ARTIFACT` tries it again"
 
 
@@ -34,12 +35,16 @@ class AutoChoice:
 def auto_choice(graphs: Sequence[Graph], trials: Trials) -> AutoChoice | None:
     """The choice by trials, which are begun where there were none; None where a choice can't be made by trials.
 
-    That is where the CPU can't answer meanwhile, nothing but the CPU is there, the artifact has no goldens, or no
-    process can be started or remembered.
+    That is where the CPU can't answer meanwhile, nothing but the CPU is there, or no process can be started or
+    remembered. Of an artifact without goldens the CPU's graphs are taken: nothing tells whether others are right.
     """
     own, worth = [graph for graph in graphs if graph.providers[0] == CPU], trials.worth(graphs)
     others = [graph for graph in worth if graph.providers[0] != CPU]
-    if not others or len(others) == len(worth) or trials.manifest.certificate is None or not trials.possible:
+    if not others or len(others) == len(worth):
+        return None
+    if trials.manifest.certificate is None:
+        return AutoChoice(graphs=own, others=tuple(_attempt(graph, Outcome.UNNEEDED, _UNKNOWN) for graph in others))
+    if not trials.possible:
         return None
     record = trials.record
     if record.whole:
