@@ -74,7 +74,7 @@ def test_prefill_in_uneven_pieces_and_decoding_over_a_growing_cache(
     reference = Dequantized(nano_checkpoint, artifact)
     pieces = [CHUNK, 17, 1, CHUNK, 2]
     prompt = sum(pieces)
-    ids, grown = fresh_ids(reference.vocabulary, 1, prompt + decoded), decoded // 4
+    ids, grown = fresh_ids(reference.vocabulary, 1, prompt + decoded), decoded // 2
     found = []
     for device in (webgpu, None):
         driver = Driver(artifact, file=file, device=device, capacity=96)
