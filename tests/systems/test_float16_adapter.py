@@ -28,3 +28,7 @@ def test_both_graphs_for_webgpu_are_right_on_an_adapter_with_float16(
         "webgpu.onnx": "checked",
         "webgpu-float32.onnx": "checked",
     }, found
+    # lavapipe has 8 lanes a subgroup, where wider steps are wrong without an error
+    assert all(
+        "prefills in pieces of 31: steps of 192 tokens are wrong here" in one["reason"] for one in found.values()
+    )

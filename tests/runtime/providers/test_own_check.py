@@ -36,6 +36,8 @@ class FakeSession:
         return self
 
     def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
+        whole = not self.several_tokens_over_past or ids.shape[1] <= self.prefill_chunk
+        assert whole, "a lane would cut this step, and nothing be known of one so wide"
         self.taken.append(ids.shape[1])
         logits = MODEL[ids] + np.float32(self.fault(ids.shape[1], self.length)) * NOISE[ids]
         self.length += ids.shape[1]

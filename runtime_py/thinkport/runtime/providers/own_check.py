@@ -6,6 +6,7 @@ Must not know how a provider is chosen.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -155,9 +156,21 @@ def own_steps(own: OwnGolden, width: int, *, several: bool) -> Iterator[Span]:
 
 
 def _held(session: LaneSource, own: OwnGolden, width: int) -> OwnResult:
-    scorer = _score(session, own, width)
+    with _as_wide_as(session, width):
+        scorer = _score(session, own, width)
     distance = scorer.distance()
     return OwnResult(distance=distance, rows=len(own.golden.rows), fault=_fault(scorer, own, width))
+
+
+@contextmanager
+def _as_wide_as(session: LaneSource, width: int) -> Iterator[None]:
+    """Let steps of `width` tokens run as they are asked for: lanes cut what is wider than a prompt's steps may be."""
+    before = session.prefill_chunk
+    session.prefill_chunk = max(before, width)
+    try:
+        yield
+    finally:
+        session.prefill_chunk = before
 
 
 def _score(session: LaneSource, own: OwnGolden, width: int, run: Run = one_by_one) -> OwnScorer:
