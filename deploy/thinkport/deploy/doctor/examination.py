@@ -139,7 +139,7 @@ def _trials(
     for found in candidates(manifest.graphs, provider, facts.build.providers, facts.build.version, plugins):
         tried = timed.of(found.graph.file)
         if tried is not None and tried.outcome is TrialOutcome.ENDED:  # what a driver did there it would do here
-            yield Trial(attempt=attempt_of(found, Outcome.FAILED, tried.reason), timed=tried)
+            yield Trial(attempt=attempt_of(found, Outcome.FAILED, tried.reason, 0.0), timed=tried)  # it did load
             continue
         candidate = found.started
         if candidate.obstacle:
