@@ -4,17 +4,16 @@ A record holds for an artifact, for versions, for what the CPU can do, and for d
 them, so that none of them has to be started to find it.
 """
 
-import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from thinkport.runtime.machine.file_lock import FileLock
-from thinkport.runtime.machine.user_cache import user_cache_folder, write_whole
-from thinkport.runtime.providers.verdicts import VerdictKey
+from thinkport.runtime.machine.user_cache import user_cache_folder
+from thinkport.runtime.providers.verdicts import KeyedFiles, VerdictKey
 
 MOST_STARTS = 2  # of trials that were begun and left no whole record: this program can't run them
 
@@ -87,38 +86,12 @@ class TrialRecord:
         return replace(self, results=(*self.results, result))
 
 
-class TrialRecords:
-    """The records in one folder; one that can't be read or written remembers nothing."""
+class TrialRecords(KeyedFiles[TrialRecord]):
+    """The records in one folder."""
 
     def __init__(self, folder: Path | None = None):
         """`folder` is thinkport's in the user's cache if not given."""
-        self.folder = folder or user_cache_folder() / "trials"
-
-    @property
-    def remembers(self) -> bool:
-        """Whether a record that is written now can be read later."""
-        with suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        return self.folder.is_dir() and os.access(self.folder, os.R_OK | os.W_OK)
-
-    def read(self, key: VerdictKey) -> TrialRecord:
-        """The record of a key; a new one where nothing is known."""
-        try:
-            raw = json.loads((self.folder / key.name).read_text(encoding="utf-8"))["record"]
-            results = (TrialResult(**one | {"outcome": TrialOutcome(one["outcome"])}) for one in raw.pop("results"))
-            return TrialRecord(results=tuple(results), **raw)
-        except (OSError, ValueError, TypeError, KeyError):
-            return TrialRecord()
-
-    def write(self, key: VerdictKey, record: TrialRecord) -> None:
-        """Remember a record, if the folder can be written."""
-        text = json.dumps({"key": asdict(key), "record": asdict(record)}, indent=1)
-        write_whole(self.folder / key.name, text)
-
-    def forget(self, key: VerdictKey) -> None:
-        """Take a record back."""
-        with suppress(OSError):
-            (self.folder / key.name).unlink(missing_ok=True)
+        super().__init__(folder or user_cache_folder() / "trials", "record", _parsed, TrialRecord())
 
     def try_lock(self, key: VerdictKey) -> FileLock | None:
         """The right to run the trials of a key; None where another process has it, or the folder can't be written."""
@@ -126,6 +99,11 @@ class TrialRecords:
             self.folder.mkdir(parents=True, exist_ok=True)
             return FileLock.try_take(self.folder / f"{key.name}.lock", alone=True)
         return None
+
+
+def _parsed(raw: dict[str, Any]) -> TrialRecord:
+    results = (TrialResult(**one | {"outcome": TrialOutcome(one["outcome"])}) for one in raw.pop("results"))
+    return TrialRecord(results=tuple(results), **raw)
 
 
 def vulkan_drivers() -> tuple[str, ...]:

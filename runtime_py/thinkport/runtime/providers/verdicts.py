@@ -7,13 +7,16 @@ run: a folder that can't be read or written remembers nothing.
 
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
+from typing import Any, Generic, Self, TypeVar, cast
 
 from thinkport.runtime.machine.user_cache import user_cache_folder, write_whole
+
+Known = TypeVar("Known")
 
 MOST_TRIALS = 2  # of one that fails or ends the process; once may be chance, a full memory or a user's kill
 
@@ -83,34 +86,45 @@ class Verdict:
         return replace(self, whole=False, fault=why)
 
 
-class Verdicts:
-    """The verdicts in one folder."""
+class KeyedFiles(Generic[Known]):
+    """What is known of each key, a file a key; a folder that can't be read or written remembers nothing."""
 
-    def __init__(self, folder: Path | None = None):
-        """`folder` is thinkport's in the user's cache if not given, wherever weights are cached: a verdict is small."""
-        self.folder = folder or user_cache_folder() / "verdicts"
+    def __init__(self, folder: Path, part: str, parsed: Callable[[dict[str, Any]], Known], unknown: Known):
+        """`part` is what a file calls its content, a dataclass's fields, which `parsed` reads.
+
+        `unknown` is what is known where no file is.
+        """
+        self.folder = folder
+        self._part, self._parsed, self._unknown = part, parsed, unknown
 
     @property
     def remembers(self) -> bool:
-        """Whether a verdict that is written now can be read later."""
+        """Whether what is written now can be read later."""
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder.is_dir() and os.access(self.folder, os.R_OK | os.W_OK)
 
-    def read(self, key: VerdictKey) -> Verdict:
-        """The verdict on a key; a new one where nothing is known."""
+    def read(self, key: VerdictKey) -> Known:
+        """What is known of a key."""
         try:
-            raw = json.loads((self.folder / key.name).read_text(encoding="utf-8"))
-            return Verdict(**raw["verdict"])
+            return self._parsed(json.loads((self.folder / key.name).read_text(encoding="utf-8"))[self._part])
         except (OSError, ValueError, TypeError, KeyError):
-            return Verdict()
+            return self._unknown
 
-    def write(self, key: VerdictKey, verdict: Verdict) -> None:
-        """Remember a verdict, if the folder can be written."""
-        text = json.dumps({"key": asdict(key), "verdict": asdict(verdict)}, indent=1)
+    def write(self, key: VerdictKey, known: Known) -> None:
+        """Remember it, if the folder can be written."""
+        text = json.dumps({"key": asdict(key), self._part: asdict(cast("Any", known))}, indent=1)
         write_whole(self.folder / key.name, text)
 
     def forget(self, key: VerdictKey) -> None:
-        """Take a verdict back, so that the graph is tried anew."""
+        """Take it back, so that the graph is tried anew."""
         with suppress(OSError):
             (self.folder / key.name).unlink(missing_ok=True)
+
+
+class Verdicts(KeyedFiles[Verdict]):
+    """The verdicts in one folder."""
+
+    def __init__(self, folder: Path | None = None):
+        """`folder` is thinkport's in the user's cache if not given, wherever weights are cached: a verdict is small."""
+        super().__init__(folder or user_cache_folder() / "verdicts", "verdict", lambda raw: Verdict(**raw), Verdict())
