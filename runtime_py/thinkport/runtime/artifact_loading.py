@@ -4,7 +4,7 @@ Knows which files make what, and in which order. Must not know chats, or what is
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -81,7 +81,7 @@ def load_artifact(
             folder=folder, artifact=artifact, cache=cache, check_source=check_source, keep=keep_prefill
         )
 
-    loading = Event()
+    loading, finished = Event(), Event()
 
     def open_graph(one: Candidate) -> Session:
         return Session(
@@ -95,16 +95,24 @@ def load_artifact(
     machine = Machine.here(build_of(ort), missing=load_libraries(ort), plugins=plugins)
     trials = Trials.here(folder, manifest, machine.build, plugins)
     choice = ProviderChoice(folder, manifest, machine, open_graph, unrounded, trials)
+
     # ONNX Runtime lays weights out outside of Python's lock; the tokenizer's library never lets go of it while it
-    # reads, half a second for Qwen3's: begun first, it would make the graph wait for all of that.
-    with ThreadPoolExecutor(1) as beside:
-        choosing = beside.submit(choice.choose, graphs, provider)
-        choosing.add_done_callback(lambda _: loading.set())
+    # reads, half a second for Qwen3's: begun first, it would make the graph wait for all of that. The graph loads in
+    # this thread, where Ctrl-C ends a check that takes long.
+    def read_words() -> tuple[Tokenizer, ChatTemplate]:
         loading.wait()
-        wait([choosing], timeout=_HEAD_START)
-        tokenizer = Tokenizer.from_file(folder / manifest.tokenizer)
+        finished.wait(_HEAD_START)
         template = ChatTemplate.from_file(folder / manifest.chat_template, manifest.special_tokens)
-        chosen = choosing.result()
+        return Tokenizer.from_file(folder / manifest.tokenizer), template
+
+    with ThreadPoolExecutor(1) as beside:
+        reading = beside.submit(read_words)
+        try:
+            chosen = choice.choose(graphs, provider)
+        finally:
+            finished.set()
+            loading.set()
+        tokenizer, template = reading.result()
     candidate, widest = chosen.candidate, chosen.session.prefill_chunk
 
     def reopen() -> Session:
