@@ -1,5 +1,6 @@
 """Plugin providers on a made-up ONNX Runtime: which device a graph gets, and each sentence where there is none."""
 
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,7 +16,7 @@ from thinkport.runtime.artifact.manifest import Graph, Manifest
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.extras import install_line
 from thinkport.runtime.providers.ort import Candidate, candidates, choose_candidate
-from thinkport.runtime.providers.plugin_provider import PluginProvider
+from thinkport.runtime.providers.plugin_provider import PluginProvider, _as_tested
 from thinkport.runtime.providers.plugins import PLUGINS, Plugins
 
 SAMPLE = Path(__file__).resolve().parents[2] / "contract" / "manifest.json"
@@ -157,7 +158,6 @@ def test_a_library_that_the_program_registered_itself_is_used(entry: PluginProvi
         ({"tested": (("0.1.0", "1.32.0"),)}, "1.32.0", r"an untested pair can crash, expected 0\.1\.0 with 1\.32\.0"),
         ({}, "1.33.0", r"with onnxruntime 1\.33\.0: an untested pair can crash"),
         ({}, "1.31.9", r"with onnxruntime 1\.31\.9: an untested pair can crash"),
-        ({"module": "no_such_module"}, "1.32.0", r"^can't load numpy .*No module named"),
     ],
 )
 def test_what_must_be_installed_is_said_with_its_line(
@@ -171,6 +171,17 @@ def test_what_must_be_installed_is_said_with_its_line(
         choose_candidate(GRAPHS, "webgpu", AVAILABLE, version, Plugins(ort, [replace(entry, **changes)]))
     assert str(refused.value).count("pip install") == 2  # once for each graph, and no second cure
     assert ort.registered == []
+
+
+def test_a_library_that_does_not_load_is_installed_anew(entry: PluginProvider) -> None:
+    """To install what pip finds installed changes nothing."""
+    (first, *_) = found(MadeUpOrt(CARD), replace(entry, module="no_such_module"))
+    assert re.match("can't load numpy .*No module named", str(first.obstacle))
+    assert f"pip install --force-reinstall --no-deps numpy=={np.__version__}" in str(first.obstacle)
+
+
+def test_a_version_that_is_none_fits_nothing() -> None:
+    assert not _as_tested("weird!", "0.4.0")
 
 
 @pytest.mark.parametrize(("version", "fits"), [("1.32.4", True), ("1.32.1.dev20261101", True), ("1.33.0.dev1", False)])

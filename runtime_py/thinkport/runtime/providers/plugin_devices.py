@@ -9,7 +9,6 @@ from types import ModuleType
 from typing import Any
 
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.extras import install_line
 from thinkport.runtime.machine.plugin_device import PluginDevice
 from thinkport.runtime.providers.devices import graphics_devices
 from thinkport.runtime.providers.plugin_provider import PluginProvider
@@ -39,7 +38,8 @@ def remembered_devices(ort: ModuleType, entry: PluginProvider) -> tuple[PluginDe
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
             if _KNOWN not in str(error):
                 raise InputError(
-                    f"can't load {entry.distribution} {entry.version}: {error}: {install_line(entry.extra)}"
+                    f"can't load {entry.distribution} {entry.version}: {error}: "
+                    f"pip install --force-reinstall --no-deps {entry.distribution}=={entry.version}"
                 ) from error
     # One without memory serves to compile graphs only: "virtual", in the plugin's words.
     own = [one for one in ort.get_ep_devices() if one.ep_name == entry.provider]

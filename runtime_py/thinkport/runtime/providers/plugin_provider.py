@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from threading import RLock
 from typing import Any
 
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from thinkport.runtime.extras import install_line
 
@@ -62,5 +62,8 @@ class PluginProvider:
 
 def _as_tested(found: str, tested: str) -> bool:
     """Whether a version is the tested one, or a newer patch of it; a nightly build of a release counts as one."""
-    ours, theirs = Version(Version(found).base_version), Version(tested)
+    try:
+        ours, theirs = Version(Version(found).base_version), Version(tested)
+    except InvalidVersion:  # of a package that someone built
+        return False
     return ours.release[:2] == theirs.release[:2] and ours >= theirs

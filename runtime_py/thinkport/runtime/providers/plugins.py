@@ -4,8 +4,8 @@ A plugin's library is registered when a graph of its provider is asked for, once
 under a living session ends the process (measured with 1.32). A device is what the plugin lists, never a guess.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 from thinkport.runtime.artifact.manifest import Graph
@@ -48,7 +48,8 @@ class DeviceFacts:
 class PluginFacts:
     """A plugin on this machine; `needs` is what it lacks to be used, None where nothing.
 
-    `loaded` says that it fits and its library is registered, so that at most a device is missing.
+    `loaded` says that it fits and its library is registered, so that at most a device is missing; `ended` that a
+    process which looked at its devices crashed or hung.
     """
 
     provider: str
@@ -56,14 +57,17 @@ class PluginFacts:
     version: str | None
     needs: str | None
     loaded: bool = False
+    ended: bool = False
     devices: tuple[DeviceFacts, ...] = ()
 
 
 class Plugins:
-    """The plugin providers beside one imported ONNX Runtime."""
+    """The plugin providers beside one imported ONNX Runtime; `unusable` says of some why they must not be loaded."""
 
-    def __init__(self, ort: ModuleType, table: Sequence[PluginProvider] = PLUGINS):
-        self._ort = ort
+    def __init__(
+        self, ort: ModuleType, table: Sequence[PluginProvider] = PLUGINS, unusable: Mapping[str, str] | None = None
+    ):
+        self._ort, self._unusable = ort, unusable or {}
         self._table = {entry.provider: entry for entry in table}
 
     def brings(self, provider: str, available: Sequence[str]) -> bool:
@@ -88,6 +92,8 @@ class Plugins:
                 verb, as an obstacle does.
         """
         entry = self._table[provider]
+        if provider in self._unusable:
+            raise InputError(self._unusable[provider])
         lacks = entry.lacks(self._ort.__version__, getattr(self._ort, "package_name", "") or PLAIN_BUILD)
         if lacks is not None:
             raise InputError(lacks)
@@ -115,25 +121,24 @@ class Plugins:
             raise InputError(f"is not taken by itself on a software adapter: ask for provider {graph.target}")
         return hardware or found[0]
 
+    def listed(self) -> tuple[PluginFacts, ...]:
+        """Every plugin of the table without what only its library tells."""
+        return tuple(
+            PluginFacts(provider=one.provider, distribution=one.distribution, version=one.version, needs=None)
+            for one in self._table.values()
+        )
+
     def facts(self) -> tuple[PluginFacts, ...]:
         """Every plugin of the table, with its devices if it has any; starts their drivers."""
-        return tuple(map(self._facts, self._table.values()))
+        return tuple(map(self._facts, self.listed()))
 
-    def _facts(self, entry: PluginProvider) -> PluginFacts:
-        devices, loaded = tuple[PluginDevice, ...](), False
+    def _facts(self, listed: PluginFacts) -> PluginFacts:
         try:
-            devices, loaded = self.devices(entry.provider), True
-            needs = None if devices else f"finds no device: {entry.no_device}"
+            devices = self.devices(listed.provider)
         except InputError as error:
-            needs = str(error)
-        return PluginFacts(
-            provider=entry.provider,
-            distribution=entry.distribution,
-            version=entry.version,
-            needs=needs,
-            loaded=loaded,
-            devices=tuple(map(_device_facts, devices)),
-        )
+            return replace(listed, needs=str(error))
+        needs = None if devices else f"finds no device: {self._table[listed.provider].no_device}"
+        return replace(listed, needs=needs, loaded=True, devices=tuple(map(_device_facts, devices)))
 
 
 def _device_facts(device: PluginDevice) -> DeviceFacts:
