@@ -19,7 +19,7 @@ from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.program import TRIAL_VERB
 from thinkport.runtime.providers.provider_choice import ProviderChoice
 from thinkport.runtime.providers.provider_report import Outcome, ProviderReport
-from thinkport.runtime.providers.trial_record import MOST_STARTS, TrialOutcome, TrialRecords, TrialResult
+from thinkport.runtime.providers.trial_record import MOST_STARTS, STARTING, TrialOutcome, TrialRecords, TrialResult
 from thinkport.runtime.providers.trials import LEAST_SECONDS, Trials, run_in_child
 
 THIS_PROGRAM = ["this program"]
@@ -38,7 +38,7 @@ class Trialled(Bench):
     def __init__(self, folder: Path, *, certified: bool = True):
         super().__init__(folder, replace(DIRECTML, version="1.32.0"), certified=certified)
         self.begun: list[Sequence[str]] = []
-        self.now = 0.0
+        self.now, self.today = 0.0, 1e9
         self.tried: list[str] = []
 
     def begin(self, command: Sequence[str]) -> Any:
@@ -57,6 +57,8 @@ class Trialled(Bench):
             command=THIS_PROGRAM,
             begin=self.begin,
             clock=lambda: self.now,
+            today=lambda: self.today,
+            free_memory=lambda: 10**9,
         )
 
     @property
@@ -172,6 +174,7 @@ def test_trials_that_use_up_their_time_leave_the_others_out(bench: Trialled) -> 
 def test_trials_that_come_to_nothing_are_given_up(bench: Trialled) -> None:
     for _ in range(MOST_STARTS + 2):
         report = bench.report()
+        bench.today += STARTING
     assert len(bench.begun) == MOST_STARTS
     assert "begun 2 times and came to nothing" in of(report, "dml.onnx")[1]
     assert report.chosen
@@ -183,7 +186,8 @@ def test_a_provider_without_a_device_is_not_tried_for_the_next_artifact(bench: T
         right = file == "cpu.onnx"
         outcome = TrialOutcome.RIGHT if right else TrialOutcome.IMPOSSIBLE
         provider = CPU if right else DML
-        return TrialResult(graph=file, provider=provider, outcome=outcome, reason="no device", prefill=9, decode=9)
+        figures: dict[str, Any] = {"prefill": 9, "decode": 9} if right else {"absent": True}
+        return TrialResult(graph=file, provider=provider, outcome=outcome, reason="no device", **figures)
 
     bench.trials.run(no_device)
     (bench.folder / "thinkport.json").write_text("another artifact")
@@ -246,7 +250,7 @@ def test_a_prompt_and_steps_are_timed_twice() -> None:
 
 
 def test_the_trials_of_an_artifact_run_as_a_program(nano_artifact: Path) -> None:
-    command = [sys.executable, "-m", "thinkport.runtime", TRIAL_VERB, str(nano_artifact), "cpu.onnx"]
+    command = [sys.executable, "-m", "thinkport.runtime", TRIAL_VERB, str(nano_artifact), "cpu.onnx", "60"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert '"outcome": "right"' in done.stdout

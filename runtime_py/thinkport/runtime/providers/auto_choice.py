@@ -21,14 +21,16 @@ _OUTCOMES = {
 _TRYING = "is being tried in a process beside this one; later loads take the fastest graph that is right here"
 _UNKNOWN = "not tried: it has no record to be held against (--no-certificate); name its provider to run it"
 _AGAIN = "; `thinkport doctor ARTIFACT` tries it again"
+_LOOKS = "; `thinkport doctor ARTIFACT` looks again"
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoChoice:
-    """The graphs to choose from, what is said of the best one, and what became of the other graphs."""
+    """The graphs to choose from, what became of the others, and what is `said` of the file of the `best` one."""
 
     graphs: list[Graph]
     said: str = ""
+    best: str | None = None
     others: tuple[Attempt, ...] = ()
 
 
@@ -36,10 +38,14 @@ def auto_choice(graphs: Sequence[Graph], trials: Trials) -> AutoChoice | None:
     """The choice by trials, which are begun where there were none; None where a choice can't be made by trials.
 
     That is where the CPU can't answer meanwhile, nothing but the CPU is there, or no process can be started or
-    remembered. Of an artifact without goldens the CPU's graphs are taken: nothing tells whether others are right.
+    remembered. Of an artifact without goldens the CPU's graphs are taken: nothing tells whether others are right. So
+    they are where a plugin is known to have no device: its library is not even loaded.
     """
     own, worth = [graph for graph in graphs if graph.providers[0] == CPU], trials.worth(graphs)
     others = [graph for graph in worth if graph.providers[0] != CPU]
+    absent = [_attempt(graph, Outcome.IMPOSSIBLE, one.reason + _LOOKS) for graph, one in trials.absent(graphs)]
+    if own and absent and not others:
+        return AutoChoice(graphs=own, others=tuple(absent))
     if not others or len(others) == len(worth):
         return None
     if trials.manifest.certificate is None:
@@ -51,7 +57,7 @@ def auto_choice(graphs: Sequence[Graph], trials: Trials) -> AutoChoice | None:
         return _by_speed(graphs, own, record)
     why = trials.start()
     outcome, reason = (Outcome.TRYING, _TRYING) if why is None else (Outcome.UNNEEDED, f"not tried: {why}")
-    return AutoChoice(graphs=own, others=tuple(_attempt(graph, outcome, reason) for graph in others))
+    return AutoChoice(graphs=own, others=(*(_attempt(graph, outcome, reason) for graph in others), *absent))
 
 
 def _by_speed(graphs: Sequence[Graph], own: list[Graph], record: TrialRecord) -> AutoChoice:
@@ -61,13 +67,14 @@ def _by_speed(graphs: Sequence[Graph], own: list[Graph], record: TrialRecord) ->
     known = {graph.file: graph for graph in graphs}
     others = [one for one in record.results if one.graph not in files and one.graph in known]
     attempts = [_attempt(known[one.graph], _OUTCOMES[one.outcome], _reason(one), one.device) for one in others]
-    return AutoChoice(graphs=[*taken, *own], said=_compared(record, best), others=tuple(attempts))
+    said, name = _compared(record, best), None if best is None else best.graph
+    return AutoChoice(graphs=[*taken, *own], said=said, best=name, others=tuple(attempts))
 
 
 def _reason(result: TrialResult) -> str:
     if result.outcome is TrialOutcome.RIGHT:
         return f"right here, and slower: {result.speed}"
-    return result.reason + (_AGAIN if result.outcome is TrialOutcome.ENDED else "")
+    return result.reason + {TrialOutcome.ENDED: _AGAIN, TrialOutcome.IMPOSSIBLE: _LOOKS}.get(result.outcome, "")
 
 
 def _compared(record: TrialRecord, best: TrialResult | None) -> str:

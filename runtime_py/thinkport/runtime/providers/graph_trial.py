@@ -13,7 +13,15 @@ from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.providers.devices import Device
 from thinkport.runtime.providers.graph_check import Goldens
 from thinkport.runtime.providers.graph_speed import graph_speed
-from thinkport.runtime.providers.ort import AUTO, Candidate, build_of, candidates, import_onnxruntime, load_libraries
+from thinkport.runtime.providers.ort import (
+    AUTO,
+    CPU,
+    Candidate,
+    build_of,
+    candidates,
+    import_onnxruntime,
+    load_libraries,
+)
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
 from thinkport.runtime.providers.provider_report import Outcome
@@ -34,13 +42,19 @@ def try_graph(folder: Path, file: str) -> TrialResult:
     def open_graph(one: Candidate) -> Session:
         return Session(ort, folder, one.graph, manifest.model, device_id=one.device, device=one.plugin)
 
-    found = candidates(manifest.graphs, AUTO, machine.build.providers, machine.build.version, machine.plugins)
-    candidate = next(one for one in found if one.graph.file == file).started
+    graphs = [graph for graph in manifest.graphs if graph.file == file]  # for the CPU's no plugin is even loaded
+    (found,) = candidates(graphs, AUTO, machine.build.providers, machine.build.version, machine.plugins)
+    candidate = found.started
     told: dict[str, Any] = {"graph": file, "provider": candidate.graph.providers[0]}
     if candidate.plugin is not None:
         told["device"] = str(candidate.plugin)
-    if obstacle := candidate.obstacle or too_large(manifest, machine.devices, told.get("device", "")):
-        return TrialResult(outcome=TrialOutcome.IMPOSSIBLE, reason=obstacle, **told)
+    elsewhere = candidate.graph.providers[0] != CPU
+    obstacle = candidate.obstacle
+    if elsewhere and not obstacle:
+        obstacle = too_large(manifest, machine.devices, told.get("device", ""))
+    if obstacle:
+        absent = candidate.brought and candidate.plugin is None
+        return TrialResult(outcome=TrialOutcome.IMPOSSIBLE, reason=obstacle, absent=absent, **told)
     assert manifest.certificate is not None, "an artifact without goldens has no trials"
 
     def unrounded(one: Candidate) -> closing[Session]:

@@ -23,6 +23,7 @@ from thinkport.runtime.machine.cpu_features import cpu_features
 from thinkport.runtime.machine.known_files import KnownFiles
 from thinkport.runtime.providers.auto_choice import AutoChoice, auto_choice
 from thinkport.runtime.providers.devices import Device, graphics_devices
+from thinkport.runtime.providers.drivers import graphics_drivers
 from thinkport.runtime.providers.graph_check import Goldens, check_graph, check_unrounded, pieces
 from thinkport.runtime.providers.ort import (
     AUTO,
@@ -52,7 +53,7 @@ class Machine:
     """What a choice depends on beside the artifact: ONNX Runtime's build, the devices, and what is remembered.
 
     `cpu` is what the CPU can do, as text; `missing` are libraries that the build looked for in vain, in words;
-    `plugins` are what stands beside the build.
+    `plugins` are what stands beside the build, `drivers` what their devices depend on.
     """
 
     build: OrtBuild
@@ -61,6 +62,7 @@ class Machine:
     verdicts: Verdicts
     missing: str = ""
     plugins: Plugins | None = None
+    drivers: Sequence[str] = ()
 
     @classmethod
     def here(cls, build: OrtBuild, missing: str = "", plugins: Plugins | None = None) -> "Machine":
@@ -72,6 +74,7 @@ class Machine:
             verdicts=Verdicts(),
             missing=missing,
             plugins=plugins,
+            drivers=graphics_drivers(),
         )
 
 
@@ -122,8 +125,8 @@ class ProviderChoice:
             session, attempt = self._attempt(candidate)
             attempts.append(attempt)
             if session is not None:
-                if at == 0 and fast.said:
-                    attempts[0] = attempt = replace(attempt, reason=f"{attempt.reason}; {fast.said}")
+                if fast.said and attempt.graph == fast.best:
+                    attempts[at] = attempt = replace(attempt, reason=f"{attempt.reason}; {fast.said}")
                 attempts += [*(_unneeded(other) for other in found[at + 1 :]), *fast.others]
                 report = ProviderReport(asked=provider, build=str(build), attempts=tuple(attempts))
                 unsure = attempt.outcome is Outcome.UNCHECKED and attempt.provider != CPU
@@ -146,7 +149,7 @@ class ProviderChoice:
             graph=graph.file,
             provider=graph.providers[0],
             package=str(machine.build) if plugin is None else f"{machine.build} with {plugin.plugin}",
-            devices=devices if plugin is None else (str(plugin), *devices),
+            devices=devices if plugin is None else (str(plugin), *devices, *machine.drivers),
             thinkport=version("thinkport"),
             device=candidate.device or 0,
         )

@@ -4,12 +4,10 @@ A record holds for an artifact, for versions, for what the CPU can do, and for d
 them, so that none of them has to be started to find it.
 """
 
-import os
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from thinkport.runtime.machine.file_lock import FileLock
 from thinkport.runtime.machine.user_cache import user_cache_folder
@@ -20,9 +18,7 @@ MOST_STARTS = 2  # of trials that were begun and left no whole record: this prog
 # A reply to judge by, in tokens: about a page of context, and a short thought with its answer.
 PROMPT, REPLY = 256, 256
 
-# Where Vulkan's loader looks for drivers on Linux: its document LoaderDriverInterface, "Driver discovery on Linux".
-_ICD_FOLDERS = ("/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/usr/share/vulkan/icd.d")
-_ICD_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES")
+STARTING = 15.0  # seconds in which a process that runs trials has begun to
 
 
 class TrialOutcome(StrEnum):
@@ -36,7 +32,10 @@ class TrialOutcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
-    """One graph: `prefill` and `decode` are tokens per second, None where the graph is not right."""
+    """One graph: `prefill` and `decode` are tokens per second, None where the graph is not right.
+
+    `absent` says that there is no device for it here, whatever the artifact.
+    """
 
     graph: str
     provider: str
@@ -45,6 +44,7 @@ class TrialResult:
     device: str | None = None
     prefill: float | None = None
     decode: float | None = None
+    absent: bool = False
 
     @property
     def reply_seconds(self) -> float | None:
@@ -61,11 +61,15 @@ class TrialResult:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """The results in the order of the trials; `whole` once all went through, `starts` counts how often they began."""
+    """The results in the order of the trials; `whole` once all went through, `starts` counts how often they began.
+
+    `begun` is when that was last, in the seconds of the system's clock.
+    """
 
     results: tuple[TrialResult, ...] = ()
     whole: bool = False
     starts: int = 0
+    begun: float | None = None
 
     @property
     def fastest(self) -> TrialResult | None:
@@ -77,9 +81,13 @@ class TrialRecord:
         """The result of a graph by its file."""
         return next((one for one in self.results if one.graph == graph), None)
 
-    def begun(self) -> Self:
+    def starting(self, now: float) -> bool:
+        """Whether the process that was to run the trials may not have got there yet."""
+        return self.begun is not None and 0 <= now - self.begun < STARTING
+
+    def started(self, now: float) -> Self:
         """The record when trials are begun once more."""
-        return replace(self, starts=self.starts + 1)
+        return replace(self, starts=self.starts + 1, begun=now)
 
     def with_result(self, result: TrialResult) -> Self:
         """The record with one more result."""
@@ -91,24 +99,13 @@ class TrialRecords(KeyedFiles[TrialRecord]):
 
     def __init__(self, folder: Path | None = None):
         """`folder` is thinkport's in the user's cache if not given."""
-        super().__init__(folder or user_cache_folder() / "trials", "record", _parsed, TrialRecord())
+        super().__init__(folder or user_cache_folder() / "trials", "record", TrialRecord)
 
     def try_lock(self, key: VerdictKey) -> FileLock | None:
-        """The right to run the trials of a key; None where another process has it, or the folder can't be written."""
-        with suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            return FileLock.try_take(self.folder / f"{key.name}.lock", alone=True)
-        return None
+        """The right to run the trials of a key; None where another process has it.
 
-
-def _parsed(raw: dict[str, Any]) -> TrialRecord:
-    results = (TrialResult(**one | {"outcome": TrialOutcome(one["outcome"])}) for one in raw.pop("results"))
-    return TrialRecord(results=tuple(results), **raw)
-
-
-def vulkan_drivers() -> tuple[str, ...]:
-    """The Vulkan drivers that Linux's loader would find, as files with the times at which they were changed."""
-    named = (os.environ.get(name, "").split(os.pathsep) for name in _ICD_VARIABLES)
-    listed = (sorted(Path(folder).glob("*.json")) for folder in _ICD_FOLDERS)
-    files = [*(Path(one) for names in named for one in names if one), *(one for found in listed for one in found)]
-    return tuple(f"{one} {one.stat().st_mtime_ns}" for one in files if one.is_file())
+        Raises:
+            OSError: the folder can't be written, or its file system has no locks.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock.try_take(self.folder / f"{key.name}.lock", alone=True)

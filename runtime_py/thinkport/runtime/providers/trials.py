@@ -5,7 +5,6 @@ begun once for an artifact on a machine and go on beside whoever began them. Kno
 that are worth a trial. Must not know how a graph is checked.
 """
 
-import json
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -13,32 +12,39 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
-from time import monotonic
+from time import monotonic, time
 from typing import Self
+
+import psutil
+from pydantic import TypeAdapter
 
 from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint
 from thinkport.runtime.machine.cpu_features import cpu_features
 from thinkport.runtime.providers.devices import Device, graphics_devices
+from thinkport.runtime.providers.drivers import graphics_drivers
 from thinkport.runtime.providers.ort import CPU, OrtBuild
 from thinkport.runtime.providers.plugins import Plugins
-from thinkport.runtime.providers.program import TRIAL_VERB, begin, program
+from thinkport.runtime.providers.program import TRIAL_VERB, begin, program, told
 from thinkport.runtime.providers.trial_record import (
     MOST_STARTS,
     TrialOutcome,
     TrialRecord,
     TrialRecords,
     TrialResult,
-    vulkan_drivers,
 )
 from thinkport.runtime.providers.verdicts import VerdictKey
 
 # All trials together may take so long: measured at 0.6B (0.4 GB), and larger weights take longer to load.
 LEAST_SECONDS, SECONDS_A_GB = 20.0, 40.0
 _LEAST = 1.0  # seconds in which no trial ends
-_LAST_WORDS = 300  # characters of what a process said as it ended
 
 RunGraph = Callable[[str, float], TrialResult]
 """Runs the trial of a graph's file within so many seconds."""
+
+
+def _free_memory() -> int:
+    """Bytes of the computer's memory that programs can have."""
+    return int(psutil.virtual_memory().available)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +63,8 @@ class Trials:
     command: Sequence[str] | None
     begin: Callable[[Sequence[str]], "subprocess.Popen[str]"] = begin
     clock: Callable[[], float] = monotonic
+    today: Callable[[], float] = time
+    free_memory: Callable[[], int] = _free_memory
 
     @classmethod
     def here(cls, folder: Path, manifest: Manifest, build: OrtBuild, plugins: Plugins) -> Self:
@@ -80,9 +88,15 @@ class Trials:
         """What is known of a provider whatever the artifact: a whole record says that it has no device here."""
         return self.records.read(self._key("*", provider))
 
+    def absent(self, graphs: Sequence[Graph]) -> list[tuple[Graph, TrialResult]]:
+        """The graphs of installed plugins that are known to have no device here, with what was found then."""
+        plugged = [graph for graph in graphs if self.plugins.is_installed(graph.providers[0])]
+        found = [(graph, self._nowhere(graph.providers[0])) for graph in plugged]
+        return [(graph, known.results[0]) for graph, known in found if known.whole and known.results]
+
     def _key(self, artifact: str, provider: str) -> VerdictKey:
         versions = (str(self.build), *self.plugins.installed)
-        drivers = (cpu_features(), *sorted(map(str, self.devices)), *vulkan_drivers())
+        drivers = (cpu_features(), *sorted(map(str, self.devices)), *graphics_drivers())
         return VerdictKey(
             artifact=artifact,
             graph="*",
@@ -120,10 +134,14 @@ class Trials:
         return self.command is not None and self.records.remembers
 
     @property
+    def _weights(self) -> int:
+        """The bytes of the largest file."""
+        return max(file.bytes for file in self.manifest.files.values())
+
+    @property
     def seconds(self) -> float:
         """How long all trials together may take."""
-        weights = max(file.bytes for file in self.manifest.files.values())
-        return max(LEAST_SECONDS, SECONDS_A_GB * weights / 1e9)
+        return max(LEAST_SECONDS, SECONDS_A_GB * self._weights / 1e9)
 
     def forget(self) -> None:
         """Take the record back, so that every graph is tried anew."""
@@ -133,55 +151,79 @@ class Trials:
     def start(self) -> str | None:
         """Begin the trials in a process beside this one, where they are `possible`.
 
-        Return why they are not begun once more, None where they were or another process runs them.
+        Return why they are not begun, None where they were, now or by another program.
         """
-        assert self.command is not None, "whoever asks looked whether trials are possible"
         key = self.key
         record = self.records.read(key)
+        if record.starting(self.today()):
+            return None
         if record.starts >= MOST_STARTS:
             return (
                 f"trials were begun {record.starts} times and came to nothing; `thinkport doctor ARTIFACT` tries again"
             )
+        needed, free = 2 * self._weights, self.free_memory()  # this program's and the trial's
+        if needed > free:
+            return (
+                f"a trial beside this program needs {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
+            )
+        try:
+            return self._start(key, record)
+        except OSError as error:
+            return f"no process can be started for a trial: {error}"
+
+    def _start(self, key: VerdictKey, record: TrialRecord) -> str | None:
+        assert self.command is not None, "whoever asks looked whether trials are possible"
         lock = self.records.try_lock(key)
         if lock is None:
             return None  # another process runs them now
         lock.close()
-        self.records.write(key, record.begun())
+        started = record.started(self.today())
+        self.records.write(key, started)
+        if self.records.read(key).starts < started.starts:  # it would be begun at every load
+            return "the user's cache folder can't be written"
         process = self.begin([*self.command, TRIAL_VERB, str(self.folder)])
         Thread(target=process.wait, daemon=True).start()  # so that no dead process is left behind
         return None
 
-    def run(self, run_graph: RunGraph, told: Callable[[str], None] = lambda line: None) -> TrialRecord:
-        """Run the trials that were not run yet, and remember them; `told` hears of each.
+    def run(self, run_graph: RunGraph, tell: Callable[[str], None] = lambda line: None) -> TrialRecord:
+        """Run the trials that were not run yet, and remember them if that can be; `tell` hears of each.
 
         Where another process is running them, it returns what is known by now.
         """
         key = self.key
-        lock = self.records.try_lock(key)
+        try:
+            lock = self.records.try_lock(key)
+        except OSError:  # nothing can be remembered, nor can another process run them
+            return self._run(key, run_graph, tell)
         if lock is None:
             return self.records.read(key)
         with lock:
-            before = self.records.read(key)
-            record = TrialRecord(starts=before.starts)
+            return self._run(key, run_graph, tell)
 
-            def run_noted(graph: str, seconds: float) -> TrialResult:
-                """A trial that takes the computer down with it is known of, and not run again."""
-                if known := before.of(graph):
-                    return known
-                provider = next(one.providers[0] for one in self.manifest.graphs if one.file == graph)
-                self.records.write(key, record.with_result(ended(graph, provider, "its trial never came to an end")))
-                return run_graph(graph, seconds)
+    def _run(self, key: VerdictKey, run_graph: RunGraph, tell: Callable[[str], None]) -> TrialRecord:
+        before = self.records.read(key)
+        record = TrialRecord(starts=before.starts, begun=before.begun)
+        providers = {graph.file: graph.providers[0] for graph in self.manifest.graphs}
 
-            for result in self._results(run_noted):
-                told(f"{result.graph}: {result.reason}")
-                record = record.with_result(result)
-                self.records.write(key, record)
-                if result.outcome is TrialOutcome.IMPOSSIBLE and result.device is None:
-                    nowhere = TrialRecord(results=(result,), whole=True)
-                    self.records.write(self._key("*", result.provider), nowhere)
-            record = TrialRecord(results=record.results, whole=True)
+        def run_noted(graph: str, seconds: float) -> TrialResult:
+            """A trial on a device that takes the computer down with it is known of, and not run again."""
+            if known := before.of(graph):
+                return known
+            if providers[graph] != CPU:
+                note = ended(graph, providers[graph], "its trial never came to an end")
+                self.records.write(key, record.with_result(note))
+            return run_graph(graph, seconds)
+
+        for result in self._results(run_noted):
+            tell(f"{result.graph}: {result.reason}")
+            record = record.with_result(result)
             self.records.write(key, record)
-            return record
+            if result.absent:
+                nowhere = TrialRecord(results=(result,), whole=True)
+                self.records.write(self._key("*", result.provider), nowhere)
+        record = TrialRecord(results=record.results, whole=True)
+        self.records.write(key, record)
+        return record
 
     def _results(self, run_graph: RunGraph) -> Iterator[TrialResult]:
         end, right = self.clock() + self.seconds, set[str]()
@@ -204,21 +246,20 @@ def run_in_child(command: Sequence[str], folder: Path, manifest: Manifest) -> Ru
     providers = {graph.file: graph.providers[0] for graph in manifest.graphs}
 
     def run(graph: str, seconds: float) -> TrialResult:
-        process = begin([*command, TRIAL_VERB, str(folder), graph], heard=True)
-        try:
-            out, said = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            with suppress(subprocess.TimeoutExpired):  # a call into a driver may not be interruptible
-                process.communicate(timeout=_LEAST)
-            return ended(graph, providers[graph], f"it did not end in {seconds:.0f} seconds")
-        if process.returncode:
-            words = " ".join(said.split())[-_LAST_WORDS:]
-            return ended(graph, providers[graph], f"its process ended with {process.returncode}: {words or 'no word'}")
-        told = json.loads(out.splitlines()[-1])
-        return TrialResult(**told | {"outcome": TrialOutcome(told["outcome"])})
+        out, fault = told([*command, TRIAL_VERB, str(folder), graph, str(seconds)], seconds)
+        if fault is None and (result := _result(out)):
+            return result
+        return ended(graph, providers[graph], fault or f"its process told no result: {out.strip() or 'no word'}")
 
     return run
+
+
+def _result(out: str) -> TrialResult | None:
+    """The result in what a trial printed; a driver may have a word after it."""
+    for line in reversed(out.splitlines()):
+        with suppress(ValueError):  # pydantic's error is one
+            return TypeAdapter(TrialResult).validate_json(line)
+    return None
 
 
 def ended(graph: str, provider: str, why: str) -> TrialResult:

@@ -7,12 +7,13 @@ run: a folder that can't be read or written remembers nothing.
 
 import json
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar, cast
+
+from pydantic import TypeAdapter
 
 from thinkport.runtime.machine.user_cache import user_cache_folder, write_whole
 
@@ -89,13 +90,13 @@ class Verdict:
 class KeyedFiles(Generic[Known]):
     """What is known of each key, a file a key; a folder that can't be read or written remembers nothing."""
 
-    def __init__(self, folder: Path, part: str, parsed: Callable[[dict[str, Any]], Known], unknown: Known):
-        """`part` is what a file calls its content, a dataclass's fields, which `parsed` reads.
+    def __init__(self, folder: Path, part: str, kind: type[Known]):
+        """`part` is what a file calls its content, the fields of `kind`, a dataclass.
 
-        `unknown` is what is known where no file is.
+        Its defaults are what is known where no file is.
         """
         self.folder = folder
-        self._part, self._parsed, self._unknown = part, parsed, unknown
+        self._part, self._kind = part, kind
 
     @property
     def remembers(self) -> bool:
@@ -105,11 +106,12 @@ class KeyedFiles(Generic[Known]):
         return self.folder.is_dir() and os.access(self.folder, os.R_OK | os.W_OK)
 
     def read(self, key: VerdictKey) -> Known:
-        """What is known of a key."""
+        """What is known of a key; a damaged file says nothing."""
         try:
-            return self._parsed(json.loads((self.folder / key.name).read_text(encoding="utf-8"))[self._part])
-        except (OSError, ValueError, TypeError, KeyError):
-            return self._unknown
+            told = json.loads((self.folder / key.name).read_text(encoding="utf-8"))
+            return TypeAdapter(self._kind).validate_python(told[self._part])
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):  # pydantic's error is a ValueError
+            return self._kind()
 
     def write(self, key: VerdictKey, known: Known) -> None:
         """Remember it, if the folder can be written."""
@@ -127,4 +129,4 @@ class Verdicts(KeyedFiles[Verdict]):
 
     def __init__(self, folder: Path | None = None):
         """`folder` is thinkport's in the user's cache if not given, wherever weights are cached: a verdict is small."""
-        super().__init__(folder or user_cache_folder() / "verdicts", "verdict", lambda raw: Verdict(**raw), Verdict())
+        super().__init__(folder or user_cache_folder() / "verdicts", "verdict", Verdict)
