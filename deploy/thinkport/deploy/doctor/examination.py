@@ -15,6 +15,7 @@ from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.machine.cpu_features import cpu_features
 from thinkport.runtime.machine.known_files import FilesCheck, KnownFiles
 from thinkport.runtime.machine.plugin_device import open_session
+from thinkport.runtime.providers.drivers import graphics_drivers
 from thinkport.runtime.providers.graph_check import Goldens
 from thinkport.runtime.providers.ort import AUTO, Candidate, candidates, import_onnxruntime
 from thinkport.runtime.providers.plugins import Plugins
@@ -125,7 +126,7 @@ def _trials(
     def unrounded(one: Candidate) -> closing[Session]:
         return open_unrounded(ort, folder, one, manifest.model)
 
-    plugins = Plugins(ort)
+    plugins = Plugins(ort, unusable={one.provider: one.needs or "" for one in facts.plugins if one.ended})
     machine = Machine(
         build=facts.build,
         devices=facts.devices,
@@ -133,6 +134,7 @@ def _trials(
         verdicts=verdicts,
         missing=facts.missing,
         plugins=plugins,
+        drivers=graphics_drivers(),
     )
     choice = ProviderChoice(folder, manifest, machine, open_graph, unrounded)
     goldens = Goldens.of(folder / manifest.certificate.goldens) if manifest.certificate else None

@@ -101,11 +101,12 @@ def machine_findings(facts: MachineFacts) -> Iterator[Finding]:
         needs = plugin.needs or next((device.needs for device in plugin.devices if device.needs), None)
         if plugin.version is not None and needs:
             # A machine without a graphics device is in order; a plugin that can't be used on one that has it is not.
+            lack, _, cure = needs.rpartition(": ")
             finding = _note if plugin.loaded and not (plugin.devices or facts.devices) else _warning
             yield finding(
                 code="plugin-unusable",
-                sentence=f"{plugin.distribution} {plugin.version} {needs.partition(': ')[0]}",
-                todo=needs.partition(": ")[2] or "update the device's driver",
+                sentence=f"{plugin.distribution} {plugin.version} {lack or cure}",
+                todo=cure if lack else "update the device's driver",
             )
     accelerated = [entry.name for entry in TARGETS.values() if entry.accelerated]
     plugged = any(not one.software and one.needs is None for plugin in facts.plugins for one in plugin.devices)

@@ -10,7 +10,9 @@ from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.errors import MissingExtraError
 from thinkport.runtime.providers.devices import Device, graphics_devices
 from thinkport.runtime.providers.ort import OrtBuild, build_of, import_onnxruntime, installed_builds, load_libraries
+from thinkport.runtime.providers.plugin_look import look
 from thinkport.runtime.providers.plugins import PluginFacts, Plugins
+from thinkport.runtime.providers.program import program
 
 _GENAI = (*(entry.genai_package for entry in TARGETS.values()), "onnxruntime-genai-directml")  # the last is known bad
 PACKAGES = ("thinkport", "numpy", "tokenizers", "llguidance", *_GENAI)
@@ -58,7 +60,7 @@ def _build() -> tuple[OrtBuild | None, str, str, tuple[PluginFacts, ...]]:
     try:
         ort = import_onnxruntime()
         build = build_of(ort)  # before a plugin's provider stands beside those of the build
-        return build, "", load_libraries(ort), Plugins(ort).facts()
+        return build, "", load_libraries(ort), look(Plugins(ort), program())
     except MissingExtraError as error:
         return None, str(error), "", ()
     except (ImportError, AttributeError, OSError) as error:  # builds over one another, or a missing system library
