@@ -199,8 +199,10 @@ class Chat:
     def restore(cls, model: ChatModel, path: str | Path, *, ignore_kv: bool = False) -> Self:
         """The conversation that `save` wrote. `ignore_kv` takes the messages alone, for example of another artifact.
 
+        The KV cache of another graph of the artifact is computed anew.
+
         Raises:
-            ArtifactError: no such file, a damaged one, or its KV cache is of another artifact, graph or layout.
+            ArtifactError: no such file, a damaged one, or its KV cache is of another artifact.
             InputError: the model is closed, or its chats leave too little memory.
         """
         saved = read_conversation(path, model.kv_source, ignore_kv=ignore_kv)

@@ -7,7 +7,7 @@ used.
 import json
 import os
 import zipfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Any, NamedTuple
@@ -87,11 +87,11 @@ def write_conversation(path: str | Path, conversation: SavedConversation, source
 def read_conversation(path: str | Path, source: KvSource, *, ignore_kv: bool = False) -> SavedConversation:
     """Read a file that `write_conversation` wrote, for a model whose KV caches are of `source`.
 
-    `ignore_kv` leaves the KV cache out, whoever made it and in whatever state.
+    `ignore_kv` leaves the KV cache out, whoever made it and in whatever state; so does another graph of the artifact.
 
     Raises:
         ArtifactError: no such file, not a conversation's, damaged, of a newer version, or its KV cache is of another
-            artifact, graph or layout.
+            artifact.
     """
     file = Path(path)
     if not file.is_file():
@@ -134,7 +134,13 @@ def _read(path: Path, source: KvSource, ignore_kv: bool) -> SavedConversation:
         data = head["data"]
         if ignore_kv or head["kv"] is None:
             return SavedConversation(data=data, ids=[], snapshot=None)
-        _check_source(path, KvSource(**head["source"]), source)
+        found = KvSource(**head["source"])
+        if found.artifact != source.artifact:
+            raise ArtifactError(
+                f"the KV cache in {path} is of artifact {found.artifact}, expected {source.artifact}: {_MESSAGES_ONLY}"
+            )
+        if found != source:  # `auto` takes another graph once it knows a faster one: computed anew, it is as good
+            return SavedConversation(data=data, ids=[], snapshot=None)
         kv = _Kv(**head["kv"])
         ids = _read_array(archive, _IDS, np.dtype(np.int64), (kv.tokens,)).tolist()
         shape = (1, kv.heads, kv.tokens, kv.width)
@@ -155,14 +161,6 @@ def _read_head(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
             f"{path} has format version {head['version']}, this thinkport reads up to {VERSION}: upgrade thinkport"
         )
     return {"data": head["data"], "kv": head["kv"], "source": head["source"]}
-
-
-def _check_source(path: Path, found: KvSource, expected: KvSource) -> None:
-    """Raise for the first thing in which a file's KV cache differs from the model's."""
-    for what in fields(KvSource):
-        has, wants = getattr(found, what.name), getattr(expected, what.name)
-        if has != wants:
-            raise ArtifactError(f"the KV cache in {path} is of {what.name} {has}, expected {wants}: {_MESSAGES_ONLY}")
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
