@@ -15,6 +15,8 @@ from thinkport.runtime.engine.session import PromptSteps
 from thinkport.runtime.model import Model
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.providers.graph_source import LoadedGraph
+from thinkport.runtime.providers.provider_report import ProviderReport
 
 MARKERS = (
     "<|endoftext|>",
@@ -29,6 +31,20 @@ MARKERS = (
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "artifacts" / "nano" / "chat_template.jinja"
 NextId = Callable[[list[int]], int]
+
+
+class Reopened:
+    """A source of graphs whose only one `open_session` loads; `found` is what trials find meanwhile."""
+
+    def __init__(self, open_session: Callable[[], "FakeSession"]):
+        self._open = open_session
+        self.found: ProviderReport | LoadedGraph | None = None
+
+    def reload(self) -> LoadedGraph:
+        return LoadedGraph(self._open(), "", ProviderReport(asked="auto", build="none"))
+
+    def review(self, report: ProviderReport) -> ProviderReport | LoadedGraph | None:
+        return self.found
 
 
 def mixed(ids: list[int]) -> int:
@@ -159,7 +175,7 @@ def new_model(tokenizer: Tokenizer, template: ChatTemplate, thinking_ids: Thinki
             prefix_cache_bytes=prefix_cache_bytes,
             artifact=artifact,
             memory_limit=memory_limit,
-            reopen=open_session,
+            source=Reopened(open_session),
         )
 
     return make

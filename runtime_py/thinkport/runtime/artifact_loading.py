@@ -3,7 +3,6 @@
 Knows which files make what, and in which order. Must not know chats, or what is done with a model.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -21,6 +20,7 @@ from thinkport.runtime.machine.prefill_weights import PrefillWeights
 from thinkport.runtime.machine.user_cache import user_cache_folder
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.providers.graph_source import GraphSource
 from thinkport.runtime.providers.ort import AUTO, Candidate, build_of, extra_of, import_onnxruntime, load_libraries
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
@@ -29,9 +29,6 @@ from thinkport.runtime.providers.trials import Trials
 from thinkport.runtime.providers.unrounded import open_unrounded
 
 _HEAD_START = 0.03  # seconds in which ONNX Runtime reads a graph, before it lets go of Python's lock
-
-Reopen = Callable[[], LaneSource]
-"""Loads the graph that a model ran once more; raises ArtifactError where the artifact is another one by now."""
 
 
 class ModelParts(TypedDict):
@@ -49,7 +46,7 @@ class ModelParts(TypedDict):
     graph: str
     provider_report: ProviderReport
     files_check: FilesCheck
-    reopen: Reopen
+    source: GraphSource
 
 
 def load_artifact(
@@ -95,6 +92,7 @@ def load_artifact(
     machine = Machine.here(build_of(ort), missing=load_libraries(ort), plugins=plugins)
     trials = Trials.here(folder, manifest, machine.build, plugins)
     choice = ProviderChoice(folder, manifest, machine, open_graph, unrounded, trials)
+    source = GraphSource(choice, graphs, provider, open_graph, partial(_check_same, folder, artifact))
 
     # ONNX Runtime lays weights out outside of Python's lock; the tokenizer's library never lets go of it while it
     # reads, half a second for Qwen3's: begun first, it would make the graph wait for all of that. The graph loads in
@@ -108,29 +106,21 @@ def load_artifact(
     with ThreadPoolExecutor(1) as beside:
         reading = beside.submit(read_words)
         try:
-            chosen = choice.choose(graphs, provider)
+            loaded = source.load()
         finally:
             finished.set()
             loading.set()
         tokenizer, template = reading.result()
-    candidate, widest = chosen.candidate, chosen.session.prefill_chunk
-
-    def reopen() -> Session:
-        _check_same(folder, artifact)
-        session = open_graph(candidate)
-        session.prefill_chunk = widest  # what the check of the first load found right here
-        return session
-
     return ModelParts(
         manifest=_with_turn_end(manifest, tokenizer, template),
         tokenizer=tokenizer,
         template=template,
-        session=chosen.session,
+        session=loaded.session,
         artifact=artifact,
-        graph=candidate.graph.file,
-        provider_report=chosen.report,
+        graph=loaded.graph,
+        provider_report=loaded.report,
         files_check=checked,
-        reopen=reopen,
+        source=source,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
 from typing import Self, Unpack
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from thinkport.runtime.artifact.manifest import Manifest
 from thinkport.runtime.artifact.task_check import check_replies, required_embedding, required_reranking
-from thinkport.runtime.artifact_loading import Reopen, load_artifact
+from thinkport.runtime.artifact_loading import load_artifact
 from thinkport.runtime.chat.chat import Chat
 from thinkport.runtime.chat.conversation_file import KvSource
 from thinkport.runtime.engine.engine import Engine
@@ -31,6 +31,7 @@ from thinkport.runtime.prompt.messages import checked
 from thinkport.runtime.prompt.prompt import Tools
 from thinkport.runtime.prompt.template import ChatTemplate, Message
 from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.providers.graph_source import Graphs, LoadedGraph
 from thinkport.runtime.providers.ort import AUTO
 from thinkport.runtime.providers.provider_report import ProviderReport
 from thinkport.runtime.reply.reply import Reply
@@ -75,13 +76,13 @@ class Model:
         provider_report: ProviderReport | None = None,
         files_check: FilesCheck | None = None,
         memory_limit: int | None = None,
-        reopen: Reopen | None = None,
+        source: Graphs | None = None,
     ):
         """Put a model together from its parts; `Model.load` is the way from an artifact.
 
         `artifact` and `graph` are the artifact's fingerprint and the graph's file, which saved KV caches belong to.
         `provider_report` says on which provider it runs and why, `files_check` what the check of the artifact's files
-        cost; None without an artifact. `reopen` loads the graph again after `unload`.
+        cost; None without an artifact. `source` loads the graph again after `unload`, or a faster one.
         """
         self.provider_report = provider_report or ProviderReport(asked=AUTO, build="none")
         self.files_check = files_check
@@ -92,7 +93,7 @@ class Model:
         self.replies = ReplyMaker(manifest, tokenizer, template, vocab_size=session.vocab_size, drafts=drafts)
         self.replies.thinking = as_thinking(thinking, Thinking()) or Thinking()
         self._session: LaneSource | None = session
-        self._closed, self._reopen = False, reopen
+        self._closed, self._source = False, source
         self._changing = RLock()  # closing does without: a signal handler may close while its thread reloads
 
     @classmethod
@@ -346,14 +347,15 @@ class Model:
             InputError: the model was closed, or put together without an artifact.
         """
         with self._changing:
-            if self._reopen is None or self._closed:
-                raise InputError(CLOSED if self._reopen else "this model has no artifact to be loaded again from")
+            if self._source is None or self._closed:
+                raise InputError(CLOSED if self._source else "this model has no artifact to be loaded again from")
             self._drop()
 
     def reload(self) -> None:
         """Load the graph again that `unload` freed, or whose device was lost; nothing if it is loaded and can run.
 
-        The next turns compute their KV caches.
+        The next turns compute their KV caches. Where the graph can't be loaded any more, such as on a card that is
+        gone, `auto` takes the best that is left.
 
         Raises:
             ArtifactError: the folder is no longer that artifact, or its graph can't be loaded.
@@ -361,17 +363,54 @@ class Model:
         """
         with self._changing:
             if self._session is not None:
-                if self._session.lost is None or self._reopen is None:
+                if self._session.lost is None or self._source is None:
                     return
                 self._drop()
-            if self._reopen is not None and not self._closed:
-                session = self._reopen()
-                for uses in self._pool.holders():
-                    uses.reload(session)
-                self._session = session
-            if self._closed or self._reopen is None:  # perhaps meanwhile
+            if self._source is not None and not self._closed:
+                self._take(self._source.reload())
+            if self._closed or self._source is None:  # perhaps meanwhile
                 self.close()
                 raise UnavailableError(CLOSED)
+
+    @property
+    def stale(self) -> bool:
+        """Whether `refresh` may have something to do: its device was lost, or graphs were being tried."""
+        return self._session is not None and (self._session.lost is not None or self.provider_report.trying)
+
+    def refresh(self) -> bool:
+        """Between replies: load the graph again whose device was lost, or a faster one. Return whether one was loaded.
+
+        While `auto` answers with the CPU's graph, trials of others go on beside. Once they are through, this loads the
+        one that they found faster, and brings `provider_report` up to date. The next turns compute their KV caches; a
+        reply in progress ends with an `InputError`. It does nothing where there is nothing to do, and costs little.
+
+        Raises:
+            ArtifactError: the folder is no longer that artifact, or its graph can't be loaded.
+        """
+        with self._changing:
+            if self._source is None or not self.stale:
+                return False
+            if self.session.lost is not None:
+                self.reload()
+                return True
+            found = self._source.review(self.provider_report)
+            if isinstance(found, ProviderReport):
+                self.provider_report = found
+            if not isinstance(found, LoadedGraph):
+                return False
+            self._take(found)
+            if self._closed:  # meanwhile
+                self.close()
+            return not self._closed
+
+    def _take(self, loaded: LoadedGraph) -> None:
+        """Run every chat and engine over a graph from now on; what the one before had computed is let go of."""
+        self._prefixes.clear()
+        for uses in self._pool.holders():
+            uses.reload(loaded.session)
+        self.kv_source = replace(self.kv_source, graph=loaded.graph, layout=loaded.session.kv_layout)
+        self._session, self.provider_report = loaded.session, loaded.report
+        give_back()
 
     def close(self) -> None:
         """Free the graph, its weights and every KV cache; chats and engines of this model can't be used any more."""

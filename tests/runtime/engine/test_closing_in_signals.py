@@ -104,14 +104,14 @@ def test_while_a_graph_comes_or_goes(new_model, closing, within) -> None:
     engine.prefill([1, 2, 3])
     if within == "reload":
         model.unload()
-        reopened = model._reopen
+        reload = model._source.reload
 
-        def reopen() -> Any:
-            model._session = reopened()  # so that the handler finds a loaded model
+        def reloaded() -> Any:
+            model._session = reload().session  # so that the handler finds a loaded model
             close()
-            return reopened()
+            return reload()
 
-        model._reopen = reopen
+        model._source.reload = reloaded
         with pytest.raises(InputError, match="closed"):
             model.reload()
     else:

@@ -147,6 +147,11 @@ class FakeModel:
     session: Any = field(default_factory=lambda: SimpleNamespace(device="cpu"))
     manifest: Any = field(default_factory=lambda: SimpleNamespace(model=SimpleNamespace(context_length=4096)))
     said: int = 0
+    provider_report: Any = None
+    refreshed: bool = False
+
+    def refresh(self) -> bool:
+        return self.refreshed
 
     def chat(self, **settings: Any) -> FakeChat:
         self.chats.append(FakeChat(self, **settings))

@@ -1,5 +1,7 @@
 """The commands: what they do to a chat, and what is never sent to the model."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from thinkport.runtime.errors import InputError
@@ -146,3 +148,14 @@ def test_help_names_every_command(talk) -> None:
 
 def test_exit_leaves(talk) -> None:
     assert turn(talk(), "/exit").leaves
+
+
+def test_a_line_is_answered_on_a_graph_that_was_found_faster_meanwhile(talk) -> None:
+    conversation = talk()
+    card = SimpleNamespace(place="WebGpu, A card")
+    conversation.model.provider_report = SimpleNamespace(chosen=card)
+    list(conversation.say("hello"))
+    assert conversation.provider == "cpu"
+    conversation.model.refreshed = True
+    list(conversation.say("hello"))
+    assert conversation.provider == "webgpu, a card"

@@ -168,11 +168,12 @@ class KvUses:
         self.reserved = 0
 
     def reload(self, session: LaneSource) -> None:
-        """Go on over a session of the same graph, with nothing in the KV cache."""
+        """Go on over a session, with nothing in the KV cache; the use in progress ends."""
         self.begin()
         with self.lock:
             self.held = HeldSequence(session, self._prefixes, self._pace)
             self._session: LaneSource | None = session
+        self.reserved = 0
 
     def close(self, why: str = CLOSED) -> None:
         """Let go of the KV cache and of the session, once the step in progress ends; `reload` gives another one.

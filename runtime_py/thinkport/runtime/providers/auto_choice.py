@@ -4,11 +4,11 @@ Knows records of trials. Must not know how a graph is loaded or checked.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from thinkport.runtime.artifact.manifest import Graph
 from thinkport.runtime.providers.ort import CPU
-from thinkport.runtime.providers.provider_report import Attempt, Outcome
+from thinkport.runtime.providers.provider_report import Attempt, Outcome, ProviderReport
 from thinkport.runtime.providers.trial_record import TrialOutcome, TrialRecord, TrialResult
 from thinkport.runtime.providers.trials import Trials
 
@@ -32,6 +32,19 @@ class AutoChoice:
     said: str = ""
     best: str | None = None
     others: tuple[Attempt, ...] = ()
+
+    def told(self, report: ProviderReport) -> ProviderReport:
+        """A report of before with what is known now of its graph and of the others."""
+        news = {one.graph for one in self.others}
+        old = [one for one in report.attempts if one.graph not in news and one.outcome is not Outcome.TRYING]
+        kept = map(self.of, old)
+        return replace(report, attempts=(*kept, *self.others))
+
+    def of(self, attempt: Attempt) -> Attempt:
+        """An attempt with what is said of its graph."""
+        if not self.said or attempt.graph != self.best:
+            return attempt
+        return replace(attempt, reason=f"{attempt.reason}; {self.said}")
 
 
 def auto_choice(graphs: Sequence[Graph], trials: Trials) -> AutoChoice | None:

@@ -8,7 +8,7 @@ CPU's. Knows manifest, sessions, the check and the verdicts; holds no table of t
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -125,8 +125,7 @@ class ProviderChoice:
             session, attempt = self._attempt(candidate)
             attempts.append(attempt)
             if session is not None:
-                if fast.said and attempt.graph == fast.best:
-                    attempts[at] = attempt = replace(attempt, reason=f"{attempt.reason}; {fast.said}")
+                attempts[at] = attempt = fast.of(attempt)
                 attempts += [*(_unneeded(other) for other in found[at + 1 :]), *fast.others]
                 report = ProviderReport(asked=provider, build=str(build), attempts=tuple(attempts))
                 unsure = attempt.outcome is Outcome.UNCHECKED and attempt.provider != CPU
@@ -139,6 +138,12 @@ class ProviderChoice:
         if provider == AUTO:
             raise ArtifactError(f"none of the artifact's graphs can be used here. {tried}")
         raise InputError(f"provider {provider!r} can't be used here. {tried}. {self._cure(attempts)}")
+
+    def found_since(self, graphs: Sequence[Graph], report: ProviderReport) -> AutoChoice | None:
+        """What `auto` would choose now that trials are through that `report` says go on; None where they still do."""
+        if self._trials is None or not report.trying or not self._trials.record.whole:
+            return None
+        return auto_choice(graphs, self._trials)
 
     def key(self, candidate: Candidate) -> VerdictKey:
         """What a verdict on this graph holds for."""

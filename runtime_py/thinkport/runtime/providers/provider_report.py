@@ -1,6 +1,6 @@
 """Which provider a model runs on and why: every graph that was considered, and what became of it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -64,6 +64,19 @@ class ProviderReport:
         """The graph that runs; None in a model that was put together without an artifact."""
         used = (Outcome.CHECKED, Outcome.REMEMBERED, Outcome.UNCHECKED)
         return next((one for one in self.attempts if one.outcome in used), None)
+
+    @property
+    def trying(self) -> bool:
+        """Whether graphs were being tried beside the program when it was made; see `Model.refresh`."""
+        return any(one.outcome is Outcome.TRYING for one in self.attempts)
+
+    def without_trying(self, why: str) -> "ProviderReport":
+        """The report once it is known `why` nothing comes of the graphs that were being tried."""
+        attempts = (
+            replace(one, outcome=Outcome.FAILED, reason=why) if one.outcome is Outcome.TRYING else one
+            for one in self.attempts
+        )
+        return replace(self, attempts=tuple(attempts))
 
     @property
     def passed_over(self) -> tuple[Attempt, ...]:

@@ -54,6 +54,7 @@ class Places:
 
     def __init__(self, model: Model, parallel: int, queue: int):
         turns = FairTurns()
+        self._model, self._refreshing = model, asyncio.Lock()
         self._idle = [model.engine(turns) for _ in range(parallel)]
         self._parallel, self._queue = parallel, queue
         self._line: list[asyncio.Future[None]] = []
@@ -75,8 +76,12 @@ class Places:
 
         Raises:
             ApiError: 429 with Retry-After, too many wait; 503, the server ends.
+            ThinkportError: the device was lost, and nothing can be loaded in its place.
         """
         self._check_open()
+        async with self._refreshing:  # nobody takes a place while the graph changes, and no place is taken then
+            if self._model.stale and not self.active:
+                await asyncio.shield(asyncio.to_thread(self._model.refresh))
         if self._line or not self._idle:
             await self._wait()
         best = max(self._idle, key=lambda engine: (common_prefix(engine.ids, prompt), -len(engine.ids)))

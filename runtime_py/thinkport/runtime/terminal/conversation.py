@@ -14,6 +14,12 @@ from thinkport.runtime.model import Model
 from thinkport.runtime.terminal.figures import context_fill
 
 
+def provider_of(model: Model) -> str:
+    """What a model runs on, in a word or two."""
+    chosen = model.provider_report.chosen
+    return chosen.place.lower() if chosen else "unknown provider"
+
+
 @dataclass(kw_only=True)
 class Conversation:
     """A chat with a model.
@@ -36,11 +42,18 @@ class Conversation:
 
     def say(self, text: str) -> Iterator[Event]:
         """The reply to a message."""
+        self._refresh()
         return self.chat.stream(text, **self.options)
 
     def retry(self) -> Iterator[Event]:
         """The last reply again."""
+        self._refresh()
         return self.chat.retry(**self.options)
+
+    def _refresh(self) -> None:
+        """Run on a graph that was found faster, or again on a device that was lost: no reply runs now."""
+        if self.model.refresh():
+            self.provider = provider_of(self.model)
 
     def think(self, **changes: Any) -> None:
         """Change the chat's settings."""

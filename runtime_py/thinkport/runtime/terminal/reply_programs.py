@@ -21,7 +21,7 @@ from thinkport.runtime.errors import InputError, ThinkportError
 from thinkport.runtime.events import End, Event, ThoughtPiece
 from thinkport.runtime.model import Model
 from thinkport.runtime.terminal.commands import answer_line
-from thinkport.runtime.terminal.conversation import Conversation
+from thinkport.runtime.terminal.conversation import Conversation, provider_of
 from thinkport.runtime.terminal.figures import figures, turn_parts
 from thinkport.runtime.terminal.interrupts import INTERRUPTED, Press, interrupting, pressing
 from thinkport.runtime.terminal.lines import Lines, lines_for, without_echo
@@ -93,11 +93,10 @@ def run_chat(
 ) -> None:
     """Load an artifact and talk; `running` goes to `Model.load`, `options` to every reply."""
     with tidy_warnings(), Model.load(artifact, **running) as model:
-        chosen = model.provider_report.chosen
         conversation = Conversation(
             model=model,
             chat=model.chat(system=system, thinking=thinking),
-            provider=chosen.place.lower() if chosen else "unknown provider",
+            provider=provider_of(model),
             options=options,
             unfolded=unfolded,
         )

@@ -22,6 +22,11 @@ _OFFERED = {
     Task.RERANK: "POST {url}/v1/rerank",
 }
 
+_TRYING = (
+    "Graphs for a graphics card are tried beside it; a reply that begins after that, while no other is written, takes "
+    "the fastest that is right. GET /health says which."
+)
+
 
 def run_serve(
     artifact: Path,
@@ -74,5 +79,7 @@ def run_serve(
             console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
             console.print(f"{served} at {url} ({_OFFERED[model.manifest.task].format(url=url)})")
             console.print(f"{model.provider_report.chosen or 'No graph was chosen'}. Ctrl-C ends.", style="dim")
+            if model.provider_report.trying:
+                console.print(_TRYING, style="dim")
 
         serve(model, served, settings, bound, on_ready=ready, until=parent.gone if parent else None)
