@@ -13,7 +13,7 @@ from time import sleep
 from typing import Any
 
 import pytest
-from tests.runtime.providers.test_provider_choice import DML, GRAPHS, PLAIN
+from tests.runtime.providers.test_provider_choice import CPU, DML, GRAPHS, PLAIN
 from tests.runtime.providers.test_trials import Trialled, of
 
 from thinkport.runtime.machine.user_cache import write_whole
@@ -177,6 +177,37 @@ def test_a_card_that_is_too_small_for_one_artifact_is_tried_for_the_next(bench: 
     assert len(bench.trials.worth(GRAPHS)) == 3
 
 
+def test_what_is_measured_waits_for_trials(bench: Trialled) -> None:
+    def speed(file: str, left: float) -> TrialResult:
+        bench.tried.append(file)
+        provider = CPU if file == "cpu.onnx" else DML
+        right = TrialOutcome.RIGHT
+        return TrialResult(graph=file, provider=provider, outcome=right, reason="", prefill=9, decode=9)
+
+    lock = bench.trials.records.try_lock(bench.trials.key)  # another process runs them
+    assert lock
+    waited = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            lock.close()
+
+    assert bench.trials.finish(speed, wait).whole
+    assert len(waited) == 3
+    assert bench.tried == ["cpu.onnx", "dml.onnx"]
+    assert bench.trials.finish(speed).whole
+    assert len(bench.tried) == 2
+
+
+def test_what_is_measured_waits_for_nothing_where_a_load_tries_nothing(tmp_path: Path) -> None:
+    bench = Altered(tmp_path, command=None)
+    bench.trials.finish(lambda *_: pytest.fail("it tries"))
+    bench = Altered(tmp_path)
+    bench.manifest = bench.manifest.model_copy(update={"certificate": None})
+    bench.trials.finish(lambda *_: pytest.fail("it tries"))
+
+
 @pytest.fixture
 def child(tmp_path: Path) -> Callable[[str], TrialResult]:
     """Runs a program in place of a trial, within five seconds."""
@@ -270,7 +301,12 @@ def test_a_program_that_finds_its_packages_by_itself_gives_them_to_its_trials(tm
 
 
 def test_no_other_program_is_taken_for_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, known in (("/opt/pythonista-app", False), ("C:/x/python_app.exe", False), ("/usr/bin/python3.13t", True)):
+    for name, known in (
+        ("/opt/pythonista-app", False),
+        ("C:/x/python_app.exe", False),
+        ("/usr/bin/python3.13t", True),
+        ("C:/x/PYTHON.EXE", True),
+    ):
         monkeypatch.setattr(sys, "executable", name)
         assert (program() is not None) is known, name
 

@@ -19,6 +19,7 @@ from thinkport.runtime.engine.generation import Generation
 from thinkport.runtime.engine.sampling import Row, Sampler, SamplingSettings
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.model import Model
+from thinkport.runtime.providers.trials import finish_trials
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ def measure_drafts(artifact: Path, plan: BenchPlan, told: Callable[[str], None] 
         InputError: the artifact's graph takes one token at a time, or its context is too short for a text.
         ArtifactError: the artifact is broken.
     """
+    finish_trials(artifact, plan.provider)
     with Model.load(artifact, threads=plan.threads, provider=plan.provider, cache_dir=plan.cache_dir) as model:
         if not model.session.several_tokens_over_past:
             raise InputError(f"no guessing ahead here: {model.provider_report.reason}; it takes one token a step")

@@ -19,6 +19,7 @@ from thinkport.runtime.engine.session import Session
 from thinkport.runtime.machine.known_files import KnownFiles
 from thinkport.runtime.providers.ort import choose_candidate, import_onnxruntime
 from thinkport.runtime.providers.plugins import Plugins
+from thinkport.runtime.providers.trials import finish_trials
 
 _KERNEL, _STEP = "_kernel_time", "model_run"
 _LAYER = re.compile(r"layers\.(\d+)\.")
@@ -56,7 +57,9 @@ def profile(artifact: Path, plan: BenchPlan, context: int) -> Profile:
     KnownFiles().check(artifact, manifest)  # as a load does: sizes alone don't tell a damaged file
     ort = import_onnxruntime("cpu")
     available, version = ort.get_available_providers(), ort.__version__
-    chosen = choose_candidate(manifest.graphs, plan.provider, available, version, Plugins(ort))
+    best = finish_trials(artifact, plan.provider).fastest
+    graphs = [graph for graph in manifest.graphs if best is None or graph.file == best.graph]
+    chosen = choose_candidate(graphs, plan.provider, available, version, Plugins(ort))
     graph = chosen.graph
     with tempfile.TemporaryDirectory() as folder:
 

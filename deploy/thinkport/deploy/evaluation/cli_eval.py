@@ -19,6 +19,7 @@ from thinkport.deploy.tables import facts_table
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import require
 from thinkport.runtime.model import Model
+from thinkport.runtime.providers.trials import finish_trials
 from thinkport.runtime.terminal.interrupts import INTERRUPTED
 from thinkport.runtime.text_score import TextScore
 from thinkport.runtime.thinking.thinking import Switch, Thinking
@@ -56,6 +57,7 @@ def run_eval(
         # It logs each expression that it can't read; without a handler Python would write that to stderr.
         logging.getLogger("math_verify").addHandler(logging.NullHandler())
     outputs.check()
+    finish_trials(artifact, loading["provider"])
     with Model.load(artifact, prefix_cache_bytes=0, **loading) as model:
         facts = {"artifact": str(artifact), "model": model.manifest.name}
         facts |= {name: loading[name] for name in ("provider", "threads")}
@@ -132,6 +134,7 @@ def run_perplexity(
     """
     text = read_text(file)
     outputs.check()
+    finish_trials(artifact, loading["provider"])
     with Model.load(artifact, prefix_cache_bytes=0, **loading) as model:
         begun = perf_counter()
         with Console(stderr=True).status(f"Scoring {file.name}"):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-_PYTHON = re.compile(r"(python|pypy)[\d.]*[wtd]*", re.IGNORECASE)  # by its file's name without .exe
+_PYTHON = re.compile(r"(python|pypy)[\d.]*[wtd]*(-32|-64|-intel64)?(\.exe)?", re.IGNORECASE)  # its file's name
 TRIAL_VERB = "try-graphs"  # of the command line; for programs alone, so that no help lists it
 _LAST_WORDS = 300  # characters of what a process said as it ended
 _LEAST = 1.0  # seconds for a process that was killed to be gone
@@ -26,7 +26,7 @@ def program() -> list[str] | None:
     """The command that starts this program's verbs once more; None within another program, which it would start."""
     if getattr(sys, "frozen", False):
         return [sys.executable] if "thinkport.runtime.cli.main" in sys.modules else None
-    name = Path(sys.executable or "").name.removesuffix(".exe")
+    name = Path(sys.executable or "").name
     # -P: a file in the working folder is no module of this program, and mustn't become one of the other.
     return [sys.executable, "-P", "-m", "thinkport.runtime"] if _PYTHON.fullmatch(name) else None
 

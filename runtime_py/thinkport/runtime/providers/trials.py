@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
-from time import monotonic, time
+from time import monotonic, sleep, time
 from typing import Self
 
 import psutil
 from pydantic import TypeAdapter
 
-from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint
+from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint, read_manifest
 from thinkport.runtime.machine.cpu_features import cpu_features
 from thinkport.runtime.providers.devices import Device, graphics_devices
 from thinkport.runtime.providers.drivers import graphics_drivers
-from thinkport.runtime.providers.ort import CPU, OrtBuild
+from thinkport.runtime.providers.ort import AUTO, CPU, OrtBuild, build_of, import_onnxruntime
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.program import TRIAL_VERB, begin, program, told
 from thinkport.runtime.providers.trial_record import (
@@ -200,6 +200,21 @@ class Trials:
         with lock:
             return self._run(key, run_graph, tell)
 
+    def finish(self, run_graph: RunGraph, wait: Callable[[float], None] = sleep) -> TrialRecord:
+        """Have the trials through that a load would begin, here or in the process that runs them by now.
+
+        Nothing is tried where a load tries nothing; what is known is returned.
+        """
+        others = [graph for graph in self.worth(self.manifest.graphs) if graph.providers[0] != CPU]
+        if not others or self.manifest.certificate is None or not self.possible:
+            return TrialRecord()
+        end, record = self.clock() + 2 * self.seconds, self.record
+        while not record.whole and self.clock() < end:
+            record = self.run(run_graph)
+            if not record.whole:
+                wait(_LEAST)
+        return record
+
     def _run(self, key: VerdictKey, run_graph: RunGraph, tell: Callable[[str], None]) -> TrialRecord:
         before = self.records.read(key)
         record = TrialRecord(starts=before.starts, begun=before.begun)
@@ -239,6 +254,21 @@ class Trials:
             if result.outcome is TrialOutcome.RIGHT:
                 right.add(graph.target)
             yield result
+
+
+def finish_trials(folder: Path, provider: str) -> TrialRecord:
+    """Have an artifact's trials through before it is measured with `provider`, so that none goes on beside.
+
+    Empty where `provider` is a name, or a load would try nothing.
+
+    Raises:
+        ArtifactError: the artifact is broken.
+    """
+    if provider.casefold() != AUTO:
+        return TrialRecord()
+    manifest, ort = read_manifest(folder), import_onnxruntime()
+    trials = Trials.here(folder, manifest, build_of(ort), Plugins(ort))
+    return trials.finish(run_in_child(trials.command or (), folder, manifest))
 
 
 def run_in_child(command: Sequence[str], folder: Path, manifest: Manifest) -> RunGraph:
