@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from thinkport.runtime.errors import MissingExtraError
-from thinkport.runtime.extras import install_line, require
+from thinkport.runtime.extras import install_line, installs_here, require
 
 CLONE = Path(__file__).resolve().parents[2]
 
@@ -17,10 +17,12 @@ CLONE = Path(__file__).resolve().parents[2]
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Record another source of thinkport, as pip does: what `direct_url.json` holds, or None for an index."""
 
-    def install(source: dict[str, Any] | None) -> None:
+    def install(source: dict[str, Any] | None, needs: str = "") -> None:
         info = tmp_path / "thinkport-0.1.0.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thinkport\nVersion: 0.1.0\n", encoding="utf-8")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: thinkport\nVersion: 0.1.0\n{needs}", encoding="utf-8"
+        )
         if source is not None:
             (info / "direct_url.json").write_text(json.dumps(source), encoding="utf-8")
         monkeypatch.syspath_prepend(str(tmp_path))
@@ -83,3 +85,16 @@ def test_present_modules_pass_and_are_not_imported() -> None:
     sys.modules.pop("this", None)
     require("export", "this", "json")
     assert "this" not in sys.modules
+
+
+def test_an_extra_for_other_systems_brings_nothing_here(installed: Any) -> None:
+    here, elsewhere = f'sys_platform == "{sys.platform}"', 'sys_platform == "elsewhere"'
+    needs = [
+        f'one; {here} and extra == "cuda"',
+        f'two; {elsewhere} and extra == "dml"',
+        'three; extra == "cpu"',
+        "four",
+    ]
+    installed(None, "".join(f"Requires-Dist: {line}\n" for line in needs))
+    extras = ("cuda", "dml", "cpu", "unheard-of")
+    assert [installs_here(extra) for extra in extras] == [True, False, True, True]

@@ -1,11 +1,13 @@
 """What to install when packages of an extra are missing. Knows the extras' names; imports none of their packages."""
 
 import json
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, requires
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+
+from packaging.requirements import Requirement
 
 from thinkport.runtime.errors import MissingExtraError
 
@@ -29,6 +31,16 @@ def install_line(extra: str) -> str:
         return f'pip install "thinkport[{extras}] @ {source["url"]}"'
     editable = "-e " if source.get("dir_info", {}).get("editable") else ""
     return f'pip install {editable}"{url2pathname(urlsplit(source["url"]).path)}[{extras}]"'
+
+
+def installs_here(extra: str) -> bool:
+    """Whether an extra brings a package on this system; true where nothing is recorded of the extra."""
+    try:
+        needed = [Requirement(line).marker for line in requires("thinkport") or ()]
+    except PackageNotFoundError:
+        return True
+    own = [marker for marker in needed if marker is not None and f'extra == "{extra}"' in str(marker)]
+    return not own or any(marker.evaluate({"extra": extra}) for marker in own)
 
 
 def install_source() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from packaging.version import Version
 
 from thinkport.runtime.artifact.manifest import Graph
 from thinkport.runtime.errors import ArtifactError, InputError, MissingExtraError, ThinkportError
-from thinkport.runtime.extras import install_line
+from thinkport.runtime.extras import install_line, installs_here
 from thinkport.runtime.machine.plugin_device import PluginDevice
 from thinkport.runtime.providers.plugins import Plugins
 
@@ -187,13 +187,18 @@ def refusal(
     found: Sequence[Candidate], provider: str, available: Sequence[str], version: str, clash: str = ""
 ) -> ThinkportError:
     """The error for candidates that all have an obstacle; `clash` says what is wrong with the installed builds."""
-    obstacles = "; ".join(f"{one.graph.file} {one.obstacle}" for one in found)
+    seen = [one.obstacle for one in found]
+    told = ("likewise" if obstacle in seen[:at] else obstacle for at, obstacle in enumerate(seen))
+    obstacles = "; ".join(f"{one.graph.file} {why}" for one, why in zip(found, told, strict=True))
     kind = ArtifactError if provider == AUTO else InputError
-    told = f"ONNX Runtime {version} with {', '.join(available)} runs none of the graphs: {obstacles}"
+    refused = f"ONNX Runtime {version} with {', '.join(available)} runs none of the graphs: {obstacles}"
     if all(one.brought for one in found):
-        return kind(f"{told}. {clash}" if clash else told)  # a plugin's obstacle says what to do
+        return kind(f"{refused}. {clash}" if clash else refused)  # a plugin's obstacle says what to do
+    target = found[0].graph.target
+    if not installs_here(target):
+        return kind(f"{refused}. No build of ONNX Runtime with it is for this system: leave the provider out")
     cure = clash or "Only one build of ONNX Runtime can be installed: uninstall this one"
-    return kind(f"{told}. {cure}, then {install_line(found[0].graph.target)}")
+    return kind(f"{refused}. {cure}, then {install_line(target)}")
 
 
 def _is_named(graph: Graph, provider: str) -> bool:
