@@ -78,8 +78,8 @@ def run_serve(
                 return
             console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
             console.print(f"{served} at {url} ({_OFFERED[model.manifest.task].format(url=url)})")
-            console.print(f"{model.provider_report.chosen or 'No graph was chosen'}. Ctrl-C ends.", style="dim")
             if model.provider_report.trying:
                 console.print(_TRYING, style="dim")
+            console.print(f"{model.provider_report.chosen or 'No graph was chosen'}. Ctrl-C ends.", style="dim")
 
         serve(model, served, settings, bound, on_ready=ready, until=parent.gone if parent else None)
