@@ -17,8 +17,8 @@ from thinkport.export.calibrate import Calibration, LayerInputs, calibrate, cali
 from thinkport.export.certify import certify
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
 from thinkport.export.checkpoint import tokenizer_files as files
-from thinkport.export.checkpoint.equalized import divided, equalized, reader_bytes
 from thinkport.export.checkpoint.quantized import plain_config
+from thinkport.export.checkpoint.rotated import rotated
 from thinkport.export.errors import GraphError
 from thinkport.export.families import DecoderShape, Family, family_of, inv_freq_and_scaling, shape_of
 from thinkport.export.finer_recipe import advised
@@ -29,6 +29,7 @@ from thinkport.export.preflight import check_export, check_room, search_records
 from thinkport.export.progress import Advance, Listener, Stages, peak_memory
 from thinkport.export.quantize.kv_scales import KvScales, shared
 from thinkport.export.quantize.recipes import EXPERTS, ModelRecipe, Role, RoleRecipe
+from thinkport.export.quantize.rotation import block_of
 from thinkport.export.reference.streamed_weights import streamed_bytes
 from thinkport.export.settings import ExportSettings
 from thinkport.export.sizes import finer_roles
@@ -103,12 +104,19 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
         job = _open(settings, stages)
     with stages.stage("trace"):
         traced = trace(job.family, plain_config(job.checkpoint.config), job.shape)
-    weights = _equalized(job)
+    weights = _rotated(job)
     calibration = _calibration(job, weights)
     plans, scales, weights = _calibrated(job, weights, calibration)
     role = _roles(job, weights)
     with stages.stage("fuse"):
-        pipeline = Pipeline(family=job.family, shape=job.shape, recipe=job.recipe, role=role, kv_scales=scales)
+        pipeline = Pipeline(
+            family=job.family,
+            shape=job.shape,
+            recipe=job.recipe,
+            role=role,
+            kv_scales=scales,
+            rotation=None if weights.rotation is None else weights.rotation.block,
+        )
         graphs = pipeline.graphs(traced, plans)
     layout = _layout(job, graphs)
     with staged(settings.output, force=settings.force) as folder:
@@ -159,18 +167,12 @@ def _open(settings: ExportSettings, stages: Stages) -> _ExportJob:
     )
 
 
-def _equalized(job: _ExportJob) -> Checkpoint:
-    """What is quantized: the checkpoint, its channels scaled where the recipe wants it."""
-    recipe = job.recipe
-    if recipe is None or not recipe.equalize:
+def _rotated(job: _ExportJob) -> Checkpoint:
+    """What is quantized: the checkpoint, its hidden states turned where the recipe wants it and their width allows."""
+    block = block_of(job.shape.hidden_size)
+    if job.recipe is None or not job.recipe.rotate or block is None:
         return job.checkpoint
-    sites, role = job.family.sites(job.shape), job.family.role
-
-    def group_size(name: str, columns: int) -> int:
-        return recipe.of(role(name)).for_rows(columns).group_size
-
-    with job.stages.stage("equalize", reader_bytes(job.checkpoint, sites)) as advance:
-        return equalized(job.checkpoint, sites, group_size, advance=advance)
+    return rotated(job.checkpoint, job.family.branches(job.shape), block)
 
 
 def _calibration(job: _ExportJob, weights: Checkpoint) -> Calibration | None:
@@ -196,7 +198,7 @@ def _calibrated(
     rows_by = dict(ChainMap(*by_layer))
     if any(_is_kept(job, name) for name in rows_by):  # integers stay as they are: each channel has its own scale
         return plans, calibration.kv_scales, weights
-    return plans, scales, divided(weights, rows_by)
+    return plans, scales, weights.divided(rows_by)
 
 
 def _is_kept(job: _ExportJob, name: str) -> bool:

@@ -25,6 +25,7 @@ from thinkport.export.passes.norms import PlainNorm, QkNorm, RmsNorm, SkipNorm
 from thinkport.export.passes.packed_projections import PackedGateUp, PackedQkv, Silu
 from thinkport.export.passes.prefill_attention import PrefillAttention
 from thinkport.export.passes.quantized_matrices import MatMulNBits, PlainLookup, RowScaledInt8
+from thinkport.export.passes.turned_states import TurnedStates
 from thinkport.export.plans import DTYPES, GraphPlan
 from thinkport.export.quantize.kv_scales import KvScales
 from thinkport.export.quantize.recipes import EXPERTS, NORM, UNROUNDED, ModelRecipe, Role
@@ -46,7 +47,7 @@ class Pipeline:
     """The passes of a model's graphs.
 
     `role` says which format of the recipe a weight has; the family's own where it is None. `kv_scales` are those of an
-    int8 cache, and needed for one.
+    int8 cache, and needed for one. `rotation` is the number of channels of hidden states that are turned together.
     """
 
     family: Family
@@ -54,6 +55,7 @@ class Pipeline:
     recipe: ModelRecipe | None = None
     role: Callable[[str], Role] | None = None
     kv_scales: KvScales | None = None
+    rotation: int | None = None
 
     def graphs(self, traced: ir.Model, plans: Sequence[GraphPlan]) -> list[MadeGraph]:
         """One graph a plan; the trace itself stays as it is.
@@ -76,12 +78,7 @@ class Pipeline:
         sparse = [int(shape.has_experts(layer)) for layer in range(shape.layers)]
         mlps = [1 - experts for experts in sparse]
         made = self._projections(plan, mlps)
-        passes: list[GraphPass] = []
-        if shape.mixture is not None:  # in front of all: the MLPs in the places of experts look like a dense decoder's
-            passes += [Experts(per_layer=sparse, mixture=shape.mixture, tensors=family.expert_tensors), CleanUp()]
-        passes.append(LastRows())  # on the traced graph too, so that all graphs have it as an input
-        if not shape.head:  # in front of all that counts projections
-            passes += [Headless(), CleanUp()]
+        passes = self._on_trace(sparse)
         if plan.fuse:
             passes += self._fusions(plan, norms, mlps)
         if plan.kv.dtype == "int8":  # behind attention, which it finds by the fused operator
@@ -96,6 +93,19 @@ class Pipeline:
         if plan.plain_norms:  # behind the narrowing, in whose midst it computes in float32
             passes.append(PlainNorm(per_layer=norms, activations=DTYPES[plan.activations]))
         return [*passes, CleanUp()]
+
+    def _on_trace(self, sparse: Sequence[int]) -> list[GraphPass]:
+        """What makes the traced graph the model that is exported."""
+        shape = self.shape
+        passes: list[GraphPass] = []
+        if shape.mixture is not None:  # in front of all: the MLPs in the places of experts look like a dense decoder's
+            passes += [Experts(per_layer=sparse, mixture=shape.mixture, tensors=self.family.expert_tensors), CleanUp()]
+        if self.rotation is not None:  # in front of what cuts the final norm's rows, or takes lm_head away
+            passes.append(TurnedStates(block=self.rotation))
+        passes.append(LastRows())  # on the traced graph too, so that all graphs have it as an input
+        if not shape.head:  # in front of all that counts projections
+            passes += [Headless(), CleanUp()]
+        return passes
 
     def _int8_cache(self) -> list[GraphPass]:
         scales = self.kv_scales

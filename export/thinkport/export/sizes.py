@@ -126,9 +126,10 @@ def finer_roles(
         after = sum(nbytes(name, recipe.finer) for name in names)
         return Upgrade(names=names, nbytes=after - before, gain=sum(losses[name] for name in names))
 
-    # What reads the same channels is packed, and a packed matrix has one format.
-    weighed = (site.readers for site in family.sites(shape) if all(name in losses for name in site.readers))
-    packed = {*weighed} | {(name,) for name in losses if family.role(name) in TABLES}
+    # What reads the same norm is packed, and a packed matrix has one format.
+    together = {branch.readers for branch in family.branches(shape)}
+    packed = {names for names in together if all(name in losses for name in names)}
+    packed |= {(name,) for name in losses.keys() - {name for names in packed for name in names}}
     chosen = most_worth(map(upgrade, packed), room(family, shape, recipe, plans))
     return {
         name: finer("lm_head" if family.role(name) in TABLES else family.role(name))

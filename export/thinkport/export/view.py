@@ -122,7 +122,6 @@ def _against_fp32(graph: str) -> str:
 WORDS = {
     "open": "Opening the checkpoint",
     "trace": "Tracing the model",
-    "equalize": "Making loud channels alike",
     "calibrate": "Measuring keys and values",
     "weigh": "Weighing the matrices",
     "fuse": "Fusing the graph",

@@ -1,11 +1,12 @@
 """A Hugging Face checkpoint: its configuration, its tokenizer files, and its weights as float32 rows on demand, with
-channels scaled where that was asked for.
+hidden states turned and rows divided where that was asked for.
 
 Knows files; must not know any model: what the tensors should be is the family's business.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from thinkport.export.checkpoint.quantized import check_method, plain_config, wi
 from thinkport.export.checkpoint.safetensors_file import TensorEntry
 from thinkport.export.errors import CheckpointError
 from thinkport.export.quantize.integers import IntegerForm, Integers
+from thinkport.export.quantize.rotation import Rotation
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, Task
 from thinkport.runtime.hub.download_progress import Progress
 
@@ -41,8 +43,8 @@ class Checkpoint:
         task: what it is for.
         quantized: whether some weights may be stored so, by what config.json and the kind of file say.
         adapter: the id of the adapter that is merged into the tensors; None for none.
-        columns_by: what columns are multiplied by when they are read, float32 (size,) by tensor name.
-        rows_by: what rows are divided by, in the same form.
+        rotation: how tensors are turned when they are read; None where hidden states stay as they are.
+        rows_by: what rows are divided by when they are read, float32 (size,) by tensor name.
     """
 
     folder: Path
@@ -55,7 +57,7 @@ class Checkpoint:
     task: Task = Task.CHAT
     quantized: bool = False
     adapter: str | None = None
-    columns_by: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    rotation: Rotation | None = None
     rows_by: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
@@ -65,14 +67,21 @@ class Checkpoint:
             CheckpointError: no such tensor, a dtype that isn't bf16, fp16 or fp32, NaN or infinity among the weights,
                 or a file that can't be read any more.
         """
-        entry = self._entry(name)
-        block = entry.rows(start, stop)
-        _check_finite(entry, block, start)
-        if name in self.columns_by:
-            block *= self.columns_by[name]
+        stored = partial(self._stored, self._entry(name))
+        block = stored(start, stop) if self.rotation is None else self.rotation.rows(name, start, stop, stored)
         if name in self.rows_by:
             block /= self.rows_by[name][start:stop].reshape(-1, *[1] * (block.ndim - 1))
         return block
+
+    @staticmethod
+    def _stored(entry: TensorEntry, start: int, stop: int) -> NDArray[np.float32]:
+        block = entry.rows(start, stop)
+        _check_finite(entry, block, start)
+        return block
+
+    def divided(self, rows_by: Mapping[str, NDArray[np.float32]]) -> "Checkpoint":
+        """The checkpoint with rows of tensors divided when they are read, each by its own float32 (rows,)."""
+        return replace(self, rows_by={**self.rows_by, **rows_by})
 
     def integers(self, name: str, start: int, stop: int, form: IntegerForm) -> Integers:
         """The integers of rows start..stop of a tensor that has them, in groups of `form`.
@@ -80,7 +89,8 @@ class Checkpoint:
         Raises:
             CheckpointError: a scale is no number, or the file can't be read any more.
         """
-        assert name not in self.columns_by.keys() | self.rows_by.keys(), f"{name} is scaled: its integers are not"
+        assert self.rotation is None, f"{name} is turned: its integers are not"
+        assert name not in self.rows_by, f"{name} is scaled: its integers are not"
         entry = self._entry(name)
         found = entry.integers(start, stop)
         if not np.isfinite(found.scales).all():

@@ -13,8 +13,8 @@ import numpy as np
 from thinkport.export.errors import UnsupportedModelError
 from thinkport.export.families.dense import weights
 from thinkport.export.families.shape import DecoderShape, MixtureShape
-from thinkport.export.quantize.equalize import Site
 from thinkport.export.quantize.kv_scales import Floats
+from thinkport.export.quantize.rotation import Branch
 from thinkport.runtime.artifact.manifest import Presets, Reranking
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 
@@ -85,16 +85,9 @@ class Family(ABC):
             "export with --task chat"
         )
 
-    def sites(self, shape: DecoderShape) -> list[Site]:
-        """Channels that can be scaled where they are made and back where they are read, in any order.
-
-        Four a layer, and lm_head's where it has a table of its own. Left out: gate's rows, which pass an activation;
-        q's and k's, whose channels rotary mixes and head norms level; and a tied table's columns, which an embedding
-        looks up as they are.
-        """
-        found = [site for layer in range(shape.layers) for site in _sites_of(layer, shape)]
-        own_head = shape.head and not shape.tied
-        return [*found, Site(writers=(weights.FINAL_NORM,), readers=(weights.LM_HEAD,))] if own_head else found
+    def branches(self, shape: DecoderShape) -> list[Branch]:
+        """What reads and writes hidden states, two a layer: attention, and the MLP."""
+        return [branch for layer in range(shape.layers) for branch in weights.branches_of(layer)]
 
     def key_divisors(self, layer: int, divisor: Floats, shape: DecoderShape) -> dict[str, Floats]:
         """What rows of which tensors are divided by, float32 (rows,) by name, so that a layer's keys are divided by
@@ -132,16 +125,3 @@ class Family(ABC):
         from thinkport.export.families.dense.wrapper import build_traceable
 
         return build_traceable(self.model_type, config, shape, layers)
-
-
-def _sites_of(layer: int, shape: DecoderShape) -> list[Site]:
-    q, k, v, o = (weights.layer_name(layer, f"self_attn.{part}_proj") for part in "qkvo")
-    gate, up, down = (weights.layer_name(layer, f"mlp.{part}_proj") for part in ("gate", "up", "down"))
-    before_attention, before_mlp = (weights.layer_name(layer, f"{at}_layernorm") for at in ("input", "post_attention"))
-    values = (v, weights.bias_of(layer, "v")) if shape.qkv_bias else (v,)
-    return [
-        Site(writers=(before_attention,), readers=(q, k, v)),
-        Site(writers=values, readers=(o,), head_dim=shape.head_dim, repeats=shape.heads // shape.kv_heads),
-        Site(writers=(before_mlp,), readers=(gate, up)),
-        Site(writers=(up,), readers=(down,)),
-    ]

@@ -96,7 +96,7 @@ class ModelRecipe:
         bits: the bits a weight, float32 scales counted, up to which matrices are given more, those first that gain most
             for their size.
         size: the same as bytes of `weights.bin`; at most one of the two is given.
-        equalize: scale loud channels before rounding, where that pays.
+        rotate: turn hidden states, so that none of their channels is much larger than others (see `quantize.rotation`).
         compensate: round 4-bit matrices a column after the other, so that later columns make up for earlier ones'
             errors on a short text.
     """
@@ -108,7 +108,7 @@ class ModelRecipe:
     finer: RoleRecipe | None = None
     bits: float | None = None
     size: int | None = None
-    equalize: bool = False
+    rotate: bool = False
     compensate: bool = False
 
     @property
@@ -144,7 +144,7 @@ def _require(what: str, found: int, allowed: tuple[int, ...]) -> None:
 
 _EIGHT = RoleRecipe(bits=8, group_size=64)
 
-_calibrated = partial(ModelRecipe, equalize=True, compensate=True)
+_calibrated = partial(ModelRecipe, rotate=True, compensate=True)
 
 # Every recipe is made of three formats: kernels for them are all that an artifact needs.
 _ROWS = (

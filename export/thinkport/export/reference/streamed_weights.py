@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from thinkport.export.checkpoint import Checkpoint
+from thinkport.export.quantize.rotation import hadamard
 
 BLOCK_BYTES = 32 << 20  # from 16 MB on, larger ones are no faster
 
@@ -45,6 +46,16 @@ class StreamedWeights:
     def vector(self, name: str) -> torch.Tensor:
         """A whole small tensor, such as a norm's weights."""
         return torch.from_numpy(self.checkpoint.read(name))
+
+    def turned(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Hidden states (tokens, hidden) as layers have them to as tables have them, or back; the same but for a
+        checkpoint that is turned.
+        """
+        rotation = self.checkpoint.rotation
+        if rotation is None:
+            return hidden
+        blocks = hidden.reshape(-1, rotation.block) @ torch.from_numpy(hadamard(rotation.block))
+        return blocks.reshape(hidden.shape)
 
     def rows(self, name: str, ids: torch.Tensor) -> torch.Tensor:
         """The rows `ids` of a table, each read once."""

@@ -24,18 +24,20 @@ class DenseDecoder:
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """See `Decoder`."""
-        return self._weights.rows(EMBEDDING, ids)
+        return self._weights.turned(self._weights.rows(EMBEDDING, ids))
 
     def layer(self, index: int, hidden: torch.Tensor, packed: Packed, observe: Observe | None = None) -> torch.Tensor:
         """See `Decoder`."""
         self._first = packed.positions == 0
+        if index == 0:
+            self._seen(self._weights.turned(hidden))  # a graph holds embeddings as they are, and then turns them
         normed = self._norm(layer_name(index, "input_layernorm"), hidden)
         hidden = self._seen(hidden + self._attention(index, normed, packed, observe))
         return self._seen(hidden + self._mlp(index, self._norm(layer_name(index, "post_attention_layernorm"), hidden)))
 
     def head_inputs(self, hidden: torch.Tensor) -> torch.Tensor:
         """See `Decoder`."""
-        return self._norm(FINAL_NORM, hidden)
+        return self._norm(FINAL_NORM, self._weights.turned(hidden))
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See `Decoder`."""

@@ -10,6 +10,7 @@ from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.errors import CheckpointError, UnsupportedModelError
 from thinkport.export.families.shape import DecoderShape
 from thinkport.export.quantize.recipes import BIAS, NORM, Role
+from thinkport.export.quantize.rotation import Branch
 
 EMBEDDING = "model.embed_tokens.weight"
 LM_HEAD = "lm_head.weight"
@@ -28,6 +29,24 @@ def layer_name(layer: int, part: str, kind: str = "weight") -> str:
 def bias_of(layer: int, part: str) -> str:
     """The bias of a layer's `q`, `k` or `v`."""
     return layer_name(layer, f"self_attn.{part}_proj", "bias")
+
+
+def branches_of(layer: int) -> tuple[Branch, Branch]:
+    """A layer's attention and its MLP."""
+    readers = tuple(layer_name(layer, f"self_attn.{part}_proj") for part in "qkv")
+    gate_up = (layer_name(layer, "mlp.gate_proj"), layer_name(layer, "mlp.up_proj"))
+    return (
+        Branch(
+            norm=layer_name(layer, "input_layernorm"),
+            readers=readers,
+            writers=(layer_name(layer, "self_attn.o_proj"),),
+        ),
+        Branch(
+            norm=layer_name(layer, "post_attention_layernorm"),
+            readers=gate_up,
+            writers=(layer_name(layer, "mlp.down_proj"),),
+        ),
+    )
 
 
 def expected_tensors(shape: DecoderShape) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,7 @@ from thinkport.export.families.config_reader import positive_int
 from thinkport.export.families.qwen3 import Qwen3
 from thinkport.export.families.qwen3_moe import weights
 from thinkport.export.families.shape import DecoderShape, MixtureShape
-from thinkport.export.quantize.equalize import Site
+from thinkport.export.quantize.rotation import Branch
 
 if TYPE_CHECKING:
     import torch
@@ -34,13 +34,14 @@ class Qwen3Moe(Qwen3):
         """See `Family.shape`."""
         return replace(super().shape(config), mixture=read_mixture(config))
 
-    def sites(self, shape: DecoderShape) -> list[Site]:
-        """See `Family.sites`; all experts and the router read one norm, and every expert has channels of its own."""
+    def branches(self, shape: DecoderShape) -> list[Branch]:
+        """See `Family.branches`; all experts of a layer and its router read one norm."""
         if shape.mixture is None:
-            return super().sites(shape)
-        sparse = {weights.norm_of(layer): layer for layer in shape.mixture.layers}
-        found = [site for site in super().sites(shape) if not weights.stands_in(site, sparse)]
-        return [*found, *(site for layer in sparse.values() for site in weights.sites_of(layer, shape.mixture))]
+            return super().branches(shape)
+        sparse = {
+            branch.norm: branch for branch in (weights.branch_of(at, shape.mixture) for at in shape.mixture.layers)
+        }
+        return [sparse.get(branch.norm, branch) for branch in super().branches(shape)]
 
     def decoder(self, streamed: "StreamedWeights", shape: DecoderShape) -> "Decoder":
         """See `Family.decoder`."""

@@ -1,9 +1,9 @@
-"""Which weights such a mixture has, what each is for, and which channels of them may be scaled.
+"""Which weights such a mixture has, what each is for, and what reads and writes hidden states.
 
 Knows names and shapes; reads no weight.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 
 from thinkport.export.checkpoint import TensorEntry
 from thinkport.export.errors import UnsupportedModelError
@@ -11,8 +11,8 @@ from thinkport.export.families.dense import weights as dense
 from thinkport.export.families.dense.weights import layer_name
 from thinkport.export.families.family import ExpertTensors
 from thinkport.export.families.shape import DecoderShape, MixtureShape
-from thinkport.export.quantize.equalize import Site
 from thinkport.export.quantize.recipes import EXPERTS, ROUTER, Role
+from thinkport.export.quantize.rotation import Branch
 
 _MLP = ("gate", "up", "down")
 
@@ -70,26 +70,11 @@ def check_weights(tensors: Mapping[str, TensorEntry], shape: DecoderShape) -> No
     dense.check_expected(tensors, shape, expected_tensors(shape))
 
 
-def sites_of(layer: int, mixture: MixtureShape) -> list[Site]:
-    """The channels of a sparse layer's MLPs. The router reads the same norm, and is scaled with the experts."""
+def branch_of(layer: int, mixture: MixtureShape) -> Branch:
+    """A sparse layer's MLPs. The router reads the same norm as they do."""
     tensors = expert_tensors(layer, mixture)
-    ups = tensors.gates_and_ups[1::2]
-    own = [Site(writers=(up,), readers=(down,)) for up, down in zip(ups, tensors.downs, strict=True)]
-    return [Site(writers=(norm_of(layer),), readers=(*tensors.gates_and_ups, tensors.router)), *own]
-
-
-def norm_of(layer: int) -> str:
-    """The norm in front of a layer's MLPs."""
-    return layer_name(layer, "post_attention_layernorm")
-
-
-def stands_in(site: Site, norms: Container[str]) -> bool:
-    """Whether a site is of the one MLP that a sparse layer does not have; `norms` are those in front of such MLPs."""
-    writer = site.writers[0]
-    return writer in norms or (".mlp." in writer and writer.rpartition(".mlp.")[0] + _NORM in norms)
-
-
-_NORM = ".post_attention_layernorm.weight"
+    norm = layer_name(layer, "post_attention_layernorm")
+    return Branch(norm=norm, readers=(*tensors.gates_and_ups, tensors.router), writers=tensors.downs)
 
 
 def _router(layer: int) -> str:
