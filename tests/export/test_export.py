@@ -22,7 +22,7 @@ from thinkport.runtime.artifact.manifest import check_files
 from thinkport.runtime.cli import main
 from thinkport.runtime.errors import InputError
 
-STAGES = ["open", "trace", "equalize", "calibrate", "weigh", "fuse", "weights", "graph", "manifest"]
+STAGES = ["open", "trace", "calibrate", "weigh", "fuse", "weights", "graph", "manifest"]
 
 
 class Remembers(Listener):

@@ -47,5 +47,4 @@ def test_a_layer_of_loud_values_has_a_scale_a_channel_for_keys_too(
     assert found is not None
     assert {figure.graph for figure in found.figures} == {"cpu.onnx", "cpu-float32-kv.onnx", "cpu-prefill.onnx"}
     assert max(figure.kl_mean for figure in found.figures) < 0.1
-    if recipe != "fast":  # which makes the channels of values alike where that pays
-        assert forms[f"layers.{LAYER}.self_attn.GroupQueryAttention"] == (b"PER_CHANNEL", b"PER_CHANNEL")
+    assert forms[f"layers.{LAYER}.self_attn.GroupQueryAttention"] == (b"PER_CHANNEL", b"PER_CHANNEL")

@@ -60,7 +60,7 @@ def measured(checkpoint: Path, *graphs: Path) -> list[float]:
 def test_a_certificate_says_what_another_measure_says_and_the_default_beats_plain_rounding(
     smollm2: Path, tmp_path: Path
 ) -> None:
-    default, plain = RECIPES["accurate"], replace(RECIPES["accurate"], equalize=False, compensate=False)
+    default, plain = RECIPES["accurate"], replace(RECIPES["accurate"], rotate=False, compensate=False)
     found = certificate(smollm2, tmp_path / "default", default)
     export(
         ExportSettings(

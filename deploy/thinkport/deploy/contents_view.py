@@ -41,6 +41,7 @@ def _summary(contents: Contents) -> Table:
         ("source", f"{manifest.source.id}{revision} ({manifest.source.dtype})"),
         ("model", shape),
         ("recipe", f"{recipe.name} ({recipe.precision}), {recipe.bits_per_weight:.2f} bits a weight"),
+        *(("", note) for note in recipe.notes),
         ("task", str(manifest.task)),
         ("thinking", thinking),
         ("made", f"{manifest.created} with {', '.join(f'{k} {v}' for k, v in sorted(manifest.tools.items()))}"),

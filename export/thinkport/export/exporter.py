@@ -168,11 +168,10 @@ def _open(settings: ExportSettings, stages: Stages) -> _ExportJob:
 
 
 def _rotated(job: _ExportJob) -> Checkpoint:
-    """What is quantized: the checkpoint, its hidden states turned where the recipe wants it and their width allows."""
-    block = block_of(job.shape.hidden_size)
-    if job.recipe is None or not job.recipe.rotate or block is None:
+    """What is quantized: the checkpoint, its hidden states turned where the recipe wants it."""
+    if job.recipe is None or not job.recipe.rotate:
         return job.checkpoint
-    return rotated(job.checkpoint, job.family.branches(job.shape), block)
+    return rotated(job.checkpoint, job.family.branches(job.shape), block_of(job.shape.hidden_size))
 
 
 def _calibration(job: _ExportJob, weights: Checkpoint) -> Calibration | None:
@@ -266,6 +265,8 @@ def _recipe_record(
     """
     widest = max(graphs, key=lambda made: DTYPES[made.plan.activations].itemsize).model.graph
     notes = told(job.settings, job.recipe, job.checkpoint, job.family, job.shape)
+    if file.checkpoint.rotation is not None:
+        notes = [*notes, file.checkpoint.rotation.note]
     how, tied = (job.recipe, role, file.errors), job.shape.tied
     return recipe_record(widest, *how, tied=tied, notes=notes, plainly=file.unheard)
 

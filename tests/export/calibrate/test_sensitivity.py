@@ -95,7 +95,8 @@ def test_they_order_matrices_as_their_measured_losses_do(nano_checkpoint: Path, 
     texts = [torch.tensor([tokenizer.encode(text)]) for text in TEXTS]
     expected = [model(ids).logits if shape.head else model.model(ids).last_hidden_state for ids in texts]
     inputs, measured = LayerInputs(checkpoint, family, shape), []
-    for names in sorted((site.readers for site in family.sites(shape)), key=lambda names: _in_order(names[0])):
+    branches = family.branches(shape)
+    for names in (names for branch in branches for names in (branch.readers, branch.writers)):
         before = {name: weights[name].clone() for name in names}
         for name in names:
             heard = inputs.of(name)
@@ -113,9 +114,3 @@ def test_they_order_matrices_as_their_measured_losses_do(nano_checkpoint: Path, 
     correlation = np.corrcoef(foretold, found)[0, 1]
     print(f"{len(measured)} groups of matrices, correlation {correlation:.3f}")
     assert correlation > 0.6
-
-
-def _in_order(name: str) -> tuple[int, int]:
-    """By layer, and within one as inputs are heard."""
-    _, _, layer, _, matrix, _ = name.split(".")
-    return int(layer), ["q_proj", "o_proj", "gate_proj", "down_proj"].index(matrix)

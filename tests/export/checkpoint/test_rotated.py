@@ -1,4 +1,4 @@
-"""An equalized checkpoint computes what the plain one does, and its blocks are those of the whole."""
+"""A turned checkpoint computes what the plain one does, and its blocks are those of the whole."""
 
 from pathlib import Path
 from typing import Any
@@ -6,118 +6,113 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file, save_file
-from tests.export.trace.checkpoints import MIXTURE, QWEN2, narrow_checkpoint
+from tests.export.trace.checkpoints import LLAMA, MIXTURE, QWEN2, narrow_checkpoint
 
+from thinkport.export.calibrate import LayerInputs
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
-from thinkport.export.checkpoint.equalized import divided, equalized, reader_bytes
-from thinkport.export.families import family_of
+from thinkport.export.checkpoint.rotated import rotated
+from thinkport.export.families import family_of, shape_of
+from thinkport.export.quantize.rotation import block_of
 from thinkport.export.reference.logits import reference_logits
 from thinkport.export.reference.streamed_weights import StreamedWeights
 
-
-@pytest.fixture(scope="module")
-def loud(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """Matrices with a few loud columns, and norms that differ."""
-    return with_loud_columns(narrow_checkpoint(tmp_path_factory.mktemp("loud") / "checkpoint"))
-
-
-def with_loud_columns(folder: Path) -> Checkpoint:
-    rng = np.random.default_rng(0)
-    tensors = load_file(folder / "model.safetensors")
-    for name, weight in tensors.items():
-        if weight.ndim == 2 and "embed" not in name:
-            weight = rng.standard_normal(weight.shape).astype(np.float32) * 0.1
-            weight[:, rng.choice(weight.shape[1], max(1, weight.shape[1] // 64), replace=False)] *= 6
-        tensors[name] = np.ascontiguousarray(weight, np.float32)
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    return open_checkpoint(folder)
+FAMILIES: dict[str, dict[str, Any]] = {
+    "qwen3": {},
+    "qwen3 of 96 channels": {"hidden_size": 96},
+    "llama": LLAMA,
+    "biases": QWEN2,
+    "experts": MIXTURE | {"mlp_only_layers": [1]},
+}
 
 
-def scaled(checkpoint: Checkpoint, seen: list[int] | None = None) -> Checkpoint:
-    family = family_of(checkpoint.config)
-    sites = family.sites(family.shape(checkpoint.config))
-    return equalized(checkpoint, sites, lambda *_: 32, advance=(seen if seen is not None else []).append)
+@pytest.fixture(scope="module", params=FAMILIES)
+def plain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    folder = tmp_path_factory.mktemp("rotated") / "checkpoint"
+    return open_checkpoint(narrow_checkpoint(folder, **FAMILIES[request.param]))
+
+
+def turned(checkpoint: Checkpoint) -> Checkpoint:
+    shape = shape_of(checkpoint)
+    return rotated(checkpoint, family_of(checkpoint.config).branches(shape), block_of(shape.hidden_size))
 
 
 def logits(checkpoint: Checkpoint, ids: np.ndarray) -> np.ndarray:
-    shape = family_of(checkpoint.config).shape(checkpoint.config)
+    shape = shape_of(checkpoint)
     weights = StreamedWeights(checkpoint=checkpoint, advance=lambda _: None)
-    decoder = family_of(checkpoint.config).decoder(weights, shape)
-    return reference_logits(decoder, shape.layers, [ids])[0]
+    return reference_logits(family_of(checkpoint.config).decoder(weights, shape), shape.layers, [ids])[0]
 
 
-MORE = [
-    (QWEN2, "self_attn.v_proj.bias"),
-    (MIXTURE | {"mlp_only_layers": [1]}, "mlp.experts.2.up_proj.weight"),
-]
-
-
-@pytest.mark.parametrize(("config", "scaled_rows"), MORE, ids=["biases", "experts"])
-def test_it_computes_the_same_function_in_another_family(
-    tmp_path: Path, config: dict[str, Any], scaled_rows: str
-) -> None:
-    plain = with_loud_columns(narrow_checkpoint(tmp_path / "checkpoint", **config))
-    found = scaled(plain)
-    assert f"model.layers.0.{scaled_rows}" in found.rows_by
+def check_same(found: Checkpoint, wanted: Checkpoint) -> None:
     ids = np.random.default_rng().integers(0, 512, 40)
-    before, after = logits(plain, ids), logits(found, ids)
+    before, after = logits(wanted, ids), logits(found, ids)
     assert np.abs(before - after).max() <= 1e-4 * np.abs(before).max()
 
 
-def test_it_computes_the_same_function(loud: Checkpoint) -> None:
-    torch.manual_seed(0)
-    found = scaled(loud)
-    assert found.columns_by
-    assert {name.split(".")[-2] for name in found.rows_by} >= {"v_proj", "up_proj", "input_layernorm"}
-    ids = np.random.default_rng().integers(0, 512, 40)
-    before, after = logits(loud, ids), logits(found, ids)
-    assert np.abs(before - after).max() <= 1e-4 * np.abs(before).max()
+def test_it_computes_the_same_function(plain: Checkpoint) -> None:
+    found = turned(plain)
+    name = "model.layers.1.self_attn.q_proj.weight"
+    assert np.abs(found.read(name) - plain.read(name)).max() > 0.1  # and is another one
+    check_same(found, plain)
 
 
-def test_keys_that_are_divided_and_queries_that_make_up_for_it_give_the_same_function(loud: Checkpoint) -> None:
-    family = family_of(loud.config)
-    shape = family.shape(loud.config)
-    before = scaled(loud)
+def test_every_matrix_of_a_layer_is_turned_and_no_table_and_no_norm_of_heads(plain: Checkpoint) -> None:
+    found = turned(plain)
+    for name, entry in plain.tensors.items():
+        same = np.array_equal(found.read(name), plain.read(name))
+        outside = ".layers." not in name or name.endswith(("q_norm.weight", "k_norm.weight", ".bias"))
+        assert same == outside, name
+        if entry.shape == (shape_of(plain).hidden_size,) and not outside:
+            assert (found.read(name) == 1).all()
+
+
+def test_calibration_sees_hidden_states_turned_and_lm_head_as_it_is(plain: Checkpoint) -> None:
+    family, shape = family_of(plain.config), shape_of(plain)
+    both = [LayerInputs(checkpoint, family, shape) for checkpoint in (plain, turned(plain))]
+    before, after = (inputs.of("model.layers.0.self_attn.q_proj.weight") for inputs in both)
+    assert before is not None
+    assert after is not None
+    assert np.abs(after - before).max() > 0.1
+    before, after = (inputs.of("lm_head.weight") for inputs in both)
+    assert before is not None
+    assert after is not None
+    assert np.abs(after - before).max() < 1e-3
+
+
+def test_keys_that_are_divided_and_queries_that_make_up_for_it_give_the_same_function(plain: Checkpoint) -> None:
+    family, shape = family_of(plain.config), shape_of(plain)
+    heads = 1 if shape.head_norms else shape.kv_heads
     rows_by: dict[str, np.ndarray] = {}
     for layer in range(shape.layers):
-        divisor = np.tile(np.random.default_rng().uniform(0.1, 10, shape.head_dim // 2), (1, 2)).astype(np.float32)
-        rows_by |= family.key_divisors(layer, divisor, shape)
-    found = divided(before, rows_by)
-    assert found.rows_by.keys() == before.rows_by.keys() | rows_by.keys()
-    ids = np.random.default_rng().integers(0, 512, 40)
-    expected = logits(loud, ids)
-    assert np.abs(logits(found, ids) - expected).max() <= 1e-4 * np.abs(expected).max()
+        halves = np.random.default_rng().uniform(0.1, 10, (heads, shape.head_dim // 2))
+        rows_by |= family.key_divisors(layer, np.tile(halves, (1, 2)).astype(np.float32), shape)
+    for checkpoint in (plain, turned(plain)):
+        found = checkpoint.divided(rows_by)
+        name = next(iter(rows_by))
+        assert not np.array_equal(found.read(name), checkpoint.read(name))
+        check_same(found, plain)
 
 
-@pytest.mark.parametrize("fixture", ["narrow_llama", "narrow_qwen2"])
-def test_keys_without_norms_are_divided_by_the_rows_of_their_projections(
-    fixture: str, request: pytest.FixtureRequest
-) -> None:
-    plain = open_checkpoint(request.getfixturevalue(fixture))
-    family = family_of(plain.config)
-    shape = family.shape(plain.config)
-    halves = np.random.default_rng().uniform(0.1, 10, (shape.kv_heads, shape.head_dim // 2))
-    divisor = np.tile(halves, (1, 2)).astype(np.float32)
-    found = divided(plain, family.key_divisors(1, divisor, shape))
-    ids = np.random.default_rng().integers(0, 512, 40)
-    expected = logits(plain, ids)
-    assert np.abs(logits(found, ids) - expected).max() <= 1e-4 * np.abs(expected).max()
+def test_blocks_are_the_rows_of_the_whole(plain: Checkpoint) -> None:
+    found = turned(plain)
+    for name in found.rotation.writers if found.rotation else ():
+        whole = np.concatenate([block for _, block in found.blocks(name, 3000)])
+        np.testing.assert_allclose(whole, found.read(name), atol=1e-6)
 
 
-def test_a_trained_checkpoint_whose_columns_are_alike_is_left_alone(nano_checkpoint: Path) -> None:
-    assert not scaled(open_checkpoint(nano_checkpoint)).rows_by
+def test_gradients_go_back_through_what_turns(plain: Checkpoint) -> None:
+    shape, family = shape_of(plain), family_of(plain.config)
+    found = []
+    for checkpoint in (plain, turned(plain)):
+        decoder = family.decoder(StreamedWeights(checkpoint=checkpoint, advance=lambda _: None), shape)
+        hidden = decoder.embed(torch.arange(9)).detach().requires_grad_()
+        decoder.head_inputs(hidden).sum().backward()
+        assert hidden.grad is not None
+        found.append(hidden.grad.norm())
+    torch.testing.assert_close(*found)
 
 
-def test_blocks_are_the_rows_of_the_whole(loud: Checkpoint) -> None:
-    found = scaled(loud)
-    name = next(name for name in found.rows_by if name.endswith("up_proj.weight"))
-    np.testing.assert_array_equal(np.concatenate([block for _, block in found.blocks(name, 3000)]), found.read(name))
-    assert not np.array_equal(found.read(name), loud.read(name))
-
-
-def test_progress_ends_where_it_was_said_to(loud: Checkpoint) -> None:
-    seen: list[int] = []
-    scaled(loud, seen)
-    family = family_of(loud.config)
-    assert sum(seen) == reader_bytes(loud, family.sites(family.shape(loud.config)))
+def test_the_files_of_a_checkpoint_stay_as_they_are(nano_checkpoint: Path) -> None:
+    opened = open_checkpoint(nano_checkpoint)
+    found = turned(opened)
+    assert found.tensors == opened.tensors
+    assert opened.rotation is None

@@ -73,11 +73,6 @@ def test_keys_are_divided_by_the_rows_of_their_projection_and_of_its_bias() -> N
         np.testing.assert_array_equal(weight, bias)
 
 
-def test_a_values_bias_is_scaled_with_its_rows() -> None:
-    writers = [site.writers for site in QWEN2.sites(QWEN2.shape(DISTILLED))]
-    assert tuple(f"model.layers.5.self_attn.v_proj.{kind}" for kind in ("weight", "bias")) in writers
-
-
 def test_a_checkpoint_that_names_values_is_not_mixed_with_the_published_ones() -> None:
     published = QWEN2.presets(None)
     assert published.thinking == published.answering

@@ -83,7 +83,9 @@ def test_without_a_sparse_layer_it_is_a_dense_decoder() -> None:
         "embedding",
         "lm_head",
     }
-    assert len(FAMILY.sites(shape)) == 4 * 4 + 1
+    assert {name for branch in FAMILY.branches(shape) for name in branch.writers if ".mlp." in name} == {
+        f"model.layers.{layer}.mlp.down_proj.weight" for layer in range(4)
+    }
 
 
 def test_transformers_own_name_for_the_number_of_experts_is_read() -> None:
@@ -139,17 +141,17 @@ def test_a_missing_expert_is_named() -> None:
         FAMILY.check_weights(tensors, shape)
 
 
-def test_what_reads_a_norm_is_scaled_together_with_the_router() -> None:
+def test_the_router_and_all_experts_read_the_hidden_state_and_the_experts_write_it() -> None:
     shape = FAMILY.shape(SMALL | {"mlp_only_layers": [1]})
-    sites = {site.writers[0]: site.readers for site in FAMILY.sites(shape)}
-    sparse = sites["model.layers.0.post_attention_layernorm.weight"]
-    assert len(sparse) == 2 * 3 + 1
-    assert sparse[-1] == "model.layers.0.mlp.gate.weight"
-    assert sites["model.layers.0.mlp.experts.2.up_proj.weight"] == ("model.layers.0.mlp.experts.2.down_proj.weight",)
-    assert sites["model.layers.1.post_attention_layernorm.weight"] == (
-        "model.layers.1.mlp.gate_proj.weight",
-        "model.layers.1.mlp.up_proj.weight",
-    )
-    assert "model.layers.0.mlp.up_proj.weight" not in sites
-    known = FAMILY.expected_tensors(shape)
-    assert all(name in known for site in FAMILY.sites(shape) for name in (*site.writers, *site.readers))
+    branches = {branch.norm: branch for branch in FAMILY.branches(shape)}
+    assert len(branches) == 2 * 4
+    sparse = branches["model.layers.0.post_attention_layernorm.weight"]
+    assert len(sparse.readers) == 2 * 3 + 1
+    assert sparse.readers[-1] == "model.layers.0.mlp.gate.weight"
+    assert sparse.writers == tuple(f"model.layers.0.mlp.experts.{expert}.down_proj.weight" for expert in range(3))
+    dense = branches["model.layers.1.post_attention_layernorm.weight"]
+    assert dense.readers == ("model.layers.1.mlp.gate_proj.weight", "model.layers.1.mlp.up_proj.weight")
+    named = [name for branch in branches.values() for name in (branch.norm, *branch.readers, *branch.writers)]
+    tables = {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"}
+    heads = {name for name in FAMILY.expected_tensors(shape) if name.endswith(("q_norm.weight", "k_norm.weight"))}
+    assert sorted(named) == sorted(FAMILY.expected_tensors(shape).keys() - tables - heads)

@@ -26,7 +26,7 @@ class Dequantized(Reference):
         super().__init__(checkpoint)
         weights = self.model.state_dict()
         seen = set()
-        for name, array in _experts(artifact):
+        for name, array in (*_experts(artifact), *_routers(artifact)):
             weights[name].copy_(torch.from_numpy(array))
             seen.add(name)
         for name, kind, array in _arrays(artifact):
@@ -41,8 +41,22 @@ class Dequantized(Reference):
             assert start == len(array)
         for layer, shift, added in _centers(artifact) if centered else ():
             self._center(layer, shift, added)
+        if (matrix := turning_matrix(artifact / "cpu.onnx")) is not None:
+            self._turn(matrix)
         left = {key for key, value in weights.items() if value.ndim > 1 or key.endswith(".bias")} - seen
-        assert {name for name in left if not name.endswith(".mlp.gate.weight")} <= {"lm_head.weight"}, left  # tied
+        assert left <= {"lm_head.weight"}, left  # tied
+
+    def _turn(self, matrix: torch.Tensor) -> None:
+        """What the weights of an artifact with turned hidden states go with: norms of 1, and tables as they were."""
+
+        def turned(hidden: torch.Tensor) -> torch.Tensor:
+            return (hidden.unflatten(-1, (-1, len(matrix))) @ matrix).flatten(-2)
+
+        for layer in self.model.model.layers:
+            for norm in (layer.input_layernorm, layer.post_attention_layernorm):
+                norm.weight.data.fill_(1)
+        self.model.model.embed_tokens.register_forward_hook(lambda _module, _inputs, output: turned(output))
+        self.model.model.norm.register_forward_pre_hook(lambda _module, inputs: (turned(inputs[0]),))
 
     def _center(self, layer: int, shift: torch.Tensor, added: torch.Tensor) -> None:
         """What o_proj of the rounded weights lacks of a center, and what the graph adds for it."""
@@ -50,6 +64,13 @@ class Dequantized(Reference):
         heads = shift[-attention.v_proj.out_features :].reshape(-1, attention.head_dim)
         lacking = heads.repeat_interleave(attention.num_key_value_groups, 0).reshape(-1)
         attention.o_proj.bias = torch.nn.Parameter(added + attention.o_proj.weight.detach() @ lacking)
+
+
+def turning_matrix(path: Path) -> torch.Tensor | None:
+    """The matrix that turns hidden states in a graph; None where they stay as they are."""
+    graph = onnx.load(path, load_external_data=False).graph
+    found = [tensor for tensor in graph.initializer if tensor.name == "turning_matrix"]
+    return torch.from_numpy(_load(found[0], path.parent).astype(np.float32)) if found else None
 
 
 def _centers(artifact: Path):
@@ -101,6 +122,14 @@ def _load(tensor: onnx.TensorProto, artifact: Path) -> np.ndarray:
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         load_external_data_for_tensor(tensor, str(artifact))
     return to_array(tensor)
+
+
+def _routers(artifact: Path):
+    """(name, values) of every mixture's router, which is not rounded."""
+    graph = onnx.load(artifact / "cpu.onnx", load_external_data=False).graph
+    for tensor in graph.initializer:
+        if tensor.name.endswith(".mlp.gate.weight"):
+            yield tensor.name, _load(tensor, artifact)
 
 
 class Int8Activations:

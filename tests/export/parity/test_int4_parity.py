@@ -14,7 +14,7 @@ from tests.export.parity.dequantized import Dequantized, Int8Activations
 from tests.export.parity.driver import Driver, relative
 from tests.export.parity.reference import fresh_ids
 from tests.export.parity.rounded_cache import RoundedCache
-from tests.plain_recipes import EXACT, HEAD_IN_8, PLAIN
+from tests.plain_recipes import EXACT, HEAD_IN_8, PLAIN, TURNED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,10 +60,11 @@ def cost(artifact: Path, reference: Dequantized, group_size: int, *, rounds_cach
     return float(np.median(found))
 
 
+@pytest.mark.parametrize("recipe", [EXACT, TURNED], ids=["plain", "turned"])
 def test_float32_arithmetic_on_the_same_weights_gives_the_same_logits(
-    checkpoint: Path, exported: Callable[..., Path]
+    checkpoint: Path, exported: Callable[..., Path], recipe: ModelRecipe
 ) -> None:
-    artifact = exported(checkpoint, recipe=EXACT, kv="fp32")
+    artifact = exported(checkpoint, recipe=recipe, kv="fp32")
     reference = Dequantized(checkpoint, artifact)
     ids = fresh_ids(reference.vocabulary, 1, 80)
     error = relative(in_pieces(artifact, ids), reference.logits(ids))
@@ -94,8 +95,11 @@ def test_8_bit_tables_and_projections_hold_the_weights_that_were_rounded(
     assert cost(artifact, Dequantized(checkpoint, artifact), size) <= 2
 
 
-def test_an_unfused_graph_is_quantized_as_well(nano_checkpoint: Path, exported: Callable[..., Path]) -> None:
-    artifact = exported(nano_checkpoint, recipe=EXACT, fuse=False)
-    fused = exported(nano_checkpoint, recipe=EXACT, kv="fp32")
+@pytest.mark.parametrize("recipe", [EXACT, TURNED], ids=["plain", "turned"])
+def test_an_unfused_graph_is_quantized_as_well(
+    nano_checkpoint: Path, exported: Callable[..., Path], recipe: ModelRecipe
+) -> None:
+    artifact = exported(nano_checkpoint, recipe=recipe, fuse=False)
+    fused = exported(nano_checkpoint, recipe=recipe, kv="fp32")
     ids = fresh_ids(512, 1, 30)
     assert relative(Driver(artifact).step(ids), Driver(fused).step(ids)) <= 1e-3

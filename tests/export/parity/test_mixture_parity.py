@@ -13,7 +13,7 @@ from tests.export.parity.reference import Reference, fresh_ids
 from tests.export.parity.unequal_rows import errors_of_unequal_rows
 from tests.export.trace.checkpoints import MIXTURE, narrow_checkpoint, uneven_routers, with_routers
 from tests.plain_recipes import EXACT as EXACT_RECIPE
-from tests.plain_recipes import PLAIN
+from tests.plain_recipes import PLAIN, TURNED
 
 from thinkport.export.checkpoint import open_checkpoint
 from thinkport.export.families import family_of
@@ -94,11 +94,12 @@ def test_rows_of_a_batch_are_as_if_alone(artifact: Path, reference: Reference) -
     assert max(errors_of_unequal_rows(artifact, reference)) <= BOUND
 
 
+@pytest.mark.parametrize("recipe", [EXACT_RECIPE, TURNED], ids=["plain", "turned"])
 @pytest.mark.parametrize("fuse", [True, False], ids=["fused", "unfused"])
 def test_rounded_experts_compute_what_their_codes_say(
-    checkpoint: Path, exported: Callable[..., Path], fuse: bool
+    checkpoint: Path, exported: Callable[..., Path], fuse: bool, recipe: ModelRecipe
 ) -> None:
-    artifact = exported(checkpoint, recipe=EXACT_RECIPE, kv="fp32", fuse=fuse)
+    artifact = exported(checkpoint, recipe=recipe, kv="fp32", fuse=fuse)
     reference = Dequantized(checkpoint, artifact)
     ids = fresh_ids(reference.vocabulary, 1, 64)
     driver = Driver(artifact)

@@ -14,7 +14,7 @@ import pytest
 from tests.export.parity.dequantized import Dequantized
 from tests.export.parity.driver import Driver, relative
 from tests.export.parity.reference import fresh_ids
-from tests.plain_recipes import EXACT
+from tests.plain_recipes import EXACT, TURNED
 
 from thinkport.export.certify.cpu_session import graph_for_cpu
 from thinkport.runtime.artifact.manifest import Graph, read_manifest
@@ -32,6 +32,8 @@ CASES = [
     ("0.6B of two layers", EXACT),
     ("llama of two layers", EXACT),
     ("qwen2 of two layers", EXACT),
+    ("nano", TURNED),
+    ("qwen2 of two layers", TURNED),
     ("nano", "int8"),
     ("nano", "accurate"),
     ("llama of two layers", "balanced"),

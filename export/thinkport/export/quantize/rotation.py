@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-LARGEST, SMALLEST = 64, 8  # channels that are turned together; 1/sqrt(64) and the like are exact in float16 too
+LARGEST = 64  # channels that are turned together; 1/sqrt(64) is exact in float16 too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,11 @@ class Rotation:
     norms: frozenset[str]
     writers: frozenset[str]
 
+    @property
+    def note(self) -> str:
+        """A sentence for people who look at an artifact."""
+        return f"Hidden states are turned by a Hadamard matrix, {self.block} channels at a time"
+
     def rows(self, name: str, start: int, stop: int, stored: Callable[[int, int], Floats]) -> Floats:
         """Rows start..stop of a tensor, of which `stored` gives a fresh array of any rows as they are stored."""
         if name in self.norms:
@@ -63,13 +68,12 @@ class Rotation:
         return np.ascontiguousarray(whole.reshape(rows.shape)[start - first : stop - first])
 
 
-def block_of(channels: int) -> int | None:
-    """How many of so many channels are turned together: the largest power of two that divides them.
+def block_of(channels: int) -> int:
+    """How many of so many channels are turned together: the largest power of two up to 64 that divides them.
 
-    None where fewer than 8 do.
+    It is 32 or 64 for any rows that can be split into groups.
     """
-    block = min(channels & -channels, LARGEST)
-    return block if block >= SMALLEST else None
+    return min(channels & -channels, LARGEST)
 
 
 def hadamard(size: int) -> Floats:

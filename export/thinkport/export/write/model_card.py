@@ -120,7 +120,7 @@ def _roles(manifest: Manifest) -> str:
 
 
 def _notes(manifest: Manifest) -> str:
-    """What became of weights that the checkpoint held quantized."""
+    """What else was done to weights."""
     return "".join(f"{note[:1].upper()}{note[1:]}.\n\n" for note in manifest.recipe.notes)
 
 

@@ -77,7 +77,7 @@ def recipe_record(
 ) -> Recipe:
     """How the weights are stored, by role, counted over one graph's initializers; a shared one counts once.
 
-    `notes` say what became of weights that the checkpoint holds quantized. `plainly` counts, by role, the tensors that
+    `notes` say in sentences what else was done to weights. `plainly` counts, by role, the tensors that
     a calibrated recipe rounded without calibration because it had no inputs for them.
 
     Scales are of the type that a graph computes in, so the bits a weight are those of this graph.

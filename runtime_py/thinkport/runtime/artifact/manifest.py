@@ -109,7 +109,8 @@ class RoleFormat(Record):
 class Recipe(Record):
     """The recipe that was applied: name, precision and the outcome by role (attention, mlp, embedding, lm_head).
 
-    `notes` say in sentences what became of weights that the checkpoint held quantized.
+    `notes` say in sentences what became of weights that the checkpoint held quantized, and whether hidden states are
+    turned.
     """
 
     name: str
