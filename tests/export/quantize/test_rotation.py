@@ -53,7 +53,7 @@ def test_what_is_read_behind_a_norm_and_written_back_is_the_same_function_turned
     reader = made.rows("reader", 0, INNER, lambda start, stop: read[start:stop].copy())
     writer = made.rows("writer", 0, WIDTH, lambda start, stop: written[start:stop].copy())
     np.testing.assert_array_equal(made.rows("norm", 2, 9, lambda *_: gain), np.ones(7))
-    changed: Floats = turned(hidden, BLOCK) @ reader.T @ writer.T
+    changed = np.asarray(turned(hidden, BLOCK) @ reader.T @ writer.T, np.float32)
     assert np.abs(turned(changed, BLOCK) - expected).max() < 1e-4
 
 
