@@ -132,7 +132,7 @@ def finer_roles(
     packed |= {(name,) for name in losses.keys() - {name for names in packed for name in names}}
     chosen = most_worth(map(upgrade, packed), room(family, shape, recipe, plans))
     return {
-        name: finer("lm_head" if family.role(name) in TABLES else family.role(name))
+        name: finer("lm_head" if shape.tied and family.role(name) in TABLES else family.role(name))
         for one in chosen
         for name in one.names
     }

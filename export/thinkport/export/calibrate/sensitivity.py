@@ -25,7 +25,7 @@ from thinkport.export.families import DecoderShape, Family
 from thinkport.export.quantize.recipes import RoleRecipe
 from thinkport.export.reference.decoder import Decoder, Packed
 from thinkport.export.reference.streamed_weights import StreamedWeights
-from thinkport.export.trace.names import layer_of
+from thinkport.export.trace.names import EMBEDDING, layer_of
 
 _ROWS = 256  # tokens whose logits are held: lm_head is read again for each so many
 _SEED = 20
@@ -71,6 +71,17 @@ class _Differentiable(StreamedWeights):
                 self.gone_back(weights.nbytes)
         return back
 
+    def looked_up(self, name: str, ids: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Count what rounding a table costs where its rows `ids` are taken, by their gradient (tokens, k).
+
+        Nothing makes up for its errors there.
+        """
+        how = self.how(name)
+        if how is not None:
+            how = how.for_rows(gradient.shape[1])
+            steps = _steps(self.rows(name, ids), how)
+            self.losses[name] += float((_energy(gradient, how) * steps.square()).sum()) * _UNIFORM / 2
+
     def spared(self, inputs: torch.Tensor) -> torch.Tensor:
         """What a column's own rounding error is multiplied with, (tokens, k), where later columns make up for the rest.
 
@@ -108,8 +119,9 @@ def sensitivities(
 ) -> dict[str, float]:
     """What rounding each matrix as `how` says costs, by name, in nats a position over some calibration texts.
 
-    Without an lm_head it is what a cosine similarity with the unrounded hidden state loses, in place of nats. A table
-    that only embeds is left out. `advance` is told the bytes of the layers' weights that are done.
+    Without an lm_head it is what a cosine similarity with the unrounded hidden state loses, in place of nats. A tied
+    table costs what it does as lm_head and as embedding. `advance` is told the bytes of the layers' weights that are
+    done.
 
     Raises:
         CheckpointError: a weight can't be read.
@@ -131,6 +143,7 @@ def sensitivities(
         decoder.layer(index, entering, packed).backward(gradient)  # type: ignore[no-untyped-call]
         assert entering.grad is not None
         gradient = entering.grad
+    weights.looked_up(EMBEDDING, torch.from_numpy(np.concatenate(texts)), weights.turned(gradient))
     return {name: loss / len(halves) for name, loss in weights.losses.items()}
 
 
@@ -178,7 +191,17 @@ def _loss(gradient: torch.Tensor, left: torch.Tensor, block: torch.Tensor, how: 
 
     `gradient` (tokens, rows), `left` (tokens, k), `block` (rows, k).
     """
+    steps = _steps(block, how)
+    return float((gradient.square() * (_energy(left, how) @ (steps.square() * _UNIFORM).T)).sum()) / 2
+
+
+def _energy(values: torch.Tensor, how: RoleRecipe) -> torch.Tensor:
+    """Squared sums of each group of columns, (tokens, groups)."""
+    return values.square().reshape(len(values), -1, how.group_size).sum(-1)
+
+
+def _steps(block: torch.Tensor, how: RoleRecipe) -> torch.Tensor:
+    """What one code of each group stands for, (rows, groups)."""
     groups = block.reshape(len(block), -1, how.group_size)
-    steps = torch.maximum(groups.amax(-1), -groups.amin(-1)) / 2 ** (how.bits - 1)
-    energy = left.square().reshape(len(left), -1, how.group_size).sum(-1)
-    return float((gradient.square() * (energy @ (steps.square() * _UNIFORM).T)).sum()) / 2
+    steps: torch.Tensor = torch.maximum(groups.amax(-1), -groups.amin(-1)) / 2 ** (how.bits - 1)
+    return steps

@@ -163,7 +163,7 @@ _ROWS = (
         finer=_EIGHT,
         bits=6.5,
     ),
-    ModelRecipe(name="int8", summary="8 bits in groups of 64: close to the checkpoint", layers=_EIGHT),
+    ModelRecipe(name="int8", summary="8 bits in groups of 64: close to the checkpoint", layers=_EIGHT, rotate=True),
 )
 
 RECIPES: Mapping[str, ModelRecipe] = MappingProxyType({recipe.name: recipe for recipe in _ROWS})
