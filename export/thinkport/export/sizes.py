@@ -12,6 +12,7 @@ from thinkport.export.errors import RecipeError
 from thinkport.export.families import DecoderShape, Family
 from thinkport.export.plans import DTYPES, GraphPlan
 from thinkport.export.quantize.recipes import TABLES, ModelRecipe, Role, RoleRecipe, finer
+from thinkport.export.quantize.rotation import block_of
 from thinkport.export.trace.names import layer_of
 
 
@@ -36,6 +37,8 @@ def weight_sizes(
         layers[layer_of(name)] += int(prod(size) * item)
         if layer_of(name) is None:
             outside = max(outside, int(prod(size) * item))
+    if recipe is not None and recipe.rotate:  # the matrix that turns hidden states, and a norm of ones
+        layers[None] += int((block_of(shape.hidden_size) ** 2 + shape.hidden_size) * scales)
     cos_sin = int(shape.context_length * shape.head_dim * scales) if any(plan.fuse for plan in plans) else 0
     largest = max(bytes_ for layer, bytes_ in layers.items() if layer is not None)
     return WeightSizes(total=layers.total() + cos_sin, largest_part=largest + outside + cos_sin)
