@@ -129,7 +129,7 @@ def _routers(artifact: Path):
     graph = onnx.load(artifact / "cpu.onnx", load_external_data=False).graph
     for tensor in graph.initializer:
         if tensor.name.endswith(".mlp.gate.weight"):
-            yield tensor.name, _load(tensor, artifact)
+            yield tensor.name, _load(tensor, artifact).copy()
 
 
 class Int8Activations:
