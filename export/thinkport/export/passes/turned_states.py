@@ -28,7 +28,7 @@ class TurnedStates(GraphPass):
     """Twice, on a traced graph, whose weights are those of a checkpoint that is read turned.
 
     The matrix is its own inverse, so both places share it. A product of (…, channels / block, block) with it is a
-    thousandth of a layer's.
+    hundredth of one layer's products or less.
     """
 
     name = "turned_states"
@@ -40,14 +40,10 @@ class TurnedStates(GraphPass):
         lookup = next((node for node in graph if _is_lookup(node)), None)
         logits = next(value for value in graph.outputs if value.name == names.LOGITS)
         norm = made_by(operand(made_by(logits, "MatMul"), 0), "Mul")
-        weight = (
-            next((value for value in norm.inputs if value is not None and value.is_initializer()), None)
-            if norm
-            else None
-        )
-        if lookup is None or norm is None or weight is None:
+        weights = [value for value in norm.inputs if value is not None and value.is_initializer()] if norm else []
+        if lookup is None or norm is None or len(weights) != 1:
             return []
-        return [self._turn(graph, lookup, "embed_tokens"), self._turn_back(graph, norm, weight)]
+        return [self._turn(graph, lookup, "embed_tokens"), self._turn_back(graph, norm, weights[0])]
 
     def _turn(self, graph: ir.Graph, node: ir.Node, module: str) -> str:
         """Turn what a node gives for all that read it."""
