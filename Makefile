@@ -32,7 +32,7 @@ test-online: $(INSTALLED)
 
 # Soaks, bundles, windows, browsers, ARM64 and recipes on a real model; what a machine lacks is skipped and said.
 test-long: test-real
-	$(PIP) install -e ".[desktop,sidecar]" playwright schemathesis langchain-openai gradio llm
+	$(PIP) install -e ".[desktop,sidecar]" playwright schemathesis langchain-openai gradio llm build ziglang
 	-$(PIP) install --no-deps autoawq==0.2.9
 	-tests/systems/debian13.sh $(VENV)/debian13 || echo "no Debian 13 folder: NOTHING IS TESTED ON ARM64"
 	$(BIN)/pytest -m long

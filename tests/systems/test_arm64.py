@@ -4,10 +4,14 @@ It proves that the kernels of ARM64's instruction set agree with the checkpoint,
 """
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
+from tests.kernels.conftest import SOURCE
 from tests.systems.conftest import PYTHON, System
 
 from thinkport.deploy.bundle import BundleSettings, make_bundle
@@ -22,9 +26,23 @@ def arm64_bundle(debian13: System, nano_artifact: Path, tmp_path_factory: pytest
     return debian13.unpacked(made, "arm64-bundle")
 
 
-def run_on_arm64(debian13: System, *arguments: str) -> str:
+@pytest.fixture(scope="session")
+def arm64_kernels(debian13: System, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder within the Debian 13 folder that thinkport-kernels is unpacked into, cross-compiled by Zig."""
+    pytest.importorskip("build", reason="needs the packages build and ziglang: make test-long")
+    pytest.importorskip("ziglang", reason="needs the packages build and ziglang: make test-long")
+    wheels = tmp_path_factory.mktemp("wheels")
+    command = [sys.executable, str(SOURCE / "build_wheels.py"), "--output", str(wheels), "linux-aarch64"]
+    subprocess.run(command, check=True, capture_output=True)
+    with ZipFile(next(wheels.glob("*.whl"))) as file:
+        file.extractall(debian13.folder / "arm64-kernels")
+    return "/arm64-kernels"
+
+
+def run_on_arm64(debian13: System, *arguments: str, kernels: str = "", cpu: str = "max") -> str:
     """What `thinkport` prints on ARM64; paths are those within the Debian 13 folder."""
-    emulator = ["qemu-aarch64", "-L", "/arm64", "-E", "PYTHONPATH=/arm64-bundle/site", "-E", "HOME=/tmp"]
+    path = "/arm64-bundle/site" + (f":{kernels}" if kernels else "")
+    emulator = ["qemu-aarch64", "-cpu", cpu, "-L", "/arm64", "-E", f"PYTHONPATH={path}", "-E", "HOME=/tmp"]
     program = [f"/arm64/usr/bin/python{PYTHON}", "-m", "thinkport.runtime", *arguments]
     done = debian13.run(*emulator, *program)
     assert done.returncode in (0, 1), done.stdout + done.stderr  # 1: with a warning
@@ -50,3 +68,16 @@ def test_a_reply_on_arm64_is_that_of_this_machine(debian13: System, arm64_bundle
     with Model.load(nano_artifact, provider="cpu") as model:
         here = model.generate(question, thinking=False, sampling={"temperature": 0.0}).answer
     assert there == here.strip()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("cpu", "kernels"), [("max", "neon_dotprod"), ("cortex-a53", "neon")])
+def test_kernels_are_right_on_arm64(
+    debian13: System, arm64_bundle: Path, arm64_kernels: str, cpu: str, kernels: str
+) -> None:
+    asked = ("doctor", "/arm64-bundle/artifact", "--json")
+    examined: dict[str, Any] = json.loads(run_on_arm64(debian13, *asked, kernels=arm64_kernels, cpu=cpu))
+    assert examined["facts"]["kernels"].startswith(f"{kernels}, the best of {kernels}, ")
+    attempts = [trial["attempt"] for trial in examined["trials"]]
+    native = next(attempt for attempt in attempts if attempt["graph"] == "cpu-native.onnx")
+    assert (native["outcome"], native["kernels"]) == ("checked", kernels), native

@@ -70,6 +70,7 @@ def cold_start(
     context: int | None = None,
     threads: int | None = None,
     provider: str = AUTO,
+    kernels: str = AUTO,
 ) -> ColdStart:
     """Measure an artifact in a fresh process.
 
@@ -79,7 +80,7 @@ def cold_start(
     Raises:
         ColdStartError: the process fails; the message carries what it said.
     """
-    asked = [artifact, cache_dir, context, threads, provider, time.monotonic()]
+    asked = [artifact, cache_dir, context, threads, provider, kernels, time.monotonic()]
     command = [sys.executable, "-m", "thinkport.deploy.cold_start", json.dumps(asked, default=str)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
@@ -107,12 +108,18 @@ def parse_rollup(text: str) -> ProcessMemory:
 
 
 def _measure(
-    artifact: str, cache_dir: str | None, context: int | None, threads: int | None, provider: str, born: float
+    artifact: str,
+    cache_dir: str | None,
+    context: int | None,
+    threads: int | None,
+    provider: str,
+    kernels: str,
+    born: float,
 ) -> ColdStart:
     from thinkport.runtime import Model, Sampler, SamplingSettings
 
     imported = time.monotonic() - born
-    with Model.load(artifact, cache_dir=cache_dir, threads=threads, provider=provider) as model:
+    with Model.load(artifact, cache_dir=cache_dir, threads=threads, provider=provider, kernels=kernels) as model:
         loaded = time.monotonic() - born
         engine = model.engine()
         ids = model.tokenizer.encode(_TEXT * PROMPT_TOKENS)[:PROMPT_TOKENS]

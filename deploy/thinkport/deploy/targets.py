@@ -62,6 +62,7 @@ class Target:
         kv_in_place: whether past and present are one buffer, where the provider's memory is.
         kv: the caches that it takes, best first; an int8 one has a scale a channel, others are as the activations are.
         continuation_batch: the largest batch at which several tokens may follow a past; None where only one token may.
+        native_kernels: whether thinkport's own kernels run there.
         prefill: the graph for long prompts, where it is faster; None where there is none.
         prefill_chunk: the most tokens of a prompt for one step; None where the whole prompt has to be one.
         proven_chunk: the most worth asking of a device that is proved right with so many; None where `prefill_chunk`
@@ -97,6 +98,7 @@ class Target:
     continuation_batch: int | None
     prefill_chunk: int | None
     proven_chunk: int | None = None
+    native_kernels: bool = False
     prefill: PrefillForm | None = None
 
     weight_bits: tuple[int, ...]
@@ -176,6 +178,7 @@ CPU = Target(
     # 256 and 512 are equally fast, 128 is 5 % slower. Loading takes 0.7 to 1 s at 0.6B, which 384 tokens win back, and
     # deriving the weights about 3 s more, which 1,024 do.
     prefill=PrefillForm(opset=24, onnxruntime_floor="1.32", chunk=256, from_tokens=384, derive_from_tokens=1024),
+    native_kernels=True,
     weight_bits=(4, 8),
     group_sizes=(32, 64, 128, 256),  # 16 is slow
     accuracy_level=4,  # int8 dot products; without it decoding is 2 to 5 times slower

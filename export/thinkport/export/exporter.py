@@ -49,8 +49,18 @@ from thinkport.export.write.records import (
 from thinkport.export.write.staging import check_target, check_writable, clear_leftovers, staged
 from thinkport.export.write.weights_file import WeightsFile
 from thinkport.runtime.artifact.certificate import Certificate
-from thinkport.runtime.artifact.manifest import SCHEMA_VERSION, FileRecord, Graph, Manifest, ModelShape, Prefill, Recipe
+from thinkport.runtime.artifact.manifest import (
+    SCHEMA_VERSION,
+    FileRecord,
+    Graph,
+    Manifest,
+    ModelShape,
+    Native,
+    Prefill,
+    Recipe,
+)
 from thinkport.runtime.machine.threads import physical_cores
+from thinkport.runtime.providers.kernels import OPERATORS
 
 WEIGHTS = "weights.bin"
 DERIVED_WEIGHTS = "prefill.bin"  # in no artifact
@@ -279,6 +289,11 @@ def _write_graphs(
     records = {made.plan.file: graph_record(made.model, made.plan) for made in graphs}
     for made in graphs:
         file, form = folder / made.plan.file, made.plan.target.prefill
+        if made.plan.native_of is not None:
+            native = Native(graph=records.pop(made.plan.file), operators=OPERATORS)
+            records[made.plan.native_of] = records[made.plan.native_of].model_copy(update={"native": native})
+            write_graph(made.model, file, layout, WEIGHTS, source.read, frequencies, OPSET)
+            continue
         if made.plan.accelerates is None or form is None:
             write_graph(made.model, file, layout, WEIGHTS, source.read, frequencies, OPSET)
             if job.shape.head:  # another runtime would sample from hidden states

@@ -21,6 +21,7 @@ from thinkport.export.passes.experts import Experts, QuantizedExperts
 from thinkport.export.passes.headless import Headless
 from thinkport.export.passes.int8_cache import Int8Cache
 from thinkport.export.passes.last_rows import LastRows
+from thinkport.export.passes.native import NativeMatrices
 from thinkport.export.passes.norms import PlainNorm, QkNorm, RmsNorm, SkipNorm
 from thinkport.export.passes.packed_projections import PackedGateUp, PackedQkv, Silu
 from thinkport.export.passes.prefill_attention import PrefillAttention
@@ -85,9 +86,7 @@ class Pipeline:
             passes += self._int8_cache()
         if self.recipe is not None:  # behind packing: a packed weight is quantized as one
             passes += self._rounding(plan, self.recipe, made, sparse)
-        if plan.accelerates is not None:  # behind all that they replace
-            passes.append(PrefillAttention(heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim))
-            passes.append(RowScaledInt8(per_layer=made))
+        passes += self._replacing(plan, made)
         if plan.activations != "float32":  # behind all that makes float32 values
             passes.append(Activations(dtype=DTYPES[plan.activations]))
         if plan.plain_norms:  # behind the narrowing, in whose midst it computes in float32
@@ -113,6 +112,16 @@ class Pipeline:
         if scales.centers is None:
             return [Int8Cache(scales=scales)]
         return [CenteredValues(centers=scales.centers), Int8Cache(scales=scales)]  # rounding takes additions as biases
+
+    def _replacing(self, plan: GraphPlan, projections: Sequence[int]) -> list[GraphPass]:
+        """What puts other operators in the place of the fused and rounded ones."""
+        shape = self.shape
+        if plan.native_of is not None:
+            return [NativeMatrices(per_layer=projections, head=shape.head)]
+        if plan.accelerates is None:
+            return []
+        attention = PrefillAttention(heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim)
+        return [attention, RowScaledInt8(per_layer=projections)]
 
     def _projections(self, plan: GraphPlan, mlps: Sequence[int]) -> list[int]:
         """Quantized projections of each layer, experts apart: q, k and v become one, and gate and up another."""

@@ -41,6 +41,7 @@ class GraphPlan:
         fuse: False leaves it as traced.
         plain_norms: True spells out the norms, for devices where the fused ones are wrong.
         accelerates: the file of the graph whose long prompts this one runs; None is a graph of its own.
+        native_of: the file of the graph that this one is in thinkport's own operators; None is a graph of its own.
         experts: whether the model has a mixture of them.
     """
 
@@ -51,6 +52,7 @@ class GraphPlan:
     fuse: bool = True
     plain_norms: bool = False
     accelerates: str | None = None
+    native_of: str | None = None
     experts: bool = False
 
     @property
@@ -131,6 +133,8 @@ def _of(entry: Target, settings: ExportSettings, recipe: ModelRecipe | None, *, 
     # Of experts, whose weights are most of the model, no machine derives others.
     if entry.prefill is not None and best.dtype == "int8" and not experts and _rounds_to_int8(recipe):
         yield replace(main, file=f"{entry.name}-prefill.onnx", accelerates=main.file)
+    if entry.native_kernels and not experts and _rounds_activations(recipe):
+        yield replace(main, file=f"{entry.name}-native.onnx", native_of=main.file)
     floor = Version(main.onnxruntime_floor)  # an older ONNX Runtime gets the best cache that it takes
     others = [replace(main, file=f"{entry.name}-{form.dtype}-kv.onnx", kv=form) for form in entry.kv]
     yield from [plan for plan in others if plan.kv.dtype == activations and Version(plan.onnxruntime_floor) < floor][:1]
@@ -139,6 +143,11 @@ def _of(entry: Target, settings: ExportSettings, recipe: ModelRecipe | None, *, 
         yield replace(main, file=f"{entry.name}-{wide}.onnx", activations=wide, kv=entry.kv_beside(wide))
     if entry.fused_norms_unsafe:
         yield replace(main, file=f"{entry.name}-plain.onnx", plain_norms=True)
+
+
+def _rounds_activations(recipe: ModelRecipe | None) -> bool:
+    """Whether all products are of int8 activations, which thinkport's own kernels compute with."""
+    return recipe is not None and all(how.accuracy_level == 4 for how in (recipe.layers, *recipe.roles.values()))
 
 
 def _rounds_to_int8(recipe: ModelRecipe | None) -> bool:

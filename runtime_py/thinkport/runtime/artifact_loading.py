@@ -21,6 +21,7 @@ from thinkport.runtime.machine.user_cache import user_cache_folder
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.providers.graph_source import GraphSource
+from thinkport.runtime.providers.kernels import Kernels
 from thinkport.runtime.providers.ort import AUTO, Candidate, build_of, extra_of, import_onnxruntime, load_libraries
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
@@ -58,6 +59,7 @@ def load_artifact(
     graph: str | None,
     cache_dir: str | Path | None,
     keep_prefill: bool,
+    kernels: str,
 ) -> ModelParts:
     """Load an artifact; the arguments are those of `Model.load`, and so is what it raises."""
     manifest = read_manifest(folder)
@@ -81,15 +83,14 @@ def load_artifact(
     loading, finished = Event(), Event()
 
     def open_graph(one: Candidate) -> Session:
-        return Session(
-            ort, folder, one.graph, manifest.model, threads, packed, prefill, loading.set, one.device, one.plugin
-        )
+        return Session(ort, folder, one.graph, manifest.model, threads, packed, prefill, loading.set, *one.place)
 
     def unrounded(one: Candidate) -> closing[Session]:
         return open_unrounded(ort, folder, one, manifest.model, threads)
 
     plugins = Plugins(ort)
-    machine = Machine.here(build_of(ort), missing=load_libraries(ort), plugins=plugins)
+    own = Kernels.here(kernels)
+    machine = Machine.here(build_of(ort), missing=load_libraries(ort), plugins=plugins, kernels=own)
     trials = Trials.here(folder, manifest, machine.build, plugins)
     choice = ProviderChoice(folder, manifest, machine, open_graph, unrounded, trials)
     source = GraphSource(choice, graphs, provider, open_graph, partial(_check_same, folder, artifact))

@@ -110,6 +110,7 @@ class Model:
         cache_dir: str | Path | None = AUTO,
         drafts: bool = True,
         keep_prefill: bool = False,
+        kernels: str = AUTO,
         memory_limit: int | None = None,
     ) -> Self:
         """Load an artifact: a folder, or `owner/name[@revision]` of the Hub where no folder has that name.
@@ -126,6 +127,8 @@ class Model:
         memory and long prompts run faster; `auto` is the user's cache folder, None keeps nothing. Verdicts on
         providers, a few hundred bytes each, stay in the user's cache folder in any case. `keep_prefill` keeps the graph
         for long prompts loaded between them, as a server wants it: faster, for the memory of its weights.
+        `kernels` is which of thinkport's own kernels the CPU runs, where the package thinkport-kernels is installed:
+        `auto`, the best set that the CPU has; a set's name; or `off`, ONNX Runtime's own.
         `drafts` guesses tokens ahead where text repeats the prompt or the reply, in every reply that does not say
         otherwise: the same distribution in less time; see `Engine.generate`.
         `memory_limit` is the most bytes that the KV caches of all conversations and what is kept of system prompts may
@@ -137,8 +140,8 @@ class Model:
             ArtifactError: the folder is not a whole artifact, a file of it was changed, nothing in it runs with the
                 installed ONNX Runtime, or the Hub does not give it.
             MissingExtraError: no ONNX Runtime is installed.
-            InputError: an unknown graph or number of threads, a provider that can't be had, with the reason, or a
-                memory limit that holds no conversation.
+            InputError: an unknown graph or number of threads, a provider or kernels that can't be had, with the
+                reason, or a memory limit that holds no conversation.
         """
         parts = load_artifact(
             artifact_folder(path),
@@ -148,6 +151,7 @@ class Model:
             graph=graph,
             cache_dir=cache_dir,
             keep_prefill=keep_prefill,
+            kernels=kernels,
         )
         return cls(
             **parts, thinking=thinking, prefix_cache_bytes=prefix_cache_bytes, memory_limit=memory_limit, drafts=drafts

@@ -17,6 +17,7 @@ from thinkport.deploy.bench.workers.artifact_worker import noise
 from thinkport.runtime.artifact.manifest import read_manifest
 from thinkport.runtime.engine.session import Session
 from thinkport.runtime.machine.known_files import KnownFiles
+from thinkport.runtime.providers.kernels import Kernels
 from thinkport.runtime.providers.ort import choose_candidate, import_onnxruntime
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.trials import finish_trials
@@ -59,7 +60,8 @@ def profile(artifact: Path, plan: BenchPlan, context: int) -> Profile:
     available, version = ort.get_available_providers(), ort.__version__
     best = finish_trials(artifact, plan.provider).fastest
     graphs = [graph for graph in manifest.graphs if best is None or graph.file == best.graph]
-    chosen = choose_candidate(graphs, plan.provider, available, version, Plugins(ort))
+    kernels = Kernels.here(plan.kernels)
+    chosen = choose_candidate(graphs, plan.provider, available, version, Plugins(ort), kernels)
     graph = chosen.graph
     with tempfile.TemporaryDirectory() as folder:
 
@@ -70,9 +72,8 @@ def profile(artifact: Path, plan: BenchPlan, context: int) -> Profile:
 
         # Session uses the module's names only, so that an object that has them does.
         spying: Any = SimpleNamespace(**{**vars(ort), "SessionOptions": profiled})
-        session = Session(
-            spying, artifact, graph, manifest.model, plan.threads, device_id=chosen.device, device=chosen.plugin
-        )
+        given = (spying, artifact, graph, manifest.model, plan.threads)
+        session = Session(*given, None, None, lambda: None, *chosen.place)
         lane = session.open_lane()
         lane.write(noise(manifest.model, graph, context))
         for token in range(plan.steps + 1):

@@ -81,6 +81,8 @@ def _files_of(graph: Graph) -> Iterator[str]:
     yield overlay_name(graph.file)
     if graph.prefill is not None:
         yield graph.prefill.graph.file
+    if graph.native is not None:
+        yield graph.native.graph.file
 
 
 def _sbom(manifest: Manifest, wheels: Mapping[str, Wheel], hashes: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from thinkport.runtime.machine.known_files import FilesCheck, KnownFiles
 from thinkport.runtime.machine.plugin_device import open_session
 from thinkport.runtime.providers.drivers import graphics_drivers
 from thinkport.runtime.providers.graph_check import Goldens
+from thinkport.runtime.providers.kernels import Kernels
 from thinkport.runtime.providers.ort import AUTO, Candidate, candidates, import_onnxruntime
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_choice import Machine, OpenGraph, ProviderChoice, attempt_of
@@ -119,14 +120,13 @@ def _trials(
     ort = import_onnxruntime()
 
     def open_graph(candidate: Candidate) -> Session:
-        return Session(
-            ort, folder, candidate.graph, manifest.model, device_id=candidate.device, device=candidate.plugin
-        )
+        return Session(ort, folder, candidate.graph, manifest.model, None, None, None, lambda: None, *candidate.place)
 
     def unrounded(one: Candidate) -> closing[Session]:
         return open_unrounded(ort, folder, one, manifest.model)
 
     plugins = Plugins(ort, unusable={one.provider: one.needs or "" for one in facts.plugins if one.ended})
+    kernels = Kernels.here()
     machine = Machine(
         build=facts.build,
         devices=facts.devices,
@@ -135,10 +135,11 @@ def _trials(
         missing=facts.missing,
         plugins=plugins,
         drivers=graphics_drivers(),
+        kernels=kernels,
     )
     choice = ProviderChoice(folder, manifest, machine, open_graph, unrounded)
     goldens = Goldens.of(folder / manifest.certificate.goldens) if manifest.certificate else None
-    for found in candidates(manifest.graphs, provider, facts.build.providers, facts.build.version, plugins):
+    for found in candidates(manifest.graphs, provider, facts.build.providers, facts.build.version, plugins, kernels):
         tried = timed.of(found.graph.file)
         if tried is not None and tried.outcome is TrialOutcome.ENDED:  # what a driver did there it would do here
             yield Trial(attempt=attempt_of(found, Outcome.FAILED, tried.reason, 0.0), timed=tried)  # it did load

@@ -9,6 +9,7 @@ from thinkport.deploy.hardware import Hardware, installed_versions, this_hardwar
 from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.errors import MissingExtraError
 from thinkport.runtime.providers.devices import Device, graphics_devices
+from thinkport.runtime.providers.kernels import Kernels
 from thinkport.runtime.providers.ort import OrtBuild, build_of, import_onnxruntime, installed_builds, load_libraries
 from thinkport.runtime.providers.plugin_look import look
 from thinkport.runtime.providers.plugins import PluginFacts, Plugins
@@ -24,7 +25,7 @@ class MachineFacts:
 
     `build` is ONNX Runtime as it is imported, None where there is none, with `import_error` in words; `builds` are the
     distributions that claim its folder, `missing` the libraries that it looked for in vain, and `plugins` the providers
-    that come beside it, installed or not.
+    that come beside it, installed or not. `kernels` says which of thinkport's own the CPU runs, or what they need.
     """
 
     python: str
@@ -37,6 +38,7 @@ class MachineFacts:
     devices: tuple[Device, ...]
     hardware: Hardware
     plugins: tuple[PluginFacts, ...] = ()
+    kernels: str = ""
 
 
 def machine_facts() -> MachineFacts:
@@ -53,7 +55,15 @@ def machine_facts() -> MachineFacts:
         devices=tuple(graphics_devices()),
         hardware=this_hardware(),
         plugins=plugins,
+        kernels=_kernels(),
     )
+
+
+def _kernels() -> str:
+    """Tried anew, whatever is remembered: that is what a doctor is for."""
+    found = Kernels.here()
+    found.forget()
+    return found.obstacle or f"{found.name}, the best of {', '.join(found.sets)} on this CPU"
 
 
 def _build() -> tuple[OrtBuild | None, str, str, tuple[PluginFacts, ...]]:

@@ -47,6 +47,7 @@ def _facts(facts: MachineFacts) -> Table:
         ("ONNX Runtime", f"{facts.build or 'none'}{providers}"),
         ("installed", ", ".join(f"{name} {version}" for name, version in facts.builds.items()) or "none"),
         ("devices", ", ".join(map(str, facts.devices)) or "no graphics device known"),
+        ("thinkport's kernels", facts.kernels),
         *((f"{_word(plugin.provider)} plugin", _plugin(plugin)) for plugin in facts.plugins),
         ("CPU", f"{own.processor}, {own.cores} cores{features}"),
         ("memory", f"{size(own.memory)}, {size(own.memory_free)} free"),

@@ -90,7 +90,7 @@ class GoldenTrial:
 
     def _opened(self, folder: Path, candidate: Candidate) -> Session:
         given = (self._ort, folder, candidate.graph, self._manifest.model, self._threads)
-        return Session(*given, device_id=candidate.device, device=candidate.plugin)
+        return Session(*given, None, None, lambda: None, *candidate.place)
 
 
 def _recorded(figure: Figure | VectorFigure | None, *, full: bool) -> GoldenScore | None:

@@ -26,6 +26,7 @@ from thinkport.runtime.artifact.verdict import (
 from thinkport.runtime.errors import ArtifactError, InputError, ThinkportError
 from thinkport.runtime.extras import require
 from thinkport.runtime.providers.graph_check import Goldens
+from thinkport.runtime.providers.kernels import Kernels
 from thinkport.runtime.providers.ort import AUTO, candidates, extra_of, import_onnxruntime, load_libraries
 from thinkport.runtime.providers.plugins import Plugins
 
@@ -90,7 +91,7 @@ def _files(folder: Path, *, full: bool) -> Iterator[Check]:
 def _structure(folder: Path, manifest: Manifest) -> Iterator[Check]:
     """One check for each graph, and one for the goldens."""
     for graph in manifest.graphs:
-        for one in (graph, graph.prefill.graph) if graph.prefill else (graph,):
+        for one in (graph, *(part.graph for part in (graph.prefill, graph.native) if part)):
             yield checked(f"structure of {one.file}", partial(_graph_structure, folder, one))
     if manifest.certificate is not None:
         path = folder / manifest.certificate.goldens
@@ -133,8 +134,9 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
     goldens = read_goldens(folder / manifest.certificate.goldens)
     ort = import_onnxruntime(extra_of(manifest.graphs, provider))
     missing = load_libraries(ort)
-    available, plugins = ort.get_available_providers(), Plugins(ort)
-    found = [one.started for one in candidates(manifest.graphs, provider, available, ort.__version__, plugins)]
+    brought = Plugins(ort), Kernels.here()
+    available = ort.get_available_providers()
+    found = [one.started for one in candidates(manifest.graphs, provider, available, ort.__version__, *brought)]
     runnable = [one for one in found if not one.obstacle]
     for one in found:
         if one.obstacle and full:
@@ -146,7 +148,8 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
     whole = Goldens.of(folder / manifest.certificate.goldens)
     trial = GoldenTrial(ort, folder, manifest, threads, missing)
     for candidate in runnable if full else runnable[:1]:
-        yield trial.of_graph(candidate, goldens, full=full)
+        if candidate.kernels is None:  # a native graph gives what its parent gives, by its own golden
+            yield trial.of_graph(candidate, goldens, full=full)
         yield trial.of_own(candidate, whole)
         if candidate.graph.prefill and full:
             yield trial.of_prefill(candidate.graph.prefill, goldens)

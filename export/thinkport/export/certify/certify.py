@@ -88,6 +88,8 @@ def certify(
             figure = compared(loaded, graph, asked, answers, DECODED)
             if min_agreement is not None:
                 own[graph.file] = own_golden(folder, graph, model, loaded, prompts, sample_ids(shape.vocab_size))
+                if graph.native:
+                    own[graph.native.graph.file] = own[graph.file]
             if reranking:
                 scores.append(scores_compared(loaded, graph, pairs, expected, reranking))
         same = sum(common[text.tobytes()] for text in one.greedy)

@@ -157,11 +157,16 @@ def named_like(node: ir.Node, op_type: str) -> str:
 
 
 def become(
-    graph: ir.Graph, old: ir.Node, op_type: str, inputs: Sequence[ir.Value | None], attributes: Mapping[str, Any]
+    graph: ir.Graph,
+    old: ir.Node,
+    op_type: str,
+    inputs: Sequence[ir.Value | None],
+    attributes: Mapping[str, Any],
+    domain: str = MICROSOFT,
 ) -> str:
-    """Put one node of Microsoft's operators in the place of `old`, named like it; returns its name."""
+    """Put one node of a domain of operators in the place of `old`, named like it; returns its name."""
     name = named_like(old, op_type)
-    return substitute(graph, old, [ir.node(op_type, inputs, dict(attributes), domain=MICROSOFT, name=name)])
+    return substitute(graph, old, [ir.node(op_type, inputs, dict(attributes), domain=domain, name=name)])
 
 
 def substitute(graph: ir.Graph, old: ir.Node, new: Sequence[ir.Node]) -> str:

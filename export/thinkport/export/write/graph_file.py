@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from thinkport.export.passes.contract import MICROSOFT
+from thinkport.export.passes.native import NATIVE
 from thinkport.export.trace.initializers import source_of
 from thinkport.export.trace.names import LOGITS_TO_KEEP, OPSET, ROWS
 from thinkport.export.write.blobs import Layout
@@ -54,6 +55,8 @@ def write_graph(
     model.ir_version = _IR_VERSION
     model.graph.opset_imports.clear()
     model.graph.opset_imports.update({"": opset, MICROSOFT: 1})
+    if any(node.domain == NATIVE for node in model.graph):
+        model.graph.opset_imports[NATIVE] = 1
     model.producer_name, model.producer_version = "thinkport", None
     ir.save(model, path)
 

@@ -127,6 +127,7 @@ def _notes(manifest: Manifest) -> str:
 def _files(manifest: Manifest) -> str:
     graphs = {graph.file: _graph(graph) for graph in manifest.graphs}
     graphs |= {graph.prefill.graph.file: _prefill(graph, graph.prefill) for graph in manifest.graphs if graph.prefill}
+    graphs |= {one.native.graph.file: f"`{one.file}` for thinkport-kernels" for one in manifest.graphs if one.native}
     graphs |= {genai_graph_name(graph.file): f"`{graph.file}` for onnxruntime-genai" for graph in manifest.graphs}
     return _table(
         {"file": f"`{name}`{f' ({graphs[name]})' if name in graphs else ''}", "bytes": f"{record.bytes:,}"}

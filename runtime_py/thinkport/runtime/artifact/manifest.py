@@ -168,6 +168,17 @@ class Prefill(Record):
     derive_from_tokens: int = Field(gt=0)
 
 
+class Native(Record):
+    """A graph that computes what another one does, in thinkport's own operators, whose version is `operators`.
+
+    It needs the package thinkport-kernels, runs prompts of any length itself, and is held against what the other one
+    gives.
+    """
+
+    graph: "Graph"
+    operators: int = Field(gt=0)
+
+
 class Graph(Record):
     """One graph file and what it needs. Providers are in order of preference.
 
@@ -177,7 +188,8 @@ class Graph(Record):
     for devices where the fused ones are wrong; asked for by its name. `graph_capture`: every node that computes on
     tensors runs on the first provider, so that a runtime of fixed shapes may capture the graph and replay it.
     `prefill_chunk` is how many tokens of a prompt one step takes on any device. A device that is proved right with
-    more may take `proven_chunk`; None where more is not faster. `prefill`: what runs its long prompts.
+    more may take `proven_chunk`; None where more is not faster. `prefill`: what runs its long prompts. `native`: what
+    runs in its place where thinkport's kernels are installed.
     """
 
     file: str
@@ -198,6 +210,7 @@ class Graph(Record):
     plain_norms: bool = False
     graph_capture: bool = False
     prefill: Prefill | None = None
+    native: Native | None = Field(default=None, exclude_if=lambda native: native is None)
 
     @property
     def has_devices(self) -> bool:
@@ -358,6 +371,8 @@ def _check_names(path: Path, manifest: Manifest) -> None:
         if graph.prefill:
             named[f"graphs.{at}.prefill.graph.file"] = graph.prefill.graph.file
             named[f"graphs.{at}.prefill.derivation.weights"] = graph.prefill.derivation.weights
+        if graph.native:
+            named[f"graphs.{at}.native.graph.file"] = graph.native.graph.file
     if manifest.certificate:
         named["certificate.goldens"] = manifest.certificate.goldens
     for where, name in named.items():

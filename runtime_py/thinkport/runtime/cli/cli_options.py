@@ -74,6 +74,15 @@ CacheDir = Annotated[
         show_default="the user's cache folder",
     ),
 ]
+KernelSet = Annotated[
+    str,
+    _running(
+        "--kernels",
+        metavar=f"{AUTO}|{OFF}|SET",
+        envvar="THINKPORT_KERNELS",
+        help="thinkport's own kernels on the CPU, if they are installed: auto is the best set that the CPU runs.",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +164,7 @@ class LoadingOptions:
     threads: Threads = None
     provider: Provider = AUTO
     cache_dir: CacheDir = AUTO
+    kernels: KernelSet = AUTO
 
     def loading(self) -> dict[str, Any]:
         """Arguments of `Model.load`."""

@@ -1,8 +1,9 @@
 """What the processes run that trials are made of: `try-graphs [ARTIFACT [GRAPH SECONDS]]`, a verb without help.
 
 Alone it prints what plugins and devices there are, a line of JSON. With an artifact it runs its trials, each in a
-process; with a graph that graph's own trial, and prints the result, a line of JSON. A verb, since a frozen program can
-start nothing but itself.
+process; with a graph that graph's own trial, and prints the result, a line of JSON. `try-graphs --kernels LIBRARY`
+tries a library of kernels and prints what is wrong with it. A verb, since a frozen program can start nothing but
+itself.
 """
 
 import faulthandler
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from thinkport.runtime.artifact.manifest import read_manifest
 from thinkport.runtime.providers.graph_trial import try_graph
+from thinkport.runtime.providers.kernels import TRIAL, kernel_fault
 from thinkport.runtime.providers.ort import build_of, import_onnxruntime
 from thinkport.runtime.providers.plugin_look import FACTS, LOOK_SECONDS
 from thinkport.runtime.providers.plugins import Plugins
@@ -29,10 +31,13 @@ def end_after(seconds: float) -> None:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Look at plugins, run trials, or run one."""
+    """Look at plugins, try kernels, run trials, or run one."""
     if not arguments:
         end_after(LOOK_SECONDS + _GRACE)
         sys.stdout.write(FACTS.dump_json(Plugins(import_onnxruntime()).facts()).decode() + "\n")
+        return
+    if arguments[0] == TRIAL:
+        sys.stdout.write(json.dumps(kernel_fault(Path(arguments[1]))) + "\n")
         return
     folder = Path(arguments[0])
     if len(arguments) > 1:

@@ -111,6 +111,13 @@ class LaneSource(Protocol):
         """An empty lane."""
 
 
+class KernelLibrary(Protocol):
+    """thinkport's kernels, as a session takes them; see `Kernels`."""
+
+    def register(self, settings: Any, threads: int) -> None:
+        """Let a session of so many threads run native graphs; `settings` are its SessionOptions."""
+
+
 class Session:
     """One graph of an artifact in ONNX Runtime; lanes over it may run in different threads.
 
@@ -130,6 +137,7 @@ class Session:
         on_loading: Callable[[], None] = lambda: None,
         device_id: int | None = None,
         device: PluginDevice | None = None,
+        kernels: KernelLibrary | None = None,
     ):
         """Load `graph`; `threads` defaults to the physical cores that the process may use.
 
@@ -138,6 +146,7 @@ class Session:
         when nothing is left to do but ONNX Runtime's own loading, which may come to nothing and be begun again.
         `device_id` is the number of a device of the graph's first provider, None for the first; see `on_device`.
         `device` is the plugin's device where a plugin brings that provider; the number is not looked at then.
+        `kernels` are what a native graph is made of; they lay its weights out, which no cache keeps.
 
         Raises:
             ArtifactError: a file is damaged, ONNX Runtime refuses the graph, or could not start its first provider.
@@ -154,12 +163,16 @@ class Session:
             settings = ort.SessionOptions()
             settings.log_severity_level = _ERRORS_ONLY
             settings.intra_op_num_threads = threads or physical_cores() or 0
+            if kernels is not None:
+                kernels.register(settings, threads or physical_cores() or 1)
             settings.enable_mem_pattern = graph.memory_pattern
             on_loading()
             return settings
 
         try:
-            opened = open_graph(ort, folder / graph.file, on_device(graph, device_id), options, packed, device)
+            opened = open_graph(
+                ort, folder / graph.file, on_device(graph, device_id), options, None if kernels else packed, device
+            )
         except ArtifactError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception

@@ -26,11 +26,14 @@ _LOOKS = "; `thinkport doctor ARTIFACT` looks again"
 
 @dataclass(frozen=True, kw_only=True)
 class AutoChoice:
-    """The graphs to choose from, what became of the others, and what is `said` of the file of the `best` one."""
+    """The graphs to choose from, what became of the others, and what is `said` of the best one.
+
+    `best` are the files that it may run from: its own and its native form's.
+    """
 
     graphs: list[Graph]
     said: str = ""
-    best: str | None = None
+    best: tuple[str, ...] = ()
     others: tuple[Attempt, ...] = ()
 
     def told(self, report: ProviderReport) -> ProviderReport:
@@ -42,7 +45,7 @@ class AutoChoice:
 
     def of(self, attempt: Attempt) -> Attempt:
         """An attempt with what is said of its graph."""
-        if not self.said or attempt.graph != self.best:
+        if not self.said or attempt.graph not in self.best:
             return attempt
         return replace(attempt, reason=f"{attempt.reason}; {self.said}")
 
@@ -80,8 +83,10 @@ def _by_speed(graphs: Sequence[Graph], own: list[Graph], record: TrialRecord) ->
     known = {graph.file: graph for graph in graphs}
     others = [one for one in record.results if one.graph not in files and one.graph in known]
     attempts = [_attempt(known[one.graph], _OUTCOMES[one.outcome], _reason(one), one.device) for one in others]
-    said, name = _compared(record, best), None if best is None else best.graph
-    return AutoChoice(graphs=[*taken, *own], said=said, best=name, others=tuple(attempts))
+    of_best = [graph for graph in (*taken, *own) if best is not None and graph.file == best.graph]
+    names = (name for one in of_best for name in (one.file, one.native and one.native.graph.file) if name)
+    said = _compared(record, best)
+    return AutoChoice(graphs=[*taken, *own], said=said, best=tuple(names), others=tuple(attempts))
 
 
 def _reason(result: TrialResult) -> str:

@@ -78,7 +78,7 @@ class GraphSource:
             found = self._choice.found_since(self._graphs, report)
             if found is None:
                 return None
-            if found.best not in (None, self._file):
+            if found.best and self._file not in found.best:
                 self._check_same()
                 return self.load()
             self._report = found.told(report)

@@ -13,6 +13,7 @@ from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.providers.devices import Device
 from thinkport.runtime.providers.graph_check import Goldens
 from thinkport.runtime.providers.graph_speed import graph_speed
+from thinkport.runtime.providers.kernels import Kernels
 from thinkport.runtime.providers.ort import (
     AUTO,
     CPU,
@@ -37,14 +38,16 @@ def try_graph(folder: Path, file: str) -> TrialResult:
     """
     manifest = read_manifest(folder)
     ort = import_onnxruntime()
-    machine = Machine.here(build_of(ort), missing=load_libraries(ort), plugins=Plugins(ort))
+    kernels = Kernels.here()
+    machine = Machine.here(build_of(ort), missing=load_libraries(ort), plugins=Plugins(ort), kernels=kernels)
 
     def open_graph(one: Candidate) -> Session:
-        return Session(ort, folder, one.graph, manifest.model, device_id=one.device, device=one.plugin)
+        return Session(ort, folder, one.graph, manifest.model, None, None, None, lambda: None, *one.place)
 
     graphs = [graph for graph in manifest.graphs if graph.file == file]  # for the CPU's no plugin is even loaded
-    (found,) = candidates(graphs, AUTO, machine.build.providers, machine.build.version, machine.plugins)
-    candidate = found.started
+    build = machine.build
+    found = candidates(graphs, AUTO, build.providers, build.version, machine.plugins, kernels)
+    candidate = found[0].started  # the native form, where it can run
     told: dict[str, Any] = {"graph": file, "provider": candidate.graph.providers[0]}
     if candidate.plugin is not None:
         told["device"] = str(candidate.plugin)

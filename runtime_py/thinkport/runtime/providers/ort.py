@@ -6,7 +6,7 @@ pip tells nobody. Knows the manifest's graphs and what the installed ONNX Runtim
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -20,6 +20,7 @@ from thinkport.runtime.artifact.manifest import Graph
 from thinkport.runtime.errors import ArtifactError, InputError, MissingExtraError, ThinkportError
 from thinkport.runtime.extras import install_line, installs_here
 from thinkport.runtime.machine.plugin_device import PluginDevice
+from thinkport.runtime.providers.kernels import Kernels
 from thinkport.runtime.providers.plugins import Plugins
 
 AUTO = "auto"
@@ -57,7 +58,8 @@ class Candidate:
     """A graph that may be asked for; `obstacle` says why the installed build can't run it, None where it can.
 
     `device` is the number of a device of its first provider, None for the provider's default. `plugin` is the device
-    where a plugin brings that provider, which `brought` says even where there is none.
+    where a plugin brings that provider, which `brought` says even where there is none. `kernels` are thinkport's own,
+    of which a native graph is made.
     """
 
     graph: Graph
@@ -65,6 +67,12 @@ class Candidate:
     device: int | None = None
     plugin: PluginDevice | None = None
     brought: bool = False
+    kernels: Kernels | None = None
+
+    @property
+    def place(self) -> tuple[int | None, PluginDevice | None, Kernels | None]:
+        """Where it runs, as the last arguments of a `Session`."""
+        return self.device, self.plugin, self.kernels
 
     @property
     def started(self) -> "Candidate":
@@ -118,7 +126,12 @@ def load_libraries(ort: ModuleType) -> str:
 
 
 def candidates(
-    graphs: Sequence[Graph], provider: str, available: Sequence[str], version: str, plugins: Plugins | None = None
+    graphs: Sequence[Graph],
+    provider: str,
+    available: Sequence[str],
+    version: str,
+    plugins: Plugins | None = None,
+    kernels: Kernels | None = None,
 ) -> list[Candidate]:
     """The graphs that `provider` names, the best first: those that run before those that can't.
 
@@ -126,6 +139,7 @@ def candidates(
     its suffix (`dml-plain`); a device's number may follow (`dml:1`, see `ProviderName`). Graphs are in ONNX Runtime's
     own order of providers, which has accelerators before the CPU, then the manifest's: the best graph of a target
     stands first. `plugins` bring providers that the build does not have, just before the CPU's; None is a build alone.
+    With `kernels` the native form of a graph stands before it, where they can run it or it is what `provider` names.
 
     Raises:
         InputError: `provider` names nothing in this artifact, or a device where there are none to choose from.
@@ -133,7 +147,8 @@ def candidates(
     asked = ProviderName.parse(provider)
     auto = asked.name.casefold() == AUTO
     wanted = [graph for graph in graphs if auto or _is_named(graph, asked.name)]
-    if not wanted:
+    native = list(_native(graphs, asked.name, kernels, available, version))
+    if not wanted and not native:
         targets, files = (graph.target for graph in graphs), (graph.file.removesuffix(".onnx") for graph in graphs)
         names = ", ".join([AUTO, *dict.fromkeys((*targets, *files)), "an ONNX Runtime provider"])
         raise InputError(f"no graph for provider {provider!r} in this artifact, expected one of: {names}")
@@ -153,6 +168,7 @@ def candidates(
         else Candidate(graph=graph, obstacle=_obstacle(graph, built_in, version), device=asked.device)
         for graph in wanted
     ]
+    found = [*native, *found]
     order = [name for name in built_in if name != CPU]
     order += [*sorted(brought), CPU]
 
@@ -173,10 +189,15 @@ def choose_graph(graphs: Sequence[Graph], provider: str, available: Sequence[str
 
 
 def choose_candidate(
-    graphs: Sequence[Graph], provider: str, available: Sequence[str], version: str, plugins: Plugins | None = None
+    graphs: Sequence[Graph],
+    provider: str,
+    available: Sequence[str],
+    version: str,
+    plugins: Plugins | None = None,
+    kernels: Kernels | None = None,
 ) -> Candidate:
     """The best candidate that can run here, a plugin's device started; raises as `choose_graph` does."""
-    found = [one.started for one in candidates(graphs, provider, available, version, plugins)]
+    found = [one.started for one in candidates(graphs, provider, available, version, plugins, kernels)]
     best = next((one for one in found if not one.obstacle), None)
     if best is None:
         raise refusal(found, provider, available, version)
@@ -204,6 +225,22 @@ def refusal(
 def _is_named(graph: Graph, provider: str) -> bool:
     names = (graph.target, graph.providers[0], graph.file.removesuffix(".onnx"))
     return provider.casefold() in {name.casefold() for name in names}
+
+
+def _native(
+    graphs: Sequence[Graph], provider: str, kernels: Kernels | None, available: Sequence[str], version: str
+) -> Iterator[Candidate]:
+    """The native forms of graphs that `provider` names: those that can run, and those that it names by their files."""
+    for graph in graphs:
+        if graph.native is None or kernels is None:
+            continue
+        own = graph.native.graph
+        named = provider.casefold() == own.file.removesuffix(".onnx").casefold()
+        if not named and provider.casefold() != AUTO and not _is_named(graph, provider):
+            continue
+        obstacle = _obstacle(own, available, version) or kernels.obstacle
+        if named or obstacle is None:
+            yield Candidate(graph=own, obstacle=obstacle, kernels=kernels)
 
 
 def _placed(plugins: Plugins, graph: Graph, version: str, number: int | None, *, auto: bool) -> Candidate:

@@ -25,6 +25,7 @@ from thinkport.runtime.providers.auto_choice import AutoChoice, auto_choice
 from thinkport.runtime.providers.devices import Device, graphics_devices
 from thinkport.runtime.providers.drivers import graphics_drivers
 from thinkport.runtime.providers.graph_check import Goldens, check_graph, check_unrounded, pieces
+from thinkport.runtime.providers.kernels import Kernels
 from thinkport.runtime.providers.ort import (
     AUTO,
     CPU,
@@ -53,7 +54,8 @@ class Machine:
     """What a choice depends on beside the artifact: ONNX Runtime's build, the devices, and what is remembered.
 
     `cpu` is what the CPU can do, as text; `missing` are libraries that the build looked for in vain, in words;
-    `plugins` are what stands beside the build, `drivers` what their devices depend on.
+    `plugins` are what stands beside the build, `drivers` what their devices depend on, `kernels` thinkport's own for
+    the CPU.
     """
 
     build: OrtBuild
@@ -63,9 +65,12 @@ class Machine:
     missing: str = ""
     plugins: Plugins | None = None
     drivers: Sequence[str] = ()
+    kernels: Kernels | None = None
 
     @classmethod
-    def here(cls, build: OrtBuild, missing: str = "", plugins: Plugins | None = None) -> "Machine":
+    def here(
+        cls, build: OrtBuild, missing: str = "", plugins: Plugins | None = None, kernels: Kernels | None = None
+    ) -> "Machine":
         """This machine, with what its user's cache folder remembers."""
         return cls(
             build=build,
@@ -75,6 +80,7 @@ class Machine:
             missing=missing,
             plugins=plugins,
             drivers=graphics_drivers(),
+            kernels=kernels,
         )
 
 
@@ -114,10 +120,10 @@ class ProviderChoice:
             InputError: `provider` is not in the artifact or can't be had here; the message says why.
             ArtifactError: no graph runs with the installed ONNX Runtime.
         """
-        build, asked = self._machine.build, provider.casefold()
+        build, asked, machine = self._machine.build, provider.casefold(), self._machine
         fast = auto_choice(graphs, self._trials) if asked == AUTO and self._trials is not None else None
         fast = fast or AutoChoice(graphs=list(graphs))
-        found = candidates(fast.graphs, provider, build.providers, build.version, self._machine.plugins)
+        found = candidates(fast.graphs, provider, build.providers, build.version, machine.plugins, machine.kernels)
         if found[0].obstacle:
             raise refusal(found, provider, build.providers, build.version, clash_of(installed_builds()))
         attempts: list[Attempt] = []
@@ -148,12 +154,13 @@ class ProviderChoice:
     def key(self, candidate: Candidate) -> VerdictKey:
         """What a verdict on this graph holds for."""
         machine, graph, plugin = self._machine, candidate.graph, candidate.plugin
+        beside = candidate.kernels if plugin is None else plugin.plugin
         devices = (machine.cpu,) if graph.providers[0] == CPU else tuple(sorted(map(str, machine.devices)))
         return VerdictKey(
             artifact=self._artifact,
             graph=graph.file,
             provider=graph.providers[0],
-            package=str(machine.build) if plugin is None else f"{machine.build} with {plugin.plugin}",
+            package=str(machine.build) if beside is None else f"{machine.build} with {beside}",
             devices=devices if plugin is None else (str(plugin), *devices, *machine.drivers),
             thinkport=version("thinkport"),
             device=candidate.device or 0,
@@ -171,8 +178,8 @@ class ProviderChoice:
         """
         verdicts, key, graph = self._machine.verdicts, self.key(candidate), candidate.graph
         trial = verdicts.read(key).begun()
-        if graph.providers[0] != CPU:
-            verdicts.write(key, trial)  # before loading: a driver may end the process
+        if graph.providers[0] != CPU or candidate.kernels is not None:
+            verdicts.write(key, trial)  # before loading: a driver or a kernel may end the process
         try:
             begun = perf_counter()
             unrounded = self._unrounded(candidate, goldens, whole=whole)
@@ -208,7 +215,7 @@ class ProviderChoice:
         room for one graph.
         """
         on_cpu, opened = candidate.graph.providers[0] == CPU, self._open_unrounded
-        if opened is None or (on_cpu and not whole):
+        if opened is None or candidate.kernels is not None or (on_cpu and not whole):
             return None
         try:
             return check_unrounded(partial(opened, candidate), candidate.graph, goldens, brief=on_cpu)
@@ -303,6 +310,7 @@ def attempt_of(candidate: Candidate, outcome: Outcome, reason: str, seconds: flo
         seconds=seconds,
         device=candidate.device,
         device_name=None if candidate.plugin is None else str(candidate.plugin),
+        kernels=None if candidate.kernels is None or candidate.obstacle else candidate.kernels.name,
     )
 
 

@@ -24,7 +24,8 @@ class Attempt:
     """One graph with its provider; `seconds` are those of the check, whole or not, None where none began.
 
     `device` is the number of the provider's device that was asked for, None where none was; `device_name` is what a
-    plugin calls the device that it took, None where the provider is built in.
+    plugin calls the device that it took, None where the provider is built in. `kernels` is the set of thinkport's own
+    that a native graph runs, None for other graphs.
     """
 
     graph: str
@@ -34,6 +35,7 @@ class Attempt:
     seconds: float | None = None
     device: int | None = None
     device_name: str | None = None
+    kernels: str | None = None
 
     @property
     def ran(self) -> bool:
@@ -45,7 +47,8 @@ class Attempt:
         """The provider in a word, with its device's number if one was asked for, and its name if it is known."""
         device = "" if self.device is None else f" {self.device}"
         name = f", {self.device_name}" if self.device_name else ""
-        return self.provider.removesuffix("ExecutionProvider") + device + name
+        kernels = f", kernels {self.kernels}" if self.kernels else ""
+        return self.provider.removesuffix("ExecutionProvider") + device + name + kernels
 
     def __str__(self) -> str:
         return f"{self.graph} on {self.place}: {self.reason}"

@@ -108,9 +108,11 @@ def measure_overhead(model: Model, prompt: str, *, tokens: int = 64, rounds: int
 
 
 def _engine(model: Model) -> str:
-    """ONNX Runtime's version, and the provider if it is not the CPU's."""
+    """ONNX Runtime's version, and the provider if it is not the CPU's, or the kernels if they are not its own."""
     chosen, session = model.provider_report.chosen, model.session
     name = f"onnxruntime {getattr(session, 'ort').__version__}"  # noqa: B009 - as above
+    if chosen is not None and chosen.kernels is not None:
+        return f"{name} with kernels {chosen.kernels}"
     if chosen is None or chosen.provider == CPU:
         return name
     number = "" if chosen.device is None else f":{chosen.device}"
@@ -120,7 +122,7 @@ def _engine(model: Model) -> str:
 def main() -> None:
     """Measure and write."""
     folder, plan = Path(sys.argv[1]), json.loads(sys.argv[2])
-    settings = {name: plan[name] for name in ("provider", "threads", "cache_dir")}
+    settings = {name: plan[name] for name in ("provider", "threads", "cache_dir", "kernels")}
     finish_trials(folder, plan["provider"])  # else they would slow down what is measured, and change the graph
     start = cold_start(folder, **settings)
     memory = start.memory_first_token

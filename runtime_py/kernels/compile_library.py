@@ -1,0 +1,111 @@
+"""Compiles the kernels' library for one system, with whichever C++ compiler is at hand."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+SYSTEM = "THINKPORT_KERNELS_SYSTEM"  # the variable that names one of `SYSTEMS`, for a wheel of another system
+SOURCES = Path(__file__).parent / "src"
+# -ffp-contract=off and no reassociation: one number is computed in one way, whatever the compiler and the CPU.
+_FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
+_GCC_FLAGS = ("-fno-tree-reassoc", "-Wno-maybe-uninitialized", "-Wno-uninitialized")  # its own AVX-512 header warns
+# The files of kernel sets by CPU, and the instructions that each may use.
+SETS = {
+    "x86_64": {
+        "set_avx2": ("-mavx2", "-mfma"),
+        "set_avx_vnni": ("-mavx2", "-mfma", "-mavxvnni"),
+        "set_avx512_vnni": ("-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni"),
+    },
+    "aarch64": {"set_neon": (), "set_neon_dotprod": ("-march=armv8.2-a+dotprod",)},
+}
+_ZIG_FLAGS = {"set_neon_dotprod": ("-mcpu=baseline+dotprod",)}
+
+
+@dataclass(frozen=True)
+class System:
+    """A system to compile for: Zig's name of it with the oldest version, the wheel's tag, and the library's file."""
+
+    cpu: str
+    zig: str
+    tag: str
+    library: str
+
+
+SYSTEMS = {
+    "linux-x86_64": System("x86_64", "x86_64-linux-gnu.2.17", "manylinux_2_17_x86_64", "libthinkport_kernels.so"),
+    "linux-aarch64": System("aarch64", "aarch64-linux-gnu.2.17", "manylinux_2_17_aarch64", "libthinkport_kernels.so"),
+    "win-amd64": System("x86_64", "x86_64-windows-gnu", "win_amd64", "thinkport_kernels.dll"),
+    "win-arm64": System("aarch64", "aarch64-windows-gnu", "win_arm64", "thinkport_kernels.dll"),
+    "macos-arm64": System("aarch64", "aarch64-macos.11.0", "macosx_11_0_arm64", "libthinkport_kernels.dylib"),
+}
+_CPUS = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
+
+
+def this_system() -> str:
+    """This machine's name among `SYSTEMS`.
+
+    Raises:
+        SystemExit: it is none of them.
+    """
+    cpu = _CPUS.get(platform.machine().lower())
+    kind = {"linux": "linux", "win32": "win", "darwin": "macos"}.get(sys.platform)
+    for name, system in SYSTEMS.items():
+        if kind is not None and name.startswith(kind) and system.cpu == cpu:
+            return name
+    raise SystemExit(f"no kernels for {sys.platform} on {platform.machine()}, expected one of: {', '.join(SYSTEMS)}")
+
+
+def own_compiler() -> list[str] | None:
+    """This system's C++ compiler: what CXX names, or GCC or Clang; None where there is none."""
+    named = os.environ.get("CXX", "").split()
+    if named:
+        return named
+    if sys.platform == "win32":  # its own compiler takes other options
+        return None
+    found = next(filter(None, map(shutil.which, ("g++", "clang++"))), None)
+    return [found] if found else None
+
+
+def compile_library(name: str, folder: Path, compiler: list[str] | None) -> Path:
+    """Compile the library for a system of `SYSTEMS` into `folder`; `compiler` None takes Zig's, for any system.
+
+    Raises:
+        SystemExit: the compiler fails; its words are printed.
+    """
+    system = SYSTEMS[name]
+    cross = [] if compiler else ["-target", system.zig]
+    command = [*(compiler or [sys.executable, "-m", "ziglang", "c++"]), *cross]
+    flags = [*_FLAGS, *(_GCC_FLAGS if _is_gcc(command) else ()), *([] if name.startswith("win") else ["-fPIC"])]
+    of_sets = SETS[system.cpu]
+    if not compiler:  # its driver knows CPUs and features, and no versions of an architecture
+        of_sets = {name: _ZIG_FLAGS.get(name, flags) for name, flags in of_sets.items()}
+    files = [path for path in sorted(SOURCES.glob("*.cpp")) if not path.stem.startswith("set_")]
+    files += [SOURCES / "set_scalar.cpp", *(SOURCES / f"{one}.cpp" for one in of_sets)]
+    library = folder / system.library
+    with TemporaryDirectory() as temporary, ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = [Path(temporary) / f"{path.stem}.o" for path in files]
+
+        def one(source: Path, made: Path) -> None:
+            _run([*command, *flags, *of_sets.get(source.stem, ()), "-c", str(source), "-o", str(made)])
+
+        list(pool.map(one, files, objects))
+        threads = ["-pthread"] if name.startswith("linux") else []
+        _run([*command, "-shared", "-s", *threads, "-o", str(library), *map(str, objects)])
+    return library
+
+
+def _is_gcc(command: list[str]) -> bool:
+    said = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False).stdout
+    return "Free Software Foundation" in said
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")

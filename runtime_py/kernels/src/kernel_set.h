@@ -1,0 +1,57 @@
+// What a kernel set offers: the same functions, compiled for one kind of CPU, with the same results to the bit.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+// Files of this library are compiled for different CPUs, and a linker keeps one copy of a function that several files
+// have. What a header defines is therefore always inlined, or in no other file's reach: else the kept copy could hold
+// instructions that this CPU lacks.
+#define INLINE inline __attribute__((always_inline))
+
+namespace thinkport {
+
+// Rows of activations as int8, each group of columns with its own scale.
+struct Activations {
+  const int8_t* codes;   // (rows, columns)
+  const float* scales;   // (rows, groups)
+  const int32_t* sums;   // (rows, groups) of the group's codes
+  size_t columns, groups;
+};
+
+// A matrix of 4- or 8-bit codes in tiles of as many rows as a kernel set computes at once.
+//
+// A tile's groups lie one behind the other. A group is chunks of 4 bytes a row: 8 columns in 4 bits, those 0-3 in the
+// low nibbles and 4-7 in the high ones, or 4 columns in 8 bits. Behind them lie the rows' scales (float32) and, if the
+// matrix has any, their zero points (int32). Rows beyond the matrix's last are zeros.
+struct PackedMatrix {
+  size_t rows, columns, group;
+  int bits;
+  bool points;
+  size_t tile_rows;
+  uint8_t* data;
+
+  INLINE size_t groups() const { return columns / group; }
+  INLINE size_t code_bytes() const { return tile_rows * group * bits / 8; }
+  INLINE size_t group_bytes() const { return code_bytes() + tile_rows * (points ? 8 : 4); }
+  INLINE size_t tile_bytes() const { return groups() * group_bytes(); }
+  INLINE size_t tiles() const { return (rows + tile_rows - 1) / tile_rows; }
+  INLINE size_t bytes() const { return tiles() * tile_bytes(); }
+};
+
+struct KernelSet {
+  const char* name;
+  bool (*runs_here)();
+  size_t tile_rows;  // a multiple of this machine's vector of int32
+  // Codes, scales and sums of `rows` rows; a group with a value that is not finite gets a scale of NaN.
+  void (*quantize)(const float* values, size_t rows, size_t columns, size_t group, int8_t* codes, float* scales, int32_t* sums);
+  // out[r][n] for rows [0, rows) and the matrix's rows n of tiles [first, last), plus bias[n] if there is one.
+  void (*multiply)(const PackedMatrix&, const Activations&, size_t rows, size_t first, size_t last, const float* bias, float* out);
+};
+
+// Best first; the scalar one, which runs everywhere, last.
+const KernelSet* const* kernel_sets(size_t* count);
+// The set of that name if it runs here, the best that does for "auto", else null.
+const KernelSet* find_set(const char* name);
+
+}  // namespace thinkport

@@ -1,0 +1,40 @@
+// The dispatcher: which kernel sets this library has, best first, and which of them runs here.
+#include <cstring>
+
+#include "kernel_set.h"
+
+namespace thinkport {
+
+#if defined(__x86_64__)
+extern const KernelSet AVX512_VNNI, AVX_VNNI, AVX2;
+#elif defined(__aarch64__)
+extern const KernelSet NEON_DOTPROD, NEON;
+#endif
+extern const KernelSet SCALAR;
+
+namespace {
+
+const KernelSet* const SETS[] = {
+#if defined(__x86_64__)
+    &AVX512_VNNI, &AVX_VNNI, &AVX2,
+#elif defined(__aarch64__)
+    &NEON_DOTPROD, &NEON,
+#endif
+    &SCALAR,
+};
+
+}  // namespace
+
+const KernelSet* const* kernel_sets(size_t* count) {
+  *count = sizeof SETS / sizeof *SETS;
+  return SETS;
+}
+
+const KernelSet* find_set(const char* name) {
+  const bool any = std::strcmp(name, "auto") == 0;
+  for (const KernelSet* set : SETS)
+    if ((any || std::strcmp(name, set->name) == 0) && set->runs_here()) return set;
+  return nullptr;
+}
+
+}  // namespace thinkport

@@ -1,0 +1,197 @@
+// QuantizedMatMul: rows of float32 times a matrix of 4- or 8-bit codes, as MatMulNBits at accuracy level 4 does it.
+//
+// Inputs and attributes are those of MatMulNBits (ONNX Runtime's contrib operators), so that a graph changes one for
+// the other in place: A (…, K) float32, B, scales, zero_points (optional), g_idx (never), bias (optional); K, N, bits,
+// block_size. Activations are rounded to int8 by the matrix's groups. The matrix is packed when the kernel is made, and
+// its stored form is dropped from memory.
+#include <algorithm>
+#include <cstring>
+#include <thread>
+
+#include "calls.h"
+#include "matrix_op.h"
+#include "packing.h"
+
+namespace thinkport {
+namespace {
+
+enum Input { A, B, SCALES, POINTS, ORDER, BIAS, INPUTS };
+constexpr int NAMES = INPUTS;
+const char* const INPUT_NAMES[NAMES] = {"A", "B", "scales", "zero_points", "g_idx", "bias"};
+
+// A task is worth waking a thread from so many multiplications on.
+constexpr size_t LEAST_WORK = size_t{1} << 17;
+// Tasks a thread: enough that a slow core of a hybrid CPU gets fewer than a fast one.
+constexpr size_t TASKS = 4;
+
+struct Kernel {
+  std::shared_ptr<Session> session;
+  std::shared_ptr<Pages> pages;  // outlives the session's other owners
+  PackedMatrix matrix;
+  std::vector<float> bias;
+};
+
+Tensor constant(ort::Api* api, const ort::KernelInfo* info, Input input, int type) {
+  int is_constant = 0;
+  const ort::Value* value = nullptr;
+  check(ort::ConstantInput::call(api, info, input, &is_constant, &value));
+  if (!is_constant || !value) return {};
+  Tensor found = read(api, value);
+  if (found.type != type) fail(api, std::string("QuantizedMatMul: ") + INPUT_NAMES[input] + " has another type than it takes");
+  return found;
+}
+
+size_t items(const Tensor& tensor) {
+  size_t count = 1;
+  for (const int64_t length : tensor.shape) count *= static_cast<size_t>(length);
+  return count;
+}
+
+void expect(ort::Api* api, bool holds, const char* what) {
+  if (!holds) fail(api, std::string("QuantizedMatMul: ") + what);
+}
+
+template <class Work>
+void on_threads(size_t threads, size_t count, Work work) {
+  const size_t used = std::max<size_t>(1, std::min(threads, count));
+  std::vector<std::thread> others;
+  for (size_t t = 1; t < used; ++t) others.emplace_back([=] { work(count * t / used, count * (t + 1) / used); });
+  work(0, count / used);
+  for (std::thread& other : others) other.join();
+}
+
+Kernel* make(const SessionOp& op, ort::Api* api, const ort::KernelInfo* info) {
+  auto kernel = std::make_unique<Kernel>();
+  kernel->session = op.session;
+  kernel->pages = op.session->pages;
+  PackedMatrix& matrix = kernel->matrix;
+  matrix.rows = static_cast<size_t>(attribute(api, info, "N"));
+  matrix.columns = static_cast<size_t>(attribute(api, info, "K"));
+  matrix.group = static_cast<size_t>(attribute(api, info, "block_size"));
+  matrix.bits = static_cast<int>(attribute(api, info, "bits"));
+  matrix.tile_rows = op.session->set->tile_rows;
+  expect(api, matrix.bits == 4 || matrix.bits == 8, "bits is 4 or 8");
+  expect(api, matrix.group >= 32 && matrix.group % 32 == 0 && matrix.columns % matrix.group == 0,
+         "block_size is a multiple of 32 that divides K");
+
+  const Tensor codes = constant(api, info, B, ort::UINT8), scales = constant(api, info, SCALES, ort::FLOAT);
+  const Tensor points = constant(api, info, POINTS, ort::UINT8), bias = constant(api, info, BIAS, ort::FLOAT);
+  expect(api, codes.data && scales.data, "B and scales are constants of the graph");
+  expect(api, items(codes) == matrix.rows * matrix.columns * static_cast<size_t>(matrix.bits) / 8, "B has N rows of K codes");
+  expect(api, items(scales) == matrix.rows * matrix.groups(), "scales has one value a group");
+  const size_t point_bytes = matrix.bits == 8 ? matrix.groups() : (matrix.groups() + 1) / 2;
+  expect(api, !points.data || items(points) == matrix.rows * point_bytes, "zero_points has one value a group");
+  expect(api, !bias.data || items(bias) == matrix.rows, "bias has N values");
+  matrix.points = points.data != nullptr;
+  if (bias.data) kernel->bias.assign(bias.as<float>(), bias.as<float>() + matrix.rows);
+
+  matrix.data = kernel->pages->take(matrix.bytes());
+  if (!matrix.data) throw std::bad_alloc();
+  const StoredMatrix stored = {matrix.rows, matrix.columns, matrix.group, matrix.bits, codes.as<uint8_t>(), scales.as<float>(), points.as<uint8_t>()};
+  on_threads(op.session->threads, matrix.tiles(), [&](size_t first, size_t last) { pack(stored, matrix, first, last); });
+  drop_file_pages(codes.data, items(codes));
+  return kernel.release();
+}
+
+// Work of all threads on one call; lives on the stack of the call.
+struct Call {
+  const Kernel* kernel;
+  const float* values;
+  float* out;
+  size_t rows, tasks;
+  int8_t* codes;
+  float* scales;
+  int32_t* sums;
+
+  void quantize(size_t first, size_t last) const {
+    const PackedMatrix& w = kernel->matrix;
+    kernel->session->set->quantize(values + first * w.columns, last - first, w.columns, w.group, codes + first * w.columns,
+                                   scales + first * w.groups(), sums + first * w.groups());
+  }
+  static void quantize_task(void* call, size_t task) {
+    const Call& of = *static_cast<Call*>(call);
+    of.quantize(of.rows * task / of.tasks, of.rows * (task + 1) / of.tasks);
+  }
+  static void multiply_task(void* call, size_t task) {
+    const Call& of = *static_cast<Call*>(call);
+    const PackedMatrix& w = of.kernel->matrix;
+    const Activations a = {of.codes, of.scales, of.sums, w.columns, w.groups()};
+    const std::vector<float>& bias = of.kernel->bias;
+    of.kernel->session->set->multiply(w, a, of.rows, w.tiles() * task / of.tasks, w.tiles() * (task + 1) / of.tasks,
+                                      bias.empty() ? nullptr : bias.data(), of.out);
+  }
+};
+
+// Memory of the calling thread, which grows and stays.
+uint8_t* scratch(size_t bytes) {
+  thread_local std::vector<uint8_t> memory;
+  if (memory.size() < bytes + 64) memory.resize(bytes + 64);
+  return memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64;
+}
+
+void run(const Kernel& kernel, ort::Context* context) {
+  ort::Api* api = kernel.session->api;
+  const PackedMatrix& w = kernel.matrix;
+  const ort::Value* value;
+  check(ort::GetInput::call(api, context, A, &value));
+  Tensor in = read(api, value);
+  expect(api, !in.shape.empty() && in.shape.back() == static_cast<int64_t>(w.columns), "A has K columns");
+  const size_t rows = items(in) / w.columns;
+  in.shape.back() = static_cast<int64_t>(w.rows);
+  ort::Value* out;
+  void* to;
+  check(ort::GetOutput::call(api, context, 0, in.shape.data(), in.shape.size(), &out));
+  check(ort::MutableData::call(api, out, &to));
+  if (rows == 0) return;
+
+  const size_t groups = rows * w.groups(), code_bytes = (rows * w.columns + 63) / 64 * 64;
+  uint8_t* memory = scratch(code_bytes + groups * 8);
+  Call call = {&kernel, in.as<float>(), static_cast<float*>(to), rows, 1, reinterpret_cast<int8_t*>(memory),
+               reinterpret_cast<float*>(memory + code_bytes), reinterpret_cast<int32_t*>(memory + code_bytes + groups * 4)};
+  const size_t most = kernel.session->threads * TASKS;
+  call.tasks = std::min({most, rows, std::max<size_t>(1, rows * w.columns / LEAST_WORK)});
+  if (call.tasks == 1) call.quantize(0, rows);
+  else check(ort::ParallelFor::call(api, context, Call::quantize_task, call.tasks, 0, &call));
+  call.tasks = kernel.session->threads == 1 ? 1 : std::min({most, w.tiles(), std::max<size_t>(1, rows * w.columns * w.rows / LEAST_WORK)});
+  if (call.tasks == 1) Call::multiply_task(&call, 0);
+  else check(ort::ParallelFor::call(api, context, Call::multiply_task, call.tasks, 0, &call));
+}
+
+const char* ORT_CALL name(const ort::CustomOp*) { return "QuantizedMatMul"; }
+const char* ORT_CALL provider(const ort::CustomOp*) { return nullptr; }  // the CPU's
+int ORT_CALL input_type(const ort::CustomOp*, size_t input) {
+  constexpr int types[INPUTS] = {ort::FLOAT, ort::UINT8, ort::FLOAT, ort::UINT8, ort::INT32, ort::FLOAT};
+  return types[input];
+}
+size_t ORT_CALL input_count(const ort::CustomOp*) { return INPUTS; }
+int ORT_CALL output_type(const ort::CustomOp*, size_t) { return ort::FLOAT; }
+size_t ORT_CALL output_count(const ort::CustomOp*) { return 1; }
+int ORT_CALL input_presence(const ort::CustomOp*, size_t input) { return input > SCALES ? ort::OPTIONAL : ort::REQUIRED; }
+int ORT_CALL required(const ort::CustomOp*, size_t) { return ort::REQUIRED; }
+int ORT_CALL default_memory(const ort::CustomOp*, size_t) { return 0; }
+int ORT_CALL one(const ort::CustomOp*) { return 1; }
+
+void ORT_CALL destroy(void* kernel) { delete static_cast<Kernel*>(kernel); }
+ort::Status* ORT_CALL create(const ort::CustomOp* op, ort::Api* api, const ort::KernelInfo* info, void** kernel) {
+  return guarded(api, [&] { *kernel = make(*static_cast<const SessionOp*>(op), api, info); });
+}
+ort::Status* ORT_CALL compute(void* kernel, ort::Context* context) {
+  const Kernel& of = *static_cast<Kernel*>(kernel);
+  return guarded(of.session->api, [&] { run(of, context); });
+}
+
+}  // namespace
+
+SessionOp matrix_op(std::shared_ptr<Session> session) {
+  SessionOp op{};
+  op.version = ort::VERSION;
+  op.name = name, op.provider = provider;
+  op.input_type = input_type, op.input_count = input_count, op.input_presence = input_presence, op.input_memory = default_memory;
+  op.output_type = output_type, op.output_count = output_count, op.output_presence = required;
+  op.destroy = destroy, op.create_kernel_2 = create, op.compute_2 = compute;
+  op.start_version = one, op.end_version = one;
+  op.session = std::move(session);
+  return op;
+}
+
+}  // namespace thinkport

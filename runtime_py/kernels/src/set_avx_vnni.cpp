@@ -1,0 +1,43 @@
+// AVX-VNNI: 256 bits wide dots of four bytes. Intel's Core from Alder Lake (2021) on, AMD from Zen 5 on.
+#include <immintrin.h>
+
+#include "cpu_features.h"
+#include "matrix_kernel.h"
+
+namespace thinkport {
+namespace {
+
+struct AvxVnni {
+  static constexpr int rows = 8, ROWS = 6, CENTER8 = 0;
+  using Ints = __m256i;
+  using Floats = __m256;
+  using Narrow = __m256i;
+
+  static Ints load(const uint8_t* at) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)); }
+  static Floats load_floats(const uint8_t* at) { return _mm256_loadu_ps(reinterpret_cast<const float*>(at)); }
+  static void store(float* at, Floats x) { _mm256_storeu_ps(at, x); }
+  static Ints low(Ints x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
+  static Ints high(Ints x) { return _mm256_and_si256(_mm256_srli_epi16(x, 4), _mm256_set1_epi8(15)); }
+  static Ints centered(Ints x) { return x; }
+  static Ints spread(int32_t value) { return _mm256_set1_epi32(value); }
+  static Floats spread_float(float value) { return _mm256_set1_ps(value); }
+  static Floats zeros() { return _mm256_setzero_ps(); }
+  static Narrow begin(Ints dots) { return dots; }
+  static Narrow add4(Narrow sum, Ints x, Ints y) { return _mm256_dpbusd_avx_epi32(sum, x, y); }
+  static Ints end(Ints, Narrow dots) { return dots; }
+  static Ints add8(Ints sum, Ints x, Ints y) { return _mm256_dpbusd_avx_epi32(sum, x, y); }
+  static Ints subtract(Ints x, Ints y) { return _mm256_sub_epi32(x, y); }
+  static Ints multiply(Ints x, Ints y) { return _mm256_mullo_epi32(x, y); }
+  static Floats to_floats(Ints x) { return _mm256_cvtepi32_ps(x); }
+  static Floats times(Floats x, Floats y) { return _mm256_mul_ps(x, y); }
+  static Floats fused(Floats x, Floats y, Floats z) { return _mm256_fmadd_ps(x, y, z); }
+};
+
+bool runs_here() { return cpu_features().avx2 && cpu_features().fma && cpu_features().avx_vnni; }
+
+}  // namespace
+
+extern const KernelSet AVX_VNNI;
+const KernelSet AVX_VNNI = {"avx_vnni", runs_here, AvxVnni::rows, quantize, multiply<AvxVnni>};
+
+}  // namespace thinkport

@@ -1,0 +1,19 @@
+// NEON with dots of four bytes: ARM's cores from Cortex-A75 (2017) on, Apple's, Snapdragon's and Graviton's from 2 on.
+#include "cpu_features.h"
+#include "neon_vector.h"
+
+namespace thinkport {
+namespace {
+
+struct Dots {
+  static int32x4_t add(int32x4_t sum, int8x16_t x, int8x16_t y) { return vdotq_s32(sum, x, y); }
+};
+
+bool runs_here() { return cpu_features().dotprod; }
+
+}  // namespace
+
+extern const KernelSet NEON_DOTPROD;
+const KernelSet NEON_DOTPROD = {"neon_dotprod", runs_here, Neon<Dots>::rows, quantize, multiply<Neon<Dots>>};
+
+}  // namespace thinkport

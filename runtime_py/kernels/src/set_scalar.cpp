@@ -1,0 +1,65 @@
+// The kernels in plain C++: what every CPU runs, and what the other sets are held against.
+#include <cmath>
+
+#include "matrix_kernel.h"
+
+namespace thinkport {
+namespace {
+
+struct Scalar {
+  static constexpr int rows = 8, ROWS = 4, CENTER8 = 128;
+  struct Bytes { uint8_t at[rows * 4]; };
+  struct Ints { int32_t at[rows]; };
+  struct Floats { float at[rows]; };
+  using Narrow = Ints;
+
+  template <class To, class Do>
+  static To each(Do value) {
+    To found;
+    for (int r = 0; r < rows; ++r) found.at[r] = value(r);
+    return found;
+  }
+  template <class To>
+  static To read(const uint8_t* at) {
+    To found;
+    std::memcpy(&found, at, sizeof found);
+    return found;
+  }
+  static int32_t byte(Ints x, int r, int k) { return static_cast<uint32_t>(x.at[r]) >> (8 * k) & 255; }
+
+  static Ints load(const uint8_t* at) { return read<Ints>(at); }
+  static Floats load_floats(const uint8_t* at) { return read<Floats>(at); }
+  static void store(float* at, Floats x) { std::memcpy(at, x.at, sizeof x.at); }
+  static Ints low(Ints x) { return each<Ints>([&](int r) { return x.at[r] & 0x0f0f0f0f; }); }
+  static Ints high(Ints x) { return each<Ints>([&](int r) { return static_cast<uint32_t>(x.at[r]) >> 4 & 0x0f0f0f0f; }); }
+  static Ints centered(Ints x) { return each<Ints>([&](int r) { return x.at[r] ^ static_cast<int32_t>(0x80808080); }); }
+  static Ints spread(int32_t value) { return each<Ints>([&](int) { return value; }); }
+  static Floats spread_float(float value) { return each<Floats>([&](int) { return value; }); }
+  static Floats zeros() { return spread_float(0); }
+  static Narrow begin(Ints dots) { return dots; }
+  static Ints end(Ints, Narrow dots) { return dots; }
+  template <class Code>
+  static Ints dot(Ints sum, Ints x, Ints y) {
+    return each<Ints>([&](int r) {
+      int32_t total = sum.at[r];
+      for (int k = 0; k < 4; ++k) total += static_cast<Code>(byte(x, r, k)) * static_cast<int8_t>(byte(y, r, k));
+      return total;
+    });
+  }
+  static Narrow add4(Narrow sum, Ints x, Ints y) { return dot<uint8_t>(sum, x, y); }
+  static Ints add8(Ints sum, Ints x, Ints y) { return dot<int8_t>(sum, x, y); }
+  static Ints subtract(Ints x, Ints y) { return each<Ints>([&](int r) { return x.at[r] - y.at[r]; }); }
+  static Ints multiply(Ints x, Ints y) { return each<Ints>([&](int r) { return x.at[r] * y.at[r]; }); }
+  static Floats to_floats(Ints x) { return each<Floats>([&](int r) { return static_cast<float>(x.at[r]); }); }
+  static Floats times(Floats x, Floats y) { return each<Floats>([&](int r) { return x.at[r] * y.at[r]; }); }
+  static Floats fused(Floats x, Floats y, Floats z) { return each<Floats>([&](int r) { return std::fma(x.at[r], y.at[r], z.at[r]); }); }
+};
+
+bool everywhere() { return true; }
+
+}  // namespace
+
+extern const KernelSet SCALAR;
+const KernelSet SCALAR = {"scalar", everywhere, Scalar::rows, quantize, multiply<Scalar>};
+
+}  // namespace thinkport

@@ -1,0 +1,173 @@
+"""thinkport's own kernels for the CPU provider: the package `thinkport-kernels`, if it is there and works here.
+
+A library that is new to this machine is loaded in another process first, which it may take down; what became of that is
+remembered. Knows the package and how ONNX Runtime takes its library. Must not know graphs.
+"""
+
+import ctypes
+import json
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.machine.cpu_features import cpu_features
+from thinkport.runtime.providers.program import TRIAL_VERB, begin, program
+from thinkport.runtime.providers.verdicts import VerdictKey, Verdicts
+
+AUTO, OFF = "auto", "off"
+OPERATORS = 1
+"""The version of the package's operators that graphs are written for."""
+PACKAGE = "thinkport-kernels"
+TRIAL = "--kernels"  # of the verb for trials: print the kernel sets of a library that were right here
+
+_PLACE = "runtime_py/kernels"  # of the package's source, in a clone
+_INSTALL = f"pip install ./{_PLACE} from a clone of thinkport"
+_SECONDS = 60.0  # in which the trial ends; it takes 0.3 s, of which Python's start is most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernels:
+    """The kernels as one process may use them.
+
+    `asked` is `auto`, the best kernel set that this CPU runs; a set's name; or `off`. `library` is the package's file,
+    None where the package is not installed; `operators` is the version of its operators.
+    """
+
+    asked: str = AUTO
+    library: Path | None = None
+    operators: int = 0
+    verdicts: Verdicts = field(default_factory=Verdicts)
+    command: Sequence[str] | None = None
+    begin: Callable[..., "subprocess.Popen[str]"] = begin
+
+    @classmethod
+    def here(cls, asked: str = AUTO) -> Self:
+        """Those that are installed.
+
+        Raises:
+            InputError: `asked` is a set that is not there or does not run on this CPU.
+        """
+        try:
+            package = import_module("thinkport_kernels")
+        except ModuleNotFoundError:
+            found = cls(asked=asked)
+        else:
+            found = cls(asked=asked, library=package.LIBRARY, operators=package.OPERATORS, command=program())
+        if asked not in (AUTO, OFF) and (found.obstacle or asked not in found.sets):
+            sets = found.obstacle or f"this CPU runs {', '.join(found.sets)}"
+            raise InputError(f"kernels {asked!r} can't be had here: {sets}; {OFF} takes ONNX Runtime's own")
+        return found
+
+    @cached_property
+    def obstacle(self) -> str | None:
+        """Why graphs of these kernels can't run here, None where they can."""
+        if self.asked == OFF:
+            return "needs thinkport's kernels, which were switched off"
+        if self.library is None:
+            return f"needs the package {PACKAGE}: {_INSTALL}"
+        if self.operators != OPERATORS:
+            return f"needs {PACKAGE} with operators {OPERATORS}, and {self.operators} are installed: {_INSTALL}"
+        if not self.library.is_file():
+            return f"needs the library of {PACKAGE}, and {self.library} is missing: {_INSTALL} once more"
+        wrong = self._tried()
+        return wrong and f"needs {PACKAGE}, and as found on this machine, {wrong}; `thinkport doctor` tries it again"
+
+    @property
+    def name(self) -> str:
+        """The kernel set that runs."""
+        return self.sets[0] if self.asked == AUTO else self.asked
+
+    def __str__(self) -> str:
+        return f"{PACKAGE} {self._content[:12]} {self.name}"
+
+    @cached_property
+    def sets(self) -> tuple[str, ...]:
+        """The kernel sets that run on this CPU, best first; only where there is no obstacle."""
+        assert self.library is not None, "whoever asks looked for an obstacle"
+        return kernel_sets(self.library)
+
+    def register(self, settings: Any, threads: int) -> None:
+        """Let a session of so many threads run graphs of these kernels; `settings` are its SessionOptions."""
+        settings.add_session_config_entry("thinkport.kernels", self.asked)
+        settings.add_session_config_entry("thinkport.threads", str(threads))
+        settings.register_custom_ops_library(str(self.library))
+
+    def forget(self) -> None:
+        """Let the library be tried anew, once it is asked for."""
+        if self.library is not None and self.library.is_file():
+            self.verdicts.forget(self._key)
+
+    @cached_property
+    def _content(self) -> str:
+        """The library's sha256."""
+        assert self.library is not None, "whoever asks looked for an obstacle"
+        return sha256(self.library.read_bytes()).hexdigest()
+
+    @property
+    def _key(self) -> VerdictKey:
+        return VerdictKey(
+            artifact=self._content,
+            graph="*",
+            provider=PACKAGE,
+            package=PACKAGE,
+            devices=(cpu_features(),),
+            thinkport=version("thinkport"),
+        )
+
+    def _tried(self) -> str | None:
+        """What is wrong with the library here, None where nothing is: by what is known, or by a trial."""
+        key = self._key
+        known = self.verdicts.read(key)
+        if not known.right and known.wrong is None:
+            known = known.begun()
+            self.verdicts.write(key, known)  # where no process can be begun, this one may be taken down
+            known = known.ended(self._trial())
+            self.verdicts.write(key, known)
+        return known.wrong
+
+    def _trial(self) -> str | None:
+        assert self.library is not None
+        if self.command is None:
+            return kernel_fault(self.library)
+        process = self.begin([*self.command, TRIAL_VERB, TRIAL, str(self.library)], heard=True)
+        try:
+            out, said = process.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return f"its trial did not end in {_SECONDS:.0f} seconds"
+        if process.returncode:
+            return f"its trial ended with {process.returncode}: {' '.join(said.split())[-300:] or 'no word'}"
+        fault: str | None = json.loads(out.splitlines()[-1])
+        return fault
+
+
+def kernel_sets(library: Path) -> tuple[str, ...]:
+    """The kernel sets of a library that run on this CPU, best first."""
+    ask = ctypes.CDLL(str(library)).thinkport_kernel_set
+    ask.restype, ask.argtypes = ctypes.c_char_p, [ctypes.c_size_t]
+    found: list[str] = []
+    while name := ask(len(found)):
+        found.append(name.decode())
+    return tuple(found)
+
+
+def kernel_fault(library: Path) -> str | None:
+    """What is wrong with a library on this CPU: it can't be loaded, or a kernel set computes otherwise than the others.
+
+    A library that this CPU can't run may end the process.
+    """
+    try:
+        ask = ctypes.CDLL(str(library)).thinkport_kernel_fault
+    except OSError as error:
+        return f"it can't be loaded: {error}"
+    ask.restype = ctypes.c_char_p
+    name = ask()
+    return None if name is None else f"its kernel set {name.decode()} computes wrongly"

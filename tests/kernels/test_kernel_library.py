@@ -1,0 +1,127 @@
+"""The package of kernels as the runtime finds, tries, remembers and refuses it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.providers.kernels import OPERATORS, TRIAL, Kernels, kernel_fault, kernel_sets
+from thinkport.runtime.providers.program import program
+from thinkport.runtime.providers.verdicts import Verdicts
+
+
+class Process:
+    """A trial that ends with a code and some words."""
+
+    def __init__(self, code: int, out: str, said: str = "") -> None:
+        self.returncode, self._words = code, (out, said)
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        return self._words
+
+    def kill(self) -> None: ...
+
+
+class Begin:
+    """Begins trials that end as told, and counts them."""
+
+    def __init__(self, code: int = 0, out: str = "null\n", said: str = "") -> None:
+        self.begun: list[Sequence[str]] = []
+        self._end = (code, out, said)
+
+    def __call__(self, command: Sequence[str], *, heard: bool = False) -> subprocess.Popen[str]:
+        self.begun.append(command)
+        return cast("Any", Process(*self._end))
+
+
+@pytest.fixture
+def installed(library: Path, tmp_path: Path) -> Kernels:
+    return Kernels(
+        library=library, operators=OPERATORS, verdicts=Verdicts(tmp_path), command=["program"], begin=Begin()
+    )
+
+
+def again(kernels: Kernels, begin: Begin) -> Kernels:
+    """The same in another process, whose trials end otherwise."""
+    return replace(kernels, begin=begin)
+
+
+def test_a_library_that_is_right_is_tried_once(installed: Kernels, sets: list[str]) -> None:
+    assert installed.obstacle is None
+    assert list(installed.sets) == sets
+    assert installed.name == sets[0]
+    later = Begin(code=-4)
+    assert again(installed, later).obstacle is None
+    assert later.begun == []
+
+
+def test_a_library_that_takes_its_trial_down_is_not_loaded(installed: Kernels) -> None:
+    crash = Begin(code=-4, out="", said="illegal instruction")
+    crashing = again(installed, crash)
+    assert "its trial ended with -4: illegal instruction" in str(crashing.obstacle)
+    assert "thinkport doctor" in str(crashing.obstacle)
+    later = Begin()
+    assert "its trial ended with -4" in str(again(installed, later).obstacle)
+    assert later.begun == []
+    crashing.forget()
+    assert again(installed, later).obstacle is None
+    assert len(later.begun) == 1
+
+
+def test_a_library_that_computes_wrongly_is_not_loaded(installed: Kernels) -> None:
+    wrong = Begin(out=json.dumps("its kernel set avx2 computes wrongly") + "\n")
+    assert "kernel set avx2 computes wrongly" in str(again(installed, wrong).obstacle)
+
+
+def test_a_real_trial_says_that_the_library_is_right(library: Path) -> None:
+    command = [*(program() or []), "try-graphs", TRIAL, str(library)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) is None
+    assert kernel_fault(library) is None
+
+
+def test_a_file_that_is_no_library_is_said_so(tmp_path: Path) -> None:
+    broken = tmp_path / "libthinkport_kernels.so"
+    broken.write_bytes(b"no library")
+    kernels = Kernels(library=broken, operators=OPERATORS, verdicts=Verdicts(tmp_path / "v"), command=program())
+    assert "it can't be loaded" in str(kernels.obstacle)
+
+
+def test_without_a_program_to_start_it_is_tried_here(installed: Kernels) -> None:
+    assert replace(installed, command=None).obstacle is None
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"library": None}, "needs the package thinkport-kernels: pip install ./runtime_py/kernels"),
+        ({"operators": OPERATORS + 1}, f"with operators {OPERATORS}, and {OPERATORS + 1} are installed"),
+        ({"library": Path("/nowhere/libthinkport_kernels.so")}, "is missing"),
+        ({"asked": "off"}, "switched off"),
+    ],
+)
+def test_what_is_missing_is_said(installed: Kernels, change: dict[str, Any], says: str) -> None:
+    assert says in str(replace(installed, **change).obstacle)
+
+
+def test_a_set_that_is_not_there_is_refused(
+    library: Path, sets: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "thinkport_kernels", None)
+    with pytest.raises(InputError, match="kernels 'avx2' can't be had here: needs the package"):
+        Kernels.here("avx2")
+    package = type(sys)("thinkport_kernels")
+    package.LIBRARY, package.OPERATORS = library, OPERATORS  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "thinkport_kernels", package)
+    with pytest.raises(InputError, match=r"this CPU runs .*scalar; off takes ONNX Runtime's own"):
+        Kernels.here("avx1")
+    assert Kernels.here(sets[0]).name == sets[0]
+    assert kernel_sets(library)[-1] == "scalar"
