@@ -9,6 +9,8 @@ from zipfile import ZipFile
 
 import pytest
 
+from thinkport.deploy.bundle import BundleSettings, make_bundle
+
 # Enters a folder with /proc, /sys and /dev, in a mount namespace of its own: nothing stays mounted.
 ENTER = 'for one in proc sys dev; do mount --rbind "/$one" "$0/$one"; done; exec chroot "$0" "$@"'
 PYTHON = "3.13"  # of Debian 13
@@ -25,6 +27,11 @@ class System:
         """Run a command to its end."""
         inside = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", ENTER, str(self.folder), *command]
         return subprocess.run(inside, capture_output=True, text=True, check=False)
+
+    def run_on_lavapipe(self, bundle: Path, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command with the packages of an unpacked bundle, and with a software adapter for WebGPU."""
+        adapter = ["ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER=1", "XDG_RUNTIME_DIR=/tmp", "HOME=/tmp"]
+        return self.run("env", f"PYTHONPATH=/{bundle.name}/site", *adapter, *command)
 
     def unpacked(self, bundle: Path, name: str) -> Path:
         """Unpack a bundle into a folder of that name at the system's root, its wheels into `site` there."""
@@ -48,3 +55,11 @@ def debian13() -> System:
     if system.run("true").returncode:
         pytest.skip(f"{folder} can be entered by root only, who may mount")
     return system
+
+
+@pytest.fixture(scope="session")
+def webgpu_bundle(debian13: System, nano_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The nano artifact's bundle with WebGPU, unpacked within the Debian 13 folder, its wheels in `site`."""
+    made = tmp_path_factory.mktemp("bundle") / "webgpu.zip"
+    make_bundle(nano_artifact, made, BundleSettings(platform="linux-x86_64", provider="webgpu", python=PYTHON))
+    return debian13.unpacked(made, "webgpu-bundle")

@@ -9,19 +9,11 @@ from pathlib import Path
 import pytest
 from tests.systems.conftest import PYTHON, System
 
-from thinkport.deploy.bundle import BundleSettings, make_bundle
-
 
 @pytest.mark.long
-def test_both_graphs_for_webgpu_are_right_on_an_adapter_with_float16(
-    debian13: System, nano_artifact: Path, tmp_path: Path
-) -> None:
-    made = tmp_path / "webgpu.zip"
-    make_bundle(nano_artifact, made, BundleSettings(platform="linux-x86_64", provider="webgpu", python=PYTHON))
-    debian13.unpacked(made, "webgpu-bundle")
-    adapter = ["ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER=1", "XDG_RUNTIME_DIR=/tmp", "HOME=/tmp"]
-    program = ["env", "PYTHONPATH=/webgpu-bundle/site", *adapter, f"python{PYTHON}", "-m", "thinkport.runtime"]
-    done = debian13.run(*program, "doctor", "/webgpu-bundle/artifact", "--provider", "webgpu", "--json")
+def test_both_graphs_for_webgpu_are_right_on_an_adapter_with_float16(debian13: System, webgpu_bundle: Path) -> None:
+    doctor = [f"python{PYTHON}", "-m", "thinkport.runtime", "doctor", f"/{webgpu_bundle.name}/artifact"]
+    done = debian13.run_on_lavapipe(webgpu_bundle, *doctor, "--provider", "webgpu", "--json")
     assert done.returncode in (0, 1), done.stdout + done.stderr  # 1: with a warning
     found = {trial["attempt"]["graph"]: trial["attempt"] for trial in json.loads(done.stdout)["trials"]}
     assert {graph: one["outcome"] for graph, one in found.items()} == {
@@ -32,3 +24,4 @@ def test_both_graphs_for_webgpu_are_right_on_an_adapter_with_float16(
     assert all(
         "prefills in pieces of 31: steps of 192 tokens are wrong here" in one["reason"] for one in found.values()
     )
+    assert "attention alone by 0.1" in found["webgpu.onnx"]["reason"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from tests.export.parity.agreement import check_same
 from tests.export.parity.dequantized import Dequantized
 from tests.export.parity.driver import Driver, relative
 from tests.export.parity.reference import fresh_ids
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from thinkport.runtime.machine.plugin_device import PluginDevice
 
-CHUNK, MARGIN = 31, 0.05
+CHUNK = 31
 # Mean KL divergence, in nats, of a graph on two providers, and the largest error against PyTorch, of the largest logit.
 ROUNDING = {"webgpu.onnx": (1e-3, 0.05), "webgpu-float32.onnx": (1e-4, 1e-3)}
 
@@ -42,22 +43,6 @@ def file(request: pytest.FixtureRequest, webgpu: PluginDevice) -> str:
 @pytest.fixture(scope="module")
 def artifact(nano_checkpoint: Path, exported: Callable[..., Path]) -> Path:
     return exported(nano_checkpoint, targets=("cpu", "webgpu"), precision="int4", certificate=False)
-
-
-def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-
-
-def check_same(found: NDArray[np.float32], wanted: NDArray[np.float32], *, bound: float) -> None:
-    """The mean KL divergence is small, and the top token the same wherever it leads by a margin."""
-    mine, other = log_softmax(found), log_softmax(wanted)
-    divergence = (np.exp(other) * (other - mine)).sum(-1)
-    print(f"KL mean {divergence.mean():.1e}, max {divergence.max():.1e}")
-    assert divergence.mean() <= bound
-    second, first = np.moveaxis(np.sort(wanted, -1)[..., -2:], -1, 0)
-    clear = first - second > MARGIN
-    assert (found.argmax(-1) == wanted.argmax(-1))[clear].all()
 
 
 def run(driver: Driver, ids: NDArray[np.int64], lengths: Sequence[int]) -> NDArray[np.float32]:

@@ -152,6 +152,7 @@ class Session:
             ArtifactError: a file is damaged, ONNX Runtime refuses the graph, or could not start its first provider.
         """
         self.graph, self.model, self.ort = graph, model, ort
+        self.folder, self.device_id, self.device = folder, device_id, device
         self.vocab_size, self.context_length = model.vocab_size, model.context_length
         self.prefill_chunk, self.several_tokens_over_past = graph.prefill_chunk, graph.several_tokens_over_past
         # Only in place does a row's next token overwrite its padding; appended, the padding would stay between.

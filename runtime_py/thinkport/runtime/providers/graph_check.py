@@ -1,6 +1,6 @@
 """One graph of an artifact, as it runs here, against all that the artifact knows of it.
 
-Knows the two checks, and which of them a graph gets. Must not know what is remembered or done about the result.
+Knows the checks, and which of them a graph gets. Must not know what is remembered or done about the result.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,8 @@ from typing import NamedTuple
 from thinkport.runtime.artifact.certificate import GoldenScore
 from thinkport.runtime.artifact.goldens import Golden, OwnGolden, read_goldens, read_own_goldens
 from thinkport.runtime.artifact.manifest import Graph
-from thinkport.runtime.engine.session import LaneSource
+from thinkport.runtime.engine.session import LaneSource, Session
+from thinkport.runtime.providers.attention_check import HALF, attention_errors, attention_fault
 from thinkport.runtime.providers.golden_check import check_goldens, quick
 from thinkport.runtime.providers.own_check import OwnResult, check_own, in_float
 
@@ -65,7 +66,8 @@ def check_graph(
     """Hold a loaded graph against its own golden, or in artifacts of before against the checkpoint's.
 
     `recorded` is its score of these at export. `brief` takes fewer tokens. `unrounded` is what `check_unrounded` found,
-    whose widest step is not exceeded.
+    whose widest step is not exceeded. A graph in float16 is off by more than an error of 1 % in one head of attention
+    would make, so that its attention is held alone too.
 
     Raises:
         ArtifactError: the graph fails.
@@ -78,9 +80,16 @@ def check_graph(
         return GraphResult(old.fault, f"agrees with the checkpoint over {old.score.rows} positions,{_LOOSELY}")
     widest = unrounded.widest if unrounded else None
     found = check_own(session, own, widest or widest_of(graph), brief=brief)
+    attention = None
+    if graph.activations == HALF and found.fault is None and isinstance(session, Session):
+        attention = attention_errors(session, found.widest)
+    if attention is not None and (fault := attention_fault(attention)):
+        return GraphResult(fault)
     said = f"differs by {found.distance.error:.2%} from what the graph gives in float32 over {found.rows} positions"
     if unrounded is not None:
         said += f", and by {unrounded.distance.error:.4%} where it does not round to int8"
+    if attention is not None:
+        said += f", and attention alone by {attention.max():.2%} in its worst head"
     narrowed = found.narrowed or (unrounded.narrowed if unrounded else None)
     return GraphResult(found.fault, said, found.widest, narrowed)
 
