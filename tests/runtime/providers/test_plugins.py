@@ -77,14 +77,15 @@ class MadeUpOrt(ModuleType):
         return [np.sqrt(feeds["x"])]
 
 
-def listed(name: str, *, software: bool = False, memory: object = "memory") -> Any:
+def listed(name: str, *, software: bool = False, memory: object = "memory", discrete: bool = False) -> Any:
     """An OrtEpDevice of the plugin."""
-    metadata = {} if software else {"Description": name}
+    metadata = {} if software else {"Description": name, "Discrete": str(int(discrete))}
     hardware = SimpleNamespace(type=int(not software), vendor=name, vendor_id=1, device_id=2, metadata=metadata)
     return SimpleNamespace(ep_name=WEBGPU, device=hardware, memory_info=lambda _: memory)
 
 
-CARD, OTHER, SOFTWARE = listed("A card"), listed("Another"), listed("A CPU", software=True)
+CARD, OTHER = listed("A card", discrete=True), listed("Another")
+SOFTWARE = listed("A CPU", software=True)
 
 
 @pytest.fixture
@@ -108,12 +109,28 @@ def test_graphs_of_a_plugin_stand_before_the_cpus_and_take_its_first_device(entr
 
 
 def test_a_number_is_that_of_the_plugins_order(entry: PluginProvider) -> None:
-    ort = MadeUpOrt(CARD, OTHER)
-    assert [one.plugin.name for one in found(ort, entry, "webgpu:1") if one.plugin] == ["Another"] * 2
+    ort = MadeUpOrt(OTHER, CARD)
+    assert [one.plugin.name for one in found(ort, entry, "webgpu:1") if one.plugin] == ["A card"] * 2
     (first, *_) = found(ort, entry, "webgpu:2")
     assert first.obstacle == (
-        "finds no device 2 of WebGpuExecutionProvider, expected one of: 0 A card (A card), 1 Another (Another)"
+        "finds no device 2 of WebGpuExecutionProvider, expected one of: 0 Another (Another), 1 A card (A card)"
     )
+
+
+@pytest.mark.parametrize("order", [(CARD, OTHER), (OTHER, CARD)])
+def test_a_device_that_the_plugin_does_not_start_is_refused(entry: PluginProvider, order: tuple[Any, Any]) -> None:
+    number = order.index(OTHER)
+    (first, *_) = found(MadeUpOrt(*order), entry, f"webgpu:{number}")
+    assert first.plugin is None
+    assert str(first.obstacle).startswith(f"can't run on device {number}, Another (Another): numpy")
+    assert f"starts A card (A card) whichever is asked for: leave :{number} out" in str(first.obstacle)
+    assert [one.plugin and one.plugin.name for one in found(MadeUpOrt(*order), entry)] == ["A card"] * 2
+
+
+def test_of_devices_that_are_equals_none_can_be_chosen_and_both_are_named(entry: PluginProvider) -> None:
+    ort = MadeUpOrt(CARD, listed("A second card", discrete=True), OTHER)
+    assert str(found(ort, entry)[0].plugin) == "A card or A second card (A card)"
+    assert all("can't run on device" in str(one.obstacle) for one in found(ort, entry, "webgpu:0"))
 
 
 def test_a_software_adapter_is_taken_only_by_name(entry: PluginProvider) -> None:

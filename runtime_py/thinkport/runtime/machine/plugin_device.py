@@ -21,9 +21,10 @@ _SILENT = 4  # a probe that fails is an answer, so ONNX Runtime logs nothing but
 class PluginDevice:
     """One device of a plugin provider, the `number`-th that it lists.
 
-    `plugin` is the plugin with its version, `software` says that a CPU computes what looks like a device, `driver` is
-    the driver's version, None where it isn't known. `handle` is ONNX Runtime's OrtEpDevice. Whoever loads, runs, makes
-    buffers or copies on the device holds `turn`, which all devices of a provider share and a thread may take twice.
+    `plugin` is the plugin with its version, `software` says that a CPU computes what looks like a device, `discrete`
+    that it is a card of its own; `driver` is the driver's version, None where it isn't known. `handle` is ONNX
+    Runtime's OrtEpDevice. Whoever loads, runs, makes buffers or copies on the device holds `turn`, which all devices of
+    a provider share and a thread may take twice.
     """
 
     ort: ModuleType
@@ -36,6 +37,7 @@ class PluginDevice:
     driver: str | None
     handle: Any
     turn: AbstractContextManager[Any]
+    discrete: bool = False
 
     def __str__(self) -> str:
         driver = f", driver {self.driver}" if self.driver else ""

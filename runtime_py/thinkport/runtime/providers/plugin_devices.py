@@ -52,7 +52,8 @@ def _device(ort: ModuleType, entry: PluginProvider, at: int, handle: Any, driver
     hardware = handle.device  # an OrtHardwareDevice
     software = hardware.type == ort.OrtHardwareDeviceType.CPU
     vendor = hardware.vendor or f"vendor {hardware.vendor_id:#06x}"
-    name = dict(hardware.metadata).get("Description") or f"GPU {hardware.device_id:#06x}"
+    known = dict(hardware.metadata)
+    name = known.get("Description") or f"GPU {hardware.device_id:#06x}"
     return PluginDevice(
         ort=ort,
         provider=entry.provider,
@@ -64,4 +65,5 @@ def _device(ort: ModuleType, entry: PluginProvider, at: int, handle: Any, driver
         driver=None if software else drivers.get(name),
         handle=handle,
         turn=entry.turn,
+        discrete=known.get("Discrete") == "1",
     )

@@ -31,6 +31,20 @@ PLUGINS = (
 )
 
 
+def started_device(found: Sequence[PluginDevice]) -> PluginDevice:
+    """The device of a plugin's, one or more, on which its sessions are, whichever they ask for.
+
+    Read in WebGPU's source: an adapter is started once a process, by the system's order for performance, which has
+    cards of their own first; no option names another one before onnxruntime's pull requests 32234 and 32319. Where
+    several devices are equals, which one is not known, and the name says so.
+    """
+    hardware = [one for one in found if not one.software] or list(found)
+    first = [one for one in hardware if one.discrete] or hardware
+    if len(first) == 1:
+        return first[0]
+    return replace(first[0], name=" or ".join(dict.fromkeys(one.name for one in first)), driver=None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DeviceFacts:
     """A plugin's device in words; `needs` is what it lacks to be used, None where nothing."""
@@ -100,26 +114,32 @@ class Plugins:
         return plugin_devices(self._ort, entry)
 
     def place(self, graph: Graph, number: int | None, *, auto: bool) -> PluginDevice:
-        """The device for a graph: the one of that number, or the first that is no software adapter.
+        """The device for a graph: the one that the plugin starts, which a number may confirm.
 
         Where nobody chose a provider (`auto`), a software adapter is none; where one did, it is better than nothing.
 
         Raises:
-            InputError: there is no such device; see `devices`.
+            InputError: there is no such device, or the plugin starts another one; see `devices`.
         """
         provider = graph.providers[0]
         entry, found = self._table[provider], self.devices(provider)
         if not found:
             raise InputError(f"finds no device for {entry.distribution} {entry.version}: {entry.no_device}")
-        if number is not None:
-            if number < len(found):
-                return found[number]
+        started = started_device(found)
+        if number is None:
+            if started.software and auto:
+                raise InputError(f"is not taken by itself on a software adapter: ask for provider {graph.target}")
+            return started
+        if number >= len(found):
             listed = ", ".join(f"{one.number} {one}" for one in found)
             raise InputError(f"finds no device {number} of {provider}, expected one of: {listed}")
-        hardware = next((one for one in found if not one.software), None)
-        if hardware is None and auto:
-            raise InputError(f"is not taken by itself on a software adapter: ask for provider {graph.target}")
-        return hardware or found[0]
+        if found[number] is started:
+            return started
+        raise InputError(
+            f"can't run on device {number}, {found[number]}: {entry.distribution} {entry.version} starts {started} "
+            f"whichever is asked for: leave :{number} out, or choose the card for this program in the system's "
+            "graphics settings"
+        )
 
     def listed(self) -> tuple[PluginFacts, ...]:
         """Every plugin of the table without what only its library tells."""
