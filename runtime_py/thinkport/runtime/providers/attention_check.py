@@ -58,7 +58,8 @@ def attention_errors(session: Session, widest: int | None) -> Heads | None:
     except ArtifactError:  # what it is to be held against is more than this ONNX Runtime's CPU can do
         return None
     there = _attended(session, graph, attention_graph(found, shape, HALF), spans)
-    return np.max([_error(one, right) for one, right in zip(there, here, strict=True)], axis=0)
+    errors: Heads = np.max([_error(one, right) for one, right in zip(there, here, strict=True)], axis=0)
+    return errors
 
 
 def _spans(width: int, *, several: bool) -> list[list[Span]]:
@@ -82,7 +83,8 @@ def _attended(session: Session, graph: Graph, model: bytes, kinds: Sequence[Sequ
 
 
 def _step(lane: Lane, start: int, stop: int) -> NDArray[Any]:
-    return lane.step(np.arange(start, stop, dtype=np.int64)[None], keep=stop - start)[0].copy()
+    found: NDArray[Any] = lane.step(np.arange(start, stop, dtype=np.int64)[None], keep=stop - start)
+    return found[0].copy()
 
 
 def _opened(session: Session, graph: Graph, model: bytes) -> Session:
