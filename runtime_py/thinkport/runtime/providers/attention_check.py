@@ -83,8 +83,7 @@ def _attended(session: Session, graph: Graph, model: bytes, kinds: Sequence[Sequ
 
 
 def _step(lane: Lane, start: int, stop: int) -> NDArray[Any]:
-    found: NDArray[Any] = lane.step(np.arange(start, stop, dtype=np.int64)[None], keep=stop - start)
-    return found[0].copy()
+    return np.array(lane.step(np.arange(start, stop, dtype=np.int64)[None], keep=stop - start)[0])
 
 
 def _opened(session: Session, graph: Graph, model: bytes) -> Session:
