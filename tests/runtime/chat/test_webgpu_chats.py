@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from thinkport.runtime import Engine, Model, Sampler, SamplingSettings
+from thinkport.runtime import End, Engine, Model, Sampler, SamplingSettings
 from thinkport.runtime.errors import ProviderWarning
-from thinkport.runtime.reply.reply import End
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
