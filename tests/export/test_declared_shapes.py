@@ -98,7 +98,10 @@ def feed(value: ort.NodeArg, sizes: Sizes) -> np.ndarray:
 
 
 def faults_of(artifact: Path, folder: Path) -> dict[str, dict[str, str]]:
-    """What is wrong in each graph file of an artifact that has something wrong; its weights are put into `folder`."""
+    """What is wrong in each graph file of an artifact that has something wrong; its weights are put into `folder`.
+
+    Native graphs are left out: they are for the CPU alone, which compiles for no shape.
+    """
     manifest = read_manifest(artifact)
     records = {f"{prefix}{graph.file}": graph for graph in manifest.graphs for prefix in ("", "genai-")}
     (folder / "weights.bin").hardlink_to(artifact / "weights.bin")
@@ -107,7 +110,8 @@ def faults_of(artifact: Path, folder: Path) -> dict[str, dict[str, str]]:
             records[graph.prefill.graph.file] = graph.prefill.graph
             write_derived(graph.prefill.derivation, artifact, folder, cpu_count() or 1)
     found: dict[str, dict[str, str]] = {}
-    for path in sorted(artifact.glob("*.onnx")):
+    native = {graph.native.graph.file for graph in manifest.graphs if graph.native}
+    for path in sorted(path for path in artifact.glob("*.onnx") if path.name not in native):
         graph = records[path.name].model_copy(update={"file": path.name})
         model = ir.to_proto(graph_for_cpu(artifact, graph, manifest.model).loaded)
         found[path.name] = {}

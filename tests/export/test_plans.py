@@ -24,20 +24,26 @@ def planned(**options: Any) -> dict[str, str]:
 
 def test_an_older_onnx_runtime_gets_a_graph_whose_cache_it_takes() -> None:
     plans = plan_graphs(ExportSettings(checkpoint="x", output=Path("y"), targets=("cpu",), precision="int4"))
-    best, prefill, fallback = plans
+    best, prefill, native, fallback = plans
     assert (best.file, best.kv.dtype) == ("cpu.onnx", "int8")
     assert (prefill.file, prefill.accelerates, prefill.kv) == ("cpu-prefill.onnx", best.file, best.kv)
+    assert (native.file, native.native_of, native.kv) == ("cpu-native.onnx", best.file, best.kv)
     assert (fallback.file, fallback.kv.dtype) == ("cpu-float32-kv.onnx", "float32")
     assert fallback.kv.onnxruntime_floor < best.kv.onnxruntime_floor
 
 
 def test_weights_of_8_bits_need_no_others_for_long_prompts() -> None:
-    assert planned(targets=("cpu",), precision="int8") == {"cpu.onnx": "int8", "cpu-float32-kv.onnx": "float32"}
+    found = planned(targets=("cpu",), precision="int8")
+    assert found == {"cpu.onnx": "int8", "cpu-native.onnx": "int8", "cpu-float32-kv.onnx": "float32"}
 
 
-@pytest.mark.parametrize("options", [{"kv": "fp32"}, {"precision": "fp32"}, {"fuse": False}], ids=str)
+@pytest.mark.parametrize("options", [{"precision": "fp32"}, {"fuse": False}], ids=str)
 def test_a_cache_that_every_version_takes_needs_no_second_graph(options: dict[str, Any]) -> None:
     assert planned(targets=("cpu",), **options) == {"cpu.onnx": "float32"}
+
+
+def test_a_cache_that_is_not_rounded_is_the_native_graphs_too() -> None:
+    assert planned(targets=("cpu",), kv="fp32") == {"cpu.onnx": "float32", "cpu-native.onnx": "float32"}
 
 
 def test_a_mixture_of_experts_has_one_graph_for_those_targets_that_can_run_it() -> None:
@@ -66,6 +72,7 @@ def test_by_default_every_target_gets_the_graphs_that_it_needs() -> None:
     assert planned() == {
         "cpu.onnx": "int8",
         "cpu-prefill.onnx": "int8",
+        "cpu-native.onnx": "int8",
         "cpu-float32-kv.onnx": "float32",
         "dml.onnx": "float16",
         "dml-plain.onnx": "float16",
@@ -79,6 +86,7 @@ def test_a_cache_goes_to_the_targets_that_take_it_and_others_keep_their_own() ->
     assert planned(kv="fp16", targets=("cpu", "dml")) == {
         "cpu.onnx": "int8",
         "cpu-prefill.onnx": "int8",
+        "cpu-native.onnx": "int8",
         "cpu-float32-kv.onnx": "float32",
         "dml.onnx": "float16",
         "dml-plain.onnx": "float16",

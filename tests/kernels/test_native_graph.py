@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, hash_file, read_manifest
 from thinkport.runtime.artifact.manifest_seal import OPEN, sealed
+from thinkport.runtime.chat.chat import Chat
 from thinkport.runtime.errors import InputError, ProviderWarning
 from thinkport.runtime.model import Model
 from thinkport.runtime.providers.auto_choice import AutoChoice
@@ -36,17 +40,19 @@ def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "thinkport_kernels", None)
 
 
-def test_all_its_matrices_are_native(nano_artifact: Path) -> None:
+def test_all_its_matrices_and_attentions_are_native(nano_artifact: Path) -> None:
     parent, native = (
         onnx.load(nano_artifact / file, load_external_data=False).graph.node for file in ("cpu.onnx", NATIVE)
     )
-    ops = [node.op_type for node in native]
-    assert "MatMulNBits" not in ops
-    assert ops.count("QuantizedMatMul") == sum(node.op_type == "MatMulNBits" for node in parent) > 0
-    assert len(native) == len(parent)
+    before, after = (Counter(node.op_type for node in nodes) for nodes in (parent, native))
+    assert not after.keys() & {"MatMulNBits", "GroupQueryAttention"}
+    assert after["QuantizedMatMul"] == before["MatMulNBits"] > 0
+    assert after["CachedAttention"] == before["GroupQueryAttention"] > 0
+    assert after["SimplifiedLayerNormalization"] < before["SimplifiedLayerNormalization"]  # those of heads are inside
     record = read_manifest(nano_artifact).graphs[0].native
     assert record is not None
     assert (record.graph.file, record.operators) == (NATIVE, OPERATORS)
+    assert record.graph.kv.token_scales
 
 
 def test_it_runs_where_the_kernels_are(kernels: None, sets: list[str], nano_artifact: Path) -> None:
@@ -90,32 +96,62 @@ def test_a_native_graph_that_fails_makes_room_for_its_parent(
         assert model.provider_report.attempts[0].outcome is Outcome.FAILED
 
 
-def test_it_says_what_its_parent_says(kernels: None, nano_artifact: Path) -> None:
-    rng = np.random.default_rng()
-    ids = rng.integers(0, 200, (1, 150))
-    found = {}
-    for graph in ("cpu-native", "cpu"):
-        with Model.load(nano_artifact, provider=graph) as model:
-            lane = model.session.open_lane()
-            rows = [lane.step(ids[:, :100], keep=100).copy(), lane.step(ids[:, 100:140], keep=40).copy()]
-            rows += [lane.step(ids[:, at : at + 1]).copy() for at in range(140, 150)]
-            found[graph] = np.concatenate(rows, axis=1)[0]
-    logs = {name: rows - np.logaddexp.reduce(rows, axis=-1, keepdims=True) for name, rows in found.items()}
-    kl = (np.exp(logs["cpu"]) * (logs["cpu"] - logs["cpu-native"])).sum(axis=-1)
-    assert kl.mean() < 1e-3  # both round activations to int8, each in its way
-    assert kl.max() < 0.05
+def logits_of(folder: Path, graph: str, ids: npt.NDArray[np.int64], steps: list[int]) -> npt.NDArray[np.float32]:
+    with Model.load(folder, provider=graph, threads=1) as model:
+        lane, rows, at = model.session.open_lane(), [], 0
+        for count in steps:
+            rows.append(lane.step(ids[:, at : at + count], keep=count).copy())
+            at += count
+        return np.concatenate(rows, axis=1)[0]
 
 
-def test_logits_of_a_token_do_not_depend_on_the_tokens_beside_it(kernels: None, nano_artifact: Path) -> None:
-    ids = np.random.default_rng().integers(0, 200, (1, 24))
-    with Model.load(nano_artifact, provider="cpu-native", threads=1) as model:
-        whole = model.session.open_lane()
-        whole.step(ids[:, :20])
-        at_once = whole.step(ids[:, 20:], keep=4).copy()
-        single = model.session.open_lane()
-        single.step(ids[:, :20])
-        one_by_one = np.concatenate([single.step(ids[:, at : at + 1]).copy() for at in range(20, 24)], axis=1)
-    assert np.abs(at_once - one_by_one).max() <= 1e-3  # ONNX Runtime's attention sums in another order
+def test_it_says_what_a_graph_with_a_float32_cache_says(kernels: None, nano_artifact: Path) -> None:
+    ids, steps = np.random.default_rng().integers(0, 200, (1, 350)), [100, 40, 200, *[1] * 10]
+    exact, native = (logits_of(nano_artifact, graph, ids, steps) for graph in ("cpu-float32-kv", "cpu-native"))
+    logs = [rows - np.logaddexp.reduce(rows, axis=-1, keepdims=True) for rows in (exact, native)]
+    kl = (np.exp(logs[0]) * (logs[0] - logs[1])).sum(axis=-1)
+    assert kl.mean() < 1e-3  # both round activations to int8, each in its way, and one its cache
+    assert kl.max() < 0.1
+
+
+def test_logits_are_the_same_to_the_bit_in_any_pieces(kernels: None, nano_artifact: Path) -> None:
+    ids = np.random.default_rng().integers(0, 200, (1, 300))
+    whole = logits_of(nano_artifact, "cpu-native", ids, [300])
+    assert np.array_equal(logits_of(nano_artifact, "cpu-native", ids, [20, 4, 200, 1, 1, 1, 73]), whole)
+
+
+def test_a_cache_goes_on_in_another_kernel_set(kernels: None, nano_artifact: Path) -> None:
+    ids = np.random.default_rng().integers(0, 200, (1, 60))
+    with Model.load(nano_artifact, provider="cpu-native") as model:
+        lane = model.session.open_lane()
+        lane.step(ids[:, :50])
+        snapshot = lane.read(50)
+        here = lane.step(ids[:, 50:], keep=10).copy()
+    with Model.load(nano_artifact, provider="cpu-native", kernels="scalar") as model:
+        lane = model.session.open_lane()
+        lane.write(snapshot)
+        assert np.array_equal(lane.step(ids[:, 50:], keep=10), here)
+
+
+def test_a_conversation_goes_on_rewinds_and_is_saved(kernels: None, nano_artifact: Path, tmp_path: Path) -> None:
+    greedy: dict[str, Any] = {"thinking": False, "sampling": {"temperature": 0.0}}
+    saved = tmp_path / "chat.json"
+    with Model.load(nano_artifact, provider="cpu") as model:
+        chat = model.chat(**greedy)
+        chat.send("What is 3 + 4?")
+        second = chat.send("What is 5 + 6?").answer
+        chat.undo()
+        assert chat.send("What is 5 + 6?").answer == second
+        chat.save(saved)
+        history = chat.messages
+    with Model.load(nano_artifact, provider="cpu") as model:
+        again = Chat.restore(model, saved)
+        assert again.messages == history
+        assert again.send("What is 1 + 1?").cached_tokens > 0
+    with Model.load(nano_artifact, provider="cpu", kernels="off") as model:  # another KV cache: it is computed anew
+        other = Chat.restore(model, saved)
+        assert other.messages == history
+        assert other.send("What is 1 + 1?").answer
 
 
 def test_what_trials_say_of_a_graph_is_said_of_its_native_form() -> None:

@@ -21,7 +21,7 @@ from thinkport.export.passes.experts import Experts, QuantizedExperts
 from thinkport.export.passes.headless import Headless
 from thinkport.export.passes.int8_cache import Int8Cache
 from thinkport.export.passes.last_rows import LastRows
-from thinkport.export.passes.native import NativeMatrices
+from thinkport.export.passes.native import NativeAttention, NativeMatrices, attends_natively
 from thinkport.export.passes.norms import PlainNorm, QkNorm, RmsNorm, SkipNorm
 from thinkport.export.passes.packed_projections import PackedGateUp, PackedQkv, Silu
 from thinkport.export.passes.prefill_attention import PrefillAttention
@@ -82,7 +82,9 @@ class Pipeline:
         passes = self._on_trace(sparse)
         if plan.fuse:
             passes += self._fusions(plan, norms, mlps)
-        if plan.kv.dtype == "int8":  # behind attention, which it finds by the fused operator
+        if plan.kv.dtype == "int8" and not self._attends_natively(
+            plan
+        ):  # behind attention, which it finds by the fused operator
             passes += self._int8_cache()
         if self.recipe is not None:  # behind packing: a packed weight is quantized as one
             passes += self._rounding(plan, self.recipe, made, sparse)
@@ -113,11 +115,16 @@ class Pipeline:
             return [Int8Cache(scales=scales)]
         return [CenteredValues(centers=scales.centers), Int8Cache(scales=scales)]  # rounding takes additions as biases
 
+    def _attends_natively(self, plan: GraphPlan) -> bool:
+        shape = self.shape
+        return plan.native_of is not None and plan.kv.dtype == "int8" and attends_natively(shape)
+
     def _replacing(self, plan: GraphPlan, projections: Sequence[int]) -> list[GraphPass]:
         """What puts other operators in the place of the fused and rounded ones."""
         shape = self.shape
         if plan.native_of is not None:
-            return [NativeMatrices(per_layer=projections, head=shape.head)]
+            matrices = NativeMatrices(per_layer=projections, head=shape.head)
+            return [NativeAttention(), matrices] if self._attends_natively(plan) else [matrices]
         if plan.accelerates is None:
             return []
         attention = PrefillAttention(heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim)

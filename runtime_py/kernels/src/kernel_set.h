@@ -39,6 +39,32 @@ struct PackedMatrix {
   INLINE size_t bytes() const { return tiles() * tile_bytes(); }
 };
 
+// Some queries of one KV head over a span of its tokens.
+//
+// A token's row in the cache is `width` codes of int8 and behind them their scale, float32; a stride apart. Query n has
+// `width` codes at codes + n * width and the scale scales[n], which holds the scale of scores too; it sees the span's
+// first seen[n] tokens.
+struct Span {
+  const int8_t* codes;
+  const float* scales;
+  const size_t* seen;
+  size_t queries;  // at most QUERIES
+  const int8_t* keys;
+  const int8_t* values;
+  size_t width;
+
+  static constexpr size_t QUERIES = 8;
+  static constexpr size_t TOKENS = 256;  // a span; spans begin at multiples of it, whatever the step and its threads
+
+  INLINE size_t stride() const { return width + 4; }
+};
+
+// What a query found in the spans so far: the largest score, the sum of weights, and `width` sums of weighted values.
+struct Found {
+  float top, sum;
+  float* values;
+};
+
 struct KernelSet {
   const char* name;
   bool (*runs_here)();
@@ -47,6 +73,8 @@ struct KernelSet {
   void (*quantize)(const float* values, size_t rows, size_t columns, size_t group, int8_t* codes, float* scales, int32_t* sums);
   // out[r][n] for rows [0, rows) and the matrix's rows n of tiles [first, last), plus bias[n] if there is one.
   void (*multiply)(const PackedMatrix&, const Activations&, size_t rows, size_t first, size_t last, const float* bias, float* out);
+  // What each query finds in a span alone, into found[n].
+  void (*attend)(const Span& span, Found* found);
 };
 
 // Best first; the scalar one, which runs everywhere, last.

@@ -6,11 +6,19 @@
 #include <cstdlib>
 #include <list>
 
+#include "attention_op.h"
 #include "calls.h"
 #include "matrix_op.h"
 #include "self_test.h"
 
 namespace thinkport {
+
+uint8_t* scratch(size_t bytes) {
+  thread_local std::vector<uint8_t> memory;
+  if (memory.size() < bytes + 64) memory.resize(bytes + 64);
+  return memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64;
+}
+
 namespace {
 
 std::string config(ort::Api* api, const ort::SessionOptions* options, const char* key, const char* otherwise) {
@@ -27,7 +35,7 @@ std::string config(ort::Api* api, const ort::SessionOptions* options, const char
 // takes some hundred bytes.
 struct Registration {
   std::shared_ptr<Session> session;
-  SessionOp matrix;
+  SessionOp matrix, attention;
 };
 
 std::mutex registering;
@@ -43,10 +51,11 @@ void add_operators(ort::Api* api, ort::SessionOptions* options) {
   const long threads = std::atol(config(api, options, "thinkport.threads", "1").c_str());
   auto session = std::make_shared<Session>(Session{api, set, static_cast<size_t>(threads < 1 ? 1 : threads)});
   const std::lock_guard<std::mutex> alone(registering);
-  Registration& kept = registrations().emplace_back(Registration{session, matrix_op(session)});
+  Registration& kept = registrations().emplace_back(Registration{session, matrix_op(session), attention_op(session)});
   ort::Domain* domain;
   check(ort::CreateDomain::call(api, "thinkport", &domain));
   check(ort::AddToDomain::call(api, domain, &kept.matrix));
+  check(ort::AddToDomain::call(api, domain, &kept.attention));
   check(ort::AddDomain::call(api, options, domain));
 }
 

@@ -8,27 +8,33 @@
 #include <cstring>
 #include <thread>
 
-#include "calls.h"
 #include "matrix_op.h"
+#include "op.h"
 #include "packing.h"
 
 namespace thinkport {
 namespace {
 
-enum Input { A, B, SCALES, POINTS, ORDER, BIAS, INPUTS };
-constexpr int NAMES = INPUTS;
-const char* const INPUT_NAMES[NAMES] = {"A", "B", "scales", "zero_points", "g_idx", "bias"};
+enum Input { A, B, SCALES, POINTS, ORDER, BIAS };
+const char* const INPUT_NAMES[] = {"A", "B", "scales", "zero_points", "g_idx", "bias"};
 
 // A task is worth waking a thread from so many multiplications on.
 constexpr size_t LEAST_WORK = size_t{1} << 17;
 // Tasks a thread: enough that a slow core of a hybrid CPU gets fewer than a fast one.
 constexpr size_t TASKS = 4;
 
-struct Kernel {
+struct Matrix {
+  static constexpr const char* NAME = "QuantizedMatMul";
+  static constexpr Argument INPUTS[] = {{ort::FLOAT}, {ort::UINT8}, {ort::FLOAT}, {ort::UINT8, ort::OPTIONAL}, {ort::INT32, ort::OPTIONAL}, {ort::FLOAT, ort::OPTIONAL}};
+  static constexpr Argument OUTPUTS[] = {{ort::FLOAT}};
+
   std::shared_ptr<Session> session;
-  std::shared_ptr<Pages> pages;  // outlives the session's other owners
+  std::shared_ptr<Pages> pages;
   PackedMatrix matrix;
   std::vector<float> bias;
+
+  static std::unique_ptr<Matrix> make(const std::shared_ptr<Session>& session, const ort::KernelInfo* info);
+  void run(ort::Context* context) const;
 };
 
 Tensor constant(ort::Api* api, const ort::KernelInfo* info, Input input, int type) {
@@ -60,16 +66,19 @@ void on_threads(size_t threads, size_t count, Work work) {
   for (std::thread& other : others) other.join();
 }
 
-Kernel* make(const SessionOp& op, ort::Api* api, const ort::KernelInfo* info) {
-  auto kernel = std::make_unique<Kernel>();
-  kernel->session = op.session;
-  kernel->pages = op.session->pages;
+}  // namespace
+
+std::unique_ptr<Matrix> Matrix::make(const std::shared_ptr<Session>& session, const ort::KernelInfo* info) {
+  auto kernel = std::make_unique<Matrix>();
+  ort::Api* api = session->api;
+  kernel->session = session;
+  kernel->pages = session->pages;
   PackedMatrix& matrix = kernel->matrix;
   matrix.rows = static_cast<size_t>(attribute(api, info, "N"));
   matrix.columns = static_cast<size_t>(attribute(api, info, "K"));
   matrix.group = static_cast<size_t>(attribute(api, info, "block_size"));
   matrix.bits = static_cast<int>(attribute(api, info, "bits"));
-  matrix.tile_rows = op.session->set->tile_rows;
+  matrix.tile_rows = session->set->tile_rows;
   expect(api, matrix.bits == 4 || matrix.bits == 8, "bits is 4 or 8");
   expect(api, matrix.group >= 32 && matrix.group % 32 == 0 && matrix.columns % matrix.group == 0,
          "block_size is a multiple of 32 that divides K");
@@ -88,14 +97,16 @@ Kernel* make(const SessionOp& op, ort::Api* api, const ort::KernelInfo* info) {
   matrix.data = kernel->pages->take(matrix.bytes());
   if (!matrix.data) throw std::bad_alloc();
   const StoredMatrix stored = {matrix.rows, matrix.columns, matrix.group, matrix.bits, codes.as<uint8_t>(), scales.as<float>(), points.as<uint8_t>()};
-  on_threads(op.session->threads, matrix.tiles(), [&](size_t first, size_t last) { pack(stored, matrix, first, last); });
+  on_threads(session->threads, matrix.tiles(), [&](size_t first, size_t last) { pack(stored, matrix, first, last); });
   drop_file_pages(codes.data, items(codes));
-  return kernel.release();
+  return kernel;
 }
+
+namespace {
 
 // Work of all threads on one call; lives on the stack of the call.
 struct Call {
-  const Kernel* kernel;
+  const Matrix* kernel;
   const float* values;
   float* out;
   size_t rows, tasks;
@@ -122,16 +133,11 @@ struct Call {
   }
 };
 
-// Memory of the calling thread, which grows and stays.
-uint8_t* scratch(size_t bytes) {
-  thread_local std::vector<uint8_t> memory;
-  if (memory.size() < bytes + 64) memory.resize(bytes + 64);
-  return memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64;
-}
+}  // namespace
 
-void run(const Kernel& kernel, ort::Context* context) {
-  ort::Api* api = kernel.session->api;
-  const PackedMatrix& w = kernel.matrix;
+void Matrix::run(ort::Context* context) const {
+  ort::Api* api = session->api;
+  const PackedMatrix& w = matrix;
   const ort::Value* value;
   check(ort::GetInput::call(api, context, A, &value));
   Tensor in = read(api, value);
@@ -146,52 +152,17 @@ void run(const Kernel& kernel, ort::Context* context) {
 
   const size_t groups = rows * w.groups(), code_bytes = (rows * w.columns + 63) / 64 * 64;
   uint8_t* memory = scratch(code_bytes + groups * 8);
-  Call call = {&kernel, in.as<float>(), static_cast<float*>(to), rows, 1, reinterpret_cast<int8_t*>(memory),
+  Call call = {this, in.as<float>(), static_cast<float*>(to), rows, 1, reinterpret_cast<int8_t*>(memory),
                reinterpret_cast<float*>(memory + code_bytes), reinterpret_cast<int32_t*>(memory + code_bytes + groups * 4)};
-  const size_t most = kernel.session->threads * TASKS;
+  const size_t most = session->threads * TASKS;
   call.tasks = std::min({most, rows, std::max<size_t>(1, rows * w.columns / LEAST_WORK)});
   if (call.tasks == 1) call.quantize(0, rows);
   else check(ort::ParallelFor::call(api, context, Call::quantize_task, call.tasks, 0, &call));
-  call.tasks = kernel.session->threads == 1 ? 1 : std::min({most, w.tiles(), std::max<size_t>(1, rows * w.columns * w.rows / LEAST_WORK)});
+  call.tasks = session->threads == 1 ? 1 : std::min({most, w.tiles(), std::max<size_t>(1, rows * w.columns * w.rows / LEAST_WORK)});
   if (call.tasks == 1) Call::multiply_task(&call, 0);
   else check(ort::ParallelFor::call(api, context, Call::multiply_task, call.tasks, 0, &call));
 }
 
-const char* ORT_CALL name(const ort::CustomOp*) { return "QuantizedMatMul"; }
-const char* ORT_CALL provider(const ort::CustomOp*) { return nullptr; }  // the CPU's
-int ORT_CALL input_type(const ort::CustomOp*, size_t input) {
-  constexpr int types[INPUTS] = {ort::FLOAT, ort::UINT8, ort::FLOAT, ort::UINT8, ort::INT32, ort::FLOAT};
-  return types[input];
-}
-size_t ORT_CALL input_count(const ort::CustomOp*) { return INPUTS; }
-int ORT_CALL output_type(const ort::CustomOp*, size_t) { return ort::FLOAT; }
-size_t ORT_CALL output_count(const ort::CustomOp*) { return 1; }
-int ORT_CALL input_presence(const ort::CustomOp*, size_t input) { return input > SCALES ? ort::OPTIONAL : ort::REQUIRED; }
-int ORT_CALL required(const ort::CustomOp*, size_t) { return ort::REQUIRED; }
-int ORT_CALL default_memory(const ort::CustomOp*, size_t) { return 0; }
-int ORT_CALL one(const ort::CustomOp*) { return 1; }
-
-void ORT_CALL destroy(void* kernel) { delete static_cast<Kernel*>(kernel); }
-ort::Status* ORT_CALL create(const ort::CustomOp* op, ort::Api* api, const ort::KernelInfo* info, void** kernel) {
-  return guarded(api, [&] { *kernel = make(*static_cast<const SessionOp*>(op), api, info); });
-}
-ort::Status* ORT_CALL compute(void* kernel, ort::Context* context) {
-  const Kernel& of = *static_cast<Kernel*>(kernel);
-  return guarded(of.session->api, [&] { run(of, context); });
-}
-
-}  // namespace
-
-SessionOp matrix_op(std::shared_ptr<Session> session) {
-  SessionOp op{};
-  op.version = ort::VERSION;
-  op.name = name, op.provider = provider;
-  op.input_type = input_type, op.input_count = input_count, op.input_presence = input_presence, op.input_memory = default_memory;
-  op.output_type = output_type, op.output_count = output_count, op.output_presence = required;
-  op.destroy = destroy, op.create_kernel_2 = create, op.compute_2 = compute;
-  op.start_version = one, op.end_version = one;
-  op.session = std::move(session);
-  return op;
-}
+SessionOp matrix_op(std::shared_ptr<Session> session) { return Op<Matrix>::of(std::move(session)); }
 
 }  // namespace thinkport

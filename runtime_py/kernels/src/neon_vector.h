@@ -3,6 +3,7 @@
 
 #include <arm_neon.h>
 
+#include "attention_kernel.h"
 #include "matrix_kernel.h"
 
 namespace thinkport {
@@ -45,6 +46,20 @@ struct Neon {
   static Floats times(Floats x, Floats y) { return {vmulq_f32(x.val[0], y.val[0]), vmulq_f32(x.val[1], y.val[1])}; }
   static Floats fused(Floats x, Floats y, Floats z) {
     return {vfmaq_f32(z.val[0], x.val[0], y.val[0]), vfmaq_f32(z.val[1], x.val[1], y.val[1])};
+  }
+  static Floats plus(Floats x, Floats y) { return {vaddq_f32(x.val[0], y.val[0]), vaddq_f32(x.val[1], y.val[1])}; }
+  static Floats larger(Floats x, Floats y) { return {vmaxq_f32(x.val[0], y.val[0]), vmaxq_f32(x.val[1], y.val[1])}; }
+  static Ints rounded(Floats x) { return {vcvtnq_s32_f32(x.val[0]), vcvtnq_s32_f32(x.val[1])}; }
+  static float32x4_t power_of_two(int32x4_t x) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(x, vdupq_n_s32(127)), 23)); }
+  static Floats power_of_two(Ints x) { return {power_of_two(x.val[0]), power_of_two(x.val[1])}; }
+  static Floats load_bytes(const int8_t* at) {
+    const int16x8_t wide = vmovl_s8(vld1_s8(at));
+    return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(wide)))};
+  }
+  static int32_t signed_dot(const int8_t* q, const int8_t* k, size_t count) {
+    int32x4_t sum = vdupq_n_s32(0);
+    for (size_t i = 0; i < count; i += 16) sum = Dot::add(sum, vld1q_s8(q + i), vld1q_s8(k + i));
+    return vaddvq_s32(sum);
   }
 };
 

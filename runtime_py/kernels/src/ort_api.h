@@ -56,6 +56,7 @@ using ElementType = Function<60, Status*(ORT_CALL*)(const ShapeInfo*, int*)>;
 using DimensionCount = Function<61, Status*(ORT_CALL*)(const ShapeInfo*, size_t*)>;
 using Dimensions = Function<62, Status*(ORT_CALL*)(const ShapeInfo*, int64_t*, size_t)>;
 using GetShape = Function<65, Status*(ORT_CALL*)(const Value*, ShapeInfo**)>;
+using FloatAttribute = Function<85, Status*(ORT_CALL*)(const KernelInfo*, const char*, float*)>;
 using IntAttribute = Function<86, Status*(ORT_CALL*)(const KernelInfo*, const char*, int64_t*)>;
 using GetInput = Function<90, Status*(ORT_CALL*)(const Context*, size_t, const Value**)>;
 using GetOutput = Function<91, Status*(ORT_CALL*)(Context*, size_t, const int64_t*, size_t, Value**)>;

@@ -29,11 +29,45 @@ std::vector<float> product(const KernelSet& set, const StoredMatrix& stored, con
   return out;
 }
 
+// What queries find in a span: tops and sums behind one another, then all values.
+std::vector<float> attention(const KernelSet& set, Span span) {
+  std::vector<float> all(span.queries * (span.width + 2));
+  std::vector<Found> found(span.queries);
+  for (size_t n = 0; n < span.queries; ++n) found[n].values = all.data() + 2 * span.queries + n * span.width;
+  set.attend(span, found.data());
+  for (size_t n = 0; n < span.queries; ++n) all[2 * n] = found[n].top, all[2 * n + 1] = found[n].sum;
+  return all;
+}
+
+bool attention_agrees(const KernelSet& scalar, const KernelSet& set) {
+  Numbers numbers;
+  for (const size_t width : {32, 64, 128})
+    for (const size_t queries : {size_t{1}, size_t{2}, size_t{5}, Span::QUERIES}) {
+      std::vector<int8_t> codes(queries * width), keys(Span::TOKENS * (width + 4)), values(keys.size());
+      std::vector<float> scales(queries);
+      std::vector<size_t> seen(queries);
+      for (int8_t& code : codes) code = static_cast<int8_t>(numbers.next() % 255 - 127);
+      for (size_t n = 0; n < queries; ++n) scales[n] = numbers.value() / 100, seen[n] = numbers.next() % (Span::TOKENS + 1);
+      for (std::vector<int8_t>* rows : {&keys, &values})
+        for (size_t token = 0; token < Span::TOKENS; ++token) {
+          int8_t* row = rows->data() + token * (width + 4);
+          for (size_t i = 0; i < width; ++i) row[i] = static_cast<int8_t>(numbers.next() % 255 - 127);
+          const float scale = numbers.value();
+          std::memcpy(row + width, &scale, 4);
+        }
+      const Span span = {codes.data(), scales.data(), seen.data(), queries, keys.data(), values.data(), width};
+      const std::vector<float> expected = attention(scalar, span), found = attention(set, span);
+      if (std::memcmp(expected.data(), found.data(), expected.size() * sizeof(float)) != 0) return false;
+    }
+  return true;
+}
+
 }  // namespace
 
 bool agrees(const KernelSet& set) {
   extern const KernelSet SCALAR;
   constexpr size_t rows = 11, columns = 192, most_rows = 9;  // a last tile that is not full, and every count of rows
+  if (!attention_agrees(SCALAR, set)) return false;
   Numbers numbers;
   std::vector<float> values(most_rows * columns);
   for (float& value : values) value = numbers.value();

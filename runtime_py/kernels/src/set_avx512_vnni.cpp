@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "cpu_features.h"
+#include "attention_kernel.h"
 #include "matrix_kernel.h"
 
 namespace thinkport {
@@ -32,6 +33,22 @@ struct Avx512Vnni {
   static Floats to_floats(Ints x) { return _mm512_cvtepi32_ps(x); }
   static Floats times(Floats x, Floats y) { return _mm512_mul_ps(x, y); }
   static Floats fused(Floats x, Floats y, Floats z) { return _mm512_fmadd_ps(x, y, z); }
+  static Floats plus(Floats x, Floats y) { return _mm512_add_ps(x, y); }
+  static Floats larger(Floats x, Floats y) { return _mm512_max_ps(x, y); }
+  static Ints rounded(Floats x) { return _mm512_cvtps_epi32(x); }
+  static Floats power_of_two(Ints x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(x, _mm512_set1_epi32(127)), 23)); }
+  static Floats load_bytes(const int8_t* at) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)))); }
+  // Heads are multiples of 32 wide, so half a vector may be left.
+  static int32_t signed_dot(const int8_t* q, const int8_t* k, size_t count) {
+    Ints sum = _mm512_setzero_si512();
+    for (size_t i = 0; i < count; i += 64) {
+      const __mmask64 there = count - i < 64 ? 0xffffffff : ~__mmask64{0};
+      const Ints x = _mm512_maskz_loadu_epi8(there, q + i), y = _mm512_maskz_loadu_epi8(there, k + i);
+      const Ints turned = _mm512_mask_sub_epi8(y, _mm512_movepi8_mask(x), _mm512_setzero_si512(), y);
+      sum = _mm512_dpbusd_epi32(sum, _mm512_abs_epi8(x), turned);
+    }
+    return _mm512_reduce_add_epi32(sum);
+  }
 };
 
 bool runs_here() { return cpu_features().avx512_vnni; }
@@ -39,6 +56,6 @@ bool runs_here() { return cpu_features().avx512_vnni; }
 }  // namespace
 
 extern const KernelSet AVX512_VNNI;
-const KernelSet AVX512_VNNI = {"avx512_vnni", runs_here, Avx512Vnni::rows, quantize, multiply<Avx512Vnni>};
+const KernelSet AVX512_VNNI = {"avx512_vnni", runs_here, Avx512Vnni::rows, quantize, multiply<Avx512Vnni>, attend<Avx512Vnni>};
 
 }  // namespace thinkport

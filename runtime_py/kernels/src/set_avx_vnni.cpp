@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "cpu_features.h"
+#include "attention_kernel.h"
 #include "matrix_kernel.h"
 
 namespace thinkport {
@@ -31,6 +32,24 @@ struct AvxVnni {
   static Floats to_floats(Ints x) { return _mm256_cvtepi32_ps(x); }
   static Floats times(Floats x, Floats y) { return _mm256_mul_ps(x, y); }
   static Floats fused(Floats x, Floats y, Floats z) { return _mm256_fmadd_ps(x, y, z); }
+  static Floats plus(Floats x, Floats y) { return _mm256_add_ps(x, y); }
+  static Floats larger(Floats x, Floats y) { return _mm256_max_ps(x, y); }
+  static Ints rounded(Floats x) { return _mm256_cvtps_epi32(x); }
+  static Floats power_of_two(Ints x) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(x, _mm256_set1_epi32(127)), 23)); }
+  static Floats load_bytes(const int8_t* at) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at)))); }
+  static int32_t total(Ints x) {
+    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+  }
+  static int32_t signed_dot(const int8_t* q, const int8_t* k, size_t count) {
+    Ints sum = _mm256_setzero_si256();
+    for (size_t i = 0; i < count; i += 32) {
+      const Ints x = load(reinterpret_cast<const uint8_t*>(q + i)), y = load(reinterpret_cast<const uint8_t*>(k + i));
+      sum = _mm256_dpbusd_avx_epi32(sum, _mm256_abs_epi8(x), _mm256_sign_epi8(y, x));
+    }
+    return total(sum);
+  }
 };
 
 bool runs_here() { return cpu_features().avx2 && cpu_features().fma && cpu_features().avx_vnni; }
@@ -38,6 +57,6 @@ bool runs_here() { return cpu_features().avx2 && cpu_features().fma && cpu_featu
 }  // namespace
 
 extern const KernelSet AVX_VNNI;
-const KernelSet AVX_VNNI = {"avx_vnni", runs_here, AvxVnni::rows, quantize, multiply<AvxVnni>};
+const KernelSet AVX_VNNI = {"avx_vnni", runs_here, AvxVnni::rows, quantize, multiply<AvxVnni>, attend<AvxVnni>};
 
 }  // namespace thinkport

@@ -16,6 +16,6 @@ bool everywhere() { return true; }
 }  // namespace
 
 extern const KernelSet NEON;
-const KernelSet NEON = {"neon", everywhere, Neon<Products>::rows, quantize, multiply<Neon<Products>>};
+const KernelSet NEON = {"neon", everywhere, Neon<Products>::rows, quantize, multiply<Neon<Products>>, attend<Neon<Products>>};
 
 }  // namespace thinkport

@@ -14,6 +14,6 @@ bool runs_here() { return cpu_features().dotprod; }
 }  // namespace
 
 extern const KernelSet NEON_DOTPROD;
-const KernelSet NEON_DOTPROD = {"neon_dotprod", runs_here, Neon<Dots>::rows, quantize, multiply<Neon<Dots>>};
+const KernelSet NEON_DOTPROD = {"neon_dotprod", runs_here, Neon<Dots>::rows, quantize, multiply<Neon<Dots>>, attend<Neon<Dots>>};
 
 }  // namespace thinkport

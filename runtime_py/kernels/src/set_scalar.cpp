@@ -1,6 +1,7 @@
 // The kernels in plain C++: what every CPU runs, and what the other sets are held against.
 #include <cmath>
 
+#include "attention_kernel.h"
 #include "matrix_kernel.h"
 
 namespace thinkport {
@@ -53,6 +54,21 @@ struct Scalar {
   static Floats to_floats(Ints x) { return each<Floats>([&](int r) { return static_cast<float>(x.at[r]); }); }
   static Floats times(Floats x, Floats y) { return each<Floats>([&](int r) { return x.at[r] * y.at[r]; }); }
   static Floats fused(Floats x, Floats y, Floats z) { return each<Floats>([&](int r) { return std::fma(x.at[r], y.at[r], z.at[r]); }); }
+  static Floats plus(Floats x, Floats y) { return each<Floats>([&](int r) { return x.at[r] + y.at[r]; }); }
+  static Floats larger(Floats x, Floats y) { return each<Floats>([&](int r) { return x.at[r] > y.at[r] ? x.at[r] : y.at[r]; }); }
+  static Ints rounded(Floats x) { return each<Ints>([&](int r) { return std::isnan(x.at[r]) ? 0 : static_cast<int32_t>(std::nearbyint(x.at[r])); }); }
+  static Floats power_of_two(Ints x) {
+    Floats found;
+    for (int r = 0; r < rows; ++r) x.at[r] = (x.at[r] + 127) << 23;
+    std::memcpy(&found, &x, sizeof found);
+    return found;
+  }
+  static Floats load_bytes(const int8_t* at) { return each<Floats>([&](int r) { return static_cast<float>(at[r]); }); }
+  static int32_t signed_dot(const int8_t* q, const int8_t* k, size_t count) {
+    int32_t sum = 0;
+    for (size_t i = 0; i < count; ++i) sum += q[i] * k[i];
+    return sum;
+  }
 };
 
 bool everywhere() { return true; }
@@ -60,6 +76,6 @@ bool everywhere() { return true; }
 }  // namespace
 
 extern const KernelSet SCALAR;
-const KernelSet SCALAR = {"scalar", everywhere, Scalar::rows, quantize, multiply<Scalar>};
+const KernelSet SCALAR = {"scalar", everywhere, Scalar::rows, quantize, multiply<Scalar>, attend<Scalar>};
 
 }  // namespace thinkport

@@ -164,9 +164,14 @@ def become(
     attributes: Mapping[str, Any],
     domain: str = MICROSOFT,
 ) -> str:
-    """Put one node of a domain of operators in the place of `old`, named like it; returns its name."""
+    """Put one node of a domain of operators in the place of `old`, named like it and with as many outputs.
+
+    Returns its name.
+    """
     name = named_like(old, op_type)
-    return substitute(graph, old, [ir.node(op_type, inputs, dict(attributes), domain=domain, name=name)])
+    outputs = len(old.outputs)
+    new = ir.node(op_type, inputs, dict(attributes), domain=domain, name=name, num_outputs=outputs)
+    return substitute(graph, old, [new])
 
 
 def substitute(graph: ir.Graph, old: ir.Node, new: Sequence[ir.Node]) -> str:

@@ -1,7 +1,11 @@
-"""Matrix products in thinkport's own operators, for CPUs whose machine has the package thinkport-kernels.
+"""thinkport's own operators, for CPUs whose machine has the package thinkport-kernels: domain `thinkport`.
 
-Cases: MatMulNBits → QuantizedMatMul of the domain `thinkport`, with the same inputs and attributes; all else is left
-alone.
+Cases of `NativeMatrices`: MatMulNBits → QuantizedMatMul, with the same inputs and attributes; all else is left alone.
+
+Cases of `NativeAttention`, GroupQueryAttention over a float32 cache → CachedAttention over an int8 one:
+    1. queries, keys and values come packed, or are split from a packed projection; the norms of heads between become
+       inputs of the operator;
+    2. an attention of other queries, keys and values is left alone, and the count fails the export.
 """
 
 from collections.abc import Sequence
@@ -9,9 +13,13 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from thinkport.export.families import DecoderShape
 from thinkport.export.passes.contract import OUTSIDE, Count, GraphPass, become
+from thinkport.export.passes.walk import PASTS, PRESENTS, has_graphs_cache, made_by, operand
+from thinkport.runtime.artifact.manifest import SCALE_BYTES
 
 NATIVE = "thinkport"
+_WIDEST, _MOST_QUERIES = 512, 8  # attention_op.cpp
 
 
 @dataclass(kw_only=True)
@@ -37,3 +45,46 @@ class NativeMatrices(GraphPass):
 def _native(graph: ir.Graph, old: ir.Node) -> str:
     attributes = {name: old.attributes[name].as_int() for name in ("K", "N", "bits", "block_size")}
     return become(graph, old, "QuantizedMatMul", old.inputs, attributes, domain=NATIVE)
+
+
+def attends_natively(shape: DecoderShape) -> bool:
+    """Whether the operator takes a model's heads: multiples of 32 wide, up to 8 queries for a key."""
+    return shape.head_dim % 32 == 0 and shape.head_dim <= _WIDEST and shape.heads <= _MOST_QUERIES * shape.kv_heads
+
+
+class NativeAttention(GraphPass):
+    """Once a layer, over a KV cache whose tokens have their own scales (runtime_py/kernels/src/attention_op.cpp)."""
+
+    name = "native_attention"
+    per_layer = 1
+
+    def rewrite(self, model: ir.Model) -> Sequence[str]:
+        nodes = [node for node in list(model.graph) if node.op_type == "GroupQueryAttention" and has_graphs_cache(node)]
+        return [name for node in nodes if (name := _cached(model.graph, node)) is not None]
+
+
+def _cached(graph: ir.Graph, old: ir.Node) -> str | None:
+    query, key, value = old.inputs[:3]
+    packed, norms, epsilon = query, [], 0.0
+    if value is not None:
+        found = [_normed(one) for one in (query, key)]
+        split = made_by(value, "Split")
+        if split is None or any(one is None for one in found):
+            return None
+        packed = split.inputs[0]
+        norms = [one.inputs[1] for one in found if one is not None]
+        epsilon = next(one.attributes["epsilon"].as_float() for one in found if one is not None)
+    for cache in (*old.inputs[PASTS], *old.outputs[PRESENTS]):
+        assert cache is not None
+        assert cache.shape is not None
+        *rest, width = cache.shape
+        assert isinstance(width, int)
+        cache.type, cache.shape = ir.TensorType(ir.DataType.INT8), ir.Shape([*rest, width + SCALE_BYTES])
+    attributes: dict[str, float] = {name: old.attributes[name].as_int() for name in ("num_heads", "kv_num_heads")}
+    attributes |= {"scale": old.attributes["scale"].as_float(), "epsilon": epsilon}
+    return become(graph, old, "CachedAttention", [packed, *old.inputs[3:9], *norms], attributes, domain=NATIVE)
+
+
+def _normed(value: ir.Value | None) -> ir.Node | None:
+    """The norm of heads that a merged value comes from."""
+    return made_by(operand(made_by(value, "Reshape"), 0), "SimplifiedLayerNormalization")

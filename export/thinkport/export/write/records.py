@@ -52,7 +52,11 @@ def graph_record(model: ir.Model, plan: GraphPlan) -> Graph:
         onnxruntime_floor=plan.onnxruntime_floor,
         fused=plan.fuse,
         nodes=graph.num_nodes(),
-        kv=KvLayout(dtype=plan.kv.dtype, in_place=plan.fuse and target.kv_in_place),
+        kv=KvLayout(
+            dtype=plan.kv.dtype,
+            in_place=plan.fuse and target.kv_in_place,
+            token_scales=any(node.op_type == "CachedAttention" for node in graph),
+        ),
         inputs=[_spec(value) for value in graph.inputs],
         outputs=[_spec(value) for value in graph.outputs],
         several_tokens_over_past=target.several_tokens_over_past,

@@ -141,18 +141,28 @@ class TensorSpec(Record):
 class KvLayout(Record):
     """How a graph takes its KV cache.
 
-    Buffers are (batch, kv_heads, capacity, head_dim) of `dtype`, in the memory of the graph's first provider.
+    Buffers are (batch, kv_heads, capacity, `kv_width`) of `dtype`, in the memory of the graph's first provider.
     `in_place`: past and present are one buffer with room for later tokens; otherwise past is exactly as long as the
-    tokens seen and present is past with the new ones added.
+    tokens seen and present is past with the new ones added. `token_scales`: behind the codes of each token and head
+    stands their scale, float32 in the place of four codes.
     """
 
     dtype: Literal["float32", "float16", "int8"]
     in_place: bool
+    token_scales: bool = Field(default=False, exclude_if=lambda there: not there)
+
+
+SCALE_BYTES = 4
+
+
+def kv_width(model: ModelShape, kv: KvLayout) -> int:
+    """Items of the KV cache that a key or value of one token and head takes."""
+    return model.head_dim + SCALE_BYTES * kv.token_scales
 
 
 def kv_bytes(model: ModelShape, kv: KvLayout) -> int:
     """Bytes of the KV cache that one token takes."""
-    return 2 * model.layers * model.kv_heads * model.head_dim * KV_ITEM_BYTES[kv.dtype]
+    return 2 * model.layers * model.kv_heads * kv_width(model, kv) * KV_ITEM_BYTES[kv.dtype]
 
 
 class Prefill(Record):

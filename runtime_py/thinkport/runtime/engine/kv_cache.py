@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thinkport.runtime.artifact.manifest import KvLayout, ModelShape
+from thinkport.runtime.artifact.manifest import KvLayout, ModelShape, kv_width
 from thinkport.runtime.engine.kv_buffers import Buffers
 from thinkport.runtime.errors import InputError
 
@@ -122,7 +122,7 @@ class _KvCache:
 
     def __init__(self, buffers: Buffers, binding: Any, model: ModelShape, layout: KvLayout, batch: int):
         self._buffers, self._binding, self._model = buffers, binding, model
-        self._dtype = np.dtype(layout.dtype)
+        self._dtype, self._width = np.dtype(layout.dtype), kv_width(model, layout)
         self._values: list[Any] = []  # a key and a value for each layer in turn
         self.batch = batch
         self.lengths: npt.NDArray[np.int64] = np.zeros(batch, np.int64)
@@ -150,7 +150,7 @@ class _KvCache:
     def _check_fits(self, snapshot: KvSnapshot) -> None:
         assert self.batch == 1, "a snapshot is of one sequence"
         model = self._model
-        own = layout_of(self._dtype, model.layers, model.kv_heads, model.head_dim)
+        own = layout_of(self._dtype, model.layers, model.kv_heads, self._width)
         if snapshot.layout != own:
             raise InputError(f"the KV snapshot is {snapshot.layout}, expected {own}: take it from the same graph")
         if snapshot.length > model.context_length:
@@ -160,7 +160,7 @@ class _KvCache:
             )
 
     def _shape(self, tokens: int) -> tuple[int, int, int, int]:
-        return (self.batch, self._model.kv_heads, tokens, self._model.head_dim)
+        return (self.batch, self._model.kv_heads, tokens, self._width)
 
 
 class InPlaceCache(_KvCache):

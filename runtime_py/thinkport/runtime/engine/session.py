@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
+from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes, kv_width
 from thinkport.runtime.engine.device_failures import DeviceFailure, failure_of
 from thinkport.runtime.engine.kv_buffers import Buffers, CpuBuffers, DeviceBuffers
 from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize, KvSnapshot, layout_of
@@ -157,7 +157,7 @@ class Session:
         self.prefill_chunk, self.several_tokens_over_past = graph.prefill_chunk, graph.several_tokens_over_past
         # Only in place does a row's next token overwrite its padding; appended, the padding would stay between.
         self.ragged_batches = graph.kv.in_place
-        self.kv_layout = layout_of(graph.kv.dtype, model.layers, model.kv_heads, model.head_dim)
+        self.kv_layout = layout_of(graph.kv.dtype, model.layers, model.kv_heads, kv_width(model, graph.kv))
         self.lost: str | None = None
 
         def options() -> Any:

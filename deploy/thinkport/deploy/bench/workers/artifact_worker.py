@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 
 from thinkport.deploy.cold_start import cold_start, process_memory
-from thinkport.runtime.artifact.manifest import Graph, ModelShape
+from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_width
 from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.session import Lane
 from thinkport.runtime.model import Model
@@ -26,9 +26,11 @@ _PROMPTS = 2  # of each length, the faster counts: other engines are given two, 
 def noise(model: ModelShape, graph: Graph, tokens: int) -> KvSnapshot:
     """A KV cache of noise: speed does not depend on what it holds."""
     draw = np.random.default_rng()
-    shape = (1, model.kv_heads, tokens, model.head_dim)
+    shape = (1, model.kv_heads, tokens, kv_width(model, graph.kv))
     if graph.kv.dtype == "int8":
         one = draw.integers(-127, 128, shape, np.int8)
+        if graph.kv.token_scales:
+            one[..., model.head_dim :] = np.frombuffer(np.float32(0.01).tobytes(), np.int8)
     else:
         one = draw.standard_normal(shape, np.float32).astype(graph.kv.dtype)
     return KvSnapshot(parts=(one,) * (2 * model.layers))  # a lane copies it
