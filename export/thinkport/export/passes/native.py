@@ -67,13 +67,15 @@ def _cached(graph: ir.Graph, old: ir.Node) -> str | None:
     query, key, value = old.inputs[:3]
     packed, norms, epsilon = query, [], 0.0
     if value is not None:
-        found = [_normed(one) for one in (query, key)]
         split = made_by(value, "Split")
-        if split is None or any(one is None for one in found):
+        if split is None:
             return None
         packed = split.inputs[0]
+        found = [] if query is split.outputs[0] and key is split.outputs[1] else [_normed(one) for one in (query, key)]
+        if any(one is None for one in found):
+            return None
         norms = [one.inputs[1] for one in found if one is not None]
-        epsilon = next(one.attributes["epsilon"].as_float() for one in found if one is not None)
+        epsilon = next((one.attributes["epsilon"].as_float() for one in found if one is not None), epsilon)
     for cache in (*old.inputs[PASTS], *old.outputs[PRESENTS]):
         assert cache is not None
         assert cache.shape is not None
