@@ -34,3 +34,66 @@ inline simde__m512 to_floats_512(simde__m512i x) {
 #define _mm512_fmadd_ps fused_512
 #define _mm512_cvtepi32_ps to_floats_512
 #define _mm256_dpbusd_avx_epi32 simde_mm256_dpbusd_epi32
+
+// 512 bits through memory: bytes with a mask, and the few others that attention takes.
+using __mmask64 = unsigned long long;
+template <class Item>
+struct Lanes512 {
+  Item at[64 / sizeof(Item)];
+  explicit Lanes512(simde__m512i x) { simde_mm512_storeu_si512(at, x); }
+  Lanes512() : at() {}
+  simde__m512i vector() const { return simde_mm512_loadu_si512(at); }
+};
+inline simde__m512i rounded_512(simde__m512 x) {
+  float from[16];
+  Lanes512<int> to;
+  simde_mm512_storeu_ps(from, x);
+  for (int i = 0; i < 16; ++i) to.at[i] = static_cast<int>(std::nearbyint(from[i]));
+  return to.vector();
+}
+inline simde__m512i widened_512(simde__m128i x) {
+  signed char from[16];
+  Lanes512<int> to;
+  simde_mm_storeu_si128(reinterpret_cast<simde__m128i*>(from), x);
+  for (int i = 0; i < 16; ++i) to.at[i] = from[i];
+  return to.vector();
+}
+inline simde__m512i loaded_512(__mmask64 there, const void* from) {
+  Lanes512<signed char> to;
+  for (int i = 0; i < 64; ++i)
+    if (there >> i & 1) to.at[i] = static_cast<const signed char*>(from)[i];
+  return to.vector();
+}
+inline __mmask64 signs_512(simde__m512i x) {
+  const Lanes512<signed char> from(x);
+  __mmask64 found = 0;
+  for (int i = 0; i < 64; ++i) found |= static_cast<__mmask64>(from.at[i] < 0) << i;
+  return found;
+}
+inline simde__m512i subtracted_512(simde__m512i kept, __mmask64 where, simde__m512i x, simde__m512i y) {
+  Lanes512<signed char> to(kept);
+  const Lanes512<signed char> a(x), b(y);
+  for (int i = 0; i < 64; ++i)
+    if (where >> i & 1) to.at[i] = static_cast<signed char>(a.at[i] - b.at[i]);
+  return to.vector();
+}
+inline simde__m512i magnitudes_512(simde__m512i x) {
+  Lanes512<signed char> to(x);
+  for (signed char& one : to.at) one = static_cast<signed char>(one < 0 ? -one : one);
+  return to.vector();
+}
+inline int total_512(simde__m512i x) {
+  int sum = 0;
+  for (const int one : Lanes512<int>(x).at) sum += one;
+  return sum;
+}
+#undef _mm512_abs_epi8
+#undef _mm512_movepi8_mask
+#undef _mm512_mask_sub_epi8
+#define _mm512_cvtps_epi32 rounded_512
+#define _mm512_cvtepi8_epi32 widened_512
+#define _mm512_maskz_loadu_epi8 loaded_512
+#define _mm512_movepi8_mask signs_512
+#define _mm512_mask_sub_epi8 subtracted_512
+#define _mm512_abs_epi8 magnitudes_512
+#define _mm512_reduce_add_epi32 total_512
