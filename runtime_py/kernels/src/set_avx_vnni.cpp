@@ -1,56 +1,22 @@
 // AVX-VNNI: 256 bits wide dots of four bytes. Intel's Core from Alder Lake (2021) on, AMD from Zen 5 on.
-#include <immintrin.h>
-
 #include "cpu_features.h"
-#include "attention_kernel.h"
-#include "matrix_kernel.h"
+#include "vector256.h"
 
 namespace thinkport {
 namespace {
 
-struct AvxVnni {
-  static constexpr int rows = 8, ROWS = 6, CENTER8 = 0;
-  using Ints = __m256i;
-  using Floats = __m256;
+struct QuadDot {
+  static constexpr int CENTER8 = 0;
   using Narrow = __m256i;
 
-  static Ints load(const uint8_t* at) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)); }
-  static Floats load_floats(const uint8_t* at) { return _mm256_loadu_ps(reinterpret_cast<const float*>(at)); }
-  static void store(float* at, Floats x) { _mm256_storeu_ps(at, x); }
-  static Ints low(Ints x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
-  static Ints high(Ints x) { return _mm256_and_si256(_mm256_srli_epi16(x, 4), _mm256_set1_epi8(15)); }
-  static Ints centered(Ints x) { return x; }
-  static Ints spread(int32_t value) { return _mm256_set1_epi32(value); }
-  static Floats spread_float(float value) { return _mm256_set1_ps(value); }
-  static Floats zeros() { return _mm256_setzero_ps(); }
-  static Narrow begin(Ints dots) { return dots; }
-  static Narrow add4(Narrow sum, Ints x, Ints y) { return _mm256_dpbusd_avx_epi32(sum, x, y); }
-  static Ints end(Ints, Narrow dots) { return dots; }
-  static Ints add8(Ints sum, Ints x, Ints y) { return _mm256_dpbusd_avx_epi32(sum, x, y); }
-  static Ints subtract(Ints x, Ints y) { return _mm256_sub_epi32(x, y); }
-  static Ints multiply(Ints x, Ints y) { return _mm256_mullo_epi32(x, y); }
-  static Floats to_floats(Ints x) { return _mm256_cvtepi32_ps(x); }
-  static Floats times(Floats x, Floats y) { return _mm256_mul_ps(x, y); }
-  static Floats fused(Floats x, Floats y, Floats z) { return _mm256_fmadd_ps(x, y, z); }
-  static Floats plus(Floats x, Floats y) { return _mm256_add_ps(x, y); }
-  static Floats larger(Floats x, Floats y) { return _mm256_max_ps(x, y); }
-  static Ints rounded(Floats x) { return _mm256_cvtps_epi32(x); }
-  static Floats power_of_two(Ints x) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(x, _mm256_set1_epi32(127)), 23)); }
-  static Floats load_bytes(const int8_t* at) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at)))); }
-  static int32_t total(Ints x) {
-    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-    const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
-    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
-  }
-  static int32_t signed_dot(const int8_t* q, const int8_t* k, size_t count) {
-    Ints sum = _mm256_setzero_si256();
-    for (size_t i = 0; i < count; i += 32) {
-      const Ints x = load(reinterpret_cast<const uint8_t*>(q + i)), y = load(reinterpret_cast<const uint8_t*>(k + i));
-      sum = _mm256_dpbusd_avx_epi32(sum, _mm256_abs_epi8(x), _mm256_sign_epi8(y, x));
-    }
-    return total(sum);
-  }
+  static Narrow begin(__m256i dots) { return dots; }
+  static Narrow add4(Narrow sum, __m256i x, __m256i y) { return _mm256_dpbusd_avx_epi32(sum, x, y); }
+  static __m256i end(__m256i, Narrow dots) { return dots; }
+  static __m256i add8(__m256i sum, __m256i x, __m256i y) { return _mm256_dpbusd_avx_epi32(sum, x, y); }
+  static __m256i signed4(__m256i sum, __m256i x, __m256i y) { return _mm256_dpbusd_avx_epi32(sum, _mm256_abs_epi8(x), _mm256_sign_epi8(y, x)); }
 };
+
+using AvxVnni = Vector256<QuadDot, 6>;
 
 bool runs_here() { return cpu_features().avx2 && cpu_features().fma && cpu_features().avx_vnni; }
 

@@ -1,0 +1,53 @@
+// 256 bits of x86 as matrix_kernel.h and attention_kernel.h take them; Dot says how four bytes are multiplied:
+//   CENTER8, Narrow, begin, add4, end, add8    see matrix_kernel.h
+//   signed4                                    sums plus dots of four signed bytes each, the second ones at least -127
+#pragma once
+
+#include <immintrin.h>
+
+#include "attention_kernel.h"
+#include "matrix_kernel.h"
+
+namespace thinkport {
+namespace {
+
+template <class Dot, int ROWS_AT_ONCE>
+struct Vector256 : Dot {
+  static constexpr int rows = 8, ROWS = ROWS_AT_ONCE;
+  using Ints = __m256i;
+  using Floats = __m256;
+
+  static Ints load(const uint8_t* at) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)); }
+  static Floats load_floats(const uint8_t* at) { return _mm256_loadu_ps(reinterpret_cast<const float*>(at)); }
+  static void store(float* at, Floats x) { _mm256_storeu_ps(at, x); }
+  static Ints low(Ints x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
+  static Ints high(Ints x) { return low(_mm256_srli_epi16(x, 4)); }
+  static Ints centered(Ints x) { return Dot::CENTER8 ? _mm256_xor_si256(x, _mm256_set1_epi8(-128)) : x; }
+  static Ints spread(int32_t value) { return _mm256_set1_epi32(value); }
+  static Floats spread_float(float value) { return _mm256_set1_ps(value); }
+  static Floats zeros() { return _mm256_setzero_ps(); }
+  static Ints subtract(Ints x, Ints y) { return _mm256_sub_epi32(x, y); }
+  static Ints multiply(Ints x, Ints y) { return _mm256_mullo_epi32(x, y); }
+  static Floats to_floats(Ints x) { return _mm256_cvtepi32_ps(x); }
+  static Floats times(Floats x, Floats y) { return _mm256_mul_ps(x, y); }
+  static Floats fused(Floats x, Floats y, Floats z) { return _mm256_fmadd_ps(x, y, z); }
+  static Floats plus(Floats x, Floats y) { return _mm256_add_ps(x, y); }
+  static Floats larger(Floats x, Floats y) { return _mm256_max_ps(x, y); }
+  static Ints rounded(Floats x) { return _mm256_cvtps_epi32(x); }
+  static Floats power_of_two(Ints x) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(x, _mm256_set1_epi32(127)), 23)); }
+  static Floats load_bytes(const int8_t* at) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at)))); }
+  static int32_t total(Ints x) {
+    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+  }
+  static int32_t signed_dot(const int8_t* q, const int8_t* k, size_t count) {
+    Ints sum = _mm256_setzero_si256();
+    for (size_t i = 0; i < count; i += 32)
+      sum = Dot::signed4(sum, load(reinterpret_cast<const uint8_t*>(q + i)), load(reinterpret_cast<const uint8_t*>(k + i)));
+    return total(sum);
+  }
+};
+
+}  // namespace
+}  // namespace thinkport
