@@ -15,16 +15,25 @@ SOURCES = Path(__file__).parent / "src"
 # -ffp-contract=off and no reassociation: one number is computed in one way, whatever the compiler and the CPU.
 _FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
 _GCC_FLAGS = ("-fno-tree-reassoc", "-Wno-maybe-uninitialized", "-Wno-uninitialized")  # its own AVX-512 header warns
+_AVX512 = ("-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni")
 # The files of kernel sets by CPU, and the instructions that each may use.
 SETS = {
     "x86_64": {
         "set_avx2": ("-mavx2", "-mfma"),
         "set_avx_vnni": ("-mavx2", "-mfma", "-mavxvnni"),
-        "set_avx512_vnni": ("-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni"),
+        "set_avx512_vnni": _AVX512,
+        "set_amx": (*_AVX512, "-mamx-tile", "-mamx-int8"),
     },
-    "aarch64": {"set_neon": (), "set_neon_dotprod": ("-march=armv8.2-a+dotprod",)},
+    "aarch64": {
+        "set_neon": (),
+        "set_neon_dotprod": ("-march=armv8.2-a+dotprod",),
+        "set_neon_i8mm": ("-march=armv8.2-a+dotprod+i8mm",),
+    },
 }
-_ZIG_FLAGS = {"set_neon_dotprod": ("-mcpu=baseline+dotprod",)}
+_ZIG_FLAGS = {
+    "set_neon_dotprod": ("-mcpu=baseline+dotprod",),
+    "set_neon_i8mm": ("-mcpu=baseline+dotprod+i8mm",),
+}
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,6 @@ def test_sanitizers_find_nothing(tmp_path: Path, sanitizer: str) -> None:
 def test_sets_that_this_cpu_lacks_are_right_where_they_are_emulated(tmp_path: Path) -> None:
     if not SIMDE.exists():
         pytest.skip("libsimde-dev is not installed")
-    asked = ("avx512_vnni", "avx_vnni", "avx2")
+    asked = ("amx", "avx512_vnni", "avx_vnni", "avx2")
     said = checked(tmp_path, f"-I{HERE / 'emulated'}", of_sets=False, run=asked)
     assert said == [*(f"{name} right" for name in asked), "scalar right"]

@@ -71,7 +71,9 @@ def test_a_reply_on_arm64_is_that_of_this_machine(debian13: System, arm64_bundle
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("cpu", "kernels"), [("max", "neon_dotprod"), ("cortex-a53", "neon")])
+@pytest.mark.parametrize(
+    ("cpu", "kernels"), [("max", "neon_i8mm"), ("neoverse-n1", "neon_dotprod"), ("cortex-a53", "neon")]
+)
 def test_kernels_are_right_on_arm64(
     debian13: System, arm64_bundle: Path, arm64_kernels: str, cpu: str, kernels: str
 ) -> None:

@@ -6,9 +6,9 @@
 namespace thinkport {
 
 #if defined(__x86_64__)
-extern const KernelSet AVX512_VNNI, AVX_VNNI, AVX2;
+extern const KernelSet AMX, AVX512_VNNI, AVX_VNNI, AVX2;
 #elif defined(__aarch64__)
-extern const KernelSet NEON_DOTPROD, NEON;
+extern const KernelSet NEON_I8MM, NEON_DOTPROD, NEON;
 #endif
 extern const KernelSet SCALAR;
 
@@ -16,9 +16,9 @@ namespace {
 
 const KernelSet* const SETS[] = {
 #if defined(__x86_64__)
-    &AVX512_VNNI, &AVX_VNNI, &AVX2,
+    &AMX, &AVX512_VNNI, &AVX_VNNI, &AVX2,
 #elif defined(__aarch64__)
-    &NEON_DOTPROD, &NEON,
+    &NEON_I8MM, &NEON_DOTPROD, &NEON,
 #endif
     &SCALAR,
 };

@@ -9,6 +9,12 @@
 namespace thinkport {
 namespace {
 
+#if defined(__ARM_FEATURE_DOTPROD)
+struct Dots {
+  static int32x4_t add(int32x4_t sum, int8x16_t x, int8x16_t y) { return vdotq_s32(sum, x, y); }
+};
+#endif
+
 template <class Dot>
 struct Neon {
   static constexpr int rows = 8, ROWS = 4, CENTER8 = 128;

@@ -66,21 +66,22 @@ bool attention_agrees(const KernelSet& scalar, const KernelSet& set) {
 
 bool agrees(const KernelSet& set) {
   extern const KernelSet SCALAR;
-  constexpr size_t rows = 11, columns = 192, most_rows = 9;  // a last tile that is not full, and every count of rows
+  // A last tile that is not full; every count of rows at once, and with 35 blocks of them that overlap.
+  constexpr size_t rows = 19, columns = 384, most_rows = 35;
   if (!attention_agrees(SCALAR, set)) return false;
   Numbers numbers;
   std::vector<float> values(most_rows * columns);
   for (float& value : values) value = numbers.value();
   for (const int bits : {4, 8})
-    for (const size_t group : {32, 64})
+    for (const size_t group : {32, 64, 128})
       for (const bool points : {false, true}) {
-        std::vector<uint8_t> codes(rows * columns * bits / 8), zeros(rows * (columns / group));
+        std::vector<uint8_t> codes(rows * columns * bits / 8), zeros(rows * columns / group);
         std::vector<float> scales(rows * columns / group);
         for (uint8_t& code : codes) code = static_cast<uint8_t>(numbers.next());
         for (uint8_t& zero : zeros) zero = static_cast<uint8_t>(numbers.next());
         for (float& scale : scales) scale = numbers.value();
         const StoredMatrix stored = {rows, columns, group, bits, codes.data(), scales.data(), points ? zeros.data() : nullptr};
-        for (const size_t count : {size_t{1}, size_t{3}, most_rows}) {
+        for (const size_t count : {size_t{1}, size_t{3}, size_t{9}, most_rows}) {
           const std::vector<float> some(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(count * columns));
           const std::vector<float> expected = product(SCALAR, stored, some, count), found = product(set, stored, some, count);
           if (std::memcmp(expected.data(), found.data(), expected.size() * sizeof(float)) != 0) return false;

@@ -1,55 +1,10 @@
-// AVX-512 with VNNI: 512 bits wide dots of four bytes. Intel's servers from Cascade Lake (2019) on and Core of the
-// tenth and eleventh generation, AMD from Zen 4 on.
-#include <immintrin.h>
-
+// AVX-512 with VNNI: Intel's servers from Cascade Lake (2019) on and Core of the tenth and eleventh generation, AMD from
+// Zen 4 on.
+#include "avx512_vector.h"
 #include "cpu_features.h"
-#include "attention_kernel.h"
-#include "matrix_kernel.h"
 
 namespace thinkport {
 namespace {
-
-struct Avx512Vnni {
-  static constexpr int rows = 16, ROWS = 8, CENTER8 = 0;
-  using Ints = __m512i;
-  using Floats = __m512;
-  using Narrow = __m512i;
-
-  static Ints load(const uint8_t* at) { return _mm512_loadu_si512(at); }
-  static Floats load_floats(const uint8_t* at) { return _mm512_loadu_ps(at); }
-  static void store(float* at, Floats x) { _mm512_storeu_ps(at, x); }
-  static Ints low(Ints x) { return _mm512_and_si512(x, _mm512_set1_epi32(0x0f0f0f0f)); }
-  static Ints high(Ints x) { return low(_mm512_srli_epi32(x, 4)); }
-  static Ints centered(Ints x) { return x; }
-  static Ints spread(int32_t value) { return _mm512_set1_epi32(value); }
-  static Floats spread_float(float value) { return _mm512_set1_ps(value); }
-  static Floats zeros() { return _mm512_setzero_ps(); }
-  static Narrow begin(Ints dots) { return dots; }
-  static Narrow add4(Narrow sum, Ints x, Ints y) { return _mm512_dpbusd_epi32(sum, x, y); }
-  static Ints end(Ints, Narrow dots) { return dots; }
-  static Ints add8(Ints sum, Ints x, Ints y) { return _mm512_dpbusd_epi32(sum, x, y); }
-  static Ints subtract(Ints x, Ints y) { return _mm512_sub_epi32(x, y); }
-  static Ints multiply(Ints x, Ints y) { return _mm512_mullo_epi32(x, y); }
-  static Floats to_floats(Ints x) { return _mm512_cvtepi32_ps(x); }
-  static Floats times(Floats x, Floats y) { return _mm512_mul_ps(x, y); }
-  static Floats fused(Floats x, Floats y, Floats z) { return _mm512_fmadd_ps(x, y, z); }
-  static Floats plus(Floats x, Floats y) { return _mm512_add_ps(x, y); }
-  static Floats larger(Floats x, Floats y) { return _mm512_max_ps(x, y); }
-  static Ints rounded(Floats x) { return _mm512_cvtps_epi32(x); }
-  static Floats power_of_two(Ints x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(x, _mm512_set1_epi32(127)), 23)); }
-  static Floats load_bytes(const int8_t* at) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)))); }
-  // Heads are multiples of 32 wide, so half a vector may be left.
-  static int32_t signed_dot(const int8_t* q, const int8_t* k, size_t count) {
-    Ints sum = _mm512_setzero_si512();
-    for (size_t i = 0; i < count; i += 64) {
-      const __mmask64 there = count - i < 64 ? 0xffffffff : ~__mmask64{0};
-      const Ints x = _mm512_maskz_loadu_epi8(there, q + i), y = _mm512_maskz_loadu_epi8(there, k + i);
-      const Ints turned = _mm512_mask_sub_epi8(y, _mm512_movepi8_mask(x), _mm512_setzero_si512(), y);
-      sum = _mm512_dpbusd_epi32(sum, _mm512_abs_epi8(x), turned);
-    }
-    return _mm512_reduce_add_epi32(sum);
-  }
-};
 
 bool runs_here() { return cpu_features().avx512_vnni; }
 

@@ -5,10 +5,6 @@
 namespace thinkport {
 namespace {
 
-struct Dots {
-  static int32x4_t add(int32x4_t sum, int8x16_t x, int8x16_t y) { return vdotq_s32(sum, x, y); }
-};
-
 bool runs_here() { return cpu_features().dotprod; }
 
 }  // namespace

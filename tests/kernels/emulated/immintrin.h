@@ -8,6 +8,8 @@
 
 #include <cmath>
 
+#include "tiles.h"
+
 template <int N, class V, class Load, class Store>
 inline V fused_by_lane(V x, V y, V z, Load load, Store store) {
   float a[N], b[N], c[N];
