@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 
+from compile_library import SETS
+from thinkport.runtime.cli.cli_options import KernelSet
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.providers.kernels import OPERATORS, TRIAL, Kernels, kernel_fault, kernel_sets
 from thinkport.runtime.providers.program import program
@@ -125,3 +128,11 @@ def test_a_set_that_is_not_there_is_refused(
         Kernels.here("avx1")
     assert Kernels.here(sets[0]).name == sets[0]
     assert kernel_sets(library)[-1] == "scalar"
+
+
+def test_help_and_page_name_every_set() -> None:
+    page = (Path(__file__).parents[2] / "deploy" / "docs" / "kernels.md").read_text(encoding="utf-8")
+    names = {name.removeprefix("set_") for sets in SETS.values() for name in sets} | {"scalar"}
+    told = set(re.findall(r"\w+", get_args(KernelSet)[1].help))
+    assert names - told == set()
+    assert names - set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set()

@@ -80,7 +80,8 @@ KernelSet = Annotated[
         "--kernels",
         metavar=f"{AUTO}|{OFF}|SET",
         envvar="THINKPORT_KERNELS",
-        help="thinkport's own kernels on the CPU, if they are installed: auto is the best set that the CPU runs.",
+        help="thinkport's own kernels on the CPU, if they are installed: auto is the best set that the CPU runs. Sets "
+        "are amx, avx512_vnni, avx_vnni and avx2, neon_i8mm, neon_dotprod and neon, and scalar.",
     ),
 ]
 
