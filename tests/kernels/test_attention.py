@@ -115,7 +115,9 @@ def attention(library: Path) -> Open:
 def _model(case: Case) -> bytes:
     constants = {"cosines": case.cosines, "sines": case.sines}
     if case.norms is not None:
-        constants |= {"q_norm": case.norms[0], "k_norm": case.norms[1]}
+        constants |= {
+            name: weight for name, weight in zip(("q_norm", "k_norm"), case.norms, strict=True) if weight is not None
+        }
     attributes: dict[str, Any] = {
         "num_heads": case.heads,
         "kv_num_heads": case.kv_heads,
@@ -201,6 +203,57 @@ def test_a_step_that_does_not_fit_is_refused(attention: Open, change: dict[str, 
     tokens = change.get("tokens", 10)
     with pytest.raises(Exception, match=says):
         attention(case)(case.packed[None], keys, values, [tokens - 1], 10 if tokens == 10 else 11)
+
+
+CACHE, HEADS = "each past has qkv's batch", "heads are multiples of 32 wide"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"keys": (2, 2, 64, 68)}, CACHE),
+        ({"keys": (1, 1, 64, 68)}, CACHE),
+        ({"keys": (1, 2, 64, 4)}, HEADS),
+        ({"keys": (1, 2, 64, 0)}, HEADS),
+        ({"keys": (1, 2, 0, 68)}, "the step ends behind its cache"),
+        ({"keys": (2, 64, 68)}, "each past 4"),
+        ({"lengths": ()}, "lengths and total are of the batch"),
+        ({"lengths": (9, 9)}, "lengths and total are of the batch"),
+        ({"lengths": (-1,), "total": 11}, "a row has fewer tokens than the step"),
+        ({"lengths": (-5,), "total": 11}, "lengths are at least -1"),
+        ({"lengths": (2**31 - 1,), "total": 11}, "the step ends behind its cache"),
+        ({"cosines": (900, 16)}, "cos and sin have a row a position"),
+        ({"sines": (8, 32)}, "cos and sin have a row a position"),
+        ({"cosines": (900,), "sines": (900,)}, "cos and sin have a row a position"),
+        ({"q_norm": (32,)}, "norms are of a head's width"),
+        ({"k_norm": None}, "norms are of a head's width"),
+    ],
+    ids=str,
+)
+def test_inputs_that_do_not_belong_together_are_refused(attention: Open, change: dict[str, Any], says: str) -> None:
+    case = Case.made_up(SHAPES[0], 10)
+    tables = {name: np.ones(change.get(name, getattr(case, name).shape), np.float32) for name in ("cosines", "sines")}
+    norms = [change.get(name, (64,)) for name in ("q_norm", "k_norm")]
+    weights: Any = tuple(None if shape is None else np.ones(shape, np.float32) for shape in norms)
+    run = attention(Case(**{**vars(case), **tables, "norms": weights}))
+    keys = np.zeros(change.get("keys", (1, 2, 64, 68)), np.int8)
+    with pytest.raises(Exception, match=says):
+        run(case.packed[None], keys, keys.copy(), change.get("lengths", (9,)), change.get("total", 10))
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 64, True), (9, 1, 64, True), (0, 0, 64, True), (-4, -2, 64, True)], ids=str)
+def test_heads_that_do_not_share_kv_heads_are_refused(attention: Open, shape: tuple[int, int, int, bool]) -> None:
+    case = Case.made_up(SHAPES[0], 1)
+    with pytest.raises(Exception, match="each KV head has 1 to 8 heads"):
+        attention(Case(**{**vars(case), "heads": shape[0], "kv_heads": shape[1]}))
+
+
+def test_no_tokens_and_no_rows_give_nothing(attention: Open) -> None:
+    case = Case.made_up(SHAPES[0], 1)
+    for batch, tokens in ((1, 0), (0, 1)):
+        keys, values = empty(case, batch=batch, capacity=0)
+        out, after, _ = attention(case)(np.zeros((batch, tokens, 512), np.float32), keys, values, [-1] * batch, 0)
+        assert (out.shape, after.shape) == ((batch, tokens, 256), keys.shape)
 
 
 def test_what_is_not_finite_stays_in_its_head_and_later(attention: Open, sets: list[str]) -> None:

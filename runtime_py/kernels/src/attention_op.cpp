@@ -19,6 +19,7 @@ namespace thinkport {
 namespace {
 
 constexpr size_t MOST_WIDTH = 512;
+constexpr size_t MOST_HEADS = size_t{1} << 16;  // sizes of what is made of them don't overflow
 
 enum Input { QKV, PAST_KEY, PAST_VALUE, LENGTHS, TOTAL, COS, SIN, Q_NORM, K_NORM };
 
@@ -228,7 +229,7 @@ std::unique_ptr<Attention> Attention::make(const std::shared_ptr<Session>& sessi
   kernel->kv_heads = static_cast<size_t>(attribute(session->api, info, "kv_num_heads"));
   check(ort::FloatAttribute::call(session->api, info, "scale", &kernel->scale));
   check(ort::FloatAttribute::call(session->api, info, "epsilon", &kernel->epsilon));
-  expect(session->api, kernel->kv_heads && kernel->heads % kernel->kv_heads == 0 && kernel->heads / kernel->kv_heads <= Span::QUERIES,
+  expect(session->api, kernel->heads - 1 < MOST_HEADS && kernel->kv_heads && kernel->heads % kernel->kv_heads == 0 && kernel->heads / kernel->kv_heads <= Span::QUERIES,
          "each KV head has 1 to 8 heads");
   return kernel;
 }
@@ -241,7 +242,13 @@ void Attention::run(ort::Context* context) const {
   const Tensor q_norm = input(api, context, Q_NORM), k_norm = input(api, context, K_NORM);
   expect(api, qkv.shape.size() == 3 && past_key.shape.size() == 4 && past_key.shape == past_value.shape, "qkv has 3 dimensions, each past 4");
   const size_t width = static_cast<size_t>(past_key.shape[3]) - 4;
-  expect(api, width % 32 == 0 && width <= MOST_WIDTH, "heads are multiples of 32 wide, at most 512");
+  expect(api, width % 32 == 0 && width - 1 < MOST_WIDTH, "heads are multiples of 32 wide, at most 512");
+  expect(api, past_key.shape[0] == qkv.shape[0] && past_key.shape[1] == static_cast<int64_t>(kv_heads), "each past has qkv's batch and all KV heads");
+  const std::vector<int64_t> of_head = {static_cast<int64_t>(width)};
+  expect(api, lengths.shape.size() == 1 && lengths.shape[0] == qkv.shape[0] && (total.shape.empty() || total.shape == std::vector<int64_t>{1}),
+         "lengths and total are of the batch");
+  expect(api, cosines.shape.size() == 2 && cosines.shape[1] * 2 == of_head[0] && sines.shape == cosines.shape, "cos and sin have a row a position of half a head");
+  expect(api, q_norm.shape == k_norm.shape && (!q_norm.data || q_norm.shape == of_head), "norms are of a head's width, both or none");
   expect(api, qkv.shape[2] == static_cast<int64_t>((heads + 2 * kv_heads) * width), "qkv has as many columns as all heads");
 
   Step step = {*this};
@@ -258,7 +265,9 @@ void Attention::run(ort::Context* context) const {
   const bool first = static_cast<int64_t>(*total.as<int32_t>()) == qkv.shape[1];
   size_t longest = 0;
   for (size_t b = 0; b < step.batch; ++b) {
-    const size_t after = static_cast<size_t>(lengths.as<int32_t>()[b]) + 1;
+    const int64_t length = lengths.as<int32_t>()[b];
+    expect(api, length >= -1, "lengths are at least -1");
+    const size_t after = static_cast<size_t>(length + 1);
     expect(api, first || after >= step.tokens, "a row has fewer tokens than the step");
     step.past.push_back(first ? 0 : after - step.tokens);
     longest = std::max(longest, step.past[b] + step.tokens);

@@ -23,6 +23,11 @@ constexpr size_t LEAST_WORK = size_t{1} << 17;
 // Tasks a thread: enough that a slow core of a hybrid CPU gets fewer than a fast one.
 constexpr size_t TASKS = 4;
 
+// Rows and columns, so that sizes of what is made of them don't overflow.
+constexpr size_t MOST = size_t{1} << 28;
+// Columns of a group, whose dot of 8-bit codes fits in 32 bits (255 * 127 * 2**15 < 2**31).
+constexpr size_t LONGEST_GROUP = size_t{1} << 15;
+
 struct Matrix {
   static constexpr const char* NAME = "QuantizedMatMul";
   static constexpr Argument INPUTS[] = {{ort::FLOAT}, {ort::UINT8}, {ort::FLOAT}, {ort::UINT8, ort::OPTIONAL}, {ort::INT32, ort::OPTIONAL}, {ort::FLOAT, ort::OPTIONAL}};
@@ -80,8 +85,9 @@ std::unique_ptr<Matrix> Matrix::make(const std::shared_ptr<Session>& session, co
   matrix.bits = static_cast<int>(attribute(api, info, "bits"));
   matrix.tile_rows = session->set->tile_rows;
   expect(api, matrix.bits == 4 || matrix.bits == 8, "bits is 4 or 8");
-  expect(api, matrix.group >= 32 && matrix.group % 32 == 0 && matrix.columns % matrix.group == 0,
-         "block_size is a multiple of 32 that divides K");
+  expect(api, matrix.rows - 1 < MOST && matrix.columns - 1 < MOST, "K and N are 1 to 2**28");
+  expect(api, matrix.group - 1 < LONGEST_GROUP && matrix.group % 32 == 0 && matrix.columns % matrix.group == 0,
+         "block_size is a multiple of 32 up to 2**15 that divides K");
 
   const Tensor codes = constant(api, info, B, ort::UINT8), scales = constant(api, info, SCALES, ort::FLOAT);
   const Tensor points = constant(api, info, POINTS, ort::UINT8), bias = constant(api, info, BIAS, ort::FLOAT);
