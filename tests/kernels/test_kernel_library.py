@@ -126,6 +126,9 @@ def test_a_set_that_is_not_there_is_refused(
     monkeypatch.setitem(sys.modules, "thinkport_kernels", package)
     with pytest.raises(InputError, match=r"this CPU runs .*scalar; off takes ONNX Runtime's own"):
         Kernels.here("avx1")
+    for lacking in {name.removeprefix("set_") for names in SETS.values() for name in names} - set(sets):
+        with pytest.raises(InputError, match=f"kernels '{lacking}' can't be had here: this CPU runs"):
+            Kernels.here(lacking)
     assert Kernels.here(sets[0]).name == sets[0]
     assert kernel_sets(library)[-1] == "scalar"
 
