@@ -92,7 +92,7 @@ def with_webgpu_graph(artifact: Path, folder: Path) -> Path:
     shutil.copytree(artifact, folder)
     manifest = read_manifest(folder)
     cpu = next(graph for graph in manifest.graphs if graph.target == "cpu" and graph.kv.dtype == "float32")
-    changes = {"file": "webgpu-float32.onnx", "target": "webgpu", "prefill_chunk": 31, "prefill": None}
+    changes = {"file": "webgpu-float32.onnx", "target": "webgpu", "prefill_chunk": 31}
     changes["providers"] = ["WebGpuExecutionProvider", *cpu.providers]
     graph = cpu.model_copy(update=changes)
     shutil.copy(folder / cpu.file, folder / graph.file)

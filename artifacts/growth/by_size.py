@@ -45,10 +45,10 @@ class Growth:
 def measure(checkpoint: Path, threads: int) -> Growth:
     """Export to a temporary folder and load from it."""
     with tempfile.TemporaryDirectory(dir=checkpoint.parent) as scratch:
-        artifact, cache = Path(scratch, "artifact"), Path(scratch, "cache")
+        artifact = Path(scratch, "artifact")
         seconds, peak = exported(checkpoint, artifact)
-        first = cold_start(artifact, cache_dir=cache, threads=threads)
-        again = cold_start(artifact, cache_dir=cache, threads=threads)
+        first = cold_start(artifact, threads=threads)
+        again = cold_start(artifact, threads=threads)
         memory = again.memory_first_token
         assert memory is not None
         return Growth(

@@ -29,8 +29,8 @@ class Work:
     late: dict[str, list[float]] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Load without a cache, prefill, decode, reload."""
-        with Model.load(self.artifact, cache_dir=None) as model:
+        """Load, prefill, decode, reload."""
+        with Model.load(self.artifact) as model:
             ids, engine = model.tokenizer.encode(PROMPT), model.engine()
             self.phase, self.prompted = "prefill", len(ids)
             engine.prefill(ids)

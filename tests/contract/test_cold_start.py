@@ -29,7 +29,7 @@ def loaded_by(source: str) -> tuple[set[str], str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], *([verb, "--help"] for verb in ("cache", "chat", "generate", "inspect", "eval", "export"))],
+    [["--help"], *([verb, "--help"] for verb in ("chat", "generate", "inspect", "eval", "export"))],
     ids=" ".join,
 )
 def test_help_loads_no_heavy_package(arguments: list[str]) -> None:

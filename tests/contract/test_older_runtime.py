@@ -18,7 +18,7 @@ import json, sys
 from pathlib import Path
 from thinkport.deploy.verification import verify
 from thinkport.runtime import Model
-with Model.load(sys.argv[1], cache_dir=None) as model:
+with Model.load(sys.argv[1]) as model:
     reply = model.generate("What is 3 plus 4?", thinking=False, sampling={"temperature": 0}, max_tokens=24)
     told = {"report": model.provider_report.as_json(), "answer": reply.answer}
 checks = verify(Path(sys.argv[1]), provider=told["report"]["chosen"]["graph"].removesuffix(".onnx")).as_json()

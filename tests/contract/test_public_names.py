@@ -34,7 +34,6 @@ NAMES = {
         "AnswerPiece",
         "ArtifactError",
         "CacheLostError",
-        "CacheWarning",
         "Attempt",
         "Chat",
         "Choice",

@@ -7,8 +7,8 @@ import pytest
 from thinkport.deploy.cold_start import ColdStartError, ProcessMemory, cold_start, parse_rollup
 
 
-def test_a_fresh_process_tells_its_steps_in_order(nano_artifact: Path, tmp_path: Path) -> None:
-    measured = cold_start(nano_artifact, cache_dir=tmp_path, context=300)
+def test_a_fresh_process_tells_its_steps_in_order(nano_artifact: Path) -> None:
+    measured = cold_start(nano_artifact, context=300)
     assert 0 < measured.imported < measured.loaded < measured.first_token
     assert 0 < measured.files_seconds < measured.load_seconds
     assert measured.context == 300

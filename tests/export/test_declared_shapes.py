@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from os import cpu_count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,6 @@ import pytest
 
 from thinkport.export.certify.cpu_session import graph_for_cpu
 from thinkport.runtime.artifact.manifest import read_manifest
-from thinkport.runtime.machine.derived_weights import write_derived
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +32,8 @@ class Sizes:
     in_place: bool = False
 
 
-# The CPU takes several tokens over a past for a batch of one only; a graph for prefill takes no other batch.
+# The CPU takes several tokens over a past for a batch of one only.
 RUNS = (Sizes(batch=1, tokens=5, past=3, keep=2), Sizes(batch=2, tokens=7, past=0, keep=4))
-ONE_SEQUENCE = (RUNS[0], Sizes(batch=1, tokens=7, past=0, keep=4))
 
 
 def wrong(model: onnx.ModelProto, folder: Path, sizes: Sizes) -> dict[str, str]:
@@ -105,17 +102,13 @@ def faults_of(artifact: Path, folder: Path) -> dict[str, dict[str, str]]:
     manifest = read_manifest(artifact)
     records = {f"{prefix}{graph.file}": graph for graph in manifest.graphs for prefix in ("", "genai-")}
     (folder / "weights.bin").hardlink_to(artifact / "weights.bin")
-    for graph in manifest.graphs:
-        if graph.prefill is not None:
-            records[graph.prefill.graph.file] = graph.prefill.graph
-            write_derived(graph.prefill.derivation, artifact, folder, cpu_count() or 1)
     found: dict[str, dict[str, str]] = {}
     native = {graph.native.graph.file for graph in manifest.graphs if graph.native}
     for path in sorted(path for path in artifact.glob("*.onnx") if path.name not in native):
         graph = records[path.name].model_copy(update={"file": path.name})
         model = ir.to_proto(graph_for_cpu(artifact, graph, manifest.model).loaded)
         found[path.name] = {}
-        for sizes in ONE_SEQUENCE if "prefill" in path.name else RUNS:
+        for sizes in RUNS:
             found[path.name] |= wrong(model, folder, replace(sizes, in_place=graph.kv.in_place))
     assert len(found) >= 2
     return {file: faults for file, faults in found.items() if faults}

@@ -45,6 +45,6 @@ def test_a_layer_of_loud_values_has_a_scale_a_channel_for_keys_too(
     assert all(key == value for key, value in forms.values())
     found = read_manifest(folder).certificate
     assert found is not None
-    assert {figure.graph for figure in found.figures} == {"cpu.onnx", "cpu-float32-kv.onnx", "cpu-prefill.onnx"}
+    assert {figure.graph for figure in found.figures} == {"cpu.onnx", "cpu-float32-kv.onnx"}
     assert max(figure.kl_mean for figure in found.figures) < 0.1
     assert forms[f"layers.{LAYER}.self_attn.GroupQueryAttention"] == (b"PER_CHANNEL", b"PER_CHANNEL")

@@ -67,7 +67,7 @@ def test_a_target_that_can_not_run_experts_is_refused_before_anything_is_written
 
 def test_without_a_target_the_cpus_graph_is_written_and_the_others_are_named(report: ExportReport) -> None:
     graphs = report.manifest.graphs
-    assert [(graph.file, graph.onnxruntime_floor, graph.prefill) for graph in graphs] == [("cpu.onnx", "1.32", None)]
+    assert [(graph.file, graph.onnxruntime_floor) for graph in graphs] == [("cpu.onnx", "1.32")]
     assert report.left_out == ["dml", "cuda", "webgpu"]
     screen = io.StringIO()
     show_report(report, Console(file=screen, width=200))

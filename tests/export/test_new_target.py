@@ -26,7 +26,6 @@ CLOUD = replace(
     packages=("onnxruntime-cloud",),
     providers=(PROVIDER, *targets.CPU.providers),
     kv=(targets.KvForm(dtype="float32", onnxruntime_floor="1.32"),),
-    prefill=None,
     quantized_embedding=False,
     impossible={"linux-x86_64": "the cloud is elsewhere"},
 )
@@ -69,7 +68,7 @@ def test_a_target_is_an_entry_and_its_kernel_list(nano_checkpoint: Path, tmp_pat
     assert [check.detail for check in verification.checks if not check.passed or check.skipped] == []
     assert [check.name for check in verification.checks if check.figures] == ["goldens on cloud.onnx"]
 
-    with Model.load(folder, provider="cloud", cache_dir=None) as model:
+    with Model.load(folder, provider="cloud") as model:
         assert model.generate("What is 3 plus 4?", thinking=False, sampling={"temperature": 0}, max_tokens=8).answer
 
     with pytest.raises(InputError, match="a bundle for linux-x86_64 with cloud can't work: the cloud is elsewhere"):

@@ -204,7 +204,7 @@ def test_every_graph_is_certified_on_the_cpu_and_what_was_changed_is_said(
 ) -> None:
     assert manifest.certificate is not None
     figures = {figure.graph: figure for figure in manifest.certificate.figures}
-    assert list(figures) == [*FILES, "cpu-prefill.onnx"]
+    assert list(figures) == [*FILES]
     assert {figure.provider for figure in figures.values()} == {"CPUExecutionProvider"}
     changed = {name for name, figure in figures.items() if figure.changed}
     assert changed == {"cuda.onnx"}

@@ -113,6 +113,6 @@ def test_firing_where_none_is_declared_fails_too() -> None:
 
 def test_a_target_that_no_pass_writes_for_is_refused() -> None:
     family, shape = nano(2)
-    elsewhere = dataclasses.replace(target("cpu"), name="elsewhere", opset_ceiling=20, prefill=None)
+    elsewhere = dataclasses.replace(target("cpu"), name="elsewhere", opset_ceiling=20)
     with pytest.raises(GraphError, match="elsewhere takes no opset 21"):
         Pipeline(family=family, shape=shape).passes(dataclasses.replace(planned(), target=elsewhere))

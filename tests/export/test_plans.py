@@ -24,17 +24,11 @@ def planned(**options: Any) -> dict[str, str]:
 
 def test_an_older_onnx_runtime_gets_a_graph_whose_cache_it_takes() -> None:
     plans = plan_graphs(ExportSettings(checkpoint="x", output=Path("y"), targets=("cpu",), precision="int4"))
-    best, prefill, native, fallback = plans
+    best, native, fallback = plans
     assert (best.file, best.kv.dtype) == ("cpu.onnx", "int8")
-    assert (prefill.file, prefill.accelerates, prefill.kv) == ("cpu-prefill.onnx", best.file, best.kv)
     assert (native.file, native.native_of, native.kv) == ("cpu-native.onnx", best.file, best.kv)
     assert (fallback.file, fallback.kv.dtype) == ("cpu-float32-kv.onnx", "float32")
     assert fallback.kv.onnxruntime_floor < best.kv.onnxruntime_floor
-
-
-def test_weights_of_8_bits_need_no_others_for_long_prompts() -> None:
-    found = planned(targets=("cpu",), precision="int8")
-    assert found == {"cpu.onnx": "int8", "cpu-native.onnx": "int8", "cpu-float32-kv.onnx": "float32"}
 
 
 @pytest.mark.parametrize("options", [{"precision": "fp32"}, {"fuse": False}], ids=str)
@@ -71,7 +65,6 @@ def test_a_target_named_twice_gets_its_graphs_once() -> None:
 def test_by_default_every_target_gets_the_graphs_that_it_needs() -> None:
     assert planned() == {
         "cpu.onnx": "int8",
-        "cpu-prefill.onnx": "int8",
         "cpu-native.onnx": "int8",
         "cpu-float32-kv.onnx": "float32",
         "dml.onnx": "float16",
@@ -85,7 +78,6 @@ def test_by_default_every_target_gets_the_graphs_that_it_needs() -> None:
 def test_a_cache_goes_to_the_targets_that_take_it_and_others_keep_their_own() -> None:
     assert planned(kv="fp16", targets=("cpu", "dml")) == {
         "cpu.onnx": "int8",
-        "cpu-prefill.onnx": "int8",
         "cpu-native.onnx": "int8",
         "cpu-float32-kv.onnx": "float32",
         "dml.onnx": "float16",

@@ -77,7 +77,7 @@ def test_the_default_recipe_stays_near_a_real_model(smollm2: Path, tmp_path: Pat
     found = certificate(smollm2, tmp_path / "artifact")
     assert found.warning is None
     assert verdict_line(found) in ("close", "between close and usable", "usable")
-    with Model.load(tmp_path / "artifact", cache_dir=None) as model:
+    with Model.load(tmp_path / "artifact") as model:
         reply = model.generate("What is the capital of France?", sampling={"temperature": 0.0}, max_tokens=40)
     assert "Paris" in reply.answer
 

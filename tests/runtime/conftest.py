@@ -1,7 +1,6 @@
 """Written fakes: a session whose model is a function of all ids so far, and a byte-level tokenizer of a few tokens."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from tokenizers import Tokenizer as Backend
 
 from thinkport.runtime.artifact.manifest import Manifest, ThinkingIds
 from thinkport.runtime.engine.kv_cache import KvSize, KvSnapshot, layout_of
-from thinkport.runtime.engine.session import PromptSteps
 from thinkport.runtime.model import Model
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.prompt.tokenizer import Tokenizer
@@ -75,8 +73,8 @@ class FakeLane:
                 logits[at, column, self.session.next_id(row) % self.session.vocab_size] = 9
         return logits[:, -keep:]
 
-    def prefilling(self, tokens: int) -> AbstractContextManager[PromptSteps]:
-        return nullcontext(PromptSteps(self.session.prefill_chunk, self.step))
+    def expect(self, tokens: int) -> None:
+        pass
 
     def trim(self, length: int) -> None:
         self.rows = [row[:length] for row in self.rows]

@@ -34,7 +34,7 @@ def resident():
     return next(line.split()[1] for line in Path("/proc/self/status").open() if line.startswith("VmRSS"))
 
 print(resident())
-model = Model.load(sys.argv[1], cache_dir=None)
+model = Model.load(sys.argv[1])
 chat = model.chat()
 for turn in range(int(sys.argv[2])):
     model.reload()

@@ -175,7 +175,7 @@ def test_an_artifact_that_names_too_few_stop_ids_stops_at_what_its_template_writ
     end = manifest.stop_ids[0]
     older = manifest.model_copy(update={"stop_ids": manifest.stop_ids[1:], "manifest_sha256": None})
     (copy / MANIFEST_NAME).write_text(older.model_dump_json(), encoding="utf-8")
-    with Model.load(copy, cache_dir=None) as model:
+    with Model.load(copy) as model:
         assert end not in older.stop_ids
         assert model.manifest.stop_ids == [*older.stop_ids, end]
         reply = model.generate("What is 3 plus 4?", thinking=False, max_tokens=40, seed=0)

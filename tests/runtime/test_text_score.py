@@ -21,7 +21,7 @@ BOUND = 1e-4  # nats
 
 @pytest.fixture(scope="module")
 def model(nano_fp32_artifact: Path) -> Iterator[Model]:
-    with Model.load(nano_fp32_artifact, cache_dir=None) as loaded:
+    with Model.load(nano_fp32_artifact) as loaded:
         yield loaded
 
 
@@ -139,7 +139,7 @@ def test_a_stop_ends_it_early(model: Model) -> None:
 
 
 def test_the_quantized_graph_is_near_and_a_shared_prompt_is_run_once(nano_artifact: Path, model: Model) -> None:
-    with Model.load(nano_artifact, cache_dir=None) as other:
+    with Model.load(nano_artifact) as other:
         assert other.score(TEXT).nats_per_token == pytest.approx(model.score(TEXT).nats_per_token, rel=0.1)
     ids, engine = model.tokenizer.encode(TEXT)[:40], model.engine()
     first = [one.logprob for one in engine.scores(ids, first=30)]

@@ -66,7 +66,6 @@ class ColdStart:
 def cold_start(
     artifact: Path,
     *,
-    cache_dir: str | Path | None = None,
     context: int | None = None,
     threads: int | None = None,
     provider: str = AUTO,
@@ -74,13 +73,10 @@ def cold_start(
 ) -> ColdStart:
     """Measure an artifact in a fresh process.
 
-    `cache_dir` is where packed weights are kept, as `Model.load` takes it (None: nowhere), so that of two calls the
-    second one is a warm load.
-
     Raises:
         ColdStartError: the process fails; the message carries what it said.
     """
-    asked = [artifact, cache_dir, context, threads, provider, kernels, time.monotonic()]
+    asked = [artifact, context, threads, provider, kernels, time.monotonic()]
     command = [sys.executable, "-m", "thinkport.deploy.cold_start", json.dumps(asked, default=str)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
@@ -109,7 +105,6 @@ def parse_rollup(text: str) -> ProcessMemory:
 
 def _measure(
     artifact: str,
-    cache_dir: str | None,
     context: int | None,
     threads: int | None,
     provider: str,
@@ -119,7 +114,7 @@ def _measure(
     from thinkport.runtime import Model, Sampler, SamplingSettings
 
     imported = time.monotonic() - born
-    with Model.load(artifact, cache_dir=cache_dir, threads=threads, provider=provider, kernels=kernels) as model:
+    with Model.load(artifact, threads=threads, provider=provider, kernels=kernels) as model:
         loaded = time.monotonic() - born
         engine = model.engine()
         ids = model.tokenizer.encode(_TEXT * PROMPT_TOKENS)[:PROMPT_TOKENS]

@@ -26,21 +26,6 @@ class KvForm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrefillForm:
-    """A second graph for long prompts: int8 matrix products whose weights each machine derives.
-
-    `opset` is what its operators need and `onnxruntime_floor` the oldest version that has them. A step takes `chunk`
-    tokens; prompts of `from_tokens` and more are worth loading it, of `derive_from_tokens` deriving its weights first.
-    """
-
-    opset: int
-    onnxruntime_floor: str
-    chunk: int
-    from_tokens: int
-    derive_from_tokens: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Target:
     """One target's capabilities.
 
@@ -63,7 +48,6 @@ class Target:
         kv: the caches that it takes, best first; an int8 one has a scale a channel, others are as the activations are.
         continuation_batch: the largest batch at which several tokens may follow a past; None where only one token may.
         native_kernels: whether thinkport's own kernels run there.
-        prefill: the graph for long prompts, where it is faster; None where there is none.
         prefill_chunk: the most tokens of a prompt for one step; None where the whole prompt has to be one.
         proven_chunk: the most worth asking of a device that is proved right with so many; None where `prefill_chunk`
             is right on every device.
@@ -99,7 +83,6 @@ class Target:
     prefill_chunk: int | None
     proven_chunk: int | None = None
     native_kernels: bool = False
-    prefill: PrefillForm | None = None
 
     weight_bits: tuple[int, ...]
     group_sizes: tuple[int, ...]
@@ -119,8 +102,6 @@ class Target:
             raise ValueError(f"target {self.name!r} has no type for its KV cache")
         if "int8" not in self.kv_dtypes and not set(self.activations) <= set(self.kv_dtypes):
             raise ValueError(f"target {self.name!r} computes in a type for which it has no KV cache")
-        if self.prefill is not None and not (self.kv_in_place and self.prefill.opset <= self.opset_ceiling):
-            raise ValueError("a graph for prefill writes a cache in place, in an opset that the target has")
         if self.continuation_batch is not None and self.continuation_batch < 1:
             raise ValueError("continuation_batch is a batch size: use None where one token at a time is the limit")
         if self.continuation_batch is None and self.prefill_chunk is not None:
@@ -174,10 +155,6 @@ CPU = Target(
     kv=(KvForm(dtype="int8", onnxruntime_floor="1.27"), KvForm(dtype="float32", onnxruntime_floor="1.24")),
     continuation_batch=1,  # the operator refuses a larger batch
     prefill_chunk=128,  # measured: chunks of 64 to 128 are 10 to 20 % faster than one call over 512 tokens
-    # 186 GMAC/s in int8 products against 90 in MatMulNBits (measured, AVX2); TensorScatter needs opset 24. Chunks of
-    # 256 and 512 are equally fast, 128 is 5 % slower. Loading takes 0.7 to 1 s at 0.6B, which 384 tokens win back, and
-    # deriving the weights about 3 s more, which 1,024 do.
-    prefill=PrefillForm(opset=24, onnxruntime_floor="1.32", chunk=256, from_tokens=384, derive_from_tokens=1024),
     native_kernels=True,
     weight_bits=(4, 8),
     group_sizes=(32, 64, 128, 256),  # 16 is slow

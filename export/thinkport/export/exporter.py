@@ -33,19 +33,11 @@ from thinkport.export.quantize.rotation import block_of
 from thinkport.export.reference.streamed_weights import streamed_bytes
 from thinkport.export.settings import ExportSettings
 from thinkport.export.sizes import finer_roles
-from thinkport.export.trace.names import OPSET
 from thinkport.export.trace.trace import trace
 from thinkport.export.write.artifact import finish_artifact
 from thinkport.export.write.blobs import Layout, plan_blobs
 from thinkport.export.write.graph_file import write_graph, write_one_row_graph
-from thinkport.export.write.records import (
-    derivation,
-    graph_record,
-    model_record,
-    recipe_record,
-    source_record,
-    tool_versions,
-)
+from thinkport.export.write.records import graph_record, model_record, recipe_record, source_record, tool_versions
 from thinkport.export.write.staging import check_target, check_writable, clear_leftovers, staged
 from thinkport.export.write.weights_file import WeightsFile
 from thinkport.runtime.artifact.certificate import Certificate
@@ -56,14 +48,12 @@ from thinkport.runtime.artifact.manifest import (
     Manifest,
     ModelShape,
     Native,
-    Prefill,
     Recipe,
 )
 from thinkport.runtime.machine.threads import physical_cores
 from thinkport.runtime.providers.kernels import OPERATORS
 
 WEIGHTS = "weights.bin"
-DERIVED_WEIGHTS = "prefill.bin"  # in no artifact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,10 +235,10 @@ def _fetching(listener: Listener) -> Callable[[Progress], None]:
     return report
 
 
-def _layout(job: _ExportJob, graphs: Sequence[MadeGraph], *, derived: bool = False) -> Layout:
-    """Where weights lie in `weights.bin`, or derived ones in what a machine makes of it for a prefill graph."""
+def _layout(job: _ExportJob, graphs: Sequence[MadeGraph]) -> Layout:
+    """Where weights lie in `weights.bin`."""
     sizes = job.family.expected_tensors(job.shape)
-    return plan_blobs([made.model.graph for made in graphs], lambda name: sizes[name][0], derived=derived)
+    return plan_blobs([made.model.graph for made in graphs], lambda name: sizes[name][0])
 
 
 def _weights_file(job: _ExportJob, source: Checkpoint, layout: Layout, path: Path, advance: Advance) -> WeightsFile:
@@ -284,31 +274,17 @@ def _recipe_record(
 def _write_graphs(
     job: _ExportJob, source: Checkpoint, graphs: Sequence[MadeGraph], layout: Layout, folder: Path
 ) -> list[Graph]:
-    """Write the graphs and the tokenizer's files; returns the records of graphs that aren't another one's prefill."""
+    """Write the graphs and the tokenizer's files; returns the graphs' records, native ones within their parents'."""
     frequencies = {job.family.frequencies_name: inv_freq_and_scaling(job.shape)[0]}
     records = {made.plan.file: graph_record(made.model, made.plan) for made in graphs}
     for made in graphs:
-        file, form = folder / made.plan.file, made.plan.target.prefill
+        file = folder / made.plan.file
+        write_graph(made.model, file, layout, WEIGHTS, source.read, frequencies)
         if made.plan.native_of is not None:
             native = Native(graph=records.pop(made.plan.file), operators=OPERATORS)
             records[made.plan.native_of] = records[made.plan.native_of].model_copy(update={"native": native})
-            write_graph(made.model, file, layout, WEIGHTS, source.read, frequencies, OPSET)
-            continue
-        if made.plan.accelerates is None or form is None:
-            write_graph(made.model, file, layout, WEIGHTS, source.read, frequencies, OPSET)
-            if job.shape.head:  # another runtime would sample from hidden states
-                write_one_row_graph(made.model, folder / genai_graph_name(made.plan.file))
-            continue
-        derived, recipe = _layout(job, [made], derived=True), job.recipe
-        assert recipe is not None
-        prefill = Prefill(
-            graph=records.pop(made.plan.file),
-            derivation=derivation(DERIVED_WEIGHTS, derived, WEIGHTS, layout, recipe),
-            from_tokens=form.from_tokens,
-            derive_from_tokens=form.derive_from_tokens,
-        )
-        records[made.plan.accelerates] = records[made.plan.accelerates].model_copy(update={"prefill": prefill})
-        write_graph(made.model, file, derived, DERIVED_WEIGHTS, source.read, frequencies, form.opset)
+        elif job.shape.head:  # another runtime would sample from hidden states
+            write_one_row_graph(made.model, folder / genai_graph_name(made.plan.file))
     for record in records.values():
         _check_kernels(folder, record)
     files.copy_tokenizer_files(job.checkpoint, folder)

@@ -24,8 +24,7 @@ from thinkport.export.passes.last_rows import LastRows
 from thinkport.export.passes.native import NativeAttention, NativeMatrices, attends_natively
 from thinkport.export.passes.norms import PlainNorm, QkNorm, RmsNorm, SkipNorm
 from thinkport.export.passes.packed_projections import PackedGateUp, PackedQkv, Silu
-from thinkport.export.passes.prefill_attention import PrefillAttention
-from thinkport.export.passes.quantized_matrices import MatMulNBits, PlainLookup, RowScaledInt8
+from thinkport.export.passes.quantized_matrices import MatMulNBits, PlainLookup
 from thinkport.export.passes.turned_states import TurnedStates
 from thinkport.export.plans import DTYPES, GraphPlan
 from thinkport.export.quantize.kv_scales import KvScales
@@ -121,14 +120,10 @@ class Pipeline:
 
     def _replacing(self, plan: GraphPlan, projections: Sequence[int]) -> list[GraphPass]:
         """What puts other operators in the place of the fused and rounded ones."""
-        shape = self.shape
-        if plan.native_of is not None:
-            matrices = NativeMatrices(per_layer=projections, head=shape.head)
-            return [NativeAttention(), matrices] if self._attends_natively(plan) else [matrices]
-        if plan.accelerates is None:
+        if plan.native_of is None:
             return []
-        attention = PrefillAttention(heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim)
-        return [attention, RowScaledInt8(per_layer=projections)]
+        matrices = NativeMatrices(per_layer=projections, head=self.shape.head)
+        return [NativeAttention(), matrices] if self._attends_natively(plan) else [matrices]
 
     def _projections(self, plan: GraphPlan, mlps: Sequence[int]) -> list[int]:
         """Quantized projections of each layer, experts apart: q, k and v become one, and gate and up another."""

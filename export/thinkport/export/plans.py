@@ -14,7 +14,7 @@ from packaging.version import Version
 from thinkport.deploy.targets import TARGETS, Activations, KvForm, Target
 from thinkport.export.errors import UnsupportedModelError
 from thinkport.export.families import DecoderShape
-from thinkport.export.quantize.recipes import EXPERTS, TABLES, ModelRecipe
+from thinkport.export.quantize.recipes import EXPERTS, ModelRecipe
 from thinkport.export.reference.decoder import Loudness
 from thinkport.export.settings import ExportSettings
 
@@ -40,7 +40,6 @@ class GraphPlan:
         activations: the type that it computes in, which is that of a cache that is not rounded to int8.
         fuse: False leaves it as traced.
         plain_norms: True spells out the norms, for devices where the fused ones are wrong.
-        accelerates: the file of the graph whose long prompts this one runs; None is a graph of its own.
         native_of: the file of the graph that this one is in thinkport's own operators; None is a graph of its own.
         experts: whether the model has a mixture of them.
     """
@@ -51,7 +50,6 @@ class GraphPlan:
     activations: Activations = "float32"
     fuse: bool = True
     plain_norms: bool = False
-    accelerates: str | None = None
     native_of: str | None = None
     experts: bool = False
 
@@ -59,8 +57,6 @@ class GraphPlan:
     def onnxruntime_floor(self) -> str:
         """The oldest ONNX Runtime that runs it."""
         floors = [self.kv.onnxruntime_floor, *([self.target.experts_floor or ""] if self.experts else [])]
-        if self.accelerates is not None and self.target.prefill is not None:
-            floors.append(self.target.prefill.onnxruntime_floor)
         return max(floors, key=Version)
 
 
@@ -130,9 +126,6 @@ def _of(entry: Target, settings: ExportSettings, recipe: ModelRecipe | None, *, 
     yield main
     if settings.yardstick:
         return
-    # Of experts, whose weights are most of the model, no machine derives others.
-    if entry.prefill is not None and best.dtype == "int8" and not experts and _rounds_to_int8(recipe):
-        yield replace(main, file=f"{entry.name}-prefill.onnx", accelerates=main.file)
     if entry.native_kernels and not experts and _rounds_activations(recipe):
         yield replace(main, file=f"{entry.name}-native.onnx", native_of=main.file)
     floor = Version(main.onnxruntime_floor)  # an older ONNX Runtime gets the best cache that it takes
@@ -148,11 +141,3 @@ def _of(entry: Target, settings: ExportSettings, recipe: ModelRecipe | None, *, 
 def _rounds_activations(recipe: ModelRecipe | None) -> bool:
     """Whether all products are of int8 activations, which thinkport's own kernels compute with."""
     return recipe is not None and all(how.accuracy_level == 4 for how in (recipe.layers, *recipe.roles.values()))
-
-
-def _rounds_to_int8(recipe: ModelRecipe | None) -> bool:
-    """Whether the layers compute with int8 activations on 4-bit weights, which int8 weights hold nearly exactly."""
-    return recipe is not None and all(
-        (how.bits, how.accuracy_level) == (4, 4)
-        for how in (recipe.layers, *(how for role, how in recipe.roles.items() if role not in TABLES))
-    )

@@ -10,7 +10,6 @@ from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import (
     ArtifactError,
     CacheLostError,
-    CacheWarning,
     GreedyThinkingWarning,
     InputError,
     MissingExtraError,
@@ -31,7 +30,6 @@ __all__ = [
     "ArtifactError",
     "Attempt",
     "CacheLostError",
-    "CacheWarning",
     "Chat",
     "Choice",
     "DecidedBy",

@@ -14,15 +14,11 @@ from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint, re
 from thinkport.runtime.engine.session import LaneSource, Session
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.machine.known_files import FilesCheck, KnownFiles
-from thinkport.runtime.machine.machine_cache import MachineCache
-from thinkport.runtime.machine.packed_weights import PackedWeights
-from thinkport.runtime.machine.prefill_weights import PrefillWeights
-from thinkport.runtime.machine.user_cache import user_cache_folder
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.providers.graph_source import GraphSource
 from thinkport.runtime.providers.kernels import Kernels
-from thinkport.runtime.providers.ort import AUTO, Candidate, build_of, extra_of, import_onnxruntime, load_libraries
+from thinkport.runtime.providers.ort import Candidate, build_of, extra_of, import_onnxruntime, load_libraries
 from thinkport.runtime.providers.plugins import Plugins
 from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
 from thinkport.runtime.providers.provider_report import ProviderReport
@@ -57,8 +53,6 @@ def load_artifact(
     threads: int | None,
     verify: bool,
     graph: str | None,
-    cache_dir: str | Path | None,
-    keep_prefill: bool,
     kernels: str,
 ) -> ModelParts:
     """Load an artifact; the arguments are those of `Model.load`, and so is what it raises."""
@@ -70,20 +64,10 @@ def load_artifact(
     graphs = _graphs_named(manifest.graphs, graph)
     ort = import_onnxruntime(extra_of(graphs, provider))
     artifact = fingerprint(folder)
-    check_source = partial(known.check, folder, manifest)
-    packed = prefill = None
-    if cache_dir is not None:
-        cache = MachineCache(user_cache_folder() if cache_dir == AUTO else Path(cache_dir))
-        size = sum(file.bytes for file in manifest.files.values())
-        packed = PackedWeights(cache=cache, artifact=artifact, bytes=size, check_source=check_source)
-        prefill = PrefillWeights(
-            folder=folder, artifact=artifact, cache=cache, check_source=check_source, keep=keep_prefill
-        )
-
     loading, finished = Event(), Event()
 
     def open_graph(one: Candidate) -> Session:
-        return Session(ort, folder, one.graph, manifest.model, threads, packed, prefill, loading.set, *one.place)
+        return Session(ort, folder, one.graph, manifest.model, threads, loading.set, *one.place)
 
     def unrounded(one: Candidate) -> closing[Session]:
         return open_unrounded(ort, folder, one, manifest.model, threads)

@@ -54,9 +54,5 @@ class GreedyThinkingWarning(ThinkportWarning):
     """A reply thinks with a temperature of 0, which Qwen3 advises against; given once a model."""
 
 
-class CacheWarning(ThinkportWarning):
-    """The cache of what this machine derived can't be read or written; everything works without it."""
-
-
 class ProviderWarning(ThinkportWarning):
     """A model runs on another provider or graph than the machine's best, or on one that could not be checked."""

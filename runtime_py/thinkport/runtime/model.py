@@ -107,9 +107,7 @@ class Model:
         graph: str | None = None,
         thinking: Thinking | Switch | bool | None = None,
         prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
-        cache_dir: str | Path | None = AUTO,
         drafts: bool = True,
-        keep_prefill: bool = False,
         kernels: str = AUTO,
         memory_limit: int | None = None,
     ) -> Self:
@@ -123,10 +121,6 @@ class Model:
         data and read a few blocks. `verify` computes all of them again. `files_check` has the cost. The model card may
         be edited. `thinking` is the default of every reply.
         `prefix_cache_bytes` limits what is kept of system prompts and tools for other conversations; 0 keeps nothing.
-        `cache_dir` is where this machine keeps what it derives from artifacts, so that later loads take less time and
-        memory and long prompts run faster; `auto` is the user's cache folder, None keeps nothing. Verdicts on
-        providers, a few hundred bytes each, stay in the user's cache folder in any case. `keep_prefill` keeps the graph
-        for long prompts loaded between them, as a server wants it: faster, for the memory of its weights.
         `kernels` is which of thinkport's own kernels the CPU runs, where the package thinkport-kernels is installed:
         `auto`, the best set that the CPU has; a set's name; or `off`, ONNX Runtime's own.
         `drafts` guesses tokens ahead where text repeats the prompt or the reply, in every reply that does not say
@@ -149,8 +143,6 @@ class Model:
             threads=threads,
             verify=verify,
             graph=graph,
-            cache_dir=cache_dir,
-            keep_prefill=keep_prefill,
             kernels=kernels,
         )
         return cls(

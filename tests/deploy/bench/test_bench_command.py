@@ -74,14 +74,14 @@ def test_a_profile_is_one_object(
 
 
 def test_a_named_graph_is_measured_with_its_own_cache(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path
 ) -> None:
-    named = ("--provider", "cpu-float32-kv", "--cache-dir", tmp_path)
+    named = ("--provider", "cpu-float32-kv")
 
     assert run(monkeypatch, nano_artifact, *SHORT, *named, "--no-overhead", "--json") == 0
 
     found = json.loads(capsys.readouterr().out)
-    assert (found["plan"]["provider"], found["plan"]["cache_dir"]) == ("cpu-float32-kv", str(tmp_path))
+    assert found["plan"]["provider"] == "cpu-float32-kv"
     assert found["rows"][0]["samples"][0]["graph"] == "cpu-float32-kv.onnx"
     assert found["rows"][0]["divergence"]["graph"] == "cpu-float32-kv.onnx"
     assert run(monkeypatch, nano_artifact, "--profile", "--context", "8", "--steps", "2", *named, "--json") == 0

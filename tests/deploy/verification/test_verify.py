@@ -118,15 +118,11 @@ def test_a_manifest_without_a_seal_is_read_and_says_so(artifact: Path) -> None:
     assert "without a seal" in verify(artifact).checks[0].detail
 
 
-def test_what_cannot_run_here_is_skipped_and_the_graph_for_long_prompts_is_not(nano_artifact: Path) -> None:
+def test_what_cannot_run_here_is_skipped(nano_artifact: Path) -> None:
     found = verify(nano_artifact, full=True)
     anywhere = {"goldens on webgpu.onnx", "goldens on webgpu-float32.onnx"}  # run where there is a device
     skipped = {check.name for check in found.checks if check.skipped} - anywhere
     assert skipped == {"goldens on dml.onnx", "goldens on dml-plain.onnx", "goldens on cuda.onnx"}
-    (prefill,) = (check for check in found.checks if check.name == "goldens on cpu-prefill.onnx")
-    assert prefill.figures
-    assert prefill.figures["correlation"] > 0.9
-    assert "structure of cpu-prefill.onnx" in {check.name for check in found.checks}
 
 
 def test_json_has_an_exit_code_for_all_and_for_each(artifact: Path) -> None:

@@ -1,8 +1,8 @@
 """A graph part by part says what it says in one session: every target's form, prefill, decoding and continuing."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from tests.export.certify.test_graph_parts import decoder
 
 from thinkport.export.certify import greedy
-from thinkport.export.certify.cpu_session import CpuSession, cpu_session, graph_for_cpu, prefill_cpu_session
+from thinkport.export.certify.cpu_session import CpuSession, cpu_session, graph_for_cpu
 from thinkport.export.certify.graph_parts import GraphPart, cut
 from thinkport.export.certify.measured_text import MeasuredText
 from thinkport.export.certify.parted_session import LOADED, PartSessions
@@ -31,6 +31,7 @@ from thinkport.runtime.providers.ort import import_onnxruntime
 FILES = ("cpu.onnx", "cpu-float32-kv.onnx", "dml.onnx", "dml-plain.onnx", "cuda.onnx")
 SAME = 1e-5  # of the largest logit
 PLAIN = 0.01  # ONNX Runtime fuses plain float16 norms, but for those that a part begins with: a few steps of the type
+DECODED = 4  # tokens of a text that go one by one
 Ask = Callable[[int], AbstractContextManager[CpuSession]]
 
 
@@ -43,13 +44,13 @@ def prompts(manifest: Manifest) -> list[MeasuredText]:
     ]
 
 
-def rows(ask: Ask, whole: int, asked: list[MeasuredText], decoded: int = 4) -> list[tuple[str, int, Logits]]:
+def rows(ask: Ask, whole: int, asked: list[MeasuredText]) -> list[tuple[str, int, Logits]]:
     with ask(whole) as (session, run, _):
-        return [(prompt.name, at, found.copy()) for prompt, at, found in golden_rows(session, asked, decoded, run)]
+        return [(prompt.name, at, found.copy()) for prompt, at, found in golden_rows(session, asked, DECODED, run)]
 
 
-def check_same(ask: Ask, asked: list[MeasuredText], decoded: int = 4, bound: float = SAME) -> None:
-    ours, theirs = rows(ask, 0, asked, decoded), rows(ask, 1 << 40, asked, decoded)
+def check_same(ask: Ask, asked: list[MeasuredText], bound: float = SAME) -> None:
+    ours, theirs = rows(ask, 0, asked), rows(ask, 1 << 40, asked)
     assert [row[:2] for row in ours] == [row[:2] for row in theirs]
     assert len(ours) == sum(len(prompt.rows) for prompt in asked)
     for (_, _, found), (_, _, expected) in zip(ours, theirs, strict=True):
@@ -114,25 +115,13 @@ def test_a_guess_spares_loading_and_changes_nothing(
     loads: list[GraphPart] = []
     load = PartSessions._load
 
-    def counted(self: PartSessions, part: GraphPart, at: Path) -> object:
+    def counted(self: PartSessions, part: GraphPart) -> object:
         loads.append(part)
-        return load(self, part, at)
+        return load(self, part)
 
     monkeypatch.setattr(PartSessions, "_load", counted)
     assert said(ask, 0, asked, guesses) == alone
     assert len(loads) == 4 * max(1, 24 - right)
-
-
-def test_parts_of_a_prefill_graph_run_over_weights_derived_for_each(
-    nano_checkpoint: Path, exported: Callable[..., Path]
-) -> None:
-    folder = exported(nano_checkpoint)
-    manifest = read_manifest(folder)
-    prefill = manifest.graphs[0].prefill
-    assert prefill is not None
-    check_same(
-        lambda whole: prefill_cpu_session(folder, prefill, manifest.model, whole=whole), prompts(manifest), decoded=0
-    )
 
 
 def test_a_graph_that_is_not_fused_is_cut_too(nano_checkpoint: Path, exported: Callable[..., Path]) -> None:
@@ -207,13 +196,12 @@ class TestSessions:
     def sessions(self, room: int) -> tuple[PartSessions, list[GraphPart], list[GraphPart]]:
         loads: list[GraphPart] = []
 
-        @contextmanager
-        def supply(part: GraphPart) -> Iterator[Path]:
-            loads.append(part)
-            yield Path()
+        class Counted(PartSessions):
+            def _load(self, part: GraphPart) -> Any:
+                loads.append(part)
+                return super()._load(part)
 
-        parts = cut(decoder(3))[1:3]
-        return PartSessions(import_onnxruntime("cpu"), supply, room), parts, loads
+        return Counted(import_onnxruntime("cpu"), Path(), room), cut(decoder(3))[1:3], loads
 
     def use_twice(self, sessions: PartSessions, parts: list[GraphPart]) -> None:
         types: dict[str, np.dtype[Any]] = {name: np.dtype(np.float32) for part in parts for name in part.inputs}
@@ -232,26 +220,20 @@ class TestSessions:
         self.use_twice(sessions, parts)
         assert loads == [*parts, parts[1]]
 
-    def test_a_part_is_gone_before_its_folder_is_and_before_the_next_is_loaded(self) -> None:
+    def test_a_part_is_gone_before_the_next_is_loaded(self) -> None:
         alive: WeakSet[Any] = WeakSet()
-        ended: list[int] = []
 
         class Inference:
             def __init__(self, *_: object, **__: object) -> None:
                 assert not alive
                 alive.add(self)
 
-        @contextmanager
-        def supply(part: GraphPart) -> Iterator[Path]:
-            yield Path()
-            ended.append(len(alive))
-
         ort: Any = SimpleNamespace(InferenceSession=Inference, SessionOptions=onnxruntime.SessionOptions)
-        sessions = PartSessions(ort, supply)
+        sessions = PartSessions(ort, Path())
         for part in cut(decoder(2)):
             with sessions.use(part, {}) as loaded:
                 assert len(alive) == 1
         with pytest.raises(KeyError), sessions.use(part, {}):
             raise KeyError
         assert loaded.inner is None
-        assert ended == [0, 0, 0]
+        assert not alive

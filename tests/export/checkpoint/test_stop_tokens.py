@@ -117,5 +117,5 @@ def test_an_export_says_what_it_found_and_every_reader_of_the_artifact_stops_the
     assert genai["model"]["eos_token_id"] == [503, 505]
     card = (report.folder / "README.md").read_text(encoding="utf-8")
     assert f"`<|im_end|>` (named by {TURN_END})." in card
-    with Model.load(report.folder, cache_dir=None) as model:
+    with Model.load(report.folder) as model:
         assert model.manifest.stop_ids == [503, 505]

@@ -63,13 +63,13 @@ def reranker(
 
 @pytest.fixture(scope="module")
 def embedder(embedding: Path, exported: Callable[..., Path]) -> Iterator[Model]:
-    with Model.load(exported(embedding, precision="fp32"), cache_dir=None) as model:
+    with Model.load(exported(embedding, precision="fp32")) as model:
         yield model
 
 
 @pytest.fixture(scope="module")
 def ranker(reranker: Path, exported: Callable[..., Path]) -> Iterator[Model]:
-    with Model.load(exported(reranker, precision="fp32"), cache_dir=None) as model:
+    with Model.load(exported(reranker, precision="fp32")) as model:
         yield model
 
 
@@ -139,7 +139,7 @@ def test_scores_are_pytorchs(reranker: Path, ranker: Model) -> None:
 
 
 def test_the_graph_as_traced_gives_the_same_vectors(nano_embedding: Path, exported: Callable[..., Path]) -> None:
-    with Model.load(exported(nano_embedding, precision="fp32", fuse=False), cache_dir=None) as model:
+    with Model.load(exported(nano_embedding, precision="fp32", fuse=False)) as model:
         assert np.abs(model.embed(TEXTS) - pooled(nano_embedding, TEXTS)).max() <= BOUND
 
 
@@ -151,7 +151,7 @@ def quantized_embedding(nano_embedding: Path, exported: Callable[..., Path]) -> 
 def test_a_quantized_artifact_points_where_the_checkpoint_points(
     nano_embedding: Path, quantized_embedding: Path
 ) -> None:
-    with Model.load(quantized_embedding, cache_dir=None) as model:
+    with Model.load(quantized_embedding) as model:
         cosines = (model.embed(TEXTS) * pooled(nano_embedding, TEXTS)).sum(axis=1)
     print(f"cosines {cosines.min():.5f} to {cosines.max():.5f}")
     assert cosines.min() >= 0.998
@@ -159,7 +159,7 @@ def test_a_quantized_artifact_points_where_the_checkpoint_points(
 
 def test_a_text_has_the_same_vector_whatever_was_embedded_before(quantized_embedding: Path) -> None:
     """In steps of other sizes, kernels that round activations would give another one."""
-    with Model.load(quantized_embedding, cache_dir=None) as model:
+    with Model.load(quantized_embedding) as model:
         for instruction in (None, "Find it."):
             found = model.embed([*TEXTS, *TEXTS], instruction=instruction)
             alone = [model.embed([text], instruction=instruction)[0] for text in TEXTS]
@@ -171,7 +171,7 @@ def test_its_certificate_is_of_cosines_for_every_graph_and_of_no_logits(quantize
     assert manifest.task is Task.EMBEDDING
     assert manifest.certificate is not None
     assert manifest.certificate.figures == []
-    files = {graph.file for graph in manifest.graphs} | {"cpu-prefill.onnx"}
+    files = {graph.file for graph in manifest.graphs}
     found = {figure.graph: figure for figure in manifest.certificate.vectors or ()}
     assert found.keys() == files
     assert all(0.998 <= figure.cosine_min <= figure.cosine_mean <= 1 + 1e-6 for figure in found.values())
@@ -203,7 +203,7 @@ def test_a_quantized_reranker_scores_nearly_as_the_checkpoint(
     artifact = exported(nano_reranker, recipe="accurate", targets=("cpu",), certificate=True)
     manifest = read_manifest(artifact)
     assert manifest.task is Task.RERANK
-    with Model.load(artifact, cache_dir=None) as model:
+    with Model.load(artifact) as model:
         apart = np.abs(np.subtract(model.rerank(QUERY, TEXTS), judged(nano_reranker, QUERY, TEXTS)))
     print(f"scores differ by {apart.max():.4f} at most")
     assert apart.max() <= 0.03

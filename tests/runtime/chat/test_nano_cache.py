@@ -22,8 +22,7 @@ TOLERANCE = 2e-3  # fp32 logits after a few layers
 def loaded(request):
     """(folder, model) of int4 and fp32 fused, their KV cache in place, and of fp32 as traced, with an appended one."""
     folder = request.getfixturevalue(request.param)
-    # No cache: weights for long prompts that another test derived would run a shared start through another graph.
-    with Model.load(folder, cache_dir=None) as model:
+    with Model.load(folder) as model:
         yield folder, model
 
 

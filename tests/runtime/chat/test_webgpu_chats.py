@@ -31,7 +31,7 @@ TOKENS = 8
 def model(nano_webgpu_artifact: Path, webgpu: PluginDevice) -> Iterator[Model]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ProviderWarning)  # a software adapter is one
-        loaded = Model.load(nano_webgpu_artifact, provider="webgpu", cache_dir=None)
+        loaded = Model.load(nano_webgpu_artifact, provider="webgpu")
     with loaded:
         yield loaded
 
@@ -77,7 +77,7 @@ def test_two_chats_take_turns_and_say_what_the_cpu_says(model: Model, nano_webgp
                 said[at].append(send(chat, asked[at][turn]))
         return said
 
-    with Model.load(nano_webgpu_artifact, provider="cpu", cache_dir=None) as other:
+    with Model.load(nano_webgpu_artifact, provider="cpu") as other:
         assert talk(model) == talk(other)
 
 

@@ -39,7 +39,7 @@ def lines(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, Any]]:
 def test_each_line_of_standard_input_gets_a_vector(embedding: Path) -> None:
     found = lines(thinkport("embed", embedding, "--dimensions", 8, said=LINES))
     assert [(one["index"], one["file"], one["line"]) for one in found] == [(0, "-", 1), (1, "-", 3)]
-    with Model.load(embedding, cache_dir=None) as model:
+    with Model.load(embedding) as model:
         expected = model.embed(["The sky is blue.", "Bread rises by yeast."], dimensions=8)
         assert found[0]["tokens"] == len(model.tokenizer.encode("The sky is blue.")) + 1
     np.testing.assert_allclose([one["embedding"] for one in found], expected, atol=1e-6)
@@ -52,7 +52,7 @@ def test_files_are_one_text_each_where_that_is_asked_for_and_queries_have_the_in
     file.write_text(LINES, encoding="utf-8")
     (one,) = lines(thinkport("embed", embedding, file, "--whole", "--query"))
     assert (one["file"], "line" in one) == (str(file), False)
-    with Model.load(embedding, cache_dir=None) as model:
+    with Model.load(embedding) as model:
         assert model.manifest.embedding is not None
         expected = model.embed([LINES], instruction=model.manifest.embedding.instruction)[0]
     np.testing.assert_allclose(one["embedding"], expected, atol=1e-6)
@@ -60,7 +60,7 @@ def test_files_are_one_text_each_where_that_is_asked_for_and_queries_have_the_in
 
 def test_documents_come_best_first(reranker: Path) -> None:
     found = lines(thinkport("rerank", reranker, "What makes dough rise?", said=LINES))
-    with Model.load(reranker, cache_dir=None) as model:
+    with Model.load(reranker) as model:
         scores = model.rerank("What makes dough rise?", [one for one in LINES.splitlines() if one])
     assert [one["score"] for one in found] == pytest.approx(sorted(scores, reverse=True), abs=1e-6)
     assert [one["index"] for one in found] == sorted(range(2), key=lambda at: -scores[at])

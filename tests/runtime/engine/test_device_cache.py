@@ -119,9 +119,9 @@ def test_a_prompt_makes_room_for_all_of_it_at_once(nano_fp32_artifact) -> None:
         return make(value, kept, tokens)
 
     session.buffers.resized = resized
-    with lane.prefilling(600) as (chunk, step):
-        for start in range(0, 600, chunk):
-            step(some_ids(session, 600)[:, start : start + chunk])
+    lane.expect(600)
+    for start in range(0, 600, session.prefill_chunk):
+        lane.step(some_ids(session, 600)[:, start : start + session.prefill_chunk])
     assert moved == [1024] * (2 * session.model.layers)
 
 

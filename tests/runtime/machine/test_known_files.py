@@ -188,16 +188,16 @@ def nano_copy(nano_artifact: Path, tmp_path: Path) -> Path:
 @CHANGE_TIME
 @pytest.mark.parametrize("name", ["weights.bin", "chat_template.jinja", "tokenizer.json", "cpu.onnx"])
 def test_no_load_uses_a_file_that_changed_since_the_last_one(nano_copy: Path, name: str) -> None:
-    with Model.load(nano_copy, cache_dir=None) as model:
+    with Model.load(nano_copy) as model:
         assert model.files_check is not None
     flip(nano_copy / name, (nano_copy / name).stat().st_size // 2, times=True)
     with pytest.raises(ArtifactError, match=f"{name} does not have the recorded sha256"):
-        Model.load(nano_copy, cache_dir=None)
+        Model.load(nano_copy)
 
 
 @CHANGE_TIME
 def test_a_model_that_was_unloaded_does_not_come_back_with_other_weights(nano_copy: Path) -> None:
-    with Model.load(nano_copy, cache_dir=None) as model:
+    with Model.load(nano_copy) as model:
         model.unload()
         flip(nano_copy / "weights.bin", 4321, times=True)
         with pytest.raises(ArtifactError, match=r"weights\.bin does not have the recorded sha256"):
@@ -209,16 +209,16 @@ def test_a_manifest_that_was_edited_is_refused(nano_copy: Path) -> None:
     (nano_copy / MANIFEST_NAME).write_bytes(text.replace(b'"temperature": 0.6', b'"temperature": 0.7'))
     assert read_manifest(nano_copy).sampling.thinking.temperature == 0.7
     with pytest.raises(ArtifactError, match="does not have the sha256 that it records of itself"):
-        Model.load(nano_copy, cache_dir=None)
+        Model.load(nano_copy)
 
 
 @CHANGE_TIME
 @pytest.mark.parametrize(
     "command",
     [
-        lambda folder: ["generate", folder, "hi", "--cache-dir", "off"],
-        lambda folder: ["chat", folder, "--cache-dir", "off"],
-        lambda folder: ["serve", folder, "--port", "0", "--cache-dir", "off"],
+        lambda folder: ["generate", folder, "hi"],
+        lambda folder: ["chat", folder],
+        lambda folder: ["serve", folder, "--port", "0"],
         lambda folder: ["doctor", folder],
     ],
     ids=["generate", "chat", "serve", "doctor"],
@@ -229,7 +229,7 @@ def test_every_verb_that_runs_an_artifact_names_the_changed_file_and_ends_with_3
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Model.load(nano_copy, cache_dir=None).close()
+    Model.load(nano_copy).close()
     flip(nano_copy / "weights.bin", 4321, times=True)
     monkeypatch.setattr(sys, "argv", ["thinkport", *command(str(nano_copy))])
     with pytest.raises(SystemExit) as ended:

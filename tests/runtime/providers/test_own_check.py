@@ -1,7 +1,6 @@
 """A graph is held against what it gave itself: small errors are told from rounding, and wide steps from narrow ones."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 
 from thinkport.runtime.artifact.goldens import Distance, Golden, OwnGolden
 from thinkport.runtime.engine.kv_cache import KvSize, KvSnapshot
-from thinkport.runtime.engine.session import Ids, Logits, PromptSteps
+from thinkport.runtime.engine.session import Ids, Logits
 from thinkport.runtime.providers.own_check import NARROW, WIDEST, check_own, own_steps, shortened, whole
 
 VOCABULARY, TOKENS = 300, 272
@@ -43,8 +42,8 @@ class FakeSession:
         self.length += ids.shape[1]
         return np.asarray(logits[:, -keep:], np.float32)
 
-    def prefilling(self, tokens: int) -> AbstractContextManager[PromptSteps]:
-        return nullcontext(PromptSteps(self.prefill_chunk, self.step))
+    def expect(self, tokens: int) -> None:
+        pass
 
     def trim(self, length: int) -> None:
         raise AssertionError("nothing is to be forgotten")

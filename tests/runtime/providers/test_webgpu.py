@@ -109,7 +109,7 @@ def test_a_model_is_loaded_unloaded_and_reloaded_on_a_device_that_was_asked_for(
 ) -> None:
     told = "not checked" if not webgpu.software else "software adapter"
     with pytest.warns(ProviderWarning, match=told):
-        model = Model.load(nano_webgpu_artifact, provider="webgpu:0", cache_dir=None)
+        model = Model.load(nano_webgpu_artifact, provider="webgpu:0")
     with closing(model):
         chosen = model.provider_report.chosen
         assert chosen
@@ -135,7 +135,7 @@ def test_a_device_that_is_not_listed_is_refused_with_those_that_are(
     nano_webgpu_artifact: Path, webgpu: PluginDevice
 ) -> None:
     with pytest.raises(InputError, match=r"finds no device 7 of WebGpu.*, expected one of: 0 "):
-        Model.load(nano_webgpu_artifact, provider="webgpu:7", cache_dir=None)
+        Model.load(nano_webgpu_artifact, provider="webgpu:7")
 
 
 def test_the_driver_tells_what_it_computes_in(adapter: Adapter, webgpu: PluginDevice) -> None:

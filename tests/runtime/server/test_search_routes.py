@@ -20,13 +20,13 @@ TEXTS = ["The sky is blue.", "Bread rises by yeast. " * 20, "a"]
 
 @pytest.fixture(scope="module")
 def embedder(nano_embedding: Path, exported: Callable[..., Path]) -> Iterator[Model]:
-    with Model.load(exported(nano_embedding, precision="fp32"), cache_dir=None) as model:
+    with Model.load(exported(nano_embedding, precision="fp32")) as model:
         yield model
 
 
 @pytest.fixture(scope="module")
 def ranker(nano_reranker: Path, exported: Callable[..., Path]) -> Iterator[Model]:
-    with Model.load(exported(nano_reranker, precision="fp32"), cache_dir=None) as model:
+    with Model.load(exported(nano_reranker, precision="fp32")) as model:
         yield model
 
 

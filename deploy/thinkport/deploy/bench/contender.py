@@ -22,8 +22,8 @@ class BenchPlan:
     """The contexts that one token is decoded at and the prompts' lengths, in tokens, and how often each is measured.
 
     `steps` tokens are decoded at each context and their median counts. Each of the `rounds` runs every contender once,
-    in a new process, so that all of them see the machine's slow and fast minutes. Artifacts are loaded with `provider`,
-    `cache_dir` and `kernels`, as `Model.load` takes them.
+    in a new process, so that all of them see the machine's slow and fast minutes. Artifacts are loaded with `provider`
+    and `kernels`, as `Model.load` takes them.
     """
 
     contexts: tuple[int, ...] = (128, 1024, 4096)
@@ -33,7 +33,6 @@ class BenchPlan:
     rounds: int = 3
     overhead: bool = True
     provider: str = AUTO
-    cache_dir: str | None = AUTO
     kernels: str = AUTO
 
     def __post_init__(self) -> None:

@@ -60,9 +60,7 @@ def measure_drafts(artifact: Path, plan: BenchPlan, told: Callable[[str], None] 
         ArtifactError: the artifact is broken.
     """
     finish_trials(artifact, plan.provider)
-    with Model.load(
-        artifact, threads=plan.threads, provider=plan.provider, cache_dir=plan.cache_dir, kernels=plan.kernels
-    ) as model:
+    with Model.load(artifact, threads=plan.threads, provider=plan.provider, kernels=plan.kernels) as model:
         if not model.session.several_tokens_over_past:
             raise InputError(f"no guessing ahead here: {model.provider_report.reason}; it takes one token a step")
         return [_gain(model, text, plan.rounds, told) for text in TEXTS]

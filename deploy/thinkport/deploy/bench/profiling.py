@@ -73,7 +73,7 @@ def profile(artifact: Path, plan: BenchPlan, context: int) -> Profile:
         # Session uses the module's names only, so that an object that has them does.
         spying: Any = SimpleNamespace(**{**vars(ort), "SessionOptions": profiled})
         given = (spying, artifact, graph, manifest.model, plan.threads)
-        session = Session(*given, None, None, lambda: None, *chosen.place)
+        session = Session(*given, lambda: None, *chosen.place)
         lane = session.open_lane()
         lane.write(noise(manifest.model, graph, context))
         for token in range(plan.steps + 1):

@@ -79,8 +79,6 @@ def _files_of(graph: Graph) -> Iterator[str]:
     yield graph.file
     yield genai_graph_name(graph.file)
     yield overlay_name(graph.file)
-    if graph.prefill is not None:
-        yield graph.prefill.graph.file
     if graph.native is not None:
         yield graph.native.graph.file
 

@@ -120,7 +120,7 @@ def _trials(
     ort = import_onnxruntime()
 
     def open_graph(candidate: Candidate) -> Session:
-        return Session(ort, folder, candidate.graph, manifest.model, None, None, None, lambda: None, *candidate.place)
+        return Session(ort, folder, candidate.graph, manifest.model, None, lambda: None, *candidate.place)
 
     def unrounded(one: Candidate) -> closing[Session]:
         return open_unrounded(ort, folder, one, manifest.model)

@@ -233,9 +233,8 @@ def check_graphs(folder: Path, target: str, *, graph: str | None = None) -> Mapp
     """
     kernel_list(target)
     manifest = read_manifest(folder)
-    graphs = [*manifest.graphs, *(one.prefill.graph for one in manifest.graphs if one.prefill is not None)]
-    chosen = [one for one in graphs if (one.target == target if graph is None else one.file == graph)]
-    files = ", ".join(one.file for one in graphs)
+    chosen = [one for one in manifest.graphs if (one.target == target if graph is None else one.file == graph)]
+    files = ", ".join(one.file for one in manifest.graphs)
     if not chosen and graph is not None:
         raise InputError(f"the artifact lists no graph {graph!r}, expected one of: {files}")
     if not chosen:

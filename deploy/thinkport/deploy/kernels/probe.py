@@ -90,7 +90,6 @@ PROBES = (
     _probe("Equal", (19,), f"{_X} {_X} -> bool(2,3,32)"),
     _probe("And", (7,), f"{_X} {_X} -> {_X}", "bool"),
     _probe("TopK", (11, 24), f"{_X} int64[4] -> T(2,3,4) int64(2,3,4)"),
-    _probe("TensorScatter", (24,), "T(2,8,4) T(2,1,4) int64(2) -> T(2,8,4)", axis=1),
     _probe("QuantizeLinear", _SINCE_13, "T1(2,4) T1() T3() -> T3(2,4)", {"T1": "float float16", "T3": "int8 uint8"}),
     _probe("DequantizeLinear", _SINCE_13, "T1(2,4) T2() T1() -> T2(2,4)", {"T1": "int8 uint8", "T2": "float float16"}),
     _probe("SimplifiedLayerNormalization", (1,), f"{_X} T(32) -> {_X}", _FLOATS),

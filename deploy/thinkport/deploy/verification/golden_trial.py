@@ -6,20 +6,17 @@ Knows sessions and scores. Must not know which graphs are to be tried.
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import ModuleType
 
 from thinkport.deploy.verification.check import WRONG, Check
 from thinkport.runtime.artifact.certificate import Figure, GoldenScore, VectorFigure
 from thinkport.runtime.artifact.goldens import Golden
-from thinkport.runtime.artifact.manifest import Manifest, Prefill
+from thinkport.runtime.artifact.manifest import Manifest
 from thinkport.runtime.engine.session import Session
 from thinkport.runtime.errors import ThinkportError
-from thinkport.runtime.machine.prefill_weights import write_entry
-from thinkport.runtime.machine.threads import physical_cores
-from thinkport.runtime.providers.golden_check import DECODED, answered, check_goldens, quick
+from thinkport.runtime.providers.golden_check import answered, check_goldens, quick
 from thinkport.runtime.providers.graph_check import Goldens, check_graph, check_unrounded, pieces
-from thinkport.runtime.providers.ort import AUTO, Candidate, candidates
+from thinkport.runtime.providers.ort import Candidate
 from thinkport.runtime.providers.unrounded import open_unrounded
 
 
@@ -35,7 +32,7 @@ class GoldenTrial:
         """A graph over a few short prompts, or with `full` over those that it answered at export."""
         figure = self._figures.get(candidate.graph.file)
         asked = answered(goldens, figure) if full else quick(goldens)
-        return self._tried(self._folder, candidate, asked, _recorded(figure, full=full), DECODED)
+        return self._tried(candidate, asked, _recorded(figure, full=full))
 
     def of_own(self, candidate: Candidate, goldens: Goldens) -> Check:
         """A graph against what it gave itself at export, as a first load holds it, but over all tokens."""
@@ -50,33 +47,19 @@ class GoldenTrial:
                 goldens,
                 brief=len(graph.providers) == 1,
             )
-            with closing(self._opened(self._folder, candidate)) as session:
+            with closing(self._opened(candidate)) as session:
                 result = check_graph(session, graph, goldens, None, unrounded=unrounded)
         except ThinkportError as error:
             return Check(name=name, passed=False, detail=str(error), exit_code=WRONG)
         said = result.fault or "; ".join(filter(None, (result.agreement, pieces(result.widest, result.narrowed))))
         return Check(name=name, passed=result.fault is None, detail=said, exit_code=WRONG)
 
-    def of_prefill(self, prefill: Prefill, goldens: Sequence[Golden]) -> Check:
-        """The graph for long prompts, over weights that are derived for the trial and deleted after it."""
-        file, figure = prefill.graph.file, self._figures.get(prefill.graph.file)
-        available, version = self._ort.get_available_providers(), self._ort.__version__
-        (candidate,) = candidates([prefill.graph], AUTO, available, version)
-        if candidate.obstacle:
-            detail = f"not run here: it {candidate.obstacle}"
-            return Check(name=f"goldens on {file}", passed=True, detail=detail, skipped=True)
-        with TemporaryDirectory(ignore_cleanup_errors=True) as entry:
-            write_entry(prefill, self._folder, Path(entry), threads=self._threads or physical_cores() or 1)
-            return self._tried(Path(entry), candidate, answered(goldens, figure), _recorded(figure, full=True), 0)
-
-    def _tried(
-        self, folder: Path, candidate: Candidate, asked: Sequence[Golden], recorded: GoldenScore | None, decoded: int
-    ) -> Check:
+    def _tried(self, candidate: Candidate, asked: Sequence[Golden], recorded: GoldenScore | None) -> Check:
         graph = candidate.graph
         name = f"goldens on {graph.file}"
         try:
-            with closing(self._opened(folder, candidate)) as session:
-                result = check_goldens(session, asked, recorded, decoded)
+            with closing(self._opened(candidate)) as session:
+                result = check_goldens(session, asked, recorded)
         except ThinkportError as error:
             detail = f"{error} ({self._missing})" if self._missing else str(error)
             return Check(name=name, passed=False, detail=detail, exit_code=WRONG)
@@ -88,9 +71,9 @@ class GoldenTrial:
         shown = {"correlation": score.correlation, "kl": score.kl, "top1": score.top1, "seconds": result.seconds}
         return Check(name=name, passed=result.right, detail=detail, exit_code=WRONG, figures=shown)
 
-    def _opened(self, folder: Path, candidate: Candidate) -> Session:
-        given = (self._ort, folder, candidate.graph, self._manifest.model, self._threads)
-        return Session(*given, None, None, lambda: None, *candidate.place)
+    def _opened(self, candidate: Candidate) -> Session:
+        given = (self._ort, self._folder, candidate.graph, self._manifest.model, self._threads)
+        return Session(*given, lambda: None, *candidate.place)
 
 
 def _recorded(figure: Figure | VectorFigure | None, *, full: bool) -> GoldenScore | None:

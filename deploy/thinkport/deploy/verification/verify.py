@@ -91,7 +91,7 @@ def _files(folder: Path, *, full: bool) -> Iterator[Check]:
 def _structure(folder: Path, manifest: Manifest) -> Iterator[Check]:
     """One check for each graph, and one for the goldens."""
     for graph in manifest.graphs:
-        for one in (graph, *(part.graph for part in (graph.prefill, graph.native) if part)):
+        for one in (graph, *([graph.native.graph] if graph.native else [])):
             yield checked(f"structure of {one.file}", partial(_graph_structure, folder, one))
     if manifest.certificate is not None:
         path = folder / manifest.certificate.goldens
@@ -151,8 +151,6 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
         if candidate.kernels is None:  # a native graph gives what its parent gives, by its own golden
             yield trial.of_graph(candidate, goldens, full=full)
         yield trial.of_own(candidate, whole)
-        if candidate.graph.prefill and full:
-            yield trial.of_prefill(candidate.graph.prefill, goldens)
 
 
 def _verdict(certificate: Certificate) -> Check:

@@ -4,8 +4,8 @@ Beside the checkpoint's goldens travels what each graph itself gives, for device
 
 Knows the order of the steps. Each graph in turn continues some prompts, and the first also draws replies of its own.
 Then the checkpoint is computed once over all texts, and each graph is loaded again and measured. The first graph runs
-all texts, and a prefill graph, which has weights of its own, every other one: some of each kind. The other graphs run
-fewer, since they share the first one's weights and the CPU is slow in the types of other providers.
+all texts. The other graphs run fewer, since they share the first one's weights and the CPU is slow in the types of
+other providers.
 """
 
 import shlex
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from thinkport.export.certify import greedy
 from thinkport.export.certify.comparing import Answers, compared
-from thinkport.export.certify.cpu_session import cpu_session, prefill_cpu_session
+from thinkport.export.certify.cpu_session import cpu_session
 from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
 from thinkport.export.certify.judging import Agreement, judge
 from thinkport.export.certify.measured_text import MeasuredText
@@ -37,7 +37,6 @@ from thinkport.runtime.artifact.certificate import Certificate
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, Native, Task, read_manifest
 from thinkport.runtime.artifact.verdict import Grade
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.providers.golden_check import DECODED
 
 
 def certify(
@@ -75,9 +74,7 @@ def certify(
     whole, brief = questions_of(prompts, fixed)
     first = said(folder, graphs[0], model, whole, drawn=own_replies(checkpoint, shape))
     others = [said(folder, graph, model, brief, guesses=first.greedy) for graph in graphs[1:]]
-    texts = [*fixed, *first.own]
-    half = texts[::2]
-    whole = replace(whole, texts=[*half, *texts[1::2]])  # in this order, since logits are computed in groups of texts
+    whole = replace(whole, texts=[*fixed, *first.own])
     heard = [first, *others]
     answers, common = _answers(checkpoint, shape, prompts, [*whole.texts, *pairs], heard, advance)
     expected = {pair.name: answers.logits.of(pair.name)[0].copy() for pair in pairs}
@@ -85,7 +82,7 @@ def certify(
     for graph, one in zip(graphs, heard, strict=True):
         asked = whole if one is first else brief
         with cpu_session(folder, graph, model) as loaded:
-            figure = compared(loaded, graph, asked, answers, DECODED)
+            figure = compared(loaded, graph, asked, answers)
             if min_agreement is not None:
                 own[graph.file] = own_golden(folder, graph, model, loaded, prompts, sample_ids(shape.vocab_size))
             if reranking:
@@ -94,11 +91,6 @@ def certify(
         counts = {"greedy_tokens": same, "greedy_asked": greedy.TOKENS * len(one.greedy)}
         names = [prompt.name for prompt in asked.goldens]
         figures.append(figure.model_copy(update={**counts, "prompts": None if one is first else names}))
-    for prefill in filter(None, (graph.prefill for graph in graphs)):
-        with prefill_cpu_session(folder, prefill, model) as loaded:
-            figures.append(compared(loaded, prefill.graph, replace(whole, texts=half), answers, decoded=0))
-            if reranking:
-                scores.append(scores_compared(loaded, prefill.graph, pairs, expected, reranking))
     if min_agreement is not None:
         own |= {
             native.graph.file: own[_exact(graphs, graph, native).file] for graph in graphs if (native := graph.native)

@@ -9,7 +9,7 @@ from thinkport.export.reference.logits import Logits, ReferenceLogits
 from thinkport.runtime.artifact.certificate import Figure
 from thinkport.runtime.artifact.goldens import Golden
 from thinkport.runtime.artifact.manifest import Graph
-from thinkport.runtime.providers.golden_check import Scorer, golden_rows, quick
+from thinkport.runtime.providers.golden_check import DECODED, Scorer, golden_rows, quick
 
 
 class Answers:
@@ -21,15 +21,15 @@ class Answers:
         self.quick = {entry.name for entry in quick(goldens)}
 
 
-def compared(loaded: CpuSession, graph: Graph, questions: Questions, answers: Answers, decoded: int) -> Figure:
-    """The figures of a loaded graph; the last `decoded` tokens of a golden go one at a time.
+def compared(loaded: CpuSession, graph: Graph, questions: Questions, answers: Answers) -> Figure:
+    """The figures of a loaded graph; the last tokens of a golden go one at a time.
 
     Raises:
         ArtifactError: the graph fails.
         CertificateError: its logits are not numbers.
     """
     divergence, scorer, quick_scorer = Divergence(), Scorer(), Scorer()
-    for golden, at, found in golden_rows(loaded.session, questions.goldens, decoded, loaded.run):
+    for golden, at, found in golden_rows(loaded.session, questions.goldens, DECODED, loaded.run):
         check_finite(graph, golden.name, found)
         _add_golden(divergence, golden, at, answers.logits.of(golden.name)[at], found)
         entry = answers.by_name[golden.name]

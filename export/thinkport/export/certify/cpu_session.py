@@ -1,36 +1,30 @@
 """Loads a graph of any target on the CPU provider, in one session where it fits and else part by part.
 
 Knows what the CPU's operators refuse, how much memory a graph may take, and where weights lie; shipped files stay as
-they are. Must not know how a graph was made, what it is asked, nor how a weight is derived; the runtime does it.
+they are. Must not know how a graph was made or what it is asked.
 """
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import NamedTuple
 
 import onnx_ir as ir
 
 from thinkport.deploy.targets import CPU
-from thinkport.export.certify.graph_parts import GraphPart, cut, weight_bytes
+from thinkport.export.certify.graph_parts import cut, weight_bytes
 from thinkport.export.certify.measured_text import CHUNK
-from thinkport.export.certify.parted_session import HELD, LOADED, PartedSession, PartSessions, Supply
+from thinkport.export.certify.parted_session import HELD, LOADED, PartedSession, PartSessions
 from thinkport.export.errors import CertificateError
 from thinkport.export.passes.activations import FloatProducts, Widened, rounds_activations
 from thinkport.export.passes.contract import GraphPass
 from thinkport.export.passes.norms import K_NORM, QkNormOutside
 from thinkport.export.reference.logits import HELD_ROWS
-from thinkport.export.write.blobs import PAGE
-from thinkport.runtime.artifact.derivation import Derivation
-from thinkport.runtime.artifact.manifest import Graph, ModelShape, Prefill
+from thinkport.runtime.artifact.manifest import Graph, ModelShape
 from thinkport.runtime.engine.session import LaneSource, Session
-from thinkport.runtime.machine.derived_weights import write_derived
-from thinkport.runtime.machine.prefill_weights import write_entry
-from thinkport.runtime.machine.threads import physical_cores
 from thinkport.runtime.providers.golden_check import Run, one_by_one
 from thinkport.runtime.providers.ort import AUTO, choose_graph, import_onnxruntime
 
@@ -70,7 +64,7 @@ def cpu_session(
     """
     form = graph_for_cpu(folder, graph, model)
     if form.changes or LOADED * weight_bytes(form.loaded.graph) > whole:
-        yield _parted(form, model, cut(form.loaded), lambda _: nullcontext(folder), held)
+        yield _parted(folder, form, model, held)
         return
     with _whole(folder, form.graph, model) as session:
         yield session
@@ -109,7 +103,7 @@ def float32_session(
         if here.kv.dtype == "float16":
             here = here.model_copy(update={"kv": here.kv.model_copy(update={"dtype": "float32"})})
     form = replace(form, graph=here, changes=(*form.changes, *(one.value for one in undone)))
-    yield _parted(form, model, cut(form.loaded), lambda _: nullcontext(folder))
+    yield _parted(folder, form, model)
 
 
 def roundings(folder: Path, graph: Graph, model: ModelShape) -> set[Rounding]:
@@ -123,22 +117,6 @@ def _roundings(form: CpuGraph) -> set[Rounding]:
 
 
 @contextmanager
-def prefill_cpu_session(
-    folder: Path, prefill: Prefill, model: ModelShape, *, whole: int = WHOLE
-) -> Iterator[CpuSession]:
-    """A graph for long prompts, over weights derived as on a reader's machine; as `cpu_session`."""
-    form = graph_for_cpu(folder, prefill.graph, model)
-    if LOADED * weight_bytes(form.loaded.graph) > whole:
-        parts = cut(form.loaded)
-        yield _parted(form, model, parts, _derived(folder, prefill, parts))
-        return
-    with TemporaryDirectory(ignore_cleanup_errors=True) as entry:
-        write_entry(prefill, folder, Path(entry), threads=physical_cores() or 1)
-        with _whole(Path(entry), form.graph, model) as session:
-            yield session
-
-
-@contextmanager
 def _whole(folder: Path, graph: Graph, model: ModelShape) -> Iterator[CpuSession]:
     ort = import_onnxruntime(CPU.name)
     # It maps a file that may be about to go, which Windows would not let it.
@@ -146,49 +124,15 @@ def _whole(folder: Path, graph: Graph, model: ModelShape) -> Iterator[CpuSession
         yield CpuSession(session)
 
 
-def _parted(form: CpuGraph, model: ModelShape, parts: list[GraphPart], supply: Supply, held: int = 0) -> CpuSession:
+def _parted(folder: Path, form: CpuGraph, model: ModelShape, held: int = 0) -> CpuSession:
     ort = import_onnxruntime(CPU.name)
-    session = PartedSession(ort, _runnable(ort, form.graph), model, parts, PartSessions(ort, supply, held))
+    sessions = PartSessions(ort, folder, held)
+    session = PartedSession(ort, _runnable(ort, form.graph), model, cut(form.loaded), sessions)
     return CpuSession(session, session.run, " and ".join((*form.changes, "its layers loaded one at a time")))
 
 
 def _runnable(ort: ModuleType, graph: Graph) -> Graph:
     return choose_graph([graph], AUTO, ort.get_available_providers(), ort.__version__)
-
-
-def _derived(folder: Path, prefill: Prefill, parts: list[GraphPart]) -> Supply:
-    """Derives a part's weights alone and drops them after it."""
-    derivations = {id(part): _derivation_of(part, prefill.derivation) for part in parts}
-
-    @contextmanager
-    def supply(part: GraphPart) -> Iterator[Path]:
-        with TemporaryDirectory(ignore_cleanup_errors=True) as entry:
-            write_derived(derivations[id(part)], folder, Path(entry), threads=physical_cores() or 1)
-            yield Path(entry)
-
-    return supply
-
-
-def _derivation_of(part: GraphPart, whole: Derivation) -> Derivation:
-    """How a file with the weights of `part` alone is derived; the part reads them from there from now on."""
-    values = part.model.graph.initializers.values()
-    weights = [(value, value.const_value) for value in values if isinstance(value.const_value, ir.ExternalTensor)]
-    places, end = {}, 0
-    for at, size in sorted({tensor.offset or 0: tensor.nbytes for _, tensor in weights}.items()):
-        places[at] = end
-        end += -(-size // PAGE) * PAGE
-    for value, old in weights:
-        at = places[old.offset or 0]
-        value.const_value = ir.ExternalTensor(
-            old.location, at, old.length, old.dtype, shape=old.shape, name=old.name, base_dir=old.base_dir
-        )
-    copies = [copy.model_copy(update={"at": places[copy.at]}) for copy in whole.copies if copy.at in places]
-    int8 = [
-        weight.model_copy(update={"at": places[weight.at], "scales_at": places[weight.scales_at]})
-        for weight in whole.int8
-        if weight.at in places
-    ]
-    return whole.model_copy(update={"bytes": end, "copies": copies, "int8": int8})
 
 
 def graph_for_cpu(folder: Path, graph: Graph, model: ModelShape) -> CpuGraph:

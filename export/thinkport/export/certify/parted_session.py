@@ -7,8 +7,8 @@ Memory: a part and those that are held, what parts hand on (a few rows of activa
 
 # ruff: noqa: D102 - what PartedSession and PartedLane do is said in LaneSource and Lane
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +24,6 @@ from thinkport.export.trace import names
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
 from thinkport.runtime.engine.kv_buffers import CpuBuffers
 from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize, KvSnapshot, layout_of
-from thinkport.runtime.engine.session import PromptSteps
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.machine.freed_memory import give_back
 from thinkport.runtime.machine.threads import physical_cores
@@ -35,9 +34,6 @@ LOADED = 1.5  # bytes of memory that a loaded graph takes a byte of weights: 1.4
 HELD = 1_500_000_000  # bytes of loaded parts that are worth holding between tokens
 _FOLDER = "session.model_external_initializers_file_folder_path"
 _ERRORS_ONLY = 3
-
-Supply = Callable[[GraphPart], AbstractContextManager[Path]]
-"""The folder with the external data of a part, for as long as the part is loaded."""
 
 
 class LoadedPart:
@@ -55,11 +51,11 @@ class LoadedPart:
 class PartSessions:
     """Parts that are loaded when they are used.
 
-    The first `room` bytes of parts stay loaded, and need their folders as long; the others are closed after use.
+    Their external data lies in `folder`. The first `room` bytes of parts stay loaded; the others are closed after use.
     """
 
-    def __init__(self, ort: ModuleType, supply: Supply, room: int = 0) -> None:
-        self._ort, self._supply, self._room = ort, supply, float(room)
+    def __init__(self, ort: ModuleType, folder: Path, room: int = 0) -> None:
+        self._ort, self._folder, self._room = ort, folder, float(room)
         self._kept: dict[int, LoadedPart] = {}
 
     @contextmanager
@@ -74,29 +70,28 @@ class PartSessions:
             yield kept
             return
         _tell_types(part.model.graph, types)
-        with self._supply(part) as folder:
-            loaded = LoadedPart(self._load(part, folder))
-            try:
-                yield loaded
-            finally:
-                if LOADED * part.weights <= self._room:
-                    self._room -= LOADED * part.weights
-                    self._kept[id(part)] = loaded
-                else:
-                    loaded.close()  # before the folder may go, which Windows would not let it while a file is mapped
+        loaded = LoadedPart(self._load(part))
+        try:
+            yield loaded
+        finally:
+            if LOADED * part.weights <= self._room:
+                self._room -= LOADED * part.weights
+                self._kept[id(part)] = loaded
+            else:
+                loaded.close()
 
-    def _load(self, part: GraphPart, folder: Path) -> Any:
+    def _load(self, part: GraphPart) -> Any:
         settings = self._ort.SessionOptions()
         settings.log_severity_level = _ERRORS_ONLY
         settings.intra_op_num_threads = physical_cores() or 0
         settings.enable_cpu_mem_arena = False  # what it hands out would outlive the part
-        settings.add_session_config_entry(_FOLDER, str(folder))
+        settings.add_session_config_entry(_FOLDER, str(self._folder))
         proto = ir.to_proto(part.model).SerializeToString()
         try:
             return self._ort.InferenceSession(proto, settings, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
             raise ArtifactError(
-                f"a part of the graph over {folder} can't be loaded by ONNX Runtime: {error}"
+                f"a part of the graph over {self._folder} can't be loaded by ONNX Runtime: {error}"
             ) from error
 
 
@@ -241,8 +236,8 @@ class PartedLane:
     def trim(self, length: int) -> None:
         self.length = min(self.length, length)
 
-    def prefilling(self, tokens: int) -> AbstractContextManager[PromptSteps]:
-        return nullcontext(PromptSteps(self._session.prefill_chunk, self.step))
+    def expect(self, tokens: int) -> None:
+        """Nothing: a part's cache is made for all steps of a run."""
 
     def read(self, length: int) -> KvSnapshot:
         return KvSnapshot(parts=tuple(part for kv in self.kv.values() for part in kv.first(length).parts))

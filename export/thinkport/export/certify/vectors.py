@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from thinkport.export.certify.cpu_session import CpuSession, cpu_session, prefill_cpu_session
+from thinkport.export.certify.cpu_session import CpuSession, cpu_session
 from thinkport.export.certify.figures import cosine
 from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
 from thinkport.export.certify.judging import check_finite, judge_vectors
@@ -62,9 +62,6 @@ def certify_vectors(
             vectors.append(measure(loaded, graph, whole=graph is graphs[0]))
             if min_agreement is not None:
                 own[graph.file] = own_golden(folder, graph, model, loaded, prompts, sample)
-    for prefill in filter(None, (graph.prefill for graph in graphs)):
-        with prefill_cpu_session(folder, prefill, model) as loaded:
-            vectors.append(measure(loaded, prefill.graph, whole=True, decoded=0))
     if min_agreement is not None:
         judge_vectors(folder, graphs, vectors, min_agreement)
         write_goldens(folder / GOLDENS, goldens, own)
@@ -86,10 +83,10 @@ class _Measure:
         self._goldens = {entry.name: entry for entry in goldens}
         self._quick = {entry.name for entry in quick(goldens)}
 
-    def __call__(self, loaded: CpuSession, graph: Graph, *, whole: bool, decoded: int = DECODED) -> VectorFigure:
+    def __call__(self, loaded: CpuSession, graph: Graph, *, whole: bool) -> VectorFigure:
         asked, scorer, quick_scorer = self._prompts if whole else brief(self._prompts), Scorer(), Scorer()
         largest, cosines = np.zeros(2), []  # the largest error, and the largest number
-        for prompt, at, found in golden_rows(loaded.session, asked, decoded, loaded.run):
+        for prompt, at, found in golden_rows(loaded.session, asked, DECODED, loaded.run):
             check_finite(graph, prompt.name, found)
             expected = self._hidden.of(prompt.name)[at]
             largest = np.maximum(largest, [np.abs(expected - found).max(), np.abs(expected).max()])

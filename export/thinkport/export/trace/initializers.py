@@ -12,17 +12,15 @@ import onnx_ir as ir
 
 _KEY = "thinkport.source"
 
-Part = Literal["whole", "codes", "points", "scales", "int8", "int8_scales"]
-DERIVED: frozenset[Part] = frozenset({"int8", "int8_scales"})
+Part = Literal["whole", "codes", "points", "scales"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightSource:
     """Checkpoint tensors stacked along their rows; `part` names the part of their quantized form.
 
-    They are one matrix, or several of `per_matrix` tensors each, whose rows alternate if they are `interleaved`. No
-    artifact holds the int8 form of a quantized weight; each machine derives it. `role` is the family's role; None for
-    `whole`, which is float32.
+    They are one matrix, or several of `per_matrix` tensors each, whose rows alternate if they are `interleaved`. `role`
+    is the family's role; None for `whole`, which is float32.
     """
 
     tensors: tuple[str, ...]

@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 import onnx_ir as ir
 
-from thinkport.export.trace.initializers import DERIVED, WeightSource, dims, source_of
+from thinkport.export.trace.initializers import WeightSource, dims, source_of
 from thinkport.export.trace.names import layer_of
 
 PAGE = 4096  # ONNX Runtime maps external data by pages
@@ -55,15 +55,9 @@ class Layout:
         return None if _stays_inline(value) else self.places[_key(value)]
 
 
-def plan_blobs(graphs: Sequence[ir.Graph], rows_of: RowsOf, *, derived: bool = False) -> Layout:
-    """Give every initializer that is not tiny a place; initializers with the same bytes share one.
-
-    `derived` plans the file of a prefill graph, which also holds what machines derive; `weights.bin` does not hold
-    that.
-    """
-    initializers = [
-        value for graph in graphs for value in graph.initializers.values() if derived or not _is_derived(value)
-    ]
+def plan_blobs(graphs: Sequence[ir.Graph], rows_of: RowsOf) -> Layout:
+    """Give every initializer that is not tiny a place; initializers with the same bytes share one."""
+    initializers = [value for graph in graphs for value in graph.initializers.values()]
     values = {_key(value): value for value in initializers if not _stays_inline(value)}
     sizes = {key: nbytes_of(value) for key, value in values.items()}
     sizes |= _scales_of_packed(sizes, rows_of)
@@ -99,11 +93,6 @@ def _stays_inline(value: ir.Value) -> bool:
     """
     source = source_of(value)
     return nbytes_of(value) <= INLINE_BYTES and (source is None or source.part == "whole")
-
-
-def _is_derived(value: ir.Value) -> bool:
-    source = source_of(value)
-    return source is not None and source.part in DERIVED
 
 
 def _key(value: ir.Value) -> Key:

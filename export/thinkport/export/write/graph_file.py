@@ -27,7 +27,6 @@ def write_graph(
     weights: str,
     read: ReadTensor,
     derived: Mapping[str, np.ndarray],
-    opset: int = OPSET,
 ) -> None:
     """Give every initializer its value and save the graph.
 
@@ -38,7 +37,6 @@ def write_graph(
         weights: the name of that file, beside `path`.
         read: a small checkpoint tensor by name, float32.
         derived: buffers that no checkpoint holds (rotary's frequencies), by name.
-        opset: the version of ONNX's operators.
     """
     for name, value in model.graph.initializers.items():
         assert value.dtype is not None
@@ -54,7 +52,7 @@ def write_graph(
     _forget_the_trace(model.graph)
     model.ir_version = _IR_VERSION
     model.graph.opset_imports.clear()
-    model.graph.opset_imports.update({"": opset, MICROSOFT: 1})
+    model.graph.opset_imports.update({"": OPSET, MICROSOFT: 1})
     if any(node.domain == NATIVE for node in model.graph):
         model.graph.opset_imports[NATIVE] = 1
     model.producer_name, model.producer_version = "thinkport", None

@@ -11,7 +11,7 @@ from thinkport.deploy.genai_files import genai_graph_name, overlay_name
 from thinkport.deploy.targets import target
 from thinkport.export.checkpoint.tokenizer_files import StopToken
 from thinkport.runtime.artifact.certificate import Certificate
-from thinkport.runtime.artifact.manifest import MODEL_CARD, Graph, Manifest, Prefill, Task
+from thinkport.runtime.artifact.manifest import MODEL_CARD, Graph, Manifest, Task
 from thinkport.runtime.artifact.verdict import CLOSE, USABLE, score_words, vector_words, verdict_line, verdict_of_graph
 
 _MEANINGS = (
@@ -126,7 +126,6 @@ def _notes(manifest: Manifest) -> str:
 
 def _files(manifest: Manifest) -> str:
     graphs = {graph.file: _graph(graph) for graph in manifest.graphs}
-    graphs |= {graph.prefill.graph.file: _prefill(graph, graph.prefill) for graph in manifest.graphs if graph.prefill}
     graphs |= {one.native.graph.file: f"`{one.file}` for thinkport-kernels" for one in manifest.graphs if one.native}
     graphs |= {genai_graph_name(graph.file): f"`{graph.file}` for onnxruntime-genai" for graph in manifest.graphs}
     return _table(
@@ -140,13 +139,6 @@ def _graph(graph: Graph) -> str:
     where = f"{graph.providers[0]} of ONNX Runtime {graph.onnxruntime_floor} or newer"
     norms = ", norms spelled out" if graph.plain_norms else ""
     return f"{where}: {graph.nodes} nodes in {graph.activations}, {graph.kv.dtype} KV cache{norms}"
-
-
-def _prefill(graph: Graph, prefill: Prefill) -> str:
-    return (
-        f"prompts of {prefill.from_tokens} tokens and more for `{graph.file}`: its weights, int8, are derived from "
-        f"`{prefill.derivation.weights}` on each machine"
-    )
 
 
 def _measured(manifest: Manifest) -> str:

@@ -1,12 +1,10 @@
-"""The manifest's records: the checkpoint, the graphs, the recipe, and how a prefill graph's weights are derived.
+"""The manifest's records: the checkpoint, the graphs and the recipe.
 
-Knows the manifest's schema, onnx_ir values and the layouts of weights. Must not write files or know how weights are
-rounded for a prefill graph; the runtime does that.
+Knows the manifest's schema and onnx_ir values. Must not write files.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -18,9 +16,8 @@ from thinkport.export.families import DecoderShape
 from thinkport.export.plans import GraphPlan
 from thinkport.export.quantize.recipes import ModelRecipe, Role, RoleRecipe
 from thinkport.export.quantize.stream import RoundingError
-from thinkport.export.trace.initializers import WeightSource, source_of
-from thinkport.export.write.blobs import Blob, Layout, nbytes_of
-from thinkport.runtime.artifact.derivation import Derivation, Int8Weight, WeightCopy
+from thinkport.export.trace.initializers import source_of
+from thinkport.export.write.blobs import nbytes_of
 from thinkport.runtime.artifact.manifest import Graph, KvLayout, ModelShape, Recipe, RoleFormat, Source, TensorSpec
 
 _TOOLS = ("thinkport", "torch", "transformers", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
@@ -43,8 +40,6 @@ def graph_record(model: ir.Model, plan: GraphPlan) -> Graph:
     """What a runtime must know of a graph file before opening it."""
     graph, target = model.graph, plan.target
     chunk = target.prefill_chunk if target.several_tokens_over_past else None
-    if plan.accelerates is not None and target.prefill is not None:
-        chunk = target.prefill.chunk
     return Graph(
         file=plan.file,
         target=target.name,
@@ -141,35 +136,3 @@ def source_record(checkpoint: Checkpoint) -> Source:
 def tool_versions() -> dict[str, str]:
     """Versions of what made the artifact."""
     return installed_versions(_TOOLS)
-
-
-def derivation(file: str, own: Layout, weights: str, shipped: Layout, recipe: ModelRecipe) -> Derivation:
-    """How `file`, laid out as `own`, is made of `weights`, laid out as `shipped` and quantized by `recipe`."""
-    copies = []
-    rounded = []
-    for (source, dtype), blob in own.places.items():
-        if isinstance(source, str) or source.part not in ("int8", "int8_scales"):
-            copies.append(WeightCopy(at=blob.offset, source=shipped.places[source, dtype].offset, bytes=blob.nbytes))
-        elif source.part == "int8":
-            rounded.append(_rounded(source, blob, own, shipped, recipe))
-    return Derivation(file=file, bytes=own.nbytes, weights=weights, copies=copies, int8=rounded)
-
-
-def _rounded(source: WeightSource, blob: Blob, own: Layout, shipped: Layout, recipe: ModelRecipe) -> Int8Weight:
-    assert source.role is not None
-    scales_at = own.places[replace(source, part="int8_scales"), ir.DataType.FLOAT]
-    rows = int(scales_at.nbytes // ir.DataType.FLOAT.itemsize)
-    columns = int(blob.nbytes // rows)
-    stored = recipe.of(source.role).for_rows(columns)
-    points = shipped.places.get((replace(source, part="points"), ir.DataType.UINT8))
-    return Int8Weight(
-        at=blob.offset,
-        scales_at=scales_at.offset,
-        rows=rows,
-        columns=columns,
-        codes=shipped.places[replace(source, part="codes"), ir.DataType.UINT8].offset,
-        scales=shipped.places[replace(source, part="scales"), ir.DataType.FLOAT].offset,
-        points=None if points is None else points.offset,
-        bits=stored.bits,  # type: ignore[arg-type]  # the record checks it
-        group_size=stored.group_size,
-    )

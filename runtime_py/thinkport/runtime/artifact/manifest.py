@@ -10,10 +10,9 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, JsonValue, ValidationError, field_validator
 
 from thinkport.runtime.artifact.certificate import Certificate
-from thinkport.runtime.artifact.derivation import Derivation
 from thinkport.runtime.artifact.record import Record
 from thinkport.runtime.errors import ArtifactError
 
@@ -165,19 +164,6 @@ def kv_bytes(model: ModelShape, kv: KvLayout) -> int:
     return 2 * model.layers * model.kv_heads * kv_width(model, kv) * KV_ITEM_BYTES[kv.dtype]
 
 
-class Prefill(Record):
-    """A graph that runs long prompts of another one, over its KV cache and with the same inputs and outputs.
-
-    It takes a batch of one sequence. From `from_tokens` tokens on it is worth loading, from `derive_from_tokens` on
-    its weights are worth deriving for it.
-    """
-
-    graph: "Graph"
-    derivation: Derivation
-    from_tokens: int = Field(gt=0)
-    derive_from_tokens: int = Field(gt=0)
-
-
 class Native(Record):
     """A graph that computes what another one does, in thinkport's own operators, whose version is `operators`.
 
@@ -198,8 +184,8 @@ class Graph(Record):
     for devices where the fused ones are wrong; asked for by its name. `graph_capture`: every node that computes on
     tensors runs on the first provider, so that a runtime of fixed shapes may capture the graph and replay it.
     `prefill_chunk` is how many tokens of a prompt one step takes on any device. A device that is proved right with
-    more may take `proven_chunk`; None where more is not faster. `prefill`: what runs its long prompts. `native`: what
-    runs in its place where thinkport's kernels are installed.
+    more may take `proven_chunk`; None where more is not faster. `native`: what runs in its place where thinkport's
+    kernels are installed. `prefill`: in artifacts of before, a graph for long prompts; it is ignored and never written.
     """
 
     file: str
@@ -219,7 +205,7 @@ class Graph(Record):
     memory_pattern: bool = True
     plain_norms: bool = False
     graph_capture: bool = False
-    prefill: Prefill | None = None
+    prefill: JsonValue = Field(default=None, exclude=True)
     native: Native | None = Field(default=None, exclude_if=lambda native: native is None)
 
     @property
@@ -378,9 +364,6 @@ def _check_names(path: Path, manifest: Manifest) -> None:
     named = {"tokenizer": manifest.tokenizer, "chat_template": manifest.chat_template}
     named |= {f"graphs.{at}.file": graph.file for at, graph in enumerate(manifest.graphs)}
     for at, graph in enumerate(manifest.graphs):
-        if graph.prefill:
-            named[f"graphs.{at}.prefill.graph.file"] = graph.prefill.graph.file
-            named[f"graphs.{at}.prefill.derivation.weights"] = graph.prefill.derivation.weights
         if graph.native:
             named[f"graphs.{at}.native.graph.file"] = graph.native.graph.file
     if manifest.certificate:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from thinkport.runtime.providers.ort import AUTO
-from thinkport.runtime.terminal.option_values import OFF, cache_dir_of
+from thinkport.runtime.terminal.option_values import OFF
 from thinkport.runtime.thinking.thinking import Thinking
 
 _DEFAULTS = Thinking()
@@ -61,17 +61,6 @@ Provider = Annotated[
         metavar="NAME",
         help="auto (the best that is right here), a target of the artifact (such as cpu), a graph without its "
         "suffix (such as cpu-float32-kv), or an ONNX Runtime provider; NAME:1 is its second device.",
-    ),
-]
-CacheDir = Annotated[
-    str,
-    _running(
-        "--cache-dir",
-        metavar=f"DIR|{OFF}",
-        envvar="THINKPORT_CACHE_DIR",
-        help="Where this machine keeps what it makes of artifacts: weights as its CPU wants them, and int8 ones for "
-        "long prompts. off keeps nothing.",
-        show_default="the user's cache folder",
     ),
 ]
 KernelSet = Annotated[
@@ -164,12 +153,11 @@ class LoadingOptions:
 
     threads: Threads = None
     provider: Provider = AUTO
-    cache_dir: CacheDir = AUTO
     kernels: KernelSet = AUTO
 
     def loading(self) -> dict[str, Any]:
         """Arguments of `Model.load`."""
-        return {**vars(self), "cache_dir": cache_dir_of(self.cache_dir)}
+        return dict(vars(self))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ stays quick.
 
 import sys
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,6 @@ import typer
 
 from thinkport.runtime.cli.cli_options import (
     Artifact,
-    CacheDir,
     FormOptions,
     RequestOptions,
     RunningOptions,
@@ -23,11 +21,8 @@ from thinkport.runtime.cli.cli_options import (
     grouped,
 )
 from thinkport.runtime.cli.search_verbs import embed, rerank
-from thinkport.runtime.errors import InputError
-from thinkport.runtime.providers.ort import AUTO
 from thinkport.runtime.terminal.option_values import (
     artifact_here,
-    cache_dir_of,
     given,
     prompt_of,
     reply_thinking_of,
@@ -37,7 +32,6 @@ from thinkport.runtime.terminal.option_values import (
 )
 
 _serving = partial(typer.Option, rich_help_panel="Serving")
-_MB = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +96,6 @@ def register(app: typer.Typer) -> None:
     command("serve")(artifact_here(grouped(serve)))
     command("embed")(artifact_here(grouped(embed)))
     command("rerank")(artifact_here(grouped(rerank)))
-    command("cache")(cache)
     app.command("push", rich_help_panel="Share")(push)
     app.command("pull", rich_help_panel="Share")(pull)
 
@@ -168,30 +161,6 @@ def chat(
         sampling=given(**vars(sampling)),
         **vars(reply),
     )
-
-
-def cache(
-    cache_dir: CacheDir = AUTO,
-    clear: Annotated[bool, typer.Option("--clear", help="Take away every entry that no process uses.")] = False,
-) -> None:
-    """Show what this machine keeps so that artifacts load faster and take less memory; it is made again when needed."""
-    from thinkport.runtime.machine.machine_cache import MachineCache
-    from thinkport.runtime.machine.user_cache import user_cache_folder
-
-    folder = cache_dir_of(cache_dir)
-    if folder is None:
-        raise InputError("the cache is off, expected its folder: name it with --cache-dir")
-    kept = MachineCache(user_cache_folder() if folder == AUTO else Path(folder))
-    if clear:
-        sys.stdout.write(f"freed {kept.clear() / _MB:.0f} MB\n")
-    entries = kept.entries()
-    for entry in entries:
-        used = datetime.fromtimestamp(entry.used).isoformat(" ", "minutes")
-        state = "  in use" if entry.in_use else ""
-        what = f"{entry.key.content}  {entry.key.graph} of {entry.key.artifact[:12]}"
-        sys.stdout.write(f"{entry.bytes / _MB:6.0f} MB  used {used}  {what}{state}\n")
-    total = sum(entry.bytes for entry in entries)
-    sys.stdout.write(f"{total / _MB:6.0f} MB of {kept.limit / _MB:.0f} in {kept.folder}\n")
 
 
 def push(

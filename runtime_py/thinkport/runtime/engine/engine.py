@@ -5,7 +5,7 @@ Checks requests and begins uses of the cache. Must not know text, templates or t
 
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 
 import numpy.typing as npt
 
@@ -259,12 +259,11 @@ def _prefill(use: Use, wanted: list[int]) -> bool:
             return False
         shared = held.rewind(wanted, len(wanted))
         pieces = held.pieces(wanted[shared:])
-    with closing(pieces):
-        for piece in pieces:
-            if use.stop.cancelled:
-                return False
-            with use.step() as held:
-                held.run_piece(piece)
+    for piece in pieces:
+        if use.stop.cancelled:
+            return False
+        with use.step() as held:
+            held.run(piece)
     return True
 
 

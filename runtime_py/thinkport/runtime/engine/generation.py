@@ -7,7 +7,6 @@ truncation.
 
 from collections import deque
 from collections.abc import Collection, Generator, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from time import perf_counter
@@ -157,17 +156,16 @@ class TokenLoop:
         logits = None
         with self.use.step() as held:
             pieces, ran = held.pieces(pending), len(held.ids)
-        with closing(pieces):
-            for piece in pieces:
-                if self.use.stop.cancelled:
-                    return None
-                guess = self.drafter.draft(most) if len(pending) == 1 else []
-                self.use.reserve(ran + len(pending) + len(guess))
-                began = perf_counter()
-                with self.use.step() as held:
-                    logits = held.run_piece(piece, guess)
-                if len(pending) == 1:
-                    self.drafter.ran(perf_counter() - began)
+        for piece in pieces:
+            if self.use.stop.cancelled:
+                return None
+            guess = self.drafter.draft(most) if len(pending) == 1 else []
+            self.use.reserve(ran + len(pending) + len(guess))
+            began = perf_counter()
+            with self.use.step() as held:
+                logits = held.run(piece, guess)
+            if len(pending) == 1:
+                self.drafter.ran(perf_counter() - began)
         return logits
 
     def _drop_guess(self) -> None:

@@ -3,16 +3,15 @@
 Knows ids, a lane and prefixes. Must not know sampling, replies or threads: its engine lets in one thread at a time.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
 
 from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
-from thinkport.runtime.engine.session import Ids, Lane, LaneSource, Logits, RunStep
+from thinkport.runtime.engine.session import Ids, Lane, LaneSource, Logits
 from thinkport.runtime.errors import CacheLostError
 
 _EVICTED = (
@@ -21,13 +20,6 @@ _EVICTED = (
 )
 _WORTH = 16  # tokens that are worth copying a snapshot rather than running them
 _ONE_STEP = 16  # tokens of a first step that surely take no longer than a step of one, which reads as many weights
-
-
-class PromptPiece(NamedTuple):
-    """A part of a prompt for one step, and the step that runs it: of the graph that its prompt is run through."""
-
-    ids: Sequence[int]
-    step: RunStep
 
 
 class HeldSequence:
@@ -113,24 +105,15 @@ class HeldSequence:
         self.ids = []
         return wanted
 
-    def pieces(self, pending: Sequence[int]) -> Generator[PromptPiece]:
-        """What the next steps take of `pending`; each piece has to be `run` before the next one is asked for.
-
-        Call it within a step, and close it: a graph for long prompts stays in use until then.
-        """
-        return self._pieces(self.open(1), pending)
-
-    def _pieces(self, lane: Lane, pending: Sequence[int]) -> Generator[PromptPiece]:
-        at = 0
-        with lane.prefilling(len(pending)) as prompt:
-            while at < len(pending):
-                piece = pending[at : at + self._piece(len(pending), prompt.chunk)]
-                yield PromptPiece(piece, prompt.step)
-                at += len(piece)
-
-    def run_piece(self, piece: PromptPiece, guess: Sequence[int] = ()) -> Logits:
-        """Run a piece of `pieces`; see `run`."""
-        return self._run(piece.step, piece.ids, guess)
+    def pieces(self, pending: Sequence[int]) -> list[Sequence[int]]:
+        """What the next steps take of `pending`, which the KV cache makes room for at the first of them."""
+        self.open(1).expect(len(pending))
+        pieces, held = [], len(self.ids)
+        while pending:
+            step = self._step_over(held, len(pending))
+            pieces.append(pending[:step])
+            pending, held = pending[step:], held + step
+        return pieces
 
     def run(self, ids: Sequence[int], guess: Sequence[int] = ()) -> Logits:
         """Run ids, and a guess of what follows them, in one step.
@@ -138,11 +121,8 @@ class HeldSequence:
         Returns the logits after the ids and after each guessed token, float32 (1 + guessed, vocabulary), valid until
         the next step.
         """
-        return self._run(self.open(1).step, ids, guess)
-
-    def _run(self, step: RunStep, ids: Sequence[int], guess: Sequence[int]) -> Logits:
         started = perf_counter()
-        logits: Logits = step(np.array([[*ids, *guess]], np.int64), keep=1 + len(guess))[0]
+        logits: Logits = self.open(1).step(np.array([[*ids, *guess]], np.int64), keep=1 + len(guess))[0]
         self._pace.add(len(ids) + len(guess), perf_counter() - started, over_past=bool(self.ids))
         self.ids += [*ids, *guess]
         if self._prefixes and len(self.ids) - len(guess) == self._boundary:
@@ -187,11 +167,12 @@ class HeldSequence:
         self.open(1).write(snapshot)
         self.ids = list(ids)
 
-    def _piece(self, pending: int, chunk: int) -> int:
-        """How many tokens the next step takes."""
+    def _step_over(self, held: int, pending: int) -> int:
+        """How many of the pending tokens a step over `held` ones takes."""
         if not self._several:
-            return 1 if self.ids else pending
-        left = self._boundary - len(self.ids)
+            return 1 if held else pending
+        assert self._session, "a closed engine runs no steps"
+        left, chunk = self._boundary - held, self._session.prefill_chunk
         return min(left, chunk) if left > 0 else chunk
 
     def _worth_keeping(self, shared: int, total: int) -> bool:

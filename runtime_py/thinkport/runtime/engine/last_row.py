@@ -4,8 +4,6 @@ Knows one use of a KV cache. The same ids give the same row, whatever was run be
 step takes, so a start is kept as a whole or not at all.
 """
 
-from contextlib import closing
-
 from thinkport.runtime.engine.kv_uses import Use
 from thinkport.runtime.engine.session import Logits
 
@@ -29,10 +27,9 @@ def last_row(use: Use, ids: list[int], shared: int) -> Logits | None:
         for part in (ids[known:shared], ids[shared:]):
             with use.step() as held:
                 pieces = held.pieces(part)
-            with closing(pieces):
-                for piece in pieces:
-                    if use.stop.cancelled:
-                        return None
-                    with use.step() as held:
-                        row = held.run_piece(piece)[-1].copy()
+            for piece in pieces:
+                if use.stop.cancelled:
+                    return None
+                with use.step() as held:
+                    row = held.run(piece)[-1].copy()
     return row

@@ -7,11 +7,10 @@ Knows the graph's inputs and outputs. Must not know prompts, sampling or text.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from threading import RLock
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +21,7 @@ from thinkport.runtime.engine.kv_buffers import Buffers, CpuBuffers, DeviceBuffe
 from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize, KvSnapshot, layout_of
 from thinkport.runtime.engine.resize_graph import resize_graph
 from thinkport.runtime.errors import ArtifactError, ThinkportError, UnavailableError
-from thinkport.runtime.machine.packed_weights import OpenGraph, PackedWeights, Provider, open_graph
-from thinkport.runtime.machine.plugin_device import PluginDevice, open_session
-from thinkport.runtime.machine.prefill_weights import PrefillGraph, PrefillWeights
+from thinkport.runtime.machine.plugin_device import PluginDevice, Provider, open_session
 from thinkport.runtime.machine.threads import physical_cores
 
 Ids = npt.NDArray[np.int64]
@@ -34,20 +31,6 @@ _ERRORS_ONLY = 3  # ONNX Runtime warns about the optional input `logits_to_keep`
 
 # Where only one thread may run a session: onnxruntime.ai/docs/execution-providers/DirectML-ExecutionProvider.html
 _ONE_RUN_AT_A_TIME = ("DmlExecutionProvider",)
-
-
-class PromptSteps(NamedTuple):
-    """How a prompt is run: how many of its tokens a step takes at most, and the step, called as `Lane.step` is."""
-
-    chunk: int
-    step: "RunStep"
-
-
-class RunStep(Protocol):
-    """A step of a lane; see `Lane.step`."""
-
-    def __call__(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
-        """Run `ids` over the cache."""
 
 
 class Lane(Protocol):
@@ -74,8 +57,8 @@ class Lane(Protocol):
     def trim(self, length: int) -> None:
         """Forget every token from `length` on."""
 
-    def prefilling(self, tokens: int) -> AbstractContextManager[PromptSteps]:
-        """Around the steps of a prompt of so many tokens, which may take long to enter and changes nothing yet."""
+    def expect(self, tokens: int) -> None:
+        """Have room for so many more tokens from the next step on: a growth at each step would copy the same again."""
 
     def read(self, length: int) -> KvSnapshot:
         """A copy of the first `length` tokens of a lane of one sequence."""
@@ -132,8 +115,6 @@ class Session:
         graph: Graph,
         model: ModelShape,
         threads: int | None = None,
-        packed: PackedWeights | None = None,
-        prefill: PrefillWeights | None = None,
         on_loading: Callable[[], None] = lambda: None,
         device_id: int | None = None,
         device: PluginDevice | None = None,
@@ -141,12 +122,10 @@ class Session:
     ):
         """Load `graph`; `threads` defaults to the physical cores that the process may use.
 
-        `packed` is where this machine keeps the weights as its CPU wants them; None loads them anew. `prefill` is where
-        the weights of the graph for long prompts are; None runs every prompt through `graph`. `on_loading` is called
-        when nothing is left to do but ONNX Runtime's own loading, which may come to nothing and be begun again.
+        `on_loading` is called when nothing is left to do but ONNX Runtime's own loading.
         `device_id` is the number of a device of the graph's first provider, None for the first; see `on_device`.
         `device` is the plugin's device where a plugin brings that provider; the number is not looked at then.
-        `kernels` are what a native graph is made of; they lay its weights out, which no cache keeps.
+        `kernels` are what a native graph is made of.
 
         Raises:
             ArtifactError: a file is damaged, ONNX Runtime refuses the graph, or could not start its first provider.
@@ -170,16 +149,11 @@ class Session:
             on_loading()
             return settings
 
+        path = folder / graph.file
         try:
-            opened = open_graph(
-                ort, folder / graph.file, on_device(graph, device_id), options, None if kernels else packed, device
-            )
-        except ArtifactError:
-            raise
+            self.inner = open_session(ort, str(path), options(), on_device(graph, device_id), device)
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
-            raise ArtifactError(f"{folder / graph.file} can't be loaded by ONNX Runtime: {error}") from error
-        self._opened: OpenGraph | None = opened
-        self.inner = opened.inner
+            raise ArtifactError(f"{path} can't be loaded by ONNX Runtime: {error}") from error
         _check_started(graph, self.inner.get_providers())
         at_hand = _kv_at_hand(self.inner)
         self.kv_size = KvSize(
@@ -194,12 +168,6 @@ class Session:
         self.answer, width = answer.name, answer.shape[-1]  # logits, or hidden states
         self.width = width if isinstance(width, int) else model.vocab_size
         self.takes_keep = "logits_to_keep" in {value.name for value in self.inner.get_overridable_initializers()}
-
-        self.prefill: PrefillGraph[Session] | None = None
-        if prefill is not None and graph.prefill is not None:
-            own, cores = graph.prefill.graph, threads or physical_cores() or 1
-            load = partial(Session, ort, graph=own, model=model, threads=threads)
-            self.prefill = PrefillGraph(graph.prefill, prefill, load, cores)
 
     def open_lane(self, batch: int = 1) -> "OrtLane":
         return OrtLane(self, batch)
@@ -240,7 +208,7 @@ class Session:
         Once closed, closing again changes nothing.
         """
         with self.turn:
-            self.inner = self._opened = None
+            self.inner = None
             self.buffers = CpuBuffers(self.ort)  # a device's hold a session there
 
 
@@ -308,6 +276,7 @@ class OrtLane:
         self._cache: KvCache = kind(session.buffers, self._binding, session.model, session.graph.kv, batch)
         self._arrays: dict[str, npt.NDArray[Any]] = {}  # what the binding points to has to outlive the step
         self._keep = np.ones(1, np.int64)
+        self._room = 0  # tokens
         if session.takes_keep:
             self._keep_value = session.ort.OrtValue.ortvalue_from_numpy(self._keep)
             self._binding.bind_ortvalue_input("logits_to_keep", self._keep_value)
@@ -327,19 +296,10 @@ class OrtLane:
         with self._guarded(snapshot.length):
             self._cache.write(snapshot)
 
-    @contextmanager
-    def prefilling(self, tokens: int) -> Iterator[PromptSteps]:
-        prefill = self._session.prefill if self.batch == 1 else None
-        # At the first step for all: a growth at each piece would copy the same tokens again and again.
-        room = min(self.length + tokens, self._session.context_length)
-        with prefill.use(tokens) if prefill else nullcontext() as graph:
-            yield PromptSteps((graph or self._session).prefill_chunk, partial(self._step, graph, room))
+    def expect(self, tokens: int) -> None:
+        self._room = min(self.length + tokens, self._session.context_length)
 
     def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
-        return self._step(None, 0, ids, lengths, keep)
-
-    def _step(self, prefill: Session | None, room: int, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
-        """A step, through the graph for long prompts if one is given, with room for `room` tokens in the cache."""
         columns = ids.shape[1]
         widest = self._session.widest_step
         if widest is not None and columns > widest:
@@ -348,12 +308,9 @@ class OrtLane:
         after = past + (columns if lengths is None else lengths)
         total = self._cache.length + columns
         with self._guarded(columns):
-            self._cache.prepare(max(total, room))
-        if prefill is not None:
-            prefilled = self._prefill_step(prefill, ids, total, keep)
-            self._cache.advance(after)
-            return prefilled
-        with self._running(self._session, columns):
+            self._cache.prepare(max(total, self._room))
+        self._room = 0
+        with self._guarded(columns), self._session.turn:
             self._bind("input_ids", ids)
             self._bind("attention_mask", self._mask(after, total))
             if "position_ids" in self._session.inputs:
@@ -387,20 +344,6 @@ class OrtLane:
             raise
         return np.concatenate(kept, axis=1)
 
-    def _prefill_step(self, prefill: Session, ids: Ids, total: int, keep: int) -> Logits:
-        """A step through the other graph, over this lane's cache."""
-        with self._running(prefill, ids.shape[1]):
-            binding = prefill.inner.io_binding()
-            self._cache.bind_to(binding)
-            binding.bind_cpu_input("input_ids", np.ascontiguousarray(ids, np.int64))
-            binding.bind_cpu_input("attention_mask", np.ones((1, total), np.int64))
-            rows = prefill.ort.OrtValue.ortvalue_from_numpy(np.array([keep], np.int64))
-            binding.bind_ortvalue_input("logits_to_keep", rows)
-            binding.bind_output(prefill.answer, "cpu")
-            prefill.inner.run_with_iobinding(binding)
-            logits: Logits = binding.get_outputs()[-1].numpy()
-            return logits[:, -keep:]
-
     def __del__(self) -> None:
         """Let go of the buffers on the device while no other thread uses it."""
         if hasattr(self, "_cache"):
@@ -408,27 +351,20 @@ class OrtLane:
                 del self._binding, self._cache
 
     @contextmanager
-    def _running(self, session: Session, columns: int) -> Iterator[None]:
-        """Around a step's binding, which sends inputs to the device, its run and its answer."""
-        with self._guarded(columns, session), session.turn:
-            yield
-
-    @contextmanager
-    def _guarded(self, columns: int, session: Session | None = None) -> Iterator[None]:
+    def _guarded(self, columns: int) -> Iterator[None]:
         """Around what runs on the device for `columns` tokens: its failures in words; a lost device stays lost.
 
         Raises:
             ArtifactError, UnavailableError: as `step` does.
         """
-        own = session or self._session
-        if own.lost:
-            raise UnavailableError(own.lost)
+        if self._session.lost:
+            raise UnavailableError(self._session.lost)
         try:
             yield
         except (ThinkportError, MemoryError):
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
-            raise own.failed(error, columns, self.length) from error
+            raise self._session.failed(error, columns, self.length) from error
 
     def _bind(self, name: str, values: Ids) -> None:
         array = np.ascontiguousarray(values, np.int64)

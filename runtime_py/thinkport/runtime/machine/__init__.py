@@ -1,1 +1,1 @@
-"""What this machine is, and what it keeps of artifacts: CPU, threads, known files, derived weights."""
+"""What this machine is, and what it keeps of artifacts: CPU, threads, known files."""

@@ -7,8 +7,8 @@ import sys
 def give_back() -> None:
     """Return freed memory to the system; some C libraries do so only when asked.
 
-    glibc keeps free memory that lies between pieces in use: 180 MB after a 0.6B model was unloaded, 500 MB after a
-    graph for long prompts was. Returning them takes 10 and 25 ms (measured).
+    glibc keeps free memory that lies between pieces in use: 180 MB after a 0.6B model was unloaded. Returning them
+    takes 10 ms (measured).
     """
     if sys.platform != "linux":
         return

@@ -1,7 +1,7 @@
 """Whether an artifact's files are those that its manifest records: the one place that decides it.
 
 A machine hashes a file the first time. Later it compares the file system's data about the file and reads a few blocks;
-it hashes the file again if anything differs. Verdicts on graphs and everything derived from weights belong to the
+it hashes the file again if anything differs. Verdicts on graphs belong to the
 manifest's hashes, so they hold only behind this check. `deploy/docs/running.md` says what it can't notice.
 """
 

@@ -14,6 +14,9 @@ import numpy as np
 
 from thinkport.runtime.machine.one_node_model import one_node_model
 
+Provider = str | tuple[str, dict[str, str]]
+"""A provider's name, or name and options."""
+
 _SILENT = 4  # a probe that fails is an answer, so ONNX Runtime logs nothing but fatal errors
 
 

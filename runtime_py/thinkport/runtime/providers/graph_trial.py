@@ -42,7 +42,7 @@ def try_graph(folder: Path, file: str) -> TrialResult:
     machine = Machine.here(build_of(ort), missing=load_libraries(ort), plugins=Plugins(ort), kernels=kernels)
 
     def open_graph(one: Candidate) -> Session:
-        return Session(ort, folder, one.graph, manifest.model, None, None, None, lambda: None, *one.place)
+        return Session(ort, folder, one.graph, manifest.model, None, lambda: None, *one.place)
 
     graphs = [graph for graph in manifest.graphs if graph.file == file]  # for the CPU's no plugin is even loaded
     build = machine.build

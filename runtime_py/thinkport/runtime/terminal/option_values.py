@@ -61,11 +61,6 @@ def reply_thinking_of(think: bool | None, think_budget: int | None, soft_from: s
     return thinking_of(think, think_budget, soft_from)
 
 
-def cache_dir_of(text: str) -> str | None:
-    """A folder or `auto`, or None for no cache."""
-    return None if text == OFF else text
-
-
 def response_format_of(schema: Path | None, regex: str | None, choices: Sequence[str]) -> ResponseFormat | None:
     """The one form that an answer is held to, None if none was given.
 

@@ -65,7 +65,7 @@ def run_serve(
     with (
         bound,
         tidy_warnings(),
-        Model.load(artifact, keep_prefill=True, thinking=thinking, memory_limit=limit, **running) as model,
+        Model.load(artifact, thinking=thinking, memory_limit=limit, **running) as model,
     ):
         served = name or artifact.resolve().name
 

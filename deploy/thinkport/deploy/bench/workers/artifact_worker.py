@@ -124,7 +124,7 @@ def _engine(model: Model) -> str:
 def main() -> None:
     """Measure and write."""
     folder, plan = Path(sys.argv[1]), json.loads(sys.argv[2])
-    settings = {name: plan[name] for name in ("provider", "threads", "cache_dir", "kernels")}
+    settings = {name: plan[name] for name in ("provider", "threads", "kernels")}
     finish_trials(folder, plan["provider"])  # else they would slow down what is measured, and change the graph
     start = cold_start(folder, **settings)
     memory = start.memory_first_token
