@@ -23,7 +23,6 @@ def test_every_list_of_a_target_is_of_its_provider_and_of_a_package_that_brings_
 @ENTRIES
 def test_every_floor_of_a_target_has_the_list_of_that_version(entry: Target) -> None:
     floors = {form.onnxruntime_floor for form in entry.kv}
-    floors |= {entry.prefill.onnxruntime_floor} if entry.prefill else set()
     assert floors <= {version.rpartition(".")[0] for version in versions(entry.name)}
 
 
