@@ -27,8 +27,8 @@ KIB = 1024
 class Growth:
     """One checkpoint: bytes of its weights and of the artifact, seconds, and bytes of memory.
 
-    Exported for the CPU with `int8` and without a certificate; loaded in a fresh process for the first time
-    and once more, when its packed weights are kept.
+    Exported for the CPU with `int8` and without a certificate; loaded in a fresh process for the first time,
+    which computes the sha256 of its files, and once more.
     """
 
     name: str

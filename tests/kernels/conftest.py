@@ -34,7 +34,7 @@ def library(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "kernels"
     folder.mkdir(exist_ok=True)
-    while (lock := FileLock.try_take(folder / "lock", alone=True)) is None:
+    while (lock := FileLock.try_take(folder / "lock")) is None:
         time.sleep(0.1)
     with lock:
         done = folder / "library"

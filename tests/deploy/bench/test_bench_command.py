@@ -66,7 +66,10 @@ def test_a_front_holds_what_nothing_beats_in_both() -> None:
 def test_a_profile_is_one_object(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path
 ) -> None:
-    assert run(monkeypatch, nano_artifact, "--profile", "--context", "16", "--steps", "2", "--json") == 0
+    assert (
+        run(monkeypatch, nano_artifact, "--profile", "--context", "16", "--steps", "2", "--kernels", "off", "--json")
+        == 0
+    )
 
     (found,) = json.loads(capsys.readouterr().out)["profiles"]
     assert found["context"] == 16

@@ -37,11 +37,12 @@ def test_a_file_is_scored_as_the_model_scores_its_text(
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert found == json.loads(out.read_text(encoding="utf-8"))
     with Model.load(nano_artifact) as model:
-        expected = model.score(TEXT, window=64, stride=32)
+        expected, chosen = model.score(TEXT, window=64, stride=32), model.provider_report.chosen
     assert found["perplexity"] == pytest.approx(expected.perplexity)
     assert found["bits_per_byte"] == pytest.approx(expected.bits_per_byte)
     assert (found["positions"], found["windows"]) == (expected.positions, expected.windows)
-    assert (found["window"], found["stride"], found["graph"]) == (64, 32, "cpu.onnx")
+    assert chosen is not None
+    assert (found["window"], found["stride"], found["graph"]) == (64, 32, chosen.graph)
 
 
 def test_any_graph_is_measured_and_the_window_is_said(

@@ -132,7 +132,7 @@ def test_a_model_knows_what_its_caches_are_of(nano_artifact, new_model) -> None:
     from thinkport.runtime.artifact.manifest import fingerprint
     from thinkport.runtime.model import Model
 
-    with Model.load(nano_artifact) as model:
+    with Model.load(nano_artifact, kernels="off") as model:
         assert model.kv_source.artifact == fingerprint(nano_artifact)
         assert model.kv_source.graph == "cpu.onnx"
     assert isinstance(new_model("x").kv_source, KvSource)

@@ -26,7 +26,7 @@ GROWN = 2 * STEP + 100  # tokens that don't fit without growing twice
 
 @pytest.fixture(scope="module")
 def session(nano_artifact: Path) -> Iterator[Session]:
-    with Model.load(nano_artifact) as model:
+    with Model.load(nano_artifact, kernels="off") as model:
         assert isinstance(model.session, Session)
         assert model.session.graph.kv.dtype == "int8"
         yield model.session

@@ -116,7 +116,7 @@ def running(model: Model, send_buffer: int | None = None, **settings) -> Iterato
 
 @pytest.fixture(scope="session")
 def nano_model(nano_artifact: Path) -> Iterator[Model]:
-    with Model.load(nano_artifact) as model:
+    with Model.load(nano_artifact, kernels="off") as model:
         yield model
 
 

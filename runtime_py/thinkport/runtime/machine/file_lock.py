@@ -1,4 +1,4 @@
-"""File locks between processes, shared or exclusive. The system releases the locks of a process that dies.
+"""File locks between processes. The system releases the locks of a process that dies.
 
 Knows the operating system's locks; must not know what is locked.
 """
@@ -25,18 +25,17 @@ if sys.platform == "win32":
             ("event", wintypes.HANDLE),
         )
 
-    def _try_lock(descriptor: int, *, alone: bool) -> bool:
+    def _try_lock(descriptor: int) -> bool:
         handle = wintypes.HANDLE(msvcrt.get_osfhandle(descriptor))
-        flags = _FAIL_IMMEDIATELY | (_EXCLUSIVE if alone else 0)
         lock = ctypes.WinDLL("kernel32", use_last_error=True).LockFileEx
-        return bool(lock(handle, flags, 0, 1, 0, ctypes.byref(_Overlapped())))
+        return bool(lock(handle, _FAIL_IMMEDIATELY | _EXCLUSIVE, 0, 1, 0, ctypes.byref(_Overlapped())))
 else:
     import fcntl
 
-    def _try_lock(descriptor: int, *, alone: bool) -> bool:
+    def _try_lock(descriptor: int) -> bool:
         """`flock`, which belongs to the open file: two locks of one process exclude each other as any two do."""
         try:
-            fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
@@ -46,7 +45,7 @@ class FileLock(ExitStack):
     """A lock that is held. Close it to release it, or use it as a context manager; a second close does nothing."""
 
     @classmethod
-    def try_take(cls, path: Path, *, alone: bool) -> Self | None:
+    def try_take(cls, path: Path) -> Self | None:
         """Lock `path`, which is created if missing. Return None where another lock prevents it.
 
         Raises:
@@ -55,7 +54,7 @@ class FileLock(ExitStack):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         with cls() as lock:
             lock.callback(os.close, descriptor)
-            return lock.pop_all() if _try_lock(descriptor, alone=alone) else None
+            return lock.pop_all() if _try_lock(descriptor) else None
 
     def __del__(self) -> None:
         self.close()

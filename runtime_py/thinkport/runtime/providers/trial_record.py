@@ -108,4 +108,4 @@ class TrialRecords(KeyedFiles[TrialRecord]):
             OSError: the folder can't be written, or its file system has no locks.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock.try_take(self.folder / f"{key.name}.lock", alone=True)
+        return FileLock.try_take(self.folder / f"{key.name}.lock")
