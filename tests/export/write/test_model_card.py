@@ -96,10 +96,6 @@ def test_a_directml_artifact_says_how_its_main_graph_is_opened(manifest: Manifes
     assert "`dml.onnx`: begin a new generator for every turn" in card
 
 
-def test_the_graph_for_long_prompts_says_where_its_weights_are(manifest: Manifest) -> None:
-    assert "prompts of 64 tokens and more for `cpu.onnx`" in model_card(manifest)
-
-
 def test_without_a_certificate_the_card_says_that_nothing_was_measured(manifest: Manifest) -> None:
     card = model_card(manifest.model_copy(update={"certificate": None}))
     assert "Nothing was measured" in card

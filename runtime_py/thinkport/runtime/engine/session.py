@@ -286,6 +286,7 @@ class OrtLane:
         return self._cache.length
 
     def trim(self, length: int) -> None:
+        self._room = 0
         self._cache.trim(length)
 
     def read(self, length: int) -> KvSnapshot:

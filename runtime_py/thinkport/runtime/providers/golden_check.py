@@ -75,18 +75,14 @@ class GoldenResult:
         return self.fault is None
 
 
-def check_goldens(
-    session: LaneSource, goldens: Sequence[Golden], recorded: GoldenScore | None, decoded: int = DECODED
-) -> GoldenResult:
+def check_goldens(session: LaneSource, goldens: Sequence[Golden], recorded: GoldenScore | None) -> GoldenResult:
     """Run goldens and hold the score against the one that was `recorded` at export; see `fault_of`.
-
-    The last `decoded` tokens of a prompt go one at a time.
 
     Raises:
         ArtifactError: the graph fails; the caller decides what that says of the provider.
     """
     begun = perf_counter()
-    found = score(session, goldens, decoded)
+    found = score(session, goldens)
     return GoldenResult(score=found, seconds=perf_counter() - begun, fault=fault_of(found, recorded))
 
 
@@ -100,14 +96,14 @@ def answered(goldens: Sequence[Golden], figure: Figure | VectorFigure | None) ->
     return [golden for golden in goldens if figure is None or figure.prompts is None or golden.name in figure.prompts]
 
 
-def score(session: LaneSource, goldens: Sequence[Golden], decoded: int = DECODED) -> GoldenScore:
+def score(session: LaneSource, goldens: Sequence[Golden]) -> GoldenScore:
     """How a graph's logits agree with the goldens, over every row of them.
 
     Raises:
         ArtifactError: the graph fails.
     """
     scorer = Scorer()
-    for golden, at, row in golden_rows(session, goldens, decoded):
+    for golden, at, row in golden_rows(session, goldens):
         scorer.add(golden, at, row)
     return scorer.score
 
