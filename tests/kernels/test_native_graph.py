@@ -15,6 +15,7 @@ import numpy.typing as npt
 import onnx
 import pytest
 
+from thinkport.deploy.verification import verify
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, hash_file, read_manifest
 from thinkport.runtime.artifact.manifest_seal import OPEN, sealed
 from thinkport.runtime.chat.chat import Chat
@@ -112,6 +113,12 @@ def test_it_says_what_a_graph_with_a_float32_cache_says(kernels: None, nano_arti
     kl = (np.exp(logs[0]) * (logs[0] - logs[1])).sum(axis=-1)
     assert kl.mean() < 1e-3  # both round activations to int8, each in its way, and one its cache
     assert kl.max() < 0.1
+
+
+def test_verify_holds_it_against_its_own_golden(kernels: None, nano_artifact: Path) -> None:
+    found = {check.name: check.passed for check in verify(nano_artifact).checks}
+    assert found[f"own logits of {NATIVE}"]
+    assert all(found.values())
 
 
 def test_logits_are_the_same_to_the_bit_in_any_pieces(kernels: None, nano_artifact: Path) -> None:
