@@ -77,7 +77,7 @@ std::unique_ptr<Matrix> Matrix::make(const std::shared_ptr<Session>& session, co
   auto kernel = std::make_unique<Matrix>();
   ort::Api* api = session->api;
   kernel->session = session;
-  kernel->pages = session->pages;
+  kernel->pages = session->pages();
   PackedMatrix& matrix = kernel->matrix;
   matrix.rows = static_cast<size_t>(attribute(api, info, "N"));
   matrix.columns = static_cast<size_t>(attribute(api, info, "K"));

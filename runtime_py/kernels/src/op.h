@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 
 #include "calls.h"
 #include "kernel_set.h"
@@ -17,7 +18,16 @@ struct Session {
   ort::Api* api;
   const KernelSet* set;
   size_t threads;
-  std::shared_ptr<Pages> pages = std::make_shared<Pages>();
+  std::weak_ptr<Pages> held = {};
+
+  // The kernels' memory, which goes with the last kernel: what is registered outlives the session.
+  std::shared_ptr<Pages> pages() {
+    static std::mutex making;
+    const std::lock_guard<std::mutex> alone(making);
+    std::shared_ptr<Pages> found = held.lock();
+    if (!found) held = found = std::make_shared<Pages>();
+    return found;
+  }
 };
 
 struct SessionOp : ort::CustomOp {
