@@ -22,7 +22,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 def test_an_artifact_beside_itself_as_plain_onnx_gives_json_with_every_sample(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path
 ) -> None:
-    against = ("--against", nano_artifact / "cpu.onnx")
+    against = ("--against", nano_artifact / "cpu.onnx", "--kernels", "off")
 
     assert run(monkeypatch, nano_artifact, *SHORT, *against, "--json") == 0
 

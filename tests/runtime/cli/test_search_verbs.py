@@ -1,5 +1,6 @@
 """`thinkport embed` and `thinkport rerank`: lines of texts in, lines of JSON out, one line about what is wrong."""
 
+import io
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from thinkport.runtime import Model
+from thinkport.runtime.cli.main import main
 
 LINES = "The sky is blue.\n\nBread rises by yeast.\n"
 
@@ -88,10 +90,21 @@ def test_documents_come_best_first(reranker: Path) -> None:
     ],
 )
 def test_one_line_says_what_is_wrong(
-    embedding: Path, reranker: Path, arguments: list[str], said: str | bytes, told: str
+    embedding: Path,
+    reranker: Path,
+    arguments: list[str],
+    said: str | bytes,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    places = {"EMBEDDING": embedding, "RERANKER": reranker}
-    done = thinkport(*(places.get(one, one) for one in arguments), said=said)
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert told in done.stderr.decode()
-    assert len(done.stderr.decode().splitlines()) == 1
+    places = {"EMBEDDING": str(embedding), "RERANKER": str(reranker)}
+    monkeypatch.setattr(sys, "argv", ["thinkport", *(places.get(one, one) for one in arguments)])
+    given = said.encode() if isinstance(said, str) else said
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), encoding="utf-8"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, errors = capsys.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    assert told in errors
+    assert len(errors.splitlines()) == 1
