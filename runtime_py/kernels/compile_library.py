@@ -106,7 +106,17 @@ def compile_library(name: str, folder: Path, compiler: list[str] | None) -> Path
         list(pool.map(one, files, objects))
         threads = ["-pthread"] if name.startswith("linux") else []
         _run([*command, "-shared", "-s", *threads, "-o", str(library), *map(str, objects)])
+    if name.startswith("win"):
+        _forget_time(library)
     return library
+
+
+def _forget_time(library: Path) -> None:
+    """Clear the time of linking in a DLL, so that the same sources make the same bytes (Microsoft's PE Format, 3.3)."""
+    content = bytearray(library.read_bytes())
+    header = int.from_bytes(content[0x3C:0x40], "little")
+    content[header + 8 : header + 12] = bytes(4)
+    library.write_bytes(content)
 
 
 def _is_gcc(command: list[str]) -> bool:

@@ -6,8 +6,10 @@ remembered. Knows the package and how ONNX Runtime takes its library. Must not k
 
 import ctypes
 import json
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -22,6 +24,8 @@ from thinkport.runtime.providers.program import TRIAL_VERB, begin, program
 from thinkport.runtime.providers.verdicts import VerdictKey, Verdicts
 
 AUTO, OFF = "auto", "off"
+SCALAR = "scalar"
+"""The kernel set that every CPU runs, for tests: `auto` never takes it."""
 OPERATORS = 1
 """The version of the package's operators that graphs are written for."""
 PACKAGE = "thinkport-kernels"
@@ -76,8 +80,18 @@ class Kernels:
             return f"needs {PACKAGE} with operators {OPERATORS}, and {self.operators} are installed: {_INSTALL}"
         if not self.library.is_file():
             return f"needs the library of {PACKAGE}, and {self.library} is missing: {_INSTALL} once more"
-        wrong = self._tried()
-        return wrong and f"needs {PACKAGE}, and as found on this machine, {wrong}; `thinkport doctor` tries it again"
+        if wrong := self._tried():
+            return f"needs {PACKAGE}, and as found on this machine, {wrong}; `thinkport doctor` tries it again"
+        if self.asked == AUTO and self.sets[0] == SCALAR:
+            return (
+                f"needs a CPU with AVX2 or of 64-bit ARM: {SCALAR}, which runs here, is slower than ONNX Runtime's own"
+            )
+        return None
+
+    @property
+    def useless(self) -> bool:
+        """Whether the package is installed and wanted, and can't run: worth saying where nobody asked."""
+        return self.library is not None and self.asked != OFF and self.obstacle is not None
 
     @property
     def name(self) -> str:
@@ -144,9 +158,18 @@ class Kernels:
             process.communicate()
             return f"its trial did not end in {_SECONDS:.0f} seconds"
         if process.returncode:
-            return f"its trial ended with {process.returncode}: {' '.join(said.split())[-300:] or 'no word'}"
+            words = " ".join(said.split())[-300:]
+            return f"its trial {_end(process.returncode)}{': ' if words else ''}{words}"
         fault: str | None = json.loads(out.splitlines()[-1])
         return fault
+
+
+def _end(code: int) -> str:
+    """How a process ended, by its exit code; POSIX has a signal's number below zero."""
+    with suppress(ValueError):
+        if code < 0:
+            return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with {code}"
 
 
 def kernel_sets(library: Path) -> tuple[str, ...]:
