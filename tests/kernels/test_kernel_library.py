@@ -116,16 +116,6 @@ def test_a_library_of_traps_ends_its_trial_and_not_this_process(library: Path, t
     assert "its trial was ended by SIG" in str(replace(kernels).obstacle)
 
 
-def test_a_cpu_of_the_scalar_set_alone_takes_onnx_runtimes_kernels(
-    installed: Kernels, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("thinkport.runtime.providers.kernels.kernel_sets", lambda library: ("scalar",))
-    assert "needs AVX2 or a 64-bit ARM: scalar, which this CPU runs, is slower" in str(installed.obstacle)
-    asked = replace(installed, asked="scalar")
-    assert asked.obstacle is None
-    assert asked.name == "scalar"
-
-
 def test_without_a_program_to_start_it_is_tried_here(installed: Kernels) -> None:
     assert replace(installed, command=None).obstacle is None
 

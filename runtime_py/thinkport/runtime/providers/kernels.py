@@ -24,8 +24,6 @@ from thinkport.runtime.providers.program import TRIAL_VERB, begin, program
 from thinkport.runtime.providers.verdicts import VerdictKey, Verdicts
 
 AUTO, OFF = "auto", "off"
-SCALAR = "scalar"
-"""The kernel set that every CPU runs, for tests: `auto` never takes it."""
 OPERATORS = 1
 """The version of the package's operators that graphs are written for."""
 PACKAGE = "thinkport-kernels"
@@ -80,13 +78,8 @@ class Kernels:
             return f"needs {PACKAGE} with operators {OPERATORS}, and {self.operators} are installed: {_INSTALL}"
         if not self.library.is_file():
             return f"needs the library of {PACKAGE}, and {self.library} is missing: {_INSTALL} once more"
-        if wrong := self._tried():
-            return f"needs {PACKAGE}, and as found on this machine, {wrong}; `thinkport doctor` tries it again"
-        if self.asked == AUTO and self.sets[0] == SCALAR:
-            return (
-                f"needs a CPU with AVX2 or of 64-bit ARM: {SCALAR}, which runs here, is slower than ONNX Runtime's own"
-            )
-        return None
+        wrong = self._tried()
+        return wrong and f"needs {PACKAGE}, and as found on this machine, {wrong}; `thinkport doctor` tries it again"
 
     @property
     def useless(self) -> bool:
