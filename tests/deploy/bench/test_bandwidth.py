@@ -33,6 +33,14 @@ def test_the_kernels_read_where_they_are(monkeypatch: pytest.MonkeyPatch, librar
     assert found.by == "thinkport-kernels"
 
 
+def test_a_library_that_cannot_read_leaves_it_to_numpy(monkeypatch: pytest.MonkeyPatch, library: Path) -> None:
+    package = type(sys)("thinkport_kernels")
+    package.LIBRARY, package.OPERATORS = library, OPERATORS  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "thinkport_kernels", package)
+    monkeypatch.setattr("thinkport.deploy.bench.bandwidth._READ", "thinkport_unknown")
+    assert read_bandwidth(1, MACHINE, bytes=MIB).by == "numpy"
+
+
 def test_four_times_the_last_cache_is_read_or_the_doubt_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("thinkport.deploy.bench.bandwidth._by_numpy", lambda threads, size: float(size))
     monkeypatch.setitem(sys.modules, "thinkport_kernels", None)

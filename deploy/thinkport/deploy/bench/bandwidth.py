@@ -19,6 +19,7 @@ LEAST = 512 << 20  # bytes
 _CACHES = 4  # times the last cache: what is left of a round in it is then a quarter at most
 _PART = 4  # of free memory, which others need too
 _ROUNDS = 3
+_READ = "thinkport_read_bandwidth"  # the library's function
 _BLOCK = 1 << 20  # elements; numpy's maximum reads about as fast as memory gives, and holds no lock
 
 
@@ -57,8 +58,10 @@ def read_bandwidth(threads: int, hardware: Hardware, *, bytes: int | None = None
 
 
 def _by_library(library: Path, threads: int, size: int) -> float:
-    """0 where it has no memory for that."""
-    read = ctypes.CDLL(str(library)).thinkport_read_bandwidth
+    """0 where it has no memory for that, or is older than this function."""
+    read = getattr(ctypes.CDLL(str(library)), _READ, None)
+    if read is None:
+        return 0.0
     read.restype, read.argtypes = ctypes.c_double, [ctypes.c_size_t] * 3
     return float(read(threads, size, _ROUNDS))
 
