@@ -52,7 +52,7 @@ def windows(
     debian13: System, nano_artifact: Path, kernel_wheel: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Windows:
     """Windows with the nano artifact's bundle, kernels included."""
-    if not all((debian13.folder / name).exists() for name in ("usr/bin/wine", "windows/cp312/python.exe")):
+    if not all((debian13.folder / name).exists() for name in ("usr/lib/wine/wine64", "windows/cp312/python.exe")):
         pytest.skip(f"no Wine in {debian13.folder}: as root, `tests/systems/windows.sh {debian13.folder}` adds it")
     (debian13.folder / "windows" / "home").mkdir(exist_ok=True)
     made, kernels = tmp_path_factory.mktemp("bundle") / "windows.zip", kernel_wheel("win-amd64").parent

@@ -7,7 +7,7 @@ folder=${1:?"expected the Debian 13 folder"}
 python=${2:-python3}
 own=$folder/windows
 
-if [ -e "$own/cp312/python.exe" ] && [ -e "$folder/usr/bin/wine" ]; then exit 0; fi
+if [ -e "$own/cp312/python.exe" ] && [ -e "$folder/usr/lib/wine/wine64" ]; then exit 0; fi
 if [ ! -e "$folder/.whole" ]; then
     echo "no Debian 13 in $folder: tests/systems/debian13.sh $folder makes one" >&2
     exit 1
