@@ -10,7 +10,7 @@ from thinkport.deploy.bench.benchmark import BenchRow, Cost, measure
 from thinkport.deploy.bench.contender import BenchPlan, Contender, Kind, Sample
 from thinkport.deploy.bench.contender import Contender as Parsed
 from thinkport.deploy.bench.machine import this_machine
-from thinkport.runtime.artifact.manifest import Manifest
+from thinkport.runtime.artifact.manifest import Manifest, read_manifest
 from thinkport.runtime.errors import InputError
 
 PLAN = BenchPlan(contexts=(8, 16), prefills=(), threads=1, steps=2, rounds=2)
@@ -89,6 +89,19 @@ def test_the_limit_counts_weights_and_the_cache_of_the_context(manifest: Manifes
     assert cost.at(100) - cost.at(0) == pytest.approx(100 * cost.kv_token)
     assert cost.kv_token % (2 * model.layers * model.kv_heads * model.head_dim) == 0
     assert row.of_limit(100, bandwidth=50 * cost.at(100)) == pytest.approx(1.0)
+
+
+def test_a_native_graph_costs_what_its_own_cache_does(nano_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = Sample(engine="", prefill={}, decode={8: 1.0}, graph="cpu-native.onnx")
+    monkeypatch.setattr(Contender, "measure", lambda self, plan: sample)
+    manifest = read_manifest(nano_artifact)
+    native = manifest.graphs[0].native
+    assert native is not None
+
+    (row,) = measure([Contender.parse(str(nano_artifact))], PLAN)
+
+    assert row.cost == Cost.of(manifest, native.graph) != Cost.of(manifest, manifest.graphs[0])
+    assert row.figure is None  # the certificate's are of other graphs
 
 
 def test_the_machine_has_a_name() -> None:

@@ -152,6 +152,7 @@ def _row(contender: Contender, samples: Sequence[Sample]) -> BenchRow:
         return row
     manifest = read_manifest(contender.path)
     figures = manifest.certificate.figures if manifest.certificate else []
-    graph = next((one for one in manifest.graphs if one.file == samples[0].graph), manifest.graphs[0])
+    graphs = [*manifest.graphs, *(one.native.graph for one in manifest.graphs if one.native)]
+    graph = next((one for one in graphs if one.file == samples[0].graph), graphs[0])
     figure = next((figure for figure in figures if figure.graph == graph.file), None)
     return replace(row, cost=Cost.of(manifest, graph), figure=figure, sha256=fingerprint(contender.path))
