@@ -116,6 +116,16 @@ def test_a_library_of_traps_ends_its_trial_and_not_this_process(library: Path, t
     assert "its trial was ended by SIG" in str(replace(kernels).obstacle)
 
 
+def test_where_no_process_can_be_begun_it_is_tried_here(installed: Kernels, tmp_path: Path) -> None:
+    def refused(command: Sequence[str], *, heard: bool = False) -> subprocess.Popen[str]:
+        raise OSError("Exec format error")
+
+    assert replace(installed, begin=refused).obstacle is None
+    broken = tmp_path / "libthinkport_kernels.so"
+    broken.write_bytes(b"no library")
+    assert "it can't be loaded" in str(replace(installed, library=broken, begin=refused).obstacle)
+
+
 def test_without_a_program_to_start_it_is_tried_here(installed: Kernels) -> None:
     assert replace(installed, command=None).obstacle is None
 

@@ -143,7 +143,10 @@ class Kernels:
         assert self.library is not None
         if self.command is None:
             return kernel_fault(self.library)
-        process = self.begin([*self.command, TRIAL_VERB, TRIAL, str(self.library)], heard=True)
+        try:
+            process = self.begin([*self.command, TRIAL_VERB, TRIAL, str(self.library)], heard=True)
+        except OSError:  # an emulated Python is no program to the system
+            return kernel_fault(self.library)
         try:
             out, said = process.communicate(timeout=_SECONDS)
         except subprocess.TimeoutExpired:
