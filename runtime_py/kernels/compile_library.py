@@ -90,7 +90,8 @@ def compile_library(name: str, folder: Path, compiler: list[str] | None) -> Path
     system = SYSTEMS[name]
     cross = [] if compiler else ["-target", system.zig]
     command = [*(compiler or [sys.executable, "-m", "ziglang", "c++"]), *cross]
-    flags = [*_FLAGS, *(_GCC_FLAGS if _is_gcc(command) else ()), *([] if name.startswith("win") else ["-fPIC"])]
+    gcc = _GCC_FLAGS if compiler and _is_gcc(compiler) else ()  # Zig, asked for its version, leaves an empty a.o
+    flags = [*_FLAGS, *gcc, *([] if name.startswith("win") else ["-fPIC"])]
     of_sets = SETS[system.cpu]
     if not compiler:  # its driver knows CPUs and features, and no versions of an architecture
         of_sets = {name: _ZIG_FLAGS.get(name, flags) for name, flags in of_sets.items()}
