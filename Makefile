@@ -31,11 +31,12 @@ test: $(KERNELS)
 test-online: $(INSTALLED)
 	$(BIN)/pytest -m online
 
-# Soaks, bundles, windows, browsers, ARM64 and recipes on a real model; what a machine lacks is skipped and said.
+# Soaks, bundles, windows, browsers, ARM64, Windows and recipes on a real model; what a machine lacks is skipped and said.
 test-long: test-real
-	$(PIP) install -e ".[desktop,sidecar]" playwright schemathesis langchain-openai gradio llm build ziglang
+	$(PIP) install -e ".[desktop,sidecar]" playwright schemathesis langchain-openai gradio llm auditwheel ziglang
 	-$(PIP) install --no-deps autoawq==0.2.9
 	-tests/systems/debian13.sh $(VENV)/debian13 || echo "no Debian 13 folder: NOTHING IS TESTED ON ARM64"
+	-tests/systems/windows.sh $(VENV)/debian13 $(BIN)/python || echo "no Wine there: NOTHING IS TESTED ON WINDOWS"
 	$(BIN)/pytest -m long
 	$(BIN)/pytest tests/export/imports
 

@@ -1,12 +1,13 @@
 """Makes the kernels' wheels for several systems, with Zig's compiler: `python build_wheels.py --output DIR [SYSTEM …]`.
 
-Needs the packages `build` and `ziglang`.
+Needs the packages `hatchling` and `ziglang`, and nothing from a network.
 """
 
 import argparse
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from compile_library import SYSTEM, SYSTEMS
@@ -21,17 +22,17 @@ def main() -> None:
     unknown = set(options.systems) - set(SYSTEMS)
     if unknown:
         parser.error(f"no system {', '.join(sorted(unknown))}, expected of: {', '.join(SYSTEMS)}")
+    missing = [name for name in ("hatchling", "ziglang") if find_spec(name) is None]
+    if missing:
+        parser.error(f"{' and '.join(missing)} not installed: run {sys.executable} -m pip install {' '.join(missing)}")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory"]
     for name in options.systems or SYSTEMS:
-        command = [
-            sys.executable,
-            "-m",
-            "build",
-            "--wheel",
-            "--outdir",
-            str(options.output),
-            str(Path(__file__).parent),
-        ]
-        subprocess.run(command, check=True, env={**os.environ, SYSTEM: name})
+        told = {**os.environ, SYSTEM: name}
+        done = subprocess.run(
+            [*command, str(options.output.absolute())], cwd=Path(__file__).parent, env=told, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"no wheel for {name}: its compilation failed, see above")
 
 
 if __name__ == "__main__":

@@ -90,7 +90,8 @@ def compile_library(name: str, folder: Path, compiler: list[str] | None) -> Path
     system = SYSTEMS[name]
     cross = [] if compiler else ["-target", system.zig]
     command = [*(compiler or [sys.executable, "-m", "ziglang", "c++"]), *cross]
-    flags = [*_FLAGS, *(_GCC_FLAGS if _is_gcc(command) else ()), *([] if name.startswith("win") else ["-fPIC"])]
+    gcc = _GCC_FLAGS if compiler and _is_gcc(compiler) else ()  # Zig, asked for its version, leaves an empty a.o
+    flags = [*_FLAGS, *gcc, *([] if name.startswith("win") else ["-fPIC"])]
     of_sets = SETS[system.cpu]
     if not compiler:  # its driver knows CPUs and features, and no versions of an architecture
         of_sets = {name: _ZIG_FLAGS.get(name, flags) for name, flags in of_sets.items()}
@@ -106,7 +107,17 @@ def compile_library(name: str, folder: Path, compiler: list[str] | None) -> Path
         list(pool.map(one, files, objects))
         threads = ["-pthread"] if name.startswith("linux") else []
         _run([*command, "-shared", "-s", *threads, "-o", str(library), *map(str, objects)])
+    if name.startswith("win"):
+        _forget_time(library)
     return library
+
+
+def _forget_time(library: Path) -> None:
+    """Clear the time of linking in a DLL, so that the same sources make the same bytes (Microsoft's PE Format, 3.3)."""
+    content = bytearray(library.read_bytes())
+    header = int.from_bytes(content[0x3C:0x40], "little")
+    content[header + 8 : header + 12] = bytes(4)
+    library.write_bytes(content)
 
 
 def _is_gcc(command: list[str]) -> bool:

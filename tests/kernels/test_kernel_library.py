@@ -69,10 +69,10 @@ def test_a_library_that_is_right_is_tried_once(installed: Kernels, sets: list[st
 def test_a_library_that_takes_its_trial_down_is_not_loaded(installed: Kernels) -> None:
     crash = Begin(code=-4, out="", said="illegal instruction")
     crashing = again(installed, crash)
-    assert "its trial ended with -4: illegal instruction" in str(crashing.obstacle)
+    assert "its trial was ended by SIGILL: illegal instruction" in str(crashing.obstacle)
     assert "thinkport doctor" in str(crashing.obstacle)
     later = Begin()
-    assert "its trial ended with -4" in str(again(installed, later).obstacle)
+    assert "its trial was ended by SIGILL" in str(again(installed, later).obstacle)
     assert later.begun == []
     crashing.forget()
     assert again(installed, later).obstacle is None
@@ -96,6 +96,34 @@ def test_a_file_that_is_no_library_is_said_so(tmp_path: Path) -> None:
     broken.write_bytes(b"no library")
     kernels = Kernels(library=broken, operators=OPERATORS, verdicts=Verdicts(tmp_path / "v"), command=program())
     assert "it can't be loaded" in str(kernels.obstacle)
+
+
+def test_a_library_of_traps_ends_its_trial_and_not_this_process(library: Path, tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("the library's form is Linux's")
+    content = bytearray(library.read_bytes())
+    shdr = int.from_bytes(content[40:48], "little")  # of ELF, 64-bit: where its sections are listed
+    for at in range(shdr, len(content) - 63, 64):
+        flags, start, size = (int.from_bytes(content[at + n : at + n + 8], "little") for n in (8, 24, 32))
+        if flags & 4:  # instructions
+            content[start : start + size] = b"\xcc" * size  # x86's breakpoint; on ARM no instruction
+    broken = tmp_path / library.name
+    broken.write_bytes(content)
+    kernels = Kernels(library=broken, operators=OPERATORS, verdicts=Verdicts(tmp_path / "v"), command=program())
+    assert "its trial was ended by SIG" in str(kernels.obstacle)
+    assert kernels.useless
+    kernels.forget()  # as the doctor does, and it finds the same again
+    assert "its trial was ended by SIG" in str(replace(kernels).obstacle)
+
+
+def test_where_no_process_can_be_begun_it_is_tried_here(installed: Kernels, tmp_path: Path) -> None:
+    def refused(command: Sequence[str], *, heard: bool = False) -> subprocess.Popen[str]:
+        raise OSError("Exec format error")
+
+    assert replace(installed, begin=refused).obstacle is None
+    broken = tmp_path / "libthinkport_kernels.so"
+    broken.write_bytes(b"no library")
+    assert "it can't be loaded" in str(replace(installed, library=broken, begin=refused).obstacle)
 
 
 def test_without_a_program_to_start_it_is_tried_here(installed: Kernels) -> None:

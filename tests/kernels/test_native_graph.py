@@ -80,6 +80,19 @@ def test_without_the_package_the_parent_runs_and_nothing_is_said(no_kernels: Non
         Model.load(nano_artifact, provider="cpu-native")
 
 
+def test_kernels_that_are_installed_in_vain_are_told_of(
+    kernels: None, nano_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thinkport_kernels.OPERATORS", OPERATORS + 1)
+    with Model.load(nano_artifact, provider="cpu") as model:
+        report = model.provider_report
+    assert report.chosen is not None
+    assert report.chosen.graph == "cpu.onnx"
+    (vain,) = [attempt for attempt in report.attempts if attempt.graph == NATIVE]
+    assert vain.outcome is Outcome.IMPOSSIBLE
+    assert f"with operators {OPERATORS}, and {OPERATORS + 1} are installed: pip install" in vain.reason
+
+
 def test_a_native_graph_that_fails_makes_room_for_its_parent(
     kernels: None, nano_artifact: Path, tmp_path: Path
 ) -> None:

@@ -3,12 +3,16 @@
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from tests.kernels.conftest import SOURCE
 
+from compile_library import SYSTEMS
 from thinkport.deploy.bundle import BundleSettings, make_bundle
 
 # Enters a folder with /proc, /sys and /dev, in a mount namespace of its own: nothing stays mounted.
@@ -55,6 +59,27 @@ def debian13() -> System:
     if system.run("true").returncode:
         pytest.skip(f"{folder} can be entered by root only, who may mount")
     return system
+
+
+@pytest.fixture(scope="session")
+def kernel_wheel(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`kernel_wheel(system)` is the kernels' wheel for a system, cross-compiled by Zig once a run.
+
+    THINKPORT_KERNEL_WHEELS names a folder with wheels that were made of this tree before.
+    """
+    given = os.environ.get("THINKPORT_KERNEL_WHEELS")
+    folder = Path(given) if given else tmp_path_factory.mktemp("kernels")
+
+    def built(system: str) -> Path:
+        tag = SYSTEMS[system].tag
+        if not list(folder.glob(f"*-{tag}.whl")):
+            pytest.importorskip("ziglang", reason="needs the package ziglang: make test-long")
+            command = [sys.executable, str(SOURCE / "build_wheels.py"), "--output", str(folder), system]
+            subprocess.run(command, check=True, capture_output=True)
+        (found,) = folder.glob(f"*-{tag}.whl")
+        return found
+
+    return built
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,12 @@ It proves that the kernels of ARM64's instruction set agree with the checkpoint,
 """
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
 import pytest
-from tests.kernels.conftest import SOURCE
 from tests.systems.conftest import PYTHON, System
 
 from thinkport.deploy.bundle import BundleSettings, make_bundle
@@ -27,14 +25,9 @@ def arm64_bundle(debian13: System, nano_artifact: Path, tmp_path_factory: pytest
 
 
 @pytest.fixture(scope="session")
-def arm64_kernels(debian13: System, tmp_path_factory: pytest.TempPathFactory) -> str:
+def arm64_kernels(debian13: System, kernel_wheel: Callable[[str], Path]) -> str:
     """The folder within the Debian 13 folder that thinkport-kernels is unpacked into, cross-compiled by Zig."""
-    pytest.importorskip("build", reason="needs the packages build and ziglang: make test-long")
-    pytest.importorskip("ziglang", reason="needs the packages build and ziglang: make test-long")
-    wheels = tmp_path_factory.mktemp("wheels")
-    command = [sys.executable, str(SOURCE / "build_wheels.py"), "--output", str(wheels), "linux-aarch64"]
-    subprocess.run(command, check=True, capture_output=True)
-    with ZipFile(next(wheels.glob("*.whl"))) as file:
+    with ZipFile(kernel_wheel("linux-aarch64")) as file:
         file.extractall(debian13.folder / "arm64-kernels")
     return "/arm64-kernels"
 

@@ -240,13 +240,16 @@ def bench(
         typer.Option(
             metavar="MODEL[=PROGRAM]",
             help="Measure this beside it, turn about: an artifact, an onnxruntime-genai or OpenVINO folder and the "
-            "Python that runs it, or a .gguf file and llama-bench. Give it several times.",
+            "Python that runs it, a .gguf file and llama-bench, or this artifact with kernels-off or kernels-SET. Give "
+            "it several times.",
         ),
     ] = None,
     recipes: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Measure every artifact in DIR too, such as one a recipe.")
     ] = None,
-    rounds: Annotated[int, typer.Option(help="How often each is measured, in a new process; the best counts.")] = 3,
+    rounds: Annotated[
+        int, typer.Option(help="How often each is measured, in a new process; a first one warms up.")
+    ] = 3,
     steps: Annotated[int, typer.Option(help="Tokens decoded at each context.")] = 16,
     overhead: Annotated[bool, typer.Option(help="Measure what the engine adds to bare steps.")] = True,
     profile: Annotated[

@@ -1,6 +1,7 @@
 """`thinkport bench` as a person and a program see it."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -43,10 +44,24 @@ def test_the_tables_name_the_machine_the_limit_and_the_ratios(
     assert run(monkeypatch, nano_artifact, *SHORT, *against) == 0
 
     lines = capsys.readouterr().out.splitlines()
-    assert "GB/s of memory" in lines[1]
+    assert re.match(r"1 threads read [\d.]+ GB/s of [\d,]+ MiB of memory, by ", lines[1])
+    assert any(line.startswith("artifact: onnxruntime 1.") for line in lines)
     assert any(line.startswith("  share of the limit") for line in lines)
     assert any(line.startswith("artifact over") for line in lines)
     assert any(line.startswith("of a load, to hold the files against the manifest: artifact 0.") for line in lines)
+
+
+def test_the_artifact_takes_turns_with_itself_without_kernels(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path
+) -> None:
+    rounds = ("--rounds", "2", "--no-overhead")
+
+    assert run(monkeypatch, nano_artifact, *SHORT, "--against", "kernels-off", *rounds, "--json") == 0
+
+    own, off = json.loads(capsys.readouterr().out)["rows"]
+    assert (own["name"], off["name"]) == ("artifact", "artifact kernels-off")
+    assert {sample["graph"] for sample in off["samples"]} == {"cpu.onnx"}
+    assert len(own["samples"]) == len(off["samples"]) == 2
 
 
 def test_recipes_are_drawn_as_a_front(monkeypatch: pytest.MonkeyPatch, nano_artifact: Path, tmp_path: Path) -> None:
@@ -101,6 +116,7 @@ def test_a_named_graph_is_measured_with_its_own_cache(
         ("--provider", "dml"),
         ("--provider", "cpu:1"),
         ("--provider", "nothing"),
+        ("--against", "kernels-none"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_runs(

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
+from thinkport.deploy.bench.bandwidth import Bandwidth
 from thinkport.deploy.bench.contender import BenchPlan, Contender, Kind, Sample
 from thinkport.deploy.bench.machine import BenchMachine
 from thinkport.runtime.artifact.certificate import Figure
@@ -13,15 +15,18 @@ from thinkport.runtime.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """The best of the rounds, and how far the worst is below it, as a share of the best."""
+    """The best of the rounds and their median, and how far the worst is below the best, as a share of it."""
 
     best: float
+    median: float
     spread: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread | None":
         """The spread of all rounds' values, of which more is better; None if there are none."""
-        return cls(best=max(values), spread=1 - min(values) / max(values)) if values else None
+        if not values:
+            return None
+        return cls(best=max(values), median=median(values), spread=1 - min(values) / max(values))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +106,13 @@ class Benchmark:
     """Rows in the given order; the others are compared with the first."""
 
     machine: BenchMachine
-    bandwidth: float
+    bandwidth: Bandwidth
     plan: BenchPlan
     rows: tuple[BenchRow, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """For programs: bandwidth in bytes per second."""
-        facts = {"machine": self.machine.as_json(), "read_bandwidth": self.bandwidth, "plan": vars(self.plan)}
+        """For programs."""
+        facts = {"machine": self.machine.as_json(), "read_bandwidth": vars(self.bandwidth), "plan": vars(self.plan)}
         return {**facts, "rows": [row.as_json() for row in self.rows]}
 
 
@@ -115,6 +120,8 @@ def measure(
     contenders: Sequence[Contender], plan: BenchPlan, told: Callable[[str], None] = lambda _: None
 ) -> tuple[BenchRow, ...]:
     """Measure every contender once a round, in alternating order; `told` is called with what comes next.
+
+    A first round more warms the machine and its caches up, and is forgotten.
 
     Raises:
         InputError: a contender fails, or a length is beyond an artifact's context.
@@ -129,10 +136,12 @@ def measure(
             )
     samples: list[list[Sample]] = [[] for _ in contenders]
     order = list(zip(contenders, samples, strict=True))
-    for turn in range(plan.rounds):
+    for turn in range(plan.rounds + 1):
         for contender, found in order:
-            told(f"round {turn + 1} of {plan.rounds}: {contender.name}")
-            found.append(contender.measure(plan))
+            told(f"round {turn} of {plan.rounds}: {contender.name}" if turn else f"warming up: {contender.name}")
+            sample = contender.measure(plan)
+            if turn:
+                found.append(sample)
         order.reverse()  # so that no contender always follows the same one
     return tuple(_row(contender, found) for contender, found in zip(contenders, samples, strict=True))
 
@@ -143,6 +152,7 @@ def _row(contender: Contender, samples: Sequence[Sample]) -> BenchRow:
         return row
     manifest = read_manifest(contender.path)
     figures = manifest.certificate.figures if manifest.certificate else []
-    graph = next((one for one in manifest.graphs if one.file == samples[0].graph), manifest.graphs[0])
+    graphs = [*manifest.graphs, *(one.native.graph for one in manifest.graphs if one.native)]
+    graph = next((one for one in graphs if one.file == samples[0].graph), graphs[0])
     figure = next((figure for figure in figures if figure.graph == graph.file), None)
     return replace(row, cost=Cost.of(manifest, graph), figure=figure, sha256=fingerprint(contender.path))

@@ -9,16 +9,18 @@ from typing import Any
 
 from rich.console import Console
 
+from thinkport.deploy.bench.bandwidth import read_bandwidth
 from thinkport.deploy.bench.benchmark import Benchmark, measure
-from thinkport.deploy.bench.contender import BenchPlan, Contender
+from thinkport.deploy.bench.contender import KERNELS, BenchPlan, Contender
 from thinkport.deploy.bench.drafting import measure_drafts
-from thinkport.deploy.bench.machine import read_bandwidth, this_machine
+from thinkport.deploy.bench.machine import this_machine
 from thinkport.deploy.bench.profiling import profile
 from thinkport.deploy.bench.table_view import show_benchmark, show_drafts, show_profile
 from thinkport.deploy.outputs import Outputs
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, fingerprint, read_manifest
 from thinkport.runtime.artifact.task_check import check_replies
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.providers.kernels import Kernels
 from thinkport.runtime.providers.ort import choose_candidate, import_onnxruntime
 from thinkport.runtime.providers.plugins import Plugins
 
@@ -29,20 +31,23 @@ def run_bench(
     """Check all before minutes of work, measure the bandwidth and the contenders, and write.
 
     Raises:
-        InputError: an artifact that writes no replies, a provider that is not in it or not installed, or an output that
-            can't be written.
+        InputError: an artifact that writes no replies, a provider that is not in it or not installed, kernels that
+            can't be had here, or an output that can't be written.
         ArtifactError: the artifact is broken, or nothing of it runs here.
     """
     ort, manifest = import_onnxruntime(), read_manifest(artifact)
     check_replies(manifest)
     available = ort.get_available_providers()
     choose_candidate(manifest.graphs, plan.provider, available, ort.__version__, Plugins(ort))
+    Kernels.here(plan.kernels)
     outputs.check()
-    contenders = [Contender.parse(text) for text in [str(artifact), *against, *_recipes(artifact, recipes)]]
-    bandwidth = read_bandwidth(plan.threads)
+    own, machine = Contender.parse(str(artifact)), this_machine()
+    others = [*against, *_recipes(artifact, recipes)]
+    contenders = [own, *(own.with_kernels(one) if one.startswith(KERNELS) else Contender.parse(one) for one in others)]
+    bandwidth = read_bandwidth(plan.threads, machine.hardware)
     with _progress() as told:
         rows = measure(contenders, plan, told)
-    bench = Benchmark(machine=this_machine(), bandwidth=bandwidth, plan=plan, rows=rows)
+    bench = Benchmark(machine=machine, bandwidth=bandwidth, plan=plan, rows=rows)
     if outputs.plot:
         from thinkport.deploy.bench.plot import save_front, save_growth
 

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
@@ -12,8 +12,10 @@ from typing import Any, Self
 from thinkport.deploy.bench import workers
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.providers.kernels import Kernels
 from thinkport.runtime.providers.ort import AUTO
 
+KERNELS = "kernels-"  # before a kernel set's name or "off": the artifact itself, with those
 _WORKERS = Path(workers.__path__[0])
 
 
@@ -22,8 +24,8 @@ class BenchPlan:
     """The contexts that one token is decoded at and the prompts' lengths, in tokens, and how often each is measured.
 
     `steps` tokens are decoded at each context and their median counts. Each of the `rounds` runs every contender once,
-    in a new process, so that all of them see the machine's slow and fast minutes. Artifacts are loaded with `provider`
-    and `kernels`, as `Model.load` takes them.
+    in a new process, so that all of them see the machine's slow and fast minutes; one round before them warms up and
+    does not count. Artifacts are loaded with `provider` and `kernels`, as `Model.load` takes them.
     """
 
     contexts: tuple[int, ...] = (128, 1024, 4096)
@@ -78,7 +80,8 @@ class Sample:
 
     `graph` is the file that an artifact ran, `files_s` the part of `load_s` that checked its files against the
     manifest. `private_bytes` is the process's own memory after its first token, `context_bytes` its memory with a cache
-    of a context.
+    of a context. `weights_pages` and `kv_pages` are bytes in memory that the system was asked to make huge pages of,
+    and those that are in huge pages: of native kernels' weights, and of a KV cache of the longest context.
     """
 
     engine: str
@@ -91,6 +94,8 @@ class Sample:
     engine_share: float | None = None
     context_bytes: dict[int, int] = field(default_factory=dict)
     graph: str | None = None
+    weights_pages: tuple[int, int] | None = None
+    kv_pages: tuple[int, int] | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -107,11 +112,15 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """A model at `path` and the `program` that runs its worker: a Python, or llama-bench."""
+    """A model at `path` and the `program` that runs its worker: a Python, or llama-bench.
+
+    `kernels` are an artifact's that are not the plan's.
+    """
 
     kind: Kind
     path: Path
     program: str
+    kernels: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -128,7 +137,16 @@ class Contender:
     @property
     def name(self) -> str:
         """Its name in tables."""
-        return self.path.resolve().name
+        name = self.path.resolve().name
+        return name if self.kernels is None else f"{name} {KERNELS}{self.kernels}"
+
+    def with_kernels(self, text: str) -> Self:
+        """This artifact with the kernels that `kernels-off` or `kernels-SET` names.
+
+        Raises:
+            InputError: they can't be had here.
+        """
+        return replace(self, kernels=Kernels.here(text.removeprefix(KERNELS)).asked)
 
     def measure(self, plan: BenchPlan) -> Sample:
         """Run the worker in a new process.
@@ -149,6 +167,8 @@ class Contender:
         )
 
     def _command(self, plan: BenchPlan) -> Sequence[str]:
+        if self.kernels is not None:
+            plan = replace(plan, kernels=self.kernels)
         model, asked = str(self.path), plan.for_worker()
         if self.kind is Kind.ARTIFACT:
             return [self.program, "-m", f"{workers.__name__}.artifact_worker", model, asked]

@@ -1,20 +1,14 @@
-"""The machine that was measured: hardware, system, the packages that ran, and how fast memory is read."""
+"""The machine that was measured: hardware, system, and the packages that ran."""
 
 import platform
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from time import perf_counter
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from thinkport.deploy.hardware import Hardware, installed_versions, this_hardware
 from thinkport.deploy.targets import TARGETS
+from thinkport.runtime.providers.kernels import PACKAGE
 
-_PACKAGES = ("thinkport", *(name for entry in TARGETS.values() for name in entry.packages), "numpy")
-_BYTES = 256 << 20  # a thread's share; several times any last-level cache
-_BLOCK = 1 << 20  # elements; numpy's maximum reads as fast as memory gives, and holds no lock
+_PACKAGES = ("thinkport", *(name for entry in TARGETS.values() for name in entry.packages), "numpy", PACKAGE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,22 +35,3 @@ def this_machine() -> BenchMachine:
     """The machine that this process runs on."""
     system = f"{platform.system()} {platform.release()}"
     return BenchMachine(hardware=this_hardware(), system=system, packages=installed_versions(_PACKAGES))
-
-
-def read_bandwidth(threads: int, *, size: int = _BYTES, rounds: int = 6) -> float:
-    """Bytes per second that `threads` read together. This limits decoding, which reads every weight for every token.
-
-    It is the best of some rounds over `size` bytes a thread.
-    """
-    shares = [np.arange(size // 4, dtype=np.int32) for _ in range(threads)]
-    best = 0.0
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in range(rounds):
-            start = perf_counter()
-            list(pool.map(_read, shares))
-            best = max(best, threads * size / (perf_counter() - start))
-    return best
-
-
-def _read(share: NDArray[np.int32]) -> int:
-    return max(int(share[at : at + _BLOCK].max()) for at in range(0, len(share), _BLOCK))

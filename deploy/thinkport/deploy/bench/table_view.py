@@ -18,9 +18,11 @@ def show_benchmark(console: Console, bench: Benchmark) -> None:
     plan = bench.plan
     console.print(bench.machine.title)
     console.print(
-        f"{plan.threads} threads read {bench.bandwidth / 1e9:.1f} GB/s of memory; best of {plan.rounds} rounds, "
-        "turn about"
+        f"{plan.threads} threads read {bench.bandwidth}\n"
+        f"best of {plan.rounds} rounds, turn about, after one that warmed up"
     )
+    for row in bench.rows:
+        console.print(f"{row.name}: {row.samples[0].engine}{_pages(row)}")
     for table in (_speeds(console, bench), _costs(console, bench), _ratios(console, bench)):
         if table:
             console.print("", table, sep="\n")
@@ -78,8 +80,11 @@ def _folded(layers: Mapping[str, Share]) -> dict[str, Share]:
 def _speeds(console: Console, bench: Benchmark) -> Table:
     table = _speed_table(console, "", bench.plan)
     for row in bench.rows:
-        table.add_row(row.name, *(_number(found.best if found else None, 1) for found in _all_speeds(bench, row)))
-    shares = [bench.rows[0].of_limit(context, bench.bandwidth) for context in bench.plan.contexts]
+        speeds = _all_speeds(bench, row)
+        table.add_row(row.name, *(_number(found.best if found else None, 1) for found in speeds))
+        if bench.plan.rounds > 1:
+            table.add_row("  median", *(_number(found.median if found else None, 1) for found in speeds))
+    shares = [bench.rows[0].of_limit(context, bench.bandwidth.speed) for context in bench.plan.contexts]
     table.add_row("  share of the limit", *("" for _ in bench.plan.prefills), *map(_percent, shares))
     return table
 
@@ -106,7 +111,7 @@ def _costs(console: Console, bench: Benchmark) -> Table:
 
 
 def _ratios(console: Console, bench: Benchmark) -> Table | None:
-    """How many times as fast the first row is."""
+    """How many times as fast the first row is, by medians."""
     first, *others = bench.rows
     if not others:
         return None
@@ -114,12 +119,20 @@ def _ratios(console: Console, bench: Benchmark) -> Table | None:
     table = _speed_table(console, f"{first.name} over", bench.plan)
     for row in others:
         pairs = zip(own, _all_speeds(bench, row), strict=True)
-        table.add_row(row.name, *(f"{a.best / b.best:.2f}" if a and b else "-" for a, b in pairs))
+        table.add_row(row.name, *(f"{a.median / b.median:.2f}" if a and b else "-" for a, b in pairs))
     return table
 
 
 def _all_speeds(bench: Benchmark, row: BenchRow) -> Sequence[Spread | None]:
     return [*map(row.prefill, bench.plan.prefills), *map(row.decode, bench.plan.contexts)]
+
+
+def _pages(row: BenchRow) -> str:
+    """How much of its weights and KV cache the system put into huge pages, in the last round."""
+    last = row.samples[-1]
+    parts = ((last.weights_pages, "the weights"), (last.kv_pages, "a KV cache"))
+    said = [f"{found[1] / 1e6:,.1f} of {found[0] / 1e6:,.1f} MB of {name}" for found, name in parts if found]
+    return f"; in huge pages: {', '.join(said)}" if said else ""
 
 
 def _percent(share: float | None) -> str:

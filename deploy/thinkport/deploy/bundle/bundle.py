@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from packaging.requirements import Requirement
 
 from thinkport.deploy.bundle.archive import sha256_of, with_sums, write_archive
-from thinkport.deploy.bundle.entries import artifact_entries, package_entries, scripts, slim_manifest
+from thinkport.deploy.bundle.entries import artifact_entries, kernels_note, package_entries, scripts, slim_manifest
+from thinkport.deploy.bundle.kernel_wheel import BUILD, put_kernel_wheel
 from thinkport.deploy.bundle.platform import PLATFORMS, Platform
 from thinkport.deploy.bundle.wheel import WheelSource, complete, put_own_wheel
 from thinkport.deploy.targets import CPU, Target, entry_named, target
@@ -23,12 +25,16 @@ Told = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class BundleSettings:
-    """What a bundle is for. `wheels` is a folder that wheels are taken from, instead of pip's index."""
+    """What a bundle is for. `wheels` is a folder that wheels are taken from, instead of pip's index.
+
+    `kernels` is a folder with wheels of thinkport-kernels, or `build`, which compiles one with Zig; None leaves it out.
+    """
 
     platform: str
     provider: str
     python: str = "3.12"
     wheels: Path | None = None
+    kernels: Path | Literal["build"] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a Python that thinkport doesn't run on."""
@@ -36,6 +42,8 @@ class BundleSettings:
             raise InputError(f"--python is {self.python!r}, expected a version from 3.11 on, such as 3.12")
         if self.wheels is not None and not self.wheels.is_dir():
             raise InputError(f"--wheels: no folder at {self.wheels}")
+        if isinstance(self.kernels, Path) and not self.kernels.is_dir():
+            raise InputError(f"--kernels: no folder at {self.kernels}, expected a folder of wheels, build or none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +76,12 @@ def make_bundle(
     provider = target(settings.provider)
     manifest = read_manifest(artifact)
     _check_combination(platform, provider, manifest)
+    native = frozenset(graph.native.operators for graph in manifest.graphs if graph.native)
+    if settings.kernels is not None and not native:
+        raise InputError(
+            f"{manifest.name} has no native graph, so that kernels would never run: leave --kernels out, or export it "
+            "with a recipe that rounds activations, such as the default one"
+        )
     told("Checking the artifact")
     check_seal(artifact)
     check_files(artifact, manifest, verify=True)
@@ -77,9 +91,14 @@ def make_bundle(
         told("Collecting wheels")
         put_own_wheel(folder, settings.wheels)
         source = WheelSource(platform=platform, python=settings.python, folder=settings.wheels)
-        root = Requirement(f"thinkport[{provider.name},server]")
-        wheels = complete([root], folder, platform.environment(settings.python), source.fetch)
-        texts = scripts(platform, NAME=manifest.name, PROVIDER=provider.name, PYTHON=settings.python)
+        roots = [Requirement(f"thinkport[{provider.name},server]")]
+        if settings.kernels is not None:
+            told("Compiling kernels, which takes minutes" if settings.kernels == BUILD else "Taking kernels")
+            roots.append(put_kernel_wheel(folder, platform, settings.kernels, native))
+        wheels = complete(roots, folder, platform.environment(settings.python), source.fetch)
+        note = kernels_note(platform, inside=settings.kernels is not None) if native else ""
+        words = {"NAME": manifest.name, "PROVIDER": provider.name, "PYTHON": settings.python, "KERNELS": note}
+        texts = scripts(platform, **words)
         entries = {**artifact_entries(artifact, slim), **package_entries(wheels, slim), **texts}
         told("Writing the bundle")
         write_archive(with_sums(entries), output)

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -32,6 +32,14 @@ def bundle(
     wheels: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Take wheels from this folder only.", show_default="pip's index")
     ] = None,
+    kernels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|build|none",
+            help="thinkport's own kernels for the CPU: from a folder of their wheels, or compiled now, with Zig.",
+            show_default="none",
+        ),
+    ] = None,
     sidecar: Annotated[
         bool,
         typer.Option(
@@ -53,21 +61,31 @@ def bundle(
     4 where a package is missing here.
     """
     if sidecar:
-        _build_sidecar(artifact, output, (platform, provider, wheels), force=force, as_json=as_json)
+        _build_sidecar(artifact, output, (platform, provider, wheels, kernels), force=force, as_json=as_json)
         return
     if platform is None or provider is None:
         raise InputError("a bundle is for a system and a provider: give --platform and --provider, or --sidecar")
     from thinkport.deploy.bundle import BundleSettings, make_bundle
 
-    settings = BundleSettings(platform=platform, provider=provider, python=python, wheels=wheels)
+    settings = BundleSettings(
+        platform=platform, provider=provider, python=python, wheels=wheels, kernels=_kernels(kernels)
+    )
     made = make_bundle(artifact, output, settings, force=force, told=_tell)
     said = f"{made.path}  {made.bytes / 1e6:.1f} MB, {len(made.wheels)} wheels, {', '.join(made.graphs)}"
     _write({**vars(made), "path": str(made.path)}, f"{said}\nsha256 {made.sha256}", as_json=as_json)
 
 
+def _kernels(asked: str | None) -> Path | Literal["build"] | None:
+    if asked == "build":
+        return "build"
+    return None if asked in (None, "none") else Path(asked)
+
+
 def _build_sidecar(artifact: Path, output: Path, others: tuple[object, ...], *, force: bool, as_json: bool) -> None:
     if any(other is not None for other in others):
-        raise InputError("a sidecar is for this system and what is installed here: leave the other options out")
+        raise InputError(
+            "a sidecar is for this system and what is installed here, kernels included: leave the other options out"
+        )
     from thinkport.deploy.sidecar.build import build_sidecar
 
     _tell("building the program, which takes a minute or two")

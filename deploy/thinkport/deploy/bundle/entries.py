@@ -17,6 +17,7 @@ from thinkport.deploy.bundle.wheel import Wheel
 from thinkport.deploy.genai_files import genai_graph_name, overlay_name
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, Graph, Manifest
 from thinkport.runtime.artifact.manifest_seal import OPEN, sealed
+from thinkport.runtime.providers.kernels import PACKAGE
 
 
 def slim_manifest(manifest: Manifest, targets: Collection[str]) -> Manifest:
@@ -73,6 +74,18 @@ def scripts(platform: Platform, **words: str) -> dict[str, bytes]:
             text = text.replace(f"@{word}@", value)
         found[file.name] = text.replace("\n", "\r\n" if platform.windows else "\n").encode()
     return found
+
+
+def kernels_note(platform: Platform, *, inside: bool) -> str:
+    """What the README says of thinkport's own kernels."""
+    if inside:
+        return f"The CPU runs {PACKAGE}, if it is right there: the doctor says so.\n\n"
+    python = r".venv\Scripts\python.exe" if platform.windows else ".venv/bin/python"
+    return (
+        f"{PACKAGE}, which is faster on the CPU, is not inside: ONNX Runtime's own kernels run. To add it, make the\n"
+        f"bundle again with --kernels, or put the package's wheel for {platform.name} here after step 3 and run\n"
+        f"    {python} -m pip install --no-index FILE.whl\n\n"
+    )
 
 
 def _files_of(graph: Graph) -> Iterator[str]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from thinkport.runtime.artifact.manifest import check_files, read_manifest
@@ -18,6 +19,7 @@ from thinkport.runtime.providers.plugins import PLUGINS
 
 PROGRAM = "thinkport-sidecar"
 ARTIFACT = "artifact"
+KERNELS = "thinkport_kernels"
 _ENTRY = '"""The console command, frozen."""\n\nfrom thinkport.runtime.cli.main import main\n\nmain()\n'
 # Verbs are found through the distribution's entry points, so its metadata travels; each part's module is named since
 # nothing imports it by name.
@@ -64,13 +66,15 @@ def build_sidecar(artifact: Path, output: Path, *, force: bool = False) -> Sidec
 
 
 def pyinstaller_options() -> list[str]:
-    """What PyInstaller is told, but for where files lie; the same on every system."""
+    """What PyInstaller is told, but for where files lie; the same on every system that has the same packages."""
     options = ["--noconfirm", "--onedir", "--console", "--name", PROGRAM, "--log-level", "ERROR"]
     options += ["--copy-metadata", "thinkport", "--contents-directory", "lib"]
     options += ["--collect-data", "thinkport.runtime", "--collect-binaries", "onnxruntime"]
     for plugin in PLUGINS:  # imported by name, and found by its distribution's metadata
         if plugin.version is not None:
             options += ["--collect-all", plugin.module, "--copy-metadata", plugin.distribution]
+    if find_spec(KERNELS) is not None:  # imported by name too
+        options += ["--collect-all", KERNELS]
     named = {"--hidden-import": (*_VERBS, "onnxruntime"), "--collect-submodules": _WHOLE, "--exclude-module": _WITHOUT}
     return options + [word for option, names in named.items() for name in names for word in (option, name)]
 

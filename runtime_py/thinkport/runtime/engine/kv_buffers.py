@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thinkport.runtime.engine.resize_graph import KEPT, PADS, RESIZED, ROOM, ROOM_AT, VALUE
+from thinkport.runtime.machine.huge_pages import HugeBlocks
 
 Array = npt.NDArray[Any]
 Shape = Sequence[int]
@@ -46,20 +47,20 @@ class Buffers(Protocol):
 
 
 class CpuBuffers:
-    """Buffers in the CPU's memory, which are numpy's own arrays."""
+    """Buffers in the CPU's memory, which are numpy's arrays, in huge pages where the system gives them."""
 
     at_hand = True
 
     def __init__(self, ort: Any):
-        self._ort = ort
+        self._ort, self._memory = ort, HugeBlocks()
         self.turn: AbstractContextManager[Any] = nullcontext()
 
     def zeros(self, shape: Shape, dtype: npt.DTypeLike) -> Any:
-        return self._ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), "cpu", 0)
+        return self._ort.OrtValue.ortvalue_from_numpy(self._memory.zeros(shape, dtype), "cpu", 0)
 
     def resized(self, value: Any, kept: int, tokens: int) -> Any:
         held = value if isinstance(value, np.ndarray) else value.numpy()
-        larger = np.zeros((*held.shape[:2], tokens, held.shape[3]), held.dtype)
+        larger = self._memory.zeros((*held.shape[:2], tokens, held.shape[3]), held.dtype)
         larger[:, :, :kept] = held[:, :, :kept]
         return self._ort.OrtValue.ortvalue_from_numpy(larger, "cpu", 0)
 

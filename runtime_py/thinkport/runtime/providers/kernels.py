@@ -6,8 +6,10 @@ remembered. Knows the package and how ONNX Runtime takes its library. Must not k
 
 import ctypes
 import json
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -80,6 +82,11 @@ class Kernels:
         return wrong and f"needs {PACKAGE}, and as found on this machine, {wrong}; `thinkport doctor` tries it again"
 
     @property
+    def useless(self) -> bool:
+        """Whether the package is installed and wanted, and can't run: worth saying where nobody asked."""
+        return self.library is not None and self.asked != OFF and self.obstacle is not None
+
+    @property
     def name(self) -> str:
         """The kernel set that runs."""
         return self.sets[0] if self.asked == AUTO else self.asked
@@ -136,7 +143,10 @@ class Kernels:
         assert self.library is not None
         if self.command is None:
             return kernel_fault(self.library)
-        process = self.begin([*self.command, TRIAL_VERB, TRIAL, str(self.library)], heard=True)
+        try:
+            process = self.begin([*self.command, TRIAL_VERB, TRIAL, str(self.library)], heard=True)
+        except OSError:  # an emulated Python is no program to the system
+            return kernel_fault(self.library)
         try:
             out, said = process.communicate(timeout=_SECONDS)
         except subprocess.TimeoutExpired:
@@ -144,9 +154,18 @@ class Kernels:
             process.communicate()
             return f"its trial did not end in {_SECONDS:.0f} seconds"
         if process.returncode:
-            return f"its trial ended with {process.returncode}: {' '.join(said.split())[-300:] or 'no word'}"
+            words = " ".join(said.split())[-300:]
+            return f"its trial {_end(process.returncode)}{': ' if words else ''}{words}"
         fault: str | None = json.loads(out.splitlines()[-1])
         return fault
+
+
+def _end(code: int) -> str:
+    """How a process ended, by its exit code; POSIX has a signal's number below zero."""
+    with suppress(ValueError):
+        if code < 0:
+            return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with {code}"
 
 
 def kernel_sets(library: Path) -> tuple[str, ...]:

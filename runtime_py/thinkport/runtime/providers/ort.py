@@ -230,7 +230,10 @@ def _is_named(graph: Graph, provider: str) -> bool:
 def _native(
     graphs: Sequence[Graph], provider: str, kernels: Kernels | None, available: Sequence[str], version: str
 ) -> Iterator[Candidate]:
-    """The native forms of graphs that `provider` names: those that can run, and those that it names by their files."""
+    """The native forms of graphs that `provider` names.
+
+    Those that can run, those that it names by their files, and where kernels are installed in vain, all: to say why.
+    """
     for graph in graphs:
         if graph.native is None or kernels is None:
             continue
@@ -239,7 +242,7 @@ def _native(
         if not named and provider.casefold() != AUTO and not _is_named(graph, provider):
             continue
         obstacle = _obstacle(own, available, version) or kernels.obstacle
-        if named or obstacle is None:
+        if named or obstacle is None or kernels.useless:
             yield Candidate(graph=own, obstacle=obstacle, kernels=kernels)
 
 

@@ -14,6 +14,7 @@ from thinkport.deploy.cold_start import cold_start, process_memory
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_width
 from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.session import Lane
+from thinkport.runtime.machine.huge_pages import advised_memory
 from thinkport.runtime.model import Model
 from thinkport.runtime.providers.ort import CPU
 from thinkport.runtime.providers.trials import finish_trials
@@ -60,6 +61,12 @@ class Measured:
         for _ in step_seconds(lane, _WARM, self.shape.vocab_size):
             lane.trim(tokens)
         return lane
+
+    def kv_pages(self, tokens: int) -> tuple[int, int] | None:
+        """How much a KV cache of so many tokens takes of memory advised to be huge pages, and how much of it is."""
+        before, lane = advised_memory(), self.model.session.open_lane()
+        lane.write(noise(self.shape, self.graph, tokens))
+        return _more(before, advised_memory())
 
     def prefill(self, length: int) -> float:
         """Tokens per second of a prompt, in the chunks that the engine makes."""
@@ -121,6 +128,13 @@ def _engine(model: Model) -> str:
     return f"{name} on {chosen.provider.removesuffix('ExecutionProvider').lower()}{number}"
 
 
+def _more(before: tuple[int, int] | None, after: tuple[int, int] | None) -> tuple[int, int] | None:
+    """What came to advised memory; None where nothing did, or the system doesn't say."""
+    if before is None or after is None or after[0] <= before[0]:
+        return None
+    return after[0] - before[0], after[1] - before[1]
+
+
 def main() -> None:
     """Measure and write."""
     folder, plan = Path(sys.argv[1]), json.loads(sys.argv[2])
@@ -128,8 +142,11 @@ def main() -> None:
     finish_trials(folder, plan["provider"])  # else they would slow down what is measured, and change the graph
     start = cold_start(folder, **settings)
     memory = start.memory_first_token
+    before = advised_memory()
     with Model.load(folder, **settings) as model:
         measured = Measured(model)
+        loaded = advised_memory()
+        weights, kv = _more(before, loaded), measured.kv_pages(max(plan["contexts"], default=1))
         decoded = {context: measured.decode(context, plan["steps"]) for context in sorted(plan["contexts"])}
         facts = {
             "load_s": start.load_seconds,
@@ -137,6 +154,8 @@ def main() -> None:
             "first_token_s": start.first_token,
             "private_bytes": memory.private if memory else None,
             "graph": measured.graph.file,
+            "weights_pages": weights,
+            "kv_pages": kv,
             "engine": _engine(model),
             "decode": {context: speed for context, (speed, _) in decoded.items()},
             "context_bytes": {context: private for context, (_, private) in decoded.items() if private},
