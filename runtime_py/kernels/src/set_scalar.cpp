@@ -9,6 +9,7 @@ namespace {
 
 struct Scalar {
   static constexpr int rows = 8, ROWS = 4, CENTER8 = 128;
+  static constexpr bool SPLIT8 = false;
   struct Bytes { uint8_t at[rows * 4]; };
   struct Ints { int32_t at[rows]; };
   struct Floats { float at[rows]; };
@@ -38,6 +39,7 @@ struct Scalar {
   static Floats spread_float(float value) { return each<Floats>([&](int) { return value; }); }
   static Floats zeros() { return spread_float(0); }
   static Narrow begin(Ints dots) { return dots; }
+  static void keep(Ints&) {}
   static Ints end(Ints, Narrow dots) { return dots; }
   template <class Code>
   static Ints dot(Ints sum, Ints x, Ints y) {
