@@ -69,6 +69,9 @@ struct Neon {
     for (size_t i = 0; i < count; i += 16) sum = Dot::add(sum, vld1q_s8(q + i), vld1q_s8(k + i));
     return vaddvq_s32(sum);
   }
+  static void four_dots(const int8_t* q, const int8_t* k, size_t stride, size_t count, int32_t* out) {
+    for (size_t t = 0; t < 4; ++t) out[t] = signed_dot(q, k + t * stride, count);
+  }
 };
 
 }  // namespace

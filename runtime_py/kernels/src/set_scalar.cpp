@@ -71,6 +71,9 @@ struct Scalar {
     for (size_t i = 0; i < count; ++i) sum += q[i] * k[i];
     return sum;
   }
+  static void four_dots(const int8_t* q, const int8_t* k, size_t stride, size_t count, int32_t* out) {
+    for (size_t t = 0; t < 4; ++t) out[t] = signed_dot(q, k + t * stride, count);
+  }
 };
 
 bool everywhere() { return true; }
