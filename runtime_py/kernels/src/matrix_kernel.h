@@ -181,16 +181,13 @@ INLINE void panel_dots(const typename V::Ints* panel, const int8_t* const* codes
 }
 
 // M rows, which begin at `row`, times a panel, the tiles' group g.
-template <class V, int M, int BITS, bool POINTS>
+template <class V, int M, int BITS>
 INLINE void panel_times(const Panel<V, BITS>& panel, const PackedMatrix& w, const Activations& a, size_t row, size_t g, typename V::Floats (*totals)[TILES]) {
   const size_t of = row * a.groups + g;
   const int8_t* codes[M];
   typename V::Ints dots[M][TILES];
   UNROLLED for (int m = 0; m < M; ++m) codes[m] = a.codes + of * w.group + m * a.columns;
-  const auto starts = [&](int m, size_t t) {
-    const int32_t sum = a.sums[of + m * a.groups];
-    return POINTS ? V::multiply(panel.points[t], V::spread(sum)) : V::spread((panel.CENTER - panel.MIDDLE) * sum);
-  };
+  const auto starts = [&](int m, size_t t) { return V::multiply(panel.points[t], V::spread(a.sums[of + m * a.groups])); };
   if constexpr (panel.SPLIT) {
     UNROLLED for (int m = 0; m < M; ++m) UNROLLED for (size_t t = 0; t < TILES; ++t) dots[m][t] = V::spread(0);
     panel_dots<V, M, true>(panel.codes, codes, w.group, dots);
@@ -209,7 +206,7 @@ INLINE void panel_times(const Panel<V, BITS>& panel, const PackedMatrix& w, cons
 }
 
 // Many rows times TILES tiles: a group of the tiles is unpacked once, and rows pass by.
-template <class V, int BITS, bool POINTS>
+template <class V, int BITS>
 void many_rows(const PackedMatrix& w, const Activations& a, size_t from, size_t to, size_t tile, const float* bias, float* out) {
   typename V::Floats totals[MANY][TILES];
   Panel<V, BITS> panel;
@@ -218,7 +215,7 @@ void many_rows(const PackedMatrix& w, const Activations& a, size_t from, size_t 
   for (size_t g = 0; g < a.groups; ++g) {
     panel.unpack(w, tile, g);
     in_blocks<V::ROWS>(from, to, [&](auto block, size_t row) {
-      panel_times<V, block.rows, BITS, POINTS>(panel, w, a, row, g, totals + (row - from));
+      panel_times<V, block.rows, BITS>(panel, w, a, row, g, totals + (row - from));
     });
   }
   for (size_t row = from; row < to; ++row)
@@ -230,10 +227,7 @@ void multiply_rows(const PackedMatrix& w, const Activations& a, size_t rows, siz
   const size_t paired = rows < 2 * V::ROWS || w.group > WIDEST ? first : last - (last - first) % TILES;
   for (size_t from = 0; from < rows && first < paired; from += MANY) {
     const size_t to = rows - from < MANY ? rows : from + MANY;
-    for (size_t tile = first; tile < paired; tile += TILES) {
-      if (w.points) many_rows<V, BITS, true>(w, a, from, to, tile, bias, out);
-      else many_rows<V, BITS, false>(w, a, from, to, tile, bias, out);
-    }
+    for (size_t tile = first; tile < paired; tile += TILES) many_rows<V, BITS>(w, a, from, to, tile, bias, out);
   }
   few_rows<V, BITS>(w, a, rows, paired, last, bias, out);
 }
