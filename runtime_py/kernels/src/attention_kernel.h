@@ -2,6 +2,7 @@
 //
 // V is as in matrix_kernel.h, and has
 //   signed_dot          an exact dot of two rows of int8, whose length is a multiple of 32
+//   four_dots           the same of one row with four that lie a stride apart
 //   load_bytes          as many int8 as V has lanes, as float32
 //   rounded, power_of_two, plus, larger
 // Numbers are the same to the bit for every V: dots are exact, weights are summed in 16 lanes whatever V has, and each
@@ -18,6 +19,8 @@ namespace thinkport {
 namespace {
 
 constexpr size_t LANES = 16;
+// Bytes of keys and values read ahead: a CPU guesses what comes next within a page of 4 KiB only.
+constexpr size_t FETCHED_AHEAD = 2048;
 
 // e**x for x <= 0, or NaN; at least e**-87. Range reduction by ln 2 in two parts and the polynomial of the Cephes library
 // (S. Moshier): within 2 ulp.
@@ -35,24 +38,45 @@ INLINE typename V::Floats exponential(typename V::Floats x) {
   return V::times(y, V::power_of_two(n));
 }
 
-// Scores become weights: e**(score - top), 0 for tokens that are not seen. Returns their sum.
+// One query's dots become weights of values: e**(score - top) times the value's scale, 0 for tokens that are not seen.
+// Vectors run on to the next multiple of LANES; what they find there is cleared.
 template <class V>
-float weights_of(float* scores, size_t seen, float top) {
-  float lanes[LANES] = {};
-  const auto highest = V::spread_float(-top);
-  for (size_t at = 0; at < seen; at += LANES) {
-    for (size_t part = 0; part < LANES; part += V::rows) {
-      float* here = scores + at + part;
-      V::store(here, exponential<V>(V::plus(V::load_floats(reinterpret_cast<const uint8_t*>(here)), highest)));
-    }
-    for (size_t lane = 0; lane < LANES; ++lane) {
-      if (at + lane >= seen) scores[at + lane] = 0;
-      lanes[lane] += scores[at + lane];
-    }
+void weigh(const int32_t* dots, const float* key_scales, const float* value_scales, size_t seen, float scale, float* weights, Found& found) {
+  constexpr size_t PARTS = LANES / V::rows;
+  const auto floats = [](const float* from) { return V::load_floats(reinterpret_cast<const uint8_t*>(from)); };
+  const size_t end = (seen + LANES - 1) / LANES * LANES;
+  const auto clear = [&](float with) {
+    for (size_t token = seen; token < end; ++token) weights[token] = with;
+  };
+  for (size_t at = 0; at < end; at += V::rows) {
+    const auto whole = V::to_floats(V::load(reinterpret_cast<const uint8_t*>(dots + at)));
+    V::store(weights + at, V::times(whole, V::times(floats(key_scales + at), V::spread_float(scale))));
   }
+  clear(-INFINITY);
+  float lanes[LANES];
+  typename V::Floats tops[PARTS], sums[PARTS];
+  for (auto& part : tops) part = V::spread_float(-INFINITY);
+  for (auto& part : sums) part = V::zeros();
+  for (size_t at = 0; at < end; at += LANES)
+    for (size_t part = 0; part < PARTS; ++part) tops[part] = V::larger(tops[part], floats(weights + at + part * V::rows));
+  for (size_t part = 0; part < PARTS; ++part) V::store(lanes + part * V::rows, tops[part]);
+  found.top = -INFINITY;
+  for (const float lane : lanes) found.top = lane > found.top ? lane : found.top;
+  const auto highest = V::spread_float(-found.top);
+  for (size_t at = 0; at < end; at += V::rows) V::store(weights + at, exponential<V>(V::plus(floats(weights + at), highest)));
+  clear(0);
+  for (size_t at = 0; at < end; at += LANES)
+    for (size_t part = 0; part < PARTS; ++part) {
+      float* here = weights + at + part * V::rows;
+      sums[part] = V::plus(sums[part], floats(here));
+      V::store(here, V::times(floats(here), floats(value_scales + at + part * V::rows)));
+    }
+  clear(0);
+  for (size_t token = end; token < Span::TOKENS; ++token) weights[token] = 0;
+  for (size_t part = 0; part < PARTS; ++part) V::store(lanes + part * V::rows, sums[part]);
   for (size_t half = LANES / 2; half; half /= 2)
     for (size_t lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
-  return lanes[0];
+  found.sum = lanes[0];
 }
 
 // Weighted sums of values for N queries, WIDE vectors of columns at a time.
@@ -76,35 +100,39 @@ INLINE void sum_columns(const Span& span, const float (*weights)[Span::TOKENS], 
 
 template <class V, int N>
 void sum_values(const Span& span, const float (*weights)[Span::TOKENS], size_t tokens, Found* found) {
-  constexpr int WIDE = 2;  // with four queries eight sums, which registers hold
+  // About eight sums: enough to hide how long one addition takes, and few enough for the registers. Heads are multiples of
+  // 32 wide.
+  constexpr int WIDE = N <= 2 ? 32 / V::rows : 2;
   for (size_t column = 0; column < span.width; column += WIDE * V::rows) sum_columns<V, N, WIDE>(span, weights, tokens, column, found);
 }
 
 template <class V>
 void attend(const Span& span, Found* found) {
-  float weights[Span::QUERIES][Span::TOKENS];
+  float weights[Span::QUERIES][Span::TOKENS], key_scales[Span::TOKENS] = {}, value_scales[Span::TOKENS] = {};
+  int32_t dots[Span::QUERIES][Span::TOKENS];
+  const size_t stride = span.stride(), width = span.width;
   size_t most = 0;
   for (size_t n = 0; n < span.queries; ++n) most = span.seen[n] > most ? span.seen[n] : most;
-  for (size_t n = 0; n < span.queries; ++n) {
-    const size_t seen = span.seen[n];
-    float top = -INFINITY;
-    const int8_t* key = span.keys;
-    for (size_t token = 0; token < seen; ++token, key += span.stride()) {
-      float scale;
-      std::memcpy(&scale, key + span.width, 4);
-      const float score = static_cast<float>(V::signed_dot(span.codes + n * span.width, key, span.width)) * (scale * span.scales[n]);
-      weights[n][token] = score;
-      top = score > top || score != score ? score : top;
+  for (size_t token = 0; token < most;) {
+    const int8_t* key = span.keys + token * stride;
+    const bool four = most - token >= 4;
+    for (size_t line = 0; four && line < 4 * stride; line += 64) {
+      __builtin_prefetch(key + FETCHED_AHEAD + line);
+      __builtin_prefetch(span.values + token * stride + FETCHED_AHEAD + line);
     }
-    for (size_t token = seen; token < Span::TOKENS; ++token) weights[n][token] = 0;
-    found[n].top = top;
-    found[n].sum = seen ? weights_of<V>(weights[n], seen, top) : 0;
+    for (size_t n = 0; n < span.queries; ++n) {
+      const int8_t* query = span.codes + n * width;
+      if (four) V::four_dots(query, key, stride, width, dots[n] + token);
+      else dots[n][token] = V::signed_dot(query, key, width);
+    }
+    for (const size_t end = token + (four ? 4 : 1); token < end; ++token) {
+      std::memcpy(key_scales + token, span.keys + token * stride + width, 4);
+      std::memcpy(value_scales + token, span.values + token * stride + width, 4);
+    }
   }
-  const int8_t* scale_at = span.values + span.width;
-  for (size_t token = 0; token < most; ++token, scale_at += span.stride()) {
-    float scale;
-    std::memcpy(&scale, scale_at, 4);
-    for (size_t n = 0; n < span.queries; ++n) weights[n][token] *= scale;
+  for (size_t n = 0; n < span.queries; ++n) {
+    for (size_t token = most; token < (most + LANES - 1) / LANES * LANES; ++token) dots[n][token] = 0;
+    weigh<V>(dots[n], key_scales, value_scales, span.seen[n], span.scales[n], weights[n], found[n]);
   }
   for (size_t n = 0; n < span.queries;) {
     switch (span.queries - n) {

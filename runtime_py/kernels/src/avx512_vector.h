@@ -11,6 +11,7 @@ namespace {
 
 struct Avx512Vnni {
   static constexpr int rows = 16, ROWS = 8, CENTER8 = 0;
+  static constexpr bool SPLIT8 = false;
   using Ints = __m512i;
   using Floats = __m512;
   using Narrow = __m512i;
@@ -26,6 +27,11 @@ struct Avx512Vnni {
   static Floats zeros() { return _mm512_setzero_ps(); }
   static Narrow begin(Ints dots) { return dots; }
   static Narrow add4(Narrow sum, Ints x, Ints y) { return _mm512_dpbusd_epi32(sum, x, y); }
+#if defined(__AVX512F__)
+  static void keep(Ints& x) { __asm__("" : "+v"(x)); }
+#else  // emulated
+  static void keep(Ints&) {}
+#endif
   static Ints end(Ints, Narrow dots) { return dots; }
   static Ints add8(Ints sum, Ints x, Ints y) { return _mm512_dpbusd_epi32(sum, x, y); }
   static Ints subtract(Ints x, Ints y) { return _mm512_sub_epi32(x, y); }
@@ -48,6 +54,9 @@ struct Avx512Vnni {
       sum = _mm512_dpbusd_epi32(sum, _mm512_abs_epi8(x), turned);
     }
     return _mm512_reduce_add_epi32(sum);
+  }
+  static void four_dots(const int8_t* q, const int8_t* k, size_t stride, size_t count, int32_t* out) {
+    for (size_t t = 0; t < 4; ++t) out[t] = signed_dot(q, k + t * stride, count);
   }
 };
 

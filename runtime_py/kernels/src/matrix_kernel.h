@@ -3,6 +3,8 @@
 // V says how a CPU does it: `rows` lanes of int32, one a matrix row, and
 //   begin, add4, end    dots of 32 columns of 4-bit codes, in what is narrow enough not to overflow
 //   add8, CENTER8       a dot of 4 columns of 8-bit codes, which takes codes as code - CENTER8
+//   keep                tells compilers to hold a sum in its register: else GCC delays additions until it runs out of them
+//   SPLIT8              whether many rows meet 8-bit codes faster as two halves of 4 bits
 // One number's arithmetic is the same for every V, so that sets agree to the bit: an exact integer dot a group, then
 // one fused multiply-add by group in the order of columns. A row never meets another row's numbers.
 #pragma once
@@ -22,6 +24,9 @@ constexpr size_t BLOCK = 32;  // columns; every group is a multiple
 // Bytes read ahead: far enough for memory's latency, near enough to lie in the first cache when it is needed.
 constexpr size_t AHEAD = 2048;
 constexpr size_t CACHED = 16 << 10;  // bytes of activations; first caches are 32 KiB and more
+constexpr size_t TILES = 2;     // that many rows meet at once: each activation, once loaded, is used twice
+constexpr size_t MANY = 128;    // rows that a panel serves: their totals, and their codes of one group, stay in the first cache
+constexpr size_t WIDEST = 256;  // columns of the groups that have panels; others are rare
 
 INLINE int32_t four(const int8_t* codes) {
   int32_t value;
@@ -58,6 +63,32 @@ INLINE void group_dots(const uint8_t* at, const int8_t* const* codes, size_t gro
   }
 }
 
+// A tile's totals into one row of the product.
+template <class V>
+INLINE void write(const PackedMatrix& w, size_t tile, typename V::Floats totals, const float* bias, float* out) {
+  float values[V::rows];
+  V::store(values, totals);
+  const size_t first = tile * V::rows, count = w.rows - first < V::rows ? w.rows - first : V::rows;
+  for (size_t n = 0; n < count; ++n) out[first + n] = bias ? values[n] + bias[first + n] : values[n];
+}
+
+template <int M>
+struct Rows { static constexpr int rows = M; };
+
+// Rows [from, to) in blocks of a known size: of MOST while there are as many, then what is left.
+template <int MOST, class Work>
+INLINE void in_blocks(size_t from, size_t to, Work work) {
+  for (; from + MOST <= to; from += MOST) work(Rows<MOST>(), from);
+  if constexpr (MOST > 4)
+    if (to - from >= 4) work(Rows<4>(), from), from += 4;
+  switch (to - from) {
+    case 3: if constexpr (MOST > 3) work(Rows<3>(), from); break;
+    case 2: work(Rows<2>(), from); break;
+    case 1: work(Rows<1>(), from); break;
+    default: break;
+  }
+}
+
 // One tile times M rows, which begin at `row`.
 template <class V, int M, int BITS>
 void tile_times(const PackedMatrix& w, size_t tile, const Activations& a, size_t row, const float* bias, float* out) {
@@ -82,33 +113,123 @@ void tile_times(const PackedMatrix& w, size_t tile, const Activations& a, size_t
       totals[m] = V::fused(V::to_floats(dot), V::times(scales, V::spread_float(a.scales[of])), totals[m]);
     }
   }
-  const size_t first = tile * V::rows, count = w.rows - first < V::rows ? w.rows - first : V::rows;
-  UNROLLED for (int m = 0; m < M; ++m) {
-    float values[V::rows];
-    V::store(values, totals[m]);
-    float* to = out + (row + m) * w.rows + first;
-    for (size_t n = 0; n < count; ++n) to[n] = bias ? values[n] + bias[first + n] : values[n];
-  }
+  UNROLLED for (int m = 0; m < M; ++m) write<V>(w, tile, totals[m], bias, out + (row + m) * w.rows);
 }
 
+// Few rows, or a single tile: codes are unpacked anew for every V::ROWS rows.
 template <class V, int BITS>
-void multiply_rows(const PackedMatrix& w, const Activations& a, size_t rows, size_t first, size_t last, const float* bias, float* out) {
+void few_rows(const PackedMatrix& w, const Activations& a, size_t rows, size_t first, size_t last, const float* bias, float* out) {
   // So many rows, and the tile that they meet, stay in the first cache while all tiles pass by.
   const size_t fit = CACHED / w.columns / V::ROWS * V::ROWS, many = fit ? fit : V::ROWS;
   for (size_t from = 0; from < rows; from += many) {
     const size_t to = rows - from < many ? rows : from + many;
-    for (size_t tile = first; tile < last; ++tile) {
-      size_t row = from;
-      for (; row + V::ROWS <= to; row += V::ROWS) tile_times<V, V::ROWS, BITS>(w, tile, a, row, bias, out);
-      if (to - row >= 4 && V::ROWS > 4) tile_times<V, 4, BITS>(w, tile, a, row, bias, out), row += 4;
-      switch (to - row) {
-        case 3: tile_times<V, 3, BITS>(w, tile, a, row, bias, out); break;
-        case 2: tile_times<V, 2, BITS>(w, tile, a, row, bias, out); break;
-        case 1: tile_times<V, 1, BITS>(w, tile, a, row, bias, out); break;
-        default: break;
+    for (size_t tile = first; tile < last; ++tile)
+      in_blocks<V::ROWS>(from, to, [&](auto block, size_t row) { tile_times<V, block.rows, BITS>(w, tile, a, row, bias, out); });
+  }
+}
+
+// One group of TILES tiles, unpacked for many rows: a vector holds four columns, tiles take turns. Where 8-bit codes are
+// split, all low halves lie behind all high ones.
+template <class V, int BITS>
+struct Panel {
+  static constexpr bool SPLIT = BITS == 8 && V::SPLIT8;
+  static constexpr int32_t MIDDLE = 1 << (BITS - 1), CENTER = BITS == 4 || SPLIT ? 0 : V::CENTER8;
+  typename V::Ints codes[(SPLIT ? 2 : 1) * TILES * WIDEST / 4];
+  typename V::Ints points[TILES];  // negative
+  typename V::Floats scales[TILES];
+
+  INLINE void unpack(const PackedMatrix& w, size_t tile, size_t g) {
+    for (size_t t = 0; t < TILES; ++t) {
+      const uint8_t* at = w.data + (tile + t) * w.tile_bytes() + g * w.group_bytes();
+      typename V::Ints* to = codes + t;
+      for (size_t column = 0; column < w.group; column += BITS == 4 ? 8 : 4, at += V::rows * 4) {
+        const auto both = V::load(at);
+        if constexpr (BITS == 4) to[0] = V::low(both), to[TILES] = V::high(both), to += 2 * TILES;
+        else if constexpr (SPLIT) to[0] = V::high(both), to[TILES * w.group / 4] = V::low(both), to += TILES;
+        else to[0] = V::centered(both), to += TILES;
       }
+      scales[t] = V::load_floats(at);
+      points[t] = w.points ? V::subtract(V::spread(CENTER), V::load(at + V::rows * 4)) : V::spread(CENTER - MIDDLE);
     }
   }
+};
+
+// Adds the dots of M rows with codes of a panel.
+template <class V, int M, bool NIBBLES>
+INLINE void panel_dots(const typename V::Ints* panel, const int8_t* const* codes, size_t group, typename V::Ints (*dots)[TILES]) {
+  for (size_t column = 0; column < group; column += BLOCK) {
+    if constexpr (NIBBLES) {
+      typename V::Narrow narrow[M][TILES];
+      UNROLLED for (int m = 0; m < M; ++m) UNROLLED for (size_t t = 0; t < TILES; ++t) narrow[m][t] = V::begin(dots[m][t]);
+      UNROLLED for (size_t at = column; at != column + BLOCK; at += 4, panel += TILES) {
+        typename V::Ints both[TILES];
+        UNROLLED for (size_t t = 0; t < TILES; ++t) both[t] = panel[t];
+        UNROLLED for (int m = 0; m < M; ++m) {
+          const auto values = V::spread(four(codes[m] + at));
+          UNROLLED for (size_t t = 0; t < TILES; ++t) narrow[m][t] = V::add4(narrow[m][t], both[t], values), V::keep(narrow[m][t]);
+        }
+      }
+      UNROLLED for (int m = 0; m < M; ++m) UNROLLED for (size_t t = 0; t < TILES; ++t) dots[m][t] = V::end(dots[m][t], narrow[m][t]);
+    } else {
+      ROLLED for (size_t at = column; at < column + BLOCK; at += 4, panel += TILES)
+        UNROLLED for (int m = 0; m < M; ++m) {
+          const auto values = V::spread(four(codes[m] + at));
+          UNROLLED for (size_t t = 0; t < TILES; ++t) dots[m][t] = V::add8(dots[m][t], panel[t], values), V::keep(dots[m][t]);
+        }
+    }
+  }
+}
+
+// M rows, which begin at `row`, times a panel, the tiles' group g.
+template <class V, int M, int BITS>
+INLINE void panel_times(const Panel<V, BITS>& panel, const PackedMatrix& w, const Activations& a, size_t row, size_t g, typename V::Floats (*totals)[TILES]) {
+  const size_t of = row * a.groups + g;
+  const int8_t* codes[M];
+  typename V::Ints dots[M][TILES];
+  UNROLLED for (int m = 0; m < M; ++m) codes[m] = a.codes + of * w.group + m * a.columns;
+  const auto starts = [&](int m, size_t t) { return V::multiply(panel.points[t], V::spread(a.sums[of + m * a.groups])); };
+  if constexpr (panel.SPLIT) {
+    UNROLLED for (int m = 0; m < M; ++m) UNROLLED for (size_t t = 0; t < TILES; ++t) dots[m][t] = V::spread(0);
+    panel_dots<V, M, true>(panel.codes, codes, w.group, dots);
+    UNROLLED for (int m = 0; m < M; ++m)
+      UNROLLED for (size_t t = 0; t < TILES; ++t) dots[m][t] = V::subtract(V::multiply(dots[m][t], V::spread(16)), V::subtract(V::spread(0), starts(m, t)));
+    panel_dots<V, M, true>(panel.codes + TILES * w.group / 4, codes, w.group, dots);
+  } else {
+    UNROLLED for (int m = 0; m < M; ++m) UNROLLED for (size_t t = 0; t < TILES; ++t) dots[m][t] = starts(m, t);
+    panel_dots<V, M, BITS == 4>(panel.codes, codes, w.group, dots);
+  }
+  UNROLLED for (int m = 0; m < M; ++m) {
+    const auto scale = V::spread_float(a.scales[of + m * a.groups]);
+    UNROLLED for (size_t t = 0; t < TILES; ++t)
+      totals[m][t] = V::fused(V::to_floats(dots[m][t]), V::times(panel.scales[t], scale), totals[m][t]);
+  }
+}
+
+// Many rows times TILES tiles: a group of the tiles is unpacked once, and rows pass by.
+template <class V, int BITS>
+void many_rows(const PackedMatrix& w, const Activations& a, size_t from, size_t to, size_t tile, const float* bias, float* out) {
+  typename V::Floats totals[MANY][TILES];
+  Panel<V, BITS> panel;
+  for (size_t row = 0; row < to - from; ++row)
+    for (size_t t = 0; t < TILES; ++t) totals[row][t] = V::zeros();
+  for (size_t g = 0; g < a.groups; ++g) {
+    panel.unpack(w, tile, g);
+    in_blocks<V::ROWS>(from, to, [&](auto block, size_t row) {
+      panel_times<V, block.rows, BITS>(panel, w, a, row, g, totals + (row - from));
+    });
+  }
+  for (size_t row = from; row < to; ++row)
+    for (size_t t = 0; t < TILES; ++t) write<V>(w, tile + t, totals[row - from][t], bias, out + row * w.rows);
+}
+
+template <class V, int BITS>
+void multiply_rows(const PackedMatrix& w, const Activations& a, size_t rows, size_t first, size_t last, const float* bias, float* out) {
+  const size_t paired = rows < 2 * V::ROWS || w.group > WIDEST ? first : last - (last - first) % TILES;
+  for (size_t from = 0; from < rows && first < paired; from += MANY) {
+    const size_t to = rows - from < MANY ? rows : from + MANY;
+    for (size_t tile = first; tile < paired; tile += TILES) many_rows<V, BITS>(w, a, from, to, tile, bias, out);
+  }
+  few_rows<V, BITS>(w, a, rows, paired, last, bias, out);
 }
 
 template <class V>

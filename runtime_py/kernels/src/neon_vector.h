@@ -18,6 +18,7 @@ struct Dots {
 template <class Dot>
 struct Neon {
   static constexpr int rows = 8, ROWS = 4, CENTER8 = 128;
+  static constexpr bool SPLIT8 = false;
   using Ints = int32x4x2_t;
   using Floats = float32x4x2_t;
   using Narrow = int32x4x2_t;
@@ -40,6 +41,7 @@ struct Neon {
   static Floats spread_float(float value) { return {vdupq_n_f32(value), vdupq_n_f32(value)}; }
   static Floats zeros() { return spread_float(0); }
   static Narrow begin(Ints dots) { return dots; }
+  static void keep(Ints& x) { __asm__("" : "+w"(x.val[0]), "+w"(x.val[1])); }
   static Ints end(Ints, Narrow dots) { return dots; }
   static Ints add8(Ints sum, Ints x, Ints y) {
     const int8x16_t four = vreinterpretq_s8_s32(y.val[0]);
@@ -66,6 +68,9 @@ struct Neon {
     int32x4_t sum = vdupq_n_s32(0);
     for (size_t i = 0; i < count; i += 16) sum = Dot::add(sum, vld1q_s8(q + i), vld1q_s8(k + i));
     return vaddvq_s32(sum);
+  }
+  static void four_dots(const int8_t* q, const int8_t* k, size_t stride, size_t count, int32_t* out) {
+    for (size_t t = 0; t < 4; ++t) out[t] = signed_dot(q, k + t * stride, count);
   }
 };
 

@@ -8,6 +8,7 @@ namespace {
 
 struct PairDot {
   static constexpr int CENTER8 = 128;
+  static constexpr bool SPLIT8 = true;
   using Narrow = __m256i;  // 16 sums of int16
 
   static Narrow begin(__m256i) { return _mm256_setzero_si256(); }

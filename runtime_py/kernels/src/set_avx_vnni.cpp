@@ -7,6 +7,7 @@ namespace {
 
 struct QuadDot {
   static constexpr int CENTER8 = 0;
+  static constexpr bool SPLIT8 = false;
   using Narrow = __m256i;
 
   static Narrow begin(__m256i dots) { return dots; }

@@ -9,6 +9,7 @@ namespace {
 
 struct Scalar {
   static constexpr int rows = 8, ROWS = 4, CENTER8 = 128;
+  static constexpr bool SPLIT8 = false;
   struct Bytes { uint8_t at[rows * 4]; };
   struct Ints { int32_t at[rows]; };
   struct Floats { float at[rows]; };
@@ -38,6 +39,7 @@ struct Scalar {
   static Floats spread_float(float value) { return each<Floats>([&](int) { return value; }); }
   static Floats zeros() { return spread_float(0); }
   static Narrow begin(Ints dots) { return dots; }
+  static void keep(Ints&) {}
   static Ints end(Ints, Narrow dots) { return dots; }
   template <class Code>
   static Ints dot(Ints sum, Ints x, Ints y) {
@@ -68,6 +70,9 @@ struct Scalar {
     int32_t sum = 0;
     for (size_t i = 0; i < count; ++i) sum += q[i] * k[i];
     return sum;
+  }
+  static void four_dots(const int8_t* q, const int8_t* k, size_t stride, size_t count, int32_t* out) {
+    for (size_t t = 0; t < 4; ++t) out[t] = signed_dot(q, k + t * stride, count);
   }
 };
 

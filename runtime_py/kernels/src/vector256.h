@@ -26,6 +26,11 @@ struct Vector256 : Dot {
   static Ints spread(int32_t value) { return _mm256_set1_epi32(value); }
   static Floats spread_float(float value) { return _mm256_set1_ps(value); }
   static Floats zeros() { return _mm256_setzero_ps(); }
+#if defined(__AVX2__)
+  static void keep(Ints& x) { __asm__("" : "+x"(x)); }
+#else  // emulated
+  static void keep(Ints&) {}
+#endif
   static Ints subtract(Ints x, Ints y) { return _mm256_sub_epi32(x, y); }
   static Ints multiply(Ints x, Ints y) { return _mm256_mullo_epi32(x, y); }
   static Floats to_floats(Ints x) { return _mm256_cvtepi32_ps(x); }
@@ -46,6 +51,16 @@ struct Vector256 : Dot {
     for (size_t i = 0; i < count; i += 32)
       sum = Dot::signed4(sum, load(reinterpret_cast<const uint8_t*>(q + i)), load(reinterpret_cast<const uint8_t*>(k + i)));
     return total(sum);
+  }
+  static void four_dots(const int8_t* q, const int8_t* k, size_t stride, size_t count, int32_t* out) {
+    Ints sums[4] = {};
+    for (size_t i = 0; i < count; i += 32) {
+      const Ints x = load(reinterpret_cast<const uint8_t*>(q + i));
+      UNROLLED for (size_t t = 0; t < 4; ++t) sums[t] = Dot::signed4(sums[t], x, load(reinterpret_cast<const uint8_t*>(k + t * stride + i)));
+    }
+    const Ints both = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]), _mm256_hadd_epi32(sums[2], sums[3]));
+    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), four);
   }
 };
 
