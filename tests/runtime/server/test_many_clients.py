@@ -115,7 +115,7 @@ def test_where_replies_in_progress_hold_the_memory_others_are_told_to_come_back(
             assert int(told.headers["retry-after"]) >= 1
             error = told.json()["error"]
             assert "replies in progress hold" in error["message"]
-            assert (error["type"], error["code"], error["param"]) == ("server_error", 503, None)
+            assert (error["type"], error["code"], error["param"]) == ("server_error", "service_unavailable", None)
             assert list(first.iter_lines())[-2:] == ["data: [DONE]", ""]
         assert client.post(f"/{route}", json={**fields, "stream": stream}).status_code == 200
 

@@ -21,7 +21,8 @@ from thinkport.runtime.reply.reply_request import PreparedReply
 class ReplyPlan:
     """What a body asks for. `stops` end the answer; `single_call` ends it after its first tool call.
 
-    `echoed_logprobs`: the prompt's tokens come before the reply, with so many of the likeliest ones at their places.
+    `notes` say what is done in another way than asked, in ASCII. `echoed_logprobs`: the prompt's tokens come before the
+    reply, with so many of the likeliest ones at their places.
     """
 
     maker: ReplyMaker
@@ -32,6 +33,7 @@ class ReplyPlan:
     stream: bool = False
     include_usage: bool = False
     echoed_logprobs: int | None = None
+    notes: tuple[str, ...] = ()
 
     def begin(self, engine: Engine, number: int, stop: Stop) -> Generator[Event]:
         """The events of the reply of that number.

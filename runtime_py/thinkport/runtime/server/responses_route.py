@@ -14,7 +14,7 @@ from starlette.responses import Response
 from thinkport.runtime.model import Model
 from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.server.api_error import bad
-from thinkport.runtime.server.chat_messages import chat_messages, function_tool, item_messages
+from thinkport.runtime.server.chat_messages import chat_messages, item_messages
 from thinkport.runtime.server.fields import read_body
 from thinkport.runtime.server.reply_fields import ConversationFields, response_format_of
 from thinkport.runtime.server.responses_reply import ResponsesReply
@@ -47,7 +47,6 @@ class ResponsesRequest(ConversationFields):
         return replace(
             super().request(model, settings),
             messages=chat_messages([*lead, *item_messages(self.input)], settings.max_messages),
-            tools=[function_tool(tool, f"tools.{at}") for at, tool in enumerate(self.tools or [])] or None,
             max_tokens=self.max_output_tokens,
             response_format=response_format_of(form),
         )

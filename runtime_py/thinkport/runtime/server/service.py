@@ -7,7 +7,6 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 from uuid import uuid4
@@ -16,10 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from thinkport.runtime.errors import InputError, UnavailableError
 from thinkport.runtime.events import Event
 from thinkport.runtime.model import Model
-from thinkport.runtime.server.api_error import ApiError, bad, failure
+from thinkport.runtime.server.api_error import NO_MODEL, ApiError, failure
 from thinkport.runtime.server.jobs import Job, Jobs, Places
 from thinkport.runtime.server.metrics import Metrics
 from thinkport.runtime.server.reply_fields import ReplyFields
@@ -67,18 +65,19 @@ class Service:
             ApiError: 404.
         """
         if asked not in (None, "", self.name, "default"):
-            raise ApiError(404, f"no model {asked[:80]!r} is served here, expected {self.name!r}", param="model")
+            raise ApiError(
+                404, f"no model {asked[:80]!r} is served here, expected {self.name!r}", param="model", code=NO_MODEL
+            )
 
     async def begin(self, prefix: str, body: ReplyFields) -> tuple[ReplyPlan, Job]:
         """Begin what a body asks for. It is planned in a thread, since encoding a long prompt takes time.
 
         Raises:
-            ApiError: a request that can't be run, or not now.
+            ThinkportError, ApiError: a request that can't be run, or not now.
         """
         self.check_model(body.model)
-        with refusing():
-            plan = await asyncio.to_thread(body.plan, self.model, self.settings)
-            return plan, await self.jobs.start(f"{prefix}-{uuid4().hex}", plan)
+        plan = await asyncio.to_thread(body.plan, self.model, self.settings)
+        return plan, await self.jobs.start(f"{prefix}-{uuid4().hex}", plan)
 
     async def answer(self, job: Job, plan: ReplyPlan, answer: Answer) -> Response:
         """The response of a job, whole or as a stream; a job whose client is gone ends at its next token.
@@ -86,6 +85,7 @@ class Service:
         Raises:
             ThinkportError: the reply failed before it was whole.
         """
+        noted = {"x-thinkport-note": "; ".join(plan.notes)} if plan.notes else {}
         if not plan.stream:
             try:
                 async for piece in job.pieces():
@@ -94,9 +94,9 @@ class Service:
                         deque(answer.events(*piece), maxlen=0)
             finally:
                 job.stop.cancel()
-            return JSONResponse(answer.whole())
+            return JSONResponse(answer.whole(), headers=noted)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no", "x-thinkport-reply": job.name}
-        return ReplyStream(self._frames(job, plan, answer), job, headers)
+        return ReplyStream(self._frames(job, plan, answer), job, headers | noted)
 
     async def _frames(self, job: Job, plan: ReplyPlan, answer: Answer) -> AsyncIterator[str]:
         """Server-sent events; once a stream has begun, an error can only be told within it."""
@@ -129,22 +129,6 @@ class ReplyStream(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._job.stop.cancel()
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """Turn an error of a request into one that says that it can't be run as it is.
-
-    Raises:
-        ApiError: 400.
-        UnavailableError: it can be run later.
-    """
-    try:
-        yield
-    except UnavailableError:
-        raise
-    except InputError as error:
-        raise bad(str(error)) from None
 
 
 def while_connected(route: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
