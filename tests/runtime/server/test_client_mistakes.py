@@ -132,3 +132,17 @@ def test_a_format_that_is_too_much_is_the_clients_mistake(served, form, stream) 
     assert answer.status_code in (200, 400)
     assert "server_error" not in answer.text
     assert httpx.get(f"{served.url}/health").status_code == 200
+
+
+def test_what_is_far_too_long_is_refused_before_all_of_it_is_encoded(served, monkeypatch) -> None:
+    tokenizer, encoded = served.service.model.tokenizer, []
+    encode = type(tokenizer).encode
+
+    def encoding(self, text: str) -> list[int]:
+        encoded.append(len(text))
+        return encode(self, text)
+
+    monkeypatch.setattr(type(tokenizer), "encode", encoding)
+    answer = post(served, messages=[{"role": "user", "content": "one two three " * 250_000}])
+    assert (answer.status_code, error_of(answer)["code"]) == (400, "context_length_exceeded")
+    assert sum(encoded) < 1_000_000
