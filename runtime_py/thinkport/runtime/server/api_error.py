@@ -32,9 +32,12 @@ class ApiError(Exception):
         self.code = code or _CODES.get(status)
 
     def as_json(self) -> dict[str, object]:
-        """The body."""
+        """The body, in OpenAI's and Anthropic's forms, which are one but for `type`."""
         kind = _TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+        return {
+            "type": "error",
+            "error": {"message": self.message, "type": kind, "param": self.param, "code": self.code},
+        }
 
     def response(self) -> JSONResponse:
         """The whole response."""

@@ -4,13 +4,14 @@ Knows paths, bodies and statuses; `app.py` says which function answers.
 """
 
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from thinkport.runtime.server.chat_route import ChatRequest
 from thinkport.runtime.server.completion_route import CompletionRequest
+from thinkport.runtime.server.dialects.messages_route import CountRequest, MessagesRequest
 from thinkport.runtime.server.model_routes import DetokenizeRequest, TokenizeRequest
 from thinkport.runtime.server.responses_route import ResponsesRequest
 from thinkport.runtime.server.search_routes import EmbeddingsRequest, RerankRequest
@@ -20,6 +21,8 @@ _BODIES: dict[str, tuple[type[BaseModel], str]] = {
     "/v1/chat/completions": (ChatRequest, "Reply to messages."),
     "/v1/completions": (CompletionRequest, "Go on where a prompt ends."),
     "/v1/responses": (ResponsesRequest, "Reply to items."),
+    "/v1/messages": (MessagesRequest, "Reply to messages, as Anthropic's interface has it."),
+    "/v1/messages/count_tokens": (CountRequest, "Tokens of such a prompt."),
     "/v1/embeddings": (EmbeddingsRequest, "Vectors of texts."),
     "/v1/rerank": (RerankRequest, "Scores of documents for a query."),
     "/tokenize": (TokenizeRequest, "Ids of a text or of messages."),
@@ -30,7 +33,7 @@ _READS = {
     "/health": ("Whether requests are taken, and on which provider they run.", "application/json"),
     "/metrics": ("Figures for Prometheus.", "text/plain"),
 }
-_STREAMED = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
+_STREAMED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages")
 _ERROR = {
     "description": "What was wrong.",
     "content": {"application/json": {"schema": {"$ref": _REF.format(model="Error")}}},
@@ -43,12 +46,13 @@ class ErrorFields(BaseModel):
     message: str
     type: str
     param: str | None
-    code: int
+    code: str | None
 
 
 class Error(BaseModel):
     """The body of an answer that is an error."""
 
+    type: Literal["error"]
     error: ErrorFields
 
 

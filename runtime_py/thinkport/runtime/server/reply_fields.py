@@ -4,7 +4,7 @@ A field is a line in the class of the routes that have it, and its meaning a lin
 reply is asked for) or `plan` (how many replies, and when they stop). Knows fields; must not know how a reply is sent.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -85,6 +85,17 @@ class ReplyFields(RequestBody):
         )
 
 
+def checked_stops(stops: Sequence[str]) -> tuple[str, ...]:
+    """The texts that end an answer.
+
+    Raises:
+        ApiError: 400, too many, or an empty one.
+    """
+    if len(stops) > _MOST_STOPS or not all(stops):
+        raise bad(f"stop has {len(stops)} texts, expected at most {_MOST_STOPS}, none of them empty", "stop")
+    return tuple(stops)
+
+
 class ChoiceFields(ReplyFields):
     """The fields of routes that may write several replies, each a choice."""
 
@@ -100,9 +111,7 @@ class ChoiceFields(ReplyFields):
         replies = self.n or 1
         if replies > settings.max_choices:
             raise bad(f"n is {replies}, expected at most {settings.max_choices}", "n")
-        stops = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        if len(stops) > _MOST_STOPS or not all(stops):
-            raise bad(f"stop has {len(stops)} texts, expected at most {_MOST_STOPS}, none of them empty", "stop")
+        stops = checked_stops((self.stop,) if isinstance(self.stop, str) else self.stop or ())
         return replace(super().plan(model, settings), replies=replies, stops=stops)
 
 
