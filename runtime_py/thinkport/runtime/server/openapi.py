@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from thinkport.runtime.server.chat_route import ChatRequest
 from thinkport.runtime.server.completion_route import CompletionRequest
 from thinkport.runtime.server.dialects.messages_route import CountRequest, MessagesRequest
+from thinkport.runtime.server.dialects.ollama_route import OllamaRequest
 from thinkport.runtime.server.model_routes import DetokenizeRequest, TokenizeRequest
 from thinkport.runtime.server.responses_route import ResponsesRequest
 from thinkport.runtime.server.search_routes import EmbeddingsRequest, RerankRequest
@@ -23,6 +24,7 @@ _BODIES: dict[str, tuple[type[BaseModel], str]] = {
     "/v1/responses": (ResponsesRequest, "Reply to items."),
     "/v1/messages": (MessagesRequest, "Reply to messages, as Anthropic's interface has it."),
     "/v1/messages/count_tokens": (CountRequest, "Tokens of such a prompt."),
+    "/api/chat": (OllamaRequest, "Reply to messages, as Ollama's interface has it."),
     "/v1/embeddings": (EmbeddingsRequest, "Vectors of texts."),
     "/v1/rerank": (RerankRequest, "Scores of documents for a query."),
     "/tokenize": (TokenizeRequest, "Ids of a text or of messages."),
@@ -30,9 +32,12 @@ _BODIES: dict[str, tuple[type[BaseModel], str]] = {
 }
 _READS = {
     "/v1/models": ("The one model that is served.", "application/json"),
+    "/api/tags": ("The one model that is served, as Ollama has it.", "application/json"),
+    "/api/version": ("The server's version, as Ollama has it.", "application/json"),
     "/health": ("Whether requests are taken, and on which provider they run.", "application/json"),
     "/metrics": ("Figures for Prometheus.", "text/plain"),
 }
+_LINES = "/api/chat"
 _STREAMED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages")
 _ERROR = {
     "description": "What was wrong.",
@@ -85,6 +90,8 @@ def _post(path: str, kind: type[BaseModel], text: str) -> dict[str, Any]:
     content: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
     if path in _STREAMED:
         content["text/event-stream"] = {"schema": {"type": "string"}}
+    if path == _LINES:
+        content["application/x-ndjson"] = {"schema": {"type": "string"}}
     body = {"required": True, "content": {"application/json": {"schema": {"$ref": _REF.format(model=kind.__name__)}}}}
     done = {"200": {"description": "Done.", "content": content}}
     return {"summary": text, "requestBody": body, "responses": done | _errors(400, 404, 429, 503)}

@@ -26,9 +26,18 @@ from thinkport.runtime.server.settings import ServerSettings
 
 
 class Answer:
-    """What a route sends of a job, whole or event by event. `last_frame` ends a stream."""
+    """What a route sends of a job, whole or event by event.
 
-    last_frame = ""
+    A stream is server-sent events, where a subclass says nothing else: `media` is its type, `still_here` what is sent
+    while nothing comes, and `last_frame` its end.
+    """
+
+    media, still_here, last_frame = "text/event-stream", ": still here\n\n", ""
+
+    def frame(self, value: Mapping[str, Any]) -> str:
+        """An event, or an error, as the stream has it."""
+        head = f"event: {value['type']}\n" if "type" in value else ""
+        return f"{head}data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
     def events(self, index: int, event: Event) -> Iterator[dict[str, Any]]:
         """What a stream holds of an event of reply `index`; all of them have to be asked for before `whole` is."""
@@ -96,31 +105,31 @@ class Service:
                 job.stop.cancel()
             return JSONResponse(answer.whole(), headers=noted)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no", "x-thinkport-reply": job.name}
-        return ReplyStream(self._frames(job, plan, answer), job, headers | noted)
+        return ReplyStream(self._frames(job, plan, answer), answer.media, job, headers | noted)
 
     async def _frames(self, job: Job, plan: ReplyPlan, answer: Answer) -> AsyncIterator[str]:
-        """Server-sent events; once a stream has begun, an error can only be told within it."""
+        """What is sent; once a stream has begun, an error can only be told within it."""
         try:
             async for piece in job.pieces():
                 if piece is None:
-                    yield ": still here\n\n"
+                    yield answer.still_here
                     continue
                 self.metrics.note(piece.event)
                 for event in answer.events(*piece):
-                    yield _frame(event)
+                    yield answer.frame(event)
             if plan.include_usage:
                 for event in answer.figures():
-                    yield _frame(event)
+                    yield answer.frame(event)
             yield answer.last_frame
         except Exception as error:
-            yield _frame(failure(error).as_json())
+            yield answer.frame(failure(error).as_json())
 
 
 class ReplyStream(StreamingResponse):
     """A stream that ends its job however it ends: its frames, left in the middle, would wait for the collector."""
 
-    def __init__(self, frames: AsyncIterator[str], job: Job, headers: Mapping[str, str]):
-        super().__init__(frames, media_type="text/event-stream", headers=headers)
+    def __init__(self, frames: AsyncIterator[str], media: str, job: Job, headers: Mapping[str, str]):
+        super().__init__(frames, media_type=media, headers=headers)
         self._job = job
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,9 +158,3 @@ def while_connected(route: Callable[[Request], Awaitable[Response]]) -> Callable
             await asyncio.gather(answering, leaving, return_exceptions=True)
 
     return watched
-
-
-def _frame(value: dict[str, Any]) -> str:
-    """A server-sent event with JSON."""
-    head = f"event: {value['type']}\n" if "type" in value else ""
-    return f"{head}data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
