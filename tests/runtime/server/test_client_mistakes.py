@@ -71,6 +71,23 @@ def test_tools_that_run_elsewhere_are_left_out_and_said(served, route) -> None:
     assert "x-thinkport-note" not in post(served, route, tools=[ADD], **asked).headers
 
 
+def test_a_reference_to_an_item_of_the_last_responses_is_that_item(served) -> None:
+    question = {"role": "user", "content": "What is 2*3?"}
+    fields = {"max_output_tokens": 200, "reasoning": {"effort": "low"}}
+    first = post(served, "responses", input=[question], **fields).json()
+    items = first["output"]
+    assert {item["type"] for item in items} == {"reasoning", "message"}
+    again = {"role": "user", "content": "And 2*4?"}
+    asked = [question, *({"type": "item_reference", "id": item["id"]} for item in items), again]
+    told, sent = (
+        post(served, "responses", input=given, max_output_tokens=1, reasoning={"effort": "none"}).json()["usage"]
+        for given in (asked, [question, *items, again])
+    )
+    assert told["input_tokens"] == sent["input_tokens"]
+    unknown = post(served, "responses", input=[{"type": "item_reference", "id": "msg_0"}])
+    assert (unknown.status_code, "send the item itself" in error_of(unknown)["message"]) == (404, True)
+
+
 @pytest.mark.parametrize("origin", ["http://[", "http://]", "null", "", "http://[::1", "//"])
 def test_an_origin_that_is_none_is_refused_by_name(served, origin) -> None:
     answer = httpx.get(f"{served.url}/v1/models", headers={"Origin": origin})
