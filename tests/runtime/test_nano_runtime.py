@@ -163,7 +163,7 @@ def test_a_reply_may_be_cancelled(model) -> None:
 
 
 def test_a_prompt_longer_than_the_context_is_refused(model) -> None:
-    with pytest.raises(InputError, match="the model's context is"):
+    with pytest.raises(InputError, match="the model's maximum context length is"):
         model.generate("hi " * model.manifest.model.context_length)
 
 

@@ -38,6 +38,10 @@ class InputError(ThinkportError):
     exit_code = 2
 
 
+class ContextLengthError(InputError):
+    """A prompt that is longer than the model's context, or than the KV cache may become."""
+
+
 class UnavailableError(InputError):
     """A request that can be run later: replies in progress hold the memory, or the model is unloaded or closed."""
 

@@ -69,7 +69,8 @@ class End:
     `decided_by` who switched it. Think markers, tool calls' tags and stop tokens count in neither part's tokens, nor
     does what the runtime wrote, whose tokens are `forced_tokens`. `cached_tokens` of the `prompt_tokens` were in the
     KV cache; `prefill` counts the others, up to the first token. `drafted_tokens` were guessed ahead, and
-    `accepted_tokens` of them came, at a part of a step's time each.
+    `accepted_tokens` of them came, at a part of a step's time each. `stop_text` is the text that a client of the server
+    ended the answer at, which is not part of it.
     """
 
     thought: str
@@ -84,6 +85,7 @@ class End:
     forced_tokens: int
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    stop_text: str | None = None
     prefill: Speed
     thinking: Speed
     answering: Speed

@@ -74,6 +74,15 @@ def test_off_means_off_where_the_template_has_no_switch(new_model) -> None:
     assert model.generate("hi", sampling=GREEDY).thought == "hi"
 
 
+def test_off_leaves_an_empty_thought_where_the_template_has_no_switch(new_model) -> None:
+    model = without_a_switch(new_model, "<think>\n\n</think>\n\nanswer", "<|im_start|>assistant\n")
+    engine = model.engine()
+    prompt = model.encode([{"role": "user", "content": "hi"}])
+    end = model.generate("hi", thinking=False, sampling=GREEDY, engine=engine)
+    assert model.tokenizer.decode(engine.ids[len(prompt) :]).startswith("<think>\n\n</think>\n\n")
+    assert (end.answer, end.thought) == ("answer", "")
+
+
 def test_off_is_refused_where_the_template_always_opens_a_thought(new_model) -> None:
     model = without_a_switch(new_model, "hi</think>on", "<|im_start|>assistant\n<think>\n")
     with pytest.raises(InputError, match="has no switch"):

@@ -197,7 +197,7 @@ def test_logits_belong_to_the_caller(new_session) -> None:
         ([], {}, "empty"),
         ([1, 300], {}, "id 300 is outside the vocabulary of 300"),
         ([-1], {}, "id -1 is outside"),
-        ([1] * 4096, {}, "4096 tokens, the model's context is 4096"),
+        ([1] * 4096, {}, "4096 tokens, the model's maximum context length is 4096"),
         ([0.5], {}, "whole numbers"),
         ([1], {"max_tokens": 0}, "max_tokens is 0"),
     ],

@@ -151,3 +151,18 @@ def test_a_tokenizer_that_cannot_be_read_is_an_artifact_error(tmp_path: Path, ma
     make(tmp_path / "tokenizer.json")
     with pytest.raises(ArtifactError, match=r"tokenizer\.json"):
         Tokenizer.from_file(tmp_path / "tokenizer.json")
+
+
+@pytest.mark.parametrize("text", ["hi on ", "🙂👩‍👩‍👧‍👦", "a", " ", "<|im_end|>", "你好，世界。", "x1=2;\r\n\t"])
+def test_a_long_text_has_no_fewer_tokens_than_are_told_before_it_is_encoded(real, text) -> None:
+    long = text * (300_000 // len(text))
+    count = len(real.encode(long))
+    assert count * 0.9 < real.least_tokens(long, count) + 10_000
+    assert real.least_tokens(long, count) <= count
+    assert 1000 < real.least_tokens(long, 1000) < count
+    assert real.least_tokens(long[:60_000], 0) == 0
+
+
+def test_a_long_text_has_the_ids_of_its_parts(real) -> None:
+    line = "Was ist das?\n你好 <think> 12"
+    assert real.encode(line * 10_000) == real.encode(line) * 10_000

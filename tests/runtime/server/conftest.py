@@ -16,7 +16,7 @@ from openai import OpenAI
 
 from thinkport.runtime import Model
 from thinkport.runtime.server import ServerSettings, create_app
-from thinkport.runtime.server.run import timed_protocol
+from thinkport.runtime.server.connection import guarded_protocol
 from thinkport.runtime.server.service import Service
 
 
@@ -92,7 +92,7 @@ def running(model: Model, send_buffer: int | None = None, **settings) -> Iterato
     chosen = ServerSettings(grace_seconds=2.0, **settings)
     app = create_app(model, "nano", chosen)
     config = uvicorn.Config(
-        app, http=timed_protocol(chosen.header_seconds), ws="none", lifespan="on", log_config=None, access_log=False
+        app, http=guarded_protocol(chosen.header_seconds), ws="none", lifespan="on", log_config=None, access_log=False
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as bound:

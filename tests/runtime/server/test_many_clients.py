@@ -1,6 +1,8 @@
 """One model, many clients: places, the line before them, turns, and who hangs up."""
 
 import asyncio
+import json
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from time import monotonic, sleep
@@ -8,7 +10,7 @@ from time import monotonic, sleep
 import httpx
 import openai
 import pytest
-from tests.runtime.server.conftest import running
+from tests.runtime.server.conftest import Served, running
 
 from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.jobs import FairTurns, Places
@@ -115,7 +117,7 @@ def test_where_replies_in_progress_hold_the_memory_others_are_told_to_come_back(
             assert int(told.headers["retry-after"]) >= 1
             error = told.json()["error"]
             assert "replies in progress hold" in error["message"]
-            assert (error["type"], error["code"], error["param"]) == ("server_error", 503, None)
+            assert (error["type"], error["code"], error["param"]) == ("server_error", "service_unavailable", None)
             assert list(first.iter_lines())[-2:] == ["data: [DONE]", ""]
         assert client.post(f"/{route}", json={**fields, "stream": stream}).status_code == 200
 
@@ -237,3 +239,55 @@ def test_one_that_gives_up_before_a_place_is_given_back_leaves_it_to_the_next(na
         assert not places.waiting
 
     asyncio.run(run())
+
+
+def connected(served: Served) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2])), timeout=60)
+
+
+def request(**fields) -> bytes:
+    body = json.dumps({"messages": [{"role": "user", "content": "What is 2*3?"}], **fields}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def everything(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_closes_its_half_after_its_request_gets_its_whole_reply(served, stream) -> None:
+    with connected(served) as connection:
+        connection.sendall(request(stream=stream))
+        connection.shutdown(socket.SHUT_WR)
+        answer = everything(connection)
+    assert b"HTTP/1.1 200 OK" in answer
+    assert (b"data: [DONE]" in answer) if stream else (b'"finish_reason"' in answer)
+
+
+def test_a_client_that_closed_its_half_and_then_hangs_up_frees_its_place(serve) -> None:
+    served = serve(parallel=1)
+    allowed = served.step_by_step(2)
+    with connected(served) as connection:
+        connection.sendall(request(response_format=ENDLESS, enable_thinking=False))
+        connection.shutdown(socket.SHUT_WR)
+        while allowed._value:
+            sleep(0.001)
+    (job,) = served.service.jobs._running.values()
+    until = monotonic() + 60
+    while not job.stop.cancelled and monotonic() < until:
+        sleep(0.01)
+    assert job.stop.cancelled
+    allowed.release(1000)
+    assert served.idle()
+
+
+def test_a_request_is_taken_beside_hundreds_of_connections_without_one(served) -> None:
+    idle: list[socket.socket] = []
+    try:
+        idle += [connected(served) for _ in range(600)]  # a process may often have 1,024 files
+        assert httpx.get(f"{served.url}/health", timeout=60).status_code == 200
+        assert idle[0].recv(1) == b"", "the one that was idle longest made room"
+    finally:
+        for connection in idle:
+            connection.close()

@@ -92,7 +92,9 @@ def test_a_stream_that_breaks_ends_its_job_at_once_and_not_when_it_is_collected(
         job: Any = SimpleNamespace(stop=Stop())
         held = frames()
         with suppress(Exception):  # what the client's end raises is the server's matter
-            await ReplyStream(held, job, {})({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
+            await ReplyStream(held, "text/event-stream", job, {})(
+                {"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send
+            )
         return job.stop.cancelled
 
     assert asyncio.run(broken())

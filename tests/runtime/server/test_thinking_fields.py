@@ -26,7 +26,10 @@ def test_an_effort_switches_on_with_its_budget(effort, budget) -> None:
     "fields",
     [
         {"reasoning_effort": "none"},
+        {"reasoning_effort": "off"},
         {"reasoning": "off"},
+        {"thinking": {"type": "disabled"}},
+        {"thinking": False},
         {"reasoning": {"enabled": False}},
         {"think": False},
         {"enable_thinking": False},
@@ -35,6 +38,12 @@ def test_an_effort_switches_on_with_its_budget(effort, budget) -> None:
 )
 def test_off_is_off_under_every_name(fields) -> None:
     assert said(**fields).enabled is Switch.OFF
+
+
+def test_anthropics_form_gives_a_budget_or_leaves_it_to_the_model() -> None:
+    enabled = said(thinking={"type": "enabled", "budget_tokens": 9})
+    assert (enabled.enabled, enabled.budget) == (Switch.ON, 9)
+    assert said(thinking={"type": "adaptive"}) is DEFAULT
 
 
 def test_an_exact_budget_takes_an_efforts_place_and_the_rest_is_the_models() -> None:
@@ -55,6 +64,11 @@ def test_an_exact_budget_takes_an_efforts_place_and_the_rest_is_the_models() -> 
         {"reasoning": {"efort": "low"}},
         {"chat_template_kwargs": {"enable_thinking": "no"}},
         {"chat_template_kwargs": {"other": 1}},
+        {"thinking": {"type": "on"}},
+        {"thinking": {}},
+        {"thinking": {"type": "enabled", "budget": 1}},
+        {"thinking": {"type": "disabled", "budget_tokens": 5}},
+        {"thinking": {"type": "enabled"}, "reasoning_effort": "none"},
     ],
 )
 def test_what_is_out_of_range_or_contradicts_itself_is_refused(fields) -> None:

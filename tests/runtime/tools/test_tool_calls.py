@@ -155,13 +155,46 @@ def test_every_call_has_an_id_of_its_own(box) -> None:
         ([tool(parameters=[1])], "'get_weather' has the parameters"),
         ([tool(parameters={"type": "string"})], '"type": "object"'),
         ([tool(parameters={"properties": {"a": {"type": "strin"}}})], r"no JSON schema: .*at \$.properties.a.type"),
-        ([tool(parameters={"properties": {"a": {"pattern": "["}}})], "is not a 'regex'"),
         ([tool(parameters={"properties": {"a": {"default": object()}}})], "not JSON data"),
     ],
 )
 def test_a_tool_of_another_shape_is_refused_when_the_box_is_made(tools, found) -> None:
     with pytest.raises(InputError, match=found):
         ToolBox(tools)
+
+
+TUPLE = {"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"a": {"items": [{"type": "integer"}]}}}
+DRAFT_4 = {
+    "$schema": "http://json-schema.org/draft-04/schema#",
+    "properties": {"a": {"minimum": 1, "exclusiveMinimum": True}},
+}
+UNKNOWN = {"$schema": "https://example.invalid/own", "properties": {"a": {"type": "integer"}}}
+LETTERS = {"properties": {"a": {"type": "string", "pattern": r"^\p{L}+$"}}}
+NAMED = {"patternProperties": {r"^\p{L}$": {"type": "integer"}}, "additionalProperties": False}
+NULLS = {"type": ["object", "null"], "title": None, "properties": {"a": {"type": "integer", "description": None}}}
+NULL_DATA = {"properties": {"a": {"enum": [None, 1], "default": None, "const": None}}, "required": None}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "good", "bad"),
+    [
+        (TUPLE, [1, "x"], ["x"]),
+        (DRAFT_4, 2, 1),
+        (UNKNOWN, 1, "x"),
+        (LETTERS, "ü", 1),
+        (NAMED, 1, None),
+        (NULLS, 1, "x"),
+        (NULL_DATA, None, 1),
+        ({"$schema": None, "properties": {"a": {"$ref": "#/$defs/n"}}, "$defs": {"n": {"type": "integer"}}}, 1, "x"),
+    ],
+)
+def test_a_schema_of_any_draft_or_language_is_taken_and_held_where_it_can_be(parameters, good, bad) -> None:
+    box = ToolBox([{"name": "f", "parameters": parameters}, tool()])
+    assert box.parse(json.dumps({"name": "f", "arguments": {"a": good}})).problem is None
+    if bad is not None:
+        problem = box.parse(json.dumps({"name": "f", "arguments": {"a": bad}})).problem
+        assert problem is not None
+        assert "wrong at $.a" in problem
 
 
 def test_changing_a_schema_afterwards_changes_no_box() -> None:

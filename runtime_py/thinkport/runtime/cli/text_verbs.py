@@ -62,7 +62,9 @@ class ServingOptions:
     allow_origins: Annotated[
         list[str] | None,
         _serving(
-            "--allow-origin", help="A site whose pages may use this server; null for local files.", show_default="none"
+            "--allow-origin",
+            help="A site whose pages may use this server; null for local files, * for every page that has the key.",
+            show_default="none",
         ),
     ] = None
     log_requests: Annotated[

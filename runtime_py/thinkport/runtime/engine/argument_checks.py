@@ -9,22 +9,23 @@ import numpy as np
 import numpy.typing as npt
 
 from thinkport.runtime.engine.session import Ids, LaneSource
-from thinkport.runtime.errors import InputError
+from thinkport.runtime.errors import ContextLengthError, InputError
 
 
 def check_prompt(ids: Sequence[int], session: LaneSource) -> Ids:
     """The prompt as an array, once it is known to fit the model with room for a token of reply.
 
     Raises:
-        InputError: an empty prompt, ids outside the vocabulary, or a prompt that fills the context.
+        InputError: an empty prompt, or ids outside the vocabulary.
+        ContextLengthError: a prompt that fills the context.
     """
     if len(ids) == 0:
         raise InputError("the prompt is empty, expected at least one token: give it some text")
     array = _vocabulary(np.asarray(ids), session.vocab_size)
     if len(ids) >= session.context_length:
-        raise InputError(
-            f"the prompt has {len(ids)} tokens, the model's context is {session.context_length} with the reply: "
-            "shorten the prompt or start a new chat"
+        raise ContextLengthError(
+            f"the prompt has {len(ids)} tokens, the model's maximum context length is {session.context_length} with "
+            "the reply: shorten the prompt or start a new chat"
         )
     return array
 
@@ -49,9 +50,11 @@ def check_scored(ids: Sequence[int], first: int, context: int, session: LaneSour
 
 
 def check_fits(tokens: int, context: int) -> None:
-    """Raise `InputError` where so many tokens, with one of a reply, are more than the memory for KV caches holds."""
+    """Raise `ContextLengthError` where so many tokens, with one of a reply, are more than the memory for KV caches
+    holds.
+    """
     if tokens >= context:
-        raise InputError(
+        raise ContextLengthError(
             f"the prompt has {tokens} tokens, and the KV cache of {context} at most fits into the memory limit: "
             "shorten the prompt, start a new chat, or load the model with a higher memory_limit"
         )

@@ -15,7 +15,7 @@ from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.generation import LogprobRecorder
 from thinkport.runtime.engine.sampling import Sampler, SamplingSettings, Shaper
 from thinkport.runtime.engine.stop import Stop
-from thinkport.runtime.errors import GreedyThinkingWarning, InputError
+from thinkport.runtime.errors import ContextLengthError, GreedyThinkingWarning, InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.prompt.messages import checked
 from thinkport.runtime.prompt.prompt import Prompt, PromptEncoder, Tools
@@ -77,9 +77,11 @@ class ReplyMaker:
 
         Raises:
             InputError: a request that can't be run.
+            ContextLengthError: its text alone is longer than the context, which is found before it is encoded whole.
         """
         check_replies(self.manifest, to_text=request.text is not None)
         check_limit(request.max_tokens)
+        self._check_length(request)
         if request.text is not None:
             return self._prepare_text(request, request.text)
         toolbox = ToolBox(request.tools or [])
@@ -149,6 +151,16 @@ class ReplyMaker:
 
         run = ReplyRun(tokens, len(prompt.ids), prepared.decision, splitter, control, guard, recorder)
         return Reply(run.events(stop, ended), stop, control)
+
+    def _check_length(self, request: ReplyRequest) -> None:
+        context = self.manifest.model.context_length
+        contents = [request.text] if request.text is not None else [one["content"] for one in checked(request.messages)]
+        least = sum(self.tokenizer.least_tokens(one, context) for one in contents if isinstance(one, str))
+        if least > context:
+            raise ContextLengthError(
+                f"the prompt has more than {least} tokens, the model's maximum context length is {context} with the "
+                "reply: shorten the prompt or start a new chat"
+            )
 
     def _prepare_text(self, request: ReplyRequest, text: str | Sequence[int]) -> PreparedReply:
         ids = self.tokenizer.encode(text) if isinstance(text, str) else list(text)

@@ -23,6 +23,8 @@ from thinkport.runtime.model import Model
 from thinkport.runtime.server.api_error import ApiError, failure
 from thinkport.runtime.server.chat_route import chat_completions, stop_thinking
 from thinkport.runtime.server.completion_route import completions
+from thinkport.runtime.server.dialects.messages_route import count_tokens, messages
+from thinkport.runtime.server.dialects.ollama_route import chat, ollama_version, tags
 from thinkport.runtime.server.guard import Guard
 from thinkport.runtime.server.model_routes import detokenize, health, metrics, model, models, tokenize
 from thinkport.runtime.server.openapi import openapi
@@ -63,6 +65,11 @@ def create_app(served: Model, name: str, settings: ServerSettings | None = None)
         Route("/v1/chat/completions/{reply}/stop_thinking", stop_thinking, methods=["POST"]),
         Route("/v1/completions", while_connected(completions), methods=["POST"]),
         Route("/v1/responses", while_connected(responses), methods=["POST"]),
+        Route("/v1/messages", while_connected(messages), methods=["POST"]),
+        Route("/v1/messages/count_tokens", count_tokens, methods=["POST"]),
+        Route("/api/chat", while_connected(chat), methods=["POST"]),
+        Route("/api/tags", tags),
+        Route("/api/version", ollama_version),
         Route("/v1/embeddings", while_connected(embeddings), methods=["POST"]),
         Route("/v1/rerank", while_connected(rerank), methods=["POST"]),
         Route("/v1/models", models),

@@ -152,14 +152,14 @@ def _thought(item: Mapping[str, Any], where: str) -> str:
 
 
 def function_tool(tool: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A tool as chat completions have it.
+    """A tool as chat completions have it, of one of either form.
 
     Raises:
-        ApiError: 400, one that is no function.
+        ApiError: 400, one whose function is no object.
     """
-    if tool.get("type", "function") != "function":
-        raise bad(f"{where} is of type {str(tool.get('type'))[:40]!r}, expected function", where)
     if isinstance(tool.get("function"), Mapping):
         return dict(tool)
+    if "function" in tool:
+        raise bad(f"{where}.function is no object", where)
     kept = {name: tool[name] for name in ("name", "description", "parameters") if tool.get(name) is not None}
     return {"type": "function", "function": kept}

@@ -39,6 +39,15 @@ async def read_body(request: Request, kind: type[Body]) -> Body:
     if not isinstance(given, dict):
         raise bad("the body is no JSON object")
     _check_repeatable(given)
+    return checked_fields(kind, given)
+
+
+def checked_fields(kind: type[Body], given: dict[str, Any]) -> Body:
+    """The fields of a body, or of a part of one.
+
+    Raises:
+        ApiError: 400, one that does not fit.
+    """
     try:
         return kind.model_validate(given)
     except ValidationError as error:

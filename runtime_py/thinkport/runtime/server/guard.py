@@ -23,11 +23,8 @@ _SAFE = {
     "cross-origin-resource-policy": "same-origin",
 }
 _SHARED = {"vary": "Origin", "cross-origin-resource-policy": "cross-origin"}  # with pages of an allowed origin
-_PREFLIGHT = {
-    "access-control-allow-methods": "GET, POST",
-    "access-control-allow-headers": "authorization, content-type, x-api-key",
-    "access-control-max-age": "600",
-}
+_PREFLIGHT = {"access-control-allow-methods": "GET, POST", "access-control-max-age": "600"}
+_EXPOSED = "x-thinkport-reply, x-thinkport-note, retry-after"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -48,7 +45,7 @@ class Guard:
             return
         headers = Headers(scope=scope)
         origin = headers.get("origin")
-        allowed = origin in self._settings.allow_origins
+        allowed = origin in self._settings.allow_origins or (origin is not None and self._settings.any_origin)
         sender = _Sender(send, origin if allowed else None, self._settings.write_seconds)
         try:
             self._check(scope, headers, origin, allowed)
@@ -56,7 +53,7 @@ class Guard:
             await error.response()(scope, receive, sender)
             return
         if scope["method"] == "OPTIONS" and allowed:
-            await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, sender)
+            await _preflight(headers)(scope, receive, sender)
             return
         await self._app(scope, _Body(receive, headers, self._settings).receive, sender)
 
@@ -64,7 +61,7 @@ class Guard:
         host = headers.get("host", "")
         if not self._knows(host):
             raise ApiError(403, "this server is not known by that Host: start it with --allow-host NAME to use one")
-        if origin is not None and not allowed and urlsplit(origin).netloc != host:
+        if origin is not None and not allowed and _netloc(origin) != host:
             raise ApiError(403, "pages of that origin are not let in: start the server with --allow-origin ORIGIN")
         if headers.get("sec-fetch-site") == "cross-site" and not allowed and scope["path"] not in OPEN_PATHS:
             raise ApiError(403, "other sites' pages are not let in: start the server with --allow-origin ORIGIN")
@@ -88,6 +85,21 @@ class Guard:
         given = key.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
         assert self._settings.api_key is not None
         return hmac.compare_digest(given.encode("utf-8", "replace"), self._settings.api_key.encode())
+
+
+def _preflight(headers: Headers) -> Response:
+    """What a page of an allowed origin may send: any header that it names, such as those of OpenAI's client."""
+    named = headers.get("access-control-request-headers", "authorization, content-type, x-api-key")
+    allowed = {**_PREFLIGHT, "access-control-allow-headers": named}
+    return Response(status_code=204, headers=allowed)
+
+
+def _netloc(origin: str) -> str | None:
+    """The host and port of an origin; None of what is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 class _Body:
@@ -125,6 +137,7 @@ class _Sender:
             headers.update(_SAFE)
             if self._origin is not None:
                 headers.update({**_SHARED, "access-control-allow-origin": self._origin})
+                headers["access-control-expose-headers"] = _EXPOSED
         try:
             await asyncio.wait_for(self._send(message), self._seconds)
         except TimeoutError:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from thinkport.runtime.server.api_error import ApiError, bad
 from thinkport.runtime.server.chat_messages import chat_messages
 from thinkport.runtime.server.fields import Ids, RequestBody, read_body
-from thinkport.runtime.server.service import Service, refusing
+from thinkport.runtime.server.service import Service
 
 
 class TokenizeRequest(RequestBody):
@@ -52,8 +52,7 @@ async def tokenize(request: Request) -> Response:
         text = body.prompt if body.prompt is not None else body.content or ""
         return model.tokenizer.encode_plain(text) if body.parse_special is False else model.tokenizer.encode(text)
 
-    with refusing():
-        tokens = await asyncio.to_thread(ids)
+    tokens = await asyncio.to_thread(ids)
     context = model.session.context_length
     return JSONResponse({"tokens": tokens, "count": len(tokens), "max_model_len": context})
 

@@ -4,13 +4,15 @@ Knows paths, bodies and statuses; `app.py` says which function answers.
 """
 
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from thinkport.runtime.server.chat_route import ChatRequest
 from thinkport.runtime.server.completion_route import CompletionRequest
+from thinkport.runtime.server.dialects.messages_route import CountRequest, MessagesRequest
+from thinkport.runtime.server.dialects.ollama_route import OllamaRequest
 from thinkport.runtime.server.model_routes import DetokenizeRequest, TokenizeRequest
 from thinkport.runtime.server.responses_route import ResponsesRequest
 from thinkport.runtime.server.search_routes import EmbeddingsRequest, RerankRequest
@@ -20,6 +22,9 @@ _BODIES: dict[str, tuple[type[BaseModel], str]] = {
     "/v1/chat/completions": (ChatRequest, "Reply to messages."),
     "/v1/completions": (CompletionRequest, "Go on where a prompt ends."),
     "/v1/responses": (ResponsesRequest, "Reply to items."),
+    "/v1/messages": (MessagesRequest, "Reply to messages, as Anthropic's interface has it."),
+    "/v1/messages/count_tokens": (CountRequest, "Tokens of such a prompt."),
+    "/api/chat": (OllamaRequest, "Reply to messages, as Ollama's interface has it."),
     "/v1/embeddings": (EmbeddingsRequest, "Vectors of texts."),
     "/v1/rerank": (RerankRequest, "Scores of documents for a query."),
     "/tokenize": (TokenizeRequest, "Ids of a text or of messages."),
@@ -27,10 +32,13 @@ _BODIES: dict[str, tuple[type[BaseModel], str]] = {
 }
 _READS = {
     "/v1/models": ("The one model that is served.", "application/json"),
+    "/api/tags": ("The one model that is served, as Ollama has it.", "application/json"),
+    "/api/version": ("The server's version, as Ollama has it.", "application/json"),
     "/health": ("Whether requests are taken, and on which provider they run.", "application/json"),
     "/metrics": ("Figures for Prometheus.", "text/plain"),
 }
-_STREAMED = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
+_LINES = "/api/chat"
+_STREAMED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages")
 _ERROR = {
     "description": "What was wrong.",
     "content": {"application/json": {"schema": {"$ref": _REF.format(model="Error")}}},
@@ -43,12 +51,13 @@ class ErrorFields(BaseModel):
     message: str
     type: str
     param: str | None
-    code: int
+    code: str | None
 
 
 class Error(BaseModel):
     """The body of an answer that is an error."""
 
+    type: Literal["error"]
     error: ErrorFields
 
 
@@ -81,6 +90,8 @@ def _post(path: str, kind: type[BaseModel], text: str) -> dict[str, Any]:
     content: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
     if path in _STREAMED:
         content["text/event-stream"] = {"schema": {"type": "string"}}
+    if path == _LINES:
+        content["application/x-ndjson"] = {"schema": {"type": "string"}}
     body = {"required": True, "content": {"application/json": {"schema": {"$ref": _REF.format(model=kind.__name__)}}}}
     done = {"200": {"description": "Done.", "content": content}}
     return {"summary": text, "requestBody": body, "responses": done | _errors(400, 404, 429, 503)}

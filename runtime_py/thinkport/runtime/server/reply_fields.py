@@ -4,7 +4,7 @@ A field is a line in the class of the routes that have it, and its meaning a lin
 reply is asked for) or `plan` (how many replies, and when they stop). Knows fields; must not know how a reply is sent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import Field
 from thinkport.runtime.model import Model
 from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.server.api_error import bad
+from thinkport.runtime.server.chat_messages import function_tool
 from thinkport.runtime.server.fields import RequestBody
 from thinkport.runtime.server.reply_plan import ReplyPlan
 from thinkport.runtime.server.settings import ServerSettings
@@ -73,12 +74,26 @@ class ReplyFields(RequestBody):
         """
         request = self.request(model, settings)
         asked, limit = request.max_tokens, settings.max_tokens
+        notes = []
         if limit is not None and asked is not None and asked > limit:
-            raise bad(f"max_tokens is {asked}, and this server gives at most {limit}", "max_tokens")
+            notes.append(f"max_tokens is {limit}, the most that this server gives, and not {asked}")
         usage = bool(self.stream_options and self.stream_options.include_usage)
-        request = replace(request, max_tokens=limit if asked is None else asked)
+        request = replace(request, max_tokens=min((n for n in (asked, limit) if n is not None), default=None))
         prepared = model.replies.prepare(request)
-        return ReplyPlan(maker=model.replies, prepared=prepared, stream=bool(self.stream), include_usage=usage)
+        return ReplyPlan(
+            maker=model.replies, prepared=prepared, stream=bool(self.stream), include_usage=usage, notes=tuple(notes)
+        )
+
+
+def checked_stops(stops: Sequence[str]) -> tuple[str, ...]:
+    """The texts that end an answer.
+
+    Raises:
+        ApiError: 400, too many, or an empty one.
+    """
+    if len(stops) > _MOST_STOPS or not all(stops):
+        raise bad(f"stop has {len(stops)} texts, expected at most {_MOST_STOPS}, none of them empty", "stop")
+    return tuple(stops)
 
 
 class ChoiceFields(ReplyFields):
@@ -96,9 +111,7 @@ class ChoiceFields(ReplyFields):
         replies = self.n or 1
         if replies > settings.max_choices:
             raise bad(f"n is {replies}, expected at most {settings.max_choices}", "n")
-        stops = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        if len(stops) > _MOST_STOPS or not all(stops):
-            raise bad(f"stop has {len(stops)} texts, expected at most {_MOST_STOPS}, none of them empty", "stop")
+        stops = checked_stops((self.stop,) if isinstance(self.stop, str) else self.stop or ())
         return replace(super().plan(model, settings), replies=replies, stops=stops)
 
 
@@ -113,18 +126,29 @@ class ConversationFields(ReplyFields, ThinkingFields):
         """See `ReplyFields.request`."""
         return replace(
             super().request(model, settings),
-            call=self.thinking(model.thinking, model.session.context_length),
-            tools=self.tools or None,
+            call=self.asked(model.thinking, model.session.context_length),
+            tools=[function_tool(tool, f"tools.{at}") for at, tool in self._functions()] or None,
             tool_choice=self.tool_choice or "auto",
         )
 
     def plan(self, model: Model, settings: ServerSettings) -> ReplyPlan:
         """See `ReplyFields.plan`."""
-        return replace(super().plan(model, settings), single_call=self.parallel_tool_calls is False)
+        plan = super().plan(model, settings)
+        kinds = sorted({str(tool.get("type")) for tool in self.tools or []} - {"function", "None"})
+        left_out = [f"tools of type {kind[:40]!a} are left out, which run elsewhere" for kind in kinds]
+        notes = (*plan.notes, *left_out)
+        return replace(plan, single_call=self.parallel_tool_calls is False, notes=notes)
+
+    def _functions(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The tools that a model can call, by their numbers; clients send along those that their own servers run."""
+        for at, tool in enumerate(self.tools or []):
+            if tool.get("type", "function") == "function":
+                yield at, tool
 
 
 def response_format_of(field: Mapping[str, Any] | None) -> ResponseFormat | None:
-    """What `response_format` holds an answer to: text, json_object, json_schema, regex or choice.
+    """What `response_format` holds an answer to: text, json_object (of a schema, if it has one), json_schema, regex or
+    choice.
 
     Raises:
         ApiError: 400, another type, or one without what it needs.
@@ -133,7 +157,10 @@ def response_format_of(field: Mapping[str, Any] | None) -> ResponseFormat | None
     if field is None or kind == "text":
         return None
     if kind == "json_object":
-        return JsonSchema({"type": "object"})
+        held = field.get("schema")
+        if held is not None and not isinstance(held, Mapping):
+            raise bad("response_format.schema is no object", "response_format")
+        return JsonSchema(held or {"type": "object"})
     if kind == "json_schema":
         schema = field.get("json_schema", field)
         if isinstance(schema, Mapping) and isinstance(schema.get("schema"), Mapping):

@@ -21,7 +21,8 @@ from thinkport.runtime.reply.reply_request import PreparedReply
 class ReplyPlan:
     """What a body asks for. `stops` end the answer; `single_call` ends it after its first tool call.
 
-    `echoed_logprobs`: the prompt's tokens come before the reply, with so many of the likeliest ones at their places.
+    `notes` say what is done in another way than asked, in ASCII. `echoed_logprobs`: the prompt's tokens come before the
+    reply, with so many of the likeliest ones at their places.
     """
 
     maker: ReplyMaker
@@ -32,6 +33,7 @@ class ReplyPlan:
     stream: bool = False
     include_usage: bool = False
     echoed_logprobs: int | None = None
+    notes: tuple[str, ...] = ()
 
     def begin(self, engine: Engine, number: int, stop: Stop) -> Generator[Event]:
         """The events of the reply of that number.
@@ -60,13 +62,14 @@ class ReplyPlan:
                     shown += rest
                     yield AnswerPiece(text=rest, tokens=event.answer_tokens)
                 end = replace(event, answer=shown, tool_calls=event.tool_calls[: 1 if self.single_call else None])
-                yield replace(end, answer_end=Finish.STOP) if text.met or (self.single_call and calls) else end
+                ended = text.met is not None or (self.single_call and calls)
+                yield replace(end, answer_end=Finish.STOP, stop_text=text.met) if ended else end
             elif isinstance(event, AnswerPiece):
                 new = text.feed(event.text)
                 shown += new
                 if new or event.logprobs:
                     yield replace(event, text=new)
-                if text.met:
+                if text.met is not None:
                     stop.cancel()
             elif isinstance(event, ToolCall) and self.single_call:
                 calls += 1
@@ -78,22 +81,23 @@ class ReplyPlan:
 
 
 class StopText:
-    """Text that ends before the first of some strings."""
+    """Text that ends before the first of some strings; `met` is that string, once it came."""
 
     def __init__(self, stops: tuple[str, ...]):
         self._stops = stops
         self._held = ""
-        self.met = False
+        self.met: str | None = None
 
     def feed(self, text: str) -> str:
         """Add text and return what can be shown now."""
-        if self.met:
+        if self.met is not None:
             return ""
         text = self._held + text
-        starts = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
-        if starts:
-            self.met, self._held = True, ""
-            return text[: min(starts)]
+        found = [(at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
+        if found:
+            self._held = ""
+            at, self.met = min(found)
+            return text[:at]
         held = max((_overlap(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]

@@ -4,6 +4,7 @@ https://platform.openai.com/docs/api-reference/responses-streaming. Knows events
 a thought is a `reasoning` item, an answer a `message`, a call a `function_call`. Must not know HTTP.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from time import time
 from typing import Any
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
+from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.chat_route import call_text
 from thinkport.runtime.server.figures import thinking, timings, usage
 from thinkport.runtime.server.service import Answer
@@ -22,10 +24,44 @@ _FIELDS: dict[str, dict[str, Any]] = {_THOUGHT: {"summary": []}, _ANSWER: {"role
 _EXTRAS: dict[str, dict[str, Any]] = {_THOUGHT: {}, _ANSWER: {"logprobs": []}}
 
 
-class ResponsesReply(Answer):
-    """One response, as it comes. `head` holds the request's own settings, which a response repeats."""
+class ItemMemory:
+    """Items of the last responses by their ids: clients send references in place of the items."""
 
-    def __init__(self, name: str, head: dict[str, Any]):
+    def __init__(self, most: int = 4096):
+        """Keep `most` items."""
+        self._items, self._most = OrderedDict[str, dict[str, Any]](), most
+
+    def keep(self, item: dict[str, Any]) -> None:
+        """Remember an item, and forget the oldest where there are too many."""
+        self._items[item["id"]] = item
+        while len(self._items) > self._most:
+            self._items.popitem(last=False)
+
+    def resolved(self, given: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+        """A request's input with the items that it refers to.
+
+        Raises:
+            ApiError: 404, one is not known here any more.
+        """
+        return given if isinstance(given, str) else [self._item(item, f"input.{at}") for at, item in enumerate(given)]
+
+    def _item(self, given: dict[str, Any], where: str) -> dict[str, Any]:
+        if given.get("type") != "item_reference":
+            return given
+        item = self._items.get(str(given.get("id")))
+        if item is None:
+            raise ApiError(404, f"{where} refers to an item that is not known here: send the item itself", param=where)
+        return item
+
+
+class ResponsesReply(Answer):
+    """One response, as it comes. `head` holds the request's own settings, which a response repeats.
+
+    `memory` keeps its items.
+    """
+
+    def __init__(self, name: str, head: dict[str, Any], memory: ItemMemory):
+        self._memory = memory
         self._head = {"id": name, "object": "response", "created_at": int(time()), **head}
         self._output: list[dict[str, Any]] = []
         self._open: dict[str, Any] | None = None
@@ -100,6 +136,7 @@ class ResponsesReply(Answer):
     def _end_item(self, **values: Any) -> dict[str, Any]:
         assert self._open is not None
         self._output.append({**self._open, **values, "status": "completed"})
+        self._memory.keep(self._output[-1])
         self._open = None
         return self._event("response.output_item.done", output_index=len(self._output) - 1, item=self._output[-1])
 

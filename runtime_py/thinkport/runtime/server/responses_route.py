@@ -1,6 +1,6 @@
 """Responses: `POST /v1/responses` (https://platform.openai.com/docs/api-reference/responses/create).
 
-Nothing is stored, so no earlier response can be continued: clients send the items again.
+No earlier response can be continued: clients send the items again, or references to them, which the last ones resolve.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from starlette.responses import Response
 from thinkport.runtime.model import Model
 from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.server.api_error import bad
-from thinkport.runtime.server.chat_messages import chat_messages, function_tool, item_messages
+from thinkport.runtime.server.chat_messages import chat_messages, item_messages
 from thinkport.runtime.server.fields import read_body
 from thinkport.runtime.server.reply_fields import ConversationFields, response_format_of
-from thinkport.runtime.server.responses_reply import ResponsesReply
+from thinkport.runtime.server.responses_reply import ItemMemory, ResponsesReply
 from thinkport.runtime.server.service import Service
 from thinkport.runtime.server.settings import ServerSettings
 
@@ -47,7 +47,6 @@ class ResponsesRequest(ConversationFields):
         return replace(
             super().request(model, settings),
             messages=chat_messages([*lead, *item_messages(self.input)], settings.max_messages),
-            tools=[function_tool(tool, f"tools.{at}") for at, tool in enumerate(self.tools or [])] or None,
             max_tokens=self.max_output_tokens,
             response_format=response_format_of(form),
         )
@@ -56,8 +55,19 @@ class ResponsesRequest(ConversationFields):
 async def responses(request: Request) -> Response:
     """Reply to items."""
     service, body = Service.of(request), await read_body(request, ResponsesRequest)
+    memory = _memory(request)
+    body = body.model_copy(update={"input": memory.resolved(body.input)})
     plan, job = await service.begin("resp", body)
-    return await service.answer(job, plan, ResponsesReply(job.name, _head(body, service.name)))
+    return await service.answer(job, plan, ResponsesReply(job.name, _head(body, service.name), memory))
+
+
+def _memory(request: Request) -> ItemMemory:
+    """The app's, which is made for its first response."""
+    state = request.app.state
+    if not hasattr(state, "items"):
+        state.items = ItemMemory()
+    memory: ItemMemory = state.items
+    return memory
 
 
 def _head(body: ResponsesRequest, model: str) -> dict[str, Any]:

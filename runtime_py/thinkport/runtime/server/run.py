@@ -13,15 +13,14 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.model import Model
 from thinkport.runtime.server.app import LOG, create_app
+from thinkport.runtime.server.connection import guarded_protocol
 from thinkport.runtime.server.service import Service
 from thinkport.runtime.server.settings import ServerSettings
 
-_CONNECTIONS = 512
 _IDLE = 30  # seconds that a connection may wait for its next request
 
 
@@ -40,52 +39,6 @@ class _Server(uvicorn.Server):
         if service is not None:
             await service.jobs.end(service.settings.grace_seconds)
         await super().shutdown(sockets)
-
-
-class TimedProtocol(H11Protocol):
-    """A connection that is closed unless a request's head is whole `header_seconds` after its first bytes.
-
-    uvicorn closes one that is idle between requests, but not one that sends a byte of a head now and then.
-    """
-
-    header_seconds = 10.0
-    _deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        """Start the deadline of the first request's head."""
-        super().connection_made(transport)
-        self._wait()
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes; the first bytes of a head start its deadline."""
-        if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
-            self._wait()
-        super().data_received(data)
-
-    def handle_events(self) -> None:
-        """Stop the deadline where a new cycle shows that the head is complete."""
-        before = self.cycle
-        super().handle_events()
-        if self.cycle is not before:
-            self._end_wait()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the deadline."""
-        self._end_wait()
-        super().connection_lost(exc)
-
-    def _wait(self) -> None:
-        self._deadline = self.loop.call_later(self.header_seconds, self.transport.close)
-
-    def _end_wait(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-
-def timed_protocol(seconds: float) -> type[asyncio.Protocol]:
-    """The protocol with so many seconds for a head."""
-    return type("TimedProtocol", (TimedProtocol,), {"header_seconds": seconds})
 
 
 def listen(settings: ServerSettings) -> socket.socket:
@@ -122,13 +75,12 @@ def serve(
     """
     server = _Server(
         create_app(model, name, settings),
-        http=timed_protocol(settings.header_seconds),
+        http=guarded_protocol(settings.header_seconds),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=_CONNECTIONS,
         timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
     )

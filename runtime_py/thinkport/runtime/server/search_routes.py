@@ -17,7 +17,7 @@ from thinkport.runtime.artifact.task_check import required_embedding, required_r
 from thinkport.runtime.prompt.prompt import Prompt
 from thinkport.runtime.server.api_error import bad
 from thinkport.runtime.server.fields import Ids, RequestBody, read_body
-from thinkport.runtime.server.service import Service, refusing
+from thinkport.runtime.server.service import Service
 from thinkport.runtime.text_embedding import EmbeddedText, checked_dimensions, embedding_prompts, rounded, vectors_of
 from thinkport.runtime.text_ranking import ranking_prompts, scores_of
 
@@ -76,9 +76,8 @@ async def embeddings(request: Request) -> Response:
         prompts = embedding_prompts(model.tokenizer, embedding, *asked, context=context, truncate=False)
         return prompts, checked_dimensions(body.dimensions, embedding)
 
-    with refusing():
-        prompts, width = await asyncio.to_thread(prepared)
-        vectors = await service.jobs.run(prompts[0].ids, lambda engine, stop: vectors_of(engine, prompts, width, stop))
+    prompts, width = await asyncio.to_thread(prepared)
+    vectors = await service.jobs.run(prompts[0].ids, lambda engine, stop: vectors_of(engine, prompts, width, stop))
     if body.encoding_format == "base64":
         found: Sequence[Any] = [base64.b64encode(row.astype("<f4").tobytes()).decode() for row in vectors]
     else:
@@ -93,13 +92,12 @@ async def rerank(request: Request) -> Response:
     service.check_model(body.model)
     model, texts = service.model, body.texts()
     context = model.session.context_length - 1
-    with refusing():
-        reranking = required_reranking(model.manifest)
-        asked = body.query, texts, body.instruction
-        encode = partial(ranking_prompts, model.tokenizer, reranking, *asked, context=context, truncate=False)
-        prompts = await asyncio.to_thread(encode)
-        run = partial(scores_of, reranking=reranking, prompts=prompts)
-        scores = await service.jobs.run(prompts[0].ids, lambda engine, stop: run(engine, stop=stop))
+    reranking = required_reranking(model.manifest)
+    asked = body.query, texts, body.instruction
+    encode = partial(ranking_prompts, model.tokenizer, reranking, *asked, context=context, truncate=False)
+    prompts = await asyncio.to_thread(encode)
+    run = partial(scores_of, reranking=reranking, prompts=prompts)
+    scores = await service.jobs.run(prompts[0].ids, lambda engine, stop: run(engine, stop=stop))
     results = [
         {"index": at, "relevance_score": scores[at]}
         | ({"document": {"text": texts[at]}} if body.return_documents else {})

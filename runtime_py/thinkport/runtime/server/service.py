@@ -7,7 +7,6 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 from uuid import uuid4
@@ -16,10 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from thinkport.runtime.errors import InputError, UnavailableError
 from thinkport.runtime.events import Event
 from thinkport.runtime.model import Model
-from thinkport.runtime.server.api_error import ApiError, bad, failure
+from thinkport.runtime.server.api_error import NO_MODEL, ApiError, failure
 from thinkport.runtime.server.jobs import Job, Jobs, Places
 from thinkport.runtime.server.metrics import Metrics
 from thinkport.runtime.server.reply_fields import ReplyFields
@@ -28,9 +26,18 @@ from thinkport.runtime.server.settings import ServerSettings
 
 
 class Answer:
-    """What a route sends of a job, whole or event by event. `last_frame` ends a stream."""
+    """What a route sends of a job, whole or event by event.
 
-    last_frame = ""
+    A stream is server-sent events, where a subclass says nothing else: `media` is its type, `still_here` what is sent
+    while nothing comes, and `last_frame` its end.
+    """
+
+    media, still_here, last_frame = "text/event-stream", ": still here\n\n", ""
+
+    def frame(self, value: Mapping[str, Any]) -> str:
+        """An event, or an error, as the stream has it."""
+        head = f"event: {value['type']}\n" if "type" in value else ""
+        return f"{head}data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
     def events(self, index: int, event: Event) -> Iterator[dict[str, Any]]:
         """What a stream holds of an event of reply `index`; all of them have to be asked for before `whole` is."""
@@ -67,18 +74,19 @@ class Service:
             ApiError: 404.
         """
         if asked not in (None, "", self.name, "default"):
-            raise ApiError(404, f"no model {asked[:80]!r} is served here, expected {self.name!r}", param="model")
+            raise ApiError(
+                404, f"no model {asked[:80]!r} is served here, expected {self.name!r}", param="model", code=NO_MODEL
+            )
 
     async def begin(self, prefix: str, body: ReplyFields) -> tuple[ReplyPlan, Job]:
         """Begin what a body asks for. It is planned in a thread, since encoding a long prompt takes time.
 
         Raises:
-            ApiError: a request that can't be run, or not now.
+            ThinkportError, ApiError: a request that can't be run, or not now.
         """
         self.check_model(body.model)
-        with refusing():
-            plan = await asyncio.to_thread(body.plan, self.model, self.settings)
-            return plan, await self.jobs.start(f"{prefix}-{uuid4().hex}", plan)
+        plan = await asyncio.to_thread(body.plan, self.model, self.settings)
+        return plan, await self.jobs.start(f"{prefix}-{uuid4().hex}", plan)
 
     async def answer(self, job: Job, plan: ReplyPlan, answer: Answer) -> Response:
         """The response of a job, whole or as a stream; a job whose client is gone ends at its next token.
@@ -86,6 +94,7 @@ class Service:
         Raises:
             ThinkportError: the reply failed before it was whole.
         """
+        noted = {"x-thinkport-note": "; ".join(plan.notes)} if plan.notes else {}
         if not plan.stream:
             try:
                 async for piece in job.pieces():
@@ -94,33 +103,33 @@ class Service:
                         deque(answer.events(*piece), maxlen=0)
             finally:
                 job.stop.cancel()
-            return JSONResponse(answer.whole())
+            return JSONResponse(answer.whole(), headers=noted)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no", "x-thinkport-reply": job.name}
-        return ReplyStream(self._frames(job, plan, answer), job, headers)
+        return ReplyStream(self._frames(job, plan, answer), answer.media, job, headers | noted)
 
     async def _frames(self, job: Job, plan: ReplyPlan, answer: Answer) -> AsyncIterator[str]:
-        """Server-sent events; once a stream has begun, an error can only be told within it."""
+        """What is sent; once a stream has begun, an error can only be told within it."""
         try:
             async for piece in job.pieces():
                 if piece is None:
-                    yield ": still here\n\n"
+                    yield answer.still_here
                     continue
                 self.metrics.note(piece.event)
                 for event in answer.events(*piece):
-                    yield _frame(event)
+                    yield answer.frame(event)
             if plan.include_usage:
                 for event in answer.figures():
-                    yield _frame(event)
+                    yield answer.frame(event)
             yield answer.last_frame
         except Exception as error:
-            yield _frame(failure(error).as_json())
+            yield answer.frame(failure(error).as_json())
 
 
 class ReplyStream(StreamingResponse):
     """A stream that ends its job however it ends: its frames, left in the middle, would wait for the collector."""
 
-    def __init__(self, frames: AsyncIterator[str], job: Job, headers: Mapping[str, str]):
-        super().__init__(frames, media_type="text/event-stream", headers=headers)
+    def __init__(self, frames: AsyncIterator[str], media: str, job: Job, headers: Mapping[str, str]):
+        super().__init__(frames, media_type=media, headers=headers)
         self._job = job
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -129,22 +138,6 @@ class ReplyStream(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._job.stop.cancel()
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """Turn an error of a request into one that says that it can't be run as it is.
-
-    Raises:
-        ApiError: 400.
-        UnavailableError: it can be run later.
-    """
-    try:
-        yield
-    except UnavailableError:
-        raise
-    except InputError as error:
-        raise bad(str(error)) from None
 
 
 def while_connected(route: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
@@ -165,9 +158,3 @@ def while_connected(route: Callable[[Request], Awaitable[Response]]) -> Callable
             await asyncio.gather(answering, leaving, return_exceptions=True)
 
     return watched
-
-
-def _frame(value: dict[str, Any]) -> str:
-    """A server-sent event with JSON."""
-    head = f"event: {value['type']}\n" if "type" in value else ""
-    return f"{head}data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"

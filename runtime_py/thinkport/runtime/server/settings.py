@@ -18,12 +18,13 @@ class ServerSettings:
 
     host, port: where it listens; port 0 takes a free one. api_key: what clients have to send; needed unless `host` is
     this machine's own loopback. allow_hosts: further names that a request may call this server by. allow_origins: pages
-    elsewhere that browsers may let in, `null` for pages of an app's own files. parallel: replies that are written at
-    the same time, in turns. queue: requests that wait beyond them; more are told to come back. max_body: bytes of a
-    request. max_messages, max_choices: of one request. max_tokens: of one reply, None for what the context has room
-    for. header_seconds, body_seconds, write_seconds: how long a client may take to send its request's head, to send
-    the next bytes of its body, and to take what is written to it. grace_seconds: how long replies go on after the
-    server was told to end. log_requests: one line a request on stderr, without prompts, paths of files or keys.
+    elsewhere that browsers may let in, `null` for pages of an app's own files, `*` for all, which takes a key.
+    parallel: replies that are written at the same time, in turns. queue: requests that wait beyond them; more are told
+    to come back. max_body: bytes of a request. max_messages, max_choices: of one request. max_tokens: of one reply,
+    None for what the context has room for. header_seconds, body_seconds, write_seconds: how long a client may take to
+    send its request's head, to send the next bytes of its body, and to take what is written to it. grace_seconds: how
+    long replies go on after the server was told to end. log_requests: one line a request on stderr, without prompts,
+    paths of files or keys.
     """
 
     host: str = "127.0.0.1"
@@ -44,13 +45,7 @@ class ServerSettings:
     log_requests: bool = False
 
     def __post_init__(self) -> None:
-        if self.api_key is not None and len(self.api_key) < 8:
-            raise InputError("the API key has fewer than 8 characters: take a longer one, such as a random 32")
-        if self.api_key is None and not is_loopback(self.host):
-            raise InputError(
-                f"{self.host} can be reached from other machines and no API key is set: give --api-key (or set "
-                "THINKPORT_API_KEY), or listen on 127.0.0.1"
-            )
+        self._check_key()
         if not 0 <= self.port <= 65535:
             raise InputError(f"the port is {self.port}, expected 0 (a free one) to 65535")
         for name in ("parallel", "max_body", "max_messages", "max_choices"):
@@ -64,6 +59,25 @@ class ServerSettings:
             raise InputError(f"queue is {self.queue}, expected 0 (nobody waits) or more")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise InputError(f"max_tokens is {self.max_tokens}, expected 1 or more, or nothing for the context")
+
+    def _check_key(self) -> None:
+        if self.api_key is not None and len(self.api_key) < 8:
+            raise InputError("the API key has fewer than 8 characters: take a longer one, such as a random 32")
+        if self.api_key is None and not is_loopback(self.host):
+            raise InputError(
+                f"{self.host} can be reached from other machines and no API key is set: give --api-key (or set "
+                "THINKPORT_API_KEY), or listen on 127.0.0.1"
+            )
+        if self.api_key is None and self.any_origin:
+            raise InputError(
+                "allow_origins has '*', which lets in every page that this machine's browsers open, and no API key is "
+                "set: give --api-key (or set THINKPORT_API_KEY), or name the origins"
+            )
+
+    @property
+    def any_origin(self) -> bool:
+        """Whether pages of every origin are let in; cookies never are, so a page needs the key."""
+        return "*" in self.allow_origins
 
 
 def is_loopback(host: str) -> bool:

@@ -13,7 +13,8 @@ from thinkport.runtime.server.fields import RequestBody
 from thinkport.runtime.thinking.thinking import Switch, Thinking
 
 # Tokens of thought. Qwen3 was trained for on and off only; where these come from is in the documentation.
-EFFORTS: dict[str, int | None] = {"minimal": 128, "low": 512, "medium": 2048, "high": 8192, "xhigh": None}
+EFFORTS: dict[str, int | None] = {"minimal": 128, "low": 512, "medium": 2048, "high": 8192, "xhigh": None, "max": None}
+_NONE = ("none", "off")
 BUDGETS = ("thinking_token_budget", "thinking_budget_tokens", "thinking_budget", "reasoning_budget")
 
 
@@ -26,11 +27,12 @@ class ThinkingFields(RequestBody):
     reasoning_budget: int | None = None
     reasoning_effort: str | None = None
     reasoning: dict[str, Any] | str | bool | None = None
+    thinking: dict[str, Any] | bool | None = None
     think: bool | str | None = None
     enable_thinking: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
 
-    def thinking(self, default: Thinking, context: int) -> Thinking:
+    def asked(self, default: Thinking, context: int) -> Thinking:
         """The settings of the reply; see `asked_thinking`."""
         return asked_thinking({name: getattr(self, name) for name in ThinkingFields.model_fields}, default, context)
 
@@ -86,6 +88,8 @@ def _read(field: str, value: Any, context: int) -> Iterator[_Said]:
         yield from _kwargs(value)
     elif field == "reasoning" and isinstance(value, Mapping):
         yield from _reasoning(value, context)
+    elif field == "thinking" and isinstance(value, Mapping):
+        yield from _typed(value, context)
     elif isinstance(value, bool):
         yield _Said(field, on=value)
     elif field != "enable_thinking" and value in ("on", "off"):
@@ -97,12 +101,12 @@ def _read(field: str, value: Any, context: int) -> Iterator[_Said]:
 
 
 def _effort(field: str, value: Any) -> _Said:
-    if value == "none":
+    if value in _NONE:
         return _Said(field, on=False)
     if not isinstance(value, str) or value not in EFFORTS:
         name = field.removesuffix(" effort")
         switch = "true, false, " if name != field else ""
-        raise bad(f"{name} is {_shown(value)}, expected one of: {switch}none, {', '.join(EFFORTS)}", name)
+        raise bad(f"{name} is {_shown(value)}, expected one of: {switch}{', '.join((*_NONE, *EFFORTS))}", name)
     return _Said(field, on=True, budget=EFFORTS[value])
 
 
@@ -138,6 +142,20 @@ def _reasoning(value: Mapping[str, Any], context: int) -> Iterator[_Said]:
         if not isinstance(value["enabled"], bool):
             raise bad(f"reasoning.enabled is {_shown(value['enabled'])}, expected true or false", "reasoning")
         yield _Said("reasoning.enabled", on=value["enabled"])
+
+
+def _typed(value: Mapping[str, Any], context: int) -> Iterator[_Said]:
+    """Anthropic's form: `{"type": "enabled", "budget_tokens": …}`; adaptive leaves it to the model."""
+    kind = value.get("type")
+    if unknown := sorted(set(value) - {"type", "budget_tokens", "display"}):
+        raise bad(f"thinking has {', '.join(unknown)}, expected type and budget_tokens", "thinking")
+    if kind not in ("enabled", "disabled", "adaptive", "auto"):
+        raise bad(f"thinking.type is {_shown(kind)}, expected enabled, disabled, adaptive or auto", "thinking")
+    if kind in ("enabled", "disabled"):
+        yield _Said("thinking.type", on=kind == "enabled")
+    if value.get("budget_tokens") is not None:
+        budget = _budget("thinking.budget_tokens", value["budget_tokens"], context)
+        yield _Said("thinking.budget_tokens", budget=budget, exact=True)
 
 
 def _shown(value: Any) -> str:

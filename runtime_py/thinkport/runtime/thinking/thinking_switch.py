@@ -18,8 +18,8 @@ from thinkport.runtime.prompt.template import Message
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking
 
-# Not within a path or a word: `a/think`, `/think/of`, `./think`, `/thinking`. A letter of another script may touch it.
-_SOFT = re.compile(r"(?<![A-Za-z0-9_/~:.\\-])/(no_)?think(?![A-Za-z0-9_/\\-])")
+# A word of its own: what is quoted, a path or `</think>` in a pasted text switches nothing.
+_SOFT = re.compile(r"(?<!\S)/(no_)?think(?!\S)")
 _SWITCHING = ("user", "system")
 _RESULT = ("<tool_response>", "</tool_response>")  # a user message between these is a tool's, as templates have it
 
@@ -52,19 +52,20 @@ def opening(prompt: Sequence[int], thinking: ThinkingIds | None, tokenizer: Toke
 
 
 def switched(begin: Opening, enable_thinking: bool | None) -> Opening:
-    """How the reply begins once the caller was heard: off means off, also where the template has no switch.
+    """How the reply begins once the caller was heard.
+
+    Off where the template left the choice stays `FREE`: the reply then begins with an empty thought, without which a
+    model that thinks would do so in its answer.
 
     Raises:
         InputError: thinking is off and the prompt opened a thought all the same.
     """
-    if enable_thinking is not False:
-        return begin
-    if begin is Opening.THINKING:
+    if enable_thinking is False and begin is Opening.THINKING:
         raise InputError(
             "thinking can't be switched off: this model's chat template has no switch and always opens a thought. "
             "Leave thinking on, or use a model that can do both"
         )
-    return Opening.ANSWERING
+    return begin
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -159,7 +159,7 @@ class ThoughtControl:
         return self.end or ThinkingEnd.NONE
 
     def _begin(self, switch: Switch) -> None:
-        if self._part is None and switch is Switch.OFF:  # a soft switch: the model would write an empty thought itself
+        if self._part is None and switch is Switch.OFF:  # as the model would write it after `/no_think`
             self._forced.extend((self._ids.start, *self._closing.empty))
             self.end = ThinkingEnd.OFF
         elif self._part is None and switch is Switch.ON:

@@ -1,7 +1,6 @@
 """The tools that a reply may call: checked when the box is made, held against the calls that come, and chosen among.
 
-Knows tools as OpenAI's interface and transformers describe them, and JSON schemas of the 2020-12 draft
-(https://json-schema.org/draft/2020-12). Must not know how a call is sampled or told from text.
+Knows tools as OpenAI's interface and transformers describe them. Must not know how a call is sampled or told from text.
 """
 
 import json
@@ -12,19 +11,21 @@ from typing import Any
 
 from thinkport.runtime.errors import InputError, did_you_mean
 from thinkport.runtime.events import ToolCall
-from thinkport.runtime.prompt.template import plain_data
-from thinkport.runtime.tools.response_format import JsonSchema
 from thinkport.runtime.tools.tool_calls import read_call, shown
-
-_LONGEST = 240  # characters of a problem that jsonschema tells, which quotes whole values
+from thinkport.runtime.tools.tool_schema import ToolSchema
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """A tool's name and the JSON schema of its arguments, which is of an object."""
+    """A tool's name and the JSON schema of its arguments."""
 
     name: str
-    parameters: Mapping[str, Any]
+    schema: ToolSchema
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The schema, of an object."""
+        return self.schema.parameters
 
 
 class ToolBox:
@@ -66,7 +67,7 @@ class ToolBox:
         tool = self.tools.get(call.name)
         if tool is None:
             return f"there is no tool {shown(call.name)!r}{did_you_mean(call.name, self.names)}"
-        return _violation(tool, call.arguments)
+        return tool.schema.violation(call.arguments)
 
 
 def _tool(description: Mapping[str, Any], at: int) -> Tool:
@@ -77,49 +78,7 @@ def _tool(description: Mapping[str, Any], at: int) -> Tool:
     # Templates write a name between quotes as it is, so it has to be its own JSON.
     if not isinstance(name, str) or not name or json.dumps(name, ensure_ascii=False) != f'"{name}"':
         raise InputError(f"tool {at} has the name {name!r}, expected a text without quotes, backslashes and line ends")
-    parameters = function.get("parameters")
-    return Tool(name=name, parameters=_parameters(name, {"type": "object"} if parameters is None else parameters))
-
-
-def _parameters(name: str, parameters: Any) -> Mapping[str, Any]:
-    """A copy of a tool's parameters, once they are known to be the schema of an object."""
-    from jsonschema import Draft202012Validator, SchemaError  # slow to import, and needed only where tools are given
-
-    if not isinstance(parameters, Mapping) or parameters.get("type", "object") != "object":
-        found = shown(repr(parameters))
-        raise InputError(f'tool {name!r} has the parameters {found}, expected a JSON schema with "type": "object"')
-    try:
-        JsonSchema(parameters)
-        Draft202012Validator.check_schema(parameters)
-    except SchemaError as error:
-        raise InputError(
-            f"the parameters of tool {name!r} are no JSON schema: {_cut(error.message)} (at {error.json_path})"
-        ) from None
-    except InputError as error:
-        raise InputError(f"the parameters of tool {name!r}: {error}") from None
-    copy: dict[str, Any] = plain_data(parameters)
-    return copy
-
-
-def _violation(tool: Tool, arguments: Any) -> str | None:
-    """What the tool's schema refuses in the arguments, with its path; None if nothing."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-    from referencing import Registry
-
-    validator = Draft202012Validator(tool.parameters, registry=Registry())  # an empty one: no reference is downloaded
-    try:
-        violation = best_match(validator.iter_errors(arguments))
-    except Exception as error:  # whatever a schema that can't be followed and any numbers bring about
-        return f"the arguments can't be held against the schema of {tool.name!r}: {_cut(str(error) or repr(error))}"
-    if violation is None:
-        return None
-    return f"the arguments of {tool.name!r} are wrong at {violation.json_path}: {_cut(violation.message)}"
-
-
-def _cut(message: str) -> str:
-    line = " ".join(message.split())
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+    return Tool(name=name, schema=ToolSchema(name, function.get("parameters")))
 
 
 class ToolUse(StrEnum):

@@ -1,0 +1,1 @@
+"""Interfaces of other servers than OpenAI's, over the same replies."""
