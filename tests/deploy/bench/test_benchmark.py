@@ -1,5 +1,6 @@
 """A benchmark: who runs when, what is kept, and what is refused before anything is measured."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from thinkport.deploy.bench.benchmark import BenchRow, Cost, measure
-from thinkport.deploy.bench.contender import BenchPlan, Contender, Kind, Sample
+from thinkport.deploy.bench.contender import BenchPlan, Contender, DeviceBytes, Kind, Sample
 from thinkport.deploy.bench.contender import Contender as Parsed
 from thinkport.deploy.bench.machine import this_machine
 from thinkport.runtime.artifact.manifest import Manifest, read_manifest
@@ -109,3 +110,11 @@ def test_the_machine_has_a_name() -> None:
     assert f"{machine.hardware.cores} cores" in machine.title
     assert machine.as_json()["hardware"]["processor"] in machine.title
     assert machine.packages["thinkport"]
+
+
+def test_a_sample_keeps_what_crosses_to_a_device() -> None:
+    device = {"context": 8, "given": 88, "returned": 400, "cache": 10, "grown": 30}
+    sample = Sample.parse(json.dumps({"engine": "x", "prefill": {}, "decode": {"8": 1.0}, "device": device}))
+    assert sample.device == DeviceBytes(**device)
+    row = BenchRow(name="x", kind=Kind.ARTIFACT, samples=(sample,))
+    assert row.as_json()["samples"][0]["device"] == device

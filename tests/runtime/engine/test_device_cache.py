@@ -197,9 +197,11 @@ def test_a_step_sends_ids_mask_and_positions_and_brings_one_row_of_logits(nano_f
     lane._binding = lane._cache._binding = crossed = Crossings(lane._binding)
     lane.step(np.array([[5]]))
     mask = 8 * (past + 1)  # 32,776 bytes at 4,096 tokens
+    given = sum(crossed.up.values())
     assert crossed.up.pop("position_ids", 8) == 8
     assert crossed.up == {"input_ids": 8, "attention_mask": mask}
     assert crossed.down == {"logits": 4 * session.vocab_size}
+    assert lane.step_bytes == (given, 4 * session.vocab_size)
 
 
 def test_a_snapshots_tokens_are_all_that_crosses_of_a_cache(nano_fp32_artifact) -> None:

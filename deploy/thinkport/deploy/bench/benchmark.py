@@ -1,7 +1,7 @@
 """Runs contenders in alternating order and gathers what they measured. Prints nothing."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -97,7 +97,7 @@ class BenchRow:
             "sha256": self.sha256,
             "step_bytes": vars(self.cost) if self.cost else None,
             "divergence": self.figure.model_dump() if self.figure else None,
-            "samples": [vars(sample) for sample in self.samples],
+            "samples": [asdict(sample) for sample in self.samples],
         }
 
 

@@ -75,13 +75,29 @@ _NEEDS = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeviceBytes:
+    """Where a graph has its KV cache on a device: the bytes of a step after `context` tokens, the longest measured.
+
+    `given` and `returned` cross between the CPU and ONNX Runtime at a step. `cache` is the KV cache on the device,
+    `grown` what its allocator holds where the cache grew there step by step.
+    """
+
+    context: int
+    given: int
+    returned: int
+    cache: int
+    grown: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """What one process measured: tokens per second by length, seconds and bytes; None is not known.
 
     `graph` is the file that an artifact ran, `files_s` the part of `load_s` that checked its files against the
     manifest. `private_bytes` is the process's own memory after its first token, `context_bytes` its memory with a cache
     of a context. `weights_pages` and `kv_pages` are bytes in memory that the system was asked to make huge pages of,
-    and those that are in huge pages: of native kernels' weights, and of a KV cache of the longest context.
+    and those that are in huge pages: of native kernels' weights, and of a KV cache of the longest context. `device` is
+    None where the KV cache is in the CPU's memory.
     """
 
     engine: str
@@ -96,6 +112,7 @@ class Sample:
     graph: str | None = None
     weights_pages: tuple[int, int] | None = None
     kv_pages: tuple[int, int] | None = None
+    device: DeviceBytes | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -107,6 +124,8 @@ class Sample:
         facts: dict[str, Any] = json.loads(text)
         for key in {"prefill", "decode", "context_bytes"} & facts.keys():
             facts[key] = {int(length): value for length, value in facts[key].items()}
+        if facts.get("device"):
+            facts["device"] = DeviceBytes(**facts["device"])
         return cls(**facts)
 
 

@@ -22,7 +22,7 @@ def show_benchmark(console: Console, bench: Benchmark) -> None:
         f"best of {plan.rounds} rounds, turn about, after one that warmed up"
     )
     for row in bench.rows:
-        console.print(f"{row.name}: {row.samples[0].engine}{_pages(row)}")
+        console.print(f"{row.name}: {row.samples[0].engine}{_pages(row)}{_device(row)}")
     for table in (_speeds(console, bench), _costs(console, bench), _ratios(console, bench)):
         if table:
             console.print("", table, sep="\n")
@@ -133,6 +133,17 @@ def _pages(row: BenchRow) -> str:
     parts = ((last.weights_pages, "the weights"), (last.kv_pages, "a KV cache"))
     said = [f"{found[1] / 1e6:,.1f} of {found[0] / 1e6:,.1f} MB of {name}" for found, name in parts if found]
     return f"; in huge pages: {', '.join(said)}" if said else ""
+
+
+def _device(row: BenchRow) -> str:
+    """What crosses to its device at a step, and what its KV cache takes there."""
+    found = row.samples[-1].device
+    if found is None:
+        return ""
+    return (
+        f"; a step after {found.context:,} tokens is given {found.given:,} bytes and returns {found.returned:,}; "
+        f"its KV cache is {found.cache / 1e6:,.1f} MB on the device, {found.grown / 1e6:,.1f} MB if it grew there"
+    )
 
 
 def _percent(share: float | None) -> str:

@@ -285,6 +285,12 @@ class OrtLane:
     def length(self) -> int:
         return self._cache.length
 
+    @property
+    def step_bytes(self) -> tuple[int, int]:
+        """The bytes that the last step of one row of logits was given by the CPU, and gave back to it."""
+        given = sum(array.nbytes for name, array in self._arrays.items() if name in self._session.inputs)
+        return given, self._arrays["logits"].nbytes
+
     def trim(self, length: int) -> None:
         self._room = 0
         self._cache.trim(length)

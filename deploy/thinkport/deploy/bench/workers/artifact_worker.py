@@ -12,7 +12,7 @@ import numpy as np
 
 from thinkport.deploy.cold_start import cold_start, process_memory
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_width
-from thinkport.runtime.engine.kv_cache import KvSnapshot
+from thinkport.runtime.engine.kv_cache import KvSnapshot, capacity_for
 from thinkport.runtime.engine.session import Lane
 from thinkport.runtime.machine.huge_pages import advised_memory
 from thinkport.runtime.model import Model
@@ -85,6 +85,17 @@ class Measured:
         memory = process_memory()
         return speed, memory.private if memory else None
 
+    def device(self, context: int) -> dict[str, int] | None:
+        """What `DeviceBytes` says of a step at a context; None where the KV cache is in the CPU's memory."""
+        session = self.model.session
+        size = session.kv_size
+        if size.at_hand:
+            return None
+        given, returned = getattr(self.lane(context), "step_bytes")  # noqa: B009 - as above
+        cache = size.token * capacity_for(context + 1, size.context, at_hand=False)
+        bytes_there = {"cache": cache, "grown": size.bytes(context + 1)}
+        return {"context": context, "given": given, "returned": returned, **bytes_there}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Overhead:
@@ -156,6 +167,7 @@ def main() -> None:
             "graph": measured.graph.file,
             "weights_pages": weights,
             "kv_pages": kv,
+            "device": measured.device(max(plan["contexts"], default=1)),
             "engine": _engine(model),
             "decode": {context: speed for context, (speed, _) in decoded.items()},
             "context_bytes": {context: private for context, (_, private) in decoded.items() if private},
