@@ -188,7 +188,7 @@ INLINE void panel_times(const Panel<V, BITS>& panel, const PackedMatrix& w, cons
   typename V::Ints dots[M][TILES];
   UNROLLED for (int m = 0; m < M; ++m) codes[m] = a.codes + of * w.group + m * a.columns;
   const auto starts = [&](int m, size_t t) { return V::multiply(panel.points[t], V::spread(a.sums[of + m * a.groups])); };
-  if constexpr (panel.SPLIT) {
+  if constexpr (Panel<V, BITS>::SPLIT) {
     UNROLLED for (int m = 0; m < M; ++m) UNROLLED for (size_t t = 0; t < TILES; ++t) dots[m][t] = V::spread(0);
     panel_dots<V, M, true>(panel.codes, codes, w.group, dots);
     UNROLLED for (int m = 0; m < M; ++m)
