@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -76,19 +76,47 @@ def test_a_library_that_takes_its_trial_down_is_not_loaded(installed: Kernels) -
     assert later.begun == []
     crashing.forget()
     assert again(installed, later).obstacle is None
-    assert len(later.begun) == 1
+    assert len(later.begun) == 2, "the library, and its best kernel set"
 
 
-def test_a_library_that_computes_wrongly_is_not_loaded(installed: Kernels) -> None:
-    wrong = Begin(out=json.dumps("its kernel set avx2 computes wrongly") + "\n")
-    assert "kernel set avx2 computes wrongly" in str(again(installed, wrong).obstacle)
+def faulty(names: Sequence[str], code: int = 0) -> Callable[..., subprocess.Popen[str]]:
+    """Trials of these kernel sets compute wrongly, or end with a code."""
+
+    def begin(command: Sequence[str], *, heard: bool = False) -> subprocess.Popen[str]:
+        wrong = command[-1] in names
+        said = json.dumps(f"its kernel set {command[-1]} computes wrongly" if wrong else None)
+        return cast("Any", Process(code if wrong else 0, said + "\n"))
+
+    return begin
 
 
-def test_a_real_trial_says_that_the_library_is_right(library: Path) -> None:
-    command = [*(program() or []), "try-graphs", TRIAL, str(library)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) is None
-    assert kernel_fault(library) is None
+@pytest.mark.parametrize("code", [0, -4])
+def test_where_a_kernel_set_is_wrong_the_next_one_runs(
+    installed: Kernels, sets: list[str], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thinkport.runtime.providers.kernels.kernel_sets", lambda _: ("amx", *sets))
+    found = replace(installed, begin=faulty(["amx"], code))
+    assert (found.obstacle, found.name) == (None, sets[0])
+    later = replace(installed, begin=Begin(code=-9))
+    assert (later.obstacle, later.name) == (None, sets[0]), "it is remembered"
+    assert "kernel set amx " in str(replace(installed, asked="amx").obstacle)
+    later.forget()
+    assert replace(installed).name == "amx"
+
+
+def test_a_library_whose_kernel_sets_are_all_wrong_is_not_used(installed: Kernels, sets: list[str]) -> None:
+    found = replace(installed, begin=faulty(sets))
+    assert all(f"kernel set {name} computes wrongly" in str(found.obstacle) for name in sets[:-1])
+    assert "scalar" not in str(found.obstacle), "it would be slower than ONNX Runtime's own"
+
+
+def test_real_trials_say_that_the_library_and_its_sets_are_right(library: Path, sets: list[str]) -> None:
+    for name in ((), *((name,) for name in sets)):
+        command = [*(program() or []), "try-graphs", TRIAL, str(library), *name]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout) is None
+        assert kernel_fault(library, *name) is None
+    assert kernel_fault(library, "none") == "its kernel set none computes wrongly"
 
 
 def test_a_file_that_is_no_library_is_said_so(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from compile_library import SYSTEMS
 
 # How a library of each kind of system begins, where its CPU's number stands, and those numbers.
 X86_64, ARM64 = (62, 0x8664, 0x01000007), (183, 0xAA64, 0x0100000C)
-EXPORTED = (b"RegisterCustomOps", b"thinkport_kernel_set", b"thinkport_kernel_fault", b"thinkport_read_bandwidth")
+EXPORTED = (b"RegisterCustomOps", b"thinkport_kernel_set", b"thinkport_kernel_agrees", b"thinkport_read_bandwidth")
 
 
 def library_of(wheel: Path, system: str) -> bytes:

@@ -80,10 +80,8 @@ EXPORTED const char* thinkport_kernel_set(size_t n) {
   return nullptr;
 }
 
-// The first kernel set that runs here and computes wrongly, or null where all are right.
-EXPORTED const char* thinkport_kernel_fault() {
-  for (size_t n = 0;; ++n) {
-    const char* name = thinkport_kernel_set(n);
-    if (!name || !thinkport::agrees(*thinkport::find_set(name))) return name;
-  }
+// Whether a kernel set runs here and computes as the scalar one does.
+EXPORTED int thinkport_kernel_agrees(const char* name) {
+  const thinkport::KernelSet* set = thinkport::find_set(name);
+  return set && thinkport::agrees(*set);
 }

@@ -1,9 +1,9 @@
 """What the processes run that trials are made of: `try-graphs [ARTIFACT [GRAPH SECONDS]]`, a verb without help.
 
 Alone it prints what plugins and devices there are, a line of JSON. With an artifact it runs its trials, each in a
-process; with a graph that graph's own trial, and prints the result, a line of JSON. `try-graphs --kernels LIBRARY`
-tries a library of kernels and prints what is wrong with it. A verb, since a frozen program can start nothing but
-itself.
+process; with a graph that graph's own trial, and prints the result, a line of JSON. `try-graphs --kernels LIBRARY
+[SET]` loads a library of kernels, or tries one of its kernel sets, and prints what is wrong with it. A verb, since a
+frozen program can start nothing but itself.
 """
 
 import faulthandler
@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> None:
         sys.stdout.write(FACTS.dump_json(Plugins(import_onnxruntime()).facts()).decode() + "\n")
         return
     if arguments[0] == TRIAL:
-        sys.stdout.write(json.dumps(kernel_fault(Path(arguments[1]))) + "\n")
+        sys.stdout.write(json.dumps(kernel_fault(Path(arguments[1]), *arguments[2:])) + "\n")
         return
     folder = Path(arguments[0])
     if len(arguments) > 1:

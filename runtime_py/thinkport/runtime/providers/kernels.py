@@ -1,7 +1,8 @@
 """thinkport's own kernels for the CPU provider: the package `thinkport-kernels`, if it is there and works here.
 
-A library that is new to this machine is loaded in another process first, which it may take down; what became of that is
-remembered. Knows the package and how ONNX Runtime takes its library. Must not know graphs.
+A library that is new to this machine is loaded in another process first, which it may take down, and so is each kernel
+set until one is right; what became of that is remembered. Knows the package and how ONNX Runtime takes its library.
+Must not know graphs.
 """
 
 import ctypes
@@ -27,7 +28,7 @@ AUTO, OFF = "auto", "off"
 OPERATORS = 1
 """The version of the package's operators that graphs are written for."""
 PACKAGE = "thinkport-kernels"
-TRIAL = "--kernels"  # of the verb for trials: print the kernel sets of a library that were right here
+TRIAL = "--kernels"  # of the verb for trials: print what is wrong with a library, or with one of its kernel sets
 
 _PLACE = "runtime_py/kernels"  # of the package's source, in a clone
 _INSTALL = f"pip install ./{_PLACE} from a clone of thinkport"
@@ -38,8 +39,8 @@ _SECONDS = 60.0  # in which the trial ends; it takes 0.3 s, of which Python's st
 class Kernels:
     """The kernels as one process may use them.
 
-    `asked` is `auto`, the best kernel set that this CPU runs; a set's name; or `off`. `library` is the package's file,
-    None where the package is not installed; `operators` is the version of its operators.
+    `asked` is `auto`, the best kernel set that this CPU runs and that is right; a set's name; or `off`. `library` is
+    the package's file, None where the package is not installed; `operators` is the version of its operators.
     """
 
     asked: str = AUTO
@@ -78,7 +79,7 @@ class Kernels:
             return f"needs {PACKAGE} with operators {OPERATORS}, and {self.operators} are installed: {_INSTALL}"
         if not self.library.is_file():
             return f"needs the library of {PACKAGE}, and {self.library} is missing: {_INSTALL} once more"
-        wrong = self._tried()
+        wrong = self._tried() or self._chosen[1]
         return wrong and f"needs {PACKAGE}, and as found on this machine, {wrong}; `thinkport doctor` tries it again"
 
     @property
@@ -88,8 +89,8 @@ class Kernels:
 
     @property
     def name(self) -> str:
-        """The kernel set that runs."""
-        return self.sets[0] if self.asked == AUTO else self.asked
+        """The kernel set that runs; only where there is no obstacle."""
+        return self._chosen[0]
 
     def __str__(self) -> str:
         return f"{PACKAGE} {self._content[:12]} {self.name}"
@@ -102,14 +103,18 @@ class Kernels:
 
     def register(self, settings: Any, threads: int) -> None:
         """Let a session of so many threads run graphs of these kernels; `settings` are its SessionOptions."""
-        settings.add_session_config_entry("thinkport.kernels", self.asked)
+        settings.add_session_config_entry("thinkport.kernels", self.name)
         settings.add_session_config_entry("thinkport.threads", str(threads))
         settings.register_custom_ops_library(str(self.library))
 
     def forget(self) -> None:
         """Let the library be tried anew, once it is asked for."""
-        if self.library is not None and self.library.is_file():
-            self.verdicts.forget(self._key)
+        if self.library is None or not self.library.is_file():
+            return
+        if self.verdicts.read(self._key()).right:
+            for name in kernel_sets(self.library):
+                self.verdicts.forget(self._key(name))
+        self.verdicts.forget(self._key())
 
     @cached_property
     def _content(self) -> str:
@@ -117,47 +122,66 @@ class Kernels:
         assert self.library is not None, "whoever asks looked for an obstacle"
         return sha256(self.library.read_bytes()).hexdigest()
 
-    @property
-    def _key(self) -> VerdictKey:
+    @cached_property
+    def _chosen(self) -> tuple[str, str | None]:
+        """The first kernel set that is right, and None; where none is, what is wrong with them."""
+        faults = []
+        vectors = (
+            self.sets[:-1] or self.sets
+        )  # the last is scalar: slower than ONNX Runtime's own where there are others
+        for name in vectors if self.asked == AUTO else (self.asked,):
+            fault = self._tried(name) if name in self.sets else None  # a set that is not there is refused by its name
+            if fault is None:
+                return name, None
+            faults.append(fault)
+        return "", "; ".join(faults)
+
+    def _key(self, name: str = "*") -> VerdictKey:
         return VerdictKey(
             artifact=self._content,
-            graph="*",
+            graph=name,
             provider=PACKAGE,
             package=PACKAGE,
             devices=(cpu_features(),),
             thinkport=version("thinkport"),
         )
 
-    def _tried(self) -> str | None:
-        """What is wrong with the library here, None where nothing is: by what is known, or by a trial."""
-        key = self._key
+    def _tried(self, name: str = "*") -> str | None:
+        """What is wrong here with the library, or with one of its kernel sets, None where nothing is: by what is known,
+        or by a trial.
+        """
+        key = self._key(name)
         known = self.verdicts.read(key)
         if not known.right and known.wrong is None:
             known = known.begun()
             self.verdicts.write(key, known)  # where no process can be begun, this one may be taken down
-            known = known.ended(self._trial())
+            known = known.ended(self._trial(*(() if name == "*" else (name,))))
             self.verdicts.write(key, known)
         return known.wrong
 
-    def _trial(self) -> str | None:
+    def _trial(self, *name: str) -> str | None:
         assert self.library is not None
         if self.command is None:
-            return kernel_fault(self.library)
+            return kernel_fault(self.library, *name)
         try:
-            process = self.begin([*self.command, TRIAL_VERB, TRIAL, str(self.library)], heard=True)
+            process = self.begin([*self.command, TRIAL_VERB, TRIAL, str(self.library), *name], heard=True)
         except OSError:  # an emulated Python is no program to the system
-            return kernel_fault(self.library)
+            return kernel_fault(self.library, *name)
         try:
             out, said = process.communicate(timeout=_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            return f"its trial did not end in {_SECONDS:.0f} seconds"
+            return f"{_trial_of(*name)} did not end in {_SECONDS:.0f} seconds"
         if process.returncode:
             words = " ".join(said.split())[-300:]
-            return f"its trial {_end(process.returncode)}{': ' if words else ''}{words}"
+            return f"{_trial_of(*name)} {_end(process.returncode)}{': ' if words else ''}{words}"
         fault: str | None = json.loads(out.splitlines()[-1])
         return fault
+
+
+def _trial_of(name: str = "") -> str:
+    return f"the trial of its kernel set {name}" if name else "its trial"
 
 
 def _end(code: int) -> str:
@@ -178,15 +202,18 @@ def kernel_sets(library: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def kernel_fault(library: Path) -> str | None:
-    """What is wrong with a library on this CPU: it can't be loaded, or a kernel set computes otherwise than the others.
+def kernel_fault(library: Path, name: str | None = None) -> str | None:
+    """What is wrong with a library on this CPU, that it can't be loaded; or with one of its kernel sets, that it
+    computes otherwise than the scalar one.
 
-    A library that this CPU can't run may end the process.
+    A library or a set that this CPU can't run may end the process.
     """
     try:
-        ask = ctypes.CDLL(str(library)).thinkport_kernel_fault
-    except OSError as error:
+        agrees = ctypes.CDLL(str(library)).thinkport_kernel_agrees
+        sets = kernel_sets(library)
+    except (OSError, AttributeError) as error:
         return f"it can't be loaded: {error}"
-    ask.restype = ctypes.c_char_p
-    name = ask()
-    return None if name is None else f"its kernel set {name.decode()} computes wrongly"
+    agrees.restype, agrees.argtypes = ctypes.c_int, [ctypes.c_char_p]
+    if name is None:
+        return None if sets else "none of its kernel sets runs"
+    return None if agrees(name.encode()) else f"its kernel set {name} computes wrongly"
