@@ -22,6 +22,18 @@ int32_t point(const StoredMatrix& from, size_t row, size_t g) {
   return g % 2 ? two >> 4 : two & 15;
 }
 
+// Codes of one group of a tile, whose rows begin `stride` bytes apart: four bytes of each row in turn.
+template <size_t LANES>
+void pack_codes(const uint8_t* from, size_t stride, size_t count, size_t bytes, bool nibbles, uint8_t* to) {
+  for (size_t at = 0; at < bytes; at += 4, to += 4 * LANES) {
+    uint32_t codes[LANES] = {};
+    for (size_t r = 0; r < count; ++r) std::memcpy(codes + r, from + r * stride + at, 4);
+    if (nibbles)
+      for (uint32_t& code : codes) code = halves(code);
+    std::memcpy(to, codes, sizeof codes);
+  }
+}
+
 }  // namespace
 
 void pack(const StoredMatrix& from, const PackedMatrix& to, size_t first, size_t last) {
@@ -31,14 +43,10 @@ void pack(const StoredMatrix& from, const PackedMatrix& to, size_t first, size_t
     uint8_t* group = to.data + tile * to.tile_bytes();
     for (size_t g = 0; g < groups; ++g, group += to.group_bytes()) {
       uint8_t* scales = group + to.code_bytes();
+      const auto codes = lanes == 4 ? pack_codes<4> : lanes == 8 ? pack_codes<8> : pack_codes<16>;
+      codes(from.codes + (start * groups + g) * bytes, groups * bytes, count, bytes, from.bits == 4, group);
       for (size_t r = 0; r < count; ++r) {
         const size_t of = (start + r) * groups + g;
-        for (size_t chunk = 0; chunk < bytes / 4; ++chunk) {
-          uint32_t codes;
-          std::memcpy(&codes, from.codes + of * bytes + 4 * chunk, 4);
-          if (from.bits == 4) codes = halves(codes);
-          std::memcpy(group + 4 * (chunk * lanes + r), &codes, 4);
-        }
         std::memcpy(scales + 4 * r, from.scales + of, 4);
         if (from.points) {
           const int32_t value = point(from, start + r, g);
