@@ -38,6 +38,17 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def standard_kernels() -> Iterator[None]:
+    """Has all tests of this process use ONNX Runtime's kernels, whether our own are installed or not.
+
+    Tests of our own bring their library; programs that tests start use what is installed.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "thinkport_kernels", None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def nano_checkpoint() -> Path:
     """The trained reference checkpoint that the repository carries."""

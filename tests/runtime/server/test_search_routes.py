@@ -188,6 +188,9 @@ def test_a_client_that_hangs_up_frees_its_place_at_the_next_step(embedder: Model
         while not (places := one.service.jobs.places).active:
             sleep(0.01)
         assert places.active == 1
+        (stop,) = one.service.jobs._working.values()
+        while not stop.cancelled:  # once writing told that nobody reads
+            sleep(0.01)
         allowed.release(8)  # far fewer than 500 texts take
         assert one.idle()
         allowed.release(1000)

@@ -12,7 +12,8 @@ _MOST = 512  # connections; a process may often have 1,024 files
 _MOST_OF_A_PEER = 256
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"  # clients pass over any number of them
-_FIRST_LOOK, _LATER_LOOK = 0.05, 1.0  # seconds
+_FIRST_LOOKS, _LATER_LOOK = 2, 1.0  # the first ones come at once: only the second write after a hang-up fails
+_SOON = 0.05  # seconds
 
 
 class GuardedProtocol(H11Protocol):
@@ -66,7 +67,7 @@ class GuardedProtocol(H11Protocol):
         if self.idle or self.cycle.more_body:
             return None
         self.cycle.keep_alive = False
-        self._look = self.loop.call_later(_FIRST_LOOK, self._look_again)
+        self._look = self.loop.call_later(_SOON, self._look_again, 1)
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -97,10 +98,11 @@ class GuardedProtocol(H11Protocol):
             self.transport.write(_FULL)
             self.transport.close()
 
-    def _look_again(self) -> None:
+    def _look_again(self, number: int) -> None:
         if not self.cycle.response_started and not self.transport.is_closing():
             self.transport.write(_CONTINUE)
-            self._look = self.loop.call_later(_LATER_LOOK, self._look_again)
+            seconds = _SOON if number < _FIRST_LOOKS else _LATER_LOOK
+            self._look = self.loop.call_later(seconds, self._look_again, number + 1)
 
 
 def guarded_protocol(seconds: float, **limits: int) -> type[asyncio.Protocol]:
