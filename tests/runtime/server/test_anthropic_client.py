@@ -9,7 +9,9 @@ from anthropic import Anthropic, AuthenticationError, BadRequestError, NotFoundE
 QUESTION: Any = {"role": "user", "content": "What is 86*57?"}
 ON, OFF = {"type": "enabled", "budget_tokens": 1024}, {"type": "disabled"}
 GREEDY = {"extra_body": {"temperature": 0.0}}
-NOTE = {"name": "note", "description": "Notes.", "input_schema": {"type": "object", "properties": {"n": {"const": 7}}}}
+# Closed, so that the reference model, which has seen no tools, ends a call.
+SCHEMA = {"type": "object", "properties": {"n": {"const": 7}}, "required": ["n"], "additionalProperties": False}
+NOTE = {"name": "note", "description": "Notes.", "input_schema": SCHEMA}
 
 
 @pytest.fixture
@@ -57,10 +59,10 @@ def test_a_turn_with_thought_tool_and_result_goes_back(client) -> None:
     called = client.messages.create(**asked, messages=[QUESTION], tool_choice={"type": "tool", "name": "note"})
     assert called.stop_reason == "tool_use"
     call = called.content[-1]
-    assert (call.type, call.name, call.input.get("n", 7)) == ("tool_use", "note", 7)
+    assert (call.type, call.name, call.input) == ("tool_use", "note", {"n": 7})
     with client.messages.stream(**asked, messages=[QUESTION], tool_choice={"type": "any"}) as stream:
         streamed = stream.get_final_message().content[-1]
-    assert (streamed.type, streamed.name, streamed.input.get("n", 7)) == ("tool_use", "note", 7)
+    assert (streamed.type, streamed.name, streamed.input) == ("tool_use", "note", {"n": 7})
     thought = {"type": "thinking", "thinking": "hm", "signature": ""}
     result = {"type": "tool_result", "tool_use_id": call.id, "content": [{"type": "text", "text": "noted"}]}
     history = [
