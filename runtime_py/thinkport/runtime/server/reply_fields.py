@@ -21,6 +21,7 @@ from thinkport.runtime.server.thinking_fields import ThinkingFields
 from thinkport.runtime.tools.response_format import Choice, JsonSchema, Regex, ResponseFormat
 
 _MOST_STOPS = 16
+_FUNCTIONS = (None, "function")  # types of tools that the client runs
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "repetition_penalty")
 
 
@@ -115,6 +116,12 @@ class ChoiceFields(ReplyFields):
         return replace(super().plan(model, settings), replies=replies, stops=stops)
 
 
+def left_out(tools: Sequence[Mapping[str, Any]], taken: Sequence[str | None]) -> list[str]:
+    """What a client is told of tools of other types than are `taken`, which its provider's own servers would run."""
+    kinds = sorted({str(tool["type"]) for tool in tools if tool.get("type") not in taken})
+    return [f"tools of type {kind[:40]!a} are left out, which run elsewhere" for kind in kinds]
+
+
 class ConversationFields(ReplyFields, ThinkingFields):
     """The fields of routes that reply to a conversation: thinking and tools."""
 
@@ -134,15 +141,13 @@ class ConversationFields(ReplyFields, ThinkingFields):
     def plan(self, model: Model, settings: ServerSettings) -> ReplyPlan:
         """See `ReplyFields.plan`."""
         plan = super().plan(model, settings)
-        kinds = sorted({str(tool.get("type")) for tool in self.tools or []} - {"function", "None"})
-        left_out = [f"tools of type {kind[:40]!a} are left out, which run elsewhere" for kind in kinds]
-        notes = (*plan.notes, *left_out)
+        notes = (*plan.notes, *left_out(self.tools or [], _FUNCTIONS))
         return replace(plan, single_call=self.parallel_tool_calls is False, notes=notes)
 
     def _functions(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """The tools that a model can call, by their numbers; clients send along those that their own servers run."""
         for at, tool in enumerate(self.tools or []):
-            if tool.get("type", "function") == "function":
+            if tool.get("type") in _FUNCTIONS:
                 yield at, tool
 
 

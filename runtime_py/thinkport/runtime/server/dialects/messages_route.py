@@ -18,7 +18,7 @@ from thinkport.runtime.server.api_error import bad
 from thinkport.runtime.server.chat_messages import chat_messages, content_text
 from thinkport.runtime.server.dialects.messages_reply import MessagesReply
 from thinkport.runtime.server.fields import read_body
-from thinkport.runtime.server.reply_fields import ReplyFields, checked_stops, response_format_of
+from thinkport.runtime.server.reply_fields import ReplyFields, checked_stops, left_out, response_format_of
 from thinkport.runtime.server.reply_plan import ReplyPlan
 from thinkport.runtime.server.service import Service
 from thinkport.runtime.server.settings import ServerSettings
@@ -26,6 +26,7 @@ from thinkport.runtime.server.thinking_fields import ThinkingFields
 from thinkport.runtime.tools.toolbox import ToolChoice, ToolUse
 
 _USES = {"auto": ToolUse.AUTO, "none": ToolUse.NONE, "any": ToolUse.REQUIRED, "tool": ToolUse.REQUIRED}
+_FUNCTIONS = (None, "custom")  # types of tools that the client runs
 _THOUGHTS = ("thinking", "redacted_thinking")
 
 
@@ -63,9 +64,7 @@ class MessagesRequest(ReplyFields, ThinkingFields):
         """See `ReplyFields.plan`."""
         plan = super().plan(model, settings)
         single = bool((self.tool_choice or {}).get("disable_parallel_tool_use"))
-        left_out = [tool for tool in self.tools or [] if not _is_function(tool)]
-        kinds = sorted({str(tool.get("type")) for tool in left_out})
-        notes = (*plan.notes, *(f"tools of type {kind[:40]!a} are left out, which run elsewhere" for kind in kinds))
+        notes = (*plan.notes, *left_out(self.tools or [], _FUNCTIONS))
         stops = checked_stops(self.stop_sequences or ())
         return replace(plan, stops=stops, single_call=single, include_usage=True, notes=notes)
 
@@ -85,7 +84,7 @@ class MessagesRequest(ReplyFields, ThinkingFields):
         return [
             {"type": "function", "function": {to: tool[of] for of, to in named.items() if tool.get(of) is not None}}
             for tool in self.tools or []
-            if _is_function(tool)
+            if tool.get("type") in _FUNCTIONS
         ]
 
     def _choice(self) -> ToolChoice | str:
@@ -118,10 +117,6 @@ async def count_tokens(request: Request) -> Response:
         return len(service.model.replies.prepare(body.request(service.model, service.settings)).prompt.ids)
 
     return JSONResponse({"input_tokens": await asyncio.to_thread(counted)})
-
-
-def _is_function(tool: Mapping[str, Any]) -> bool:
-    return tool.get("type") in (None, "custom")
 
 
 def _told(message: Mapping[str, Any], where: str) -> Iterator[dict[str, Any]]:
