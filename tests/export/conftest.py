@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.export.trace.checkpoints import LLAMA, MIXTURE, QWEN2, narrow_checkpoint, uneven_routers
+from tests.export.trace.checkpoints import LLAMA, MIXTURE, QWEN2, WIDE, narrow_checkpoint, uneven_routers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,12 @@ def traced_once(one_trace: None) -> None:
 def narrow_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of two layers with made-up weights."""
     return narrow_checkpoint(tmp_path_factory.mktemp("llama") / "llama", **LLAMA)
+
+
+@pytest.fixture(scope="session")
+def wide_qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Qwen3 of two layers as wide as those of the 0.6B, with made-up weights."""
+    return narrow_checkpoint(tmp_path_factory.mktemp("wide") / "wide", **WIDE)
 
 
 @pytest.fixture(scope="session")
