@@ -1,7 +1,7 @@
 """Messages to a prompt, by the artifact's own chat template.
 
 Gives byte for byte the text of transformers' `apply_chat_template(tokenize=False)`; templates come from strangers and
-run in a sandbox, on plain JSON data. Knows Jinja and messages; must not know ids.
+run in a sandbox with a budget, on plain JSON data. Knows Jinja and messages; must not know ids.
 """
 
 import json
@@ -14,11 +14,13 @@ from typing import Any
 from jinja2 import TemplateError, nodes
 from jinja2.ext import Extension
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from thinkport.runtime.artifact.strangers_file import read_strangers
 from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.prompt.guarded_environment import GuardedEnvironment
 from thinkport.runtime.prompt.marking import Marked
 from thinkport.runtime.prompt.messages import check_roles
+from thinkport.runtime.prompt.render_budget import RenderBudget, limited, weight
 
 Message = Mapping[str, Any]
 
@@ -26,7 +28,10 @@ _REASONING = ("reasoning_content", "thinking", "reasoning")  # a thought's names
 
 _REPLY = "What was said in reply."  # a text that no template writes by itself
 
-_REFUSALS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)  # a template's code
+_LONGEST = 1 << 18  # letters of a template; the longest published ones have some 20,000
+# What a template's code may raise.
+_REFUSALS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
+_LONGEST_FORM = 1000  # letters of a message or a date's form that a template gives
 
 
 class ChatTemplate:
@@ -36,14 +41,19 @@ class ChatTemplate:
         """Compile `source`; `special_tokens` are the variables such as `eos_token`.
 
         Raises:
-            ArtifactError: the template's syntax is wrong.
+            ArtifactError: the template's syntax is wrong, or it is larger than any template needs to be.
         """
-        self._special_tokens = dict(special_tokens)
+        if len(source) > _LONGEST:
+            raise ArtifactError(
+                f"the chat template has {len(source)} letters, expected at most {_LONGEST}: export another checkpoint"
+            )
+        self._special_tokens, self.source = dict(special_tokens), source
         self.has_switch = "enable_thinking" in source  # and so a model that was taught /think and /no_think
         self.knows_thoughts = self.has_switch or "<think>" in source or "</think>" in source
         try:
-            self._template = _environment().from_string(source)
-        except (TemplateError, SyntaxError, RecursionError) as error:  # the latter two are Python's, of Jinja's code
+            with limited(RenderBudget(len(source))):
+                self._template = _environment().from_string(source)
+        except (TemplateError, SyntaxError, *_REFUSALS) as error:  # the latter are Python's, of Jinja's code
             raise ArtifactError(f"the chat template can't be compiled ({error}): export the artifact again") from error
 
     @classmethod
@@ -54,7 +64,7 @@ class ChatTemplate:
             ArtifactError: it is missing, not UTF-8, or its syntax is wrong.
         """
         try:
-            return cls(path.read_bytes().decode(), special_tokens)  # bytes, since text would lose CRLF
+            return cls(read_strangers(path).decode(), special_tokens)  # bytes, since text would lose CRLF
         except (OSError, UnicodeDecodeError) as error:
             raise ArtifactError(f"{path} can't be read ({error}): export the artifact again") from error
         except ArtifactError as error:
@@ -113,13 +123,11 @@ class ChatTemplate:
         if enable_thinking is not None:
             variables["enable_thinking"] = enable_thinking
         try:
-            return self._template.render(
-                messages=normalize(messages),
-                tools=None if tools is None else plain_data(list(tools)),
-                documents=None,
-                add_generation_prompt=add_generation_prompt,
-                **variables,
-            )
+            given = {"messages": normalize(messages), "tools": None if tools is None else plain_data(list(tools))}
+            with limited(RenderBudget(*weight(given))):
+                return self._template.render(
+                    **given, documents=None, add_generation_prompt=add_generation_prompt, **variables
+                )
         except (TemplateError, *_REFUSALS) as error:
             raise InputError(f"the chat template refuses these messages: {error}") from error
 
@@ -171,13 +179,15 @@ class _Generation(Extension):
         return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
+def _environment() -> GuardedEnvironment:
+    environment = GuardedEnvironment(
+        filters={"tojson": _tojson},
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[_Generation, "jinja2.ext.loopcontrols"],
     )
-    environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form[:_LONGEST_FORM])
     return environment
 
 
@@ -189,4 +199,4 @@ def _tojson(
 
 
 def _raise_exception(message: str) -> None:
-    raise TemplateError(message)
+    raise TemplateError(str(message)[:_LONGEST_FORM])
