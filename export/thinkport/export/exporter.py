@@ -17,6 +17,7 @@ from thinkport.export.calibrate import Calibration, LayerInputs, calibrate, cali
 from thinkport.export.certify import certify
 from thinkport.export.checkpoint import Checkpoint, Progress, open_checkpoint
 from thinkport.export.checkpoint import tokenizer_files as files
+from thinkport.export.checkpoint.checkpoint import as_expected
 from thinkport.export.checkpoint.quantized import plain_config
 from thinkport.export.checkpoint.rotated import rotated
 from thinkport.export.errors import GraphError
@@ -36,6 +37,7 @@ from thinkport.export.sizes import finer_roles
 from thinkport.export.trace.trace import trace
 from thinkport.export.write.artifact import finish_artifact
 from thinkport.export.write.blobs import Layout, plan_blobs
+from thinkport.export.write.claim import claimed
 from thinkport.export.write.graph_file import write_graph, write_one_row_graph
 from thinkport.export.write.records import graph_record, model_record, recipe_record, source_record, tool_versions
 from thinkport.export.write.staging import check_target, check_writable, clear_leftovers, staged
@@ -61,7 +63,8 @@ class ExportReport:
     """What an export did: the artifact's folder and manifest, seconds by stage, peak resident bytes of the process.
 
     `stops` are the tokens that end a reply, with what named them. `left_out` are targets that can't run the model, of
-    an export that asked for none. `thinking` says whether replies can think.
+    an export that asked for none. `thinking` says whether replies can think. `notes` say what the checkpoint's files
+    disagree in, and what was decided.
     """
 
     folder: Path
@@ -71,6 +74,7 @@ class ExportReport:
     stops: Sequence[files.StopToken]
     left_out: Sequence[str] = ()
     thinking: str = ""
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +100,11 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
     Raises:
         ThinkportError: a checkpoint, recipe, graph or output path that can't be used; see `thinkport.export.errors`.
     """
+    with claimed(settings.output):
+        return _export(settings, listener)
+
+
+def _export(settings: ExportSettings, listener: Listener | None) -> ExportReport:
     clear_leftovers(settings.output)
     check_target(settings.output, force=settings.force)
     check_writable(settings.output)
@@ -135,6 +144,7 @@ def export(settings: ExportSettings, listener: Listener | None = None) -> Export
         peak_memory=peak_memory(),
         stops=job.stops,
         thinking=files.thinking_modes(job.checkpoint, job.family.thinking_tokens),
+        notes=[*job.checkpoint.notes, *job.family.remarks(job.checkpoint.config, job.checkpoint.generation_config)],
         left_out=[entry.name for entry in settings.entries if entry not in job.settings.entries],
     )
 
@@ -147,9 +157,10 @@ def _open(settings: ExportSettings, stages: Stages) -> _ExportJob:
         check=partial(check_export, settings),
         progress=_fetching(stages.listener),
     )
-    family = family_of(checkpoint.config)
-    shape = shape_of(checkpoint)
-    family.check_weights(checkpoint.tensors, shape)
+    with as_expected(settings.checkpoint):
+        family = family_of(checkpoint.config)
+        shape = shape_of(checkpoint)
+        family.check_weights(checkpoint.tensors, shape)
     settings = suited(settings, shape)
     recipe = chosen_recipe(settings, checkpoint, family, shape)
     if checkpoint.quantized:

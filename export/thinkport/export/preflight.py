@@ -8,8 +8,14 @@ import psutil
 from thinkport.export.certify import certifying_bytes, check_memory
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.checkpoint.purpose import embedding_of
-from thinkport.export.checkpoint.tokenizer_files import check_default, check_ids, stop_tokens, tokenizer_of
-from thinkport.export.errors import OutputError, RecipeError, UnsupportedModelError
+from thinkport.export.checkpoint.tokenizer_files import (
+    check_default,
+    check_ids,
+    special_tokens,
+    stop_tokens,
+    tokenizer_of,
+)
+from thinkport.export.errors import CheckpointError, OutputError, RecipeError, UnsupportedModelError
 from thinkport.export.families import DecoderShape, Family, family_of, shape_of
 from thinkport.export.plans import plan_graphs, suited
 from thinkport.export.quantize.recipes import ModelRecipe
@@ -17,10 +23,12 @@ from thinkport.export.settings import ExportSettings
 from thinkport.export.sizes import room, weight_sizes
 from thinkport.export.write.staging import check_space
 from thinkport.runtime.artifact.manifest import Embedding, Reranking, Task
+from thinkport.runtime.artifact.plain_texts import odd_text
 from thinkport.runtime.artifact.verdict import Grade
 from thinkport.runtime.errors import InputError
 
 _SMALL_FILES = 64 << 20  # room for tokenizer, graphs and goldens beside the weights
+_CAUSAL, _BARE = "ForCausalLM", "Model"  # how transformers' names of architectures end
 _HEAD_STEP = 16  # GroupQueryAttention turns heads of a multiple of it only
 
 
@@ -35,6 +43,8 @@ def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
     output, folder = settings.output, checkpoint.folder
     if output.resolve().is_relative_to(folder.resolve()):
         raise OutputError(f"{output} lies inside the checkpoint {folder}: choose an output path beside it")
+    check_architecture(checkpoint, settings.asked_task)
+    _check_texts(settings, checkpoint)
     family = family_of(checkpoint.config)
     shape = shape_of(checkpoint)
     settings = suited(settings, shape)
@@ -52,6 +62,29 @@ def check_export(settings: ExportSettings, checkpoint: Checkpoint) -> None:
         check_room(settings, family, shape, settings.quantization)
 
 
+def check_architecture(checkpoint: Checkpoint, asked: Task | None) -> None:
+    """Refuse a model that neither writes, embeds nor reranks, and one that may be for either.
+
+    Raises:
+        UnsupportedModelError: config.json names a classifier or another head than that of a causal LM.
+        CheckpointError: it was saved without a head and nothing says what for.
+    """
+    names = checkpoint.config.get("architectures")
+    if not isinstance(names, list) or not names or any(str(name).endswith(_CAUSAL) for name in names):
+        return
+    name = str(names[0])
+    if not name.endswith(_BARE):
+        raise UnsupportedModelError(
+            f"{checkpoint.id} is a {name}, which gives classes or scores of its own: supported are causal language "
+            "models (…ForCausalLM), Qwen3's embedding models and its rerankers"
+        )
+    if asked is None and checkpoint.task is Task.CHAT:
+        raise CheckpointError(
+            f"{checkpoint.id} is a {name}, a model without lm_head, as embedding models are saved, and has no "
+            "modules.json that says so: give --task embedding, or --task chat if it writes replies"
+        )
+
+
 def search_records(
     checkpoint: Checkpoint, family: Family, shape: DecoderShape
 ) -> tuple[Embedding | None, Reranking | None]:
@@ -64,6 +97,17 @@ def search_records(
     if checkpoint.task is Task.EMBEDDING:
         return embedding_of(checkpoint.folder, tokenizer_of(checkpoint), shape.hidden_size), None
     return None, family.reranking(tokenizer_of(checkpoint)) if checkpoint.task is Task.RERANK else None
+
+
+def _check_texts(settings: ExportSettings, checkpoint: Checkpoint) -> None:
+    """Refuse names and tokens that no manifest may hold, before any work."""
+    adapter = "" if settings.adapter is None else settings.adapter.resolve().name
+    ends = [stop.token for stop in stop_tokens(checkpoint) if stop.token]
+    odd = odd_text({"name": [checkpoint.id, adapter], "special_tokens": [special_tokens(checkpoint), ends]})
+    if odd is not None:
+        raise CheckpointError(
+            f"{odd}, which would change how a terminal shows it: rename the folder, or correct tokenizer_config.json"
+        )
 
 
 def _check_task(settings: ExportSettings, checkpoint: Checkpoint) -> None:

@@ -56,6 +56,7 @@ def _rows(report: "ExportReport") -> list[tuple[str, str | Text]]:
         ("weights", f"{manifest.recipe.bits_per_weight:.2f} bits a weight ({manifest.recipe.name})"),
         *(("", note) for note in manifest.recipe.notes),
         *_purpose(report),
+        *(("checkpoint", note) for note in report.notes),
         ("traced", f"{manifest.passes[0].nodes_before:,} nodes"),
     ]
     if report.left_out:

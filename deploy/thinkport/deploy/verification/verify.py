@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Protocol
 
 from thinkport.deploy.kernels.graph_file import read_graph
 from thinkport.deploy.verification.check import WRONG, Check, Verification, checked
@@ -25,6 +26,8 @@ from thinkport.runtime.artifact.verdict import (
 )
 from thinkport.runtime.errors import ArtifactError, InputError, ThinkportError
 from thinkport.runtime.extras import require
+from thinkport.runtime.hub.minisign import PublicKey
+from thinkport.runtime.hub.signed_manifest import check_signed
 from thinkport.runtime.providers.graph_check import Goldens
 from thinkport.runtime.providers.kernels import Kernels
 from thinkport.runtime.providers.ort import AUTO, candidates, extra_of, import_onnxruntime, load_libraries
@@ -34,7 +37,14 @@ CERTIFIERS = "thinkport.certifiers"
 _SAME = 0.1  # of a mean KL divergence: another machine's kernels round otherwise
 _LEAST = 0.01  # nats; a smaller divergence is compared as if it were this much
 
-Certify = Callable[[Path, str, Path | None], Certificate]
+
+class Certify(Protocol):
+    """Measures a certificate again; `told` hears first whether transformers reads the checkpoint alike."""
+
+    def __call__(
+        self, folder: Path, checkpoint: str, adapter: Path | None, *, told: Callable[[bool | None, str], object]
+    ) -> Certificate:
+        """The certificate of `folder`'s graphs against a checkpoint with an adapter merged."""
 
 
 def verify(
@@ -45,13 +55,14 @@ def verify(
     adapter: Path | None = None,
     full: bool = False,
     threads: int | None = None,
+    signed_by: str | None = None,
 ) -> Verification:
     """Hold an artifact against its manifest, and its graphs against its goldens.
 
     `full` hashes every file and runs every graph that the installed ONNX Runtime can run, on the prompts that it
     answered at export. Otherwise sizes are compared, and a few short prompts run on the graph that would be chosen.
     With a `checkpoint` (a folder or a Hub id), and the `adapter` that was merged into it, the certificate is measured
-    again.
+    again. `signed_by` is a public key of minisign, or its file: the manifest must be signed with it.
 
     Raises:
         InputError: an adapter without a checkpoint, or a `provider` that is not in the artifact; one that is not
@@ -61,6 +72,10 @@ def verify(
     if adapter is not None and checkpoint is None:
         raise InputError("--adapter names what was merged into a checkpoint: give --checkpoint too")
     checks, certificate = list(_files(folder, full=full)), None
+    if signed_by is not None:
+        key = PublicKey.parse(signed_by)
+        require("sign", "cryptography")
+        checks.insert(1, checked("signature", lambda: f"of this key: {check_signed(folder, key)}"))
     if all(check.passed for check in checks):
         manifest = read_manifest(folder)
         checks += _structure(folder, manifest)
@@ -81,9 +96,11 @@ def _files(folder: Path, *, full: bool) -> Iterator[Check]:
         sealed = "as it was written" if check_seal(folder) else "read; written without a seal"
         yield Check(name=name, passed=True, detail=sealed)
         name = "files"
-        check_files(folder, manifest, verify=full)
+        check_files(folder, manifest, verify=full, blocks=True)
         how = "sha256" if full else "size"
-        yield Check(name=name, passed=True, detail=f"{len(manifest.files)} files of the recorded {how}")
+        hashed = [file for file, record in manifest.files.items() if record.blocks is not None]
+        beside = "" if full or not hashed else f", {' and '.join(hashed)} of the recorded hash in every block"
+        yield Check(name=name, passed=True, detail=f"{len(manifest.files)} files of the recorded {how}{beside}")
     except ThinkportError as error:
         yield Check(name=name, passed=False, detail=str(error))
 
@@ -111,7 +128,7 @@ def _graph_structure(folder: Path, graph: Graph) -> str:
 
 def _goldens_structure(path: Path, manifest: Manifest) -> str:
     goldens = read_goldens(path)
-    largest = max(int(golden.ids.max()) for golden in goldens)
+    largest = max(max(int(golden.ids.max()), int(golden.top_ids.max(initial=0))) for golden in goldens)
     if largest >= manifest.model.vocab_size:
         raise ArtifactError(
             f"an id {largest} and a vocabulary of {manifest.model.vocab_size}: export the artifact again"
@@ -122,6 +139,11 @@ def _goldens_structure(path: Path, manifest: Manifest) -> str:
     if unknown:
         names = ", ".join(sorted(unknown))
         raise ArtifactError(f"no {names}, which the certificate speaks of: export the artifact again")
+    empty = [figure.graph for figure in figures.values() if figure.prompts == []]
+    graphs = {graph.file for graph in manifest.graphs}
+    if empty or (figures and graphs - figures.keys()):
+        names = ", ".join([*empty, *sorted(graphs - figures.keys())])
+        raise ArtifactError(f"the certificate has no prompts or no figure of {names}: export the artifact again")
     read_own_goldens(path)
     return f"{len(goldens)} prompts, {sum(len(golden.rows) for golden in goldens)} positions"
 
@@ -165,7 +187,14 @@ def _certificate(folder: Path, manifest: Manifest, checkpoint: str, adapter: Pat
     """The certificate, measured again from the checkpoint."""
     require("export", "torch", "transformers", "onnx_ir")
     certify: Certify = next(iter(entry_points(group=CERTIFIERS))).load()
-    found = certify(folder, checkpoint, adapter)
+    readings: list[Check] = []
+
+    def told(passed: bool | None, detail: str) -> None:
+        facts = {"passed": passed is not False, "skipped": passed is None, "exit_code": WRONG}
+        readings.append(Check(name="checkpoint by transformers", detail=detail, **facts))
+
+    found = certify(folder, checkpoint, adapter, told=told)
+    yield from readings
     recorded = {figure.graph: figure for figure in manifest.certificate.figures} if manifest.certificate else {}
     for figure in found.figures:
         yield _compared(figure, recorded.get(figure.graph))

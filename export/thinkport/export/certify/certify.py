@@ -24,6 +24,7 @@ from thinkport.export.certify.own_goldens import own_golden
 from thinkport.export.certify.prompts import golden_prompts, questions_of
 from thinkport.export.certify.relevance import ranked_pairs, scores_compared
 from thinkport.export.certify.saying import Said, own_replies, said
+from thinkport.export.certify.second_reading import second_reading
 from thinkport.export.certify.texts import certificate_texts
 from thinkport.export.certify.vectors import certify_vectors
 from thinkport.export.checkpoint import Checkpoint, open_checkpoint
@@ -34,7 +35,8 @@ from thinkport.export.reference.logits import Ids, ReferenceLogits
 from thinkport.export.reference.streamed_weights import StreamedWeights
 from thinkport.export.write.records import model_record
 from thinkport.runtime.artifact.certificate import Certificate
-from thinkport.runtime.artifact.manifest import Graph, ModelShape, Native, Task, read_manifest
+from thinkport.runtime.artifact.goldens import Golden, read_goldens
+from thinkport.runtime.artifact.manifest import Graph, Manifest, ModelShape, Native, Task, read_manifest
 from thinkport.runtime.artifact.verdict import Grade
 from thinkport.runtime.errors import InputError
 
@@ -139,10 +141,17 @@ def _answers(
     return Answers(logits, goldens), common
 
 
-def recertify(folder: Path, checkpoint: str, adapter: Path | None = None) -> Certificate:
+def recertify(
+    folder: Path,
+    checkpoint: str,
+    adapter: Path | None = None,
+    *,
+    told: Callable[[bool | None, str], object] = lambda passed, detail: None,
+) -> Certificate:
     """Measure a finished artifact again, as `thinkport verify --checkpoint` asks; nothing is written.
 
-    The checkpoint is a folder, a .gguf file or a Hub id; `adapter` is the folder of what was merged into it.
+    The checkpoint is a folder, a .gguf file or a Hub id; `adapter` is the folder of what was merged into it. `told` is
+    called first, with what transformers itself makes of the checkpoint: see `second_reading`.
 
     Raises:
         InputError: the checkpoint is of another size than the artifact, or the adapter is missing or too much.
@@ -156,8 +165,25 @@ def recertify(folder: Path, checkpoint: str, adapter: Path | None = None) -> Cer
     family, shape = family_of(opened.config), shape_of(opened)
     _check_same(manifest.model, model_record(family.model_type, shape), checkpoint)
     family.check_weights(opened.tensors, shape)
+    told(*second_reading(opened, _shortest(folder, manifest, opened, shape), adapter))
     measured = folder, manifest.graphs, manifest.model, opened, shape
     return certify(*measured, min_agreement=None, advance=lambda _: None)
+
+
+def _shortest(folder: Path, manifest: Manifest, checkpoint: Checkpoint, shape: DecoderShape) -> Golden:
+    """The artifact's shortest golden; where it has none, what the reference gives for the shortest prompt."""
+    if manifest.certificate is not None:
+        return min(read_goldens(folder / manifest.certificate.goldens), key=lambda one: len(one.ids))
+    prompt = min(golden_prompts(checkpoint, shape.vocab_size, shape.context_length), key=lambda one: len(one.ids))
+    embeds = checkpoint.task is Task.EMBEDDING
+    body, head = (
+        family_of(checkpoint.config).decoder(StreamedWeights(checkpoint=checkpoint, advance=lambda _: None), shape)
+        for _ in range(2)
+    )
+    rows = {prompt.name: (prompt.ids, prompt.rows)}
+    logits = ReferenceLogits(body, shape.layers, rows, head=None if embeds else head)
+    sample = sample_ids(shape.hidden_size if embeds else shape.vocab_size)
+    return golden(prompt, logits.of(prompt.name), sample, likeliest=not embeds)
 
 
 def _check_same(made: ModelShape, asked: ModelShape, checkpoint: str) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thinkport.export.checkpoint.folder import read_json
 from thinkport.export.checkpoint.safetensors_file import TensorEntry, read_header, read_rows
+from thinkport.export.checkpoint.small_files import read_json
 from thinkport.export.errors import CheckpointError, UnsupportedModelError
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -43,6 +43,8 @@ _MORE_THAN_LORA = (
     "velora_config",
 )
 _PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
+# A stranger's pattern: at most two parts that repeat, and no group, so that no search takes long.
+_PATTERN = re.compile(r"(?!(?:[^*+]*[*+]){3})(?!.*\)[*+])[\w.\\^$|*+?()\[\]-]{1,200}")
 _MERGE = "merge it with peft's merge_and_unload() and export the folder that save_pretrained writes"
 
 
@@ -199,6 +201,11 @@ def _merged(
     flipped = down.name.endswith(_EMBEDDING)
     rank = _pattern(adapter.config, "rank_pattern", module, adapter.config.get("r"))
     alpha = _pattern(adapter.config, "alpha_pattern", module, adapter.config.get("lora_alpha"))
+    if type(rank) is not int or rank < 1 or isinstance(alpha, bool) or not isinstance(alpha, int | float):
+        raise CheckpointError(
+            f"{adapter.folder / CONFIG}: r is {rank!r} and lora_alpha is {alpha!r} for {module}; expected numbers, r a "
+            "whole one above 0: save the adapter again"
+        )
     n, k = base.shape[::-1] if flipped else base.shape
     for part, expected in ((down, (rank, k)), (up, (n, rank))):
         if part.shape != expected:
@@ -211,6 +218,11 @@ def _merged(
 def _pattern(config: Mapping[str, Any], key: str, module: str, default: Any) -> Any:
     """A number that patterns of module names may change; the first that matches the end of the name counts."""
     for pattern, value in (config.get(key) or {}).items():
+        if _PATTERN.fullmatch(pattern) is None:
+            raise CheckpointError(
+                f"{CONFIG}: {key} has {pattern!r:.200}; expected a module's name, or a short pattern of one "
+                "without groups that repeat"
+            )
         if re.match(rf"(.*\.)?({pattern})$", module):
             return value
     return default

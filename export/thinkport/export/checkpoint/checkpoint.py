@@ -5,6 +5,7 @@ Knows files; must not know any model: what the tensors should be is the family's
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,12 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkport.export.checkpoint.adapter import merged, read_adapter
-from thinkport.export.checkpoint.folder import read_chat_template, read_json, tensor_entries
+from thinkport.export.checkpoint.companions import check_companions, check_small_files
+from thinkport.export.checkpoint.folder import names_of_weights, read_chat_template, tensor_entries
 from thinkport.export.checkpoint.gguf import gguf_file, gguf_tensors
 from thinkport.export.checkpoint.hub import ResolvedCheckpoint, resolve
 from thinkport.export.checkpoint.purpose import task_of
 from thinkport.export.checkpoint.quantized import check_method, plain_config, with_decoded
 from thinkport.export.checkpoint.safetensors_file import TensorEntry
+from thinkport.export.checkpoint.small_files import read_json
+from thinkport.export.checkpoint.tensor_names import as_causal, unwrapped
+from thinkport.export.checkpoint.tied_tables import TIED, told_apart
 from thinkport.export.errors import CheckpointError
 from thinkport.export.quantize.integers import IntegerForm, Integers
 from thinkport.export.quantize.rotation import Rotation
@@ -45,6 +50,7 @@ class Checkpoint:
         adapter: the id of the adapter that is merged into the tensors; None for none.
         rotation: how tensors are turned when they are read; None where hidden states stay as they are.
         rows_by: what rows are divided by when they are read, float32 (size,) by tensor name.
+        notes: what was found and decided where its files disagree or tensors had odd names, in sentences.
     """
 
     folder: Path
@@ -59,6 +65,7 @@ class Checkpoint:
     adapter: str | None = None
     rotation: Rotation | None = None
     rows_by: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
         """Rows start..stop of a tensor as float32 (stop - start, *shape[1:]), a fresh array.
@@ -143,29 +150,55 @@ def open_checkpoint(
         UnsupportedModelError: its weights are quantized in a way that can't be read, or it embeds in one.
     """
     opened = None if adapter is None else read_adapter(adapter)
-    found = resolve(
-        ref,
-        endpoint=endpoint,
-        cache_dir=cache_dir,
-        check=lambda found: check(_describe(found, task)),
-        progress=progress,
-    )
-    described, gguf = _describe(found, task), _gguf(found)
-    config = described.config
-    stored = with_decoded(tensor_entries(found.folder), config) if gguf is None else gguf_tensors(gguf, config)
-    tensors = _as_causal(stored)
-    if opened is None:
-        return replace(described, tensors=tensors)
-    tied = bool(config.get("tie_word_embeddings"))
-    return replace(described, tensors=merged(tensors, opened, tied=tied), adapter=opened.id)
+    with as_expected(ref):
+        found = resolve(
+            ref,
+            endpoint=endpoint,
+            cache_dir=cache_dir,
+            check=lambda found: check(_describe(found, task, adapter)),
+            progress=progress,
+        )
+        described = _with_tensors(_describe(found, task, adapter), _gguf(found))
+        if opened is None:
+            return described
+        tied = bool(described.config.get(TIED))
+        return replace(described, tensors=merged(described.tensors, opened, tied=tied), adapter=opened.id)
 
 
-def _describe(found: ResolvedCheckpoint, task: Task | None) -> Checkpoint:
+@contextmanager
+def as_expected(ref: str | Path) -> Iterator[None]:
+    """Say in a sentence that a file of a checkpoint has another form than such files have.
+
+    Raises:
+        CheckpointError: in place of what Python raises over a text where a number or a list was expected.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
+        raise CheckpointError(
+            f"{ref} holds a value of another kind than such files have ({error!r:.300}): fetch the checkpoint again, "
+            "or correct its JSON files"
+        ) from error
+
+
+def _with_tensors(described: Checkpoint, gguf: Path | None) -> Checkpoint:
+    """With every tensor by its name in a causal LM, and with the configuration that the weights bear out."""
+    config, task = described.config, described.task
+    plain, notes = ({}, []) if gguf is not None else unwrapped(tensor_entries(described.folder))
+    tensors = as_causal(with_decoded(plain, config) if gguf is None else gguf_tensors(gguf, config))
+    if task is not Task.EMBEDDING:  # which has no lm_head
+        tensors, config, told = told_apart(tensors, config)
+        notes = [*notes, *told]
+    return replace(described, tensors=tensors, config=config, notes=(*described.notes, *notes))
+
+
+def _describe(found: ResolvedCheckpoint, task: Task | None, adapter: Path | None) -> Checkpoint:
     """All but the tensors."""
     folder = found.folder
     if (folder / MANIFEST_NAME).is_file():
         raise CheckpointError(f"{folder} is an artifact already: give the checkpoint that it was made from")
     config = read_json(folder / "config.json")
+    check_companions(folder, config, adapter)
     gguf = _gguf(found)
     if gguf is not None and (config is None or not (folder / "tokenizer.json").is_file()):
         raise CheckpointError(
@@ -177,9 +210,10 @@ def _describe(found: ResolvedCheckpoint, task: Task | None) -> Checkpoint:
         if found.revision is None:
             tensor_entries(folder)  # an empty folder should be called that
         raise CheckpointError(f"{folder} has no config.json; expected a Hugging Face checkpoint")
-    check_method(config)
+    check_method(config, names_of_weights(folder) if gguf is None else None)
     if not (folder / "tokenizer.json").is_file():
         raise CheckpointError(f"{folder} has no tokenizer.json; save one beside the weights with save_pretrained")
+    check_small_files(folder)
     return Checkpoint(
         folder=folder,
         id=found.id,
@@ -191,12 +225,6 @@ def _describe(found: ResolvedCheckpoint, task: Task | None) -> Checkpoint:
         task=task_of(folder, task),
         quantized=gguf is not None or plain_config(config) != config,
     )
-
-
-def _as_causal(tensors: Mapping[str, TensorEntry]) -> Mapping[str, TensorEntry]:
-    """The tensors by their names in a causal LM: without one around it, transformers saves a model's as they are."""
-    bare = "embed_tokens.weight" in tensors
-    return {f"model.{name}": entry for name, entry in tensors.items()} if bare else tensors
 
 
 def _gguf(found: ResolvedCheckpoint) -> Path | None:

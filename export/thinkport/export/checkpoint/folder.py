@@ -1,34 +1,15 @@
-"""What lies in a checkpoint's folder: JSON files, the chat template, and which file holds which tensor."""
+"""What lies in a checkpoint's folder: the chat template, and which file holds which tensor."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from thinkport.export.checkpoint.safetensors_file import TensorEntry, read_header, unreadable
+from thinkport.export.checkpoint.safetensors_file import TensorEntry, read_header
+from thinkport.export.checkpoint.small_files import read_json, read_small, unreadable
 from thinkport.export.errors import CheckpointError
 
 INDEX = "model.safetensors.index.json"
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-
-
-def read_json(file: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None where there is no file.
-
-    Raises:
-        CheckpointError: the file can't be read or holds something else.
-    """
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise unreadable(file, error) from error
-    except ValueError as error:
-        raise CheckpointError(f"{file} isn't valid JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{file} holds a {type(found).__name__}; expected an object")
-    return found
 
 
 def read_chat_template(folder: Path) -> str | None:
@@ -41,12 +22,13 @@ def read_chat_template(folder: Path) -> str | None:
     """
     file = folder / "chat_template.jinja"
     try:
-        return file.read_text(encoding="utf-8")
+        return read_small(file).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         template = (read_json(folder / "tokenizer_config.json") or {}).get("chat_template")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise CheckpointError(f"{file} can't be read: {error}") from error
-    if isinstance(template, list):  # an older form: [{"name": …, "template": …}]
+    if isinstance(template, list) and all(isinstance(item, dict) for item in template):
+        # an older form: [{"name": …, "template": …}]
         template = next((item.get("template") for item in template if item.get("name") == "default"), None)
     if template is not None and not isinstance(template, str):
         raise CheckpointError(
@@ -54,6 +36,14 @@ def read_chat_template(folder: Path) -> str | None:
             "list of named ones: correct it, or remove it"
         )
     return template
+
+
+def names_of_weights(folder: Path) -> list[str] | None:
+    """The names of the tensors, as far as files that are here say them; None where none does."""
+    if (folder / INDEX).is_file():
+        weight_map = (read_json(folder / INDEX) or {}).get("weight_map")
+        return [*weight_map] if isinstance(weight_map, dict) else None
+    return [*tensor_entries(folder)] if any(folder.glob("*.safetensors")) else None
 
 
 def tensor_entries(folder: Path) -> Mapping[str, TensorEntry]:
@@ -64,7 +54,7 @@ def tensor_entries(folder: Path) -> Mapping[str, TensorEntry]:
     """
     if not (folder / "model.safetensors").exists() and (folder / INDEX).exists():
         return _sharded(folder)
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted(file for file in folder.glob("*.safetensors") if file.name != ADAPTER_WEIGHTS)
     single = folder / "model.safetensors"
     if single in files or len(files) == 1:
         return read_header(single if single in files else files[0])
@@ -75,7 +65,7 @@ def tensor_entries(folder: Path) -> Mapping[str, TensorEntry]:
 
 def _sharded(folder: Path) -> dict[str, TensorEntry]:
     weight_map = (read_json(folder / INDEX) or {}).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
+    if not isinstance(weight_map, dict) or not all(isinstance(file, str) and file for file in weight_map.values()):
         raise CheckpointError(f"{folder / INDEX} has no weight_map from tensor names to files")
     shards = sorted(set(weight_map.values()))
     for shard in shards:

@@ -19,6 +19,7 @@ DESCRIPTION = (
     "tokenizer_config.json",
     "chat_template.jinja",
     "*.safetensors.index.json",
+    "adapter_config.json",  # an adapter beside a model, or in the place of one
     "LICENSE*",
     "NOTICE*",
     "README.md",  # its front matter names the licence and the task

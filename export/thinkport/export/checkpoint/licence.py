@@ -6,6 +6,8 @@ Knows the Hub's file names and the front matter of its cards. Must not know what
 import re
 from pathlib import Path
 
+from thinkport.runtime.artifact.strangers_file import read_strangers
+
 PATTERNS = ("LICENSE*", "NOTICE*")
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?\n)---[ \t]*(\n|$)", re.DOTALL)
 _LICENSE = re.compile(r"^license:[ \t]*[\"']?([\w.+-]+)", re.MULTILINE)
@@ -26,7 +28,7 @@ def licence_id(folder: Path) -> str | None:
 def front_matter(folder: Path) -> str | None:
     """The front matter of README.md; None where there is none."""
     try:
-        card = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
+        card = read_strangers(folder / "README.md").decode("utf-8", "replace").replace("\r\n", "\n")
     except OSError:  # a card is no part of a whole checkpoint
         return None
     matter = _FRONT_MATTER.match(card)

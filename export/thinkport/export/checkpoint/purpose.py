@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from thinkport.export.checkpoint.folder import read_json
 from thinkport.export.checkpoint.licence import front_matter
+from thinkport.export.checkpoint.small_files import read_json
 from thinkport.export.errors import CheckpointError, UnsupportedModelError
 from thinkport.runtime.artifact.manifest import Embedding, Task
 from thinkport.runtime.prompt.tokenizer import Tokenizer

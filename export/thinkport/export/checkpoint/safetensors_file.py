@@ -7,6 +7,7 @@ threads may read at once and nothing is left open. Format: the safetensors docum
 
 import json
 import math
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thinkport.export.checkpoint.small_files import LFS, check_inside, lfs_pointer, unreadable
 from thinkport.export.errors import CheckpointError
 from thinkport.export.quantize.integers import IntegerForm, Integers
 
 LARGEST_HEADER = 100_000_000  # bytes; the limit of the reference reader
+_MOST_DIMENSIONS, _LONGEST = 8, 1 << 40  # of a tensor; no real one comes near
 ITEM_BYTES = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 1),
     **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
@@ -84,10 +87,17 @@ def read_header(file: Path) -> dict[str, TensorEntry]:
     Raises:
         CheckpointError: the file can't be read, is cut short, or its header isn't a valid one.
     """
+    check_inside(file)
     try:
-        size = file.stat().st_size
+        facts = file.stat()
+        size = facts.st_size
+        if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
+            raise CheckpointError(f"{file} is no regular file; expected safetensors: fetch it again")
         with file.open("rb", buffering=0) as stream:
-            length = int.from_bytes(stream.read(8), "little")
+            begin = stream.read(8)
+            if begin == LFS[:8]:
+                raise lfs_pointer(file)
+            length = int.from_bytes(begin, "little")
             if size < 8 or length > min(size - 8, LARGEST_HEADER):
                 raise CheckpointError(
                     f"{file.name}: not a whole safetensors file: it has {size} bytes and its header claims {length}; "
@@ -158,11 +168,6 @@ def as_floats(entry: TensorEntry, numbers: NDArray[Any]) -> NDArray[np.float32]:
     return numbers.astype(np.float32, copy=False)
 
 
-def unreadable(file: Path, error: OSError) -> CheckpointError:
-    """The error for a file that the system won't let us read."""
-    return CheckpointError(f"{file} can't be read: {error.strerror or error}; check its permissions and the disk")
-
-
 def _parse(file: Path, raw: bytes) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -172,7 +177,7 @@ def _parse(file: Path, raw: bytes) -> dict[str, Any]:
 
     try:
         header = json.loads(raw, object_pairs_hook=unique)
-    except ValueError as error:  # also JSON's and UTF-8's errors
+    except (ValueError, RecursionError, MemoryError) as error:  # also JSON's and UTF-8's errors
         raise CheckpointError(f"{file.name}: its safetensors header isn't valid: {error}; fetch it again") from error
     if not isinstance(header, dict):
         raise CheckpointError(f"{file.name}: its safetensors header isn't an object; fetch it again")
@@ -182,11 +187,15 @@ def _parse(file: Path, raw: bytes) -> dict[str, Any]:
 def _entry(file: Path, name: str, value: Any, base: int) -> TensorEntry:
     try:
         dtype, shape, (begin, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
-        if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)):
-            raise ValueError("a negative or fractional number")
+        if len(shape) > _MOST_DIMENSIONS:
+            raise ValueError(f"{len(shape)} dimensions")
+        if not all(type(number) is int and 0 <= number <= _LONGEST for number in (*shape, begin, end)):
+            raise ValueError("a negative, fractional or absurd number")
         nbytes = math.prod(shape) * ITEM_BYTES[dtype]
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{file.name}: the header's entry for {name} isn't valid: {error!r}") from error
+        raise CheckpointError(
+            f"{file.name}: the header's entry for {name!r:.200} isn't valid: {error!r:.200}; fetch it again"
+        ) from error
     if end - begin != nbytes:
         raise CheckpointError(
             f"{file.name}: {name} is {dtype} {list(shape)}, {nbytes} bytes, but its offsets span {end - begin}"

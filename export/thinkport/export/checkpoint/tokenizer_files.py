@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from thinkport.export.checkpoint import Checkpoint
-from thinkport.export.checkpoint.folder import read_json
+from thinkport.export.checkpoint.companions import COPIED
 from thinkport.export.checkpoint.licence import licence_files
 from thinkport.export.checkpoint.quantized import plain_config
+from thinkport.export.checkpoint.small_files import read_json
 from thinkport.export.errors import CheckpointError
 from thinkport.runtime.artifact.manifest import Task, ThinkingIds
 from thinkport.runtime.errors import ArtifactError
@@ -32,18 +33,17 @@ NO_TEMPLATE = (
     "complete a text with it (POST /v1/completions), or export an instruction-tuned checkpoint') }}"
 )
 CONFIG = "config.json"
-_COPIED = (TOKENIZER, "tokenizer_config.json", "generation_config.json", CONFIG)
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
 TURN_END = "the chat template after a turn"
 
 
 def copy_tokenizer_files(checkpoint: Checkpoint, folder: Path) -> None:
     """Copy what lies beside the weights; the chat template gets a file of its own, wherever it was stored."""
-    for name in (*_COPIED, *licence_files(checkpoint.folder)):
+    for name in (*COPIED, *licence_files(checkpoint.folder)):
         if (checkpoint.folder / name).is_file():
             shutil.copyfile(checkpoint.folder / name, folder / name)
     plain = plain_config(checkpoint.config)
-    if plain != checkpoint.config:  # which would tell other programs how to read weights that aren't here
+    if plain != read_json(checkpoint.folder / CONFIG):  # which tells of weights that aren't here, or of tied ones
         (folder / CONFIG).write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8", newline="\n")
     (folder / CHAT_TEMPLATE).write_text(_source(checkpoint), encoding="utf-8", newline="\n")
 
@@ -82,6 +82,11 @@ def check_default(checkpoint: Checkpoint, thinking: tuple[str, str], enable_thin
         raise CheckpointError(
             f"the chat template of {checkpoint.id} knows no thoughts, so thinking can't be on: export without --think"
         )
+    if enable_thinking and _never_thinks(checkpoint, thinking):
+        raise CheckpointError(
+            f"the chat template of {checkpoint.id} always closes the thought, so thinking can't be on: export without "
+            "--think"
+        )
     if enable_thinking is False and _always_thinks(checkpoint, thinking):
         raise CheckpointError(
             f"the chat template of {checkpoint.id} always opens a thought, so thinking can't be off: "
@@ -100,6 +105,8 @@ def thinking_modes(checkpoint: Checkpoint, thinking: tuple[str, str]) -> str:
     template = template_of(checkpoint)
     if thinking_ids(checkpoint, thinking) is None or not template.knows_thoughts:
         return "can't be on: tokenizer or chat template know no thoughts"
+    if _never_thinks(checkpoint, thinking):
+        return "can't be on: the chat template closes the thought and has no switch"
     if _always_thinks(checkpoint, thinking):
         return "can't be off: the chat template opens a thought and has no switch"
     return "can be on or off" if template.has_switch else "can be on or off; the chat template leaves it to the model"
@@ -110,6 +117,13 @@ def _always_thinks(checkpoint: Checkpoint, thinking: tuple[str, str]) -> bool:
     start, end = thinking
     prompt = template_of(checkpoint).render([{"role": "user", "content": "a"}], enable_thinking=False)
     return prompt.rfind(start) > prompt.rfind(end)
+
+
+def _never_thinks(checkpoint: Checkpoint, thinking: tuple[str, str]) -> bool:
+    """Whether the template closes a thought though it is told to think."""
+    start, end = thinking
+    prompt = template_of(checkpoint).render([{"role": "user", "content": "a"}], enable_thinking=True)
+    return prompt.rfind(end) > prompt.rfind(start) and not prompt.rpartition(end)[2].strip()
 
 
 def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thinkport.export.errors import UnsupportedModelError
+from thinkport.export.families.config_reader import disagreements
 from thinkport.export.families.dense import weights
+from thinkport.export.families.dense.config import greedy
 from thinkport.export.families.shape import DecoderShape, MixtureShape
 from thinkport.export.quantize.kv_scales import Floats
 from thinkport.export.quantize.rotation import Branch
@@ -72,6 +74,14 @@ class Family(ABC):
         Raises:
             CheckpointError: a value of the checkpoint's that no sampler could use.
         """
+
+    @staticmethod
+    def remarks(config: Mapping[str, Any], generation_config: Mapping[str, Any] | None) -> list[str]:
+        """What the configuration files say in an unusual way, and what was made of it, in sentences."""
+        told = disagreements(config)
+        if greedy(generation_config):
+            told.append("generation_config.json has do_sample false: thoughts and answers are greedy by default")
+        return told
 
     def reranking(self, tokenizer: Tokenizer) -> Reranking:
         """How the family's rerankers score a document.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from thinkport.export.families.dense.config import checkpoints_own, read_shape, refuse_windows
+from thinkport.export.families.dense.config import checkpoints_own, greedy, read_shape, refuse_windows
 from thinkport.export.families.family import Family
 from thinkport.export.families.reranking import qwen3_reranking
 from thinkport.export.families.shape import DecoderShape
@@ -28,8 +28,12 @@ class Qwen3(Family):
         return read_shape(config, head_norms=True)
 
     def presets(self, generation_config: Mapping[str, Any] | None) -> Presets:
-        """See `Family.presets`; a checkpoint's generation_config.json is about thinking, the mode it starts in."""
-        return Presets(thinking=checkpoints_own(_THINKING, generation_config), answering=_ANSWERING)
+        """See `Family.presets`; a checkpoint's generation_config.json is about thinking, the mode it starts in.
+
+        That nothing is drawn at random holds for both.
+        """
+        answering = _ANSWERING.model_copy(update={"temperature": 0.0}) if greedy(generation_config) else _ANSWERING
+        return Presets(thinking=checkpoints_own(_THINKING, generation_config), answering=answering)
 
     def reranking(self, tokenizer: Tokenizer) -> Reranking:
         """See `Family.reranking`."""

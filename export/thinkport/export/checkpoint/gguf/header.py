@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from thinkport.export.checkpoint.safetensors_file import unreadable
+from thinkport.export.checkpoint.small_files import check_inside, unreadable
 from thinkport.export.errors import CheckpointError
 
 MAGIC = b"GGUF"
@@ -17,6 +17,7 @@ VERSIONS = (2, 3)
 _NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
 _ALIGNMENT = "general.alignment"
+_MOST_DIMENSIONS = 8
 _LONGEST = 1 << 28  # bytes of a text, and elements of an array
 
 
@@ -44,12 +45,13 @@ def read_gguf_header(file: Path) -> GgufHeader:
     Raises:
         CheckpointError: the file can't be read, is none of GGUF, or ends within its header.
     """
+    check_inside(file)
     try:
         with file.open("rb") as stream:
             return _header(file, stream)
     except OSError as error:
         raise unreadable(file, error) from error
-    except (struct.error, UnicodeDecodeError, KeyError, OverflowError, MemoryError) as error:
+    except (struct.error, ValueError, KeyError, OverflowError, MemoryError, RecursionError) as error:
         raise CheckpointError(
             f"{file.name}: its GGUF header is damaged or cut short ({error!r}); fetch it again"
         ) from error
@@ -69,7 +71,9 @@ def _header(file: Path, stream: BinaryIO) -> GgufHeader:
         if value is not None:
             metadata[key] = value
     found = [_entry(stream) for _ in range(tensors)]
-    alignment = int(metadata.get(_ALIGNMENT, 32))
+    alignment = metadata.get(_ALIGNMENT, 32)
+    if type(alignment) is not int or alignment < 1:
+        raise ValueError(f"an alignment of {alignment!r}")
     start = -(-stream.tell() // alignment) * alignment
     entries = [
         GgufEntry(name=name, kind=kind, shape=shape, offset=start + offset) for name, kind, shape, offset in found
@@ -79,7 +83,9 @@ def _header(file: Path, stream: BinaryIO) -> GgufHeader:
 
 def _entry(stream: BinaryIO) -> tuple[str, int, tuple[int, ...], int]:
     name, dimensions = _text(stream), _number(stream, "<I")
-    shape = tuple(_number(stream, "<Q") for _ in range(min(dimensions, 8)))
+    if dimensions > _MOST_DIMENSIONS:
+        raise OverflowError(f"{name!r:.200} of {dimensions} dimensions")
+    shape = tuple(_number(stream, "<Q") for _ in range(dimensions))
     return name, _number(stream, "<I"), shape[::-1], _number(stream, "<Q")  # ggml names the columns first
 
 

@@ -27,7 +27,7 @@ _PARTS = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-_LAYER = re.compile(r"blk\.(\d+)\.(\w+)\.(weight|bias)")
+_LAYER = re.compile(r"blk\.([0-9]{1,9})\.(\w+)\.(weight|bias)")
 _COMPUTED = "rope_freqs.weight"  # what config.json's rope scaling says, too
 _REORDERED = {"llama": {"attn_q": "num_attention_heads", "attn_k": "num_key_value_heads"}}  # by architecture
 _SAME = {
@@ -92,7 +92,7 @@ def _check_same(file: Path, header: GgufHeader, config: Mapping[str, Any]) -> No
         )
     kind = metadata.get("general.architecture")
     said = {"model_type": (kind, config.get("model_type"))}
-    rope = config.get("rope_parameters") or {}
+    rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
     for key, ours in _SAME.items():
         said[ours] = (metadata.get(f"{kind}.{key}"), config.get(ours, rope.get(ours)))
     for key, (stored, asked) in said.items():

@@ -3,6 +3,7 @@
 Knows `quantization_config` of config.json; what a format's tensors look like is its own file's.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -38,16 +39,31 @@ REFUSED: Mapping[str, str] = {
 _KEYS = ("quantization_config", "quantization")  # where config.json says how weights are stored
 
 
-def check_method(config: Mapping[str, Any]) -> None:
+# Parts of a quantized weight, as the methods here and those that are refused name them.
+_PARTS = re.compile(
+    r"(\.(qweight|qzeros|scales?|biases|zeros|g_idx|weight_scale\w*|weight_packed|weight_zero_point|input_scale|SCB|absmax"
+    r"|quant_map)|\.quant_state\..+|_blocks|_scales)$"
+)
+_LEFT_OVER = "none of the weights is quantized: remove quantization_config from config.json, or fetch both again"
+
+
+def check_method(config: Mapping[str, Any], names: Sequence[str] | None) -> None:
     """Refuse a checkpoint whose weights can't be read, by what its config.json says.
+
+    `names` are those of its tensors, None where they are not known yet.
 
     Raises:
         UnsupportedModelError: another method than those of `READERS`, with what to do.
+        CheckpointError: the same, of weights that are plain: merged fine-tunes keep the entry of what they came from.
     """
     described = described_by(config)
     if described is None:
         return
     method = str(described.get("quant_method") or "an unnamed method")
+    if method not in READERS and names and not any(map(_PARTS.search, names)):
+        raise CheckpointError(
+            f"config.json says that the weights are quantized by {method}, which can't be read, and {_LEFT_OVER}"
+        )
     if method not in READERS:
         others = f"{', '.join(READERS)} can be read; export the bf16 checkpoint that it was made from"
         raise UnsupportedModelError(
@@ -65,7 +81,12 @@ def with_decoded(entries: Mapping[str, TensorEntry], config: Mapping[str, Any]) 
     described = described_by(config)
     if described is None:
         return dict(entries)
-    found = list(READERS[str(described["quant_method"])](entries, described))
+    try:
+        found = list(READERS[str(described["quant_method"])](entries, described))
+    except UnsupportedModelError as error:
+        if any(map(_PARTS.search, entries)) or not all(entry.is_float for entry in entries.values()):
+            raise
+        raise CheckpointError(f"{error}; but {_LEFT_OVER}") from error
     if not found:
         raise CheckpointError(
             f"config.json says that weights are quantized by {described['quant_method']}, and none are: remove "

@@ -14,6 +14,7 @@ from thinkport.export.families.config_reader import positive_float, positive_int
 from thinkport.export.families.shape import DecoderShape, Rope
 from thinkport.runtime.artifact.manifest import SamplingPreset
 
+_MOST_LAYERS = 4096
 LONGEST_CONTEXT = 1 << 21  # positions; a fused graph holds the cosine and sine of every one
 
 
@@ -27,10 +28,10 @@ def read_shape(config: Mapping[str, Any], *, head_norms: bool, qkv_bias: bool = 
         UnsupportedModelError: biases, another activation or rope scaling.
     """
     _refuse_unsupported(config)
-    positions = positive_int(config, "max_position_embeddings")
+    positions = positive_int(config, "max_position_embeddings", most=1 << 40)  # what is too long is told below
     rope = read_rope(config, positions)
     shape = DecoderShape(
-        layers=positive_int(config, "num_hidden_layers"),
+        layers=positive_int(config, "num_hidden_layers", _MOST_LAYERS),
         hidden_size=positive_int(config, "hidden_size"),
         heads=positive_int(config, "num_attention_heads"),
         kv_heads=positive_int(config, "num_key_value_heads"),
@@ -51,6 +52,11 @@ def read_shape(config: Mapping[str, Any], *, head_norms: bool, qkv_bias: bool = 
 def _refuse_unsupported(config: Mapping[str, Any]) -> None:
     if config.get("attention_bias"):
         raise UnsupportedModelError("attention_bias is true: biases on q, k, v and o are not supported")
+    if config.get("is_causal") is False or config.get("use_bidirectional_attention"):
+        raise UnsupportedModelError(
+            "config.json says that tokens attend to later ones (is_causal, use_bidirectional_attention): such a model "
+            "can't be run with a KV cache"
+        )
     activation = config.get("hidden_act", "silu")
     if activation != "silu":
         raise UnsupportedModelError(f"hidden_act is {activation!r}: only silu is supported")
@@ -132,6 +138,11 @@ class _FinitePreset(SamplingPreset, allow_inf_nan=False):
     """A checkpoint's values, which its JSON may have infinite or no numbers."""
 
 
+def greedy(generation_config: Mapping[str, Any] | None) -> bool:
+    """Whether a checkpoint says that tokens are not drawn but taken: `do_sample` false means so for every reply."""
+    return generation_config is not None and generation_config.get("do_sample") is False
+
+
 def checkpoints_own(published: SamplingPreset, generation_config: Mapping[str, Any] | None) -> SamplingPreset:
     """The checkpoint's values over the `published` ones; greedy where it says not to sample.
 
@@ -140,7 +151,7 @@ def checkpoints_own(published: SamplingPreset, generation_config: Mapping[str, A
     """
     values = published.model_dump()
     own = {key: value for key, value in (generation_config or {}).items() if key in values and value is not None}
-    if generation_config is not None and generation_config.get("do_sample") is False:
+    if greedy(generation_config):
         own["temperature"] = 0.0
     try:
         return SamplingPreset(**_FinitePreset(**values | own).model_dump())

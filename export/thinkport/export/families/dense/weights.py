@@ -16,7 +16,7 @@ EMBEDDING = "model.embed_tokens.weight"
 LM_HEAD = "lm_head.weight"
 FINAL_NORM = "model.norm.weight"
 
-_LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)")
+_LAYER = re.compile(r"model\.layers\.([0-9]{1,9})\.(.+)")
 _QUANTIZED = re.compile(r"\.(qweight|qzeros|scales|g_idx|weight_scale(_inv)?|weight_packed|input_scale|SCB)$")
 _COMPUTED = ".rotary_emb.inv_freq"  # a buffer that old checkpoints stored; it is rebuilt from the configuration
 

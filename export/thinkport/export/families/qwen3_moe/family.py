@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from thinkport.export.reference.decoder import Decoder
     from thinkport.export.reference.streamed_weights import StreamedWeights
 
+_MOST_EXPERTS = 1 << 18  # of all layers together
 _EXPERTS = ("num_experts", "num_local_experts")  # as published configurations call it, and transformers 5
 
 
@@ -68,9 +69,15 @@ def read_mixture(config: Mapping[str, Any]) -> MixtureShape | None:
     sparse = tuple(layer for layer in range(layers) if layer not in dense and (layer + 1) % step == 0)
     if not sparse:
         return None
+    experts = positive_int(config, _EXPERTS[config.get(_EXPERTS[0]) is None and _EXPERTS[1] in config])
+    if experts * len(sparse) > _MOST_EXPERTS:
+        raise CheckpointError(
+            f"config.json makes {len(sparse)} layers of {experts} experts; expected at most {_MOST_EXPERTS} in all: no "
+            "model is that large"
+        )
     mixture = MixtureShape(
         layers=sparse,
-        experts=positive_int(config, _EXPERTS[config.get(_EXPERTS[0]) is None and _EXPERTS[1] in config]),
+        experts=experts,
         active=positive_int(config, "num_experts_per_tok"),
         intermediate_size=positive_int(config, "moe_intermediate_size"),
         normalized=bool(config.get("norm_topk_prob", False)),
