@@ -90,6 +90,9 @@ def verify_command(
     full: Annotated[
         bool, typer.Option("--full", help="Hash every file, and run every graph that runs here on all its prompts.")
     ] = False,
+    signed_by: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Fail unless this public key of minisign signed the manifest.")
+    ] = None,
     threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
@@ -105,7 +108,8 @@ def verify_command(
     from thinkport.deploy.verification import verify
     from thinkport.deploy.verification.check import show
 
-    found = verify(artifact, provider=provider, checkpoint=checkpoint, adapter=adapter, full=full, threads=threads)
+    asked = {"provider": provider, "full": full, "threads": threads, "signed_by": signed_by}
+    found = verify(artifact, checkpoint=checkpoint, adapter=adapter, **asked)
     Outputs(as_json=as_json).write(found.as_json(), lambda console: show(console, found))
     raise typer.Exit(found.exit_code)
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from threading import Event
 from typing import TypedDict
 
-from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint, read_manifest
+from thinkport.runtime.artifact.manifest import Graph, Manifest, check_files, fingerprint, read_manifest
 from thinkport.runtime.engine.session import LaneSource, Session
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.machine.known_files import FilesCheck, KnownFiles
+from thinkport.runtime.prompt.control_tokens import control_tokens
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.providers.graph_source import GraphSource
@@ -54,6 +55,7 @@ def load_artifact(
     verify: bool,
     graph: str | None,
     kernels: str,
+    trust_added_tokens: bool,
 ) -> ModelParts:
     """Load an artifact; the arguments are those of `Model.load`, and so is what it raises."""
     manifest = read_manifest(folder)
@@ -67,6 +69,8 @@ def load_artifact(
     loading, finished = Event(), Event()
 
     def open_graph(one: Candidate) -> Session:
+        if one.kernels is not None:  # which are this package's own readers of the weights
+            check_files(folder, manifest, blocks=True)
         return Session(ort, folder, one.graph, manifest.model, threads, loading.set, *one.place)
 
     def unrounded(one: Candidate) -> closing[Session]:
@@ -86,7 +90,10 @@ def load_artifact(
         loading.wait()
         finished.wait(_HEAD_START)
         template = ChatTemplate.from_file(folder / manifest.chat_template, manifest.special_tokens)
-        return Tokenizer.from_file(folder / manifest.tokenizer), template
+        tokenizer = Tokenizer.from_file(folder / manifest.tokenizer)
+        if trust_added_tokens:
+            tokenizer = tokenizer.guarding(control_tokens(tokenizer, template, manifest))
+        return tokenizer, template
 
     with ThreadPoolExecutor(1) as beside:
         reading = beside.submit(read_words)

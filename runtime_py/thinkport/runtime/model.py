@@ -110,6 +110,7 @@ class Model:
         drafts: bool = True,
         kernels: str = AUTO,
         memory_limit: int | None = None,
+        trust_added_tokens: bool = True,
     ) -> Self:
         """Load an artifact: a folder, or `owner/name[@revision]` of the Hub where no folder has that name.
 
@@ -130,6 +131,10 @@ class Model:
         caches of idle chats, the longest unused first; those chats compute them again. The limit also bounds the
         context of a single conversation.
 
+        `trust_added_tokens`: what a message spells of the tokenizer's added tokens is a token, as the model was trained
+        on it, unless it is one of those that control a conversation (turns, thoughts, tools, ends). False makes text of
+        all of them; choose it where a model takes commands from added tokens that its chat template does not write.
+
         Raises:
             ArtifactError: the folder is not a whole artifact, a file of it was changed, nothing in it runs with the
                 installed ONNX Runtime, or the Hub does not give it.
@@ -144,6 +149,7 @@ class Model:
             verify=verify,
             graph=graph,
             kernels=kernels,
+            trust_added_tokens=trust_added_tokens,
         )
         return cls(
             **parts, thinking=thinking, prefix_cache_bytes=prefix_cache_bytes, memory_limit=memory_limit, drafts=drafts
@@ -217,7 +223,7 @@ class Model:
     def encode(
         self, messages: Sequence[Message], tools: Tools | None = None, enable_thinking: bool | None = None
     ) -> list[int]:
-        """The prompt's ids, generation prompt included; added tokens spelled by a message are plain text.
+        """The prompt's ids, generation prompt included; guarded tokens spelled by a message are plain text.
 
         Replies that this model gave keep the ids they were sampled with.
 

@@ -13,6 +13,7 @@ from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.held_sequence import common_prefix
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.prompt.filled import filled
 from thinkport.runtime.prompt.prompt import Prompt
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.text_embedding import fitting, last_rows
@@ -59,14 +60,14 @@ def pair_prompt(
     what: str = "the prompt",
     truncate: bool = False,
 ) -> Prompt:
-    """One pair's prompt, in which query and document can't open a turn: added tokens they spell are text.
+    """One pair's prompt, in which query and document can't open a turn: guarded tokens they spell are text.
 
     Raises:
         InputError: it has more tokens than `context`, and isn't to be truncated.
     """
     prefix, suffix = tokenizer.encode(reranking.prefix), tokenizer.encode(reranking.suffix)
     body, lead = (
-        tokenizer.encode_plain(reranking.body.format(instruction=instruction, query=query, document=text))
+        tokenizer.encode_content(filled(reranking.body, instruction=instruction, query=query, document=text))
         for text in (document, "")
     )
     if context is not None:

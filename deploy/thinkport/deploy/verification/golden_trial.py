@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
+from thinkport.deploy.verification.certificate_check import contradiction
 from thinkport.deploy.verification.check import WRONG, Check
 from thinkport.runtime.artifact.certificate import Figure, GoldenScore, VectorFigure
 from thinkport.runtime.artifact.goldens import Golden
@@ -32,7 +33,7 @@ class GoldenTrial:
         """A graph over a few short prompts, or with `full` over those that it answered at export."""
         figure = self._figures.get(candidate.graph.file)
         asked = answered(goldens, figure) if full else quick(goldens)
-        return self._tried(candidate, asked, _recorded(figure, full=full))
+        return self._tried(candidate, asked, _recorded(figure, full=full), full=full)
 
     def of_own(self, candidate: Candidate, goldens: Goldens) -> Check:
         """A graph against what it gave itself at export, as a first load holds it, but over all tokens."""
@@ -56,7 +57,9 @@ class GoldenTrial:
         said = result.fault or "; ".join(filter(None, (result.agreement, pieces(result.widest, result.narrowed))))
         return Check(name=name, passed=result.fault is None, detail=said, exit_code=WRONG)
 
-    def _tried(self, candidate: Candidate, asked: Sequence[Golden], recorded: GoldenScore | None) -> Check:
+    def _tried(
+        self, candidate: Candidate, asked: Sequence[Golden], recorded: GoldenScore | None, *, full: bool
+    ) -> Check:
         graph = candidate.graph
         name = f"goldens on {graph.file}"
         try:
@@ -66,12 +69,17 @@ class GoldenTrial:
             detail = f"{error} ({self._missing})" if self._missing else str(error)
             return Check(name=name, passed=False, detail=detail, exit_code=WRONG)
         score = result.score
-        detail = result.fault or (
+        fault = result.fault
+        figure = self._figures.get(graph.file)
+        if full and fault is None and recorded is not None and figure is not None:
+            told = contradiction(score, recorded, figure)
+            fault = told and f"{told}: it is not of this graph; fetch or export the artifact again"
+        detail = fault or (
             f"logits correlate {score.correlation:.3f} over {score.rows} positions"
             + (f" ({recorded.correlation:.3f} at export)" if recorded else "")
         )
         shown = {"correlation": score.correlation, "kl": score.kl, "top1": score.top1, "seconds": result.seconds}
-        return Check(name=name, passed=result.right, detail=detail, exit_code=WRONG, figures=shown)
+        return Check(name=name, passed=fault is None, detail=detail, exit_code=WRONG, figures=shown)
 
     def _opened(self, candidate: Candidate) -> Session:
         given = (self._ort, self._folder, candidate.graph, self._manifest.model, self._threads)

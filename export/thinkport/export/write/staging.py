@@ -1,7 +1,8 @@
 """A folder that appears whole or not at all.
 
-Everything is written into a hidden sibling, which is renamed once it is complete. If the program is killed, the target
-path holds the old folder or nothing, and the next run deletes what was left behind.
+Everything is written into a hidden sibling, which takes the target's place once it is complete: in one step where the
+system can exchange two folders. If the program is killed, the target path holds the old folder or the new one, or where
+the system can't, in rare moments nothing; the next run mends that, and deletes what was left behind.
 """
 
 import os
@@ -13,8 +14,10 @@ from pathlib import Path
 import psutil
 
 from thinkport.export.errors import OutputError
-from thinkport.runtime.artifact.manifest import MANIFEST_NAME, read_manifest
-from thinkport.runtime.errors import ArtifactError
+from thinkport.export.write.exchange import exchanged
+from thinkport.export.write.replaceable import check_replaceable
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME
+from thinkport.runtime.errors import ThinkportError
 
 _PARTIAL, _REPLACED = "partial", "replaced"
 
@@ -38,9 +41,16 @@ def staged(target: Path, *, force: bool) -> Iterator[Path]:
     except BaseException as error:
         _unmake(made)
         if isinstance(error, OSError):
-            where = f" at {error.filename}" if error.filename else ""
+            where = f" at {_named(error.filename, staging, target)}" if error.filename else ""
             raise OutputError(f"writing {target} failed: {error.strerror or error}{where}") from error
+        if isinstance(error, ThinkportError) and str(staging) in str(error):
+            raise type(error)(_named(error, staging, target)) from error
         raise
+
+
+def _named(text: object, staging: Path, target: Path) -> str:
+    """A text that names the folder by the name that its reader gave."""
+    return str(text).replace(str(staging), str(target))
 
 
 def check_target(target: Path, *, force: bool) -> None:
@@ -61,31 +71,7 @@ def check_target(target: Path, *, force: bool) -> None:
         raise OutputError(f"{target} exists and is not an artifact: choose another output path")
     if not force:
         raise OutputError(f"{target} exists: give --force to replace it, or another output path")
-    _check_replaceable(target)
-
-
-def _check_replaceable(target: Path) -> None:
-    """Refuse to replace what is no artifact, and an artifact that holds files which its manifest doesn't list.
-
-    Raises:
-        OutputError: naming what would be lost.
-    """
-    if target.is_dir() and not any(target.iterdir()):
-        return
-    if not (target / MANIFEST_NAME).is_file():
-        raise OutputError(f"{target} is not an artifact (it has no {MANIFEST_NAME}): --force replaces artifacts only")
-    if target.resolve() == Path.cwd():
-        raise OutputError(f"{target} is the current folder: change to another one first, or choose another output path")
-    try:
-        listed = {MANIFEST_NAME, *read_manifest(target).files}
-    except ArtifactError as error:
-        raise OutputError(f"{target} is not an artifact ({error}): --force replaces artifacts only") from error
-    foreign = sorted(path.name for path in target.iterdir() if path.name not in listed)
-    if foreign:
-        names = ", ".join(foreign[:3]) + (" …" if len(foreign) > 3 else "")
-        raise OutputError(
-            f"{target} also holds {names}, which no export wrote: move that away, then --force replaces it"
-        )
+    check_replaceable(target)
 
 
 def check_writable(target: Path) -> None:
@@ -137,6 +123,9 @@ def _remove_empty(folders: list[Path]) -> None:
 
 def _put_in_place(staging: Path, target: Path) -> None:
     replaced = _sibling(target, _REPLACED)
+    if target.exists() and exchanged(staging, target):
+        shutil.rmtree(staging, ignore_errors=True)
+        return
     if target.exists():
         target.rename(replaced)
     try:

@@ -32,6 +32,7 @@ from thinkport.export.quantize.stream import (
 )
 from thinkport.export.trace.initializers import WeightSource
 from thinkport.export.write.blobs import Blob, Layout
+from thinkport.runtime.artifact.block_hashes import BlockHasher, check_blocks
 from thinkport.runtime.artifact.manifest import FileRecord
 
 _BLOCK_BYTES = 16 << 20
@@ -57,13 +58,14 @@ class WeightsFile:
     unheard: Counter[str] = field(default_factory=Counter)
 
     def write(self) -> FileRecord:
-        """Write the whole file and return its size and sha256.
+        """Write the whole file and return its size, its sha256 and the hashes of its blocks.
 
         Raises:
             CheckpointError: a tensor can't be read, or holds NaN or infinity.
             OSError: the file can't be written.
+            ArtifactError: it can't be read back as it was written.
         """
-        digest = hashlib.sha256()
+        digest, hasher = hashlib.sha256(), BlockHasher()
         blobs = list(self.layout.blobs)
         with (
             threadpool_limits(1, "blas"),  # BLAS's own threads, beside the workers, make it a third slower
@@ -71,7 +73,7 @@ class WeightsFile:
             ThreadPoolExecutor(self.workers) as pool,
             ThreadPoolExecutor(1) as ahead,
         ):
-            output = _Output(file, digest.update, self.advance)
+            output = _Output(file, (digest.update, hasher.update), self.advance)
             compensations = self._compensations(self.layout.blobs, ahead)
             while blobs:
                 blob = blobs.pop(0)
@@ -84,7 +86,9 @@ class WeightsFile:
                     beside = list(takewhile(partial(_is_beside, blob), blobs))
                     del blobs[: len(beside)]
                     self._quantize(blob, beside, output, pool, compensations)
-        return FileRecord(bytes=output.position, sha256=digest.hexdigest())
+        record = FileRecord(bytes=output.position, sha256=digest.hexdigest(), blocks=hasher.hashes)
+        check_blocks(self.path, hasher.hashes)  # as it lies on the disk, or in the system's memory of it
+        return record
 
     def _copy(self, blob: Blob, output: "_Output") -> None:
         source = blob.source
@@ -182,14 +186,15 @@ class _Output:
     """A file written front to back."""
 
     file: BinaryIO
-    update: Callable[[memoryview], None]
+    updates: Sequence[Callable[[memoryview], None]]
     advance: Advance
     position: int = 0
 
     def put(self, array: np.ndarray) -> None:
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
         self.file.write(data)
-        self.update(data)
+        for update in self.updates:
+            update(data)
         self.position += len(data)
         self.advance(len(data))
 

@@ -28,7 +28,6 @@ computes is float32 there. GRAPH is its file without `.onnx`:
 Readers of before take no notice of tensors whose names begin with a prompt's.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from thinkport.runtime.artifact.strangers_file import parsed_json, read_strangers
 from thinkport.runtime.errors import ArtifactError
 
 FORMAT = "thinkport-goldens-2"
@@ -44,6 +44,7 @@ SAMPLE = "sample_ids"
 OWN_STEPS, OWN_ROWS = "own_steps", "own_rows"
 OWN_LOGITS, OWN_TOP_IDS, OWN_TOP_LOGPROBS = "own_logits:", "own_top_ids:", "own_top_logprobs:"
 OWN_SPREAD = "own_spread:"
+_MOST_TOKENS = 1 << 15  # of all prompts together: an export makes a thousand
 _DTYPES = {"I64": "<i8", "F32": "<f4"}
 Made = TypeVar("Made")
 
@@ -107,13 +108,13 @@ def read_own_goldens(path: Path) -> dict[str, OwnGolden]:
 
 def _read(path: Path, made: Callable[[dict[str, NDArray[Any]]], Made]) -> Made:
     try:
-        raw = path.read_bytes()
+        raw = read_strangers(path)
         size = int.from_bytes(raw[:8], "little")
-        header = json.loads(raw[8 : 8 + size])
+        header = parsed_json(raw[8 : 8 + size])
         found = header.pop("__metadata__", {}).get("format")
         if found == FORMAT:
             return made({name: _tensor(raw, 8 + size, entry) for name, entry in header.items()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError) as error:
         raise ArtifactError(f"{path} can't be read as goldens ({error}): export the artifact again") from error
     raise ArtifactError(f"{path} has the format {found!r}, expected {FORMAT!r}: use the thinkport that wrote it")
 
@@ -121,10 +122,40 @@ def _read(path: Path, made: Callable[[dict[str, NDArray[Any]]], Made]) -> Made:
 def _goldens(tensors: dict[str, NDArray[Any]]) -> list[Golden]:
     names = sorted({name.rpartition(".")[0] for name in tensors if name != SAMPLE})
     parts = ("ids", "rows", "top_ids", "top_logprobs", "sample_logits")
-    return [
-        Golden(name=name, sample_ids=tensors[SAMPLE], **{part: tensors[f"{name}.{part}"] for part in parts})
+    found = [
+        _checked(Golden(name=name, sample_ids=tensors[SAMPLE], **{part: tensors[f"{name}.{part}"] for part in parts}))
         for name in names
     ]
+    if not found or sum(len(golden.ids) for golden in found) > _MOST_TOKENS:
+        raise ValueError(f"{len(found)} prompts, expected at least one and at most {_MOST_TOKENS} tokens in all")
+    return found
+
+
+def _checked(golden: Golden) -> Golden:
+    """A golden whose parts belong together.
+
+    Raises:
+        ValueError: they don't, or it has no token.
+    """
+    rows, sampled, likeliest = len(golden.rows), len(golden.sample_ids), golden.top_ids.shape[-1]
+    shapes = {
+        "ids": (golden.ids, (len(golden.ids),), np.int64),
+        "rows": (golden.rows, (rows,), np.int64),
+        "top_ids": (golden.top_ids, (rows, likeliest), np.int64),
+        "top_logprobs": (golden.top_logprobs, (rows, likeliest), np.float32),
+        "sample_ids": (golden.sample_ids, (sampled,), np.int64),
+        "sample_logits": (golden.sample_logits, (rows, sampled), np.float32),
+    }
+    for part, (values, shape, dtype) in shapes.items():
+        if values.shape != shape or values.dtype != dtype:
+            raise ValueError(f"{golden.name!a}.{part} is {values.dtype} {values.shape}, expected {dtype} {shape}")
+        if dtype is np.int64 and values.size and values.min() < 0:
+            raise ValueError(f"{golden.name!a}.{part} has {values.min()}, expected none below 0")
+    if not (len(golden.ids) and rows and sampled and (np.diff(golden.rows) > 0).all()):
+        raise ValueError(f"{golden.name!a} has no token, or rows that are not in order")
+    if golden.rows[-1] >= len(golden.ids) or not golden.name.isprintable():
+        raise ValueError(f"{golden.name!a} has a row behind its last token, or an odd name")
+    return golden
 
 
 def _own_goldens(tensors: dict[str, NDArray[Any]]) -> dict[str, OwnGolden]:
@@ -134,6 +165,8 @@ def _own_goldens(tensors: dict[str, NDArray[Any]]) -> dict[str, OwnGolden]:
         if part.startswith(OWN_LOGITS):
             graph = part.removeprefix(OWN_LOGITS)
             prefilled, continued, decoded = tensors[f"{prompt}.{OWN_STEPS}"].tolist()
+            if min(prefilled - 1, continued, decoded) < 0:
+                raise ValueError(f"{prompt!a}.{OWN_STEPS} has {prefilled}, {continued} and {decoded} tokens")
             spread, float_spread = map(Distance._make, tensors[f"{prompt}.{OWN_SPREAD}{graph}"].tolist())
             golden = Golden(
                 name=prompt,
@@ -144,13 +177,15 @@ def _own_goldens(tensors: dict[str, NDArray[Any]]) -> dict[str, OwnGolden]:
                 sample_ids=tensors[SAMPLE],
                 sample_logits=tensors[name],
             )
-            found[f"{graph}.onnx"] = OwnGolden(
-                golden=golden, prefilled=prefilled, continued=continued, spread=spread, float_spread=float_spread
-            )
+            steps = {"prefilled": prefilled, "continued": continued}
+            spreads = {"spread": spread, "float_spread": float_spread}
+            found[f"{graph}.onnx"] = OwnGolden(golden=_checked(golden), **steps, **spreads)
     return found
 
 
 def _tensor(raw: bytes, base: int, entry: dict[str, Any]) -> NDArray[Any]:
     begin, end = entry["data_offsets"]
+    if not 0 <= begin <= end or min(entry["shape"], default=0) < 0:
+        raise ValueError(f"bytes {begin} to {end} for the shape {entry['shape']}")
     flat: NDArray[Any] = np.frombuffer(raw[base + begin : base + end], np.dtype(_DTYPES[entry["dtype"]]))
     return flat.reshape(entry["shape"])

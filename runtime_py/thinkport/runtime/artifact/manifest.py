@@ -5,30 +5,43 @@ made (export writes these same models) or how a graph is run.
 """
 
 import hashlib
-import json
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, ValidationError, field_validator
 
+from thinkport.runtime.artifact.block_hashes import BlockHashes, check_blocks
 from thinkport.runtime.artifact.certificate import Certificate
+from thinkport.runtime.artifact.plain_texts import odd_text
 from thinkport.runtime.artifact.record import Record
+from thinkport.runtime.artifact.strangers_file import parsed_json, read_strangers
 from thinkport.runtime.errors import ArtifactError
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "thinkport.json"
+SIGNATURE_NAME = MANIFEST_NAME + ".minisig"  # beside it, of whoever signed the manifest; no file of the artifact
 MODEL_CARD = "README.md"
 KV_ITEM_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 # Those of ONNX Runtime's providers whose options have a `device_id` (https://onnxruntime.ai/docs/execution-providers).
 _NUMBERED = ("CANN", "CUDA", "Dml", "MIGraphX", "NvTensorRTRTX", "ROCM", "Tensorrt")
 
 
-class FileRecord(Record):
-    """Size in bytes and sha256 (hex) of one file of the artifact."""
+# No real model comes near these; whoever makes a manifest up must not make its reader reserve memory by them.
+_Layers = Annotated[int, Field(gt=0, le=4096)]
+_Size = Annotated[int, Field(gt=0, le=1 << 24)]
+_Heads = Annotated[int, Field(gt=0, le=1 << 16)]
+_Id = Annotated[int, Field(ge=0, le=1 << 24)]
+_WIDEST = 1 << 20  # of the keys of a token, in all heads
 
-    bytes: int = Field(ge=0)
+
+class FileRecord(Record):
+    """Size in bytes and sha256 (hex) of one file of the artifact; of large ones also a fast hash of each block."""
+
+    bytes: int = Field(ge=0, le=1 << 50)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    # Left out where it is None: readers from before it know no such key.
+    blocks: BlockHashes | None = Field(default=None, exclude_if=lambda blocks: blocks is None)
 
 
 class Source(Record):
@@ -49,10 +62,10 @@ class Mixture(Record):
     `normalized`: the weights of a token's experts are divided by their sum.
     """
 
-    layers: int = Field(gt=0)
-    experts: int = Field(gt=0)
-    active: int = Field(gt=0)
-    intermediate_size: int = Field(gt=0)
+    layers: _Layers
+    experts: _Heads
+    active: _Heads
+    intermediate_size: _Size
     normalized: bool
 
 
@@ -63,14 +76,14 @@ class ModelShape(Record):
     """
 
     family: str
-    layers: int = Field(gt=0)
-    hidden_size: int = Field(gt=0)
-    attention_heads: int = Field(gt=0)
-    kv_heads: int = Field(gt=0)
-    head_dim: int = Field(gt=0)
-    intermediate_size: int = Field(gt=0)
-    vocab_size: int = Field(gt=0)
-    context_length: int = Field(gt=0)
+    layers: _Layers
+    hidden_size: _Size
+    attention_heads: _Heads
+    kv_heads: _Heads
+    head_dim: _Heads
+    intermediate_size: _Size
+    vocab_size: _Size
+    context_length: _Size
     tied_embeddings: bool
     rope_theta: float
     mixture: Mixture | None = None
@@ -190,7 +203,7 @@ class Graph(Record):
 
     file: str
     target: str
-    providers: list[str]
+    providers: list[str] = Field(min_length=1)
     onnxruntime_floor: str
     fused: bool
     nodes: int
@@ -198,7 +211,7 @@ class Graph(Record):
     inputs: list[TensorSpec]
     outputs: list[TensorSpec]
     several_tokens_over_past: bool
-    prefill_chunk: int = Field(gt=0)
+    prefill_chunk: _Size
     # Left out where it is None: readers from before it know no such key.
     proven_chunk: int | None = Field(default=None, gt=0, exclude_if=lambda chunk: chunk is None)
     activations: Literal["float32", "float16", "bfloat16"] = "float32"
@@ -217,8 +230,8 @@ class Graph(Record):
 class ThinkingIds(Record):
     """Ids of `<think>` and `</think>`."""
 
-    start: int
-    end: int
+    start: _Id
+    end: _Id
 
 
 class SamplingPreset(Record):
@@ -259,8 +272,8 @@ class Embedding(Record):
     prompt: str
     instruction: str | None
     document_prompt: str
-    start_ids: list[int]
-    end_ids: list[int]
+    start_ids: list[_Id]
+    end_ids: list[_Id]
 
 
 class Reranking(Record):
@@ -274,8 +287,8 @@ class Reranking(Record):
     body: str
     suffix: str
     instruction: str
-    yes_id: int = Field(ge=0)
-    no_id: int = Field(ge=0)
+    yes_id: _Id
+    no_id: _Id
 
 
 class Manifest(Record):
@@ -295,13 +308,13 @@ class Manifest(Record):
     model: ModelShape
     recipe: Recipe
     passes: list[PassRecord]
-    graphs: list[Graph]
+    graphs: list[Graph] = Field(min_length=1)
     tokenizer: str
     chat_template: str
     special_tokens: dict[str, str]
     thinking: ThinkingIds | None
     enable_thinking: bool | None = None
-    stop_ids: list[int]
+    stop_ids: list[_Id]
     sampling: Presets
     certificate: Certificate | None
     embedding: Embedding | None = None
@@ -327,33 +340,70 @@ def read_manifest(folder: Path) -> Manifest:
     """Read and check `thinkport.json` of an artifact folder; hashes are not computed.
 
     Raises:
-        ArtifactError: no folder, no manifest, a newer schema, a malformed manifest, a path leading out, or a file
-            that is used but not listed.
+        ArtifactError: no folder, no manifest, a newer schema, a malformed manifest, a path leading out, a file that is
+            used but not listed, an id that the model doesn't have, or a text that would take over a terminal.
     """
     path = folder / MANIFEST_NAME
+    if folder.is_file():
+        raise ArtifactError(
+            f"{folder} is a file, expected an artifact's folder: make one of a checkpoint, or of a .gguf file, with "
+            "`thinkport export`"
+        )
     if not folder.is_dir():
         raise ArtifactError(f"no artifact at {folder}: expected a folder that `thinkport export` wrote")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = parsed_json(read_strangers(path).decode("utf-8"))
     except FileNotFoundError:
         raise ArtifactError(
             f"{folder} has no {MANIFEST_NAME}: not an artifact; make one with `thinkport export`"
         ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise ArtifactError(f"{path} can't be read ({error.strerror or error}): export the artifact again") from error
+    except ValueError as error:
         raise ArtifactError(f"{path} can't be read ({error}): export the artifact again") from error
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise ArtifactError(
             f"{path} has schema version {version}, this thinkport reads up to {SCHEMA_VERSION}: upgrade thinkport"
         )
+    odd = odd_text(raw)
+    if odd is not None:
+        raise ArtifactError(
+            f"{path}: {odd}: it would change how a terminal shows it; take no artifact from whoever made this one"
+        )
     try:
         manifest = Manifest.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
+    except (ValidationError, RecursionError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": "nested too deeply"}
         where = ".".join(str(part) for part in first["loc"]) or "the top level"
         raise ArtifactError(f"{path}: {where}: {first['msg']}: export the artifact again") from error
     _check_names(path, manifest)
+    _check_ids(path, manifest)
     return manifest
+
+
+def _check_ids(path: Path, manifest: Manifest) -> None:
+    """Every id must be one of the model's vocabulary, and a token's keys no wider than those of any model."""
+    model, ids = manifest.model, {f"stop_ids.{at}": one for at, one in enumerate(manifest.stop_ids)}
+    for where, record in (("thinking", manifest.thinking), ("reranking", manifest.reranking)):
+        named = record.model_dump() if record else {}
+        ids |= {f"{where}.{name}": one for name, one in named.items() if isinstance(one, int)}
+    if manifest.embedding:
+        around = [*manifest.embedding.start_ids, *manifest.embedding.end_ids]
+        ids |= {f"embedding.{at}": one for at, one in enumerate(around)}
+    for where, one in ids.items():
+        if one >= model.vocab_size:
+            raise ArtifactError(
+                f"{path}: {where} is {one}, and the model has {model.vocab_size} ids: export the artifact again"
+            )
+    for at, graph in enumerate(manifest.graphs):
+        if all(spec.name.startswith("present.") for spec in graph.outputs):
+            raise ArtifactError(f"{path}: graphs.{at}.outputs has none but the KV cache: export the artifact again")
+    if max(model.attention_heads, model.kv_heads) * model.head_dim > _WIDEST:
+        raise ArtifactError(
+            f"{path}: {model.attention_heads} heads and {model.kv_heads} KV heads of {model.head_dim}: no model has "
+            "such wide ones; export the artifact again"
+        )
 
 
 def _check_names(path: Path, manifest: Manifest) -> None:
@@ -373,8 +423,9 @@ def _check_names(path: Path, manifest: Manifest) -> None:
             raise ArtifactError(f"{path}: {where}: {name!r} is not among the artifact's files: export it again")
 
 
-def check_files(folder: Path, manifest: Manifest, *, verify: bool = False) -> None:
-    """Hold every file against its recorded size, and with `verify` against its sha256.
+def check_files(folder: Path, manifest: Manifest, *, verify: bool = False, blocks: bool = False) -> None:
+    """Hold every file against its recorded size, with `blocks` against the hashes of its blocks where it has some, and
+    with `verify` against its sha256.
 
     The model card is for people, who may edit it or leave it out: only `verify` looks at it.
 
@@ -390,6 +441,8 @@ def check_files(folder: Path, manifest: Manifest, *, verify: bool = False) -> No
         size = path.stat().st_size
         if size != record.bytes:
             raise ArtifactError(f"{path} has {size} bytes, expected {record.bytes}: the file is damaged, copy it again")
+        if blocks and not verify and record.blocks is not None:
+            check_blocks(path, record.blocks)
         if verify:
             found = hash_file(path)
             if found != record.sha256:

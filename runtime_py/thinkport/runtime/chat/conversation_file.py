@@ -62,12 +62,13 @@ class _Kv(NamedTuple):
 
 
 def write_conversation(path: str | Path, conversation: SavedConversation, source: KvSource) -> None:
-    """Write a file in place of the one at `path`, which stays as it is until the new one is whole.
+    """Write a file in place of the conversation at `path`, which stays as it is until the new one is whole.
 
     Raises:
-        ArtifactError: the file can't be written.
+        ArtifactError: the file can't be written, or what is there is no saved conversation.
     """
     target = Path(path)
+    _check_replaceable(target)
     try:
         with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
             try:
@@ -81,7 +82,28 @@ def write_conversation(path: str | Path, conversation: SavedConversation, source
                 Path(file.name).unlink(missing_ok=True)
                 raise
     except OSError as error:
-        raise ArtifactError(f"{target} can't be written ({error}): save the conversation elsewhere") from error
+        reason = error.strerror or type(error).__name__  # the error itself names a temporary file
+        raise ArtifactError(f"{target} can't be written ({reason}): save the conversation elsewhere") from error
+
+
+def _check_replaceable(target: Path) -> None:
+    """Refuse to overwrite what is no saved conversation, such as a user's text under a name that was mistyped.
+
+    Raises:
+        ArtifactError: with what is there.
+    """
+    if not target.exists() or (target.is_file() and target.stat().st_size == 0):
+        return
+    try:
+        with zipfile.ZipFile(target) as archive:
+            ours = _HEAD in archive.namelist()
+    except (OSError, zipfile.BadZipFile, ValueError):
+        ours = False
+    if not ours:
+        raise ArtifactError(
+            f"{target} is there and is no saved conversation, so it is not replaced: save under another name, or move "
+            "it away first"
+        )
 
 
 def read_conversation(path: str | Path, source: KvSource, *, ignore_kv: bool = False) -> SavedConversation:

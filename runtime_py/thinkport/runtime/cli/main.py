@@ -12,6 +12,7 @@ import typer
 
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.providers.program import TRIAL_VERB
+from thinkport.runtime.terminal.controls import harmless
 from thinkport.runtime.terminal.interrupts import INTERRUPTED
 from thinkport.runtime.terminal.lookalikes import use_lookalikes
 
@@ -57,10 +58,11 @@ def main() -> None:
             return
         build_app()()
     except ThinkportError as error:
-        sys.stderr.write(f"thinkport: {error}\n")
+        sys.stderr.write(f"thinkport: {harmless(str(error))}\n")  # it may name what strangers named
         sys.exit(error.exit_code)
     except OSError as error:  # a full disk behind a pipe, most of all; what is open for writing is named
-        sys.stderr.write(f"thinkport: {error.strerror or error}{f': {error.filename}' if error.filename else ''}\n")
+        where = f": {error.filename}" if error.filename else ""
+        sys.stderr.write(f"thinkport: {harmless(f'{error.strerror or error}{where}')}\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("thinkport: interrupted\n")

@@ -175,6 +175,9 @@ def push(
     message: Annotated[
         str | None, typer.Option("--message", "-m", help="The commit's message.", show_default="the artifact's name")
     ] = None,
+    sign: Annotated[
+        Path | None, typer.Option("--sign", metavar="FILE", help="Sign the manifest with this secret key of minisign.")
+    ] = None,
 ) -> None:
     """Put an artifact on the Hugging Face Hub in one commit, after checking that it is whole.
 
@@ -182,9 +185,14 @@ def push(
 
     Ends with 0, 2 where the Hub refuses, 3 where the artifact isn't whole.
     """
-    from thinkport.runtime import hub
+    from getpass import getpass
 
-    revision = hub.push(artifact, repository, private=private, branch=branch, message=message, bars=sys.stderr.isatty())
+    from thinkport.runtime import hub
+    from thinkport.runtime.hub.minisign import SecretKey
+
+    key = None if sign is None else SecretKey.read(sign, lambda: getpass("Password of the secret key: "))
+    options = {"private": private, "branch": branch, "message": message, "sign": key}
+    revision = hub.push(artifact, repository, **options, bars=sys.stderr.isatty())
     sys.stdout.write(f"{repository}@{revision}\n")
 
 
@@ -198,6 +206,9 @@ def pull(
             "--output", "-o", metavar="DIR", help="A new folder for it.", show_default="the Hub's local cache"
         ),
     ] = None,
+    signed_by: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Refuse it unless this public key of minisign signed it.")
+    ] = None,
 ) -> None:
     """Fetch an artifact from the Hugging Face Hub, and hold every file against the sha256 that its manifest records.
 
@@ -209,6 +220,6 @@ def pull(
     from thinkport.runtime.terminal.transfer_view import transfer_shown
 
     with transfer_shown(f"Fetching {repository}") as progress:
-        pulled = hub.pull(repository, output, progress=progress)
+        pulled = hub.pull(repository, output, progress=progress, signed_by=signed_by)
     sys.stderr.write(f"{pulled.id}@{pulled.revision}\n")
     sys.stdout.write(f"{pulled.folder}\n")

@@ -1,7 +1,7 @@
 """Artifacts on the Hub: fetched into its local cache, copied from there to a folder, and pushed in one commit."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import escape
@@ -9,10 +9,20 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from thinkport.runtime.artifact.manifest import MANIFEST_NAME, MODEL_CARD, read_manifest
-from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.artifact.manifest import (
+    MANIFEST_NAME,
+    MODEL_CARD,
+    SIGNATURE_NAME,
+    check_files,
+    read_manifest,
+)
+from thinkport.runtime.artifact.strangers_file import outside
+from thinkport.runtime.errors import ArtifactError, InputError, MissingExtraError
+from thinkport.runtime.extras import require
 from thinkport.runtime.hub.download_progress import Progress, reporting_bar
+from thinkport.runtime.hub.minisign import PublicKey, SecretKey
 from thinkport.runtime.hub.repository import Repository, refusal, repository_named, unreached
+from thinkport.runtime.hub.signed_manifest import check_signed, sign_manifest
 from thinkport.runtime.machine.known_files import KnownFiles
 
 
@@ -32,6 +42,7 @@ def pull(
     endpoint: str | None = None,
     cache_dir: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
+    signed_by: str | None = None,
 ) -> Pulled:
     """Fetch `owner/name[@revision]`, only the files that its manifest lists, and hold each against its sha256.
 
@@ -43,19 +54,27 @@ def pull(
         endpoint: the Hub's address; the library's own default (or its environment variable) if None.
         cache_dir: where fetched files are kept; the library's own default if None.
         progress: called with the bytes fetched so far, one call at a time, from threads of the download.
+        signed_by: a public key of minisign, or its file, that the manifest must be signed with.
 
     Raises:
-        InputError: `ref` names no repository, or `output` is there already.
-        ArtifactError: the Hub refuses or can't be reached, there is no artifact, or a file is not what was recorded.
+        InputError: `ref` names no repository, `output` is there already, or `signed_by` is no key.
+        ArtifactError: the Hub refuses or can't be reached, there is no artifact, a file is not what was recorded, or
+            the manifest is not signed with that key.
+        MissingExtraError: a signature is asked for, and the package cryptography is missing.
     """
+    key = None if signed_by is None else PublicKey.parse(signed_by)
+    if key is not None:
+        require("sign", "cryptography")
     wanted = repository_named(ref)
     if wanted is None:
         raise InputError(f"{ref!r} names no repository: expected OWNER/NAME or OWNER/NAME@REVISION")
     if output is not None and output.exists():
         raise InputError(f"{output} is there already: name a new folder with -o, or take it away first")
-    folder = _fetch(wanted, progress, endpoint=endpoint, cache_dir=cache_dir)
+    folder = _fetch(wanted, progress, key, endpoint=endpoint, cache_dir=cache_dir)
     try:
-        KnownFiles().check(folder, read_manifest(folder))
+        manifest = read_manifest(folder)
+        if not KnownFiles().check(folder, manifest).hashed:
+            check_files(folder, manifest, blocks=True)
     except ArtifactError as error:
         raise ArtifactError(
             f"what the Hub gave is not what the artifact's manifest records: {error}; if copying doesn't help, take "
@@ -66,8 +85,12 @@ def pull(
     return Pulled(folder=output or folder, id=wanted.id, revision=folder.name)
 
 
-def _fetch(wanted: Repository, progress: Callable[[Progress], None] | None, **hub: Any) -> Path:
+def _fetch(
+    wanted: Repository, progress: Callable[[Progress], None] | None, key: PublicKey | None = None, **hub: Any
+) -> Path:
     """Fetch into the Hub's local cache, the manifest first, then what it lists; resume what broke off.
+
+    With a `key`, nothing else is fetched unless the manifest is signed with it.
 
     Return the folder of the cache with the manifest and the files that it lists; its name is the commit.
 
@@ -84,11 +107,16 @@ def _fetch(wanted: Repository, progress: Callable[[Progress], None] | None, **hu
         _check_reached(wanted, **hub)
         manifest = hf_hub_download(wanted.id, MANIFEST_NAME, revision=wanted.revision, tqdm_class=silent, **hub)
         folder = Path(manifest).parent  # the cache names a snapshot's folder by its commit
-        files = [escape(name) for name in read_manifest(folder).files]
+        files = [escape(name) for name in (*read_manifest(folder).files, SIGNATURE_NAME)]
+        if key is not None:
+            snapshot_download(
+                wanted.id, revision=folder.name, allow_patterns=[escape(SIGNATURE_NAME)], tqdm_class=silent, **hub
+            )
+            check_signed(folder, key)
         snapshot_download(
             wanted.id, revision=folder.name, allow_patterns=files, tqdm_class=reporting_bar(progress), **hub
         )
-    except ArtifactError:
+    except (ArtifactError, MissingExtraError):
         raise
     except RemoteEntryNotFoundError as error:
         raise ArtifactError(
@@ -127,12 +155,15 @@ def _copy(folder: Path, output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:
-        for name in (MANIFEST_NAME, *read_manifest(folder).files):
-            if name == MODEL_CARD and not (folder / name).exists():
+        for name in (MANIFEST_NAME, SIGNATURE_NAME, *read_manifest(folder).files):
+            if name in (MODEL_CARD, SIGNATURE_NAME) and not (folder / name).exists():
                 continue
             (beside / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / name, beside / name)
-        KnownFiles().check(beside, read_manifest(beside))
+        try:
+            KnownFiles().check(beside, read_manifest(beside))
+        except ArtifactError as error:
+            raise ArtifactError(str(error).replace(str(beside), str(output))) from error
         beside.chmod(0o755)  # mkdtemp's folder is its owner's alone
         beside.rename(output)
         KnownFiles().moved(beside, output)
@@ -176,14 +207,16 @@ def push(
     message: str | None = None,
     endpoint: str | None = None,
     bars: bool = False,
+    sign: SecretKey | None = None,
 ) -> str:
     """Make the repository where there is none, commit the artifact's files to it, and return the commit.
 
     Files that the manifest doesn't list stay here; what the repository holds beside them stays there. `private` is for
-    a new repository. `bars` shows huggingface_hub's own progress on stderr.
+    a new repository. `bars` shows huggingface_hub's own progress on stderr. `sign` signs the manifest first; its
+    signature, or one that lies beside it already, is pushed too.
 
     Raises:
-        ArtifactError: the folder is not a whole artifact.
+        ArtifactError: the folder is not a whole artifact, or a file of it is a link out of the folder.
         InputError: `ref` names no repository, or the Hub refuses.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
@@ -193,9 +226,13 @@ def push(
         raise InputError(f"{ref!r} names no repository to push to: expected OWNER/NAME; a branch goes with --branch")
     manifest = read_manifest(folder)
     KnownFiles().check(folder, manifest, anew=True)
+    if sign is not None:
+        sign_manifest(folder, sign)
 
     hub = HfApi(endpoint=endpoint)
-    names = [name for name in (*sorted(manifest.files), MANIFEST_NAME) if (folder / name).exists()]
+    wanted_files = (*sorted(manifest.files), MANIFEST_NAME, SIGNATURE_NAME)
+    names = [name for name in wanted_files if (folder / name).exists()]
+    _check_inside(folder, names)
     message = message or f"{manifest.name}, a thinkport artifact"
     try:
         with _bars(bars):
@@ -206,6 +243,14 @@ def push(
             return str(hub.create_commit(wanted.id, files, commit_message=message, revision=branch).oid)
     except Exception as error:
         raise InputError(refusal(error, wanted, doing="pushed to")) from error
+
+
+def _check_inside(folder: Path, names: Sequence[str]) -> None:
+    """Refuse to push what a link leads to: it may be a file of the user's that nobody meant to share."""
+    for name in names:
+        real = outside(folder, folder / name)
+        if real is not None:
+            raise ArtifactError(f"{folder / name} is a link to {real}, out of the artifact: put a copy in its place")
 
 
 @contextmanager

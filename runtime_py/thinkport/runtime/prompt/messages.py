@@ -13,7 +13,7 @@ ROLES = ("system", "user", "assistant", "tool")
 
 
 def checked(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The messages, their content a text each; parts of text (`{"type": "text", "text": …}`) are joined.
+    """The messages, their content a text each; parts (`{"type": "text", "text": …}`, or plain texts) are joined.
 
     Raises:
         InputError: no message, another role than `ROLES`, or content that is no text.
@@ -56,5 +56,7 @@ def _joined(role: str, content: Any) -> str:
 
 
 def _text(part: Any) -> str | None:
+    if isinstance(part, str):
+        return part
     text = part.get("text") if isinstance(part, Mapping) and part.get("type", "text") == "text" else None
     return text if isinstance(text, str) else None

@@ -1,6 +1,6 @@
 """Messages to ids: the template's text, with what messages spell kept apart from what the template writes.
 
-The ids are those of the rendered text, with two exceptions. Content that spells an added token (`<|im_end|>`,
+The ids are those of the rendered text, with two exceptions. Content that spells a guarded token (`<|im_end|>`,
 `<think>`) becomes plain-text ids: content can't open a turn or a thought. And a reply that was sampled here keeps the
 ids it was sampled with.
 """
@@ -147,7 +147,7 @@ class PromptEncoder:
         """The template's text, and the spans of it that are sampled replies, whose ids `replies` knows."""
         text = self.template.render(messages, tools=tools, **options)
         plain_messages, plain_tools = normalize(messages), plain_data(tools)
-        marks, marked = Marks(self.tokenizer.added_pattern, plain_messages, plain_tools), text
+        marks, marked = Marks(self.tokenizer.guarded, plain_messages, plain_tools), text
         if marks:
             marked = self.template.render(marks.mark(plain_messages), tools=marks.mark(plain_tools), **options)
         # Where content opens nothing, it doesn't matter what the template does to it.
@@ -174,7 +174,7 @@ class PromptEncoder:
 
 
 def _spelled(tokenizer: Tokenizer, text: str) -> list[str]:
-    return [text[start:end] for start, end in tokenizer.added_pattern.spans(text)]
+    return [text[start:end] for start, end in tokenizer.guarded.spans(text)]
 
 
 def _headers(rendered: Rendered, header: str) -> Iterator[int]:

@@ -6,16 +6,19 @@ are markers.
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from copy import copy
 from functools import cache
 from pathlib import Path
 
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders
 
+from thinkport.runtime.artifact.strangers_file import read_strangers
 from thinkport.runtime.errors import ArtifactError, InputError
 
 _LONG = 1 << 16  # characters: encoding so many takes some 40 ms
+_LARGEST = 256 << 20  # bytes of a tokenizer.json; the largest published ones have 35 MB
 _CUT = 64  # tokens that a cut through a text may add, and many more than it does
 
 
@@ -37,7 +40,11 @@ class Spellings:
 
 
 class Tokenizer:
-    """A byte-level BPE tokenizer with added tokens."""
+    """A byte-level BPE tokenizer with added tokens.
+
+    Content may spell those of `guarded` as mere text only; others, the words of a field that a fine-tune added, are
+    tokens in content too. All are guarded unless `guarding` says otherwise.
+    """
 
     def __init__(self, backend: Backend):
         """Wrap a tokenizer of the `tokenizers` library.
@@ -50,7 +57,7 @@ class Tokenizer:
         self._backend = backend
         self._plain = _without_added_tokens(backend)
         self.added = {token.content: number for number, token in backend.get_added_tokens_decoder().items()}
-        self.added_pattern = Spellings(self.added)
+        self.added_pattern = self.guarded = Spellings(self.added)
 
     @classmethod
     def from_file(cls, path: Path) -> "Tokenizer":
@@ -60,11 +67,27 @@ class Tokenizer:
             ArtifactError: it is missing or malformed.
         """
         try:
-            return cls(Backend.from_str(path.read_text(encoding="utf-8")))
+            return cls(Backend.from_str(read_strangers(path, _LARGEST).decode("utf-8")))
         except ArtifactError as error:
             raise ArtifactError(f"{path}: {error}") from None
-        except Exception as error:  # tokenizers raises bare Exceptions
+        except BaseException as error:  # tokenizers raises bare Exceptions, and where its own code fails not even those
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
             raise ArtifactError(f"{path} can't be read as a tokenizer ({error}): export the artifact again") from error
+
+    def guarding(self, tokens: Collection[str]) -> "Tokenizer":
+        """The same tokenizer with these added tokens guarded, and no others."""
+        other = copy(self)
+        other.guarded = Spellings(token for token in tokens if token in self.added)
+        return other
+
+    def encode_content(self, text: str) -> list[int]:
+        """Ids of what somebody wrote, where the spelling of a guarded token is mere text."""
+        ids, at = list[int](), 0
+        for start, end in [*self.guarded.spans(text), (len(text), len(text))]:
+            ids += self.encode(text[at:start]) + self.encode_plain(text[start:end])
+            at = end
+        return ids
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`, where the spelling of an added token is that token."""
@@ -116,6 +139,13 @@ def _encode(backend: Backend, text: str) -> list[int]:
             ids = backend.encode_batch_fast([text], add_special_tokens=False)[0].ids
     except (UnicodeEncodeError, TypeError) as error:  # what tokenizers raises depends on its version
         raise InputError("the text is not valid Unicode: read it with its real encoding") from error
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        raise InputError(
+            f"the artifact's tokenizer fails over this text ({error}): export the artifact again, from another copy of "
+            "the checkpoint"
+        ) from error
     return ids
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from thinkport.runtime.artifact.certificate import Figure, GoldenScore, VectorFigure
 from thinkport.runtime.artifact.goldens import Golden
 from thinkport.runtime.engine.session import Ids, Lane, LaneSource, Logits
+from thinkport.runtime.errors import ArtifactError
 
 CHUNK = 16  # tokens a step, so that a short prompt too is prefilled over a past
 DECODED = 4  # tokens at a prompt's end that go one at a time
@@ -230,6 +231,11 @@ def _centred(row: Logits) -> NDArray[np.float64] | None:
 def _compare(golden: Golden, at: int, found: Logits) -> NDArray[np.float64]:
     """(correlation, divergence, whether the likeliest token is the same) at one row; hidden states have no tokens."""
     top = golden.top_ids[at]
+    if max(golden.sample_ids.max(), top.max(initial=0)) >= len(found):
+        raise ArtifactError(
+            f"the goldens speak of id {max(golden.sample_ids.max(), top.max(initial=0))} and the graph gives "
+            f"{len(found)} numbers a token: they are of different models, export the artifact again"
+        )
     alike = correlation(golden.sample_logits[at], found[golden.sample_ids])
     if not top.size:
         return np.array([alike, 0.0, 1.0])

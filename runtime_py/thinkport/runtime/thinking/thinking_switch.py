@@ -58,8 +58,13 @@ def switched(begin: Opening, enable_thinking: bool | None) -> Opening:
     model that thinks would do so in its answer.
 
     Raises:
-        InputError: thinking is off and the prompt opened a thought all the same.
+        InputError: thinking is off and the prompt opened a thought all the same, or on and the prompt closed one.
     """
+    if enable_thinking is True and begin is Opening.ANSWERING:
+        raise InputError(
+            "thinking can't be switched on: this model's chat template has no switch and always closes the thought. "
+            "Leave thinking off or to auto, or use a model that can do both"
+        )
     if enable_thinking is False and begin is Opening.THINKING:
         raise InputError(
             "thinking can't be switched off: this model's chat template has no switch and always opens a thought. "

@@ -1,0 +1,100 @@
+"""A fast hash of each block of a large file, beside its sha256: read as fast as memory gives it, on every load.
+
+The sha256 of 400 MB takes 0.3 s and more, these 0.05 s. They find what became of a file by accident, or by somebody who
+changed it and left the manifest alone. They are no cryptography: whoever wants to can make another block of the same
+hash, which the sha256 and a signature are for. XXH64 (https://github.com/Cyan4973/xxHash, doc/xxhash_spec.md), seed 0.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import Field
+
+from thinkport.runtime.artifact.record import Record
+from thinkport.runtime.errors import ArtifactError
+
+BLOCK = 4 << 20  # bytes
+_DIGITS = 16  # of a hash, in hex
+
+
+class BlockHashes(Record):
+    """The XXH64 of every `block` bytes of a file, 16 hex digits each, one behind the other; the last may be shorter."""
+
+    block: int = Field(gt=0, le=1 << 30)
+    xxh64: str = Field(pattern="^([0-9a-f]{16})*$")
+
+
+class BlockHasher:
+    """Hashes a file's bytes as they are written or read, in pieces of any size."""
+
+    def __init__(self, block: int = BLOCK) -> None:
+        from xxhash import xxh64
+
+        self._new, self._block = xxh64, block
+        self._hash, self._room = xxh64(), block
+        self._found: list[str] = []
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Take the next bytes."""
+        rest = memoryview(data)
+        while len(rest):
+            part = rest[: self._room]
+            self._hash.update(part)
+            self._room -= len(part)
+            rest = rest[len(part) :]
+            if not self._room:
+                self._close()
+
+    @property
+    def hashes(self) -> BlockHashes:
+        """Those of what was taken so far."""
+        if self._room < self._block:
+            self._close()
+        return BlockHashes(block=self._block, xxh64="".join(self._found))
+
+    def _close(self) -> None:
+        self._found.append(self._hash.hexdigest())
+        self._hash, self._room = self._new(), self._block
+
+
+def check_blocks(path: Path, recorded: BlockHashes) -> None:
+    """Hold a file against the hashes of its blocks.
+
+    Raises:
+        ArtifactError: a block is another one, with its place; or the file can't be read.
+    """
+    from xxhash import xxh64_hexdigest
+
+    found = 0
+    try:
+        with path.open("rb", buffering=0) as file:
+            for at, block in enumerate(_blocks(file, recorded.block)):
+                found += 1
+                if xxh64_hexdigest(block) != recorded.xxh64[_DIGITS * at :][:_DIGITS]:
+                    raise _changed(path, at * recorded.block)
+    except OSError as error:
+        raise ArtifactError(f"{path} can't be read ({error.strerror or error}): copy it again") from error
+    if found * _DIGITS != len(recorded.xxh64):
+        raise _changed(path, found * recorded.block)
+
+
+def _blocks(file: BinaryIO, size: int) -> Iterator[memoryview]:
+    """The file's blocks, each valid until the next."""
+    block = bytearray(size)
+    view = memoryview(block)
+    while True:
+        count = 0
+        while count < size and (more := file.readinto(view[count:])):  # type: ignore[attr-defined]
+            count += more
+        if count:
+            yield view[:count]
+        if count < size:
+            return
+
+
+def _changed(path: Path, at: int) -> ArtifactError:
+    return ArtifactError(
+        f"{path} is not what was exported: what lies from byte {at} on was changed or damaged; copy it again, fetch it "
+        "again or export the artifact again"
+    )
