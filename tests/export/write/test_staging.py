@@ -1,6 +1,7 @@
 """An output folder appears whole or not at all, whatever happens while it is written."""
 
 import errno
+import json
 import os
 import random
 import signal
@@ -12,9 +13,15 @@ from pathlib import Path
 import pytest
 from tests.export.write.fake_artifact import content_of, fill
 
-from thinkport.export.errors import OutputError
+from thinkport.export.errors import CheckpointError, OutputError
+from thinkport.export.exporter import export
+from thinkport.export.settings import ExportSettings
+from thinkport.export.write.claim import claimed
+from thinkport.export.write.exchange import exchanged
 from thinkport.export.write.staging import check_space, check_target, check_writable, clear_leftovers, staged
-from thinkport.runtime.artifact.manifest import MANIFEST_NAME
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME, FileRecord, hash_file
+from thinkport.runtime.artifact.manifest_seal import OPEN, sealed
+from thinkport.runtime.errors import ArtifactError, ThinkportError
 
 
 def beside(target: Path) -> list[str]:
@@ -238,3 +245,127 @@ def test_killed_at_any_moment_the_target_is_whole_or_absent_and_the_next_run_men
         clear_leftovers(target)
         assert int(content_of(target)) >= seen
         assert beside(target) == []
+
+
+def listed(target: Path, name: str, content: str) -> None:
+    """Put a file into an artifact and let its manifest list it, seal and all, as whoever forges one would."""
+    path = target / name
+    path.write_text(content, encoding="utf-8")
+    record = FileRecord(bytes=path.stat().st_size, sha256=hash_file(path))
+    manifest = json.loads((target / MANIFEST_NAME).read_bytes())
+    manifest["files"] |= {name: record.model_dump(mode="json")}
+    (target / MANIFEST_NAME).write_bytes(sealed(json.dumps(manifest | {"manifest_sha256": OPEN}).encode()))
+
+
+def seal(target: Path) -> None:
+    """Let the manifest say what its files are."""
+    for path in sorted(target.iterdir()):
+        if path.name != MANIFEST_NAME:
+            listed(target, path.name, path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "notes.json", "data.bin", "weights.safetensors", ".ssh"])
+def test_a_file_that_no_export_writes_is_kept_though_the_manifest_lists_it(target: Path, name: str) -> None:
+    written(target, "old")
+    listed(target, name, "years of work")
+    with pytest.raises(OutputError, match=rf"also holds {name}, which no export wrote"), staged(target, force=True):
+        pytest.fail("it was let in")
+    assert (target / name).read_text(encoding="utf-8") == "years of work"
+
+
+@pytest.mark.parametrize("name", ["README.md", "LICENSE", "tokenizer.json"])
+def test_a_file_that_somebody_changed_is_not_deleted(target: Path, name: str) -> None:
+    written(target, "old")
+    seal(target)
+    with staged(target, force=True) as folder:  # as it was exported, it is replaced
+        fill(folder, "old")
+    seal(target)
+    (target / name).write_text("words of mine", encoding="utf-8")
+    with pytest.raises(OutputError, match=rf"{name} is not the file that the export wrote: move it away"):  # noqa: SIM117
+        with staged(target, force=True):
+            pytest.fail("it was let in")
+    assert (target / name).read_text(encoding="utf-8") == "words of mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_a_folder_or_a_link_by_an_exports_name_is_not_deleted(target: Path, tmp_path: Path) -> None:
+    written(target, "old")
+    (target / "README.md").unlink()
+    (target / "README.md").mkdir()
+    with pytest.raises(OutputError, match=r"also holds README\.md"), staged(target, force=True):
+        pytest.fail("it was let in")
+    (target / "README.md").rmdir()
+    (target / "README.md").symlink_to(tmp_path)
+    with pytest.raises(OutputError, match=r"also holds README\.md"), staged(target, force=True):
+        pytest.fail("it was let in")
+
+
+def test_two_folders_are_exchanged_in_one_step_or_not_at_all(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name, encoding="utf-8")
+    done = exchanged(tmp_path / "a", tmp_path / "b")
+    found = [(tmp_path / name / "file").read_text(encoding="utf-8") for name in ("a", "b")]
+    assert found == (["b", "a"] if done else ["a", "b"])
+    if sys.platform == "linux":
+        print("exchanged" if done else "this file system exchanges nothing")
+    assert not exchanged(tmp_path / "a", tmp_path / "nothing")
+
+
+def test_where_nothing_can_be_exchanged_two_renames_do(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thinkport.export.write.staging.exchanged", lambda one, other: False)
+    written(target, "old")
+    with staged(target, force=True) as folder:
+        fill(folder, "new")
+    assert content_of(target) == "new"
+    assert beside(target) == []
+
+
+def test_no_message_names_the_folder_that_is_filled(target: Path) -> None:
+    for error in (ArtifactError("{}/weights.bin is damaged"), OSError(errno.EIO, "Input/output error", "{}/cpu.onnx")):
+        with pytest.raises(ThinkportError) as said:  # noqa: PT012, SIM117
+            with staged(target, force=False) as folder:
+                if isinstance(error, OSError):
+                    raise OSError(errno.EIO, "Input/output error", f"{folder}/cpu.onnx")
+                raise ArtifactError(str(error).format(folder))
+        assert "partial" not in str(said.value)
+        assert str(target) in str(said.value)
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from thinkport.export.write.claim import claimed
+with claimed(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a signal of POSIX systems")
+def test_the_second_export_to_one_folder_is_refused_at_its_start(target: Path, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(target)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"held\n"
+        settings = ExportSettings(checkpoint=str(tmp_path / "nothing"), output=target)
+        with pytest.raises(OutputError, match=r"another export is writing to .*: wait until it is done, or choose"):
+            export(settings)
+        link = tmp_path / "other name"
+        link.symlink_to(target.parent, target_is_directory=True)
+        with pytest.raises(OutputError, match="another export is writing"), claimed(link / target.name):
+            pytest.fail("it was let in")
+        with claimed(target.with_name("another artifact")):
+            pass
+        first.send_signal(signal.SIGKILL)
+    with pytest.raises(CheckpointError, match=r"neither a folder nor a Hub id|nothing"):
+        export(settings)  # the lock died with its process
+    assert not target.parent.exists()
+
+
+def test_two_exports_of_one_process_are_two(target: Path) -> None:
+    with claimed(target), pytest.raises(OutputError, match="another export is writing"), claimed(target):
+        pytest.fail("it was let in")
+    with claimed(target):
+        pass

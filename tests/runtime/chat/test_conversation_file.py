@@ -34,6 +34,9 @@ def new_conversation(snapshot: KvSnapshot | None, data=DATA) -> SavedConversatio
     return SavedConversation(data=data, ids=list(range(snapshot.length)) if snapshot else [], snapshot=snapshot)
 
 
+SOURCE = KvSource(artifact="ab" * 32, graph="cpu.onnx", layout="none")
+
+
 def source_of(snapshot: KvSnapshot | None) -> KvSource:
     return KvSource(artifact="ab" * 32, graph="cpu.onnx", layout=snapshot.layout if snapshot else "none")
 
@@ -227,3 +230,36 @@ def test_an_artifacts_fingerprint_is_that_of_its_manifest(tmp_path: Path) -> Non
     assert fingerprint(tmp_path) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
     with pytest.raises(ArtifactError, match="can't be read"):
         fingerprint(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "content", [b"my thesis", b"PK\x03\x04 something else", b"\x00" * 64], ids=["text", "zip", "zeros"]
+)
+def test_a_file_that_is_no_conversation_is_not_overwritten(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"notes\.txt is there and is no saved conversation, so it is not replaced"):
+        write_conversation(path, SavedConversation(data={}, ids=[], snapshot=None), SOURCE)
+    assert path.read_bytes() == content
+
+
+def test_another_programs_archive_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "book.epub"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mimetype", "application/epub+zip")
+    with pytest.raises(ArtifactError, match="is no saved conversation"):
+        write_conversation(path, SavedConversation(data={}, ids=[], snapshot=None), SOURCE)
+
+
+def test_a_conversation_and_an_empty_file_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "chat.tpc"
+    path.touch()
+    for number in range(2):
+        write_conversation(path, SavedConversation(data={"n": number}, ids=[], snapshot=None), SOURCE)
+        assert read_conversation(path, SOURCE).data == {"n": number}
+
+
+def test_a_message_about_a_file_names_no_temporary_one(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError) as said:
+        write_conversation(tmp_path / "no" / "chat", SavedConversation(data={}, ids=[], snapshot=None), SOURCE)
+    assert ".chat." not in str(said.value)

@@ -182,3 +182,56 @@ def test_a_template_that_changes_content_beyond_recognition_is_refused(tokenizer
     escaping = ChatTemplate("{{ messages[0].content | tojson(ensure_ascii=true) }}", {})
     with pytest.raises(InputError, match="beyond recognition"):
         PromptEncoder(tokenizer, escaping).encode([{"role": "user", "content": "<think>"}])
+
+
+CHANGES = [
+    "content | capitalize",
+    "content | title",
+    "content | upper",
+    "content | lower",
+    "content.capitalize()",
+    "content.title()",
+    "content.swapcase()",
+    "content.casefold()",
+    "content.upper() | lower | capitalize",
+    "(content | capitalize).split('</think>')[0]",
+    "(content | lower).replace('<think>', '')",
+    "('%s' % content).split('</think>')[-1]",
+    "(content ~ '').split('</think>')[-1]",
+    "('{}'.format(content)).split('</think>')[-1]",
+    "([content] | join).split('</think>')[-1]",
+    "(' '.join([content, 'x'])).split('</think>')[-1]",
+    "content | list | join",
+    "content | first",
+    "content | reverse | reverse",
+    "content.center(80)",
+    "content | center(80)",
+    "content | indent(2) | trim",
+    "content | truncate(1000)",
+    "content | string | wordcount",
+    "(content * 2).count('<think>')",
+    "'yes' if '</think>' in (content | string | trim | lower) else 'no'",
+]
+
+
+@pytest.mark.parametrize("expression", CHANGES)
+@pytest.mark.parametrize(
+    "content", ["hello <think>World</think> <|im_end|>", "<|im_start|>a", "ßÉ <|IM_END|> x</THINK>", "plain Text"]
+)
+def test_what_templates_do_to_texts_is_done_to_guarded_ones_too(tokenizer, expression: str, content: str) -> None:
+    template = ChatTemplate(f"{{% set content = messages[0].content %}}<think>{{{{ {expression} }}}}", {})
+    messages = [{"role": "user", "content": content}]
+    ids = PromptEncoder(tokenizer, template).encode(messages).ids
+    assert tokenizer.decode(ids) == template.render(messages)
+    assert [token for token in ids if token in tokenizer.added.values()] == [tokenizer.added["<think>"]]
+
+
+def test_what_a_macro_makes_of_a_guarded_text_is_guarded(tokenizer) -> None:
+    source = (
+        "{% macro quoted(x) %}> {{ x }}{% endmacro %}{% set said = quoted(messages[0].content) %}"
+        "{{ said.split('</think>')[-1] if '</think>' in said else said }}"
+    )
+    messages = [{"role": "user", "content": "a</think>b<|im_end|>"}]
+    ids = PromptEncoder(tokenizer, ChatTemplate(source, {})).encode(messages).ids
+    assert tokenizer.decode(ids) == "b<|im_end|>"
+    assert not set(ids) & set(tokenizer.added.values())

@@ -16,9 +16,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
 from thinkport.runtime.prompt.counted_calls import COMPARING, count_call, count_filter
+from thinkport.runtime.prompt.marking import Marked
 from thinkport.runtime.prompt.render_budget import RenderTooCostly, current
 
 _SEQUENCES = (str, bytes, list, tuple)
+_RECASING = ("capitalize", "casefold", "lower", "swapcase", "title", "upper")
 _MOST_BITS = 4096  # of a power
 NODES = 50_000  # of a template; Qwen3's has 400
 _REPEATED = (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block)
@@ -113,8 +115,11 @@ class GuardedEnvironment(ImmutableSandboxedEnvironment):
         plain = isinstance(__obj, Macro) or __obj is Namespace
         if not plain and __obj != __self.tick:
             count_call(__obj, args, kwargs)
+        owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
+        if isinstance(owner, Marked) and name in _RECASING:
+            return budget.made(owner.recased(lambda text: str(getattr(text, name)())))
         made = super().call(__context, __obj, *args, **kwargs)
-        return made if plain else budget.made(made)
+        return budget.keep(made if plain else budget.made(made))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """See `SandboxedEnvironment.call_binop`."""
@@ -126,7 +131,7 @@ class GuardedEnvironment(ImmutableSandboxedEnvironment):
         budget.number(right)
         if operator == "**" and isinstance(left, int) and isinstance(right, int) and _huge(left, right):
             raise RenderTooCostly("the template raises a number to a huge power")
-        return super().call_binop(context, operator, left, right)
+        return budget.keep(super().call_binop(context, operator, left, right))
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """See `SandboxedEnvironment.getitem`."""
@@ -148,7 +153,7 @@ class GuardedEnvironment(ImmutableSandboxedEnvironment):
     def joined(self, join: Callable[[Any], str], parts: tuple[Any, ...]) -> str:
         """The operator `~`."""
         current().weigh(parts)
-        return join(parts)
+        return str(current().keep(join(parts)))
 
 
 def _count_sequences(operator: str, left: Any, right: Any) -> None:
@@ -183,7 +188,9 @@ def _counted_filter(name: str, function: Callable[..., Any]) -> Callable[..., An
         if name == "join" and len(given) > first and not isinstance(given[first], str | dict | list | tuple):
             given[first] = [*given[first]]
         count_filter(name, given[first:], kwargs)
-        return budget.made(function(*given, **kwargs))
+        if name in _RECASING and isinstance(given[first], Marked):
+            return given[first].recased(lambda text: str(function(*given[:first], text)))
+        return budget.keep(budget.made(function(*given, **kwargs)))
 
     return counted
 

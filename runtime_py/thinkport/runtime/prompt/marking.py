@@ -11,7 +11,7 @@ Knows strings; must not know templates' syntax or ids.
 
 # ruff: noqa: D102 - Marked's methods are those of str
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import Any, SupportsIndex
 
@@ -56,6 +56,12 @@ class Marks:
             text = str.replace(text, private, letter)
         return text
 
+    def keep(self, value: Any) -> Any:
+        """A text that a template made of marked ones, marked too where it holds their letters."""
+        if type(value) is str and any(private in value for private in self._swapped.values()):
+            return Marked.of(value, self)
+        return value
+
     def split(self, text: str) -> list[tuple[str, bool]]:
         """Pieces of rendered text with their own letters, and whether a piece is a spelling from content."""
         plain, private, pieces, at = self.unmark(text), set(self._swapped.values()), [], 0
@@ -85,6 +91,26 @@ class Marked(str):
 
     def _plain(self) -> str:
         return self._marks.unmark(self)
+
+    def recased(self, change: Callable[[str], str]) -> "Marked":
+        """What `change` makes of the unmarked text, marked where the same letters stand in the same places.
+
+        It is for changes of case: `title` looks at letters that are swapped here, and the others don't.
+        """
+        swapped, text = change(self.raw), change(self._plain())
+        if self._marks.unmark(swapped) != text and len(text) == len(self):
+            plain = self._plain()
+            pairs = zip(self.raw, plain, text, strict=True)
+            swapped = "".join(own if letter == new else new for own, letter, new in pairs)
+        return Marked.of(swapped, self._marks)
+
+    @property
+    def raw(self) -> str:
+        """The letters as they are, swapped ones too, in a string without a memory of that."""
+        return str.__getitem__(self, slice(0, len(self)))
+
+    def __iter__(self) -> Iterator["Marked"]:
+        return (Marked.of(letter, self._marks) for letter in str.__iter__(self))
 
     def _slice(self, start: int, end: int) -> "Marked":
         return Marked.of(str.__getitem__(self, slice(start, end)), self._marks)

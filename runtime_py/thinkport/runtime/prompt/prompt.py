@@ -149,7 +149,8 @@ class PromptEncoder:
         plain_messages, plain_tools = normalize(messages), plain_data(tools)
         marks, marked = Marks(self.tokenizer.guarded, plain_messages, plain_tools), text
         if marks:
-            marked = self.template.render(marks.mark(plain_messages), tools=marks.mark(plain_tools), **options)
+            given = {"tools": marks.mark(plain_tools), "marks": marks, **options}
+            marked = self.template.render(marks.mark(plain_messages), **given)
         # Where content opens nothing, it doesn't matter what the template does to it.
         opens = _spelled(self.tokenizer, marked) != _spelled(self.tokenizer, text)
         rendered = Rendered(marks.split(marked) if opens else [(text, False)])

@@ -5,7 +5,7 @@ template of a line can't fill the memory or run for hours. Knows sizes of values
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import thread_time
@@ -30,9 +30,13 @@ class RenderTooCostly(TemplateRuntimeError):  # noqa: N818 - a refusal, as Jinja
 
 
 class RenderBudget:
-    """What is left to one render that is given `letters` in `items` values."""
+    """What is left to one render that is given `letters` in `items` values.
 
-    def __init__(self, letters: int = 0, items: int = 0):
+    `keep` is told every text that a template makes, and returns it, marked if it holds marked letters.
+    """
+
+    def __init__(self, letters: int = 0, items: int = 0, keep: Callable[[Any], Any] = lambda made: made):
+        self.keep = keep
         self._until = thread_time() + SECONDS
         self._letters = LETTERS + A_LETTER * letters
         self._steps = STEPS + A_MESSAGE * items

@@ -18,7 +18,7 @@ from jinja2.parser import Parser
 from thinkport.runtime.artifact.strangers_file import read_strangers
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.prompt.guarded_environment import GuardedEnvironment
-from thinkport.runtime.prompt.marking import Marked
+from thinkport.runtime.prompt.marking import Marked, Marks
 from thinkport.runtime.prompt.messages import check_roles
 from thinkport.runtime.prompt.render_budget import RenderBudget, limited, weight
 
@@ -113,8 +113,11 @@ class ChatTemplate:
         tools: Sequence[Mapping[str, Any]] | None = None,
         enable_thinking: bool | None = None,
         add_generation_prompt: bool = True,
+        marks: Marks | None = None,
     ) -> str:
         """The prompt's text; `enable_thinking` None leaves the choice to the template.
+
+        `marks` are those of messages and tools that are marked.
 
         Raises:
             InputError: there are no messages, one is malformed, or the template refuses them.
@@ -124,7 +127,8 @@ class ChatTemplate:
             variables["enable_thinking"] = enable_thinking
         try:
             given = {"messages": normalize(messages), "tools": None if tools is None else plain_data(list(tools))}
-            with limited(RenderBudget(*weight(given))):
+            keep = {} if marks is None else {"keep": marks.keep}
+            with limited(RenderBudget(*weight(given), **keep)):
                 return self._template.render(
                     **given, documents=None, add_generation_prompt=add_generation_prompt, **variables
                 )

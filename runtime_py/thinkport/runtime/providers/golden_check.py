@@ -231,16 +231,26 @@ def _centred(row: Logits) -> NDArray[np.float64] | None:
 def _compare(golden: Golden, at: int, found: Logits) -> NDArray[np.float64]:
     """(correlation, divergence, whether the likeliest token is the same) at one row; hidden states have no tokens."""
     top = golden.top_ids[at]
-    if max(golden.sample_ids.max(), top.max(initial=0)) >= len(found):
-        raise ArtifactError(
-            f"the goldens speak of id {max(golden.sample_ids.max(), top.max(initial=0))} and the graph gives "
-            f"{len(found)} numbers a token: they are of different models, export the artifact again"
-        )
+    check_ids(golden, len(found))
     alike = correlation(golden.sample_logits[at], found[golden.sample_ids])
     if not top.size:
         return np.array([alike, 0.0, 1.0])
     diverged = coarse_kl(golden.top_logprobs[at].astype(np.float64), found, top)
     return np.array([alike, diverged, float(top[0] == found.argmax())])
+
+
+def check_ids(golden: Golden, columns: int) -> None:
+    """Refuse a golden that speaks of ids which a graph's `columns` logits don't have.
+
+    Raises:
+        ArtifactError: with the largest id.
+    """
+    largest = max(golden.sample_ids.max(), golden.top_ids.max(initial=0))
+    if largest >= columns:
+        raise ArtifactError(
+            f"the goldens speak of id {largest} and the graph gives {columns} numbers a token: they are of different "
+            "models, export the artifact again"
+        )
 
 
 def coarse_kl(expected: NDArray[np.float64], found: Logits, top: NDArray[np.int64]) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from thinkport.runtime.artifact.goldens import Distance, Golden, OwnGolden
 from thinkport.runtime.engine.session import LaneSource, Logits
-from thinkport.runtime.providers.golden_check import Run, Span, coarse_kl, one_by_one, stepped_rows
+from thinkport.runtime.providers.golden_check import Run, Span, check_ids, coarse_kl, one_by_one, stepped_rows
 
 WIDEST = 192  # tokens of the widest step that is tried: what runs in steps of 64 and more runs in one of these too
 NARROW = 31  # tokens of the widest step that every known device computes right; see deploy/docs/targets.md
@@ -58,6 +58,7 @@ class OwnScorer:
     def add(self, at: int, found: Logits) -> None:
         """Take logits (vocabulary,) at the golden's row number `at`."""
         golden = self._golden
+        check_ids(golden, len(found))
         expected = golden.sample_logits[at].astype(np.float64)
         apart = found[golden.sample_ids].astype(np.float64) - expected
         power = np.square(expected - expected.mean()).mean()
