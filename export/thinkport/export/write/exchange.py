@@ -6,7 +6,6 @@ RENAME_SWAP. Python offers neither.
 
 import ctypes
 import os
-import sys
 from pathlib import Path
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -18,10 +17,10 @@ def exchanged(one: Path, other: Path) -> bool:
     first, second = os.fsencode(one), os.fsencode(other)
     try:
         library = ctypes.CDLL(None, use_errno=True)
-        if sys.platform == "linux":
-            return bool(library.renameat2(_AT_FDCWD, first, _AT_FDCWD, second, _RENAME_EXCHANGE) == 0)
-        if sys.platform == "darwin":
-            return bool(library.renamex_np(first, second, _RENAME_SWAP) == 0)
-    except (AttributeError, OSError, TypeError):  # a library without it, or Windows, which has no such library
+    except (OSError, TypeError):  # Windows has no such library
         return False
+    if swap := getattr(library, "renameat2", None):
+        return bool(swap(_AT_FDCWD, first, _AT_FDCWD, second, _RENAME_EXCHANGE) == 0)
+    if swap := getattr(library, "renamex_np", None):
+        return bool(swap(first, second, _RENAME_SWAP) == 0)
     return False
