@@ -243,22 +243,27 @@ def test_bytes_that_are_no_request_do_no_harm(nano_model: Model) -> None:
         check_alive(asking)
 
 
-def test_schemathesis_finds_no_mistake_of_ours(nano_model: Model) -> None:
-    schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+def judge(operation: Any, asking: Asking) -> None:
+    """Ask what schemathesis makes up for a route."""
     from hypothesis import HealthCheck, Phase, given, settings
 
+    path = operation.path.replace("{model}", "nano").replace("{reply}", "chatcmpl-1")
+
+    @given(case=operation.as_strategy())
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    def judged(case: Any) -> None:
+        body = json.dumps(case.body) if isinstance(case.body, dict | list | str | int | float | bool) else None
+        asking.ask(operation.method.upper(), path, body)
+
+    judged()
+
+
+def test_schemathesis_finds_no_mistake_of_ours(nano_model: Model) -> None:
+    schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed: pip install schemathesis")
     with running(nano_model, max_tokens=8) as served:
         asking = Asking(served)
         schema = schemathesis.openapi.from_dict(json.loads(asking.ask("GET", "/openapi.json")[1]))
         for found in schema.get_all_operations():
-            operation = found.ok()
-
-            @given(case=operation.as_strategy())
-            @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
-            def judged(case: Any, operation: Any = operation) -> None:
-                body = case.body if isinstance(case.body, dict | list | str | int | float | bool | None) else None
-                path = operation.path.replace("{model}", "nano").replace("{reply}", "chatcmpl-1")
-                asking.ask(operation.method.upper(), path, None if body is None else json.dumps(body))
-
-            judged()
+            judge(found.ok(), asking)
         check_alive(asking)
+        print(f"{asking.asked} requests")

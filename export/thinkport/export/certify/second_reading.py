@@ -4,6 +4,9 @@ A setting that the export misreads, such as a head of its own that is taken for 
 too, so that certificates agree with the mistake. Knows transformers and peft. Must not know graphs.
 """
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,6 +69,24 @@ def _bare(checkpoint: Checkpoint) -> bool:
     return "embed_tokens.weight" in (names_of_weights(checkpoint.folder) or ())
 
 
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """Keep transformers from drawing bars and from warning of what it decides itself; a library is silent."""
+    from transformers.utils import logging
+
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
 def _outputs(checkpoint: Checkpoint, golden: Golden, adapter: Path | None) -> NDArray[np.float32]:
     """Logits, or hidden states after the final norm, after every token of a golden: float32 (tokens, columns)."""
     import torch
@@ -73,11 +94,11 @@ def _outputs(checkpoint: Checkpoint, golden: Golden, adapter: Path | None) -> ND
 
     embeds = checkpoint.task is Task.EMBEDDING
     kind: Any = transformers.AutoModel if embeds else transformers.AutoModelForCausalLM
-    model = kind.from_pretrained(checkpoint.folder, dtype=torch.float32, local_files_only=True)
-    if adapter is not None:
-        from peft import PeftModel
+    with _in_silence(), torch.inference_mode():
+        model = kind.from_pretrained(checkpoint.folder, dtype=torch.float32, local_files_only=True)
+        if adapter is not None:
+            from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    with torch.inference_mode():
+            model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
         given = model.eval()(torch.from_numpy(golden.ids.copy())[None])
     return np.asarray((given.last_hidden_state if embeds else given.logits)[0].float().numpy())

@@ -194,7 +194,7 @@ def _entry(file: Path, name: str, value: Any, base: int) -> TensorEntry:
         nbytes = math.prod(shape) * ITEM_BYTES[dtype]
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{file.name}: the header's entry for {name!r:.200} isn't valid: {error!r:.200}; fetch it again"
+            f"{file.name}: the header's entry for {name:.200} isn't valid: {error!r:.200}; fetch it again"
         ) from error
     if end - begin != nbytes:
         raise CheckpointError(

@@ -42,16 +42,20 @@ def positive_int(config: Mapping[str, Any], key: str, most: int = LARGEST) -> in
     return value
 
 
-def positive_float(config: Mapping[str, Any], key: str) -> float:
-    """A required number above zero.
+def positive_float(config: Mapping[str, Any], key: str, *, endless: bool = False) -> float:
+    """A required number above zero; infinity only where it is `endless`, for somebody else to refuse.
 
     Raises:
         CheckpointError: it is missing or something else.
     """
     value = config.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LARGEST_NUMBER:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _fits(value, endless):
         raise CheckpointError(_expected(config, key, "a number above 0"))
     return float(value)
+
+
+def _fits(value: float, endless: bool) -> bool:
+    return 0 < value <= _LARGEST_NUMBER or (endless and value == float("inf"))
 
 
 def required_bool(config: Mapping[str, Any], key: str) -> bool:
@@ -143,7 +147,7 @@ def _rotary(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _rope(values: Mapping[str, Any], kind: RopeKind, context_length: int) -> Rope:
     numbers = {
-        key: positive_float(values, key)
+        key: positive_float(values, key, endless=(kind, key) == ("yarn", "factor"))  # its context is refused
         for key in ROPE_KEYS[kind]
         if key in REQUIRED_ROPE_KEYS or values.get(key) is not None
     }
