@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -108,7 +108,7 @@ def verify_command(
     from thinkport.deploy.verification import verify
     from thinkport.deploy.verification.check import show
 
-    asked = {"provider": provider, "full": full, "threads": threads, "signed_by": signed_by}
+    asked: dict[str, Any] = {"provider": provider, "full": full, "threads": threads, "signed_by": signed_by}
     found = verify(artifact, checkpoint=checkpoint, adapter=adapter, **asked)
     Outputs(as_json=as_json).write(found.as_json(), lambda console: show(console, found))
     raise typer.Exit(found.exit_code)

@@ -67,7 +67,7 @@ VALUES: list[Any] = [
 def base_of(path: str) -> dict[str, Any]:
     """A right body of each route, as short as can be."""
     say = [{"role": "user", "content": "1+1"}]
-    return {
+    bodies: dict[str, dict[str, Any]] = {
         "/v1/chat/completions": {"messages": say, "max_tokens": 3},
         "/v1/completions": {"prompt": "1+1", "max_tokens": 3},
         "/v1/responses": {"input": "1+1", "max_output_tokens": 3},
@@ -78,7 +78,8 @@ def base_of(path: str) -> dict[str, Any]:
         "/v1/rerank": {"query": "a", "documents": ["b"]},
         "/tokenize": {"prompt": "a"},
         "/detokenize": {"tokens": [1]},
-    }.get(path, {})
+    }
+    return bodies.get(path, {})
 
 
 def routes(served: Served) -> Iterator[tuple[str, str]]:

@@ -190,8 +190,10 @@ def _certificate(folder: Path, manifest: Manifest, checkpoint: str, adapter: Pat
     readings: list[Check] = []
 
     def told(passed: bool | None, detail: str) -> None:
-        facts = {"passed": passed is not False, "skipped": passed is None, "exit_code": WRONG}
-        readings.append(Check(name="checkpoint by transformers", detail=detail, **facts))
+        name = "checkpoint by transformers"
+        readings.append(
+            Check(name=name, passed=passed is not False, detail=detail, exit_code=WRONG, skipped=passed is None)
+        )
 
     found = certify(folder, checkpoint, adapter, told=told)
     yield from readings

@@ -138,7 +138,7 @@ def _checked(golden: Golden) -> Golden:
         ValueError: they don't, or it has no token.
     """
     rows, sampled, likeliest = len(golden.rows), len(golden.sample_ids), golden.top_ids.shape[-1]
-    shapes = {
+    shapes: dict[str, tuple[NDArray[Any], tuple[int, ...], Any]] = {
         "ids": (golden.ids, (len(golden.ids),), np.int64),
         "rows": (golden.rows, (rows,), np.int64),
         "top_ids": (golden.top_ids, (rows, likeliest), np.int64),
@@ -177,9 +177,13 @@ def _own_goldens(tensors: dict[str, NDArray[Any]]) -> dict[str, OwnGolden]:
                 sample_ids=tensors[SAMPLE],
                 sample_logits=tensors[name],
             )
-            steps = {"prefilled": prefilled, "continued": continued}
-            spreads = {"spread": spread, "float_spread": float_spread}
-            found[f"{graph}.onnx"] = OwnGolden(golden=_checked(golden), **steps, **spreads)
+            found[f"{graph}.onnx"] = OwnGolden(
+                golden=_checked(golden),
+                prefilled=prefilled,
+                continued=continued,
+                spread=spread,
+                float_spread=float_spread,
+            )
     return found
 
 

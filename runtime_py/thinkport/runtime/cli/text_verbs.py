@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -191,7 +191,7 @@ def push(
     from thinkport.runtime.hub.minisign import SecretKey
 
     key = None if sign is None else SecretKey.read(sign, lambda: getpass("Password of the secret key: "))
-    options = {"private": private, "branch": branch, "message": message, "sign": key}
+    options: dict[str, Any] = {"private": private, "branch": branch, "message": message, "sign": key}
     revision = hub.push(artifact, repository, **options, bars=sys.stderr.isatty())
     sys.stdout.write(f"{repository}@{revision}\n")
 

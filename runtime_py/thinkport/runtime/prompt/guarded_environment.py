@@ -92,7 +92,8 @@ class GuardedEnvironment(ImmutableSandboxedEnvironment):
         del self.globals["lipsum"]  # made-up text, as much as a template likes
         self.filters |= filters
         self.filters = {name: _counted_filter(name, function) for name, function in self.filters.items()}
-        self.tests = {name: _counted_test(name, function) for name, function in self.tests.items()}
+        tests: dict[str, Any] = dict(self.tests)
+        self.tests = {name: _counted_test(name, function) for name, function in tests.items()}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         parsed = super()._parse(source, name, filename)
@@ -101,7 +102,8 @@ class GuardedEnvironment(ImmutableSandboxedEnvironment):
         for node in [*parsed.find_all(_REPEATED)]:
             text = sum(len(part.data) for part in node.find_all(nodes.TemplateData))
             tick = nodes.Call(nodes.EnvironmentAttribute("tick"), [nodes.Const(text)], [], None, None)
-            node.body.insert(0, nodes.ExprStmt(tick).set_lineno(node.lineno))
+            body: Any = node
+            body.body.insert(0, nodes.ExprStmt(tick).set_lineno(node.lineno))
         return parsed
 
     def tick(self, letters: int) -> None:

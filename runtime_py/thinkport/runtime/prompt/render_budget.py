@@ -35,8 +35,8 @@ class RenderBudget:
     `keep` is told every text that a template makes, and returns it, marked if it holds marked letters.
     """
 
-    def __init__(self, letters: int = 0, items: int = 0, keep: Callable[[Any], Any] = lambda made: made):
-        self.keep = keep
+    def __init__(self, letters: int = 0, items: int = 0, keep: Callable[[Any], Any] | None = None):
+        self.keep = keep or (lambda made: made)
         self._until = thread_time() + SECONDS
         self._letters = LETTERS + A_LETTER * letters
         self._steps = STEPS + A_MESSAGE * items

@@ -127,8 +127,7 @@ class ChatTemplate:
             variables["enable_thinking"] = enable_thinking
         try:
             given = {"messages": normalize(messages), "tools": None if tools is None else plain_data(list(tools))}
-            keep = {} if marks is None else {"keep": marks.keep}
-            with limited(RenderBudget(*weight(given), **keep)):
+            with limited(RenderBudget(*weight(given), keep=marks.keep if marks else None)):
                 return self._template.render(
                     **given, documents=None, add_generation_prompt=add_generation_prompt, **variables
                 )

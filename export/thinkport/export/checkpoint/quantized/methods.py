@@ -47,7 +47,7 @@ _PARTS = re.compile(
 _LEFT_OVER = "none of the weights is quantized: remove quantization_config from config.json, or fetch both again"
 
 
-def check_method(config: Mapping[str, Any], names: Sequence[str] | None) -> None:
+def check_method(config: Mapping[str, Any], names: Sequence[str] | None = None) -> None:
     """Refuse a checkpoint whose weights can't be read, by what its config.json says.
 
     `names` are those of its tensors, None where they are not known yet.

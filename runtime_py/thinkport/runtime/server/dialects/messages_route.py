@@ -91,7 +91,7 @@ class MessagesRequest(ReplyFields, ThinkingFields):
         if self.tool_choice is None:
             return "auto"
         kind, name = self.tool_choice.get("type"), self.tool_choice.get("name")
-        if kind not in _USES or (kind == "tool") != isinstance(name, str):
+        if not isinstance(kind, str) or kind not in _USES or (kind == "tool") != isinstance(name, str):
             raise bad("tool_choice is none of: auto, any, none, or tool with the name of one", "tool_choice")
         return ToolChoice(use=_USES[kind], name=name)
 
