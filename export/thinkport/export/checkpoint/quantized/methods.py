@@ -84,7 +84,8 @@ def with_decoded(entries: Mapping[str, TensorEntry], config: Mapping[str, Any]) 
     try:
         found = list(READERS[str(described["quant_method"])](entries, described))
     except UnsupportedModelError as error:
-        if any(map(_PARTS.search, entries)) or not all(entry.is_float for entry in entries.values()):
+        plain = all(entry.is_float for entry in entries.values()) and not any(map(_PARTS.search, entries))
+        if not (entries and plain):
             raise
         raise CheckpointError(f"{error}; but {_LEFT_OVER}") from error
     if not found:
