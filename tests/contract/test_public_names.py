@@ -70,6 +70,7 @@ NAMES = {
         "ThoughtPiece",
         "Token",
         "ToolCall",
+        "ThoughtEnd",
         "Turn",
     ],
 }

@@ -17,7 +17,7 @@ from thinkport.runtime.errors import (
     ThinkportError,
     ThinkportWarning,
 )
-from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
+from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtEnd, ThoughtPiece, ToolCall
 from thinkport.runtime.model import Model
 from thinkport.runtime.providers.provider_report import Attempt, Outcome, ProviderReport
 from thinkport.runtime.reply.reply import Reply
@@ -67,3 +67,4 @@ __all__ = [
     "ToolCall",
     "Turn",
 ]
+    "ThoughtEnd",

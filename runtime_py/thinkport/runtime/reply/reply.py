@@ -9,7 +9,8 @@ from thinkport.runtime.engine.generation import Finish, Generation, LogprobRecor
 from thinkport.runtime.engine.sampling import Row
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
+from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtEnd, ThoughtPiece, ToolCall
+from thinkport.runtime.reply.following_prompt import FollowingPrompt
 from thinkport.runtime.reply.reply_splitter import ReplySplitter
 from thinkport.runtime.thinking.thinking import ThinkingEnd
 from thinkport.runtime.thinking.thinking_switch import Decision, Part
@@ -140,7 +141,10 @@ class ReplyRun:
                 last = perf_counter()  # without the reader's own time
         if stop.abandoned:
             return
-        yield from self._events_of(self._splitter.part, self._splitter.flush(finish), forced=False)
+        part = self._splitter.part
+        yield from self._events_of(part, self._splitter.flush(finish), forced=False)
+        if part is Part.THOUGHT:
+            yield from self._thought_end(self._control.ended(finish) if self._control else None)
         end = self._end(finish)
         on_end(self, end)
         yield end
@@ -170,6 +174,13 @@ class ReplyRun:
     def _note_logprob(self, part: Part, *, marker: bool) -> None:
         noted = self._recorder.take() if self._recorder else None
         if noted and part is Part.ANSWER and not marker:
+        if part is Part.THOUGHT and self._splitter.part is Part.ANSWER:
+            yield from self._thought_end(self._control.end if self._control else None)
+
+    def _thought_end(self, reason: ThinkingEnd | None) -> Iterator[ThoughtEnd]:
+        """The end of a thought; none for the empty one that says that there is no thought."""
+        if reason is not None and reason is not ThinkingEnd.OFF:
+            yield ThoughtEnd(reason=reason, thinking=self._speed(Part.THOUGHT))
             self._logprobs.append(noted)
 
     def _events_of(self, part: Part, pieces: list[str | ToolCall], *, forced: bool) -> Iterator[Event]:
@@ -189,7 +200,7 @@ class ReplyRun:
         return AnswerPiece(text=text, forced=forced, tokens=tokens, logprobs=noted)
 
     def _end(self, finish: Finish) -> End:
-        counts, reused = self._splitter.tokens, self._tokens.reused
+        reused = self._tokens.reused
         return End(
             thought=self._texts[Part.THOUGHT],
             answer=self._texts[Part.ANSWER],
@@ -204,6 +215,9 @@ class ReplyRun:
             drafted_tokens=self._tokens.drafted,
             accepted_tokens=self._tokens.accepted,
             prefill=Speed(tokens=self._prompt_tokens - reused, seconds=self._prefill),
-            thinking=Speed(tokens=counts[Part.THOUGHT], seconds=self._seconds[Part.THOUGHT]),
-            answering=Speed(tokens=counts[Part.ANSWER], seconds=self._seconds[Part.ANSWER]),
+            thinking=self._speed(Part.THOUGHT),
+            answering=self._speed(Part.ANSWER),
         )
+
+    def _speed(self, part: Part) -> Speed:
+        return Speed(tokens=self._splitter.tokens[part], seconds=self._seconds[part])

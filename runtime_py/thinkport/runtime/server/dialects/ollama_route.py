@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from thinkport.runtime.engine.generation import Finish
-from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
+from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtEnd, ThoughtPiece, ToolCall
 from thinkport.runtime.model import Model
 from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.server.api_error import bad
@@ -152,7 +152,9 @@ class OllamaReply(Answer):
         }
 
 
-def _delta(event: ThoughtPiece | AnswerPiece | ToolCall) -> dict[str, Any]:
+def _delta(event: ThoughtPiece | ThoughtEnd | AnswerPiece | ToolCall) -> dict[str, Any]:
+    if isinstance(event, ThoughtEnd):
+        return {}
     if isinstance(event, ToolCall):
         arguments = event.arguments if isinstance(event.arguments, dict) else {}
         return {"tool_calls": [{"function": {"name": event.name, "arguments": arguments}}]}
