@@ -21,6 +21,7 @@ from thinkport.runtime.cli.cli_options import (
     grouped,
 )
 from thinkport.runtime.cli.search_verbs import embed, rerank
+from thinkport.runtime.errors import InputError
 from thinkport.runtime.terminal.option_values import (
     artifact_here,
     given,
@@ -115,10 +116,16 @@ def generate(
     sampling: SamplingOptions,
     running: RunningOptions,
 ) -> None:
-    """Answer one prompt: the reply on stdout as it comes, the figures on stderr."""
+    """Answer one prompt: the reply on stdout as it comes, the figures on stderr.
+
+    In a pipe, stdout has the answer alone; the thought goes to stderr.
+    """
     from thinkport.runtime.terminal.reply_programs import run_generate
 
     run_generate(
+    hide_thought: Annotated[
+        bool, typer.Option("--hide-thought", help="Show the answer only; the thought is written nowhere.")
+    ] = False,
         artifact,
         prompt_of(prompt),
         running=running.loading(),
@@ -127,6 +134,8 @@ def generate(
         as_json=as_json,
         response_format=response_format_of(form.schema, form.regex, form.choice or ()),
         sampling=given(**vars(sampling)),
+    if as_json and hide_thought:
+        raise InputError("--json has the thought as a field of its own, and --hide-thought hides it: leave one out")
         **vars(reply),
     )
 
@@ -134,6 +143,7 @@ def generate(
 def chat(
     *,
     artifact: Artifact,
+        hide_thought=hide_thought,
     reply: RequestOptions,
     show_thought: Annotated[
         bool, typer.Option("--show-thought", help="Leave thoughts on the screen instead of folding them to a line.")
