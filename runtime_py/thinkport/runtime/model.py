@@ -10,10 +10,10 @@ from typing import Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from thinkport.runtime.artifact.manifest import Manifest
+from thinkport.runtime.artifact.manifest import Manifest, Task
 from thinkport.runtime.artifact.task_check import check_replies, required_embedding, required_reranking
-from thinkport.runtime.artifact_loading import load_artifact
-from thinkport.runtime.chat.chat import Chat
+from thinkport.runtime.artifact_loading import OnLoad, fetching, load_artifact
+from thinkport.runtime.chat.chat import Chat, Settle
 from thinkport.runtime.chat.conversation_file import KvSource
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.kv_uses import CLOSED, UNLOADED, KvPool
@@ -77,6 +77,7 @@ class Model:
         files_check: FilesCheck | None = None,
         memory_limit: int | None = None,
         source: Graphs | None = None,
+        deterministic: bool = False,
     ):
         """Put a model together from its parts; `Model.load` is the way from an artifact.
 
@@ -89,7 +90,7 @@ class Model:
         self.manifest, self.tokenizer, self.template = manifest, tokenizer, template
         self.kv_source = KvSource(artifact=artifact, graph=graph, layout=session.kv_layout)
         self._limit, self._pool, self._prefixes = memory_limit, *_memory(memory_limit, prefix_cache_bytes, session)
-        self._pace = Pace()
+        self._pace, self._deterministic = Pace(), deterministic and manifest.task is Task.CHAT
         self.replies = ReplyMaker(manifest, tokenizer, template, vocab_size=session.vocab_size, drafts=drafts)
         self.replies.thinking = as_thinking(thinking, Thinking()) or Thinking()
         self._session: LaneSource | None = session
@@ -111,6 +112,8 @@ class Model:
         kernels: str = AUTO,
         memory_limit: int | None = None,
     ) -> Self:
+        deterministic: bool = False,
+        progress: OnLoad | None = None,
         """Load an artifact: a folder, or `owner/name[@revision]` of the Hub where no folder has that name.
 
         `provider` is `auto`, a target of the artifact (`cpu`), an ONNX Runtime provider, or a graph without its suffix
@@ -130,6 +133,11 @@ class Model:
         caches of idle chats, the longest unused first; those chats compute them again. The limit also bounds the
         context of a single conversation.
 
+        `deterministic` makes a reply the same to the bit whatever the KV cache held before it: prompts run in steps of
+        a fixed width, only what such steps ran is kept for another prompt, and no tokens are guessed ahead. thinkport's
+        own kernels are so without it, and lose nothing by it. Name a `provider` too: `auto` may find a faster graph.
+
+        `progress` is told of each stage with bytes, as far as they are known: see `LoadProgress`.
         Raises:
             ArtifactError: the folder is not a whole artifact, a file of it was changed, nothing in it runs with the
                 installed ONNX Runtime, or the Hub does not give it.
@@ -146,7 +154,12 @@ class Model:
             kernels=kernels,
         )
         return cls(
-            **parts, thinking=thinking, prefix_cache_bytes=prefix_cache_bytes, memory_limit=memory_limit, drafts=drafts
+            **parts,
+            thinking=thinking,
+            prefix_cache_bytes=prefix_cache_bytes,
+            memory_limit=memory_limit,
+            drafts=drafts,
+            deterministic=deterministic,
         )
 
     @property
@@ -162,7 +175,8 @@ class Model:
 
     def engine(self, turns: AbstractContextManager[None] | None = None) -> Engine:
         """A token loop of its own, with a KV cache of its own; its steps are run within `turns`."""
-        return Engine(self.session, self._prefixes, self._pace, memory=self._pool, turns=turns)
+        fixed = self._deterministic
+        return Engine(self.session, self._prefixes, self._pace, memory=self._pool, turns=turns, deterministic=fixed)
 
     @property
     def thinking(self) -> Thinking:
@@ -186,14 +200,16 @@ class Model:
         thinking: Thinking | Switch | bool | None = None,
         tools: Tools | None = None,
         sampling: Sampling | None = None,
-        settle: bool = True,
+        settle: Settle = True,
     ) -> Chat:
         """A new conversation; what is set here holds for every turn that does not say otherwise.
 
-        `settle` feeds a finished turn to the KV cache in the idle time after it, as the next turn will need it.
+        `tools` are mappings as OpenAI's interface has them, or functions with annotated parameters; see `tool_of`.
+        `settle` feeds an answer to the KV cache as the next turn will need it: a long one while it is written, the rest
+        in the idle time after it; with `idle` all of it then, which leaves the reply its speed.
 
         Raises:
-            InputError: the artifact is for another task.
+            InputError: the artifact is for another task, or `settle` is something else.
         """
         check_replies(self.manifest)
         return Chat(self, system=system, thinking=thinking, tools=tools, sampling=sampling, settle=settle)

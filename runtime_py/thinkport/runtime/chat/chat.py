@@ -6,7 +6,7 @@ from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol, Self, Unpack
+from typing import Any, Literal, Protocol, Self, Unpack
 
 from thinkport.runtime.chat.conversation_file import KvSource, SavedConversation, read_conversation, write_conversation
 from thinkport.runtime.chat.turn import OnDone, OnEvent, Settler, Turn, turn_events
@@ -25,6 +25,8 @@ from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 from thinkport.runtime.thinking.thinking_switch import Decision
 from thinkport.runtime.tools.tool_calls import message_calls
 
+
+Settle = bool | Literal["idle"]
 
 class ChatModel(Protocol):
     """What a chat needs of its model, which is a `Model`; saved KV caches belong to its `kv_source`."""
@@ -50,7 +52,7 @@ class Chat:
         thinking: Thinking | Switch | bool | None = None,
         tools: Tools | None = None,
         sampling: Sampling | None = None,
-        settle: bool = True,
+        settle: Settle = True,
     ):
         """Use `Model.chat`."""
         self.messages: list[dict[str, Any]] = []
@@ -63,7 +65,9 @@ class Chat:
         self._stop = Stop()  # of the latest reply
         self._turn: weakref.ref[Turn] | None = None  # the latest; its thread keeps it while it runs
         self._starting = Lock()
-        self._settler, self._settles = Settler(), settle
+        if settle not in (True, False, "idle"):
+            raise InputError(f"settle is {settle!r}, expected True, False or 'idle'")
+        self._settler, self._settles, self._beside = Settler(), bool(settle), settle is True
 
     @property
     def system(self) -> str | None:
@@ -271,7 +275,8 @@ class Chat:
             if self._settles:
                 self._settle(decision.hard)
 
-        return self._model.replies.begin(prepared, self._engine, stop=stop, on_end=remember)
+        replies = self._model.replies
+        return replies.begin(prepared, self._engine, stop=stop, on_end=remember, settles=self._beside)
 
     def _settle(self, enable_thinking: bool | None) -> None:
         replies, engine, tools = self._model.replies, self._engine, self.tools

@@ -113,12 +113,14 @@ class ReplyRun:
         control: ThoughtControl | None,
         guard: AnswerGuard,
         recorder: LogprobRecorder | None = None,
+        following: FollowingPrompt | None = None,
     ):
         """A reply that `tokens` make; `control` is None for a model without thoughts."""
         self.ids: list[int] = []
         self._tokens, self._prompt_tokens = tokens, prompt_tokens
         self._decision, self._splitter = decision, splitter
         self._control, self._guard, self._recorder = control, guard, recorder
+        self._following = following
         self._logprobs: list[TokenLogprob] = []  # of the answer's tokens since its last piece
         self._texts = dict.fromkeys(Part, "")
         self._seconds = dict.fromkeys(Part, 0.0)
@@ -169,11 +171,9 @@ class ReplyRun:
         if self._control is not None:
             self._control.accept(token, self._splitter.part)
         self._guard.accept(token, self._splitter.part, marker=part is not self._splitter.part)
+        if self._following is not None:
+            self._following.take(token.id, part if part is self._splitter.part else None)
         yield from self._events_of(part, pieces, forced=forced)
-
-    def _note_logprob(self, part: Part, *, marker: bool) -> None:
-        noted = self._recorder.take() if self._recorder else None
-        if noted and part is Part.ANSWER and not marker:
         if part is Part.THOUGHT and self._splitter.part is Part.ANSWER:
             yield from self._thought_end(self._control.end if self._control else None)
 
@@ -181,6 +181,10 @@ class ReplyRun:
         """The end of a thought; none for the empty one that says that there is no thought."""
         if reason is not None and reason is not ThinkingEnd.OFF:
             yield ThoughtEnd(reason=reason, thinking=self._speed(Part.THOUGHT))
+
+    def _note_logprob(self, part: Part, *, marker: bool) -> None:
+        noted = self._recorder.take() if self._recorder else None
+        if noted and part is Part.ANSWER and not marker:
             self._logprobs.append(noted)
 
     def _events_of(self, part: Part, pieces: list[str | ToolCall], *, forced: bool) -> Iterator[Event]:
