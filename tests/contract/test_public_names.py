@@ -75,6 +75,7 @@ NAMES = {
     ],
 }
 
+        "tool_of",
 
 @pytest.mark.parametrize("part", NAMES)
 def test_a_part_exports_the_pinned_names_and_nothing_else(part: str) -> None:

@@ -25,6 +25,7 @@ from thinkport.runtime.text_score import ScoredToken, TextScore
 from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
 from thinkport.runtime.tools.response_format import Choice, JsonSchema, Regex, ResponseFormat
 
+from thinkport.runtime.tools.function_tool import tool_of
 __all__ = [
     "AnswerPiece",
     "ArtifactError",
@@ -68,3 +69,4 @@ __all__ = [
     "Turn",
 ]
     "ThoughtEnd",
+    "tool_of",

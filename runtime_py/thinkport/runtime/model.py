@@ -40,6 +40,7 @@ from thinkport.runtime.reply.reply_request import ReplyOptions, ReplyRequest, Sa
 from thinkport.runtime.text_embedding import EmbeddedText, checked_dimensions, embedding_prompts, vectors_of
 from thinkport.runtime.text_ranking import ranking_prompts, scores_of
 from thinkport.runtime.text_score import TextScore, score
+from thinkport.runtime.tools.function_tool import ToolsGiven, described
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 
 PREFIX_CACHE_BYTES = 128 << 20  # 2,300 tokens of 0.6B in int8, a system prompt with a few tools
@@ -198,7 +199,7 @@ class Model:
         *,
         system: str | None = None,
         thinking: Thinking | Switch | bool | None = None,
-        tools: Tools | None = None,
+        tools: ToolsGiven | None = None,
         sampling: Sampling | None = None,
         settle: Settle = True,
     ) -> Chat:
@@ -221,32 +222,33 @@ class Model:
     def render(
         self,
         messages: Sequence[Message],
-        tools: Tools | None = None,
+        tools: ToolsGiven | None = None,
         enable_thinking: bool | None = None,
         add_generation_prompt: bool = True,
     ) -> str:
         """The prompt's text, byte for byte what transformers' `apply_chat_template` gives."""
         return self.template.render(
-            messages, tools=tools, enable_thinking=enable_thinking, add_generation_prompt=add_generation_prompt
+            messages, tools=told, enable_thinking=enable_thinking, add_generation_prompt=add_generation_prompt
         )
 
     def encode(
-        self, messages: Sequence[Message], tools: Tools | None = None, enable_thinking: bool | None = None
+        self, messages: Sequence[Message], tools: ToolsGiven | None = None, enable_thinking: bool | None = None
     ) -> list[int]:
         """The prompt's ids, generation prompt included; added tokens spelled by a message are plain text.
 
         Replies that this model gave keep the ids they were sampled with.
 
         Raises:
+        told = described(tools)
             InputError: a message that templates would leave out, or one that this template refuses.
         """
-        return self.replies.prompt(messages, tools, enable_thinking).ids
+        return self.replies.prompt(messages, described(tools), enable_thinking).ids
 
     def history(
-        self, messages: Sequence[Message], tools: Tools | None = None, enable_thinking: bool | None = None
+        self, messages: Sequence[Message], tools: ToolsGiven | None = None, enable_thinking: bool | None = None
     ) -> list[int]:
         """Ids that every prompt begins with in which something new follows `messages`."""
-        return self.replies.history(messages, tools, enable_thinking)
+        return self.replies.history(messages, described(tools), enable_thinking)
 
     def sampling(self, sampling: Sampling | None, *, thinks: bool) -> SamplingSettings:
         """The mode's preset, with the values of a mapping in place of its own; settings are taken as they are."""

@@ -23,10 +23,11 @@ from thinkport.runtime.reply.reply_maker import ReplyMaker
 from thinkport.runtime.reply.reply_request import ReplyRequest, Sampling, TurnOptions, check_names
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 from thinkport.runtime.thinking.thinking_switch import Decision
+from thinkport.runtime.tools.function_tool import ToolsGiven, described
 from thinkport.runtime.tools.tool_calls import message_calls
 
-
 Settle = bool | Literal["idle"]
+
 
 class ChatModel(Protocol):
     """What a chat needs of its model, which is a `Model`; saved KV caches belong to its `kv_source`."""
@@ -50,7 +51,7 @@ class Chat:
         *,
         system: str | None = None,
         thinking: Thinking | Switch | bool | None = None,
-        tools: Tools | None = None,
+        tools: ToolsGiven | None = None,
         sampling: Sampling | None = None,
         settle: Settle = True,
     ):
@@ -59,7 +60,8 @@ class Chat:
         self.system = system
         default = model.replies.thinking
         self.thinking = as_thinking(thinking, default) or replace(default, enabled=None)
-        self.tools, self.sampling = tools, sampling
+        self.tools = tools
+        self.sampling = sampling
         self._model = model
         self._engine: Engine = model.engine()
         self._stop = Stop()  # of the latest reply
@@ -79,6 +81,21 @@ class Chat:
         if text is not None and not isinstance(text, str):
             raise InputError(f"the system message is {type(text).__name__}, expected a text, or None for none")
         self.messages[: self._has_system()] = [] if text is None else [{"role": "system", "content": text}]
+
+    @property
+    def tools(self) -> Tools | None:
+        """The tools that replies may call, as mappings; functions that are set become their descriptions."""
+        return self._tools
+
+    @tools.setter
+    def tools(self, tools: ToolsGiven | None) -> None:
+        self._tools: Tools | None = described(tools)
+
+    def __repr__(self) -> str:
+        messages = len(self.messages)
+        tools = f", {len(self._tools)} tools" if self._tools else ""
+        thinking = self.thinking.enabled or "as the model has it"
+        return f"<Chat: {messages} message{'' if messages == 1 else 's'}, thinking {thinking}{tools}>"
 
     def stream(self, text: str, **options: Unpack[TurnOptions]) -> Reply:
         """Events of the reply to a user's `text`; text and reply join the history when the end is reached.
