@@ -34,6 +34,7 @@ NAMES = {
         "AnswerPiece",
         "ArtifactError",
         "CacheLostError",
+        "CallbackError",
         "Attempt",
         "Chat",
         "Choice",
@@ -46,6 +47,8 @@ NAMES = {
         "GreedyThinkingWarning",
         "InputError",
         "JsonSchema",
+        "LoadProgress",
+        "LoadStage",
         "Manifest",
         "MissingExtraError",
         "Model",
@@ -67,15 +70,15 @@ NAMES = {
         "ThinkingEnd",
         "ThinkportError",
         "ThinkportWarning",
+        "ThoughtEnd",
         "ThoughtPiece",
         "Token",
         "ToolCall",
-        "ThoughtEnd",
         "Turn",
+        "tool_of",
     ],
 }
 
-        "tool_of",
 
 @pytest.mark.parametrize("part", NAMES)
 def test_a_part_exports_the_pinned_names_and_nothing_else(part: str) -> None:

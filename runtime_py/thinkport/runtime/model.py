@@ -28,7 +28,6 @@ from thinkport.runtime.hub import artifact_folder
 from thinkport.runtime.machine.freed_memory import give_back
 from thinkport.runtime.machine.known_files import FilesCheck
 from thinkport.runtime.prompt.messages import checked
-from thinkport.runtime.prompt.prompt import Tools
 from thinkport.runtime.prompt.template import ChatTemplate, Message
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.providers.graph_source import Graphs, LoadedGraph
@@ -40,9 +39,10 @@ from thinkport.runtime.reply.reply_request import ReplyOptions, ReplyRequest, Sa
 from thinkport.runtime.text_embedding import EmbeddedText, checked_dimensions, embedding_prompts, vectors_of
 from thinkport.runtime.text_ranking import ranking_prompts, scores_of
 from thinkport.runtime.text_score import TextScore, score
-from thinkport.runtime.tools.function_tool import ToolsGiven, described
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
+from thinkport.runtime.tools.function_tool import ToolsGiven, described
 
+_PARTS = ("kv_source", "replies", "session")
 PREFIX_CACHE_BYTES = 128 << 20  # 2,300 tokens of 0.6B in int8, a system prompt with a few tools
 
 
@@ -77,8 +77,8 @@ class Model:
         provider_report: ProviderReport | None = None,
         files_check: FilesCheck | None = None,
         memory_limit: int | None = None,
-        source: Graphs | None = None,
         deterministic: bool = False,
+        source: Graphs | None = None,
     ):
         """Put a model together from its parts; `Model.load` is the way from an artifact.
 
@@ -112,9 +112,9 @@ class Model:
         drafts: bool = True,
         kernels: str = AUTO,
         memory_limit: int | None = None,
-    ) -> Self:
         deterministic: bool = False,
         progress: OnLoad | None = None,
+    ) -> Self:
         """Load an artifact: a folder, or `owner/name[@revision]` of the Hub where no folder has that name.
 
         `provider` is `auto`, a target of the artifact (`cpu`), an ONNX Runtime provider, or a graph without its suffix
@@ -133,12 +133,12 @@ class Model:
         take together, the latter a quarter of it at most; weights are not counted. A chat that needs room drops the
         caches of idle chats, the longest unused first; those chats compute them again. The limit also bounds the
         context of a single conversation.
-
         `deterministic` makes a reply the same to the bit whatever the KV cache held before it: prompts run in steps of
         a fixed width, only what such steps ran is kept for another prompt, and no tokens are guessed ahead. thinkport's
         own kernels are so without it, and lose nothing by it. Name a `provider` too: `auto` may find a faster graph.
 
         `progress` is told of each stage with bytes, as far as they are known: see `LoadProgress`.
+
         Raises:
             ArtifactError: the folder is not a whole artifact, a file of it was changed, nothing in it runs with the
                 installed ONNX Runtime, or the Hub does not give it.
@@ -146,13 +146,15 @@ class Model:
             InputError: an unknown graph or number of threads, a provider or kernels that can't be had, with the
                 reason, or a memory limit that holds no conversation.
         """
+        told = progress or (lambda _: None)
         parts = load_artifact(
-            artifact_folder(path),
+            artifact_folder(path, progress=fetching(told)),
             provider=provider,
             threads=threads,
             verify=verify,
             graph=graph,
             kernels=kernels,
+            progress=told,
         )
         return cls(
             **parts,
@@ -162,6 +164,16 @@ class Model:
             drafts=drafts,
             deterministic=deterministic,
         )
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "" if self.loaded else "unloaded"
+        runs = self.provider_report.chosen
+        where = state or (f"{runs.graph} on {runs.place}" if runs else "no graph")
+        return f"<Model {self.manifest.name}: {self.manifest.task}, {where}>"
+
+    def __dir__(self) -> list[str]:
+        """What a completion offers: the parts that it is put together from are for its own package."""
+        return [name for name in super().__dir__() if name not in _PARTS]
 
     @property
     def session(self) -> LaneSource:
@@ -227,6 +239,7 @@ class Model:
         add_generation_prompt: bool = True,
     ) -> str:
         """The prompt's text, byte for byte what transformers' `apply_chat_template` gives."""
+        told = described(tools)
         return self.template.render(
             messages, tools=told, enable_thinking=enable_thinking, add_generation_prompt=add_generation_prompt
         )
@@ -239,7 +252,6 @@ class Model:
         Replies that this model gave keep the ids they were sampled with.
 
         Raises:
-        told = described(tools)
             InputError: a message that templates would leave out, or one that this template refuses.
         """
         return self.replies.prompt(messages, described(tools), enable_thinking).ids
