@@ -107,6 +107,7 @@ def generate(
     *,
     artifact: Artifact,
     prompt: Annotated[
+    command("list")(list_artifacts)
         str, argument(metavar="PROMPT", help="What to say to the model; - reads it from standard input.")
     ],
     reply: RequestOptions,
@@ -183,6 +184,18 @@ def push(
         str | None, typer.Option(metavar="NAME", help="Branch to commit to; made if missing.", show_default="main")
     ] = None,
     message: Annotated[
+def list_artifacts(
+    folders: Annotated[
+        list[Path] | None, argument(metavar="[FOLDER]...", help="Where to look; the current folder without one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write a JSON list.")] = False,
+) -> None:
+    """List the artifacts on this machine: in folders and two folders below them, and in the Hub's local cache."""
+    from thinkport.runtime.terminal.artifact_list import run_list
+
+    run_list(folders or (), as_json=as_json)
+
+
         str | None, typer.Option("--message", "-m", help="The commit's message.", show_default="the artifact's name")
     ] = None,
 ) -> None:
