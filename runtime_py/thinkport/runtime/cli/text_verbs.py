@@ -68,6 +68,14 @@ class ServingOptions:
             show_default="none",
         ),
     ] = None
+    idle_unload: Annotated[
+        float | None,
+        _serving(
+            metavar="MINUTES",
+            help="Unload the model after so long without a request; the next one loads it again.",
+            show_default="never",
+        ),
+    ] = None
     log_requests: Annotated[
         bool, _serving("--log-requests", help="Write a line about each request: no prompts, keys or paths.")
     ] = False
@@ -99,6 +107,7 @@ def register(app: typer.Typer) -> None:
     command("serve")(artifact_here(grouped(serve)))
     command("embed")(artifact_here(grouped(embed)))
     command("rerank")(artifact_here(grouped(rerank)))
+    command("list")(list_artifacts)
     app.command("push", rich_help_panel="Share")(push)
     app.command("pull", rich_help_panel="Share")(pull)
 
@@ -107,11 +116,13 @@ def generate(
     *,
     artifact: Artifact,
     prompt: Annotated[
-    command("list")(list_artifacts)
         str, argument(metavar="PROMPT", help="What to say to the model; - reads it from standard input.")
     ],
     reply: RequestOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object when the reply is complete.")] = False,
+    hide_thought: Annotated[
+        bool, typer.Option("--hide-thought", help="Show the answer only; the thought is written nowhere.")
+    ] = False,
     thinking: ThinkingOptions,
     form: FormOptions,
     sampling: SamplingOptions,
@@ -123,20 +134,18 @@ def generate(
     """
     from thinkport.runtime.terminal.reply_programs import run_generate
 
+    if as_json and hide_thought:
+        raise InputError("--json has the thought as a field of its own, and --hide-thought hides it: leave one out")
     run_generate(
-    hide_thought: Annotated[
-        bool, typer.Option("--hide-thought", help="Show the answer only; the thought is written nowhere.")
-    ] = False,
         artifact,
         prompt_of(prompt),
         running=running.loading(),
         thinking=reply_thinking_of(**vars(thinking)),
         tools=tools_of(form.tools),
         as_json=as_json,
+        hide_thought=hide_thought,
         response_format=response_format_of(form.schema, form.regex, form.choice or ()),
         sampling=given(**vars(sampling)),
-    if as_json and hide_thought:
-        raise InputError("--json has the thought as a field of its own, and --hide-thought hides it: leave one out")
         **vars(reply),
     )
 
@@ -144,7 +153,6 @@ def generate(
 def chat(
     *,
     artifact: Artifact,
-        hide_thought=hide_thought,
     reply: RequestOptions,
     show_thought: Annotated[
         bool, typer.Option("--show-thought", help="Leave thoughts on the screen instead of folding them to a line.")
@@ -176,14 +184,6 @@ def chat(
     )
 
 
-def push(
-    artifact: Annotated[Path, argument(metavar="ARTIFACT", help="Folder that `thinkport export` wrote.")],
-    repository: Annotated[str, argument(metavar="OWNER/NAME", help="Repository on the Hub; made if missing.")],
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
-    branch: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Branch to commit to; made if missing.", show_default="main")
-    ] = None,
-    message: Annotated[
 def list_artifacts(
     folders: Annotated[
         list[Path] | None, argument(metavar="[FOLDER]...", help="Where to look; the current folder without one.")
@@ -196,6 +196,14 @@ def list_artifacts(
     run_list(folders or (), as_json=as_json)
 
 
+def push(
+    artifact: Annotated[Path, argument(metavar="ARTIFACT", help="Folder that `thinkport export` wrote.")],
+    repository: Annotated[str, argument(metavar="OWNER/NAME", help="Repository on the Hub; made if missing.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    branch: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Branch to commit to; made if missing.", show_default="main")
+    ] = None,
+    message: Annotated[
         str | None, typer.Option("--message", "-m", help="The commit's message.", show_default="the artifact's name")
     ] = None,
 ) -> None:
