@@ -41,7 +41,8 @@ def at_import_time(tree: ast.Module) -> Iterator[ast.AST]:
 
 def room(part: str, path: Path) -> str:
     """The folder of a part that a file lies in, or the file itself where it lies in none."""
-    return path.relative_to(PARTS[part] / "thinkport" / part).with_suffix("").parts[0]
+    of, *inside = path.relative_to(PARTS[part] / "thinkport").with_suffix("").parts
+    return inside[0] if inside else of
 
 
 def room_imports(part: str) -> dict[str, set[str]]:

@@ -14,7 +14,7 @@ EXAMPLE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXAMPLES = EXAMPLE.findall(PAGE.read_text(encoding="utf-8"))
 # What an example prints, beside whatever else; they are found by what they import or call.
 PRINTS = {
-    "queue.Queue": r"cpu(-native)?\.onnx on CPU.*: .*\n(.|\n)*4902\nthought \d+ tokens, natural · \d+ tokens/s\n",
+    "queue.Queue": r"cpu(-native)?\.onnx on CPU.*\n(.|\n)*\S\nthought \d+ tokens, natural\n\n4902\n\d+ tokens/s\n",
     "astream": r"\d+",
     "Switch.OFF": r"\d+ (natural|budget) call \d+\n",
     "model.score": r"\d+ tokens, perplexity \S+, \d+\.\d\d bits a byte\n('.+' -\d+\.\d+\n){2} 1[23]\n",

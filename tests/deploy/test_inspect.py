@@ -3,13 +3,14 @@
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from thinkport.deploy.contents import Contents, look_inside
-from thinkport.deploy.contents_view import show
+from thinkport.deploy.contents_view import show, show_all
 from thinkport.deploy.tables import size
 from thinkport.runtime.artifact.manifest import Manifest
 from thinkport.runtime.cli.main import main
@@ -17,9 +18,9 @@ from thinkport.runtime.cli.main import main
 SECTIONS = ("nano-int4", "Weights by role", "Passes", "Graph cpu.onnx", "KV cache", "Files", "Divergence")
 
 
-def drawn(contents: Contents, *, width: int, terminal: bool) -> str:
+def drawn(contents: Contents, *, width: int, terminal: bool, view: Callable[..., None] = show_all) -> str:
     text = io.StringIO()
-    show(Console(file=text, width=width, force_terminal=terminal, color_system=None, markup=False), contents)
+    view(Console(file=text, width=width, force_terminal=terminal, color_system=None, markup=False), contents)
     return text.getvalue()
 
 
@@ -34,8 +35,28 @@ def test_every_section_fits_the_width_and_nothing_is_cut(artifact: Path, width: 
         assert said in text
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_without_all_it_is_one_screen(artifact: Path, manifest: Manifest, terminal: bool) -> None:
+    many = [manifest.graphs[0].model_copy(update={"file": f"graph-{at}.onnx"}) for at in range(8)]
+    contents = Contents(folder=artifact, manifest=manifest.model_copy(update={"graphs": many}), verified=False)
+    text = drawn(contents, width=80, terminal=terminal, view=show)
+    assert len(text.splitlines()) <= 24
+    assert max(map(len, text.splitlines())) <= 80
+    for said in ("recipe", "5.00 bits", "verdict", "graph-7.onnx", "KV cache", "--all shows", "can think"):
+        assert said in text
+
+
+def test_files_are_counted_as_the_export_counts_them(artifact: Path) -> None:
+    """All that is in the folder, the manifest too."""
+    contents = look_inside(artifact)
+    assert contents.file_count == len(list(artifact.iterdir()))
+    for view in (show, show_all):
+        assert f"in {contents.file_count} files" in drawn(contents, width=120, terminal=False, view=view)
+
+
 def test_piped_output_is_plain_ascii(artifact: Path) -> None:
-    assert drawn(look_inside(artifact), width=80, terminal=False).isascii()
+    for view in (show, show_all):
+        assert drawn(look_inside(artifact), width=80, terminal=False, view=view).isascii()
 
 
 def test_an_artifact_without_passes_or_certificate_says_so(artifact: Path, manifest: Manifest) -> None:

@@ -29,10 +29,14 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 def test_inspect_shows_the_task_and_cosines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], artifact: Path
 ) -> None:
-    assert run(monkeypatch, "inspect", artifact) == 0
-    text = " ".join(capsys.readouterr().out.split())
-    assert "task embedding" in text
-    assert "cpu.onnx: mean cosine similarity 0.99" in text
+    for more, said in (
+        ((), "verdict mean cosine similarity 0.99"),
+        (("--all",), "cpu.onnx: mean cosine similarity 0.99"),
+    ):
+        assert run(monkeypatch, "inspect", artifact, *more) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert "task embedding" in text
+        assert said in text
     assert run(monkeypatch, "inspect", artifact, "--json") == 0
     verdict = json.loads(capsys.readouterr().out)["verdict"]
     assert verdict["damaged"] is False

@@ -18,10 +18,11 @@ from thinkport.export.progress import Listener
 from thinkport.export.settings import ExportSettings
 from thinkport.export.view import WORDS, ProgressView, show_recipes, show_report
 from thinkport.export.write.weights_file import WeightsFile
-from thinkport.runtime.artifact.manifest import check_files
+from thinkport.runtime.artifact.manifest import Manifest, Reranking, check_files
 from thinkport.runtime.cli import main
 from thinkport.runtime.errors import InputError
 
+SAMPLE = Path(__file__).parents[1] / "contract" / "manifest.json"
 STAGES = ["open", "trace", "calibrate", "weigh", "fuse", "weights", "graph", "manifest"]
 
 
@@ -127,6 +128,36 @@ def test_the_table_has_all_that_was_promised(exported_once: tuple[ExportReport, 
         assert graph.file in text
         assert f"{graph.nodes} nodes in {graph.activations}" in text
     assert "not measured (--no-certificate)" in text
+    assert text.endswith(f"\nIt was not held against the checkpoint. Next: thinkport chat {report.folder}\n")
+
+
+@pytest.mark.parametrize(
+    ("kl", "task", "said"),
+    [
+        (0.001, "chat", "It replies as the checkpoint does. Next: thinkport chat "),
+        (0.1, "chat", "It replies much as the checkpoint does, and not the same. Next: thinkport chat "),
+        (0.9, "chat", "Its replies are worse than the checkpoint's. Next: thinkport chat "),
+        (0.001, "rerank", "its figures stand above. Next: thinkport rerank "),
+    ],
+)
+def test_a_report_ends_with_what_its_verdict_means_and_the_next_command(
+    exported_once: tuple[ExportReport, Remembers], kl: float, task: str, said: str
+) -> None:
+    sample = Manifest.model_validate_json(SAMPLE.read_bytes())
+    assert sample.certificate is not None
+    figures = [
+        one.model_copy(update={"kl_mean": kl, "kl_low": kl, "kl_high": kl}) for one in sample.certificate.figures
+    ]
+    certificate = sample.certificate.model_copy(update={"figures": figures})
+    reranking = Reranking(prefix="", body="{query}", suffix="", instruction="", yes_id=1, no_id=2)
+    for_task = {"reranking": reranking} if task == "rerank" else {}
+    manifest = exported_once[0].manifest.model_copy(update={"certificate": certificate, **for_task})
+    screen = io.StringIO()
+    show_report(
+        replace(exported_once[0], manifest=manifest, folder=Path("with blank")), Console(file=screen, width=100)
+    )
+    assert said in screen.getvalue().splitlines()[-1]
+    assert '"with blank"' in screen.getvalue().splitlines()[-1]
 
 
 def test_on_a_pipe_progress_is_a_line_a_stage() -> None:

@@ -88,6 +88,13 @@ class FakeLane:
     def write(self, snapshot: KvSnapshot) -> None:
         self.rows = [[int(token) for token in snapshot.parts[0][0, 0, :, 0]]]
 
+    def read_end(self, start: int) -> KvSnapshot:
+        ids = np.array(self.rows[0][start:], np.float32)
+        return KvSnapshot(parts=(ids[None, None, :, None], ids[None, None, :, None]))
+
+    def write_end(self, snapshot: KvSnapshot, start: int) -> None:
+        self.rows = [[*self.rows[0][:start], *(int(token) for token in snapshot.parts[0][0, 0, :, 0])]]
+
 
 class FakeSession:
     """Lanes over a made-up model; `steps` are the sizes of all steps."""
@@ -99,6 +106,7 @@ class FakeSession:
         self.vocab_size, self.context_length, self.prefill_chunk = 300, context_length, 8
         self.kv_layout = layout_of(np.float32, 1, 1, 1)
         self.kv_size = KvSize(token=8, in_place=True, context=context_length)
+        self.exact_steps = False
         self.lost: str | None = None
         self.steps: list[int] = []
 

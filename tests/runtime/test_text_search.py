@@ -83,6 +83,8 @@ def test_what_documents_have_in_common_by_chance_is_not_kept(embedder: Model) ->
     [
         ("hi", {}, "texts is one text, expected a list"),
         ([], {}, "no text to embed"),
+        (None, {}, "texts is NoneType, expected a list"),
+        (["hi", None], {}, "text 2 is NoneType, expected a text or a list of ids"),
         (["hi", ""], {}, "text 2 of 2 is empty"),
         (["hi", []], {}, "text 2 of 2 is empty"),
         ([" \n"], {}, "text 1 of 1 is empty"),
@@ -144,6 +146,9 @@ def test_braces_of_a_query_or_document_are_text(ranker: Model) -> None:
         (" ", ["a"], "the query is empty"),
         ("a", "abc", "documents is one text, expected a list"),
         ("a", [], "no document to score"),
+        ("a", None, "documents is NoneType, expected a list"),
+        ("a", ["b", 5], "document 2 is int, expected a text"),
+        (None, ["b"], "the query is NoneType, expected a text"),
         ("a", ["b", "\n"], "document 2 of 2 is empty"),
         ("a", ["b", "x" * 200], "the prompt of document 2 has .* tokens, and there is room for"),
     ],

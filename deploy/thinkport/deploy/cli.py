@@ -49,26 +49,32 @@ def inspect(
         str | None,
         typer.Option(metavar="FILE", help="Hold this graph against --target.", show_default="the target's own"),
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show weights, passes, inputs, memory, files and the certificate too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
-    """Show what is inside an artifact: model, graphs, passes, bits, sizes, KV memory, certificate.
+    """Show what is inside an artifact: model, bits, size, KV memory, graphs and their verdicts.
 
     With --target, show instead where each node of a target's graphs would run.
 
     Ends with 0, or with 1 where a node would leave its provider.
     """
     from thinkport.deploy.contents import look_inside
-    from thinkport.deploy.contents_view import show
+    from thinkport.deploy.contents_view import show, show_all
     from thinkport.deploy.kernels.check import check_graphs
     from thinkport.deploy.kernels.report import show_kernels
     from thinkport.deploy.outputs import Outputs
 
     if graph is not None and target is None:
         raise InputError("--graph names what to hold against a target: give --target too")
+    if everything and target is not None:
+        raise InputError("--all shows what is inside and --target where it would run: leave one out")
     contents = look_inside(artifact, verify=verify)
     outputs = Outputs(as_json=as_json)
     if target is None:
-        outputs.write(contents.as_json(), lambda console: show(console, contents))
+        view = show_all if everything else show
+        outputs.write(contents.as_json(), lambda console: view(console, contents))
         return
     reports = check_graphs(artifact, target, graph=graph)
     facts = {name: report.as_json() for name, report in reports.items()}

@@ -40,6 +40,11 @@ class Contents:
     verified: bool
 
     @property
+    def file_count(self) -> int:
+        """All files of the folder, the manifest too; see `file_count`."""
+        return file_count(self.manifest)
+
+    @property
     def total_bytes(self) -> int:
         """Bytes of all files that the manifest lists."""
         return sum(record.bytes for record in self.manifest.files.values())
@@ -75,6 +80,11 @@ class Contents:
             "verdict": verdicts_as_json(certificate) if (certificate := self.manifest.certificate) else None,
             "manifest": self.manifest.model_dump(mode="json"),
         }
+
+
+def file_count(manifest: Manifest) -> int:
+    """The files of an artifact's folder: those that the manifest lists, and the manifest."""
+    return len(manifest.files) + 1
 
 
 def look_inside(folder: Path, *, verify: bool = False) -> Contents:

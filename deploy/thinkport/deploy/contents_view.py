@@ -7,10 +7,23 @@ from rich.text import Text
 from thinkport.deploy.certificate_view import show_certificate
 from thinkport.deploy.contents import Contents, folded
 from thinkport.deploy.tables import facts_table, section, size, text_table
-from thinkport.runtime.artifact.manifest import Graph
+from thinkport.runtime.artifact.manifest import Graph, Task, kv_bytes
+from thinkport.runtime.artifact.verdict import verdict_line, verdicts_as_json
+
+_MORE = "--all shows weights, passes, inputs and outputs, memory, files and the certificate."
 
 
 def show(console: Console, contents: Contents) -> None:
+    """Write what fits on a screen: what it is, and a line a graph."""
+    manifest = contents.manifest
+    section(console, manifest.name, _overview(contents))
+    section(console, "Graphs", _graphs(contents, console))
+    if manifest.certificate is not None and manifest.certificate.warning:
+        console.print(Text(f"Warning: {manifest.certificate.warning}", style="bold red"))
+    console.print(Text(_MORE, style="dim"))
+
+
+def show_all(console: Console, contents: Contents) -> None:
     """Write the whole view."""
     manifest = contents.manifest
     section(console, manifest.name, _summary(contents))
@@ -23,6 +36,39 @@ def show(console: Console, contents: Contents) -> None:
     section(console, "Divergence from the checkpoint", show_certificate(manifest.certificate, console))
 
 
+def _overview(contents: Contents) -> Table:
+    manifest, model = contents.manifest, contents.manifest.model
+    first, markers = manifest.graphs[0], manifest.thinking
+    token = kv_bytes(model, first.kv)
+    context = f"{token / 1e3:,.1f} KB a token, {size(token * model.context_length)} for {model.context_length:,} tokens"
+    can = "" if manifest.task is not Task.CHAT else ", can think" if markers else ", can't think"
+    certificate = manifest.certificate
+    return facts_table(
+        ("source", manifest.source.id),
+        ("model", f"{model.family}, {model.layers} layers, hidden {model.hidden_size}, context {model.context_length}"),
+        ("recipe", f"{manifest.recipe.name}, {manifest.recipe.bits_per_weight:.2f} bits a weight"),
+        ("task", f"{manifest.task}{can}"),
+        ("size", f"{size(contents.total_bytes)} in {contents.file_count} files; {_checked(contents)}"),
+        ("KV cache", f"{context} ({first.file})"),
+        ("verdict", verdict_line(certificate) if certificate else "not measured"),
+    )
+
+
+def _checked(contents: Contents) -> str:
+    return "each of the recorded sha256" if contents.verified else "each of the recorded size"
+
+
+def _graphs(contents: Contents, console: Console) -> Table:
+    certificate = contents.manifest.certificate
+    verdicts = verdicts_as_json(certificate)["graphs"] if certificate and certificate.figures else {}
+    table = text_table(console, "graph", "runs on", "computes in", "KV cache", "verdict")
+    for graph in contents.manifest.graphs:
+        provider = graph.providers[0].removesuffix("ExecutionProvider")
+        verdict = verdicts.get(graph.file, "-")
+        table.add_row(graph.file, provider, graph.activations, graph.kv.dtype, Text(verdict))
+    return table
+
+
 def _summary(contents: Contents) -> Table:
     manifest, model = contents.manifest, contents.manifest.model
     revision = f" at {manifest.source.revision}" if manifest.source.revision else ""
@@ -33,7 +79,7 @@ def _summary(contents: Contents) -> Table:
         f"context {model.context_length}"
     )
     recipe = manifest.recipe
-    checked = "each of the recorded sha256" if contents.verified else "each of the recorded size; --verify hashes them"
+    checked = _checked(contents) if contents.verified else f"{_checked(contents)}; --verify hashes them"
     default = {None: "as the template has it", True: "on", False: "off"}[manifest.enable_thinking]
     markers = manifest.thinking
     thinking = f"ids {markers.start} and {markers.end}, {default}" if markers else "no markers"
@@ -45,7 +91,7 @@ def _summary(contents: Contents) -> Table:
         ("task", str(manifest.task)),
         ("thinking", thinking),
         ("made", f"{manifest.created} with {', '.join(f'{k} {v}' for k, v in sorted(manifest.tools.items()))}"),
-        ("size", f"{size(contents.total_bytes)} in {len(manifest.files)} files; {checked}"),
+        ("size", f"{size(contents.total_bytes)} in {contents.file_count} files; {checked}"),
     )
 
 

@@ -8,11 +8,18 @@ from rich.table import Table
 from rich.text import Text
 
 from thinkport.deploy.certificate_view import bounds, verdict_text
+from thinkport.deploy.contents import file_count
 from thinkport.export.progress import Listener
 from thinkport.export.quantize.recipes import BESIDE_KEPT, DEFAULT_RECIPES, KEPT, RECIPES
 from thinkport.runtime.artifact.certificate import Figure
-from thinkport.runtime.artifact.manifest import Graph, Manifest, kv_bytes
-from thinkport.runtime.artifact.verdict import score_words, vector_words, verdict_of_graph
+from thinkport.runtime.artifact.manifest import Graph, Manifest, Task, kv_bytes
+from thinkport.runtime.artifact.verdict import (
+    Grade,
+    score_words,
+    vector_words,
+    verdict_of_artifact,
+    verdict_of_graph,
+)
 
 if TYPE_CHECKING:
     from thinkport.export.exporter import ExportReport
@@ -27,6 +34,8 @@ def show_report(report: "ExportReport", console: Console) -> None:
         table.add_row(name, value)
     console.print()
     console.print(table, highlight=False)
+    console.print()
+    console.print(Text(_conclusion(report)), highlight=False, soft_wrap=True)
 
 
 def show_recipes() -> None:
@@ -52,7 +61,7 @@ def _rows(report: "ExportReport") -> list[tuple[str, str | Text]]:
         ("artifact", str(report.folder)),
         ("seconds", f"{sum(report.seconds.values()):.1f} ({stages})"),
         ("peak memory", f"{report.peak_memory / 1e9:.2f} GB"),
-        ("size", f"{size / 1e6:,.1f} MB in {len(manifest.files) + 1} files"),
+        ("size", f"{size / 1e6:,.1f} MB in {file_count(manifest)} files"),
         ("weights", f"{manifest.recipe.bits_per_weight:.2f} bits a weight ({manifest.recipe.name})"),
         *(("", note) for note in manifest.recipe.notes),
         *_purpose(report),
@@ -66,6 +75,31 @@ def _rows(report: "ExportReport") -> list[tuple[str, str | Text]]:
         )
     rows += _plainly(manifest)
     return [*rows, *((graph.file, _graph(manifest, graph)) for graph in manifest.graphs), *_figures(report)]
+
+
+_MEANINGS = {
+    Grade.CLOSE: "It replies as the checkpoint does",
+    Grade.USABLE: "It replies much as the checkpoint does, and not the same",
+    Grade.DAMAGED: "Its replies are worse than the checkpoint's",
+}
+_NEXT = {
+    Task.CHAT: "thinkport chat {folder}",
+    Task.EMBEDDING: "thinkport embed {folder} FILE",
+    Task.RERANK: "thinkport rerank {folder} QUERY FILE",
+}
+
+
+def _conclusion(report: "ExportReport") -> str:
+    """What the figures mean, and the command to go on with."""
+    certificate, task = report.manifest.certificate, report.manifest.task
+    said = "It was not held against the checkpoint"
+    if certificate is not None:
+        said = "It was held against the checkpoint, and its figures stand above"
+        if certificate.figures and task is Task.CHAT:
+            said = _MEANINGS[verdict_of_artifact(certificate).worst]
+    folder = str(report.folder)
+    next_command = _NEXT[task].format(folder=f'"{folder}"' if " " in folder else folder)
+    return f"{said}. Next: {next_command}"
 
 
 def _purpose(report: "ExportReport") -> list[tuple[str, str | Text]]:

@@ -1,6 +1,7 @@
 """Runs an artifact: text or messages in, thoughts and answers out."""
 
 from thinkport.runtime.artifact.manifest import Manifest
+from thinkport.runtime.artifact_loading import LoadProgress, LoadStage
 from thinkport.runtime.chat.chat import Chat
 from thinkport.runtime.chat.turn import Turn
 from thinkport.runtime.engine.engine import Engine
@@ -10,6 +11,7 @@ from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import (
     ArtifactError,
     CacheLostError,
+    CallbackError,
     GreedyThinkingWarning,
     InputError,
     MissingExtraError,
@@ -17,12 +19,13 @@ from thinkport.runtime.errors import (
     ThinkportError,
     ThinkportWarning,
 )
-from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
+from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtEnd, ThoughtPiece, ToolCall
 from thinkport.runtime.model import Model
 from thinkport.runtime.providers.provider_report import Attempt, Outcome, ProviderReport
 from thinkport.runtime.reply.reply import Reply
 from thinkport.runtime.text_score import ScoredToken, TextScore
 from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
+from thinkport.runtime.tools.function_tool import tool_of
 from thinkport.runtime.tools.response_format import Choice, JsonSchema, Regex, ResponseFormat
 
 __all__ = [
@@ -30,6 +33,7 @@ __all__ = [
     "ArtifactError",
     "Attempt",
     "CacheLostError",
+    "CallbackError",
     "Chat",
     "Choice",
     "DecidedBy",
@@ -41,6 +45,8 @@ __all__ = [
     "GreedyThinkingWarning",
     "InputError",
     "JsonSchema",
+    "LoadProgress",
+    "LoadStage",
     "Manifest",
     "MissingExtraError",
     "Model",
@@ -62,8 +68,10 @@ __all__ = [
     "ThinkingEnd",
     "ThinkportError",
     "ThinkportWarning",
+    "ThoughtEnd",
     "ThoughtPiece",
     "Token",
     "ToolCall",
     "Turn",
+    "tool_of",
 ]

@@ -1,6 +1,6 @@
 """`python -m thinkport.runtime` is the console command."""
 
-from thinkport.runtime.cli.main import main
+from thinkport.launch import main
 
 if __name__ == "__main__":
     main()

@@ -3,8 +3,11 @@
 Knows which files make what, and in which order. Must not know chats, or what is done with a model.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -13,6 +16,7 @@ from typing import TypedDict
 from thinkport.runtime.artifact.manifest import Graph, Manifest, check_files, fingerprint, read_manifest
 from thinkport.runtime.engine.session import LaneSource, Session
 from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.hub import Progress
 from thinkport.runtime.machine.known_files import FilesCheck, KnownFiles
 from thinkport.runtime.prompt.control_tokens import control_tokens
 from thinkport.runtime.prompt.template import ChatTemplate
@@ -27,6 +31,39 @@ from thinkport.runtime.providers.trials import Trials
 from thinkport.runtime.providers.unrounded import open_unrounded
 
 _HEAD_START = 0.03  # seconds in which ONNX Runtime reads a graph, before it lets go of Python's lock
+
+
+class LoadStage(StrEnum):
+    """What is done to load a model: fetch its files from the Hub, check them, load its graph."""
+
+    FETCH = "fetch"
+    CHECK = "check"
+    GRAPH = "graph"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadProgress:
+    """How far a stage of loading has come: bytes `done` of `total`, each 0 where nothing is counted.
+
+    Fetching is told only where the Hub's cache has not everything, checking only of files that have to be hashed. The
+    graph's stage has no bytes: ONNX Runtime tells nothing of its own work.
+    """
+
+    stage: LoadStage
+    done: int = 0
+    total: int = 0
+
+
+OnLoad = Callable[[LoadProgress], object]
+
+
+def fetching(told: OnLoad) -> Callable[[Progress], None]:
+    """What tells of a download from the Hub; called from its threads, one call at a time."""
+
+    def report(fetched: Progress) -> None:
+        told(LoadProgress(stage=LoadStage.FETCH, done=fetched.done, total=fetched.total))
+
+    return report
 
 
 class ModelParts(TypedDict):
@@ -56,11 +93,18 @@ def load_artifact(
     graph: str | None,
     kernels: str,
     trust_added_tokens: bool,
+    progress: OnLoad,
 ) -> ModelParts:
     """Load an artifact; the arguments are those of `Model.load`, and so is what it raises."""
     manifest = read_manifest(folder)
     known = KnownFiles()
-    checked = known.check(folder, manifest, anew=verify)
+    total = sum(record.bytes for record in manifest.files.values())
+
+    def hashing(_: str, done: int) -> None:
+        progress(LoadProgress(stage=LoadStage.CHECK, done=done, total=total))
+
+    checked = known.check(folder, manifest, anew=verify, on_file=hashing)
+    progress(LoadProgress(stage=LoadStage.GRAPH))
     if threads is not None and threads < 1:
         raise InputError(f"threads is {threads}, expected 1 or more, or nothing for all physical cores")
     graphs = _graphs_named(manifest.graphs, graph)

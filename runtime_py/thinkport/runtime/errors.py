@@ -50,6 +50,10 @@ class CacheLostError(InputError):
     """A reply or `Engine.logits` can't go on: a later use has its KV cache, or others needed the memory."""
 
 
+class CallbackError(ThinkportError):
+    """A callback of a turn that tried to end the program, which only its own threads can."""
+
+
 class ThinkportWarning(UserWarning):
     """Base of the warnings that the runtime gives through Python's `warnings`."""
 

@@ -1,4 +1,6 @@
-"""What a streamed reply is made of: pieces of thought, pieces of answer, tool calls, and one end with the figures."""
+"""What a streamed reply is made of: pieces of thought and its end, pieces of answer, tool calls, and one end with the
+figures.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +64,19 @@ class Speed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ThoughtEnd:
+    """The end of the thought: why it ended, and what it took.
+
+    It comes once, after the last piece of the thought and before anything of the answer, in every reply whose
+    `End.thinking_end` is neither off nor none; `reason` is that value. A reply that ends within its thought has one
+    too, just before its `End`. `thinking` has the tokens that the model wrote and their seconds.
+    """
+
+    reason: ThinkingEnd
+    thinking: Speed
+
+
+@dataclass(frozen=True, kw_only=True)
 class End:
     """The end of a reply: all of its text, why its parts ended, and what it took.
 
@@ -101,4 +116,4 @@ class End:
         return self.answering.tokens
 
 
-Event = ThoughtPiece | AnswerPiece | ToolCall | End
+Event = ThoughtPiece | ThoughtEnd | AnswerPiece | ToolCall | End

@@ -33,6 +33,11 @@ def install_line(extra: str) -> str:
     return f'pip install {editable}"{url2pathname(urlsplit(source["url"]).path)}[{extras}]"'
 
 
+def uninstall_line(*packages: str) -> str:
+    """The pip command that takes packages away without asking."""
+    return f"pip uninstall -y {' '.join(sorted(packages))}"
+
+
 def installs_here(extra: str) -> bool:
     """Whether an extra brings a package on this system; true where nothing is recorded of the extra."""
     try:

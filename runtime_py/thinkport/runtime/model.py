@@ -10,10 +10,10 @@ from typing import Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from thinkport.runtime.artifact.manifest import Manifest
+from thinkport.runtime.artifact.manifest import Manifest, Task
 from thinkport.runtime.artifact.task_check import check_replies, required_embedding, required_reranking
-from thinkport.runtime.artifact_loading import load_artifact
-from thinkport.runtime.chat.chat import Chat
+from thinkport.runtime.artifact_loading import OnLoad, fetching, load_artifact
+from thinkport.runtime.chat.chat import Chat, Settle
 from thinkport.runtime.chat.conversation_file import KvSource
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.kv_uses import CLOSED, UNLOADED, KvPool
@@ -28,7 +28,6 @@ from thinkport.runtime.hub import artifact_folder
 from thinkport.runtime.machine.freed_memory import give_back
 from thinkport.runtime.machine.known_files import FilesCheck
 from thinkport.runtime.prompt.messages import checked
-from thinkport.runtime.prompt.prompt import Tools
 from thinkport.runtime.prompt.template import ChatTemplate, Message
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.providers.graph_source import Graphs, LoadedGraph
@@ -41,7 +40,9 @@ from thinkport.runtime.text_embedding import EmbeddedText, checked_dimensions, e
 from thinkport.runtime.text_ranking import ranking_prompts, scores_of
 from thinkport.runtime.text_score import TextScore, score
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
+from thinkport.runtime.tools.function_tool import ToolsGiven, described
 
+_PARTS = ("kv_source", "replies", "session")
 PREFIX_CACHE_BYTES = 128 << 20  # 2,300 tokens of 0.6B in int8, a system prompt with a few tools
 
 
@@ -76,6 +77,7 @@ class Model:
         provider_report: ProviderReport | None = None,
         files_check: FilesCheck | None = None,
         memory_limit: int | None = None,
+        deterministic: bool = False,
         source: Graphs | None = None,
     ):
         """Put a model together from its parts; `Model.load` is the way from an artifact.
@@ -89,7 +91,7 @@ class Model:
         self.manifest, self.tokenizer, self.template = manifest, tokenizer, template
         self.kv_source = KvSource(artifact=artifact, graph=graph, layout=session.kv_layout)
         self._limit, self._pool, self._prefixes = memory_limit, *_memory(memory_limit, prefix_cache_bytes, session)
-        self._pace = Pace()
+        self._pace, self._deterministic = Pace(), deterministic and manifest.task is Task.CHAT
         self.replies = ReplyMaker(manifest, tokenizer, template, vocab_size=session.vocab_size, drafts=drafts)
         self.replies.thinking = as_thinking(thinking, Thinking()) or Thinking()
         self._session: LaneSource | None = session
@@ -111,6 +113,8 @@ class Model:
         kernels: str = AUTO,
         memory_limit: int | None = None,
         trust_added_tokens: bool = True,
+        deterministic: bool = False,
+        progress: OnLoad | None = None,
     ) -> Self:
         """Load an artifact: a folder, or `owner/name[@revision]` of the Hub where no folder has that name.
 
@@ -130,6 +134,11 @@ class Model:
         take together, the latter a quarter of it at most; weights are not counted. A chat that needs room drops the
         caches of idle chats, the longest unused first; those chats compute them again. The limit also bounds the
         context of a single conversation.
+        `deterministic` makes a reply the same to the bit whatever the KV cache held before it: prompts run in steps of
+        a fixed width, only what such steps ran is kept for another prompt, and no tokens are guessed ahead. thinkport's
+        own kernels are so without it, and lose nothing by it. Name a `provider` too: `auto` may find a faster graph.
+
+        `progress` is told of each stage with bytes, as far as they are known: see `LoadProgress`.
 
         `trust_added_tokens`: what a message spells of the tokenizer's added tokens is a token, as the model was trained
         on it, unless it is one of those that control a conversation (turns, thoughts, tools, ends). False makes text of
@@ -142,18 +151,35 @@ class Model:
             InputError: an unknown graph or number of threads, a provider or kernels that can't be had, with the
                 reason, or a memory limit that holds no conversation.
         """
+        told = progress or (lambda _: None)
         parts = load_artifact(
-            artifact_folder(path),
+            artifact_folder(path, progress=fetching(told)),
             provider=provider,
             threads=threads,
             verify=verify,
             graph=graph,
             kernels=kernels,
             trust_added_tokens=trust_added_tokens,
+            progress=told,
         )
         return cls(
-            **parts, thinking=thinking, prefix_cache_bytes=prefix_cache_bytes, memory_limit=memory_limit, drafts=drafts
+            **parts,
+            thinking=thinking,
+            prefix_cache_bytes=prefix_cache_bytes,
+            memory_limit=memory_limit,
+            drafts=drafts,
+            deterministic=deterministic,
         )
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "" if self.loaded else "unloaded"
+        runs = self.provider_report.chosen
+        where = state or (f"{runs.graph} on {runs.place}" if runs else "no graph")
+        return f"<Model {self.manifest.name}: {self.manifest.task}, {where}>"
+
+    def __dir__(self) -> list[str]:
+        """What a completion offers: the parts that it is put together from are for its own package."""
+        return [name for name in super().__dir__() if name not in _PARTS]
 
     @property
     def session(self) -> LaneSource:
@@ -168,7 +194,8 @@ class Model:
 
     def engine(self, turns: AbstractContextManager[None] | None = None) -> Engine:
         """A token loop of its own, with a KV cache of its own; its steps are run within `turns`."""
-        return Engine(self.session, self._prefixes, self._pace, memory=self._pool, turns=turns)
+        fixed = self._deterministic
+        return Engine(self.session, self._prefixes, self._pace, memory=self._pool, turns=turns, deterministic=fixed)
 
     @property
     def thinking(self) -> Thinking:
@@ -190,16 +217,18 @@ class Model:
         *,
         system: str | None = None,
         thinking: Thinking | Switch | bool | None = None,
-        tools: Tools | None = None,
+        tools: ToolsGiven | None = None,
         sampling: Sampling | None = None,
-        settle: bool = True,
+        settle: Settle = True,
     ) -> Chat:
         """A new conversation; what is set here holds for every turn that does not say otherwise.
 
-        `settle` feeds a finished turn to the KV cache in the idle time after it, as the next turn will need it.
+        `tools` are mappings as OpenAI's interface has them, or functions with annotated parameters; see `tool_of`.
+        `settle` feeds an answer to the KV cache as the next turn will need it: a long one while it is written, the rest
+        in the idle time after it; with `idle` all of it then, which leaves the reply its speed.
 
         Raises:
-            InputError: the artifact is for another task.
+            InputError: the artifact is for another task, or `settle` is something else.
         """
         check_replies(self.manifest)
         return Chat(self, system=system, thinking=thinking, tools=tools, sampling=sampling, settle=settle)
@@ -211,17 +240,18 @@ class Model:
     def render(
         self,
         messages: Sequence[Message],
-        tools: Tools | None = None,
+        tools: ToolsGiven | None = None,
         enable_thinking: bool | None = None,
         add_generation_prompt: bool = True,
     ) -> str:
         """The prompt's text, byte for byte what transformers' `apply_chat_template` gives."""
+        told = described(tools)
         return self.template.render(
-            messages, tools=tools, enable_thinking=enable_thinking, add_generation_prompt=add_generation_prompt
+            messages, tools=told, enable_thinking=enable_thinking, add_generation_prompt=add_generation_prompt
         )
 
     def encode(
-        self, messages: Sequence[Message], tools: Tools | None = None, enable_thinking: bool | None = None
+        self, messages: Sequence[Message], tools: ToolsGiven | None = None, enable_thinking: bool | None = None
     ) -> list[int]:
         """The prompt's ids, generation prompt included; guarded tokens spelled by a message are plain text.
 
@@ -230,13 +260,13 @@ class Model:
         Raises:
             InputError: a message that templates would leave out, or one that this template refuses.
         """
-        return self.replies.prompt(messages, tools, enable_thinking).ids
+        return self.replies.prompt(messages, described(tools), enable_thinking).ids
 
     def history(
-        self, messages: Sequence[Message], tools: Tools | None = None, enable_thinking: bool | None = None
+        self, messages: Sequence[Message], tools: ToolsGiven | None = None, enable_thinking: bool | None = None
     ) -> list[int]:
         """Ids that every prompt begins with in which something new follows `messages`."""
-        return self.replies.history(messages, tools, enable_thinking)
+        return self.replies.history(messages, described(tools), enable_thinking)
 
     def sampling(self, sampling: Sampling | None, *, thinks: bool) -> SamplingSettings:
         """The mode's preset, with the values of a mapping in place of its own; settings are taken as they are."""

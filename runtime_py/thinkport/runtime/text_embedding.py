@@ -39,6 +39,12 @@ def embedding_prompts(
     """
     if isinstance(texts, str):
         raise InputError("texts is one text, expected a list of them: put it into brackets")
+    given: object = texts  # a caller without a type checker may give anything
+    if isinstance(given, bytes) or not isinstance(given, Sequence):
+        raise InputError(f"texts is {type(given).__name__}, expected a list of texts")
+    for number, text in enumerate(texts, 1):
+        if isinstance(text, bytes) or not isinstance(text, Sequence | np.ndarray):
+            raise InputError(f"text {number} is {type(text).__name__}, expected a text or a list of ids")
     if len(texts) == 0:
         raise InputError("there is no text to embed, expected at least one")
     lead = embedding.document_prompt

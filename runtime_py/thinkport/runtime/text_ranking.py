@@ -34,10 +34,16 @@ def ranking_prompts(
     Raises:
         InputError: no query, one document in place of a list, no document, an empty one, or one that is too long.
     """
-    if not query.strip():
-        raise InputError("the query is empty: say what the documents are to be scored for")
     if isinstance(documents, str):
         raise InputError("documents is one text, expected a list of them: put it into brackets")
+    given: object = documents  # a caller without a type checker may give anything
+    if isinstance(given, bytes) or not isinstance(given, Sequence):
+        raise InputError(f"documents is {type(given).__name__}, expected a list of texts")
+    for what, text in (("the query", query), *((f"document {at}", one) for at, one in enumerate(documents, 1))):
+        if not isinstance(text, str):
+            raise InputError(f"{what} is {type(text).__name__}, expected a text")
+    if not query.strip():
+        raise InputError("the query is empty: say what the documents are to be scored for")
     if len(documents) == 0:
         raise InputError("there is no document to score, expected at least one")
     asked = reranking.instruction if instruction is None else instruction

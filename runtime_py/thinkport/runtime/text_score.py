@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, log
 
+import numpy as np
+
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
@@ -125,12 +127,12 @@ def _encoded(tokenizer: Tokenizer, text: Text, continuation: Text | None) -> tup
     Two texts are encoded as one, and spaces at the end of the first count to the second: a word's token has its space.
     """
     if continuation is None:
-        return (tokenizer.encode(text) if isinstance(text, str) else list(text)), 1
+        return _ids(tokenizer, text), 1
     if isinstance(text, str) and isinstance(continuation, str):
         before = tokenizer.encode(text.rstrip())
         ids = tokenizer.encode(text + continuation)
     else:
-        before, after = (tokenizer.encode(one) if isinstance(one, str) else list(one) for one in (text, continuation))
+        before, after = _ids(tokenizer, text), _ids(tokenizer, continuation)
         ids = before + after
     if not 0 < len(before) < len(ids):
         raise InputError(
@@ -138,6 +140,15 @@ def _encoded(tokenizer: Tokenizer, text: Text, continuation: Text | None) -> tup
             "of each: a text without a prompt is scored alone"
         )
     return ids, len(before)
+
+
+def _ids(tokenizer: Tokenizer, text: Text) -> list[int]:
+    if isinstance(text, str):
+        return tokenizer.encode(text)
+    given: object = text  # a caller without a type checker may give anything
+    if isinstance(given, bytes) or not isinstance(given, Sequence | np.ndarray):
+        raise InputError(f"what is scored is {type(given).__name__}, expected a text or a list of ids")
+    return list(text)
 
 
 def _window(window: int | None, stride: int | None, context: int) -> tuple[int, int]:

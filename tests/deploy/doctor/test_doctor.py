@@ -109,7 +109,9 @@ def test_the_view_tells_what_the_check_adds_to_a_first_load() -> None:
 
 def test_clashing_builds_are_undone_by_removing_both_and_installing_one() -> None:
     (finding,) = examine(None, replace(FACTS, builds={"onnxruntime": "1", "onnxruntime-directml": "2"})).findings
-    assert finding.todo == (f"pip uninstall onnxruntime onnxruntime-directml, then install one: {install_line('dml')}")
+    assert finding.todo == (
+        f"pip uninstall -y onnxruntime onnxruntime-directml, then install one: {install_line('dml')}"
+    )
 
 
 @pytest.mark.parametrize("width", [80, 120])

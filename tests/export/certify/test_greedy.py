@@ -13,6 +13,7 @@ class NextOne:
 
     vocab_size, context_length, prefill_chunk, ragged_batches, kv_layout = 100, 1000, 128, True, "none"
     kv_size = KvSize(token=1, in_place=True, context=1000)
+    exact_steps = False
     lost: str | None = None
 
     def __init__(self, *, several_tokens_over_past: bool = True) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.engine.sampling import SamplingSettings
-from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece
+from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtEnd, ThoughtPiece
 from thinkport.runtime.terminal.figures import figures
 from thinkport.runtime.terminal.option_values import given
 from thinkport.runtime.terminal.plain_reply import show_plain
@@ -32,7 +32,12 @@ END = End(
     thinking=Speed(tokens=2, seconds=0.1),
     answering=Speed(tokens=3, seconds=0.0),
 )
-EVENTS: list[Event] = [ThoughtPiece(text="h"), ThoughtPiece(text="m"), AnswerPiece(text="[b]yes"), END]
+THOUGHT: list[Event] = [
+    ThoughtPiece(text="h"),
+    ThoughtPiece(text="m"),
+    ThoughtEnd(reason=ThinkingEnd.NATURAL, thinking=END.thinking),
+]
+EVENTS: list[Event] = [*THOUGHT, AnswerPiece(text="[b]yes"), END]
 
 
 def thinkport(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -41,16 +46,38 @@ def thinkport(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def printed(*, terminal: bool, events: list[Event] = EVENTS) -> str:
-    out = io.StringIO(newline="")
+def console_of(*, terminal: bool) -> Console:
     colors: Literal["standard"] | None = "standard" if terminal else None
-    console = Console(file=out, force_terminal=terminal, highlight=False, markup=False, color_system=colors)
-    assert show_plain(iter(events), console) is END
-    return out.getvalue()
+    file = io.StringIO(newline="")
+    return Console(file=file, force_terminal=terminal, highlight=False, markup=False, color_system=colors)
 
 
-def test_in_a_pipe_a_reply_is_plain_text_with_a_blank_line_after_the_thought() -> None:
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def printed(*, terminal: bool, events: list[Event] = EVENTS) -> str:
+    console = console_of(terminal=terminal)
+    assert show_plain(iter(events), console, console) is END
+    return written(console)
+
+
+def test_a_reply_on_one_stream_has_a_blank_line_after_the_thought() -> None:
     assert printed(terminal=False) == "hm\n\n[b]yes\n"
+
+
+def test_a_thought_can_go_to_another_stream_or_nowhere() -> None:
+    out, thoughts = console_of(terminal=False), console_of(terminal=False)
+    show_plain(iter(EVENTS), out, thoughts)
+    assert (written(out), written(thoughts)) == ("[b]yes\n", "hm\n")
+    hidden = console_of(terminal=False)
+    show_plain(iter(EVENTS), hidden)
+    assert written(hidden) == "[b]yes\n"
+
+
+def test_a_reply_that_ends_within_its_thought_has_no_blank_line_for_an_answer() -> None:
+    assert printed(terminal=False, events=[*THOUGHT, END]) == "hm\n"
 
 
 def test_in_a_terminal_the_thought_is_dim() -> None:

@@ -86,8 +86,8 @@ def compute_noise(model, seed, *, closes=9):
 
 def assert_keeps_to(response_format: ResponseFormat, answer: str) -> None:
     match response_format:
-        case JsonSchema(schema):
-            jsonschema.validate(json.loads(answer), schema)
+        case JsonSchema():
+            jsonschema.validate(json.loads(answer), response_format.data)
         case Regex(pattern):
             assert re.fullmatch(pattern, answer)
         case Choice(options):

@@ -165,7 +165,7 @@ def test_logits_that_are_no_numbers_are_an_artifact_error(logits, chosen) -> Non
 
 
 def test_a_negative_seed_is_refused() -> None:
-    with pytest.raises(InputError, match="seed is -1, expected 0 or more"):
+    with pytest.raises(InputError, match="seed is -1, expected a whole number, 0 or more"):
         Sampler(SamplingSettings(), seed=-1)
 
 

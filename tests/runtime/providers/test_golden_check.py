@@ -31,6 +31,7 @@ class FakeSession:
     context_length, prefill_chunk, ragged_batches, kv_layout = 1000, 128, True, "none"
     vocab_size, batch, length = VOCABULARY, 1, 0
     kv_size = KvSize(token=1, in_place=True, context=1000)
+    exact_steps = False
     lost: str | None = None
 
     def __init__(self, weights: Logits = MODEL, *, several_tokens_over_past: bool = True):

@@ -24,6 +24,7 @@ class FakeSession:
 
     context_length, ragged_batches, kv_layout, vocab_size, batch = 1000, True, "none", VOCABULARY, 1
     kv_size = KvSize(token=1, in_place=True, context=1000)
+    exact_steps = False
     lost: str | None = None
 
     def __init__(self, fault: Fault = lambda *_: 0.0, *, chunk: int = 128, several: bool = True):

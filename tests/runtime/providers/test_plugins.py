@@ -207,7 +207,9 @@ def test_newer_patches_of_a_tested_pair_fit(entry: PluginProvider, version: str,
 
 
 def test_another_build_is_uninstalled_first(entry: PluginProvider) -> None:
-    assert "pip uninstall onnxruntime-directml, then pip install" in str(entry.lacks("1.24.4", "onnxruntime-directml"))
+    assert "pip uninstall -y onnxruntime-directml, then pip install" in str(
+        entry.lacks("1.24.4", "onnxruntime-directml")
+    )
 
 
 def test_a_provider_that_is_built_in_needs_no_plugin() -> None:

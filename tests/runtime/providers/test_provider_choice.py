@@ -376,7 +376,7 @@ def test_a_damaged_verdict_counts_as_none(bench: Bench) -> None:
 def test_builds_over_one_another_are_named() -> None:
     assert clash_of({"onnxruntime": "1.32.0"}) == ""
     told = clash_of({"onnxruntime": "1.32.0", "onnxruntime-directml": "1.24.4"})
-    assert told.endswith("pip uninstall onnxruntime onnxruntime-directml")
+    assert told.endswith("pip uninstall -y onnxruntime onnxruntime-directml")
 
 
 def test_nvidia_devices_are_read_from_the_driver(tmp_path: Path) -> None:

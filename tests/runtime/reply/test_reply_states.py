@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thinkport.runtime import Choice, End, Finish, InputError, Switch, Thinking, ThinkingEnd
+from thinkport.runtime import (
+    Choice,
+    End,
+    Event,
+    Finish,
+    InputError,
+    Switch,
+    Thinking,
+    ThinkingEnd,
+    ThoughtEnd,
+    ThoughtPiece,
+)
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.reply.reply_request import ReplyRequest
@@ -118,8 +129,19 @@ def test_a_reply_has_one_thought_at_its_start_that_ends_in_time_and_for_one_reas
             reply.end()
         return
     assert end.thinking_end in (decided or CUT)
+    assert_the_thoughts_end_is_told(events, end)
     if end.answer_end is Finish.STOP:
         assert_keeps_to(form, end)
+
+
+def assert_the_thoughts_end_is_told(events: list[Event], end: End) -> None:
+    """Once, between the last piece of the thought and the first of the answer, with the end's own figures."""
+    told = [event for event in events if isinstance(event, ThoughtEnd)]
+    expected = [] if end.thinking_end in (ThinkingEnd.OFF, ThinkingEnd.NONE) else [end.thinking_end]
+    assert [one.reason for one in told] == expected
+    assert all(one.thinking == end.thinking for one in told)
+    kinds = ["thought" if isinstance(one, ThoughtPiece) else "end" if one in told else "rest" for one in events]
+    assert kinds == sorted(kinds, key=["thought", "end", "rest"].index)
 
 
 def assert_keeps_to(form: str, end: End) -> None:

@@ -133,6 +133,12 @@ def serve(nano_model: Model) -> Iterator[Callable[..., Served]]:
         yield lambda **settings: stack.enter_context(running(nano_model, **settings))
 
 
+@pytest.fixture(scope="session")
+def serving() -> Callable[..., Any]:
+    """A server of a model of the test's own, as a context."""
+    return running
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece
+from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtEnd, ThoughtPiece
 from thinkport.runtime.terminal.conversation import Conversation
 from thinkport.runtime.terminal.markdown_view import THEME
 from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
@@ -37,6 +37,10 @@ def end_of(thought: str = "", answer: str = "", **changes: Any) -> End:
         "answering": Speed(tokens=len(answer.split()), seconds=1.0 if answer else 0.0),
     }
     return End(**(fields | changes))
+
+
+def thought_end(reason: ThinkingEnd, tokens: int = 1) -> ThoughtEnd:
+    return ThoughtEnd(reason=reason, thinking=Speed(tokens=tokens, seconds=1.0))
 
 
 @dataclass(kw_only=True)
@@ -118,6 +122,10 @@ class FakeChat:
             thought += piece
             yield ThoughtPiece(text=piece, tokens=count)
             end = ThinkingEnd.NATURAL
+        if self.cancelled and thought:
+            end = ThinkingEnd.CANCELLED
+        if pieces:
+            yield thought_end(end, len(thought.split()))
         answer = ""
         for count, piece in enumerate([] if self.cancelled else words(script.answer), 1):
             script.on_piece(number := number + 1)
@@ -128,14 +136,15 @@ class FakeChat:
             yield AnswerPiece(text=piece, tokens=count)
         self.messages += [{"role": "user", "content": text}, {"role": "assistant", "content": answer}]
         finish = Finish.CANCELLED if self.cancelled else Finish.STOP
-        if self.cancelled and not answer and thought:
-            end = ThinkingEnd.CANCELLED
         yield end_of(thought, answer, thinking_end=end, answer_end=finish)
 
     @staticmethod
     def _wait(script: Script) -> None:
         if script.per_second:
             time.sleep(1 / script.per_second)
+
+
+FAKE_MANIFEST = SimpleNamespace(name="fake-int4", model=SimpleNamespace(context_length=4096))
 
 
 @dataclass
@@ -145,7 +154,7 @@ class FakeModel:
     scripts: list[Script]
     chats: list[FakeChat] = field(default_factory=list)
     session: Any = field(default_factory=lambda: SimpleNamespace(device="cpu"))
-    manifest: Any = field(default_factory=lambda: SimpleNamespace(model=SimpleNamespace(context_length=4096)))
+    manifest: Any = field(default_factory=lambda: FAKE_MANIFEST)
     said: int = 0
     provider_report: Any = None
     refreshed: bool = False
@@ -198,6 +207,11 @@ def new_console(width: int = 80, height: int = 24, *, terminal: bool = True, **o
 @pytest.fixture(scope="session", name="end_of")
 def _end_of():
     return end_of
+
+
+@pytest.fixture(scope="session", name="thought_end")
+def _thought_end():
+    return thought_end
 
 
 @pytest.fixture(scope="session", name="script")

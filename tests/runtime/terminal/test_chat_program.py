@@ -39,12 +39,13 @@ def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_stdout_has_replies_only_and_stderr_the_rest(talk, script, capsys) -> None:
+def test_stdout_has_answers_only_and_stderr_the_rest(talk, script, capsys) -> None:
     run(talk(script(thought="hm hm", answer="**yes**")), "What?", "/no_think", "", "What?", "/exit", "not read")
     out, err = capsys.readouterr()
-    assert out == "hm hm\n\n**yes**\n**yes**\n"
+    assert out == "**yes**\n**yes**\n"
     assert "thinking off" in err
-    assert err.splitlines()[0] == (
+    assert err.splitlines()[0] == "hm hm"
+    assert err.splitlines()[1] == (
         "prompt 9 (4 cached) · thought 2 at 2.0/s, natural · answer 1 at 1.0/s, stop · context 12/4096 (0%)"
     )
 

@@ -6,7 +6,6 @@ import pyte
 import pytest
 
 from thinkport.runtime.events import AnswerPiece, Event, ThoughtPiece, ToolCall
-from thinkport.runtime.terminal.interrupts import Press
 from thinkport.runtime.terminal.reply_screen import ReplyScreen
 from thinkport.runtime.thinking.thinking import Thinking, ThinkingEnd
 
@@ -47,17 +46,17 @@ def framed(events: Iterator[Event], screen: ReplyScreen) -> Iterator[Event]:
         screen.draw()
 
 
-def test_a_folded_thought_is_one_line_and_the_answer_follows(new_console, end_of) -> None:
-    events = [*words_of("\nhm let me\nsee", ThoughtPiece), *words_of("It is **so**.", AnswerPiece)]
-    lines = shown(new_console, iter([*events, end_of("x", "y")]))
+def test_a_folded_thought_is_one_line_and_the_answer_follows(new_console, end_of, thought_end) -> None:
+    thought = [*words_of("\nhm let me\nsee", ThoughtPiece), thought_end(ThinkingEnd.NATURAL)]
+    lines = shown(new_console, iter([*thought, *words_of("It is **so**.", AnswerPiece), end_of("x", "y")]))
     assert lines[0].startswith("▸ thought 3 tokens · 0.")
     assert lines[0].endswith("s · natural")
     assert lines[1:] == ["", "It is so."]
 
 
-def test_a_thought_that_stays_stands_above_its_line(new_console, end_of) -> None:
-    events = [*words_of("\nhm let me\n\nsee\n", ThoughtPiece), *words_of("yes", AnswerPiece), end_of("x", "y")]
-    lines = shown(new_console, iter(events), unfolded=True)
+def test_a_thought_that_stays_stands_above_its_line(new_console, end_of, thought_end) -> None:
+    thought = [*words_of("\nhm let me\n\nsee\n", ThoughtPiece), thought_end(ThinkingEnd.NATURAL)]
+    lines = shown(new_console, iter([*thought, *words_of("yes", AnswerPiece), end_of("x", "y")]), unfolded=True)
     assert lines[:3] == ["hm let me", "", "see"]
     assert lines[3].startswith("▾ thought 3 tokens")
 
@@ -91,18 +90,51 @@ def test_while_it_thinks_the_last_lines_and_the_counter_are_shown(new_console, e
     assert seen[-1][3].endswith("s · ████░░░░░░░░░░░░ of 8")
 
 
-def test_a_thought_that_the_user_ended_says_so(new_console, end_of) -> None:
-    closing = ThoughtPiece(text="\nso\n", forced=True, tokens=2)
-    events = [*words_of("hm hm", ThoughtPiece), closing, *words_of("yes", AnswerPiece), end_of("x", "y")]
-    lines = shown(new_console, iter(events), pressed=lambda: Press.STOP_THINKING)
-    assert lines[0].endswith("· user")
+@pytest.mark.parametrize("why", [ThinkingEnd.USER, ThinkingEnd.SOFT, ThinkingEnd.RESERVE])
+def test_a_folded_thought_says_why_it_ended_before_the_answer_comes(new_console, end_of, thought_end, why) -> None:
+    console = new_console(40, 12)
+    screen = ReplyScreen(console, thinking=Thinking(), unfolded=False)
+
+    def events() -> Iterator[Event]:
+        yield from [*words_of("hm hm", ThoughtPiece), thought_end(why)]
+        screen.draw()
+        assert emulated(console.file.getvalue(), 40, 12)[0].endswith(f"· {why}")
+        yield end_of("hm hm", "yes", thinking_end=why)
+
+    screen.show(events())
 
 
-def test_a_turn_cancelled_within_the_thought_leaves_its_line(new_console, end_of) -> None:
+def test_a_turn_cancelled_within_the_thought_leaves_its_line(new_console, end_of, thought_end) -> None:
     end = end_of("hm hm", "", thinking_end=ThinkingEnd.CANCELLED)
-    lines = shown(new_console, iter([*words_of("hm hm", ThoughtPiece), end]))
+    lines = shown(new_console, iter([*words_of("hm hm", ThoughtPiece), thought_end(ThinkingEnd.CANCELLED), end]))
     assert len(lines) == 1
     assert lines[0].endswith("· cancelled")
+
+
+@pytest.mark.parametrize("narrow", [13, 29, 44])
+def test_a_window_that_gets_narrower_within_a_thought_keeps_no_stale_lines(
+    new_console, end_of, thought_end, narrow: int
+) -> None:
+    console = new_console(60, 24)
+    screen = ReplyScreen(console, thinking=Thinking(), unfolded=False, clock=lambda: 0.0)
+    wrapped: list[str] = []
+
+    def events() -> Iterator[Event]:
+        yield from words_of("one long line that takes almost all of the window\nand another\nhm", ThoughtPiece)
+        screen.draw()
+        above = "\n".join(line for line in emulated(console.file.getvalue(), 60, 24) if line)
+        wrapped.append(above)  # a terminal wraps its lines anew, and its cursor stays at the end of the last
+        console.file.seek(0)
+        console.file.truncate()
+        console.width = narrow
+        screen.draw()
+        yield thought_end(ThinkingEnd.NATURAL)
+        yield from words_of("yes", AnswerPiece)
+        yield end_of("x", "yes")
+
+    screen.show(events())
+    lines = [line for line in emulated(wrapped[0] + console.file.getvalue(), narrow, 24) if line]
+    assert "".join("".join(lines).split()) == "▸thought11tokens·0.0s·naturalyes"
 
 
 def test_a_tool_call_is_a_line(new_console, end_of) -> None:

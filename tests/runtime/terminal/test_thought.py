@@ -13,12 +13,12 @@ class Clock:
         return self.now
 
 
-def counted(thinking: Thinking, *, tokens: int, seconds: float, forced: bool = False) -> ThoughtLine:
+def counted(thinking: Thinking, *, tokens: int, seconds: float) -> ThoughtLine:
     clock = Clock()
     line = ThoughtLine(thinking, clock)
-    line.count(tokens=1, forced=False)
+    line.count(1)
     clock.now += seconds
-    line.count(tokens=tokens, forced=forced)
+    line.count(tokens)
     return line
 
 
@@ -26,14 +26,17 @@ def plain(lines: list[Line]) -> list[str]:
     return ["".join(segment.text for segment in line) for line in lines]
 
 
-def test_the_line_that_counts_has_tokens_seconds_and_speed() -> None:
+def test_the_line_that_counts_has_tokens_seconds_and_speed_and_the_key_that_ends_the_thought() -> None:
     line = counted(Thinking(), tokens=21, seconds=2.0)
-    assert line.counting(80) == "thinking 21 tokens · 2.0 s · 10.0 tok/s"
+    assert line.counting(80) == "thinking 21 tokens · 2.0 s · 10.0 tok/s · Ctrl-C: answer now"
+    assert line.counting(80, "closing") == "closing · thinking 21 tokens · 2.0 s · 10.0 tok/s"
 
 
 def test_a_budget_is_a_bar_and_what_does_not_fit_is_left_out() -> None:
     line = counted(Thinking(budget=40), tokens=21, seconds=2.0)
-    assert line.counting(80).endswith("10.0 tok/s · ████████░░░░░░░░ of 40")
+    assert line.counting(90).endswith("10.0 tok/s · ████████░░░░░░░░ of 40 · Ctrl-C: answer now")
+    assert line.counting(80).endswith("2.0 s · ████████░░░░░░░░ of 40 · Ctrl-C: answer now")
+    assert line.counting(70).endswith("10.0 tok/s · ████████░░░░░░░░ of 40")
     assert line.counting(30) == "thinking 21 tokens · 2.0 s"
     assert line.counting(5) == "thinking 21 tokens"
 
@@ -45,17 +48,9 @@ def test_a_bar_never_leaves_its_frame() -> None:
 def test_a_folded_thought_is_one_line() -> None:
     line = counted(Thinking(), tokens=312, seconds=9.84)
     line.end()
-    assert line.folded() == "▸ thought 312 tokens · 9.8 s · natural"
-    assert line.folded(stays=True).startswith("▾ ")
+    assert line.folded(ThinkingEnd.NATURAL) == "▸ thought 312 tokens · 9.8 s · natural"
+    assert line.folded(ThinkingEnd.SOFT, stays=True).startswith("▾ ")
     assert line.folded(ThinkingEnd.LOOP).endswith("· loop")
-
-
-def test_why_a_thought_ended_is_said_only_where_the_counts_leave_no_doubt() -> None:
-    budget = Thinking(budget=10, soft_from=0.5)
-    assert counted(budget, tokens=10, seconds=1, forced=True).folded().endswith("· budget")
-    assert counted(budget, tokens=4, seconds=1).folded().endswith("· natural")
-    assert counted(budget, tokens=6, seconds=1).folded().endswith("1.0 s")
-    assert counted(budget, tokens=6, seconds=1, forced=True).folded().endswith("1.0 s")
 
 
 def test_lines_of_a_thought_that_stays_come_once_they_are_whole(new_console) -> None:

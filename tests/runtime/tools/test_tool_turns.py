@@ -13,6 +13,7 @@ from thinkport.runtime import (
     SamplingSettings,
     Thinking,
     ThinkingEnd,
+    ThoughtEnd,
     ThoughtPiece,
     ToolCall,
 )
@@ -57,7 +58,7 @@ def calls_of(events) -> list[ToolCall]:
 def test_a_model_thinks_calls_reads_the_result_and_answers(new_model) -> None:
     chat = new_model(ONE_CALL, thought("so") + "it is 3").chat(tools=TOOLS, sampling=GREEDY)
     *events, first = chat.stream("hi")
-    assert [type(event) for event in events] == [ThoughtPiece] * (len(events) - 1) + [ToolCall]
+    assert [type(event) for event in events] == [ThoughtPiece] * (len(events) - 2) + [ThoughtEnd, ToolCall]
     (made,) = calls_of(events)
     assert first.tool_calls == (made,)
     assert (made.name, made.arguments, made.problem) == ("add", {"a": 1, "b": 2}, None)

@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 
 from thinkport.deploy.doctor.machine_facts import MachineFacts
 from thinkport.deploy.targets import CPU, TARGETS
-from thinkport.runtime.extras import install_line
+from thinkport.runtime.extras import install_line, installs_here, uninstall_line
 from thinkport.runtime.providers.ort import clash_of
 from thinkport.runtime.providers.provider_report import Attempt, Outcome
 
@@ -52,14 +52,14 @@ KNOWN_BAD = (
         ">=1.24",
         "its CPU provider can't run an int8 KV cache: the CPU takes the slower graph with a float32 cache",
         Severity.NOTE,
-        f"where DirectML is not wanted: pip uninstall onnxruntime-directml, then {install_line('cpu')}",
+        f"where DirectML is not wanted: {uninstall_line('onnxruntime-directml')}, then {install_line('cpu')}",
     ),
     (  # its metadata: it asks for onnxruntime-directml 1.26 or newer, and 1.24.4 is the last
         "onnxruntime-genai-directml",
         ">=0.14",
         "the onnxruntime-directml that it needs was never released",
         Severity.WARNING,
-        "pip uninstall onnxruntime-genai-directml, and take onnxruntime-genai-winml in its place",
+        f"{uninstall_line('onnxruntime-genai-directml')}, then pip install onnxruntime-genai-winml",
     ),
     (  # measured with 0.18
         "onnxruntime-genai-winml",
@@ -108,13 +108,13 @@ def machine_findings(facts: MachineFacts) -> Iterator[Finding]:
                 sentence=f"{plugin.distribution} {plugin.version} {lack or cure}",
                 todo=cure if lack else "update the device's driver",
             )
-    accelerated = [entry.name for entry in TARGETS.values() if entry.accelerated]
+    accelerated = [entry.name for entry in TARGETS.values() if entry.accelerated and installs_here(entry.name)]
     plugged = any(not one.software and one.needs is None for plugin in facts.plugins for one in plugin.devices)
     if facts.devices and facts.build and not plugged and not any(map(_accelerates, facts.build.providers)):
         yield _note(
             code="unused-device",
             sentence=f"{', '.join(map(str, facts.devices))} is there, and {facts.build} uses the CPU only",
-            todo=f"see the extras {' and '.join(accelerated)}: uninstall this build first",
+            todo=f"see the extras {' and '.join(accelerated)}: {uninstall_line(*facts.builds)} first",
         )
     free = facts.hardware.memory_free
     if free < 1 << 30:

@@ -20,7 +20,7 @@ from thinkport.runtime.providers.plugins import PLUGINS
 PROGRAM = "thinkport-sidecar"
 ARTIFACT = "artifact"
 KERNELS = "thinkport_kernels"
-_ENTRY = '"""The console command, frozen."""\n\nfrom thinkport.runtime.cli.main import main\n\nmain()\n'
+_ENTRY = '"""The console command, frozen."""\n\nfrom thinkport.launch import main\n\nmain()\n'
 # Verbs are found through the distribution's entry points, so its metadata travels; each part's module is named since
 # nothing imports it by name.
 _VERBS = ("thinkport.runtime.cli.text_verbs", "thinkport.deploy.cli", "thinkport.export.cli")

@@ -122,6 +122,7 @@ class PartedSession:
     """A `LaneSource` over the parts of one graph on the CPU, whose lanes are of one sequence each."""
 
     ragged_batches = False
+    exact_steps = False
     lost: str | None = None
 
     def __init__(

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol, Self, Unpack
+from typing import Any, Literal, Protocol, Self, Unpack
 
 from thinkport.runtime.chat.conversation_file import KvSource, SavedConversation, read_conversation, write_conversation
 from thinkport.runtime.chat.turn import OnDone, OnEvent, Settler, Turn, turn_events
@@ -23,7 +23,10 @@ from thinkport.runtime.reply.reply_maker import ReplyMaker
 from thinkport.runtime.reply.reply_request import ReplyRequest, Sampling, TurnOptions, check_names
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 from thinkport.runtime.thinking.thinking_switch import Decision
+from thinkport.runtime.tools.function_tool import ToolsGiven, described
 from thinkport.runtime.tools.tool_calls import message_calls
+
+Settle = bool | Literal["idle"]
 
 
 class ChatModel(Protocol):
@@ -48,22 +51,25 @@ class Chat:
         *,
         system: str | None = None,
         thinking: Thinking | Switch | bool | None = None,
-        tools: Tools | None = None,
+        tools: ToolsGiven | None = None,
         sampling: Sampling | None = None,
-        settle: bool = True,
+        settle: Settle = True,
     ):
         """Use `Model.chat`."""
         self.messages: list[dict[str, Any]] = []
         self.system = system
         default = model.replies.thinking
         self.thinking = as_thinking(thinking, default) or replace(default, enabled=None)
-        self.tools, self.sampling = tools, sampling
+        self.tools = tools
+        self.sampling = sampling
         self._model = model
         self._engine: Engine = model.engine()
         self._stop = Stop()  # of the latest reply
         self._turn: weakref.ref[Turn] | None = None  # the latest; its thread keeps it while it runs
         self._starting = Lock()
-        self._settler, self._settles = Settler(), settle
+        if settle not in (True, False, "idle"):
+            raise InputError(f"settle is {settle!r}, expected True, False or 'idle'")
+        self._settler, self._settles, self._beside = Settler(), bool(settle), settle is True
 
     @property
     def system(self) -> str | None:
@@ -75,6 +81,21 @@ class Chat:
         if text is not None and not isinstance(text, str):
             raise InputError(f"the system message is {type(text).__name__}, expected a text, or None for none")
         self.messages[: self._has_system()] = [] if text is None else [{"role": "system", "content": text}]
+
+    @property
+    def tools(self) -> Tools | None:
+        """The tools that replies may call, as mappings; functions that are set become their descriptions."""
+        return self._tools
+
+    @tools.setter
+    def tools(self, tools: ToolsGiven | None) -> None:
+        self._tools: Tools | None = described(tools)
+
+    def __repr__(self) -> str:
+        messages = len(self.messages)
+        tools = f", {len(self._tools)} tools" if self._tools else ""
+        thinking = self.thinking.enabled or "as the model has it"
+        return f"<Chat: {messages} message{'' if messages == 1 else 's'}, thinking {thinking}{tools}>"
 
     def stream(self, text: str, **options: Unpack[TurnOptions]) -> Reply:
         """Events of the reply to a user's `text`; text and reply join the history when the end is reached.
@@ -271,7 +292,8 @@ class Chat:
             if self._settles:
                 self._settle(decision.hard)
 
-        return self._model.replies.begin(prepared, self._engine, stop=stop, on_end=remember)
+        replies = self._model.replies
+        return replies.begin(prepared, self._engine, stop=stop, on_end=remember, settles=self._beside)
 
     def _settle(self, enable_thinking: bool | None) -> None:
         replies, engine, tools = self._model.replies, self._engine, self.tools

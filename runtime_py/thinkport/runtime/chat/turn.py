@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from functools import partial
 
 from thinkport.runtime.engine.stop import Stop
-from thinkport.runtime.errors import InputError
+from thinkport.runtime.errors import CallbackError, InputError
 from thinkport.runtime.events import End, Event
 from thinkport.runtime.reply.background import Background, EventQueue
 from thinkport.runtime.reply.reply import Reply
@@ -34,7 +34,7 @@ class Turn(Background):
         with closing(begin(stop)) as reply:
             for event in reply:
                 if on_event is not None:
-                    on_event(event)
+                    _call(on_event, event)
                 if isinstance(event, End):
                     self._end = event
 
@@ -55,6 +55,7 @@ class Turn(Background):
 
         Raises:
             ThinkportError: what the reply ended with; any other exception that `on_event` raised as well.
+            CallbackError: `on_event` raised what ends programs, such as `SystemExit`.
             InputError: the turn was abandoned.
             TimeoutError: it isn't over after so many seconds; it goes on.
         """
@@ -68,6 +69,16 @@ class Turn(Background):
         if self._end is None:
             raise InputError("the turn was abandoned before its end: begin another one")
         return self._end
+
+
+def _call(on_event: OnEvent, event: Event) -> None:
+    try:
+        on_event(event)
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # a thread that waits would be ended by it
+        raise CallbackError(
+            f"on_event raised {error!r} in the turn's thread, which can't end the program: hand the wish to your own "
+            "thread, and end there"
+        ) from error
 
 
 async def turn_events(start: Start) -> AsyncGenerator[Event]:

@@ -171,3 +171,7 @@ class RunningOptions(LoadingOptions):
             help="Guess ahead what repeats the prompt or the reply; the same distribution in less time.",
         ),
     ] = True
+    deterministic: Annotated[
+        bool,
+        _running("--deterministic", help="The same reply to the bit, whatever was said before it in the KV cache."),
+    ] = False

@@ -21,6 +21,7 @@ from thinkport.runtime.cli.cli_options import (
     grouped,
 )
 from thinkport.runtime.cli.search_verbs import embed, rerank
+from thinkport.runtime.errors import InputError
 from thinkport.runtime.terminal.option_values import (
     artifact_here,
     given,
@@ -67,6 +68,14 @@ class ServingOptions:
             show_default="none",
         ),
     ] = None
+    idle_unload: Annotated[
+        float | None,
+        _serving(
+            metavar="MINUTES",
+            help="Unload the model after so long without a request; the next one loads it again.",
+            show_default="never",
+        ),
+    ] = None
     log_requests: Annotated[
         bool, _serving("--log-requests", help="Write a line about each request: no prompts, keys or paths.")
     ] = False
@@ -98,6 +107,7 @@ def register(app: typer.Typer) -> None:
     command("serve")(artifact_here(grouped(serve)))
     command("embed")(artifact_here(grouped(embed)))
     command("rerank")(artifact_here(grouped(rerank)))
+    command("list")(list_artifacts)
     app.command("push", rich_help_panel="Share")(push)
     app.command("pull", rich_help_panel="Share")(pull)
 
@@ -110,14 +120,22 @@ def generate(
     ],
     reply: RequestOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object when the reply is complete.")] = False,
+    hide_thought: Annotated[
+        bool, typer.Option("--hide-thought", help="Show the answer only; the thought is written nowhere.")
+    ] = False,
     thinking: ThinkingOptions,
     form: FormOptions,
     sampling: SamplingOptions,
     running: RunningOptions,
 ) -> None:
-    """Answer one prompt: the reply on stdout as it comes, the figures on stderr."""
+    """Answer one prompt: the reply on stdout as it comes, the figures on stderr.
+
+    In a pipe, stdout has the answer alone; the thought goes to stderr.
+    """
     from thinkport.runtime.terminal.reply_programs import run_generate
 
+    if as_json and hide_thought:
+        raise InputError("--json has the thought as a field of its own, and --hide-thought hides it: leave one out")
     run_generate(
         artifact,
         prompt_of(prompt),
@@ -125,6 +143,7 @@ def generate(
         thinking=reply_thinking_of(**vars(thinking)),
         tools=tools_of(form.tools),
         as_json=as_json,
+        hide_thought=hide_thought,
         response_format=response_format_of(form.schema, form.regex, form.choice or ()),
         sampling=given(**vars(sampling)),
         **vars(reply),
@@ -163,6 +182,18 @@ def chat(
         sampling=given(**vars(sampling)),
         **vars(reply),
     )
+
+
+def list_artifacts(
+    folders: Annotated[
+        list[Path] | None, argument(metavar="[FOLDER]...", help="Where to look; the current folder without one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write a JSON list.")] = False,
+) -> None:
+    """List the artifacts on this machine: in folders and two folders below them, and in the Hub's local cache."""
+    from thinkport.runtime.terminal.artifact_list import run_list
+
+    run_list(folders or (), as_json=as_json)
 
 
 def push(

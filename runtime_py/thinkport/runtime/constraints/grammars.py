@@ -54,8 +54,8 @@ def grammar_of(response_format: ResponseFormat) -> str:
         InputError: text that is not Unicode, or a schema that is no JSON.
     """
     match response_format:
-        case JsonSchema(schema):
-            return _json_grammar(schema)
+        case JsonSchema():
+            return _json_grammar(response_format.data)
         case Regex(pattern):
             return str(import_llguidance().LLMatcher.grammar_from_regex(_unicode(pattern)))
         case Choice(options):

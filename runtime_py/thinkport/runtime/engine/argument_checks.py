@@ -19,9 +19,9 @@ def check_prompt(ids: Sequence[int], session: LaneSource) -> Ids:
         InputError: an empty prompt, or ids outside the vocabulary.
         ContextLengthError: a prompt that fills the context.
     """
-    if len(ids) == 0:
+    array = _listed(ids, session.vocab_size)
+    if len(array) == 0:
         raise InputError("the prompt is empty, expected at least one token: give it some text")
-    array = _vocabulary(np.asarray(ids), session.vocab_size)
     if len(ids) >= session.context_length:
         raise ContextLengthError(
             f"the prompt has {len(ids)} tokens, the model's maximum context length is {session.context_length} with "
@@ -36,9 +36,9 @@ def check_scored(ids: Sequence[int], first: int, context: int, session: LaneSour
     Raises:
         InputError: fewer than two, ids outside the vocabulary, too many, or none before `first`.
     """
+    array = _listed(ids, session.vocab_size)
     if len(ids) < 2:
         raise InputError(f"{len(ids)} tokens to score, expected at least two: the first has nothing before it")
-    array = _vocabulary(np.asarray(ids), session.vocab_size)
     if not 1 <= first < len(ids):
         raise InputError(f"scoring begins at token {first} of {len(ids)}, expected 1 to {len(ids) - 1}")
     if len(ids) - 1 > context:
@@ -131,6 +131,14 @@ def _mask_lengths(mask: npt.NDArray[np.int64], shape: tuple[int, ...]) -> Ids:
     if not np.array_equal(mask, np.arange(shape[1]) < lengths[:, None]):
         raise InputError("the attention mask is not ones and then zeros (left padding?): pad rows on the right")
     return lengths
+
+
+def _listed(ids: Sequence[int], size: int) -> Ids:
+    """Ids (sequence,) of the vocabulary, perhaps none."""
+    given: object = ids  # a caller without a type checker may give anything
+    if given is None or isinstance(given, str | bytes) or np.ndim(ids) != 1:
+        raise InputError(f"ids are {type(given).__name__}, expected a list of whole numbers: encode the text first")
+    return _vocabulary(np.asarray(ids), size) if len(ids) else np.empty(0, np.int64)
 
 
 def _vocabulary(ids: npt.NDArray[np.int64], size: int) -> Ids:

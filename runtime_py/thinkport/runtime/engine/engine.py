@@ -23,6 +23,7 @@ from thinkport.runtime.engine.generation import Finish, Generation, LogprobRecor
 from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.kv_uses import KvPool, KvUses, Use
 from thinkport.runtime.engine.last_row import last_row
+from thinkport.runtime.engine.next_start import NextStart
 from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
 from thinkport.runtime.engine.sampling import Sampler
@@ -48,14 +49,18 @@ class Engine:
         policy: DraftPolicy | None = None,
         memory: KvPool | None = None,
         turns: AbstractContextManager[None] | None = None,
+        *,
+        deterministic: bool = False,
     ):
         """`prefixes` gives and takes starts of prompts, `pace` knows how long steps take on this machine.
 
         Engines of the same graph may have both in common, and `memory`, which all of their KV caches have to fit into.
         `policy` says how many tokens a reply with drafts guesses. Each step is run within `turns`, which engines that
-        share the cores may have in common.
+        share the cores may have in common. `deterministic` makes replies independent of what the KV cache held before,
+        to the bit: see `Model.load`.
         """
-        self._uses = KvUses(session, prefixes, pace, memory or KvPool(), turns)
+        self._uses = KvUses(session, prefixes, pace, memory or KvPool(), turns, fixed=deterministic)
+        self._fixed = deterministic
         self._policy = policy or DraftPolicy()
 
     @property
@@ -88,14 +93,16 @@ class Engine:
         shareable: int = 0,
         drafts: bool = False,
         stop: Stop | None = None,
+        following: NextStart | None = None,
     ) -> Generation:
         """The reply's tokens as they come, the last with the reason why it is the last.
 
         What the KV cache shares with the start of `prompt` is kept and the rest prefilled. Ids that the caller puts
         into `forced` between two tokens come next, in place of sampled ones; they count as tokens but never stop.
         Other conversations are likely to begin with the first `shareable` ids: they are run as pieces of their own
-        and go to the prefix cache. `stop` ends the reply from any thread, before its first token too. Any later use of
-        the engine ends this reply: to go on with it is a `CacheLostError`.
+        and go to the prefix cache. `following` is run beside the reply, and takes its place in the KV cache at its end,
+        where the graph's KV cache allows. `stop` ends the reply from any thread, before its first token too. Any later
+        use of the engine ends this reply: to go on with it is a `CacheLostError`.
 
         With `drafts`, what came before is guessed to come again: a step runs a token and a few guessed ones, and each
         next token is drawn from its own logits as ever, by the same sampler in the same state, for as long as the draws
@@ -118,14 +125,25 @@ class Engine:
             use=self._uses.begin(stop),
             prompt=prompt_ids,
             sampler=sampler,
-            drafter=Drafter(prompt_ids, self._policy if drafts and self.session.several_tokens_over_past else None),
+            drafter=Drafter(prompt_ids, self._policy if drafts and self._may_draft else None),
             limit=limit,
             last=Finish.LENGTH if limit == max_tokens else Finish.CONTEXT,
             stop_ids=frozenset(stop_ids),
             forced=deque() if forced is None else forced,
             shareable=shareable,
+            following=following if self._rewrites_ends else None,
         )
         return Generation(loop)
+
+    @property
+    def _may_draft(self) -> bool:
+        """Whether steps of several tokens are the graph's and, where that has to be, the same to the bit."""
+        session = self.session
+        return session.several_tokens_over_past and (session.exact_steps or not self._fixed)
+
+    @property
+    def _rewrites_ends(self) -> bool:
+        return self.session.several_tokens_over_past and self.session.kv_size.ends_are_rewritten
 
     def make_room(self, tokens: int) -> None:
         """Make room in the memory for a KV cache of so many tokens, as the first step of a reply does.

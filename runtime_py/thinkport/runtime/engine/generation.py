@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from thinkport.runtime.engine.draft_policy import Drafter
 from thinkport.runtime.engine.kv_uses import Use
+from thinkport.runtime.engine.next_start import NextStart
 from thinkport.runtime.engine.sampling import Sampler
 from thinkport.runtime.engine.session import Logits
 
@@ -94,7 +95,9 @@ class TokenLoop:
     stop_ids: Collection[int] = ()
     forced: deque[int] = field(default_factory=deque)
     shareable: int = 0
+    following: NextStart | None = None
     reused: int = 0
+    _count: int = 0  # tokens of the reply so far
 
     def tokens(self) -> Generator[Token]:
         """Yield the tokens; the memory of the KV cache is held from the first that is asked for until they are over.
@@ -104,27 +107,36 @@ class TokenLoop:
             InputError: the engine is closed, or replies in progress leave too little memory.
         """
         with self.use.holding():
-            yield from self._tokens()
+            before = self.use.reserved
+            try:
+                yield from self._tokens()
+            finally:
+                if self.following is not None:
+                    self.use.give_back(before, len(self.prompt) + self._count)
 
     def _tokens(self) -> Iterator[Token]:
         self.sampler.start(self.prompt)
         self.use.reserve(len(self.prompt))
         with self.use.step() as held:
             self.reused = held.rewind(self.prompt, len(self.prompt) - 1, self.shareable)
+            aside = held.piece
         pending = self.prompt[self.reused :]  # at least one token
         rows = None  # of logits: after what was pending, and after each guess
         for count in range(1, self.limit + 1):
+            self._count = count
             if self.forced:
                 token, origin = self.forced.popleft(), Origin.FORCED
             else:
                 if pending:
                     if rows is not None:
                         pending = self._begin_again(pending)
+                        self._run_aside(aside)
                     rows = self._feed(pending, self.limit - count)
                     pending = []
                 if rows is None or self.use.stop.cancelled:
                     self._drop_guess()
                     yield Token(None, Origin.SAMPLED, Finish.CANCELLED)
+                    self._go_on()
                     return
                 token, origin = self.sampler.draw(rows[self.drafter.right]), Origin.SAMPLED
                 self.use.check()  # or a later step may have overwritten the logits
@@ -139,7 +151,27 @@ class TokenLoop:
             yield Token(token, origin, finish)
             self.use.check()
             if finish:
+                self._go_on()
                 return
+
+    def _run_aside(self, width: int) -> None:
+        """Run a piece of what the next prompt begins with, while nothing of a step's logits is needed any more."""
+        following = self.following
+        if following is None or not following.ready(width) or self.use.stop.cancelled:
+            return
+        ran = len(self.prompt) + self._count
+        if self.use.reserve_free(3 * ran - 2 * following.shared):  # both ends are copied meanwhile
+            with self.use.step() as held:
+                held.run_aside(following)
+        else:
+            following.over = True
+
+    def _go_on(self) -> None:
+        """Leave the KV cache as the next prompt needs it."""
+        if self.following is None or self.following.rows is None or self.use.stop.abandoned:
+            return
+        with self.use.step() as held:
+            held.go_on_with(self.following)
 
     def _begin_again(self, pending: list[int]) -> list[int]:
         """What to run for `pending`; see `HeldSequence.begin_again`."""

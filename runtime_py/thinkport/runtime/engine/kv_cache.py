@@ -100,6 +100,11 @@ class KvSize:
     context: int
     at_hand: bool = True
 
+    @property
+    def ends_are_rewritten(self) -> bool:
+        """Whether lanes can exchange their last tokens."""
+        return self.in_place and self.at_hand
+
     def bytes(self, tokens: int) -> int:
         """The most bytes that a sequence which grew to so many tokens takes."""
         if not self.in_place:
@@ -200,6 +205,21 @@ class InPlaceCache(_KvCache):
             capacity = max(self._capacity, wanted)
             self._move((self._buffers.resized(part, length, capacity) for part in snapshot.parts), capacity)
         self.lengths = np.array([length], np.int64)
+
+    def read_end(self, start: int) -> KvSnapshot:
+        """The tokens from `start` on, at least one; of the CPU's buffers."""
+        parts = (value.numpy()[:, :, start : self.length] for value in self._values)
+        return KvSnapshot(parts=tuple(np.array(part, order="C") for part in parts))
+
+    def write_end(self, snapshot: KvSnapshot, start: int) -> None:
+        """Hold the first `start` tokens and behind them those of `snapshot`; of the CPU's buffers."""
+        assert self._buffers.at_hand, "a device's buffers are written whole"
+        total = start + snapshot.length
+        self.trim(start)
+        self.prepare(total)
+        for value, part in zip(self._values, snapshot.parts, strict=True):
+            value.numpy()[:, :, start:total] = part
+        self.lengths = np.array([total], np.int64)
 
     def _grow(self, capacity: int) -> None:
         kept, make = self.length, self._buffers

@@ -7,7 +7,7 @@ handler may close wherever its thread is.
 
 import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from enum import StrEnum
 from threading import RLock
 
@@ -82,6 +82,17 @@ class Use:
         """Make room as `reserve` does, if nobody has to be evicted. Return whether it worked."""
         return self._uses.pool.reserve_free(self._uses, self._uses.session.kv_size.bytes(tokens))
 
+    @property
+    def reserved(self) -> int:
+        """Bytes that are reserved for the KV cache."""
+        return self._uses.reserved
+
+    def give_back(self, reserved: int, tokens: int) -> None:
+        """Reserve no more than so many bytes, or than a KV cache of `tokens` takes if that is more."""
+        with suppress(UnavailableError):  # an engine that was closed meanwhile has nothing reserved
+            kept = max(reserved, self._uses.session.kv_size.bytes(tokens))
+            self._uses.reserved = min(self._uses.reserved, kept)
+
     @contextmanager
     def step(self) -> Iterator[HeldSequence]:
         """The held sequence for one step, which no other thread changes meanwhile.
@@ -113,13 +124,15 @@ class KvUses:
         pace: Pace | None,
         pool: "KvPool",
         turns: AbstractContextManager[None] | None,
+        *,
+        fixed: bool = False,
     ):
         """See `Engine`."""
         self.pool, self.turns = pool, turns or nullcontext()
         self.lock = RLock()  # held for a step, an eviction or a close
         self.reserved = 0  # bytes of the pool
         self._current: weakref.ref[Use] | None = None  # weak, so that an engine that is dropped is collected at once
-        self._gone, self._prefixes, self._pace = CLOSED, prefixes, pace
+        self._gone, self._prefixes, self._pace, self._fixed = CLOSED, prefixes, pace, fixed
         self.reload(session)
         pool.add(self)
 
@@ -171,7 +184,7 @@ class KvUses:
         """Go on over a session, with nothing in the KV cache; the use in progress ends."""
         self.begin()
         with self.lock:
-            self.held = HeldSequence(session, self._prefixes, self._pace)
+            self.held = HeldSequence(session, self._prefixes, self._pace, fixed=self._fixed)
             self._session: LaneSource | None = session
         self.reserved = 0
 

@@ -20,6 +20,8 @@ Indices = npt.NDArray[np.int64]
 Shaper = Callable[[Row], None]  # changes a row of logits in place
 Watch = Callable[[Row, int], None]
 
+# Within these, logits of a sound model stay numbers of float32.
+_TEMPERATURES, _REPETITION, _PRESENCE = (1e-20, 1e4), (1e-3, 1e3), 1e4
 _LOWEST = float(np.finfo(np.float32).min)
 _GROUP = 64  # logits in a group, of which only the largest is looked at first
 
@@ -47,15 +49,18 @@ class SamplingSettings:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             _require(number or (value is None and field.name == "top_k"), field.name, repr(value), "a number")
         _require(self.top_k is None or isinstance(self.top_k, int), "top_k", self.top_k, "a whole number")
-        _require(self.temperature >= 0, "temperature", self.temperature, "0 (greedy) or more")
+        cold, hot = _TEMPERATURES
+        warm = self.temperature == 0 or cold <= self.temperature <= hot
+        _require(warm, "temperature", self.temperature, f"0 (greedy), or {cold:g} to {hot:g}")
         most = self.top_k
         _require(most is None or most >= 1, "top_k", most, "1 or more, or None to keep all (0 on the command line)")
         _require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0 and up to 1")
         _require(0 <= self.min_p <= 1, "min_p", self.min_p, "from 0 to 1")
-        _require(self.repetition_penalty > 0, "repetition_penalty", self.repetition_penalty, "above 0 (1 is none)")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            _require(value is None or math.isfinite(value), field.name, value, "a finite number")
+        least, largest = _REPETITION
+        kept = least <= self.repetition_penalty <= largest
+        _require(kept, "repetition_penalty", self.repetition_penalty, f"{least:g} to {largest:g} (1 is none)")
+        kept = -_PRESENCE <= self.presence_penalty <= _PRESENCE
+        _require(kept, "presence_penalty", self.presence_penalty, f"{-_PRESENCE:g} to {_PRESENCE:g} (0 is none)")
 
     @classmethod
     def from_preset(cls, preset: SamplingPreset) -> "SamplingSettings":
@@ -80,6 +85,18 @@ def _require(holds: bool, name: str, value: object, expected: str) -> None:
         raise InputError(f"{name} is {value}, expected {expected}")
 
 
+def checked_seed(seed: int | None) -> int | None:
+    """The seed, a whole number from 0 on; None for a new one each time.
+
+    Raises:
+        InputError: something else.
+    """
+    if seed is not None:
+        whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+        _require(whole and seed >= 0, "seed", repr(seed), "a whole number, 0 or more")
+    return seed
+
+
 class Sampler:
     """Draws tokens by settings; remembers what was seen for the penalties. One sampler for one reply."""
 
@@ -98,9 +115,7 @@ class Sampler:
         `watch` is told of each draw: the logits as they came, and the id.
         """
         self.settings, self._watch = settings, watch
-        if seed is not None:
-            _require(seed >= 0, "seed", seed, "0 or more")
-        self._random = np.random.default_rng(seed)
+        self._random = np.random.default_rng(checked_seed(seed))
         self._banned = np.array(sorted(banned), np.int64)
         self._shapers = tuple(shapers)
         self._scratch = np.empty(0, np.float32)  # a fresh one each time would cost its page faults

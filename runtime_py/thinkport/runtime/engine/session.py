@@ -71,13 +71,24 @@ class Lane(Protocol):
         """
 
 
+class RewritableLane(Lane, Protocol):
+    """A lane that can exchange its last tokens, as those are where `KvSize.ends_are_rewritten`."""
+
+    def read_end(self, start: int) -> KvSnapshot:
+        """A copy of the tokens from `start` on, at least one."""
+
+    def write_end(self, snapshot: KvSnapshot, start: int) -> None:
+        """Have the tokens of a snapshot that `read_end` made behind the first `start`, and no others."""
+
+
 class LaneSource(Protocol):
     """What the engine needs of a session; tests put a written fake here.
 
     vocab_size: ids are in [0, vocab_size). context_length: the most tokens that a sequence can have. prefill_chunk: how
     many tokens of a prompt one step takes. several_tokens_over_past: a step of several tokens may follow others.
     ragged_batches: the rows of a batch may differ in length. kv_layout: the layout of its lanes' KV snapshots, as
-    `KvSnapshot.layout` has it. kv_size: what its lanes' KV caches take. lost: why no step runs any more, its device
+    `KvSnapshot.layout` has it. kv_size: what its lanes' KV caches take. exact_steps: a token's keys, values and logits
+    are the same to the bit, however many tokens its step takes. lost: why no step runs any more, its device
     being gone; None while it is there.
     """
 
@@ -88,6 +99,7 @@ class LaneSource(Protocol):
     ragged_batches: bool
     kv_layout: str
     kv_size: KvSize
+    exact_steps: bool
     lost: str | None
 
     def open_lane(self, batch: int = 1) -> Lane:
@@ -137,6 +149,7 @@ class Session:
         # Only in place does a row's next token overwrite its padding; appended, the padding would stay between.
         self.ragged_batches = graph.kv.in_place
         self.kv_layout = layout_of(graph.kv.dtype, model.layers, model.kv_heads, kv_width(model, graph.kv))
+        self.exact_steps = kernels is not None  # thinkport's own sum in one order, whatever the shape
         self.lost: str | None = None
 
         def options() -> Any:
@@ -302,6 +315,15 @@ class OrtLane:
     def write(self, snapshot: KvSnapshot) -> None:
         with self._guarded(snapshot.length):
             self._cache.write(snapshot)
+
+    def read_end(self, start: int) -> KvSnapshot:
+        assert isinstance(self._cache, InPlaceCache)
+        return self._cache.read_end(start)
+
+    def write_end(self, snapshot: KvSnapshot, start: int) -> None:
+        assert isinstance(self._cache, InPlaceCache)
+        self._room = 0
+        self._cache.write_end(snapshot, start)
 
     def expect(self, tokens: int) -> None:
         self._room = min(self.length + tokens, self._session.context_length)

@@ -21,6 +21,7 @@ from thinkport.runtime.prompt.tokenizer import Tokenizer
 Tools = Sequence[Mapping[str, Any]]
 
 _NEW = "what is said next"  # content of a message that is not said yet
+_REPLY, _THOUGHT = "what is replied", "what is thought"
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,31 @@ class PromptEncoder:
         answered = [*messages, {"role": role, "content": _NEW}]
         rendered, known = self._render(answered, tools, enable_thinking=enable_thinking)
         return rendered.encode(self.tokenizer, known, end=max(0, rendered.text.rfind(_NEW)))
+
+    def before_reply(
+        self,
+        messages: Sequence[Message],
+        tools: Tools | None = None,
+        enable_thinking: bool | None = None,
+        *,
+        thought: bool = False,
+    ) -> list[int]:
+        """Ids up to the text of a reply to `messages` in every prompt in which something new follows the reply.
+
+        Empty where the template says nothing of them, or where it keeps the reply's `thought`: nothing is to be run
+        anew then.
+        """
+        thinks = {"reasoning_content": _THOUGHT} if thought else {}
+        reply = {"role": "assistant", "content": _REPLY, **thinks}
+        answered = [*messages, reply, {"role": "user", "content": _NEW}]
+        try:
+            rendered, known = self._render(answered, tools, enable_thinking=enable_thinking)
+        except InputError:
+            return []
+        at = rendered.text.rfind(_REPLY)
+        if at < 0 or _THOUGHT in rendered.text[:at]:
+            return []
+        return rendered.encode(self.tokenizer, known, end=at)
 
     def _shared_text(self, rendered: Rendered) -> int:
         """Where the first turn begins behind what the template writes of a system message and tools."""

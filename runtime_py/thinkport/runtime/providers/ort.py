@@ -18,7 +18,7 @@ from packaging.version import Version
 
 from thinkport.runtime.artifact.manifest import Graph
 from thinkport.runtime.errors import ArtifactError, InputError, MissingExtraError, ThinkportError
-from thinkport.runtime.extras import install_line, installs_here
+from thinkport.runtime.extras import install_line, installs_here, uninstall_line
 from thinkport.runtime.machine.plugin_device import PluginDevice
 from thinkport.runtime.providers.kernels import Kernels
 from thinkport.runtime.providers.plugins import Plugins
@@ -218,7 +218,7 @@ def refusal(
     target = found[0].graph.target
     if not installs_here(target):
         return kind(f"{refused}. No build of ONNX Runtime with it is for this system: leave the provider out")
-    cure = clash or "Only one build of ONNX Runtime can be installed: uninstall this one"
+    cure = clash or f"Only one build of ONNX Runtime can be installed: {uninstall_line(*installed_builds())}"
     return kind(f"{refused}. {cure}, then {install_line(target)}")
 
 
@@ -305,4 +305,4 @@ def clash_of(builds: Mapping[str, str]) -> str:
     if len(builds) < 2:
         return ""
     names = " and ".join(f"{name} {version}" for name, version in sorted(builds.items()))
-    return f"{names} are installed over one another, which leaves a mixture: pip uninstall {' '.join(sorted(builds))}"
+    return f"{names} are installed over one another, which leaves a mixture: {uninstall_line(*builds)}"

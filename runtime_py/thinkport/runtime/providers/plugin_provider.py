@@ -11,7 +11,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from thinkport.runtime.extras import install_line
+from thinkport.runtime.extras import install_line, uninstall_line
 
 PLAIN_BUILD = "onnxruntime"
 
@@ -53,7 +53,7 @@ class PluginProvider:
         if any(_as_tested(self.version, ours) and _as_tested(onnxruntime, core) for ours, core in self.tested):
             return None
         pairs = " or ".join(f"{ours} with {core}" for ours, core in self.tested)
-        first = "" if build == PLAIN_BUILD else f"pip uninstall {build}, then "
+        first = "" if build == PLAIN_BUILD else f"{uninstall_line(build)}, then "
         return (
             f"can't use {self.distribution} {self.version} with {build} {onnxruntime}: an untested pair can crash, "
             f"expected {pairs}, or newer patches of both: {first}{install_line(self.extra)}"

@@ -9,7 +9,8 @@ from thinkport.runtime.engine.generation import Finish, Generation, LogprobRecor
 from thinkport.runtime.engine.sampling import Row
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtPiece, ToolCall
+from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtEnd, ThoughtPiece, ToolCall
+from thinkport.runtime.reply.following_prompt import FollowingPrompt
 from thinkport.runtime.reply.reply_splitter import ReplySplitter
 from thinkport.runtime.thinking.thinking import ThinkingEnd
 from thinkport.runtime.thinking.thinking_switch import Decision, Part
@@ -112,12 +113,14 @@ class ReplyRun:
         control: ThoughtControl | None,
         guard: AnswerGuard,
         recorder: LogprobRecorder | None = None,
+        following: FollowingPrompt | None = None,
     ):
         """A reply that `tokens` make; `control` is None for a model without thoughts."""
         self.ids: list[int] = []
         self._tokens, self._prompt_tokens = tokens, prompt_tokens
         self._decision, self._splitter = decision, splitter
         self._control, self._guard, self._recorder = control, guard, recorder
+        self._following = following
         self._logprobs: list[TokenLogprob] = []  # of the answer's tokens since its last piece
         self._texts = dict.fromkeys(Part, "")
         self._seconds = dict.fromkeys(Part, 0.0)
@@ -140,7 +143,10 @@ class ReplyRun:
                 last = perf_counter()  # without the reader's own time
         if stop.abandoned:
             return
-        yield from self._events_of(self._splitter.part, self._splitter.flush(finish), forced=False)
+        part = self._splitter.part
+        yield from self._events_of(part, self._splitter.flush(finish), forced=False)
+        if part is Part.THOUGHT:
+            yield from self._thought_end(self._control.ended(finish) if self._control else None)
         end = self._end(finish)
         on_end(self, end)
         yield end
@@ -165,7 +171,16 @@ class ReplyRun:
         if self._control is not None:
             self._control.accept(token, self._splitter.part)
         self._guard.accept(token, self._splitter.part, marker=part is not self._splitter.part)
+        if self._following is not None:
+            self._following.take(token.id, part if part is self._splitter.part else None)
         yield from self._events_of(part, pieces, forced=forced)
+        if part is Part.THOUGHT and self._splitter.part is Part.ANSWER:
+            yield from self._thought_end(self._control.end if self._control else None)
+
+    def _thought_end(self, reason: ThinkingEnd | None) -> Iterator[ThoughtEnd]:
+        """The end of a thought; none for the empty one that says that there is no thought."""
+        if reason is not None and reason is not ThinkingEnd.OFF:
+            yield ThoughtEnd(reason=reason, thinking=self._speed(Part.THOUGHT))
 
     def _note_logprob(self, part: Part, *, marker: bool) -> None:
         noted = self._recorder.take() if self._recorder else None
@@ -189,7 +204,7 @@ class ReplyRun:
         return AnswerPiece(text=text, forced=forced, tokens=tokens, logprobs=noted)
 
     def _end(self, finish: Finish) -> End:
-        counts, reused = self._splitter.tokens, self._tokens.reused
+        reused = self._tokens.reused
         return End(
             thought=self._texts[Part.THOUGHT],
             answer=self._texts[Part.ANSWER],
@@ -204,6 +219,9 @@ class ReplyRun:
             drafted_tokens=self._tokens.drafted,
             accepted_tokens=self._tokens.accepted,
             prefill=Speed(tokens=self._prompt_tokens - reused, seconds=self._prefill),
-            thinking=Speed(tokens=counts[Part.THOUGHT], seconds=self._seconds[Part.THOUGHT]),
-            answering=Speed(tokens=counts[Part.ANSWER], seconds=self._seconds[Part.ANSWER]),
+            thinking=self._speed(Part.THOUGHT),
+            answering=self._speed(Part.ANSWER),
         )
+
+    def _speed(self, part: Part) -> Speed:
+        return Speed(tokens=self._splitter.tokens[part], seconds=self._seconds[part])

@@ -13,7 +13,7 @@ from thinkport.runtime.constraints import AnswerConstraint, Grammars
 from thinkport.runtime.engine.argument_checks import check_limit
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.generation import LogprobRecorder
-from thinkport.runtime.engine.sampling import Sampler, SamplingSettings, Shaper
+from thinkport.runtime.engine.sampling import Sampler, SamplingSettings, Shaper, checked_seed
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import ContextLengthError, GreedyThinkingWarning, InputError
 from thinkport.runtime.events import End
@@ -22,6 +22,7 @@ from thinkport.runtime.prompt.prompt import Prompt, PromptEncoder, Tools
 from thinkport.runtime.prompt.reply_memory import KnownReply, ReplyMemory
 from thinkport.runtime.prompt.template import ChatTemplate, Message
 from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.reply.following_prompt import FollowingPrompt
 from thinkport.runtime.reply.reply import AnswerGuard, Reply, ReplyRun
 from thinkport.runtime.reply.reply_request import PreparedReply, ReplyRequest, Sampling
 from thinkport.runtime.reply.reply_splitter import ReplySplitter
@@ -108,11 +109,13 @@ class ReplyMaker:
         number: int = 0,
         stop: Stop | None = None,
         on_end: OnEnd | None = None,
+        settles: bool = False,
     ) -> Reply:
         """A reply over an engine, whose first token is run when its first event is asked for.
 
         `number` tells the replies to one request apart: it is added to the request's seed. `stop` ends the reply from
-        outside. `on_end` gets the end just before that is yielded.
+        outside. `on_end` gets the end just before that is yielded. `settles` runs what the next prompt begins with
+        beside a long reply.
 
         Raises:
             InputError: a request that can't be run.
@@ -127,8 +130,10 @@ class ReplyMaker:
         guard = AnswerGuard(constraint, control)
         shapers: list[Shaper] = [guard.shape] if control is None else [guard.shape, control.shape]
         recorder = None if request.logprobs is None else LogprobRecorder(request.logprobs)
+        following = self._following(prepared) if settles else None
         watch = recorder.record if recorder else None
-        seed = None if request.seed is None else request.seed + number
+        seed = checked_seed(request.seed)
+        seed = None if seed is None else seed + number
         tokens = engine.generate(
             prompt.ids,
             Sampler(prepared.settings, seed=seed, shapers=shapers, watch=watch),
@@ -138,6 +143,7 @@ class ReplyMaker:
             shareable=0 if engine.ids else prompt.shareable,
             drafts=self.drafts if request.drafts is None else request.drafts,
             stop=stop,
+            following=None if following is None else following.start,
         )
         continued = request.text is not None
         ids = None if continued else self.manifest.thinking
@@ -149,8 +155,17 @@ class ReplyMaker:
             if on_end is not None:
                 on_end(end, prepared.decision)
 
-        run = ReplyRun(tokens, len(prompt.ids), prepared.decision, splitter, control, guard, recorder)
+        run = ReplyRun(tokens, len(prompt.ids), prepared.decision, splitter, control, guard, recorder, following)
         return Reply(run.events(stop, ended), stop, control)
+
+    def _following(self, prepared: PreparedReply) -> FollowingPrompt:
+        """The start of the prompt after a reply to messages."""
+        request, hard = prepared.request, prepared.decision.hard
+
+        def history(thought: bool) -> list[int]:
+            return self._prompts.before_reply(checked(request.messages), request.tools, hard, thought=thought)
+
+        return FollowingPrompt(history, self.tokenizer, self.tokenizer.added.get(START))
 
     def _check_length(self, request: ReplyRequest) -> None:
         context = self.manifest.model.context_length

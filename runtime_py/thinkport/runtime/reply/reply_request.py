@@ -17,6 +17,7 @@ from thinkport.runtime.prompt.prompt import Prompt, Tools
 from thinkport.runtime.prompt.template import Message
 from thinkport.runtime.thinking.thinking import Switch, Thinking, as_thinking
 from thinkport.runtime.thinking.thinking_switch import Decision, Opening
+from thinkport.runtime.tools.function_tool import ToolsGiven, described
 from thinkport.runtime.tools.response_format import ResponseFormat
 from thinkport.runtime.tools.toolbox import ToolBox, ToolChoice, ToolUse
 
@@ -44,12 +45,12 @@ class TurnOptions(TypedDict, total=False):
 class ReplyOptions(TurnOptions, total=False):
     """Options of one reply of a model. The model gives what is left out or None.
 
-    system: a system message before the others. tools: those that the reply may call. engine: its KV cache is reused and
-    extended. stop: ends the reply from any thread, as the reply's own methods do.
+    system: a system message before the others. tools: those that the reply may call, as mappings or functions. engine:
+    its KV cache is reused and extended. stop: ends the reply from any thread, as the reply's own methods do.
     """
 
     system: str | None
-    tools: Tools | None
+    tools: ToolsGiven | None
     engine: Engine | None
     stop: Stop | None
 
@@ -101,6 +102,8 @@ class ReplyRequest:
         """
         said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         call = as_thinking(said.pop("thinking", None), default)
+        if "tools" in said:
+            said["tools"] = described(said["tools"])
         return cls(messages=messages, call=call, **{**usual, **said})
 
 

@@ -3,6 +3,7 @@
 Knows routes; must not know sockets: `run.py` listens.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -52,7 +53,11 @@ def create_app(served: Model, name: str, settings: ServerSettings | None = None)
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.service = service = Service(served, name, chosen)
+        idle = chosen.idle_seconds
+        unloading = None if idle is None else asyncio.ensure_future(service.jobs.places.unload_after(idle))
         yield
+        if unloading is not None:
+            unloading.cancel()
         await service.jobs.end(chosen.grace_seconds)
 
     document = openapi(key=chosen.api_key is not None)

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from thinkport.runtime.engine.generation import TokenLogprob
-from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
+from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtEnd, ThoughtPiece, ToolCall
 from thinkport.runtime.model import Model
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.reply.reply_request import ReplyRequest
@@ -114,6 +114,8 @@ class ChatReply(Choices):
             yield content
 
     def _delta(self, index: int, event: Event) -> dict[str, Any]:
+        if isinstance(event, ThoughtEnd):
+            return {}
         if isinstance(event, ThoughtPiece):
             return _thought(event.text) if event.text else {}
         if isinstance(event, ToolCall):

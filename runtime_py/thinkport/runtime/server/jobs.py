@@ -59,7 +59,8 @@ class Places:
         self._parallel, self._queue = parallel, queue
         self._line: list[asyncio.Future[None]] = []
         self._seconds = 5.0  # of a reply, on average
-        self.closed = False
+        self._asked = monotonic()
+        self.closed = self.asleep = False
 
     @property
     def waiting(self) -> int:
@@ -79,8 +80,12 @@ class Places:
             ThinkportError: the device was lost, and nothing can be loaded in its place.
         """
         self._check_open()
+        self._asked = monotonic()
         async with self._refreshing:  # nobody takes a place while the graph changes, and no place is taken then
-            if self._model.stale and not self.active:
+            if self.asleep:
+                await asyncio.shield(asyncio.to_thread(self._model.reload))
+                self.asleep = False
+            elif self._model.stale and not self.active:
                 await asyncio.shield(asyncio.to_thread(self._model.refresh))
         if self._line or not self._idle:
             await self._wait()
@@ -89,8 +94,21 @@ class Places:
         self._wake()
         return best
 
+    async def unload_after(self, seconds: float) -> None:
+        """Unload the model each time that nobody asked it anything for so many seconds; until cancelled."""
+        while True:
+            left = self._asked + seconds - monotonic()
+            if left > 0 or self.asleep or self.active or self._line:
+                await asyncio.sleep(max(left, min(seconds, 1.0)))
+                continue
+            async with self._refreshing:
+                if not self.active and not self._line and monotonic() >= self._asked + seconds and self._model.loaded:
+                    self.asleep = True  # first: a request that is cancelled meanwhile must not hide it
+                    await asyncio.shield(asyncio.to_thread(self._model.unload))
+
     def give_back(self, engine: Engine, seconds: float) -> None:
         """The place's reply is over, after so many seconds."""
+        self._asked = monotonic()
         self._seconds += 0.2 * (seconds - self._seconds)
         self._idle.append(engine)
         self._wake()

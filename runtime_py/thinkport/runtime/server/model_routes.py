@@ -53,7 +53,7 @@ async def tokenize(request: Request) -> Response:
         return model.tokenizer.encode_plain(text) if body.parse_special is False else model.tokenizer.encode(text)
 
     tokens = await asyncio.to_thread(ids)
-    context = model.session.context_length
+    context = model.manifest.model.context_length
     return JSONResponse({"tokens": tokens, "count": len(tokens), "max_model_len": context})
 
 
@@ -61,7 +61,7 @@ async def detokenize(request: Request) -> Response:
     """The text of ids."""
     service, body = Service.of(request), await read_body(request, DetokenizeRequest)
     service.check_model(body.model)
-    limit = service.model.session.vocab_size
+    limit = service.model.manifest.model.vocab_size
     if wrong := next((token for token in body.tokens if token >= limit), None):
         raise bad(f"tokens has {wrong}, expected ids below {limit}", "tokens")
     text = await asyncio.to_thread(service.model.tokenizer.decode, body.tokens)
@@ -85,17 +85,22 @@ async def model(request: Request) -> Response:
 
 
 async def health(request: Request) -> Response:
-    """Whether requests are taken, on which provider they run, and why on that one."""
+    """Whether requests are taken, on which provider they run, and why on that one.
+
+    A model that was unloaded since nobody asked it anything is not `loaded`, and is again at the next request.
+    """
     service = Service.of(request)
     places, report = service.jobs.places, service.model.provider_report
-    ready = not places.closed and service.model.loaded
+    loaded = service.model.loaded
+    ready = not places.closed and (loaded or places.asleep)
     state = {
         "status": "ok" if ready else "ending",
         "model": service.name,
         "provider": report.as_json(),
         "active": places.active,
         "waiting": places.waiting,
-        "context": service.model.session.context_length if ready else None,
+        "loaded": loaded,
+        "context": service.model.manifest.model.context_length if ready else None,
         "task": service.model.manifest.task,
         "can_think": service.model.manifest.thinking is not None,
     }
@@ -113,5 +118,5 @@ def _model(service: Service) -> dict[str, Any]:
         "object": "model",
         "created": _STARTED,
         "owned_by": "thinkport",
-        "max_model_len": service.model.session.context_length,
+        "max_model_len": service.model.manifest.model.context_length,
     }

@@ -78,11 +78,11 @@ class ResponsesReply(Answer):
             kind = _THOUGHT if isinstance(event, ThoughtPiece) else _ANSWER
             if event.text:
                 yield from self._piece(kind, event.text)
-        elif isinstance(event, ToolCall):
-            yield from self._close()
+            return
+        yield from self._close()
+        if isinstance(event, ToolCall):
             yield from self._call(event)
-        else:
-            yield from self._close()
+        elif isinstance(event, End):
             self._end = event
             done = "response.completed" if self._status() == "completed" else "response.incomplete"
             yield self._event(done, response=self.whole())

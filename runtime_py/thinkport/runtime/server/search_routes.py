@@ -68,7 +68,7 @@ async def embeddings(request: Request) -> Response:
     service, body = Service.of(request), await read_body(request, EmbeddingsRequest)
     service.check_model(body.model)
     model = service.model
-    context = model.session.context_length - 1
+    context = model.manifest.model.context_length - 1
 
     def prepared() -> tuple[list[Prompt], int]:
         embedding = required_embedding(model.manifest)
@@ -91,7 +91,7 @@ async def rerank(request: Request) -> Response:
     service, body = Service.of(request), await read_body(request, RerankRequest)
     service.check_model(body.model)
     model, texts = service.model, body.texts()
-    context = model.session.context_length - 1
+    context = model.manifest.model.context_length - 1
     reranking = required_reranking(model.manifest)
     asked = body.query, texts, body.instruction
     encode = partial(ranking_prompts, model.tokenizer, reranking, *asked, context=context, truncate=False)

@@ -23,8 +23,9 @@ class ServerSettings:
     to come back. max_body: bytes of a request. max_messages, max_choices: of one request. max_tokens: of one reply,
     None for what the context has room for. header_seconds, body_seconds, write_seconds: how long a client may take to
     send its request's head, to send the next bytes of its body, and to take what is written to it. grace_seconds: how
-    long replies go on after the server was told to end. log_requests: one line a request on stderr, without prompts,
-    paths of files or keys.
+    long replies go on after the server was told to end. idle_seconds: after how long without a request the model is
+    unloaded, to be loaded again at the next one; None keeps it. log_requests: one line a request on stderr, without
+    prompts, paths of files or keys.
     """
 
     host: str = "127.0.0.1"
@@ -42,6 +43,7 @@ class ServerSettings:
     body_seconds: float = 30.0
     write_seconds: float = 60.0
     grace_seconds: float = 10.0
+    idle_seconds: float | None = None
     log_requests: bool = False
 
     def __post_init__(self) -> None:
@@ -55,6 +57,8 @@ class ServerSettings:
             value, least = getattr(self, name), "0 or more" if name == "grace_seconds" else "more than 0"
             if not (value > 0 or (value == 0 and name == "grace_seconds")) or not math.isfinite(value):
                 raise InputError(f"{name} is {value}, expected {least} seconds")
+        if self.idle_seconds is not None and not 0 < self.idle_seconds < math.inf:
+            raise InputError(f"idle_seconds is {self.idle_seconds}, expected more than 0 seconds, or None")
         if self.queue < 0:
             raise InputError(f"queue is {self.queue}, expected 0 (nobody waits) or more")
         if self.max_tokens is not None and self.max_tokens < 1:

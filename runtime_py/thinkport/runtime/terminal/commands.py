@@ -19,6 +19,14 @@ from thinkport.runtime.terminal.option_values import OFF
 from thinkport.runtime.thinking.thinking import Switch
 
 _FILE = "FILE"
+KEYS = (
+    ("Enter", "Send."),
+    ("Alt-Enter, \\ Enter", "Begin another line."),
+    ("Up, Down", "Go through what was typed before."),
+    ("Tab", "Complete a command, or a path after it."),
+    ("Ctrl-C", "End the thought, so that the answer comes; once more the reply, once more the program."),
+    ("Ctrl-D", "Leave."),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,9 +159,10 @@ def leave(conversation: Conversation, argument: str) -> LineResult:
 
 def show_help(conversation: Conversation, argument: str) -> LineResult:
     """Show this."""
-    width = max(len(command.usage) for command in COMMANDS)
-    lines = [f"{command.usage:{width}}  {getdoc(command.action)}" for command in COMMANDS]
-    return LineResult(notice="\n".join([*lines, f"{'//…':{width}}  A message that begins with a slash."]))
+    commands = [(command.usage, getdoc(command.action)) for command in COMMANDS]
+    rows = [*commands, ("//…", "A message that begins with a slash."), *KEYS]
+    width = max(len(name) for name, _ in rows)
+    return LineResult(notice="\n".join(f"{name:{width}}  {text}" for name, text in rows))
 
 
 COMMANDS = (

@@ -10,41 +10,66 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.style import Style
 
-from thinkport.runtime.events import End, Event, ThoughtPiece, ToolCall
+from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtEnd, ThoughtPiece, ToolCall
 from thinkport.runtime.terminal.controls import HarmlessStream
 
 _DIM, _PLAIN = Style(dim=True), Style()
 
 
-def show_plain(events: Iterator[Event], out: Console) -> End:
-    """Write the pieces as they come, the thought dim and a blank line after it; return the end.
+class PlainText:
+    """Text that is written to a console as it comes; `written` says whether there was any."""
 
-    A tool call is a line of JSON with its name and its arguments, or the text that the model wrote if it is not one.
-    """
-    harmless = HarmlessStream()
+    def __init__(self, console: Console):
+        self._console, self._harmless = console, HarmlessStream()
+        self.written = False
 
-    def write(text: str, style: Style = _PLAIN) -> None:
+    def write(self, text: str, style: Style = _PLAIN) -> None:
         """Past rich's own text, which expands tabs and drops some control characters but not escapes."""
-        if not out.is_terminal:
-            out.file.write(text)
-            out.file.flush()
-        elif shown := harmless.feed(text):
-            out.print(Segments([Segment(shown, style)]), end="", soft_wrap=True)
+        self.written = self.written or bool(text)
+        if not self._console.is_terminal:
+            self._console.file.write(text)
+            self._console.file.flush()
+        elif shown := self._harmless.feed(text):
+            self._show(shown, style)
 
-    thinking = started = False
+    def end(self) -> None:
+        """Write what is held of the text, and end the line."""
+        if self._console.is_terminal:
+            self._show(self._harmless.flush(), _PLAIN)
+        self.write("\n")
+
+    def _show(self, text: str, style: Style) -> None:
+        self._console.print(Segments([Segment(text, style)]), end="", soft_wrap=True)
+
+
+def show_plain(events: Iterator[Event], out: Console, thoughts: Console | None = None) -> End:
+    """Write the pieces as they come; return the end.
+
+    The thought goes to `thoughts`, dim on a terminal, or nowhere; where that is `out` too, a blank line follows it. A
+    tool call is a line of JSON with its name and its arguments, or the text that the model wrote if it is not one.
+    """
+    answer = PlainText(out)
+    thought = answer if thoughts is out else PlainText(thoughts) if thoughts is not None else None
+    gap = ""  # what stands before the next text of the answer
     for event in events:
-        if isinstance(event, End):
-            write(harmless.flush())
-            write("\n")
-            return event
-        is_thought = isinstance(event, ThoughtPiece)
-        if thinking and not is_thought:
-            write("\n\n")
-        elif started and isinstance(event, ToolCall):
-            write("\n")
-        thinking, started = is_thought, True
-        text = call_text(event) if isinstance(event, ToolCall) else event.text
-        write(text, _DIM if is_thought else _PLAIN)
+        match event:
+            case ThoughtPiece():
+                if thought is not None:
+                    thought.write(event.text, _DIM)
+            case ThoughtEnd():
+                if thought is answer:
+                    gap = "\n\n" if answer.written else ""
+                elif thought is not None and thought.written:
+                    thought.end()
+            case AnswerPiece():
+                answer.write(gap + event.text)
+                gap = ""
+            case ToolCall():
+                answer.write((gap or ("\n" if answer.written else "")) + call_text(event))
+                gap = ""
+            case End():
+                answer.end()
+                return event
     raise AssertionError("a reply without an end")
 
 

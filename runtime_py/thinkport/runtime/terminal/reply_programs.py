@@ -44,10 +44,13 @@ def run_generate(
     thinking: Thinking,
     tools: list[dict[str, Any]] | None,
     as_json: bool,
+    hide_thought: bool,
     **options: Any,
 ) -> None:
     """Load, answer, and write the reply; Ctrl-C ends it and keeps what came. `running` goes to `Model.load`,
     `options` to the reply.
+
+    The thought goes to the terminal before the answer, or to stderr where stdout is a pipe: that gets the answer alone.
     """
     with tidy_warnings(), Model.load(artifact, **running) as model:
         chat = model.chat(system=system, thinking=thinking, tools=tools, settle=False)
@@ -57,8 +60,10 @@ def run_generate(
                 end = events.end()
                 sys.stdout.write(json.dumps(to_json(end), ensure_ascii=False, indent=2) + "\n")
             else:
-                end = show_plain(events, Console(highlight=False, markup=False, emoji=False))
-                Console(stderr=True, highlight=False, markup=False).print(figures(end), style="dim", soft_wrap=True)
+                out = Console(highlight=False, markup=False, emoji=False)
+                notes = Console(stderr=True, highlight=False, markup=False, emoji=False)
+                end = show_plain(events, out, None if hide_thought else out if out.is_terminal else notes)
+                notes.print(figures(end), style="dim", soft_wrap=True)
     if end.answer_end is Finish.CANCELLED:
         raise typer.Exit(INTERRUPTED)
 
@@ -123,7 +128,8 @@ class ChatProgram:
         """
         conversation, failed = self._conversation, False
         if self._typed:
-            self._note(f"{conversation.provider} · {conversation.context} · /help for commands, Ctrl-D leaves", _DIM)
+            named = f"{conversation.model.manifest.name} on {conversation.provider}"
+            self._note(DOT.join([named, conversation.context, "/help for commands and keys, Ctrl-D leaves"]), _DIM)
         edit = ""
         while (line := lines.read(edit)) is not None:
             edit = ""
@@ -149,7 +155,7 @@ class ChatProgram:
         with without_echo(), pressing(self._pressed, lambda: self._thought_open) as presses:
             watched = self._watched(events)
             if self._plain:
-                end = show_plain(watched, self._out)
+                end = show_plain(watched, self._out, self._out if self._out.is_terminal else self._notes)
             else:
                 thinking, unfolded = conversation.chat.thinking, conversation.unfolded
                 screen = ReplyScreen(self._out, thinking=thinking, unfolded=unfolded, pressed=lambda: presses.last)

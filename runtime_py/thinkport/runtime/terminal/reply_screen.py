@@ -10,15 +10,14 @@ from threading import Event as Flag
 from threading import RLock, Thread
 from time import perf_counter
 
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.live import Live
-from rich.segment import SegmentLines
+from rich.console import Console
 from rich.text import Text
 
-from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
+from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtEnd, ThoughtPiece, ToolCall
 from thinkport.runtime.terminal.answer_view import AnswerView
 from thinkport.runtime.terminal.controls import harmless
 from thinkport.runtime.terminal.interrupts import Press
+from thinkport.runtime.terminal.live_frame import FrameLive, LiveFrame
 from thinkport.runtime.terminal.plain_reply import call_text
 from thinkport.runtime.terminal.rendered_lines import Line, lines_of, print_lines
 from thinkport.runtime.terminal.thought_view import DIM, ThoughtLine, ThoughtText
@@ -58,8 +57,8 @@ class ReplyScreen:
         self._part: type[Event] | None = None
         self._lock = RLock()
         self._said = False  # whether a line of the answer was printed
-        self._live = Live(
-            self,
+        self._live = FrameLive(
+            LiveFrame(self._unfinished),
             console=console,
             auto_refresh=False,
             transient=True,
@@ -90,32 +89,29 @@ class ReplyScreen:
         match event:
             case ThoughtPiece():
                 self._part = ThoughtPiece
-                self._thought.count(tokens=event.tokens, forced=event.forced)
+                self._thought.count(event.tokens)
                 self._thought_text.feed(event.text)
+            case ThoughtEnd():
+                self._end_thought(event.reason)
             case AnswerPiece():
-                self._end_thought()
                 self._part = AnswerPiece
                 self._answer.feed(event.text)
             case ToolCall():
-                self._end_thought()
                 self._print_answer(self._answer.rest())
                 self._part = ToolCall
                 self._print_dim(f"tool call {harmless(call_text(event))}")
             case End():
-                self._end_thought(event.thinking_end)
                 self._part = End
                 self._print_answer(self._answer.rest())
 
-    def _end_thought(self, ended: ThinkingEnd | None = None) -> None:
-        if self._part is not ThoughtPiece:
+    def _end_thought(self, reason: ThinkingEnd) -> None:
+        if self._part is not ThoughtPiece:  # an empty thought leaves no line
             return
         self._thought.end()
         self._part = AnswerPiece
-        if ended is None and self._pressed() is Press.STOP_THINKING:
-            ended = ThinkingEnd.USER
         if self._unfolded:
             print_lines(self._thought_text.rest(), self._console)
-        self._print_dim(self._thought.folded(ended, stays=self._unfolded))
+        self._print_dim(self._thought.folded(reason, stays=self._unfolded))
 
     def _print_dim(self, text: str) -> None:
         print_lines(lines_of(Text(text, style=DIM), self._console), self._console)
@@ -136,11 +132,8 @@ class ReplyScreen:
         """Lines that may be drawn again: the cursor can't go up beyond the window."""
         return max(1, self._console.height - 2)
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """What is not final."""
-        yield SegmentLines(self._unfinished(), new_lines=True)
-
     def _unfinished(self) -> list[Line]:
+        """What is not final."""
         hint = _HINTS[self._pressed()]
         if self._part is None:
             waiting = f"reading the prompt · {self._clock() - self._begun:.1f} s"

@@ -4,12 +4,14 @@ import json
 import secrets
 import sys
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from thinkport.runtime.artifact.manifest import Task
+from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import require
 from thinkport.runtime.model import Model
 from thinkport.runtime.terminal.warning_lines import tidy_warnings
@@ -36,13 +38,15 @@ def run_serve(
     name: str | None,
     memory_limit: int | None,
     sidecar: bool,
+    idle_unload: float | None,
     allow_hosts: list[str] | None,
     allow_origins: list[str] | None,
     **options: Any,
 ) -> None:
     """Serve until told to end.
 
-    `running` are options of `Model.load`, `options` those of `ServerSettings`; `memory_limit` is in MB.
+    `running` are options of `Model.load`, `options` those of `ServerSettings`; `memory_limit` is in MB,
+    `idle_unload` in minutes.
 
     A sidecar listens on a free port with a key of its own, says both in one line of JSON on stdout, and ends with the
     process that started it.
@@ -56,6 +60,11 @@ def run_serve(
         options |= {"port": options["port"] or 0, "api_key": options["api_key"] or secrets.token_urlsafe(32)}
     elif options["port"] is None:
         options["port"] = ServerSettings.port
+    if idle_unload is not None and not 0 < idle_unload < inf:
+        raise InputError(
+            f"--idle-unload is {idle_unload:g} minutes, expected more than 0, or no option to keep the model"
+        )
+    options["idle_seconds"] = None if idle_unload is None else idle_unload * 60
     settings = ServerSettings(allow_hosts=tuple(allow_hosts or ()), allow_origins=tuple(allow_origins or ()), **options)
     limit = None if memory_limit is None else memory_limit * _MEGABYTE
     parent = Parent() if sidecar else None

@@ -6,6 +6,7 @@ Knows counts and a clock; must not know how a thought is written or ended.
 from collections.abc import Callable
 from time import perf_counter
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
@@ -17,6 +18,7 @@ from thinkport.runtime.thinking.thinking import Thinking, ThinkingEnd
 
 DIM = Style(dim=True)
 _BAR = 16  # cells
+_KEY = "Ctrl-C: answer now"
 _SETTLED = 0.5  # seconds before a speed means something
 
 
@@ -69,7 +71,6 @@ class ThoughtLine:
     def __init__(self, thinking: Thinking, clock: Callable[[], float] = perf_counter):
         """Under the chat's settings; `clock` counts seconds."""
         self.tokens = 0
-        self._forced = False
         self._thinking, self._clock = thinking, clock
         self._begun: float | None = None
         self._ended: float | None = None
@@ -80,38 +81,35 @@ class ThoughtLine:
         now = self._clock() if self._ended is None else self._ended
         return 0.0 if self._begun is None else now - self._begun
 
-    def count(self, *, tokens: int, forced: bool) -> None:
+    def count(self, tokens: int) -> None:
         """Take note of a piece; `tokens` are the thought's so far."""
         self._begun = self._clock() if self._begun is None else self._begun
         self.tokens = max(tokens, self.tokens)
-        self._forced = self._forced or forced
 
     def end(self) -> None:
         """Stop the clock."""
         self._ended = self._clock()
 
     def counting(self, width: int, hint: str = "") -> str:
-        """While it lasts: tokens, seconds, speed, and the share of the budget, as far as they fit."""
+        """While it lasts: tokens, seconds, speed, the share of the budget, and the key that ends it.
+
+        Where not all of them fit, the speed goes first, then the key. A `hint` comes first, and in place of the key.
+        """
         parts = [*([hint] if hint else []), f"thinking {self.tokens} tokens", f"{self.seconds:.1f} s"]
-        if self.seconds >= _SETTLED and self.tokens > 1:
-            parts.append(f"{(self.tokens - 1) / self.seconds:.1f} tok/s")
-        if self._thinking.budget:
-            parts.append(f"{bar(self.tokens / self._thinking.budget)} of {self._thinking.budget}")
-        return fitting(parts, width)
+        known = self.seconds >= _SETTLED and self.tokens > 1
+        speed = [f"{(self.tokens - 1) / self.seconds:.1f} tok/s"] if known else []
+        budget = self._thinking.budget
+        share = [f"{bar(self.tokens / budget)} of {budget}"] if budget else []
+        for line in [] if hint else [[*parts, *speed, *share, _KEY], [*parts, *share, _KEY]]:
+            if cell_len(DOT.join(line)) <= width:
+                return DOT.join(line)
+        return fitting([*parts, *speed, *share], width)
 
-    def folded(self, ended: ThinkingEnd | None = None, *, stays: bool = False) -> str:
-        """Afterwards: what it took, and why it ended where that is known. `stays`: the text stands above."""
-        reason = ended or self._reason()
-        parts = [f"{'▾' if stays else '▸'} thought {self.tokens} tokens", f"{self.seconds:.1f} s"]
-        return DOT.join([*parts, reason.value] if reason else parts)
-
-    def _reason(self) -> ThinkingEnd | None:
-        """Before the reply's end says it; None where the counts leave it open."""
-        budget, soft_from = self._thinking.budget, self._thinking.soft_from
-        if self._forced:
-            return ThinkingEnd.BUDGET if budget is not None and self.tokens >= budget else None
-        softened = budget is not None and soft_from is not None and self.tokens >= soft_from * budget
-        return None if softened else ThinkingEnd.NATURAL
+    def folded(self, reason: ThinkingEnd, *, stays: bool = False) -> str:
+        """Afterwards: what it took, and why it ended. `stays`: the text stands above."""
+        return DOT.join(
+            [f"{'▾' if stays else '▸'} thought {self.tokens} tokens", f"{self.seconds:.1f} s", reason.value]
+        )
 
 
 def bar(share: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from thinkport.runtime.engine.generation import Finish
-from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
+from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtEnd, ThoughtPiece, ToolCall
 from thinkport.runtime.server.chat_route import call_text
 from thinkport.runtime.server.figures import thinking, timings, usage
 from thinkport.runtime.server.service import Answer
@@ -38,7 +38,8 @@ class MessagesReply(Answer):
             yield from self._call(event)
         else:
             yield from self._close()
-            yield from self._ended(event)
+            if not isinstance(event, ThoughtEnd):
+                yield from self._ended(event)
 
     def whole(self) -> dict[str, Any]:
         """The message, once it has ended."""

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from thinkport.runtime.engine.generation import Finish
-from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
+from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtEnd, ThoughtPiece, ToolCall
 from thinkport.runtime.model import Model
 from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.server.api_error import bad
@@ -61,7 +61,7 @@ class OllamaRequest(ReplyFields, ThinkingFields):
             fields.request(model, settings),
             messages=chat_messages([_told(one) for one in self.messages], settings.max_messages),
             tools=[function_tool(tool, f"tools.{at}") for at, tool in enumerate(self.tools or [])] or None,
-            call=self.asked(model.thinking, model.session.context_length),
+            call=self.asked(model.thinking, model.manifest.model.context_length),
             max_tokens=most if most is not None and most > 0 else None,
             response_format=self._form(),
         )
@@ -152,7 +152,9 @@ class OllamaReply(Answer):
         }
 
 
-def _delta(event: ThoughtPiece | AnswerPiece | ToolCall) -> dict[str, Any]:
+def _delta(event: ThoughtPiece | ThoughtEnd | AnswerPiece | ToolCall) -> dict[str, Any]:
+    if isinstance(event, ThoughtEnd):
+        return {}
     if isinstance(event, ToolCall):
         arguments = event.arguments if isinstance(event.arguments, dict) else {}
         return {"tool_calls": [{"function": {"name": event.name, "arguments": arguments}}]}

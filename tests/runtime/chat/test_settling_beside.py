@@ -1,0 +1,114 @@
+"""An answer is fed to the KV cache as the next turn needs it while it is written: the next turn begins at once."""
+
+import pytest
+
+from thinkport.runtime.engine.next_start import PIECE
+from thinkport.runtime.engine.sampling import SamplingSettings
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.prompt.template import ChatTemplate
+
+GREEDY = SamplingSettings(temperature=0)
+EMPTY = "<think>\n\n</think>\n\n"  # stands in the prompt where thinking is off
+LONG = "".join(f"{number} is a number, " for number in range(60))
+KEEPING = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}<think>\n\n</think>\n\n{% endif %}"
+    "{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+
+
+def at_once(model, chat, text: str):
+    """The end of a turn that is sent before the idle time after the last one was used, and what was new in it."""
+    chat._settler.stop()
+    chat._settle = lambda *_: None
+    prompt = model.encode([*chat.messages, {"role": "user", "content": text}], chat.tools, False)
+    new = len(prompt) - len(model.history(chat.messages))
+    return chat.send(text), new
+
+
+@pytest.fixture
+def unsettled(new_model, monkeypatch):
+    """A model whose chats never get an idle moment, and a chat of it."""
+    model = new_model(EMPTY + LONG, EMPTY + "two")
+    chat = model.chat(sampling=GREEDY, thinking=False)
+    monkeypatch.setattr(chat, "_settle", lambda *_: None)
+    return model, chat
+
+
+def test_after_a_long_answer_without_a_thought_the_next_turn_runs_less_than_a_piece_of_it(unsettled) -> None:
+    model, chat = unsettled
+    first = chat.send("hi")
+    assert first.answer_tokens > 10 * PIECE
+    end, new = at_once(model, chat, "again")
+    assert end.answer == "two"
+    assert end.prefill.tokens < new + PIECE + 2
+
+
+def test_after_a_thought_too(new_model, monkeypatch) -> None:
+    model = new_model(f"<think>\nhm\n</think>\n\n{LONG}", EMPTY + "two")
+    chat = model.chat(sampling=GREEDY, thinking=True)
+    monkeypatch.setattr(chat, "_settle", lambda *_: None)
+    assert chat.send("hi").answer_tokens > 10 * PIECE
+    assert chat.send("again", thinking=False).prefill.tokens < 3 * PIECE
+
+
+def test_the_reply_is_the_same_and_so_is_what_the_cache_then_holds(new_model, unsettled) -> None:
+    model, chat = unsettled
+    alone = new_model(EMPTY + LONG, EMPTY + "two").chat(sampling=GREEDY, thinking=False, settle=False)
+    assert chat.send("hi").answer == alone.send("hi").answer == LONG
+    history = model.history(chat.messages)
+    held = chat._engine.ids
+    assert held == history[: len(held)]
+    assert len(history) - len(held) < PIECE + 3
+    lane = chat._engine._uses.held.lane
+    assert lane.rows[0][: len(held)] == held, "keys and values are those of the ids"
+
+
+def test_a_short_answer_and_a_chat_that_does_not_settle_run_nothing_beside(new_model) -> None:
+    for answer, settle in (("one", True), (LONG, False), (LONG, "idle")):
+        model = new_model(EMPTY + answer)
+        chat = model.chat(sampling=GREEDY, thinking=False, settle=settle)
+        assert chat.send("hi").answer == answer
+        assert PIECE not in model.session.steps
+
+
+def test_a_chat_settles_in_one_of_three_ways(new_model) -> None:
+    with pytest.raises(InputError, match="settle is 'later', expected True, False or 'idle'"):
+        new_model().chat(settle="later")
+
+
+def test_a_template_that_keeps_the_empty_thought_has_nothing_run_beside(new_model) -> None:
+    model = new_model(EMPTY + LONG, template=ChatTemplate(KEEPING, {}))
+    assert model.chat(sampling=GREEDY, thinking=False).send("hi").answer == LONG
+    assert PIECE not in model.session.steps
+
+
+def test_a_reply_that_is_abandoned_leaves_the_history_and_one_that_is_cancelled_joins_it(new_model) -> None:
+    model = new_model(EMPTY + LONG, EMPTY + "two")
+    chat = model.chat(sampling=GREEDY, thinking=False)
+    reply = chat.stream("hi")
+    for _ in range(3 * PIECE):
+        next(reply)
+    reply.abandon()
+    list(reply)
+    assert chat.messages == []
+    reply = chat.stream("hi")
+    for _ in range(3 * PIECE):
+        next(reply)
+    reply.cancel()
+    *_, end = reply
+    assert LONG.startswith(end.answer)
+    assert chat.send("again").answer == "two"
+
+
+def test_a_memory_limit_counts_both_and_ends_what_is_run_beside_without_room(new_model) -> None:
+    ran, kept = [], []
+    for tokens in (1400, 100_000):  # of 8 bytes in the made-up model
+        model = new_model(EMPTY + LONG, memory_limit=8 * tokens)
+        chat = model.chat(sampling=GREEDY, thinking=False, settle=True)
+        assert chat.send("hi").answer == LONG
+        chat._settler.wait()
+        ran.append(model.session.steps.count(PIECE))
+        kept.append(model.memory.kv)
+    assert 0 < ran[0] < ran[1]
+    assert kept[1] <= 8 * 2048, "what both took is given back"

@@ -1,0 +1,88 @@
+"""A model that nobody asks anything is unloaded, and loaded again at the next request."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from time import monotonic, sleep
+from typing import Any
+
+import httpx
+import pytest
+
+from thinkport.runtime import InputError, Model
+from thinkport.runtime.server import ServerSettings
+from thinkport.runtime.terminal.serve_program import run_serve
+from thinkport.runtime.thinking.thinking import Thinking
+
+ASK = {"messages": [{"role": "user", "content": "What is 3*4?"}], "temperature": 0, "enable_thinking": False}
+
+
+@pytest.fixture
+def model(nano_artifact: Path) -> Iterator[Model]:
+    with Model.load(nano_artifact, kernels="off") as loaded:
+        yield loaded
+
+
+def wait_until(holds, seconds: float = 120) -> None:
+    until = monotonic() + seconds
+    while not holds():
+        assert monotonic() < until
+        sleep(0.02)
+
+
+def ask(url: str) -> str:
+    reply = httpx.post(f"{url}/v1/chat/completions", json=ASK, timeout=120)
+    assert reply.status_code == 200, reply.text
+    return reply.json()["choices"][0]["message"]["content"]
+
+
+def test_an_idle_model_is_unloaded_and_the_next_request_has_the_same_reply(model: Model, serving) -> None:
+    with serving(model, idle_seconds=0.5) as served:
+        first = ask(served.url)
+        wait_until(lambda: not model.loaded)
+        health = httpx.get(f"{served.url}/health")
+        assert (health.status_code, health.json()["status"], health.json()["loaded"]) == (200, "ok", False)
+        assert httpx.get(f"{served.url}/v1/models").json()["data"][0]["max_model_len"] == 8192
+        assert httpx.post(f"{served.url}/tokenize", json={"prompt": "3*4"}).json()["count"] > 0
+        assert not model.loaded, "what needs no graph loads none"
+        assert ask(served.url) == first
+        assert httpx.get(f"{served.url}/health").json()["loaded"]
+
+
+def test_requests_that_come_at_once_to_an_unloaded_model_are_all_answered(model: Model, serving) -> None:
+    with serving(model, idle_seconds=0.5, parallel=2) as served:
+        wait_until(lambda: not model.loaded)
+        answers: list[str] = []
+        threads = [Thread(target=lambda: answers.append(ask(served.url))) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(answers) == 6
+        assert len(set(answers)) == 1
+
+
+def test_a_reply_that_takes_longer_than_that_is_not_ended(model: Model, serving) -> None:
+    with serving(model, idle_seconds=0.2) as served:
+        served.slow_down(0.05)
+        reply = httpx.post(f"{served.url}/v1/chat/completions", json=ASK | {"enable_thinking": True}, timeout=120)
+        assert reply.status_code == 200
+        assert reply.json()["choices"][0]["thinking"]["tokens"] > 10
+
+
+def test_without_the_setting_a_model_stays(model: Model, serving) -> None:
+    with serving(model) as served:
+        ask(served.url)
+        sleep(0.5)
+        assert model.loaded
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_time_that_is_none_is_refused(seconds: float, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="idle_seconds"):
+        ServerSettings(idle_seconds=seconds)
+    options: dict[str, Any] = {"running": {}, "thinking": Thinking(), "sidecar": False}
+    options |= {"name": None, "memory_limit": None}
+    lists: dict[str, Any] = {"allow_hosts": None, "allow_origins": None, "port": 0, "api_key": None}
+    with pytest.raises(InputError, match="--idle-unload is"):
+        run_serve(tmp_path, idle_unload=seconds, **options, **lists)
