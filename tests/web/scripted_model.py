@@ -1,4 +1,4 @@
-"""A model whose logits are written down: what it says is a script, and the tokenizer, template and markers are nano's."""
+"""A model whose logits are written down: what it says is a script; tokenizer, template and markers are nano's."""
 
 import json
 from collections.abc import Mapping, Sequence

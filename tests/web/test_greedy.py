@@ -13,6 +13,7 @@ from tests.web.scripted_model import NANO
 from tests.web.workspace import ENGINE, npx
 
 from thinkport.runtime.artifact.manifest import read_manifest
+from thinkport.runtime.engine.held_sequence import common_prefix
 from thinkport.runtime.engine.session import Session
 from thinkport.runtime.model import Model
 from thinkport.runtime.prompt.template import ChatTemplate
@@ -20,7 +21,9 @@ from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.providers.ort import import_onnxruntime
 
 QUESTIONS, TOKENS = 20, 200
-TIE = 1e-3  # logits by which the best two may differ where replies part
+# Logits by which the best two may differ where replies part, by the artifact. Graphs of int4 weights round activations to
+# int8, which WebAssembly's kernels do otherwise than x86-64's: a code that flips is worth more than a float's last bits.
+TIES = {"fp32_": 1e-3, "": 2e-2}
 HOSTS = ("node", "wasm", "webgpu")
 
 
@@ -56,39 +59,50 @@ def gap(model: Model, ids: Sequence[int]) -> float:
     return float(row[-1] - row[-2])
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory, nano_artifact: Path) -> tuple[Path, list[dict[str, Any]]]:
-    """Replies in each host, as files beside the questions."""
-    asked = [
-        {"text": text, "options": {"thinking": thinking, "maxTokens": TOKENS, "sampling": {"temperature": 0}}}
-        for text in questions()
-        for thinking in (True, False)
-    ]
-    file = tmp_path_factory.mktemp("greedy") / "questions.json"
-    file.write_text(json.dumps(asked), encoding="utf-8")
-    environment = os.environ | {"THINKPORT_ARTIFACT": str(nano_artifact), "THINKPORT_GREEDY": str(file)}
-    subprocess.run([*npx(), "vitest", "run", "tests/greedy.test.ts"], cwd=ENGINE, env=environment, check=False)
-    return file, asked
+class Outcome:
+    """What was asked of an artifact, and where each host's replies lie."""
+
+    def __init__(self, kind: str, artifact: Path, folder: Path):
+        self.kind, self.artifact, self.file = kind, artifact, folder / "questions.json"
+        self.asked = [
+            {"text": text, "options": {"thinking": thinking, "maxTokens": TOKENS, "sampling": {"temperature": 0}}}
+            for text in questions()
+            for thinking in (True, False)
+        ]
+
+    def run(self) -> None:
+        self.file.write_text(json.dumps(self.asked), encoding="utf-8")
+        environment = os.environ | {"THINKPORT_ARTIFACT": str(self.artifact), "THINKPORT_GREEDY": str(self.file)}
+        subprocess.run([*npx(), "vitest", "run", "tests/greedy.test.ts"], cwd=ENGINE, env=environment, check=False)
+
+
+@pytest.fixture(scope="module", params=TIES)
+def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    made = Outcome(
+        request.param, request.getfixturevalue(f"nano_{request.param}artifact"), tmp_path_factory.mktemp("greedy")
+    )
+    made.run()
+    return made
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("host", HOSTS)
-def test_greedy_replies_have_the_same_ids(
-    host: str, outcomes: tuple[Path, list[dict[str, Any]]], nano_artifact: Path
-) -> None:
-    file, asked = outcomes
-    found = Path(f"{file}.{host}")
+def test_greedy_replies_have_the_same_ids(host: str, outcome: Outcome) -> None:
+    found = Path(f"{outcome.file}.{host}")
     if not found.is_file():
         pytest.skip(f"no replies of {host}: no Chromium, or it gives no such device")
     data = json.loads(found.read_text(encoding="utf-8"))
-    model, ties = model_of(nano_artifact, data["report"]["graph"]), 0
-    for one, theirs in zip(asked, data["replies"], strict=True):
+    graph, tie = data["report"]["graph"], TIES[outcome.kind]
+    model, parted = model_of(outcome.artifact, graph), 0
+    for one, theirs in zip(outcome.asked, data["replies"], strict=True):
         prompt, ours = reply_ids(model, one)
         if ours == theirs:
             continue
-        same = next((at for at, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(map(len, (ours, theirs))))
+        same = common_prefix(ours, theirs)
         between = gap(model, [*prompt, *ours[:same]])
         print(f"{host}: {one['text']!r} parts at token {same}, where the best two are {between:.1e} apart")
-        assert between < TIE, f"{host} gives {theirs[same:][:5]} after {same} tokens, Python {ours[same:][:5]}"
-        ties += 1
-    print(f"{host} ({data['report']['graph']}): {len(asked) - ties} of {len(asked)} replies alike, {ties} part at near ties")
+        assert between < tie, f"{host} gives {theirs[same:][:5]} after {same} tokens, Python {ours[same:][:5]}"
+        parted += 1
+    print(
+        f"{host}, {graph}: {len(outcome.asked) - parted} of {len(outcome.asked)} replies alike, {parted} part at ties"
+    )
