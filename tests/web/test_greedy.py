@@ -21,8 +21,8 @@ from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.providers.ort import import_onnxruntime
 
 QUESTIONS, TOKENS = 20, 200
-# Logits by which the best two may differ where replies part, by the artifact. Graphs of int4 weights round activations to
-# int8, which WebAssembly's kernels do otherwise than x86-64's: a code that flips is worth more than a float's last bits.
+# Logits by which the best two may differ where replies part, by the artifact. The CPU's graphs of int4 weights round
+# activations to int8, which WebAssembly does otherwise than x86-64: a code that flips is worth more than last bits.
 TIES = {"fp32_": 1e-3, "": 2e-2}
 HOSTS = ("node", "wasm", "webgpu")
 
