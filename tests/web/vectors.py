@@ -40,7 +40,8 @@ def prompts() -> Iterator[dict[str, Any]]:
     """Conversations, what the template is told, the prompt's ids and those of the history; a message where refused."""
     tokenizer, template = nano_tokenizer(), nano_template()
     ids = nano_manifest().thinking
-    cases = [(messages, {"tools": None, "enable_thinking": None}) for messages in ODD.values()]
+    plain: dict[str, Any] = {"tools": None, "enable_thinking": None}
+    cases = [(messages, plain) for messages in ODD.values()]
     for messages, options in [*cases, *seeded(SEEDED)]:
         given = [messages, options["tools"]]
         if not spelled_alike(given) or len(json.dumps(given)) > LONG:
