@@ -88,9 +88,8 @@ def switches() -> Iterator[dict[str, Any]]:
             for manifest in (None, False):
                 for text in said:
                     messages = [{"role": "system", "content": "/no_think"}, {"role": "user", "content": text}]
-                    found = decide(
-                        messages[1:] if text == "hi" else messages, *map(thinking_of, (call, chat, None)), manifest
-                    )
+                    heard = messages[1:] if text == "hi" else messages
+                    found = decide(heard, thinking_of(call), thinking_of(chat), None, manifest)
                     yield {
                         "text": text,
                         "call": call,
