@@ -35,6 +35,7 @@ test-online: $(INSTALLED)
 test-long: test-real
 	$(PIP) install -e ".[desktop,sidecar]" playwright schemathesis langchain-openai gradio llm auditwheel ziglang
 	-$(PIP) install --no-deps autoawq==0.2.9
+	-npm ci --prefix deploy/web || echo "no npm packages: NOTHING IS TESTED IN NODE OR A BROWSER"
 	-tests/systems/debian13.sh $(VENV)/debian13 || echo "no Debian 13 folder: NOTHING IS TESTED ON ARM64"
 	-tests/systems/windows.sh $(VENV)/debian13 $(BIN)/python || echo "no Wine there: NOTHING IS TESTED ON WINDOWS"
 	$(BIN)/pytest -m long

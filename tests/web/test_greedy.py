@@ -1,0 +1,108 @@
+"""Greedy replies of the same artifact in Python, Node and Chromium have the same ids, near ties apart."""
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.web.scripted_model import NANO
+from tests.web.workspace import ENGINE, npx
+
+from thinkport.runtime.artifact.manifest import read_manifest
+from thinkport.runtime.engine.held_sequence import common_prefix
+from thinkport.runtime.engine.session import Session
+from thinkport.runtime.model import Model
+from thinkport.runtime.prompt.template import ChatTemplate
+from thinkport.runtime.prompt.tokenizer import Tokenizer
+from thinkport.runtime.providers.ort import import_onnxruntime
+
+QUESTIONS, TOKENS = 20, 200
+# Logits by which the best two may differ where replies part, by the artifact. The CPU's graphs of int4 weights round
+# activations to int8, which WebAssembly does otherwise than x86-64: a code that flips is worth more than last bits.
+TIES = {"fp32_": 1e-3, "": 2e-2}
+HOSTS = ("node", "wasm", "webgpu")
+
+
+def questions() -> list[str]:
+    lines = (NANO / "heldout.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["question"] for line in lines[:QUESTIONS]]
+
+
+def model_of(artifact: Path, file: str) -> Model:
+    """The artifact with one graph, on the CPU whatever provider it is made for."""
+    manifest = read_manifest(artifact)
+    graph = next(graph for graph in manifest.graphs if graph.file == file)
+    on_cpu = graph.model_copy(update={"providers": ["CPUExecutionProvider"]})
+    session = Session(import_onnxruntime(), artifact, on_cpu, manifest.model)
+    template = ChatTemplate.from_file(artifact / manifest.chat_template, manifest.special_tokens)
+    return Model(manifest, Tokenizer.from_file(artifact / manifest.tokenizer), template, session, drafts=False)
+
+
+def reply_ids(model: Model, asked: dict[str, Any]) -> tuple[list[int], list[int]]:
+    """The prompt's ids and the reply's, what ended it left out."""
+    thinking = asked["options"]["thinking"]
+    prompt = model.encode([{"role": "user", "content": asked["text"]}], enable_thinking=thinking)
+    end = model.generate(asked["text"], thinking=thinking, max_tokens=TOKENS, sampling={"temperature": 0})
+    known = model.replies.memory.replies(end.answer)[0].spellings[0].ids
+    begun = [] if thinking else prompt[-4:]  # the empty thought that the prompt ends with
+    assert list(known[: len(begun)]) == begun
+    return prompt, list(known[len(begun) :])
+
+
+def gap(model: Model, ids: Sequence[int]) -> float:
+    """How far the best two logits behind `ids` are apart."""
+    row = np.sort(model.engine().logits(np.array([ids]))[0, -1])
+    return float(row[-1] - row[-2])
+
+
+class Outcome:
+    """What was asked of an artifact, and where each host's replies lie."""
+
+    def __init__(self, kind: str, artifact: Path, folder: Path):
+        self.kind, self.artifact, self.file = kind, artifact, folder / "questions.json"
+        self.asked = [
+            {"text": text, "options": {"thinking": thinking, "maxTokens": TOKENS, "sampling": {"temperature": 0}}}
+            for text in questions()
+            for thinking in (True, False)
+        ]
+
+    def run(self) -> None:
+        self.file.write_text(json.dumps(self.asked), encoding="utf-8")
+        environment = os.environ | {"THINKPORT_ARTIFACT": str(self.artifact), "THINKPORT_GREEDY": str(self.file)}
+        subprocess.run([*npx(), "vitest", "run", "tests/greedy.test.ts"], cwd=ENGINE, env=environment, check=False)
+
+
+@pytest.fixture(scope="module", params=TIES)
+def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    made = Outcome(
+        request.param, request.getfixturevalue(f"nano_{request.param}artifact"), tmp_path_factory.mktemp("greedy")
+    )
+    made.run()
+    return made
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("host", HOSTS)
+def test_greedy_replies_have_the_same_ids(host: str, outcome: Outcome) -> None:
+    found = Path(f"{outcome.file}.{host}")
+    if not found.is_file():
+        pytest.skip(f"no replies of {host}: no Chromium, or it gives no such device")
+    data = json.loads(found.read_text(encoding="utf-8"))
+    graph, tie = data["report"]["graph"], TIES[outcome.kind]
+    model, parted = model_of(outcome.artifact, graph), 0
+    for one, theirs in zip(outcome.asked, data["replies"], strict=True):
+        prompt, ours = reply_ids(model, one)
+        if ours == theirs:
+            continue
+        same = common_prefix(ours, theirs)
+        between = gap(model, [*prompt, *ours[:same]])
+        print(f"{host}: {one['text']!r} parts at token {same}, where the best two are {between:.1e} apart")
+        assert between < tie, f"{host} gives {theirs[same:][:5]} after {same} tokens, Python {ours[same:][:5]}"
+        parted += 1
+    print(
+        f"{host}, {graph}: {len(outcome.asked) - parted} of {len(outcome.asked)} replies alike, {parted} part at ties"
+    )
