@@ -181,6 +181,9 @@ def test_the_recipes_are_listed_with_the_default_marked(capsys: pytest.CaptureFi
     [
         ({"precision": "fp32", "recipe": "fast"}, RecipeError, "recipe 'fast' with precision fp32"),
         ({"precision": "fp32", "bits": 5.0}, RecipeError, "bits 5.0 with precision fp32"),
+        ({"recipe": "BALANCED"}, RecipeError, "no recipe is called 'BALANCED'; did you mean 'balanced'"),
+        ({"recipe": "int4"}, RecipeError, "no recipe is called 'int4'; did you mean --precision int4"),
+        ({"recipe": ""}, RecipeError, "no recipe is called ''"),
         ({"recipe": "balance"}, RecipeError, "no recipe is called 'balance'; did you mean 'balanced'"),
         ({"bits": 5.0, "size": 10**6}, RecipeError, "leave one of bits and size out"),
         ({"bits": float("nan")}, RecipeError, "bits is nan, expected a number such as 5"),

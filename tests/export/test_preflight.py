@@ -1,6 +1,7 @@
 """What is refused before the long work, by a checkpoint's small files alone."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,10 +15,11 @@ from tests.plain_recipes import HEAD_IN_8
 
 from thinkport.export.certify.graph_parts import cut
 from thinkport.export.checkpoint import open_checkpoint
-from thinkport.export.errors import CertificateError, CheckpointError, UnsupportedModelError
-from thinkport.export.families import family_of
+from thinkport.export.errors import CertificateError, CheckpointError, RecipeError, UnsupportedModelError
+from thinkport.export.exporter import export
+from thinkport.export.families import family_of, shape_of
 from thinkport.export.plans import plan_graphs
-from thinkport.export.preflight import check_export
+from thinkport.export.preflight import check_export, check_room
 from thinkport.export.settings import ExportSettings
 from thinkport.export.sizes import room, weight_sizes
 from thinkport.runtime.artifact.manifest import read_manifest
@@ -100,3 +102,25 @@ def test_the_default_goes_into_the_manifest(exported: Callable[..., Path], nano_
 
 class _Memory:
     available = 1 << 10
+
+
+@pytest.mark.parametrize("target", ["cpu", "dml", "cuda"])
+def test_a_budget_that_is_refused_names_one_that_is_taken(nano_checkpoint: Path, tmp_path: Path, target: str) -> None:
+    asked = {"checkpoint": str(nano_checkpoint), "output": tmp_path / "out", "targets": (target,)}
+    for wrong, form in (
+        ({"bits": 4.0}, r"at least ([\d.]+) a weight"),
+        ({"size": 10_000}, r"take ([\d.]+)MB at least"),
+    ):
+        with pytest.raises(RecipeError) as refused:
+            export(ExportSettings(**asked, **wrong))
+        least = float(re.search(form, str(refused.value))[1])
+        (name,) = wrong
+        enough = ExportSettings(**asked, **{name: least if name == "bits" else int(least * 1e6)})
+        opened = open_checkpoint(nano_checkpoint)
+        check_room(enough, family_of(opened.config), shape_of(opened), enough.quantization)
+
+
+def test_a_budget_beyond_the_finest_is_no_more_than_that(nano_checkpoint: Path, tmp_path: Path) -> None:
+    settings = ExportSettings(checkpoint=str(nano_checkpoint), output=tmp_path / "out", size=10**15)
+    opened = open_checkpoint(nano_checkpoint)
+    check_room(settings, family_of(opened.config), shape_of(opened), settings.quantization)

@@ -108,6 +108,9 @@ def export_command(
     from thinkport.export.settings import ExportSettings, Kv, Precision, parsed_size
     from thinkport.export.view import ProgressView, show_report
 
+    errors = Console(stderr=True)
+    if recipe is not None and (note := renamed(recipe)):
+        errors.print(f"Note: {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     settings = ExportSettings(
         checkpoint=checkpoint,
         output=output,
@@ -127,9 +130,6 @@ def export_command(
     )
     from thinkport.export.exporter import export  # torch takes seconds to import: settings are checked before
 
-    errors = Console(stderr=True)
-    if recipe is not None and (note := renamed(recipe)):
-        errors.print(f"Note: {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     with nullcontext() if quiet else ProgressView(errors) as view:
         report = export(settings, view)
     if not quiet:

@@ -109,7 +109,7 @@ class ExportSettings:
             return None
         budgeted = self.bits is not None or self.size is not None
         named = None if self.recipe == KEPT else self.recipe
-        recipe = named or (BUDGETED if budgeted else DEFAULT_RECIPES[self.precision])
+        recipe = (BUDGETED if budgeted else DEFAULT_RECIPES[self.precision]) if named is None else named
         recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
         return replace(recipe, bits=self.bits, size=self.size) if budgeted else recipe
 

@@ -5,8 +5,8 @@ Knows a family's weights, recipes, plans and losses; reads no weight, and must n
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
+from math import ceil, prod
 
 from thinkport.export.errors import RecipeError
 from thinkport.export.families import DecoderShape, Family
@@ -59,19 +59,26 @@ def room(family: Family, shape: DecoderShape, recipe: ModelRecipe, plans: Sequen
         smallest = weight_sizes(family, shape, recipe, plans).total
         if recipe.size < smallest:
             raise RecipeError(
-                f"--size {recipe.size / 1e6:.0f}MB is too small for recipe {recipe.name!r}, whose weights take "
-                f"{smallest / 1e6:.0f}MB at least: raise it, or take a recipe of fewer bits"
+                f"--size {recipe.size / 1e6:g}MB is too small for recipe {recipe.name!r}, whose weights take "
+                f"{ceil(smallest / 1e4) / 100}MB at least with these targets: raise it, or leave it out and take "
+                "recipe 'fast'"
             )
-        return recipe.size - smallest
+        return min(recipe.size, weight_sizes(family, shape, _finest(recipe), plans).total) - smallest
     if recipe.bits is None:
         return 0
     least, weights = bits_a_weight(recipe, family, shape)
     if recipe.bits < least:
         raise RecipeError(
-            f"--bits {recipe.bits:g} is too few for recipe {recipe.name!r}, which takes at least {least:.2f} a weight: "
-            "raise it, or take a recipe of fewer bits"
+            f"--bits {recipe.bits:g} is too few for recipe {recipe.name!r}, which takes at least "
+            f"{ceil(least * 100) / 100} a weight: raise it, or leave it out and take recipe 'fast'"
         )
-    return (recipe.bits - least) / 8 * weights
+    most, _ = bits_a_weight(_finest(recipe), family, shape)
+    return (min(recipe.bits, most) - least) / 8 * weights
+
+
+def _finest(recipe: ModelRecipe) -> ModelRecipe:
+    """The recipe with every matrix of the layers in its finer format."""
+    return replace(recipe, layers=recipe.finer or recipe.layers)
 
 
 def bits_a_weight(recipe: ModelRecipe, family: Family, shape: DecoderShape) -> tuple[float, int]:

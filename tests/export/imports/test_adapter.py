@@ -121,6 +121,16 @@ def without_half(adapter: Path) -> None:
     save_file(tensors, adapter / "adapter_model.safetensors")
 
 
+def without_other_half(adapter: Path) -> None:
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith("lora_A.weight")}
+    save_file(tensors, adapter / "adapter_model.safetensors")
+
+
+def empty(adapter: Path) -> None:
+    save_file({}, adapter / "adapter_model.safetensors")
+
+
 def of_more_layers(adapter: Path) -> None:
     tensors = load_file(adapter / "adapter_model.safetensors")
     tensors = {name.replace("layers.1.", "layers.5."): tensor for name, tensor in tensors.items()}
@@ -139,7 +149,12 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         (in_config(bias="all"), UnsupportedModelError, "a LoRA with bias 'all'"),
         (in_config(init_lora_weights="pissa"), UnsupportedModelError, "a LoRA with init_lora_weights 'pissa'"),
         (in_config(peft_type="IA3"), UnsupportedModelError, "an adapter of type 'IA3'"),
-        (in_config(r=4), CheckpointError, r"lora_A\.weight is \[8, \d+\] .* makes it \[4, \d+\]"),
+        (in_config(r=4), CheckpointError, r"gives .* the rank 4, and its tensors have 8: correct r or rank_pattern"),
+        (in_config(lora_alpha=None), CheckpointError, "lora_alpha is None"),
+        (in_config(lora_alpha="8"), CheckpointError, "lora_alpha is '8'"),
+        (in_config(rank_pattern={"(": 4}), CheckpointError, r"rank_pattern has '\(', which is no pattern"),
+        (without_other_half, CheckpointError, r"lacks .*lora_A\.weight: save the adapter again"),
+        (empty, CheckpointError, "holds no tensor, so there is nothing to merge"),
         (without_config, CheckpointError, "has no adapter_config.json"),
         (without_weights, CheckpointError, "has no adapter_model.safetensors; weights in pickle files"),
         (without_half, CheckpointError, r"lacks .*lora_B\.weight: save the adapter again"),
@@ -153,6 +168,18 @@ def test_what_can_not_be_merged_is_refused_by_name(
     damage(adapter)
     with pytest.raises(error, match=message):
         open_checkpoint(example.base, adapter=adapter)
+
+
+def test_what_is_no_number_is_told_of_the_adapter(example: Trained, tmp_path: Path) -> None:
+    adapter = shutil.copytree(example.adapter, tmp_path / "mine")
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    name = next(name for name in tensors if name.endswith("q_proj.lora_B.weight"))
+    tensors[name][0] = float("nan")
+    save_file(tensors, adapter / "adapter_model.safetensors")
+    checkpoint = open_checkpoint(example.base, adapter=adapter)
+    weight = name.removeprefix("base_model.model.").replace("lora_B.weight", "weight")
+    with pytest.raises(CheckpointError, match=r"in model\.safetensors with mine/adapter_model\.safetensors merged"):
+        list(checkpoint.blocks(weight, 1 << 20))
 
 
 def test_a_table_that_stands_for_two_is_refused(tmp_path: Path) -> None:

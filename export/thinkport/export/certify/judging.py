@@ -35,10 +35,10 @@ def check_finite(graph: Graph, prompt: str, found: Logits) -> None:
         CertificateError: the row holds NaN or infinity.
     """
     if not np.isfinite(found).all():
-        raise CertificateError(
-            f"{graph.file} gives logits that are not numbers in the prompt {prompt}: the graph is wrong; report it "
-            "with the checkpoint's name"
-        )
+        why = "the graph is wrong; report it with the checkpoint's name"
+        if graph.activations == "float16":
+            why = "activations leave float16's range; leave this graph out, as --target cpu does"
+        raise CertificateError(f"{graph.file} gives logits that are not numbers in the prompt {prompt}: {why}")
 
 
 def judge(folder: Path, graphs: Sequence[Graph], figures: Sequence[Figure], least: Agreement) -> None:

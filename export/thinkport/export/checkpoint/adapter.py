@@ -83,6 +83,11 @@ class MergedTensor(TensorEntry):
     last: _LastProduct = field(compare=False)
 
     @property
+    def source(self) -> str:
+        """See `TensorEntry`."""
+        return f"{self.base.source} with {self.down.file.parent.name}/{self.down.file.name} merged"
+
+    @property
     def is_float(self) -> bool:
         """See `TensorEntry`."""
         return self.base.is_float
@@ -143,6 +148,10 @@ def read_adapter(folder: Path) -> Adapter:
     if not (folder / WEIGHTS).is_file():
         raise CheckpointError(f"{folder} has no {WEIGHTS}; weights in pickle files, such as *.bin, are never loaded")
     tensors = {name.removeprefix(_PREFIX): entry for name, entry in read_header(folder / WEIGHTS).items()}
+    if not tensors:
+        raise CheckpointError(
+            f"{folder / WEIGHTS} holds no tensor, so there is nothing to merge: save the adapter again"
+        )
     return Adapter(folder=folder, config=config, tensors=tensors)
 
 
@@ -182,6 +191,10 @@ def _added_to(tensors: Mapping[str, TensorEntry], adapter: Adapter) -> Iterator[
     """Every weight that the adapter adds a product to."""
     last = _LastProduct()
     for down_part, up_part in _PAIRS.items():
+        for name in adapter.tensors:
+            other = f"{name.removesuffix(up_part)}{down_part}"
+            if name.endswith(f".{up_part}") and other not in adapter.tensors:
+                raise CheckpointError(f"{adapter.folder} has {name} and lacks {other}: save the adapter again")
         for name, down in adapter.tensors.items():
             if not name.endswith(f".{down_part}"):
                 continue
@@ -206,6 +219,12 @@ def _merged(
             f"{adapter.folder / CONFIG}: r is {rank!r} and lora_alpha is {alpha!r} for {module}; expected numbers, r a "
             "whole one above 0: save the adapter again"
         )
+    stored = down.shape[0] if down.shape else 0
+    if stored != rank and up.shape[-1:] == (stored,):
+        raise CheckpointError(
+            f"{adapter.folder / CONFIG} gives {module} the rank {rank}, and its tensors have {stored}: correct r or "
+            "rank_pattern, or save the adapter again"
+        )
     n, k = base.shape[::-1] if flipped else base.shape
     for part, expected in ((down, (rank, k)), (up, (n, rank))):
         if part.shape != expected:
@@ -223,7 +242,11 @@ def _pattern(config: Mapping[str, Any], key: str, module: str, default: Any) -> 
                 f"{CONFIG}: {key} has {pattern!r:.200}; expected a module's name, or a short pattern of one "
                 "without groups that repeat"
             )
-        if re.match(rf"(.*\.)?({pattern})$", module):
+        try:
+            found = re.match(rf"(.*\.)?({pattern})$", module)
+        except re.error as error:
+            raise CheckpointError(f"{CONFIG}: {key} has {pattern!r:.200}, which is no pattern: {error}") from error
+        if found:
             return value
     return default
 

@@ -241,6 +241,6 @@ def _check_finite(entry: TensorEntry, block: NDArray[np.float32], start: int) ->
         where[0] += start
         value = block[tuple(bad[0])]
         raise CheckpointError(
-            f"{entry.name} holds {value} at {where.tolist()} in {entry.file.name}: "
-            "the checkpoint is damaged or its training diverged"
+            f"{entry.name} holds {value} at {where.tolist()} in {entry.source}: "
+            "that is damaged, or its training diverged"
         )

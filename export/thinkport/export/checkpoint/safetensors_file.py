@@ -48,6 +48,11 @@ class TensorEntry:
         return self.file, self.offset, self.nbytes
 
     @property
+    def source(self) -> str:
+        """What holds its numbers, in words."""
+        return self.file.name
+
+    @property
     def row_weights(self) -> int:
         """Elements of one row, a row being one index of the first dimension."""
         return math.prod(self.shape[1:])

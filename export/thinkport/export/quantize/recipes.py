@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from thinkport.export.errors import RecipeError
 
@@ -194,8 +194,10 @@ def recipe_named(name: str) -> ModelRecipe:
     name = _RENAMED.get(name, name)
     if name in RECIPES:
         return RECIPES[name]
-    near = difflib.get_close_matches(name, RECIPES, n=1)
+    near = difflib.get_close_matches(name.lower(), RECIPES, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
+    if name in get_args(QuantizedPrecision):
+        guess = f"did you mean --precision {name}? "
     raise RecipeError(f"no recipe is called {name!r}; {guess}Recipes: {', '.join(RECIPES)}")
 
 
