@@ -106,16 +106,20 @@ class _Memory:
 
 @pytest.mark.parametrize("target", ["cpu", "dml", "cuda"])
 def test_a_budget_that_is_refused_names_one_that_is_taken(nano_checkpoint: Path, tmp_path: Path, target: str) -> None:
-    asked = {"checkpoint": str(nano_checkpoint), "output": tmp_path / "out", "targets": (target,)}
-    for wrong, form in (
+    asked: dict[str, Any] = {"checkpoint": str(nano_checkpoint), "output": tmp_path / "out", "targets": (target,)}
+    low: list[tuple[dict[str, Any], str]] = [
         ({"bits": 4.0}, r"at least ([\d.]+) a weight"),
         ({"size": 10_000}, r"take ([\d.]+)MB at least"),
-    ):
+    ]
+    for wrong, form in low:
         with pytest.raises(RecipeError) as refused:
             export(ExportSettings(**asked, **wrong))
-        least = float(re.search(form, str(refused.value))[1])
+        told = re.search(form, str(refused.value))
+        assert told is not None
+        least = float(told[1])
         (name,) = wrong
-        enough = ExportSettings(**asked, **{name: least if name == "bits" else int(least * 1e6)})
+        budget: dict[str, Any] = {name: least if name == "bits" else int(least * 1e6)}
+        enough = ExportSettings(**asked, **budget)
         opened = open_checkpoint(nano_checkpoint)
         check_room(enough, family_of(opened.config), shape_of(opened), enough.quantization)
 

@@ -58,6 +58,7 @@ class ScriptedSession:
     """Lanes over one script, which ends with `stop` again and again."""
 
     several_tokens_over_past = ragged_batches = True
+    exact_steps = False
     vocab_size, prefill_chunk = 512, 4096
     lost: str | None = None
 

@@ -19,7 +19,7 @@ from thinkport.runtime.artifact.manifest import SamplingPreset
 from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.engine.sampling import SamplingSettings, candidates, draw, presence_penalty, repetition_penalty
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtPiece, ToolCall
+from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtEnd, ThoughtPiece, ToolCall
 from thinkport.runtime.prompt.messages import checked
 from thinkport.runtime.prompt.prompt import PromptEncoder
 from thinkport.runtime.prompt.reply_memory import ReplyMemory
@@ -142,6 +142,8 @@ def as_data(event: Event) -> dict[str, Any]:
         return {"type": kind, "text": event.text, "forced": event.forced, "tokens": event.tokens}
     if isinstance(event, ToolCall):
         return {"type": "tool_call", **call_data(event)}
+    if isinstance(event, ThoughtEnd):
+        return {"type": "thought_end", "reason": event.reason.value, "tokens": event.thinking.tokens}
     assert isinstance(event, End)
     return {
         "type": "end",

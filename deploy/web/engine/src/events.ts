@@ -1,4 +1,4 @@
-/** What a streamed reply is made of: pieces of thought, pieces of answer, tool calls, and one end with the figures. */
+/** What a streamed reply is made of: pieces of thought and its end, pieces of answer, tool calls, and one end with the figures. */
 
 import type { DecidedBy, Switch, ThinkingEnd } from "./thinking/thinking.js";
 
@@ -42,6 +42,16 @@ export interface Speed {
 }
 
 /**
+ * The end of the thought: why it ended, and what it took. It comes once, behind the thought's last piece and before
+ * anything of the answer, in every reply whose `thinkingEnd` is neither off nor none; `reason` is that value.
+ */
+export interface ThoughtEnd {
+  readonly type: "thought_end";
+  readonly reason: ThinkingEnd;
+  readonly thinking: Speed;
+}
+
+/**
  * The end of a reply: all of its text, why its parts ended, and what it took.
  *
  * `thought` and `answer` are the sums of the pieces. `enabled` is how thinking was switched for this reply, `decidedBy`
@@ -67,7 +77,7 @@ export interface End {
   readonly answering: Speed;
 }
 
-export type ReplyEvent = ThoughtPiece | AnswerPiece | ToolCall | End;
+export type ReplyEvent = ThoughtPiece | ThoughtEnd | AnswerPiece | ToolCall | End;
 
 export const speed = (tokens: number, seconds: number): Speed => ({
   tokens,

@@ -90,6 +90,7 @@ function asData(event: ReplyEvent): Record<string, unknown> {
   if (event.type === "tool_call") {
     return { type: event.type, name: event.name, args: event.args, text: event.text, wrong: event.problem !== null };
   }
+  if (event.type === "thought_end") return { type: event.type, reason: event.reason, tokens: event.thinking.tokens };
   if (event.type !== "end") return { ...event };
   const { toolCalls, prefill: _, ids: __, thinking, answering, ...others } = event;
   return { ...others, toolCalls: toolCalls.length, thinkingTokens: thinking.tokens, answerTokens: answering.tokens };

@@ -3,6 +3,7 @@
 import type { Token, TokenLoop } from "../engine/tokenLoop.js";
 import type { Stop } from "../engine/stop.js";
 import { type End, type Finish, type ReplyEvent, speed, type ToolCall } from "../events.js";
+import type { ThinkingEnd } from "../thinking/thinking.js";
 import type { Decision, Part } from "../thinking/thinkingSwitch.js";
 import type { ThoughtControl } from "../thinking/thoughtControl.js";
 import type { ReplyPiece } from "../tools/toolCallSplitter.js";
@@ -38,7 +39,9 @@ export class ReplyRun {
       last = performance.now(); // without the reader's own time
     }
     if (stop.abandoned) return;
-    yield* this.eventsOf(this.splitter.part, this.splitter.flush(finish), false);
+    const { part } = this.splitter;
+    yield* this.eventsOf(part, this.splitter.flush(finish), false);
+    if (part === "thought") yield* this.thoughtEnd(this.control?.ended(finish) ?? null);
     const end = this.end(finish);
     onEnd(this, end);
     yield end;
@@ -61,6 +64,13 @@ export class ReplyRun {
     const pieces = this.splitter.feed(token.id, token.forced);
     this.control?.accept(token, this.splitter.part);
     yield* this.eventsOf(part, pieces, token.forced);
+    if (part === "thought" && this.splitter.part === "answer") yield* this.thoughtEnd(this.control?.end ?? null);
+  }
+
+  /** The end of a thought; none for the empty one that says that there is no thought. */
+  private *thoughtEnd(reason: ThinkingEnd | null): Generator<ReplyEvent> {
+    if (reason === null || reason === "off") return;
+    yield { type: "thought_end", reason, thinking: speed(this.splitter.tokens.thought, this.seconds.thought) };
   }
 
   private *eventsOf(part: Part, pieces: readonly ReplyPiece[], forced: boolean): Generator<ReplyEvent> {
