@@ -80,8 +80,8 @@ EXPORTED const char* thinkport_kernel_set(size_t n) {
   return nullptr;
 }
 
-// Whether a kernel set runs here and computes as the scalar one does.
+// Whether a kernel set runs here and computes as the scalar one does; -1 where the CPU or the system doesn't let it run.
 EXPORTED int thinkport_kernel_agrees(const char* name) {
   const thinkport::KernelSet* set = thinkport::find_set(name);
-  return set && thinkport::agrees(*set);
+  return set ? thinkport::agrees(*set) : -1;
 }
