@@ -148,8 +148,7 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
     whole = Goldens.of(folder / manifest.certificate.goldens)
     trial = GoldenTrial(ort, folder, manifest, threads, missing)
     for candidate in runnable if full else runnable[:1]:
-        if candidate.kernels is None:  # a native graph gives what its parent gives, by its own golden
-            yield trial.of_graph(candidate, goldens, full=full)
+        yield trial.of_graph(candidate, goldens, full=full)
         yield trial.of_own(candidate, whole)
 
 
