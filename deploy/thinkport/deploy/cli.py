@@ -13,6 +13,7 @@ from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.cli.cli_options import (
     Artifact,
     DrawingOptions,
+    KernelSet,
     LoadingOptions,
     MaxTokens,
     Provider,
@@ -91,6 +92,7 @@ def verify_command(
         bool, typer.Option("--full", help="Hash every file, and run every graph that runs here on all its prompts.")
     ] = False,
     threads: Threads = None,
+    kernels: KernelSet = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Hold an artifact against its manifest, and what it computes here against what its checkpoint says.
@@ -105,7 +107,15 @@ def verify_command(
     from thinkport.deploy.verification import verify
     from thinkport.deploy.verification.check import show
 
-    found = verify(artifact, provider=provider, checkpoint=checkpoint, adapter=adapter, full=full, threads=threads)
+    found = verify(
+        artifact,
+        provider=provider,
+        checkpoint=checkpoint,
+        adapter=adapter,
+        full=full,
+        threads=threads,
+        kernels=kernels,
+    )
     Outputs(as_json=as_json).write(found.as_json(), lambda console: show(console, found))
     raise typer.Exit(found.exit_code)
 
@@ -118,6 +128,7 @@ def doctor(
         ),
     ] = None,
     provider: Provider = "auto",
+    kernels: KernelSet = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Examine this machine, and an artifact on it: what runs, what is right, how fast, and what to do.
@@ -134,7 +145,7 @@ def doctor(
     from thinkport.deploy.doctor.view import show
     from thinkport.deploy.outputs import Outputs
 
-    found = examine(artifact, provider=provider)
+    found = examine(artifact, provider=provider, kernels=kernels)
     Outputs(as_json=as_json).write(found.as_json(), lambda console: show(console, found))
     raise typer.Exit(found.exit_code)
 
