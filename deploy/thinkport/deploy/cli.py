@@ -258,6 +258,14 @@ def bench(
     recipes: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Measure every artifact in DIR too, such as one a recipe.")
     ] = None,
+    conversation: Annotated[
+        str,
+        typer.Option(
+            metavar="2000,500,100,20",
+            help="Also take the seconds of a conversation: tokens of a prompt, of a thought, of an answer, and of a "
+            "second question, up to its first token.",
+        ),
+    ] = "",
     rounds: Annotated[
         int, typer.Option(help="How often each is measured, in a new process; a first one warms up.")
     ] = 3,
@@ -284,13 +292,17 @@ def bench(
     """Measure speed, loading and memory, with the machine's own limit, and other engines beside it."""
     from thinkport.deploy.bench.cli_bench import run_bench, run_drafts, run_profile
     from thinkport.deploy.bench.contender import BenchPlan
+    from thinkport.deploy.bench.talk import TalkPlan
     from thinkport.deploy.outputs import Outputs
 
     if profile and drafts:
         raise InputError("--profile and --drafts each measure one thing only: ask for one of them")
     contexts, prefills = _numbers("context", context, int), _numbers("prefill", prefill, int)
     how = loading.loading() | {"threads": physical_cores() or 1 if loading.threads is None else loading.threads}
-    plan = BenchPlan(contexts=contexts, prefills=prefills, rounds=rounds, steps=steps, overhead=overhead, **how)
+    talk = TalkPlan.of(_numbers("conversation", conversation, int))
+    plan = BenchPlan(
+        contexts=contexts, prefills=prefills, rounds=rounds, steps=steps, overhead=overhead, talk=talk, **how
+    )
     outputs = Outputs(as_json=as_json, plot=plot)
     if profile:
         run_profile(artifact, plan, outputs)
