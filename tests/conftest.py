@@ -43,8 +43,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def standard_kernels() -> Iterator[None]:
     """Has all tests of this process use ONNX Runtime's kernels, whether our own are installed or not.
 
-    Tests of our own bring their library; programs that tests start use what is installed.
+    Tests of our own bring their library; programs that tests start use what is installed. THINKPORT_TEST_KERNELS=native
+    has the tests of this process use them too.
     """
+    asked = os.environ.get("THINKPORT_TEST_KERNELS", "standard")
+    if asked == "native":
+        pytest.importorskip("thinkport_kernels", reason="THINKPORT_TEST_KERNELS=native needs thinkport-kernels")
+        yield
+        return
+    assert asked == "standard", f"THINKPORT_TEST_KERNELS is {asked!r}, expected standard or native"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "thinkport_kernels", None)
         yield

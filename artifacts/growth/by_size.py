@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from matplotlib.figure import Figure
 
 from thinkport.deploy.bench.machine import this_machine
 from thinkport.deploy.cold_start import cold_start
+from thinkport.runtime.providers.kernels import AUTO, OFF
 
 KIB = 1024
 
@@ -28,10 +30,12 @@ class Growth:
     """One checkpoint: bytes of its weights and of the artifact, seconds, and bytes of memory.
 
     Exported for the CPU with `int8` and without a certificate; loaded in a fresh process for the first time,
-    which computes the sha256 of its files, and once more.
+    which computes the sha256 of its files for the first of the kernels, and once more. `kernels` are as `Model.load`
+    takes them.
     """
 
     name: str
+    kernels: str = OFF
     checkpoint_bytes: int
     artifact_bytes: int
     export_seconds: float
@@ -42,26 +46,28 @@ class Growth:
     private_bytes: int
 
 
-def measure(checkpoint: Path, threads: int) -> Growth:
-    """Export to a temporary folder and load from it."""
+def measure(checkpoint: Path, threads: int, kernels: Sequence[str]) -> Iterator[Growth]:
+    """Export to a temporary folder and load from it, with each of the kernels."""
     with tempfile.TemporaryDirectory(dir=checkpoint.parent) as scratch:
         artifact = Path(scratch, "artifact")
         seconds, peak = exported(checkpoint, artifact)
-        first = cold_start(artifact, threads=threads)
-        again = cold_start(artifact, threads=threads)
-        memory = again.memory_first_token
-        assert memory is not None
-        return Growth(
-            name=checkpoint.name,
-            checkpoint_bytes=sum(file.stat().st_size for file in checkpoint.glob("*.safetensors")),
-            artifact_bytes=sum(file.stat().st_size for file in artifact.iterdir()),
-            export_seconds=seconds,
-            export_peak_bytes=peak,
-            first_load_seconds=first.load_seconds,
-            load_seconds=again.load_seconds,
-            first_token_seconds=again.first_token,
-            private_bytes=memory.private,
-        )
+        for asked in kernels:
+            first = cold_start(artifact, threads=threads, kernels=asked)
+            again = cold_start(artifact, threads=threads, kernels=asked)
+            memory = again.memory_first_token
+            assert memory is not None
+            yield Growth(
+                name=checkpoint.name,
+                kernels=asked,
+                checkpoint_bytes=sum(file.stat().st_size for file in checkpoint.glob("*.safetensors")),
+                artifact_bytes=sum(file.stat().st_size for file in artifact.iterdir()),
+                export_seconds=seconds,
+                export_peak_bytes=peak,
+                first_load_seconds=first.load_seconds,
+                load_seconds=again.load_seconds,
+                first_token_seconds=again.first_token,
+                private_bytes=memory.private,
+            )
 
 
 def exported(checkpoint: Path, artifact: Path) -> tuple[float, int]:
@@ -82,26 +88,26 @@ def draw(found: list[Growth], path: Path) -> None:
     figure = Figure(figsize=(12, 4.5), dpi=125, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(this_machine().title, fontsize="medium")
-    sizes = [one.artifact_bytes / 1e9 for one in found]
     left, middle, right = figure.subplots(1, 3)
-    left.plot(sizes, [one.export_seconds for one in found], marker="o", color="#0072B2")
+    kinds = {kernels: [one for one in found if one.kernels == kernels] for kernels in {one.kernels for one in found}}
+    for kernels, dashes in zip(sorted(kinds), ("-", "--"), strict=False):
+        rows, name = kinds[kernels], "ONNX Runtime's kernels" if kernels == OFF else "thinkport's kernels"
+        sizes = [one.artifact_bytes / 1e9 for one in rows]
+        left.plot(sizes, [one.export_seconds for one in rows], marker="o", color="#0072B2", linestyle=dashes)
+        peak = [one.export_peak_bytes / 1e9 for one in rows]
+        middle.plot(sizes, peak, marker="o", color="#0072B2", linestyle=dashes, label="export, peak")
+        private = [one.private_bytes / 1e9 for one in rows]
+        middle.plot(sizes, private, marker="s", color="#D55E00", linestyle=dashes, label=f"loaded, private, {name}")
+        for field, marker, label in (("load_seconds", "s", "load"), ("first_token_seconds", "o", "to first token")):
+            right.plot(
+                sizes, [getattr(one, field) for one in rows], marker=marker, linestyle=dashes, label=f"{label}, {name}"
+            )
     left.set(title="export", ylabel="seconds")
-    middle.plot(
-        sizes, [one.export_peak_bytes / 1e9 for one in found], marker="o", color="#0072B2", label="export, peak"
-    )
-    private = [one.private_bytes / 1e9 for one in found]
-    middle.plot(sizes, private, marker="s", color="#D55E00", label="a loaded model, private")
     middle.set(title="memory", ylabel="GB")
-    middle.legend(frameon=False)
-    for name, marker, label in (
-        ("first_load_seconds", "^", "first load"),
-        ("load_seconds", "s", "later loads"),
-        ("first_token_seconds", "o", "process to first token, later"),
-    ):
-        right.plot(sizes, [getattr(one, name) for one in found], marker=marker, label=label)
-    right.set(title="loading", ylabel="seconds")
-    right.legend(frameon=False)
+    right.set(title="loading, not the first time", ylabel="seconds")
     for axes in (left, middle, right):
+        if axes is not left:
+            axes.legend(frameon=False, fontsize="small")
         axes.set(xlabel="artifact (GB)")
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
@@ -115,16 +121,18 @@ def main() -> None:
     parser.add_argument("checkpoints", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--kernels", nargs="+", default=[AUTO, OFF], help=f"{AUTO}, {OFF} or a set")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     record = options.out / "by_size.json"
-    known = {one["name"]: Growth(**one) for one in json.loads(record.read_text())} if record.exists() else {}
+    found = [Growth(**one) for one in json.loads(record.read_text())] if record.exists() else []
     for checkpoint in options.checkpoints:
-        if checkpoint.name not in known:
-            known[checkpoint.name] = measure(checkpoint, options.threads)
-        found = sorted(known.values(), key=lambda one: one.artifact_bytes)
-        record.write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n")
-        print(known[checkpoint.name])
+        known = {one.kernels for one in found if one.name == checkpoint.name}
+        missing = [kernels for kernels in options.kernels if kernels not in known]
+        for one in measure(checkpoint, options.threads, missing) if missing else ():
+            found = sorted([*found, one], key=lambda row: (row.artifact_bytes, row.kernels))
+            record.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n")
+            print(one)
     draw(found, options.out / "by_size.png")
 
 

@@ -40,10 +40,11 @@ def test_a_cache_that_is_not_rounded_is_the_native_graphs_too() -> None:
     assert planned(targets=("cpu",), kv="fp32") == {"cpu.onnx": "float32", "cpu-native.onnx": "float32"}
 
 
-def test_a_mixture_of_experts_has_one_graph_for_those_targets_that_can_run_it() -> None:
+def test_a_mixture_of_experts_has_graphs_for_those_targets_that_can_run_it() -> None:
     mixture = family_of(MIXTURE).shape(NARROW | MIXTURE)
     settings = suited(ExportSettings(checkpoint="x", output=Path("y"), precision="int4"), mixture)
-    (plan,) = plan_graphs(settings, experts=True)
+    plan, native = plan_graphs(settings, experts=True)
+    assert (native.file, native.native_of, native.kv) == ("cpu-native.onnx", plan.file, plan.kv)
     assert (plan.file, plan.kv.dtype, plan.onnxruntime_floor) == ("cpu.onnx", "int8", "1.32")
     assert suited(settings, replace(mixture, mixture=None)) is settings
     assert settings.quantization is not None

@@ -1,4 +1,4 @@
-"""What an x86 CPU and its system let kernels use, by their words: CPUID's, XCR0's, and the answer about tiles."""
+"""What an x86 CPU and its system let kernels use, by their words: CPUID's and XCR0's, and the answer about tiles."""
 
 from __future__ import annotations
 
@@ -31,23 +31,21 @@ def cpu_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("cpu", "saved", "allowed", "expected"),
+    ("cpu", "saved", "expected"),
     [
-        (SERVER, ZMM | TILES, True, "avx2 fma avx_vnni avx512_vnni amx asked 1"),
-        (SERVER, ZMM | TILES, False, "avx2 fma avx_vnni avx512_vnni asked 1"),
-        (SERVER, ZMM, True, "avx2 fma avx_vnni avx512_vnni asked 0"),
-        (SERVER, ZMM | 1 << 17, True, "avx2 fma avx_vnni avx512_vnni asked 0"),
-        ((*SERVER[:3], TILE, AVX_VNNI), ZMM | TILES, True, "avx2 fma avx_vnni avx512_vnni asked 0"),
-        (SERVER, YMM, True, "avx2 fma avx_vnni asked 0"),
-        ((FMA, AVX2, 0, 0, AVX_VNNI), ZMM | TILES, True, "avx2 fma avx_vnni asked 0"),
-        ((FMA, AVX2 | AVX512_F_BW_VL, 0, 0, 0), ZMM, True, "avx2 fma asked 0"),
-        (SERVER, 0x2, True, "asked 0"),
-        (SERVER, 0, True, "asked 0"),
-        ((0, 0, 0, 0, 0), ZMM | TILES, True, "asked 0"),
+        (SERVER, ZMM | TILES, "avx2 fma avx_vnni avx512_vnni amx"),
+        (SERVER, ZMM, "avx2 fma avx_vnni avx512_vnni"),
+        (SERVER, ZMM | 1 << 17, "avx2 fma avx_vnni avx512_vnni"),
+        ((*SERVER[:3], TILE, AVX_VNNI), ZMM | TILES, "avx2 fma avx_vnni avx512_vnni"),
+        (SERVER, YMM, "avx2 fma avx_vnni"),
+        ((FMA, AVX2, 0, 0, AVX_VNNI), ZMM | TILES, "avx2 fma avx_vnni"),
+        ((FMA, AVX2 | AVX512_F_BW_VL, 0, 0, 0), ZMM, "avx2 fma"),
+        (SERVER, 0x2, ""),
+        (SERVER, 0, ""),
+        ((0, 0, 0, 0, 0), ZMM | TILES, ""),
     ],
     ids=[
         "all",
-        "tiles refused",
         "a system that does not know tiles",
         "a system that saves their shapes alone",
         "tiles without int8",
@@ -60,8 +58,17 @@ def cpu_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_features_are_those_that_cpu_and_system_have(
-    cpu_words: Path, cpu: tuple[int, ...], saved: int, allowed: bool, expected: str
+    cpu_words: Path, cpu: tuple[int, ...], saved: int, expected: str
 ) -> None:
-    words = [f"{word:x}" for word in (*cpu, saved, int(allowed))]
+    words = [f"{word:x}" for word in (*cpu, saved)]
     said = subprocess.run([cpu_words, *words], check=True, capture_output=True, text=True).stdout
     assert said.strip() == expected
+
+
+@pytest.mark.parametrize(("answer", "of_tiles", "of_auto"), [("given", "tiles", "tiles"), ("refused", "none", "plain")])
+def test_the_system_is_asked_only_for_a_set_that_is_to_be_used(
+    cpu_words: Path, answer: str, of_tiles: str, of_auto: str
+) -> None:
+    """Lines are a name that is looked for, the set that is found, and how often the system was asked."""
+    said = subprocess.run([cpu_words, answer], check=True, capture_output=True, text=True).stdout
+    assert said.splitlines() == ["plain plain 0", f"tiles {of_tiles} 1", "foreign none 0", f"auto {of_auto} 1"]

@@ -13,6 +13,7 @@ from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.cli.cli_options import (
     Artifact,
     DrawingOptions,
+    KernelSet,
     LoadingOptions,
     MaxTokens,
     Provider,
@@ -100,6 +101,7 @@ def verify_command(
         str | None, typer.Option(metavar="KEY", help="Fail unless this public key of minisign signed the manifest.")
     ] = None,
     threads: Threads = None,
+    kernels: KernelSet = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Hold an artifact against its manifest, and what it computes here against what its checkpoint says.
@@ -114,8 +116,8 @@ def verify_command(
     from thinkport.deploy.verification import verify
     from thinkport.deploy.verification.check import show
 
-    asked: dict[str, Any] = {"provider": provider, "full": full, "threads": threads, "signed_by": signed_by}
-    found = verify(artifact, checkpoint=checkpoint, adapter=adapter, **asked)
+    asked: dict[str, Any] = {"provider": provider, "full": full, "threads": threads, "kernels": kernels}
+    found = verify(artifact, checkpoint=checkpoint, adapter=adapter, signed_by=signed_by, **asked)
     Outputs(as_json=as_json).write(found.as_json(), lambda console: show(console, found))
     raise typer.Exit(found.exit_code)
 
@@ -128,6 +130,7 @@ def doctor(
         ),
     ] = None,
     provider: Provider = "auto",
+    kernels: KernelSet = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Examine this machine, and an artifact on it: what runs, what is right, how fast, and what to do.
@@ -144,7 +147,7 @@ def doctor(
     from thinkport.deploy.doctor.view import show
     from thinkport.deploy.outputs import Outputs
 
-    found = examine(artifact, provider=provider)
+    found = examine(artifact, provider=provider, kernels=kernels)
     Outputs(as_json=as_json).write(found.as_json(), lambda console: show(console, found))
     raise typer.Exit(found.exit_code)
 
@@ -257,6 +260,14 @@ def bench(
     recipes: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Measure every artifact in DIR too, such as one a recipe.")
     ] = None,
+    conversation: Annotated[
+        str,
+        typer.Option(
+            metavar="2000,500,100,20",
+            help="Also take the seconds of a conversation: tokens of a prompt, of a thought, of an answer, and of a "
+            "second question, up to its first token.",
+        ),
+    ] = "",
     rounds: Annotated[
         int, typer.Option(help="How often each is measured, in a new process; a first one warms up.")
     ] = 3,
@@ -283,13 +294,17 @@ def bench(
     """Measure speed, loading and memory, with the machine's own limit, and other engines beside it."""
     from thinkport.deploy.bench.cli_bench import run_bench, run_drafts, run_profile
     from thinkport.deploy.bench.contender import BenchPlan
+    from thinkport.deploy.bench.talk import TalkPlan
     from thinkport.deploy.outputs import Outputs
 
     if profile and drafts:
         raise InputError("--profile and --drafts each measure one thing only: ask for one of them")
     contexts, prefills = _numbers("context", context, int), _numbers("prefill", prefill, int)
     how = loading.loading() | {"threads": physical_cores() or 1 if loading.threads is None else loading.threads}
-    plan = BenchPlan(contexts=contexts, prefills=prefills, rounds=rounds, steps=steps, overhead=overhead, **how)
+    talk = TalkPlan.of(_numbers("conversation", conversation, int))
+    plan = BenchPlan(
+        contexts=contexts, prefills=prefills, rounds=rounds, steps=steps, overhead=overhead, talk=talk, **how
+    )
     outputs = Outputs(as_json=as_json, plot=plot)
     if profile:
         run_profile(artifact, plan, outputs)

@@ -21,7 +21,7 @@ from thinkport.export.passes.experts import Experts, QuantizedExperts
 from thinkport.export.passes.headless import Headless
 from thinkport.export.passes.int8_cache import Int8Cache
 from thinkport.export.passes.last_rows import LastRows
-from thinkport.export.passes.native import NativeAttention, NativeMatrices, attends_natively
+from thinkport.export.passes.native import NativeAttention, NativeExperts, NativeMatrices, attends_natively
 from thinkport.export.passes.norms import PlainNorm, QkNorm, RmsNorm, SkipNorm
 from thinkport.export.passes.packed_projections import PackedGateUp, PackedQkv, Silu
 from thinkport.export.passes.quantized_matrices import MatMulNBits, PlainLookup
@@ -87,7 +87,7 @@ class Pipeline:
             passes += self._int8_cache()
         if self.recipe is not None:  # behind packing: a packed weight is quantized as one
             passes += self._rounding(plan, self.recipe, made, sparse)
-        passes += self._replacing(plan, made)
+        passes += self._replacing(plan, made, sparse)
         if plan.activations != "float32":  # behind all that makes float32 values
             passes.append(Activations(dtype=DTYPES[plan.activations]))
         if plan.plain_norms:  # behind the narrowing, in whose midst it computes in float32
@@ -118,12 +118,13 @@ class Pipeline:
         shape = self.shape
         return plan.native_of is not None and plan.kv.dtype == "int8" and attends_natively(shape)
 
-    def _replacing(self, plan: GraphPlan, projections: Sequence[int]) -> list[GraphPass]:
+    def _replacing(self, plan: GraphPlan, projections: Sequence[int], sparse: Sequence[int]) -> list[GraphPass]:
         """What puts other operators in the place of the fused and rounded ones."""
         if plan.native_of is None:
             return []
-        matrices = NativeMatrices(per_layer=projections, head=self.shape.head)
-        return [NativeAttention(), matrices] if self._attends_natively(plan) else [matrices]
+        passes: list[GraphPass] = [NativeAttention()] if self._attends_natively(plan) else []
+        passes.append(NativeMatrices(per_layer=projections, head=self.shape.head))
+        return [*passes, NativeExperts(per_layer=sparse)] if any(sparse) else passes
 
     def _projections(self, plan: GraphPlan, mlps: Sequence[int]) -> list[int]:
         """Quantized projections of each layer, experts apart: q, k and v become one, and gate and up another."""

@@ -126,7 +126,7 @@ def _of(entry: Target, settings: ExportSettings, recipe: ModelRecipe | None, *, 
     yield main
     if settings.yardstick:
         return
-    if entry.native_kernels and not experts and _rounds_activations(recipe):
+    if entry.native_kernels and _rounds_activations(recipe):
         yield replace(main, file=f"{entry.name}-native.onnx", native_of=main.file)
     floor = Version(main.onnxruntime_floor)  # an older ONNX Runtime gets the best cache that it takes
     others = [replace(main, file=f"{entry.name}-{form.dtype}-kv.onnx", kv=form) for form in entry.kv]

@@ -36,26 +36,11 @@ unsigned saved_registers() {
   return low;
 }
 
-// The 8 KiB of tiles are saved only for processes that ask. The answer holds for all threads.
-bool allow_tiles() {
-#if defined(__linux__)  // from 5.16 on; Documentation/arch/x86/xstate.rst
-  constexpr long request = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-  return syscall(SYS_arch_prctl, request, tile_data) == 0;
-#elif defined(_WIN32)  // from Windows 11 and Server 2022 on, which also give them to a thread that just uses them
-  const HMODULE kernel = GetModuleHandleA("kernel32.dll");
-  void* const found = kernel ? reinterpret_cast<void*>(GetProcAddress(kernel, "EnableProcessOptionalXStateFeatures")) : nullptr;
-  using Enable = BOOL(WINAPI*)(DWORD64);
-  return found && reinterpret_cast<Enable>(found)(DWORD64{3} << 17);
-#else
-  return false;
-#endif
-}
-
 CpuFeatures detect() {
   const Registers basic = cpuid(1, 0), more = cpuid(7, 0), most = cpuid(7, 1);
   X86Words words = {basic.c, more.b, more.c, more.d, most.a, 0};
   if (has(basic.c, 27)) words.saved = saved_registers();  // OSXSAVE: without it, XGETBV is no instruction
-  return x86_features(words, allow_tiles);
+  return x86_features(words);
 }
 
 #elif defined(__aarch64__)
@@ -91,7 +76,7 @@ CpuFeatures detect() { return {}; }
 
 }  // namespace
 
-CpuFeatures x86_features(const X86Words& words, bool (*allow)()) {
+CpuFeatures x86_features(const X86Words& words) {
   constexpr unsigned ymm = 0x6, zmm = 0xe6, tiles = 0x60000;  // in XCR0: each with the registers that it widens
   CpuFeatures found;
   if ((words.saved & ymm) != ymm) return found;
@@ -101,8 +86,22 @@ CpuFeatures x86_features(const X86Words& words, bool (*allow)()) {
   const bool f_bw_vl = has(words.leaf7_ebx, 16) && has(words.leaf7_ebx, 30) && has(words.leaf7_ebx, 31);
   found.avx512_vnni = (words.saved & zmm) == zmm && f_bw_vl && has(words.leaf7_ecx, 11);
   const bool tile_and_int8 = has(words.leaf7_edx, 24) && has(words.leaf7_edx, 25);
-  found.amx = (words.saved & tiles) == tiles && tile_and_int8 && allow();
+  found.amx = (words.saved & tiles) == tiles && tile_and_int8;
   return found;
+}
+
+bool allow_tiles() {
+#if defined(__x86_64__) && defined(__linux__)  // from 5.16 on; Documentation/arch/x86/xstate.rst
+  constexpr long request = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, request, tile_data) == 0;
+#elif defined(__x86_64__) && defined(_WIN32)  // from Windows 11 and Server 2022 on, which also give them to a thread that just uses them
+  const HMODULE kernel = GetModuleHandleA("kernel32.dll");
+  void* const found = kernel ? reinterpret_cast<void*>(GetProcAddress(kernel, "EnableProcessOptionalXStateFeatures")) : nullptr;
+  using Enable = BOOL(WINAPI*)(DWORD64);
+  return found && reinterpret_cast<Enable>(found)(DWORD64{3} << 17);
+#else
+  return false;
+#endif
 }
 
 const CpuFeatures& cpu_features() {

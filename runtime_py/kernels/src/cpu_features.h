@@ -15,7 +15,10 @@ struct X86Words {
   unsigned leaf1_ecx = 0, leaf7_ebx = 0, leaf7_ecx = 0, leaf7_edx = 0, leaf7_1_eax = 0, saved = 0;
 };
 
-// What these words allow. `allow_tiles` asks the system for AMX's tiles, and is called only where it has them to give.
-CpuFeatures x86_features(const X86Words& words, bool (*allow_tiles)());
+// What these words allow.
+CpuFeatures x86_features(const X86Words& words);
+
+// Ask the system for AMX's tiles, whose 8 KiB it saves only for processes that ask. The answer holds for all threads.
+bool allow_tiles();
 
 }  // namespace thinkport

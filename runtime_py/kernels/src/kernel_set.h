@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 // Files of this library are compiled for different CPUs, and a linker keeps one copy of a function that several files
 // have. What a header defines is therefore always inlined, or in no other file's reach: else the kept copy could hold
@@ -68,18 +69,30 @@ struct Found {
 struct KernelSet {
   const char* name;
   bool (*runs_here)();
-  size_t tile_rows;  // a multiple of this machine's vector of int32
+  size_t tile_rows;  // 8 or 16
   // Codes, scales and sums of `rows` rows; a group with a value that is not finite gets a scale of NaN.
   void (*quantize)(const float* values, size_t rows, size_t columns, size_t group, int8_t* codes, float* scales, int32_t* sums);
   // out[r][n] for rows [0, rows) and the matrix's rows n of tiles [first, last), plus bias[n] if there is one.
   void (*multiply)(const PackedMatrix&, const Activations&, size_t rows, size_t first, size_t last, const float* bias, float* out);
   // What each query finds in a span alone, into found[n].
   void (*attend)(const Span& span, Found* found);
+  // Asks the system for what it gives only to processes that ask; false where it refuses. Null where nothing has to be.
+  bool (*allowed)() = nullptr;
 };
 
 // Best first; the scalar one, which runs everywhere, last.
 const KernelSet* const* kernel_sets(size_t* count);
-// The set of that name if it runs here, the best that does for "auto", else null.
+// The set of that name if it runs here and the system allows it, the best that does for "auto", else null.
 const KernelSet* find_set(const char* name);
+
+// The same of other sets, best first.
+INLINE const KernelSet* find_set(const KernelSet* const* sets, size_t count, const char* name) {
+  const bool any = std::strcmp(name, "auto") == 0;
+  for (size_t i = 0; i < count; ++i) {
+    const KernelSet& set = *sets[i];
+    if ((any || std::strcmp(name, set.name) == 0) && set.runs_here() && (!set.allowed || set.allowed())) return &set;
+  }
+  return nullptr;
+}
 
 }  // namespace thinkport

@@ -1,6 +1,4 @@
 // The dispatcher: which kernel sets this library has, best first, and which of them runs here.
-#include <cstring>
-
 #include "kernel_set.h"
 
 namespace thinkport {
@@ -30,11 +28,6 @@ const KernelSet* const* kernel_sets(size_t* count) {
   return SETS;
 }
 
-const KernelSet* find_set(const char* name) {
-  const bool any = std::strcmp(name, "auto") == 0;
-  for (const KernelSet* set : SETS)
-    if ((any || std::strcmp(name, set->name) == 0) && set->runs_here()) return set;
-  return nullptr;
-}
+const KernelSet* find_set(const char* name) { return find_set(SETS, sizeof SETS / sizeof *SETS, name); }
 
 }  // namespace thinkport

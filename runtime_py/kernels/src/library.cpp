@@ -9,6 +9,7 @@
 #include "attention_op.h"
 #include "calls.h"
 #include "matrix_op.h"
+#include "mixture_op.h"
 #include "self_test.h"
 
 namespace thinkport {
@@ -35,7 +36,7 @@ std::string config(ort::Api* api, const ort::SessionOptions* options, const char
 // takes some hundred bytes.
 struct Registration {
   std::shared_ptr<Session> session;
-  SessionOp matrix, attention;
+  SessionOp matrix, attention, mixture;
 };
 
 std::mutex registering;
@@ -51,11 +52,12 @@ void add_operators(ort::Api* api, ort::SessionOptions* options) {
   const long threads = std::atol(config(api, options, "thinkport.threads", "1").c_str());
   auto session = std::make_shared<Session>(Session{api, set, static_cast<size_t>(threads < 1 ? 1 : threads)});
   const std::lock_guard<std::mutex> alone(registering);
-  Registration& kept = registrations().emplace_back(Registration{session, matrix_op(session), attention_op(session)});
+  Registration& kept = registrations().emplace_back(Registration{session, matrix_op(session), attention_op(session), mixture_op(session)});
   ort::Domain* domain;
   check(ort::CreateDomain::call(api, "thinkport", &domain));
   check(ort::AddToDomain::call(api, domain, &kept.matrix));
   check(ort::AddToDomain::call(api, domain, &kept.attention));
+  check(ort::AddToDomain::call(api, domain, &kept.mixture));
   check(ort::AddDomain::call(api, options, domain));
 }
 
@@ -80,8 +82,8 @@ EXPORTED const char* thinkport_kernel_set(size_t n) {
   return nullptr;
 }
 
-// Whether a kernel set runs here and computes as the scalar one does.
+// Whether a kernel set runs here and computes as the scalar one does; -1 where the CPU or the system doesn't let it run.
 EXPORTED int thinkport_kernel_agrees(const char* name) {
   const thinkport::KernelSet* set = thinkport::find_set(name);
-  return set && thinkport::agrees(*set);
+  return set ? thinkport::agrees(*set) : -1;
 }

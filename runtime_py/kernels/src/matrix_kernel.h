@@ -34,6 +34,12 @@ INLINE int32_t four(const int8_t* codes) {
   return value;
 }
 
+// A group's share of the totals of a tile's rows: its dots by both scales.
+template <class V>
+INLINE typename V::Floats with_group(typename V::Floats totals, typename V::Ints dots, typename V::Floats scales, float scale) {
+  return V::fused(V::to_floats(dots), V::times(scales, V::spread_float(scale)), totals);
+}
+
 // The dots of M rows with one group of a tile.
 template <class V, int M, int BITS>
 INLINE void group_dots(const uint8_t* at, const int8_t* const* codes, size_t group, typename V::Ints* dots) {
@@ -110,7 +116,7 @@ void tile_times(const PackedMatrix& w, size_t tile, const Activations& a, size_t
       codes[m] += w.group;
       const size_t of = (row + m) * a.groups + g;
       const auto dot = V::subtract(dots[m], V::multiply(points, V::spread(a.sums[of])));
-      totals[m] = V::fused(V::to_floats(dot), V::times(scales, V::spread_float(a.scales[of])), totals[m]);
+      totals[m] = with_group<V>(totals[m], dot, scales, a.scales[of]);
     }
   }
   UNROLLED for (int m = 0; m < M; ++m) write<V>(w, tile, totals[m], bias, out + (row + m) * w.rows);
@@ -198,11 +204,9 @@ INLINE void panel_times(const Panel<V, BITS>& panel, const PackedMatrix& w, cons
     UNROLLED for (int m = 0; m < M; ++m) UNROLLED for (size_t t = 0; t < TILES; ++t) dots[m][t] = starts(m, t);
     panel_dots<V, M, BITS == 4>(panel.codes, codes, w.group, dots);
   }
-  UNROLLED for (int m = 0; m < M; ++m) {
-    const auto scale = V::spread_float(a.scales[of + m * a.groups]);
+  UNROLLED for (int m = 0; m < M; ++m)
     UNROLLED for (size_t t = 0; t < TILES; ++t)
-      totals[m][t] = V::fused(V::to_floats(dots[m][t]), V::times(panel.scales[t], scale), totals[m][t]);
-  }
+      totals[m][t] = with_group<V>(totals[m][t], dots[m][t], panel.scales[t], a.scales[of + m * a.groups]);
 }
 
 // Many rows times TILES tiles: a group of the tiles is unpacked once, and rows pass by.

@@ -5,28 +5,14 @@
 // block_size. Activations are rounded to int8 by the matrix's groups. The matrix is packed when the kernel is made, and
 // its stored form is dropped from memory.
 #include <algorithm>
-#include <cstring>
-#include <thread>
 
 #include "matrix_op.h"
-#include "op.h"
-#include "packing.h"
+#include "stored_matrix.h"
 
 namespace thinkport {
 namespace {
 
 enum Input { A, B, SCALES, POINTS, ORDER, BIAS };
-const char* const INPUT_NAMES[] = {"A", "B", "scales", "zero_points", "g_idx", "bias"};
-
-// A task is worth waking a thread from so many multiplications on.
-constexpr size_t LEAST_WORK = size_t{1} << 17;
-// Tasks a thread: enough that a slow core of a hybrid CPU gets fewer than a fast one.
-constexpr size_t TASKS = 4;
-
-// Rows and columns, so that sizes of what is made of them don't overflow.
-constexpr size_t MOST = size_t{1} << 28;
-// Columns of a group, whose dot of 8-bit codes fits in 32 bits (255 * 127 * 2**15 < 2**31).
-constexpr size_t LONGEST_GROUP = size_t{1} << 15;
 
 struct Matrix {
   static constexpr const char* NAME = "QuantizedMatMul";
@@ -42,40 +28,12 @@ struct Matrix {
   void run(ort::Context* context) const;
 };
 
-Tensor constant(ort::Api* api, const ort::KernelInfo* info, Input input, int type) {
-  int is_constant = 0;
-  const ort::Value* value = nullptr;
-  check(ort::ConstantInput::call(api, info, input, &is_constant, &value));
-  if (!is_constant || !value) return {};
-  Tensor found = read(api, value);
-  if (found.type != type) fail(api, std::string("QuantizedMatMul: ") + INPUT_NAMES[input] + " has another type than it takes");
-  return found;
-}
-
-size_t items(const Tensor& tensor) {
-  size_t count = 1;
-  for (const int64_t length : tensor.shape) count *= static_cast<size_t>(length);
-  return count;
-}
-
-void expect(ort::Api* api, bool holds, const char* what) {
-  if (!holds) fail(api, std::string("QuantizedMatMul: ") + what);
-}
-
-template <class Work>
-void on_threads(size_t threads, size_t count, Work work) {
-  const size_t used = std::max<size_t>(1, std::min(threads, count));
-  std::vector<std::thread> others;
-  for (size_t t = 1; t < used; ++t) others.emplace_back([=] { work(count * t / used, count * (t + 1) / used); });
-  work(0, count / used);
-  for (std::thread& other : others) other.join();
-}
-
 }  // namespace
 
 std::unique_ptr<Matrix> Matrix::make(const std::shared_ptr<Session>& session, const ort::KernelInfo* info) {
   auto kernel = std::make_unique<Matrix>();
   ort::Api* api = session->api;
+  const Expectations expect{api, NAME};
   kernel->session = session;
   kernel->pages = session->pages();
   PackedMatrix& matrix = kernel->matrix;
@@ -84,19 +42,16 @@ std::unique_ptr<Matrix> Matrix::make(const std::shared_ptr<Session>& session, co
   matrix.group = static_cast<size_t>(attribute(api, info, "block_size"));
   matrix.bits = static_cast<int>(attribute(api, info, "bits"));
   matrix.tile_rows = session->set->tile_rows;
-  expect(api, matrix.bits == 4 || matrix.bits == 8, "bits is 4 or 8");
-  expect(api, matrix.rows - 1 < MOST && matrix.columns - 1 < MOST, "K and N are 1 to 2**28");
-  expect(api, matrix.group - 1 < LONGEST_GROUP && matrix.group % 32 == 0 && matrix.columns % matrix.group == 0,
-         "block_size is a multiple of 32 up to 2**15 that divides K");
+  check_sizes(expect, matrix);
 
-  const Tensor codes = constant(api, info, B, ort::UINT8), scales = constant(api, info, SCALES, ort::FLOAT);
-  const Tensor points = constant(api, info, POINTS, ort::UINT8), bias = constant(api, info, BIAS, ort::FLOAT);
-  expect(api, codes.data && scales.data, "B and scales are constants of the graph");
-  expect(api, items(codes) == matrix.rows * matrix.columns * static_cast<size_t>(matrix.bits) / 8, "B has N rows of K codes");
-  expect(api, items(scales) == matrix.rows * matrix.groups(), "scales has one value a group");
+  const Tensor codes = constant(expect, info, B, ort::UINT8), scales = constant(expect, info, SCALES, ort::FLOAT);
+  const Tensor points = constant(expect, info, POINTS, ort::UINT8), bias = constant(expect, info, BIAS, ort::FLOAT);
+  expect(codes.data && scales.data, "B and scales are constants of the graph");
+  expect(items(codes) == matrix.rows * matrix.columns * static_cast<size_t>(matrix.bits) / 8, "B has N rows of K codes");
+  expect(items(scales) == matrix.rows * matrix.groups(), "scales has one value a group");
   const size_t point_bytes = matrix.bits == 8 ? matrix.groups() : (matrix.groups() + 1) / 2;
-  expect(api, !points.data || items(points) == matrix.rows * point_bytes, "zero_points has one value a group");
-  expect(api, !bias.data || items(bias) == matrix.rows, "bias has N values");
+  expect(!points.data || items(points) == matrix.rows * point_bytes, "zero_points has one value a group");
+  expect(!bias.data || items(bias) == matrix.rows, "bias has N values");
   matrix.points = points.data != nullptr;
   if (bias.data) kernel->bias.assign(bias.as<float>(), bias.as<float>() + matrix.rows);
 
@@ -143,11 +98,12 @@ struct Call {
 
 void Matrix::run(ort::Context* context) const {
   ort::Api* api = session->api;
+  const Expectations expect{api, NAME};
   const PackedMatrix& w = matrix;
   const ort::Value* value;
   check(ort::GetInput::call(api, context, A, &value));
   Tensor in = read(api, value);
-  expect(api, !in.shape.empty() && in.shape.back() == static_cast<int64_t>(w.columns), "A has K columns");
+  expect(!in.shape.empty() && in.shape.back() == static_cast<int64_t>(w.columns), "A has K columns");
   const size_t rows = items(in) / w.columns;
   in.shape.back() = static_cast<int64_t>(w.rows);
   ort::Value* out;

@@ -17,9 +17,7 @@
 namespace thinkport {
 namespace {
 
-constexpr size_t LEAST_ROWS = 8;       // for fewer, a panel is not read often enough to be worth its making
-constexpr size_t MOST_ROWS = 128;      // that share one unpacking
-constexpr size_t MOST_GROUP = 256;     // columns of a panel
+constexpr size_t LEAST_ROWS = 8;  // for fewer, a panel is not read often enough to be worth its making
 constexpr size_t SECOND_CACHE = size_t{512} << 10;  // bytes of activations that stay there while tiles pass by
 
 INLINE size_t quotient_up(size_t n, size_t by) { return (n + by - 1) / by; }
@@ -53,9 +51,9 @@ struct Blocks {
 template <class P, int BITS>
 void tile_times_blocks(const PackedMatrix& w, size_t tile, const Activations& a, const Blocks& of, const float* bias, float* out) {
   using V = typename P::V;
-  alignas(64) int8_t panel[MOST_GROUP * V::rows];
+  alignas(64) int8_t panel[WIDEST * V::rows];
   alignas(64) int32_t dots[P::ROWS * V::rows];
-  alignas(64) float totals[(MOST_ROWS + MOST_ROWS / P::ROWS) * V::rows];
+  alignas(64) float totals[(MANY + MANY / P::ROWS) * V::rows];
   for (size_t slot = 0; slot < of.blocks * of.rows; ++slot) V::store(totals + slot * V::rows, V::zeros());
   const uint8_t* at = w.data + tile * w.tile_bytes();
   for (size_t g = 0; g < a.groups; ++g, at += w.group_bytes()) {
@@ -72,24 +70,21 @@ void tile_times_blocks(const PackedMatrix& w, size_t tile, const Activations& a,
         const size_t one = (row + m) * a.groups + g;
         auto dot = V::load(reinterpret_cast<const uint8_t*>(dots + m * V::rows));
         if (BITS == 8 && w.points) dot = V::subtract(dot, V::multiply(rest, V::spread(a.sums[one])));
-        const auto sum = V::load_floats(reinterpret_cast<const uint8_t*>(total));
-        V::store(total, V::fused(V::to_floats(dot), V::times(scales, V::spread_float(a.scales[one])), sum));
+        const auto before = V::load_floats(reinterpret_cast<const uint8_t*>(total));
+        V::store(total, with_group<V>(before, dot, scales, a.scales[one]));
       }
     }
   }
-  const size_t first = tile * V::rows, count = w.rows - first < V::rows ? w.rows - first : V::rows;
   const float* total = totals;
   for (size_t block = 0; block < of.blocks; ++block)
-    for (size_t m = 0; m < of.rows; ++m, total += V::rows) {
-      float* to = out + (of.at(block) + m) * w.rows + first;
-      for (size_t n = 0; n < count; ++n) to[n] = bias ? total[n] + bias[first + n] : total[n];
-    }
+    for (size_t m = 0; m < of.rows; ++m, total += V::rows)
+      write<V>(w, tile, V::load_floats(reinterpret_cast<const uint8_t*>(total)), bias, out + (of.at(block) + m) * w.rows);
 }
 
 template <class P>
 void multiply_blocks(const PackedMatrix& w, const Activations& a, size_t rows, size_t first, size_t last, const float* bias, float* out) {
-  if (rows < LEAST_ROWS || w.group > MOST_GROUP) return multiply<typename P::V>(w, a, rows, first, last, bias, out);
-  const size_t fit = SECOND_CACHE / w.columns, most = fit < LEAST_ROWS ? LEAST_ROWS : fit < MOST_ROWS ? fit : MOST_ROWS;
+  if (rows < LEAST_ROWS || w.group > WIDEST) return multiply<typename P::V>(w, a, rows, first, last, bias, out);
+  const size_t fit = SECOND_CACHE / w.columns, most = fit < LEAST_ROWS ? LEAST_ROWS : fit < MANY ? fit : MANY;
   const size_t parts = quotient_up(rows, most);
   for (size_t part = 0; part < parts; ++part) {
     const size_t from = rows * part / parts, to = rows * (part + 1) / parts;

@@ -58,6 +58,6 @@ bool runs_here() { return cpu_features().avx512_vnni && cpu_features().amx; }
 }  // namespace
 
 extern const KernelSet AMX;
-const KernelSet AMX = {"amx", runs_here, Avx512Vnni::rows, quantize, multiply_blocks<Amx>, attend<Avx512Vnni>};
+const KernelSet AMX = {"amx", runs_here, Avx512Vnni::rows, quantize, multiply_blocks<Amx>, attend<Avx512Vnni>, allow_tiles};
 
 }  // namespace thinkport

@@ -7,8 +7,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from packaging.requirements import Requirement
-
 from thinkport.runtime.errors import MissingExtraError
 
 # `[export]` needs an ONNX Runtime too; of the extras that bring one, this is the one that installs everywhere.
@@ -40,6 +38,8 @@ def uninstall_line(*packages: str) -> str:
 
 def installs_here(extra: str) -> bool:
     """Whether an extra brings a package on this system; true where nothing is recorded of the extra."""
+    from packaging.requirements import Requirement  # 20 ms, which a load would take for nothing
+
     try:
         needed = [Requirement(line).marker for line in requires("thinkport") or ()]
     except PackageNotFoundError:

@@ -8,6 +8,7 @@ from typing import Any
 from thinkport.deploy.bench.bandwidth import Bandwidth
 from thinkport.deploy.bench.contender import BenchPlan, Contender, Kind, Sample
 from thinkport.deploy.bench.machine import BenchMachine
+from thinkport.deploy.bench.talk import TalkSeconds
 from thinkport.runtime.artifact.certificate import Figure
 from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint, kv_bytes, read_manifest
 from thinkport.runtime.errors import InputError
@@ -80,6 +81,12 @@ class BenchRow:
         return min((found for sample in self.samples if (found := getattr(sample, name)) is not None), default=None)
 
     @property
+    def talks(self) -> list[TalkSeconds]:
+        """Each round's conversation, the fastest first."""
+        found = [sample.talk for sample in self.samples if sample.talk is not None]
+        return sorted(found, key=lambda one: one.total)
+
+    @property
     def engine_share(self) -> float | None:
         """`model.stream`'s speed as a share of bare steps' speed, in the best round, since noise only lowers it."""
         return max((s.engine_share for s in self.samples if s.engine_share is not None), default=None)
@@ -112,7 +119,7 @@ class Benchmark:
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
-        facts = {"machine": self.machine.as_json(), "read_bandwidth": vars(self.bandwidth), "plan": vars(self.plan)}
+        facts = {"machine": self.machine.as_json(), "read_bandwidth": vars(self.bandwidth), "plan": asdict(self.plan)}
         return {**facts, "rows": [row.as_json() for row in self.rows]}
 
 
@@ -132,7 +139,7 @@ def measure(
         if plan.longest > limit:
             raise InputError(
                 f"{plan.longest} tokens are asked for ({plan.steps} are decoded at each context), "
-                f"{artifact} holds {limit}: give a shorter --context or --prefill"
+                f"{artifact} holds {limit}: give a shorter --context, --prefill or --conversation"
             )
     samples: list[list[Sample]] = [[] for _ in contenders]
     order = list(zip(contenders, samples, strict=True))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from thinkport.deploy.bench import workers
+from thinkport.deploy.bench.talk import TalkPlan, TalkSeconds
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.providers.kernels import Kernels
@@ -25,7 +26,8 @@ class BenchPlan:
 
     `steps` tokens are decoded at each context and their median counts. Each of the `rounds` runs every contender once,
     in a new process, so that all of them see the machine's slow and fast minutes; one round before them warms up and
-    does not count. Artifacts are loaded with `provider` and `kernels`, as `Model.load` takes them.
+    does not count. `talk` is a conversation whose seconds are taken too. Artifacts are loaded with `provider` and
+    `kernels`, as `Model.load` takes them.
     """
 
     contexts: tuple[int, ...] = (128, 1024, 4096)
@@ -34,6 +36,7 @@ class BenchPlan:
     steps: int = 16
     rounds: int = 3
     overhead: bool = True
+    talk: TalkPlan | None = None
     provider: str = AUTO
     kernels: str = AUTO
 
@@ -50,7 +53,8 @@ class BenchPlan:
     @property
     def longest(self) -> int:
         """The most tokens that a cache has to hold."""
-        return max([*self.prefills, *(context + self.steps for context in self.contexts), 1])
+        talk = self.talk.longest if self.talk else 1
+        return max([*self.prefills, *(context + self.steps for context in self.contexts), talk])
 
     def for_worker(self) -> str:
         """The plan as the JSON that a worker takes as its last argument."""
@@ -93,16 +97,18 @@ class DeviceBytes:
 class Sample:
     """What one process measured: tokens per second by length, seconds and bytes; None is not known.
 
-    `graph` is the file that an artifact ran, `files_s` the part of `load_s` that checked its files against the
-    manifest. `private_bytes` is the process's own memory after its first token, `context_bytes` its memory with a cache
-    of a context. `weights_pages` and `kv_pages` are bytes in memory that the system was asked to make huge pages of,
-    and those that are in huge pages: of native kernels' weights, and of a KV cache of the longest context. `device` is
-    None where the KV cache is in the CPU's memory.
+    `graph` is the file that an artifact ran. `import_s` is the part of `first_token_s` before the load, `files_s` the
+    part of `load_s` that checked its files against the manifest. `private_bytes` is the process's own memory after its
+    first token, `context_bytes` its memory with a cache of a context. `weights_pages` and `kv_pages` are bytes in
+    memory that the system was asked to make huge pages of, and those that are in huge pages: of native kernels'
+    weights, and of a KV cache of the longest context. `device` is None where the KV cache is in the CPU's memory.
+    `talk` is None where the plan has no conversation.
     """
 
     engine: str
     prefill: dict[int, float]
     decode: dict[int, float]
+    import_s: float | None = None
     load_s: float | None = None
     files_s: float | None = None
     first_token_s: float | None = None
@@ -113,6 +119,7 @@ class Sample:
     weights_pages: tuple[int, int] | None = None
     kv_pages: tuple[int, int] | None = None
     device: DeviceBytes | None = None
+    talk: TalkSeconds | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -124,8 +131,10 @@ class Sample:
         facts: dict[str, Any] = json.loads(text)
         for key in {"prefill", "decode", "context_bytes"} & facts.keys():
             facts[key] = {int(length): value for length, value in facts[key].items()}
-        if facts.get("device"):
-            facts["device"] = DeviceBytes(**facts["device"])
+        kinds: dict[str, Any] = {"device": DeviceBytes, "talk": TalkSeconds}
+        for key, kind in kinds.items():
+            if facts.get(key):
+                facts[key] = kind(**facts[key])
         return cls(**facts)
 
 

@@ -1,6 +1,7 @@
 """How benchmarks, profiles and the gains of drafts look in a terminal, each table within 80 columns."""
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
@@ -21,15 +22,19 @@ def show_benchmark(console: Console, bench: Benchmark) -> None:
         f"{plan.threads} threads read {bench.bandwidth}\n"
         f"best of {plan.rounds} rounds, turn about, after one that warmed up"
     )
+    if plan.talk is not None:
+        console.print(f"a conversation is {plan.talk}, whose first token ends it")
     for row in bench.rows:
         console.print(f"{row.name}: {row.samples[0].engine}{_pages(row)}{_device(row)}")
-    for table in (_speeds(console, bench), _costs(console, bench), _ratios(console, bench)):
+    for table in (
+        _speeds(console, bench),
+        _talks(console, bench),
+        _costs(console, bench),
+        _starts(console, bench),
+        _ratios(console, bench),
+    ):
         if table:
             console.print("", table, sep="\n")
-    checked = [(row.name, found) for row in bench.rows if (found := row.least("files_s")) is not None]
-    if checked:
-        parts = ", ".join(f"{name} {found:.3f} s" for name, found in checked)
-        console.print(f"\nof a load, to hold the files against the manifest: {parts}")
     spreads = [s.spread for row in bench.rows for s in _all_speeds(bench, row) if s]
     console.print(f"\ntok/s; the slowest round of a figure is up to {max(spreads, default=0):.0%} below the best")
 
@@ -93,6 +98,19 @@ def _speed_table(console: Console, first: str, plan: BenchPlan) -> Table:
     return number_table(console, first, *(f"prefill {n}" for n in plan.prefills), *(f"at {n}" for n in plan.contexts))
 
 
+def _talks(console: Console, bench: Benchmark) -> Table | None:
+    """Seconds of the conversation: the fastest round, and the totals' median beside the first row's."""
+    if bench.plan.talk is None:
+        return None
+    totals = [median(one.total for one in row.talks) for row in bench.rows]
+    table = number_table(console, "a conversation, s", "1st token", "reply", "2nd question", "total", "median", "times")
+    for row, total in zip(bench.rows, totals, strict=True):
+        best = row.talks[0]
+        parts = (best.prompt, best.reply, best.second, best.total, total)
+        table.add_row(row.name, *(_number(part, 2) for part in parts), _number(total / totals[0], 2))
+    return table
+
+
 def _costs(console: Console, bench: Benchmark) -> Table:
     table = number_table(console, "", "load s", "1st token s", "private MB", "engine", "mean KL", "top-1")
     for row in bench.rows:
@@ -133,6 +151,19 @@ def _pages(row: BenchRow) -> str:
     parts = ((last.weights_pages, "the weights"), (last.kv_pages, "a KV cache"))
     said = [f"{found[1] / 1e6:,.1f} of {found[0] / 1e6:,.1f} MB of {name}" for found, name in parts if found]
     return f"; in huge pages: {', '.join(said)}" if said else ""
+
+
+def _starts(console: Console, bench: Benchmark) -> Table | None:
+    """Where the fastest start of a process went, up to its first token."""
+    table = number_table(console, "to a first token, s", "imports", "loading", "of it files", "prompt")
+    for row in bench.rows:
+        started = [one for one in row.samples if one.import_s is not None]
+        if started:
+            best = min(started, key=lambda one: one.first_token_s or 0.0)
+            imports, load = best.import_s or 0.0, best.load_s or 0.0
+            prompt = (best.first_token_s or 0.0) - imports - load
+            table.add_row(row.name, *(_number(one, 3) for one in (imports, load, best.files_s, prompt)))
+    return table if table.row_count else None
 
 
 def _device(row: BenchRow) -> str:

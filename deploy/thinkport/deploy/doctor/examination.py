@@ -76,26 +76,34 @@ class Examination:
 
 
 def examine(
-    artifact: Path | None, facts: MachineFacts | None = None, verdicts: Verdicts | None = None, *, provider: str = AUTO
+    artifact: Path | None,
+    facts: MachineFacts | None = None,
+    verdicts: Verdicts | None = None,
+    *,
+    provider: str = AUTO,
+    kernels: str = AUTO,
 ) -> Examination:
     """Look at this machine and, with an artifact, try every graph of it that can run, whatever is remembered.
 
-    `provider` is what `Model.load` takes: a name leaves the other graphs out, and may choose a device.
+    `provider` and `kernels` are what `Model.load` takes: a provider's name leaves the other graphs out, and may choose
+    a device.
 
     Raises:
-        InputError: `provider` names nothing in the artifact, or there is no artifact.
+        InputError: `provider` names nothing in the artifact, there is no artifact, or the kernels can't be had here.
         ArtifactError: no artifact there, or one that is not whole.
     """
     if artifact is None and provider != AUTO:
         raise InputError(f"provider {provider!r} names graphs of an artifact, and none was given: name its folder too")
-    real, facts = facts is None, facts or machine_facts()
+    real, facts = facts is None, facts or machine_facts(kernels)
     files, trials = None, tuple[Trial, ...]()
     if artifact is not None:
         manifest = read_manifest(artifact)
         known = KnownFiles()
         files = known.check(artifact, manifest, anew=True), known.check(artifact, manifest)
         timed = _timed(artifact, manifest, facts) if real and provider == AUTO else TrialRecord()
-        trials = tuple(_trials(artifact, manifest, facts, verdicts or Verdicts(), provider, timed))
+        trials = tuple(
+            _trials(artifact, manifest, facts, verdicts or Verdicts(), provider, Kernels.here(kernels), timed)
+        )
     findings = (*machine_findings(facts), *artifact_findings([trial.attempt for trial in trials]))
     name = None if artifact is None else str(artifact)
     return Examination(facts=facts, artifact=name, files=files, trials=trials, findings=findings)
@@ -113,7 +121,13 @@ def _timed(folder: Path, manifest: Manifest, facts: MachineFacts) -> TrialRecord
 
 
 def _trials(
-    folder: Path, manifest: Manifest, facts: MachineFacts, verdicts: Verdicts, provider: str, timed: TrialRecord
+    folder: Path,
+    manifest: Manifest,
+    facts: MachineFacts,
+    verdicts: Verdicts,
+    provider: str,
+    kernels: Kernels,
+    timed: TrialRecord,
 ) -> Iterator[Trial]:
     if facts.build is None:
         return
@@ -126,7 +140,6 @@ def _trials(
         return open_unrounded(ort, folder, one, manifest.model)
 
     plugins = Plugins(ort, unusable={one.provider: one.needs or "" for one in facts.plugins if one.ended})
-    kernels = Kernels.here()
     machine = Machine(
         build=facts.build,
         devices=facts.devices,
@@ -175,6 +188,8 @@ def nodes_by_provider(ort: Any, folder: Path, candidate: Candidate) -> dict[str,
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.enable_mem_pattern = graph.memory_pattern
+    if candidate.kernels is not None:
+        candidate.kernels.register(options, threads=1)
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     try:
         providers = on_device(graph, candidate.device)

@@ -9,7 +9,7 @@ from thinkport.deploy.hardware import Hardware, installed_versions, this_hardwar
 from thinkport.deploy.targets import TARGETS
 from thinkport.runtime.errors import MissingExtraError
 from thinkport.runtime.providers.devices import Device, graphics_devices
-from thinkport.runtime.providers.kernels import Kernels
+from thinkport.runtime.providers.kernels import AUTO, Kernels
 from thinkport.runtime.providers.ort import OrtBuild, build_of, import_onnxruntime, installed_builds, load_libraries
 from thinkport.runtime.providers.plugin_look import look
 from thinkport.runtime.providers.plugins import PluginFacts, Plugins
@@ -41,8 +41,12 @@ class MachineFacts:
     kernels: str = ""
 
 
-def machine_facts() -> MachineFacts:
-    """Look at this machine; ONNX Runtime is imported if it can be."""
+def machine_facts(kernels: str = AUTO) -> MachineFacts:
+    """Look at this machine; ONNX Runtime is imported if it can be. `kernels` are those that `Model.load` would take.
+
+    Raises:
+        InputError: kernels that can't be had here.
+    """
     build, error, missing, plugins = _build()
     return MachineFacts(
         python=f"{platform.python_implementation()} {platform.python_version()} at {sys.executable}",
@@ -55,15 +59,17 @@ def machine_facts() -> MachineFacts:
         devices=tuple(graphics_devices()),
         hardware=this_hardware(),
         plugins=plugins,
-        kernels=_kernels(),
+        kernels=_kernels(Kernels.here(kernels)),
     )
 
 
-def _kernels() -> str:
+def _kernels(found: Kernels) -> str:
     """Tried anew, whatever is remembered: that is what a doctor is for."""
-    found = Kernels.here()
     found.forget()
-    return found.obstacle or f"{found.name}, the best of {', '.join(found.sets)} on this CPU"
+    if found.obstacle:
+        return found.obstacle
+    chosen = "the best" if found.asked == AUTO else "as asked for,"
+    return f"{found.name}, {chosen} of {', '.join(found.sets)} on this CPU"
 
 
 def _build() -> tuple[OrtBuild | None, str, str, tuple[PluginFacts, ...]]:

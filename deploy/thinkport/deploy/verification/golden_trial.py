@@ -27,7 +27,10 @@ class GoldenTrial:
     def __init__(self, ort: ModuleType, folder: Path, manifest: Manifest, threads: int | None, missing: str) -> None:
         self._ort, self._folder, self._manifest, self._threads = ort, folder, manifest, threads
         self._missing = missing
-        self._figures = manifest.certificate.by_graph if manifest.certificate else {}
+        figures = manifest.certificate.by_graph if manifest.certificate else {}
+        natives = {one.native.graph.file: one.file for one in manifest.graphs if one.native}
+        # A native graph that the exporter could not run gives what its parent gives.
+        self._figures = {native: figures[of] for native, of in natives.items() if of in figures} | figures
 
     def of_graph(self, candidate: Candidate, goldens: Sequence[Golden], *, full: bool) -> Check:
         """A graph over a few short prompts, or with `full` over those that it answered at export."""

@@ -56,17 +56,19 @@ def verify(
     full: bool = False,
     threads: int | None = None,
     signed_by: str | None = None,
+    kernels: str = AUTO,
 ) -> Verification:
     """Hold an artifact against its manifest, and its graphs against its goldens.
 
     `full` hashes every file and runs every graph that the installed ONNX Runtime can run, on the prompts that it
     answered at export. Otherwise sizes are compared, and a few short prompts run on the graph that would be chosen.
+    `kernels` are what `Model.load` takes.
     With a `checkpoint` (a folder or a Hub id), and the `adapter` that was merged into it, the certificate is measured
     again. `signed_by` is a public key of minisign, or its file: the manifest must be signed with it.
 
     Raises:
         InputError: an adapter without a checkpoint, or a `provider` that is not in the artifact; one that is not
-            installed fails the check of the goldens.
+            installed fails the check of the goldens. Kernels that can't be had here.
         MissingExtraError: no ONNX Runtime is installed, or with a checkpoint no thinkport[export].
     """
     if adapter is not None and checkpoint is None:
@@ -80,7 +82,7 @@ def verify(
         manifest = read_manifest(folder)
         checks += _structure(folder, manifest)
         if all(check.passed for check in checks):
-            checks += _goldens(folder, manifest, provider, threads, full=full)
+            checks += _goldens(folder, manifest, provider, threads, Kernels.here(kernels), full=full)
             if checkpoint is not None:
                 checks += _certificate(folder, manifest, checkpoint, adapter)
             certificate = manifest.certificate
@@ -148,7 +150,9 @@ def _goldens_structure(path: Path, manifest: Manifest) -> str:
     return f"{len(goldens)} prompts, {sum(len(golden.rows) for golden in goldens)} positions"
 
 
-def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | None, *, full: bool) -> Iterator[Check]:
+def _goldens(
+    folder: Path, manifest: Manifest, provider: str, threads: int | None, kernels: Kernels, *, full: bool
+) -> Iterator[Check]:
     if manifest.certificate is None:
         yield Check(name="goldens", passed=True, detail="none: exported with --no-certificate, nothing to compare with")
         return
@@ -156,7 +160,7 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
     goldens = read_goldens(folder / manifest.certificate.goldens)
     ort = import_onnxruntime(extra_of(manifest.graphs, provider))
     missing = load_libraries(ort)
-    brought = Plugins(ort), Kernels.here()
+    brought = Plugins(ort), kernels
     available = ort.get_available_providers()
     found = [one.started for one in candidates(manifest.graphs, provider, available, ort.__version__, *brought)]
     runnable = [one for one in found if not one.obstacle]
@@ -170,8 +174,7 @@ def _goldens(folder: Path, manifest: Manifest, provider: str, threads: int | Non
     whole = Goldens.of(folder / manifest.certificate.goldens)
     trial = GoldenTrial(ort, folder, manifest, threads, missing)
     for candidate in runnable if full else runnable[:1]:
-        if candidate.kernels is None:  # a native graph gives what its parent gives, by its own golden
-            yield trial.of_graph(candidate, goldens, full=full)
+        yield trial.of_graph(candidate, goldens, full=full)
         yield trial.of_own(candidate, whole)
 
 

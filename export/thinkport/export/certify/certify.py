@@ -3,9 +3,9 @@
 Beside the checkpoint's goldens travels what each graph itself gives, for devices to be held against.
 
 Knows the order of the steps. Each graph in turn continues some prompts, and the first also draws replies of its own.
-Then the checkpoint is computed once over all texts, and each graph is loaded again and measured. The first graph runs
-all texts. The other graphs run fewer, since they share the first one's weights and the CPU is slow in the types of
-other providers.
+Then the checkpoint is computed once over all texts, and each graph is loaded again and measured, native ones too where
+thinkport's kernels are installed. The first graph runs all texts. The other graphs run fewer, since they share the
+first one's weights and the CPU is slow in the types of other providers.
 """
 
 import shlex
@@ -16,11 +16,11 @@ from pathlib import Path
 
 from thinkport.export.certify import greedy
 from thinkport.export.certify.comparing import Answers, compared
-from thinkport.export.certify.cpu_session import cpu_session
+from thinkport.export.certify.cpu_session import cpu_session, measurable
 from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
 from thinkport.export.certify.judging import Agreement, judge
 from thinkport.export.certify.measured_text import MeasuredText
-from thinkport.export.certify.own_goldens import own_golden
+from thinkport.export.certify.own_goldens import natives_own, own_golden
 from thinkport.export.certify.prompts import golden_prompts, questions_of
 from thinkport.export.certify.relevance import ranked_pairs, scores_compared
 from thinkport.export.certify.saying import Said, own_replies, said
@@ -36,7 +36,7 @@ from thinkport.export.reference.streamed_weights import StreamedWeights
 from thinkport.export.write.records import model_record
 from thinkport.runtime.artifact.certificate import Certificate
 from thinkport.runtime.artifact.goldens import Golden, read_goldens
-from thinkport.runtime.artifact.manifest import Graph, Manifest, ModelShape, Native, Task, read_manifest
+from thinkport.runtime.artifact.manifest import Graph, Manifest, ModelShape, Task, read_manifest
 from thinkport.runtime.artifact.verdict import Grade
 from thinkport.runtime.errors import InputError
 
@@ -75,17 +75,18 @@ def certify(
     fixed = certificate_texts(checkpoint, shape)
     whole, brief = questions_of(prompts, fixed)
     first = said(folder, graphs[0], model, whole, drawn=own_replies(checkpoint, shape))
-    others = [said(folder, graph, model, brief, guesses=first.greedy) for graph in graphs[1:]]
+    asked_graphs = measurable(graphs)
+    others = [said(folder, graph, model, brief, guesses=first.greedy) for graph in asked_graphs[1:]]
     whole = replace(whole, texts=[*fixed, *first.own])
     heard = [first, *others]
     answers, common = _answers(checkpoint, shape, prompts, [*whole.texts, *pairs], heard, advance)
     expected = {pair.name: answers.logits.of(pair.name)[0].copy() for pair in pairs}
     figures, scores, own = [], [], {}
-    for graph, one in zip(graphs, heard, strict=True):
+    for graph, one in zip(asked_graphs, heard, strict=True):
         asked = whole if one is first else brief
         with cpu_session(folder, graph, model) as loaded:
             figure = compared(loaded, graph, asked, answers)
-            if min_agreement is not None:
+            if min_agreement is not None and graph in graphs:  # a native one has its parent's
                 own[graph.file] = own_golden(folder, graph, model, loaded, prompts, sample_ids(shape.vocab_size))
             if reranking:
                 scores.append(scores_compared(loaded, graph, pairs, expected, reranking))
@@ -94,22 +95,10 @@ def certify(
         names = [prompt.name for prompt in asked.goldens]
         figures.append(figure.model_copy(update={**counts, "prompts": None if one is first else names}))
     if min_agreement is not None:
-        own |= {
-            native.graph.file: own[_exact(graphs, graph, native).file] for graph in graphs if (native := graph.native)
-        }
+        own |= natives_own(graphs, own)
         judge(folder, graphs, figures, min_agreement)
         write_goldens(folder / GOLDENS, answers.goldens, own)
     return Certificate(goldens=GOLDENS, figures=figures, command=_command(checkpoint), scores=scores or None)
-
-
-def _exact(graphs: Sequence[Graph], parent: Graph, native: Native) -> Graph:
-    """The graph whose own golden a native one is held against: its parent, or where it rounds the KV cache in another
-    way than that, the one that does not round it.
-    """
-    if not native.graph.kv.token_scales:
-        return parent
-    alike = (one for one in graphs if one.target == parent.target and one.kv.dtype == "float32")
-    return next(alike, parent)
 
 
 def _answers(

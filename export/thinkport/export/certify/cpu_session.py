@@ -4,7 +4,7 @@ Knows what the CPU's operators refuse, how much memory a graph may take, and whe
 they are. Must not know how a graph was made or what it is asked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -21,11 +21,13 @@ from thinkport.export.certify.parted_session import HELD, LOADED, PartedSession,
 from thinkport.export.errors import CertificateError
 from thinkport.export.passes.activations import FloatProducts, Widened, rounds_activations
 from thinkport.export.passes.contract import GraphPass
+from thinkport.export.passes.native import NATIVE
 from thinkport.export.passes.norms import K_NORM, QkNormOutside
 from thinkport.export.reference.logits import HELD_ROWS
 from thinkport.runtime.artifact.manifest import Graph, ModelShape
 from thinkport.runtime.engine.session import LaneSource, Session
 from thinkport.runtime.providers.golden_check import Run, one_by_one
+from thinkport.runtime.providers.kernels import Kernels
 from thinkport.runtime.providers.ort import AUTO, choose_graph, import_onnxruntime
 
 WHOLE = 2_000_000_000  # bytes of memory that a graph may take to be loaded whole
@@ -66,8 +68,14 @@ def cpu_session(
     if form.changes or LOADED * weight_bytes(form.loaded.graph) > whole:
         yield _parted(folder, form, model, held)
         return
-    with _whole(folder, form.graph, model) as session:
+    with _whole(folder, form, model) as session:
         yield session
+
+
+def measurable(graphs: Sequence[Graph]) -> list[Graph]:
+    """The graphs, and behind them their native forms where thinkport's kernels are installed and right."""
+    native = [graph.native.graph for graph in graphs if graph.native]
+    return [*graphs, *(native if Kernels.here().obstacle is None else [])]
 
 
 class Rounding(Enum):
@@ -117,18 +125,23 @@ def _roundings(form: CpuGraph) -> set[Rounding]:
 
 
 @contextmanager
-def _whole(folder: Path, graph: Graph, model: ModelShape) -> Iterator[CpuSession]:
-    ort = import_onnxruntime(CPU.name)
+def _whole(folder: Path, form: CpuGraph, model: ModelShape) -> Iterator[CpuSession]:
+    ort, kernels = import_onnxruntime(CPU.name), _kernels_of(form)
     # It maps a file that may be about to go, which Windows would not let it.
-    with closing(Session(ort, folder, _runnable(ort, graph), model)) as session:
+    with closing(Session(ort, folder, _runnable(ort, form.graph), model, kernels=kernels)) as session:
         yield CpuSession(session)
 
 
 def _parted(folder: Path, form: CpuGraph, model: ModelShape, held: int = 0) -> CpuSession:
     ort = import_onnxruntime(CPU.name)
-    sessions = PartSessions(ort, folder, held)
+    sessions = PartSessions(ort, folder, held, _kernels_of(form))
     session = PartedSession(ort, _runnable(ort, form.graph), model, cut(form.loaded), sessions)
     return CpuSession(session, session.run, " and ".join((*form.changes, "its layers loaded one at a time")))
+
+
+def _kernels_of(form: CpuGraph) -> Kernels | None:
+    """What a native graph is made of; None for another."""
+    return Kernels.here() if any(node.domain == NATIVE for node in form.loaded.graph) else None
 
 
 def _runnable(ort: ModuleType, graph: Graph) -> Graph:

@@ -3,7 +3,7 @@
 Knows graphs and one prompt. Must not know the checkpoint: how near the graph is to that is measured elsewhere.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from thinkport.export.certify.measured_text import MeasuredText
 from thinkport.export.reference.logits import Ids, Logits
 from thinkport.export.trace import names
 from thinkport.runtime.artifact.goldens import Distance, OwnGolden
-from thinkport.runtime.artifact.manifest import Graph, ModelShape
+from thinkport.runtime.artifact.manifest import Graph, ModelShape, Native
 from thinkport.runtime.providers.golden_check import Span, stepped_rows
 from thinkport.runtime.providers.own_check import BRIEF, KEPT, own_distance, shortened
 
@@ -54,6 +54,21 @@ def own_golden(
     half = _BFLOAT16 if graph.activations == "bfloat16" else _spread(folder, graph, model, loaded, found, Rounding.HALF)
     both = Distance(float(np.hypot(products.error, half.error)), products.divergence + half.divergence)
     return replace(found, spread=both, float_spread=half)
+
+
+def natives_own(graphs: Sequence[Graph], own: Mapping[str, OwnGolden]) -> dict[str, OwnGolden]:
+    """What native graphs are held against, by their files: `own` of their parents, or of others."""
+    return {native.graph.file: own[_exact(graphs, graph, native).file] for graph in graphs if (native := graph.native)}
+
+
+def _exact(graphs: Sequence[Graph], parent: Graph, native: Native) -> Graph:
+    """The graph whose own golden a native one is held against: its parent, or where it rounds the KV cache in another
+    way than that, the one that does not round it.
+    """
+    if not native.graph.kv.token_scales:
+        return parent
+    alike = (one for one in graphs if one.target == parent.target and one.kv.dtype == "float32")
+    return next(alike, parent)
 
 
 def _spread(

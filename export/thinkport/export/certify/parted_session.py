@@ -24,6 +24,7 @@ from thinkport.export.trace import names
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_bytes
 from thinkport.runtime.engine.kv_buffers import CpuBuffers
 from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize, KvSnapshot, layout_of
+from thinkport.runtime.engine.session import KernelLibrary
 from thinkport.runtime.errors import ArtifactError
 from thinkport.runtime.machine.freed_memory import give_back
 from thinkport.runtime.machine.threads import physical_cores
@@ -52,10 +53,11 @@ class PartSessions:
     """Parts that are loaded when they are used.
 
     Their external data lies in `folder`. The first `room` bytes of parts stay loaded; the others are closed after use.
+    `kernels` are what a native graph is made of.
     """
 
-    def __init__(self, ort: ModuleType, folder: Path, room: int = 0) -> None:
-        self._ort, self._folder, self._room = ort, folder, float(room)
+    def __init__(self, ort: ModuleType, folder: Path, room: int = 0, kernels: KernelLibrary | None = None) -> None:
+        self._ort, self._folder, self._room, self._kernels = ort, folder, float(room), kernels
         self._kept: dict[int, LoadedPart] = {}
 
     @contextmanager
@@ -86,6 +88,8 @@ class PartSessions:
         settings.intra_op_num_threads = physical_cores() or 0
         settings.enable_cpu_mem_arena = False  # what it hands out would outlive the part
         settings.add_session_config_entry(_FOLDER, str(self._folder))
+        if self._kernels is not None:
+            self._kernels.register(settings, physical_cores() or 1)
         proto = ir.to_proto(part.model).SerializeToString()
         try:
             return self._ort.InferenceSession(proto, settings, providers=["CPUExecutionProvider"])

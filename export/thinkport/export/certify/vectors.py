@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from thinkport.export.certify.cpu_session import CpuSession, cpu_session
+from thinkport.export.certify.cpu_session import CpuSession, cpu_session, measurable
 from thinkport.export.certify.figures import cosine
 from thinkport.export.certify.goldens import GOLDENS, golden, sample_ids, write_goldens
 from thinkport.export.certify.judging import check_finite, judge_vectors
 from thinkport.export.certify.measured_text import CHUNK, MeasuredText
-from thinkport.export.certify.own_goldens import own_golden
+from thinkport.export.certify.own_goldens import natives_own, own_golden
 from thinkport.export.certify.prompts import brief, golden_prompts
 from thinkport.export.certify.texts import certificate_texts
 from thinkport.export.checkpoint import Checkpoint
@@ -57,12 +57,13 @@ def certify_vectors(
     goldens = [golden(prompt, hidden.of(prompt.name), sample, likeliest=False) for prompt in prompts]
     measure = _Measure(prompts=prompts, texts=texts, hidden=hidden, goldens=goldens)
     vectors, own = [], {}
-    for graph in graphs:
+    for graph in measurable(graphs):
         with cpu_session(folder, graph, model) as loaded:
             vectors.append(measure(loaded, graph, whole=graph is graphs[0]))
-            if min_agreement is not None:
+            if min_agreement is not None and graph in graphs:
                 own[graph.file] = own_golden(folder, graph, model, loaded, prompts, sample)
     if min_agreement is not None:
+        own |= natives_own(graphs, own)
         judge_vectors(folder, graphs, vectors, min_agreement)
         write_goldens(folder / GOLDENS, goldens, own)
     return Certificate(goldens=GOLDENS, figures=[], vectors=vectors)

@@ -2,6 +2,8 @@
 
 Cases of `NativeMatrices`: MatMulNBits → QuantizedMatMul, with the same inputs and attributes; all else is left alone.
 
+Cases of `NativeExperts`: QMoE → QuantizedExperts, whose zero points are in the middle; all else is left alone.
+
 Cases of `NativeAttention`, GroupQueryAttention over a float32 cache → CachedAttention over an int8 one:
     1. queries, keys and values come packed, or are split from a packed projection; the norms of heads between become
        inputs of the operator;
@@ -45,6 +47,25 @@ class NativeMatrices(GraphPass):
 def _native(graph: ir.Graph, old: ir.Node) -> str:
     attributes = {name: old.attributes[name].as_int() for name in ("K", "N", "bits", "block_size")}
     return become(graph, old, "QuantizedMatMul", old.inputs, attributes, domain=NATIVE)
+
+
+@dataclass(kw_only=True)
+class NativeExperts(GraphPass):
+    """Once in each layer with experts (runtime_py/kernels/src/mixture_op.cpp). The router stays as it is."""
+
+    name = "native_experts"
+    per_layer: Count
+
+    def rewrite(self, model: ir.Model) -> Sequence[str]:
+        return [_mixed(model.graph, node) for node in list(model.graph) if node.op_type == "QMoE"]
+
+
+def _mixed(graph: ir.Graph, old: ir.Node) -> str:
+    x, logits, into, into_scales, _, back, back_scales = old.inputs
+    names = {"k": "k", "bits": "expert_weight_bits", "block_size": "block_size"}
+    attributes = {ours: old.attributes[theirs].as_int() for ours, theirs in names.items()}
+    inputs = [x, logits, into, into_scales, back, back_scales]
+    return become(graph, old, "QuantizedExperts", inputs, attributes, domain=NATIVE)
 
 
 def attends_natively(shape: DecoderShape) -> bool:

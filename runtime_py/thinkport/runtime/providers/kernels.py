@@ -204,7 +204,7 @@ def kernel_sets(library: Path) -> tuple[str, ...]:
 
 def kernel_fault(library: Path, name: str | None = None) -> str | None:
     """What is wrong with a library on this CPU, that it can't be loaded; or with one of its kernel sets, that it
-    computes otherwise than the scalar one.
+    computes otherwise than the scalar one, or that the system refuses what it needs.
 
     A library or a set that this CPU can't run may end the process.
     """
@@ -216,4 +216,7 @@ def kernel_fault(library: Path, name: str | None = None) -> str | None:
     agrees.restype, agrees.argtypes = ctypes.c_int, [ctypes.c_char_p]
     if name is None:
         return None if sets else "none of its kernel sets runs"
-    return None if agrees(name.encode()) else f"its kernel set {name} computes wrongly"
+    found = agrees(name.encode())
+    if found < 0:
+        return f"its kernel set {name} can't run: the CPU lacks it, or the system refuses what it needs"
+    return None if found else f"its kernel set {name} computes wrongly"

@@ -15,7 +15,6 @@ from threading import Thread
 from time import monotonic, sleep, time
 from typing import Self
 
-import psutil
 from pydantic import TypeAdapter
 
 from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint, read_manifest
@@ -44,6 +43,8 @@ RunGraph = Callable[[str, float], TrialResult]
 
 def _free_memory() -> int:
     """Bytes of the computer's memory that programs can have."""
+    import psutil
+
     return int(psutil.virtual_memory().available)
 
 

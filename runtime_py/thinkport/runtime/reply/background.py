@@ -3,7 +3,6 @@
 Knows threads and asyncio. Must not know what the work is, or what the events are.
 """
 
-import asyncio
 import traceback
 import weakref
 from collections.abc import AsyncGenerator, Callable
@@ -91,6 +90,8 @@ class EventQueue(Generic[E]):
     """Events in their order; made in the event loop that reads them, filled by another thread."""
 
     def __init__(self) -> None:
+        import asyncio  # whoever has a loop has it loaded; others need not wait for it
+
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[E | None] = asyncio.Queue()
         self._error: BaseException | None = None
@@ -112,6 +113,8 @@ class EventQueue(Generic[E]):
         Raises:
             BaseException: what they ended with.
         """
+        import asyncio
+
         while True:
             try:
                 event = await asyncio.wait_for(self._events.get(), silence)

@@ -3,16 +3,19 @@
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import numpy as np
 
+from thinkport.deploy.bench.talk import TalkPlan, TalkSeconds
 from thinkport.deploy.cold_start import cold_start, process_memory
 from thinkport.runtime.artifact.manifest import Graph, ModelShape, kv_width
 from thinkport.runtime.engine.kv_cache import KvSnapshot, capacity_for
+from thinkport.runtime.engine.sampling import Sampler, SamplingSettings
 from thinkport.runtime.engine.session import Lane
 from thinkport.runtime.machine.huge_pages import advised_memory
 from thinkport.runtime.model import Model
@@ -84,6 +87,21 @@ class Measured:
         speed = 1 / median(step_seconds(lane, steps, self.shape.vocab_size))
         memory = process_memory()
         return speed, memory.private if memory else None
+
+    def talk(self, asked: TalkPlan) -> TalkSeconds:
+        """A conversation over one KV cache, without drafts: what they gain depends on the text."""
+        draw, greedy = np.random.default_rng(), Sampler(SamplingSettings(temperature=0))
+        prompt, question = (draw.integers(0, self.shape.vocab_size, n).tolist() for n in (asked.prompt, asked.question))
+        with closing(self.model.engine()) as engine:
+            start = perf_counter()
+            reply = engine.generate(prompt, greedy, max_tokens=asked.thought + asked.answer)
+            ids = [next(reply).id]
+            told = perf_counter()
+            ids += [token.id for token in reply]
+            replied = perf_counter()
+            second = [*prompt, *(token for token in ids[asked.thought :] if token is not None), *question]
+            next(engine.generate(second, greedy, max_tokens=1))
+            return TalkSeconds(prompt=told - start, reply=replied - told, second=perf_counter() - replied)
 
     def device(self, context: int) -> dict[str, int] | None:
         """What `DeviceBytes` says of a step at a context; None where the KV cache is in the CPU's memory."""
@@ -160,6 +178,7 @@ def main() -> None:
         weights, kv = _more(before, loaded), measured.kv_pages(max(plan["contexts"], default=1))
         decoded = {context: measured.decode(context, plan["steps"]) for context in sorted(plan["contexts"])}
         facts = {
+            "import_s": start.imported,
             "load_s": start.load_seconds,
             "files_s": start.files_seconds,
             "first_token_s": start.first_token,
@@ -172,6 +191,7 @@ def main() -> None:
             "decode": {context: speed for context, (speed, _) in decoded.items()},
             "context_bytes": {context: private for context, (_, private) in decoded.items() if private},
             "prefill": {n: max(measured.prefill(n) for _ in range(_PROMPTS)) for n in plan["prefills"]},
+            "talk": asdict(measured.talk(TalkPlan(**plan["talk"]))) if plan["talk"] else None,
             "engine_share": measure_overhead(model, _PROMPT).share if plan["overhead"] else None,
         }
     sys.stdout.write(json.dumps(facts) + "\n")

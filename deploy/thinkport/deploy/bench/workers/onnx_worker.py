@@ -18,6 +18,7 @@ import numpy as np
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int8)": "int8", "tensor(uint8)": "uint8"}
 _WARM = 3  # steps before time is taken
+_TRIED = 512  # tokens of a prompt that tells which pieces are faster
 _CHUNK = 128  # prompts are tried whole and in such pieces, which is faster on some processors; the better one counts
 
 
@@ -45,7 +46,7 @@ class OnnxDecoder:
                 self.binding.bind_ortvalue_output(value.name.replace("past_key_values", "present"), held)
 
     def step(self, ids: Any, total: int) -> None:
-        """Run `ids` (1, tokens) so that the cache holds `total` tokens."""
+        """Run `ids` (1, tokens) so that the cache holds `total` tokens; what it held beyond those is overwritten."""
         self.binding.bind_cpu_input("input_ids", ids)
         if "attention_mask" in self.names:
             self.binding.bind_cpu_input("attention_mask", np.ones((1, total), np.int64))
@@ -54,14 +55,31 @@ class OnnxDecoder:
         self.binding.bind_output("logits", "cpu")
         self.session.run_with_iobinding(self.binding)
 
-    def prefill(self, length: int, chunk: int) -> float:
-        """Tokens per second of a prompt in pieces of `chunk`."""
+    def run(self, length: int, chunk: int, past: int = 0) -> float:
+        """Seconds of so many random tokens over a cache of `past` tokens, in pieces of `chunk`."""
         ids = np.random.default_rng().integers(0, 1000, (1, length))
         start = perf_counter()
         for at in range(0, length, chunk):
             piece = np.ascontiguousarray(ids[:, at : at + chunk])
-            self.step(piece, at + piece.shape[1])
-        return length / (perf_counter() - start)
+            self.step(piece, past + at + piece.shape[1])
+        return perf_counter() - start
+
+    def prefill(self, length: int, chunk: int) -> float:
+        """Tokens per second of a prompt in pieces of `chunk`."""
+        return length / self.run(length, chunk)
+
+    def talk(self, asked: "dict[str, int]") -> "dict[str, float]":
+        """What `TalkSeconds` says, greedily; to rewind is to overwrite, as onnxruntime-genai's `rewind_to` does."""
+        prompt, answer = asked["prompt"], asked["answer"]
+        tried = min(prompt, _TRIED)
+        chunk = max((prompt, _CHUNK), key=lambda size: self.prefill(tried, min(tried, size)))
+        first = self.run(prompt, chunk)
+        start = perf_counter()
+        for at in range(1, asked["thought"] + answer):
+            token = self.binding.get_outputs()[-1].numpy()[0, -1].argmax()
+            self.step(np.array([[token]], np.int64), prompt + at)
+        reply = perf_counter() - start
+        return {"prompt": first, "reply": reply, "second": self.run(answer + asked["question"], chunk, prompt)}
 
     def decode(self, context: int, steps: int) -> float:
         """Tokens per second over a cache of `context` tokens."""
@@ -97,7 +115,8 @@ def main() -> None:
     model = folder if folder.is_file() else folder / "model.onnx"
     head_size = head_size_beside(model)
     ort = importlib.import_module("onnxruntime")
-    longest = max([*plan["prefills"], *(context + 1 for context in plan["contexts"]), 1])
+    talk = plan["talk"]
+    longest = max([*plan["prefills"], *(context + 1 for context in plan["contexts"]), sum((talk or {}).values()), 1])
     start = perf_counter()
     decoder = OnnxDecoder(ort, model, plan["threads"], 1, head_size)
     loaded = perf_counter() - start
@@ -109,8 +128,9 @@ def main() -> None:
         for length in plan["prefills"]
     }
     decode = {context: decoder.decode(context, plan["steps"]) for context in plan["contexts"]}
+    speeds = {"prefill": prefill, "decode": decode, "talk": decoder.talk(talk) if talk else None}
     facts = {"engine": f"onnxruntime {ort.__version__}", "load_s": loaded, "private_bytes": memory}
-    sys.stdout.write(json.dumps({**facts, "prefill": prefill, "decode": decode}) + "\n")
+    sys.stdout.write(json.dumps({**facts, **speeds}) + "\n")
 
 
 if __name__ == "__main__":

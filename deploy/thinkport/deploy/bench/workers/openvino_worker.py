@@ -18,14 +18,36 @@ def private_bytes() -> "int | None":
         return None
 
 
-def generate(pipeline: Any, length: int, tokens: int) -> Any:
-    """The metrics of a random prompt and so many tokens after it, taken greedily."""
+def drawn(length: int) -> Any:
+    """Random ids (tokens,)."""
+    return np.random.default_rng().integers(0, 1000, length)
+
+
+def reply(pipeline: Any, prompt: Any, tokens: int) -> Any:
+    """The result of so many tokens after a prompt's ids, taken greedily."""
     openvino, genai = importlib.import_module("openvino"), importlib.import_module("openvino_genai")
     config = genai.GenerationConfig()
     config.max_new_tokens, config.do_sample, config.ignore_eos = tokens, False, True
-    ids = np.random.default_rng().integers(0, 1000, (1, length))
-    inputs = genai.TokenizedInputs(openvino.Tensor(ids), openvino.Tensor(np.ones((1, length), np.int64)))
-    return pipeline.generate(inputs, config).perf_metrics
+    ids = np.ascontiguousarray(prompt[None], np.int64)
+    inputs = genai.TokenizedInputs(openvino.Tensor(ids), openvino.Tensor(np.ones_like(ids)))
+    return pipeline.generate(inputs, config)
+
+
+def generate(pipeline: Any, length: int, tokens: int) -> Any:
+    """The metrics of a random prompt and so many tokens after it."""
+    return reply(pipeline, drawn(length), tokens).perf_metrics
+
+
+def talk(pipeline: Any, asked: "dict[str, int]") -> "dict[str, float]":
+    """What `TalkSeconds` says; the pipeline keeps the blocks of earlier prompts and finds the shared ones by itself."""
+    prompt, start = drawn(asked["prompt"]), perf_counter()
+    first = reply(pipeline, prompt, asked["thought"] + asked["answer"])
+    replied = perf_counter()
+    told = first.perf_metrics.get_ttft().mean / 1e3
+    answer = np.array(first.tokens[0][asked["thought"] :], np.int64)
+    again = perf_counter()
+    reply(pipeline, np.concatenate([prompt, answer, drawn(asked["question"])]), 1)
+    return {"prompt": told, "reply": replied - start - told, "second": perf_counter() - again}
 
 
 def main() -> None:
@@ -41,8 +63,9 @@ def main() -> None:
     decode = {
         context: 1e3 / generate(pipeline, context, plan["steps"] + 1).get_tpot().mean for context in plan["contexts"]
     }
+    said = talk(pipeline, plan["talk"]) if plan["talk"] else None
     facts = {"engine": f"openvino_genai {genai.__version__}", "load_s": loaded, "private_bytes": memory}
-    sys.stdout.write(json.dumps({**facts, "prefill": prefill, "decode": decode}) + "\n")
+    sys.stdout.write(json.dumps({**facts, "prefill": prefill, "decode": decode, "talk": said}) + "\n")
 
 
 if __name__ == "__main__":
