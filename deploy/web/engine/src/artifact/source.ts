@@ -1,0 +1,30 @@
+/** Where an artifact's files are read from. */
+
+/** The bytes from `start` up to `end`, which is not included. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface ReadOptions {
+  readonly range?: ByteRange;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Bytes of a file that are read without waiting, as ONNX Runtime takes weights. Close it once. */
+export interface SyncFile {
+  readonly bytes: number;
+  read(range: ByteRange): Uint8Array;
+  close(): void;
+}
+
+/** A folder. `read` throws an artifact error where a file is missing or can't be read. */
+export interface ArtifactSource {
+  /** What messages call it: an address or a path. */
+  readonly place: string;
+  read(name: string, options?: ReadOptions): Promise<Uint8Array<ArrayBuffer>>;
+  /** Open a file for reading without waiting; absent where that can't be done. */
+  open?(name: string): Promise<SyncFile>;
+  /** Where ONNX Runtime opens a file by itself; absent where it can't. */
+  path?(name: string): string;
+}
