@@ -17,6 +17,8 @@ export interface ReplyOptions {
   /** Draws the same tokens again. */
   readonly seed?: number | null;
   readonly tools?: readonly Tool[] | null;
+  /** Feed the reply to the KV cache in the idle time after it, as the next turn will need it. */
+  readonly settle?: boolean | null;
 }
 
 /** Events of a reply as they come, the last one its end. Read it once; end its thought or the reply at any time. */
@@ -42,7 +44,10 @@ export interface Chat {
   retry(options?: ReplyOptions): Reply;
   /** Take the user's last message and all that follows out of the history; its text, null if there is none. */
   undo(): string | null;
-  /** Feed the history to the KV cache as the next turn needs it, and wait for that. Turns do it by themselves. */
+  /**
+   * Feed the history to the KV cache as the next turn needs it, and wait for that. Templates drop the thoughts of earlier
+   * turns, so the cache is rewound to where the thought began and the answer fed again. Turns do it by themselves.
+   */
   settle(): Promise<void>;
 }
 
@@ -84,7 +89,7 @@ export interface OpenProgress {
 
 /**
  * A loaded artifact with one KV cache. A reply goes on from what its prompt and the cache begin with, so one conversation
- * costs only what is new, and another one computes its own again. Replies wait for the one before.
+ * costs only what is new, and another one computes its own again. A reply that begins ends one that goes on.
  */
 export interface Model {
   readonly manifest: Manifest;
@@ -96,7 +101,7 @@ export interface Model {
   chat(options?: ChatOptions): Chat;
   /** The prompt's ids, generation prompt included; added tokens that a message spells are plain text. */
   encode(messages: readonly Message[], options?: EncodeOptions): Promise<number[]>;
-  /** Make the KV cache hold what every prompt after these messages begins with. A reply that begins ends it. */
+  /** Make the KV cache hold what every prompt after these messages begins with. A reply in progress goes before. */
   settle(messages: readonly Message[], options?: EncodeOptions): Promise<void>;
   /** Free the graph and its memory. */
   close(): Promise<void>;

@@ -4,6 +4,7 @@
  */
 
 import { artifactError, wordsOf } from "../errors.js";
+import { Sha256 } from "./sha256.js";
 import type { ArtifactSource, ReadOptions } from "./source.js";
 
 export const MANIFEST = "thinkport.json";
@@ -77,8 +78,8 @@ export interface GoldenScore {
 
 export interface GraphFigure {
   readonly graph: string;
-  readonly goldens?: GoldenScore | null;
-  readonly quick?: GoldenScore | null;
+  readonly score: GoldenScore;
+  readonly quick_score: GoldenScore;
   readonly prompts?: readonly string[] | null;
 }
 
@@ -115,8 +116,8 @@ export const KV_BYTES: Readonly<Record<KvType, number>> = { float32: 4, float16:
 /** Read and check the manifest of an artifact; other files are not looked at. Throws an artifact error. */
 export async function readManifest(source: ArtifactSource, options: ReadOptions = {}): Promise<ReadManifest> {
   const bytes = await source.read(MANIFEST, options);
-  const digest = await crypto.subtle.digest("SHA-256", bytes);
-  return { manifest: parseManifest(new TextDecoder().decode(bytes), source.place), fingerprint: hex(digest) };
+  const fingerprint = new Sha256().update(bytes).digest();
+  return { manifest: parseManifest(new TextDecoder().decode(bytes), source.place), fingerprint };
 }
 
 /** The manifest that a text is. Throws an artifact error that begins with the `place`. */
@@ -137,9 +138,6 @@ export function parseManifest(text: string, place: string): Manifest {
   checkNames(manifest, place);
   return manifest;
 }
-
-export const hex = (bytes: ArrayBuffer | Uint8Array): string =>
-  [...new Uint8Array(bytes as ArrayBuffer)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 const SHAPE = ["layers", "kv_heads", "head_dim", "vocab_size", "context_length"] as const;
 const PRESET = ["temperature", "top_k", "top_p", "min_p", "presence_penalty", "repetition_penalty"] as const;
