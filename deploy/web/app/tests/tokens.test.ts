@@ -46,3 +46,18 @@ describe("addresses", () => {
 it("character references become characters once, and unknown ones stay", () => {
   expect(decoded("a &lt;b&gt; &amp;lt; &#65;&#x42; &nope; &#9999999;")).toBe("a <b> &lt; AB &nope; &#9999999;");
 });
+
+it("a product of numbers is no emphasis, and emphasis still is", () => {
+  const kinds = (text: string): string[] => {
+    const found: string[] = [];
+    const walk = (token: Token): void => {
+      found.push(token.type);
+      ((token as { tokens?: Token[] }).tokens ?? []).forEach(walk);
+    };
+    tokensOf(text).forEach(walk);
+    return found;
+  };
+  expect(kinds("6*7=42 and 8*7=56")).not.toContain("em");
+  expect(kinds("6**7 and 8**7")).not.toContain("strong");
+  expect(kinds("*so* and **so**, 2*x* too")).toEqual(expect.arrayContaining(["em", "strong"]));
+});

@@ -52,6 +52,13 @@ function beginOf(source: string, rule: RegExp): number | undefined {
 
 const reader = new Marked({ gfm: true, breaks: true, extensions: [block, inline] });
 
+// A star between digits is a product and opens no emphasis, whatever comes later: 6*7=42 and 8*7=56.
+reader.use({
+  tokenizer: {
+    emStrong: (source, _, before = "") => (/^\*+\d/.test(source) && /\d$/.test(before) ? undefined : false),
+  },
+});
+
 export function tokensOf(markdown: string): Token[] {
   return reader.lexer(markdown);
 }

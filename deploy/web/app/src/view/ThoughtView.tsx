@@ -3,7 +3,6 @@
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import type { Message } from "../conversation/conversation";
 import type { Run } from "../conversation/run";
-import { Markdown } from "../markdown/Markdown";
 import { Icon } from "./Icon";
 import { count, rate, thoughtEnd } from "./figures";
 
@@ -47,15 +46,15 @@ function Bar({ tokens, budget }: { tokens: number; budget: number }) {
   );
 }
 
-/** The text of a thought; while it grows, a window that follows its end. */
+/** The text of a thought as it is, since it is written for nobody; while it grows, a window that follows its end. */
 function Body({ id, text, open, live }: { id: string; text: string; open: boolean; live: boolean }) {
   const place = useRef<HTMLDivElement>(null);
   useEffect(() => {
     if (live && place.current) place.current.scrollTop = place.current.scrollHeight;
   }, [text, live]);
   return (
-    <div class="body" id={id} hidden={!open} ref={place} tabIndex={live ? 0 : undefined} role={live ? "group" : undefined} aria-label={live ? "Text of the thought" : undefined}>
-      {open && <Markdown text={text} />}
+    <div class="body" dir="auto" id={id} hidden={!open} ref={place} tabIndex={live ? 0 : undefined} role={live ? "group" : undefined} aria-label={live ? "Text of the thought" : undefined}>
+      {open && text}
     </div>
   );
 }

@@ -1,0 +1,34 @@
+/**
+ * What a device remembers of artifacts: verdicts on graphs, and files whose hashes were right. Nothing here is needed to
+ * run: a store that can't be read or written remembers nothing.
+ */
+export interface Store {
+  get(key: string): Promise<string | null>;
+  set(key: string, value: string): Promise<void>;
+}
+
+/** A store that lasts as long as the program. */
+export class MemoryStore implements Store {
+  private readonly values = new Map<string, string>();
+
+  async get(key: string): Promise<string | null> {
+    return this.values.get(key) ?? null;
+  }
+
+  async set(key: string, value: string): Promise<void> {
+    this.values.set(key, value);
+  }
+}
+
+/** A store that fails in silence where another one fails. */
+export class CarefulStore implements Store {
+  constructor(private readonly store: Store) {}
+
+  get(key: string): Promise<string | null> {
+    return this.store.get(key).catch(() => null);
+  }
+
+  set(key: string, value: string): Promise<void> {
+    return this.store.set(key, value).catch(() => undefined);
+  }
+}

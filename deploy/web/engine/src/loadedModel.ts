@@ -1,0 +1,99 @@
+/** A loaded artifact in the thread that runs it: one KV cache, and one reply at a time over it. */
+
+import type { Manifest } from "./artifact/manifest.js";
+import { Conversation, type Replies } from "./chat/conversation.js";
+import { HeldSequence, type HeldUse } from "./engine/heldSequence.js";
+import type { LoadedLane } from "./engine/ortLane.js";
+import { Stop } from "./engine/stop.js";
+import { prefill } from "./engine/tokenLoop.js";
+import { unavailableError } from "./errors.js";
+import type { End, ReplyEvent } from "./events.js";
+import type { Chat, ChatOptions, EncodeOptions, Model, ModelReport, Reply, ReplyOptions } from "./model.js";
+import type { Message } from "./prompt/message.js";
+import type { ChatTemplate } from "./prompt/template.js";
+import type { ModelTokenizer } from "./prompt/tokenizer.js";
+import { ReplyMaker, type PreparedReply } from "./reply/replyMaker.js";
+import { saidMessage } from "./reply/saidMessage.js";
+import { StreamedReply } from "./reply/streamedReply.js";
+import type { Thinking } from "./thinking/thinking.js";
+import type { Decision } from "./thinking/thinkingSwitch.js";
+
+export class LoadedModel implements Model, Replies {
+  private readonly replies: ReplyMaker;
+  private readonly held: HeldSequence;
+  private replying: HeldUse | null = null; // the reply in progress
+  private ahead: Stop | null = null; // of the prefill for a later turn
+  private closed = false;
+
+  constructor(
+    readonly manifest: Manifest,
+    tokenizer: ModelTokenizer,
+    template: ChatTemplate,
+    readonly thinking: Thinking,
+    lane: LoadedLane,
+    readonly report: ModelReport,
+  ) {
+    this.replies = new ReplyMaker(manifest, tokenizer, template, thinking);
+    this.held = new HeldSequence(lane, lane);
+  }
+
+  stream(prompt: string | readonly Message[], options: ReplyOptions = {}): Reply {
+    return this.begin(typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt, options, null);
+  }
+
+  begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null): Reply {
+    this.checkOpen();
+    const prepared = this.replies.prepare(messages, options, chat);
+    const stop = new Stop();
+    return new StreamedReply(() => this.events(prepared, messages, stop), stop);
+  }
+
+  chat(options: ChatOptions = {}): Chat {
+    return new Conversation(this, options);
+  }
+
+  async encode(messages: readonly Message[], options: EncodeOptions = {}): Promise<number[]> {
+    return this.replies.encode(messages, options);
+  }
+
+  async settle(messages: readonly Message[], options: EncodeOptions = {}): Promise<void> {
+    this.checkOpen();
+    const ids = this.replies.history(messages, options);
+    if (this.replying || !ids.length) return;
+    this.ahead?.cancel();
+    const stop = (this.ahead = new Stop());
+    try {
+      await prefill(this.held.begin(), ids, stop);
+    } catch (error) {
+      if (!stop.cancelled) throw error; // a reply that began has the KV cache
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    this.ahead?.cancel();
+    await this.held.close();
+  }
+
+  private async *events(prepared: PreparedReply, messages: readonly Message[], stop: Stop): AsyncGenerator<ReplyEvent, void, void> {
+    this.checkOpen();
+    this.ahead?.cancel();
+    const use = (this.replying = this.held.begin());
+    const { tools = null, settle } = prepared.options;
+    const onEnd = (end: End, { hard }: Decision): void => {
+      if (this.replying === use) this.replying = null;
+      // Losing a prefill for a later turn costs time only.
+      if (settle) void this.settle([...messages, saidMessage(end)], { tools, enableThinking: hard }).catch(() => undefined);
+    };
+    try {
+      yield* this.replies.events(prepared, use, stop, onEnd);
+    } finally {
+      if (this.replying === use) this.replying = null;
+    }
+  }
+
+  private checkOpen(): void {
+    if (this.closed) throw unavailableError("the model was closed: open it again");
+  }
+}

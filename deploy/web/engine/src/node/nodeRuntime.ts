@@ -1,0 +1,55 @@
+/** onnxruntime-node on the CPU: past and present are one array of this program, and weights are mapped from their file. */
+
+import { arch, cpus, platform } from "node:os";
+import type { Graph, ModelShape } from "../artifact/manifest.js";
+import { KvShape, SharedKv } from "../engine/kvCache.js";
+import type { Ort } from "../engine/ort.js";
+import { KEEP, OrtLane } from "../engine/ortLane.js";
+import { graphsForCpu, type Loading, type Runtime } from "../engine/runtime.js";
+import { artifactError, inputError, wordsOf } from "../errors.js";
+
+const ERRORS_ONLY = 3; // ONNX Runtime warns about the optional input `logits_to_keep` on every load
+
+export class NodeRuntime implements Runtime {
+  readonly provider = "cpu";
+
+  /** `ort` is the module onnxruntime-node; `threads` are left to ONNX Runtime where null. */
+  constructor(
+    private readonly ort: Ort,
+    readonly threads: number | null = null,
+  ) {
+    if (threads !== null && !(Number.isInteger(threads) && threads > 0)) throw inputError(`threads is ${threads}, expected 1 or more`);
+  }
+
+  async describe(): Promise<string> {
+    const { versions } = this.ort.env;
+    return `onnxruntime-node ${versions.node ?? versions.common} ${platform()} ${arch()} ${cpus()[0]?.model ?? ""}`;
+  }
+
+  suited(graphs: readonly Graph[]): readonly Graph[] {
+    return graphsForCpu(graphs);
+  }
+
+  refusal(): null {
+    return null;
+  }
+
+  async load({ graph, model, onnx, weights, folder, check, context }: Loading): Promise<OrtLane> {
+    if (folder === null) throw artifactError(`${graph.file} lies in no folder of this machine, expected one: onnxruntime-node maps weights from there`);
+    for (const name of weights) await check(name);
+    const { bytes } = onnx.withRequired(KEEP);
+    const session = await this.ort.InferenceSession.create(bytes, {
+      executionProviders: ["cpu"],
+      logSeverityLevel: ERRORS_ONLY,
+      ...(this.threads === null ? {} : { intraOpNumThreads: this.threads }),
+      extra: { session: { model_external_initializers_file_folder_path: folder } },
+    }).catch((error: unknown) => {
+      throw artifactError(`${graph.file} can't be loaded by onnxruntime-node: ${wordsOf(error)}`, error);
+    });
+    return new OrtLane(this.ort, session, graph, model, this.cache(model, graph, context), context);
+  }
+
+  private cache(model: ModelShape, graph: Graph, context: number): SharedKv {
+    return new SharedKv(this.ort, new KvShape(model, graph.kv), context);
+  }
+}

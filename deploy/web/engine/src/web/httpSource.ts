@@ -1,0 +1,28 @@
+/** An artifact in a folder of a web server. */
+
+import type { ArtifactSource, ReadOptions } from "../artifact/source.js";
+import { artifactError, cancelledError, wordsOf } from "../errors.js";
+
+export class HttpSource implements ArtifactSource {
+  readonly place: string;
+
+  /** `url` is the folder's address, of which a relative one is meant beside the page. */
+  constructor(url: string) {
+    const whole = new URL(url, globalThis.location?.href).href;
+    this.place = whole.replace(/\/+$/, "");
+  }
+
+  async read(name: string, { range, signal }: ReadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+    const url = `${this.place}/${name.split("/").map(encodeURIComponent).join("/")}`;
+    try {
+      const headers: HeadersInit = range ? { Range: `bytes=${range.start}-${range.end - 1}` } : {};
+      const response = await fetch(url, { headers, signal: signal ?? null });
+      if (!response.ok) throw new Error(`the server answers ${response.status} ${response.statusText}`.trim());
+      const bytes = new Uint8Array(await response.arrayBuffer());
+      return range && response.status === 200 ? bytes.subarray(range.start, range.end) : bytes; // a server without ranges
+    } catch (error) {
+      if (signal?.aborted) throw cancelledError("opening the model");
+      throw artifactError(`${url} can't be read (${wordsOf(error)}): is the artifact's folder served there?`, error);
+    }
+  }
+}

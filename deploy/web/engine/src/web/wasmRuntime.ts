@@ -1,0 +1,80 @@
+/**
+ * onnxruntime-web in WebAssembly. Its API copies each CPU tensor into the heap before a step and out of it after; the KV
+ * cache is therefore as long as its tokens and no longer.
+ */
+
+import type { Graph, ModelShape } from "../artifact/manifest.js";
+import type { OnnxFile } from "../artifact/onnxFile.js";
+import { AppendedKv, KvShape } from "../engine/kvCache.js";
+import type { Ort } from "../engine/ort.js";
+import { KEEP, OrtLane } from "../engine/ortLane.js";
+import { graphsForCpu, type Loading, type Runtime } from "../engine/runtime.js";
+import { artifactError, wordsOf } from "../errors.js";
+
+const HEAP = 4 * 2 ** 30; // of 32-bit WebAssembly
+const ERRORS_ONLY = 3;
+
+/** How onnxruntime-web is set up. `wasmPaths` is the folder of its .wasm files; left out, they lie beside its script. */
+export interface WasmOptions {
+  readonly wasmPaths?: string | undefined;
+  /** Left out: the cores, at most 4; 1 where the page is not isolated from other origins, which threads need. */
+  readonly threads?: number | undefined;
+}
+
+/** Set onnxruntime-web up, once a thread; returns the threads that it will use. */
+export function setUpWasm(ort: Ort, { wasmPaths, threads }: WasmOptions): number {
+  const isolated = globalThis.crossOriginIsolated === true;
+  const count = isolated ? (threads ?? Math.min(4, navigator.hardwareConcurrency || 1)) : 1;
+  ort.env.wasm.numThreads = count;
+  ort.env.logLevel = "error";
+  if (wasmPaths !== undefined) ort.env.wasm.wasmPaths = wasmPaths;
+  return count;
+}
+
+export class WasmRuntime implements Runtime {
+  readonly provider = "wasm";
+  readonly threads: number;
+
+  /** `ort` is a module of onnxruntime-web. */
+  constructor(
+    private readonly ort: Ort,
+    options: WasmOptions = {},
+  ) {
+    this.threads = setUpWasm(ort, options);
+  }
+
+  async describe(): Promise<string> {
+    return `onnxruntime-web ${this.ort.env.versions.web ?? this.ort.env.versions.common} wasm ${navigator.userAgent}`;
+  }
+
+  suited(graphs: readonly Graph[]): readonly Graph[] {
+    return graphsForCpu(graphs);
+  }
+
+  refusal(_graph: Graph, _model: ModelShape, onnx: OnnxFile): string | null {
+    const weights = onnx.external.reduce((sum, tensor) => sum + tensor.bytes, 0);
+    return weights < 0.8 * HEAP ? null : `its weights have ${weights} bytes, and WebAssembly's memory ends at ${HEAP}`;
+  }
+
+  async load(loading: Loading): Promise<OrtLane> {
+    const { graph, model, onnx, context } = loading;
+    const session = await createSession(this.ort, loading, ["wasm"], onnx);
+    return new OrtLane(this.ort, session, graph, model, new AppendedKv(this.ort, new KvShape(model, graph.kv)), context);
+  }
+}
+
+/** A session over bytes. Throws an artifact error where ONNX Runtime refuses the graph. */
+export async function createSession(
+  ort: Ort,
+  { graph, weights, weightsOf }: Loading,
+  executionProviders: readonly (string | { readonly name: string })[],
+  onnx: OnnxFile,
+): ReturnType<Ort["InferenceSession"]["create"]> {
+  const externalData = await Promise.all(weights.map(async (path) => ({ path, data: await weightsOf(path) })));
+  const { bytes } = onnx.withRequired(KEEP);
+  try {
+    return await ort.InferenceSession.create(bytes, { executionProviders, externalData, logSeverityLevel: ERRORS_ONLY });
+  } catch (error) {
+    throw artifactError(`${graph.file} can't be loaded by onnxruntime-web: ${wordsOf(error)}`, error);
+  }
+}

@@ -1,0 +1,95 @@
+/** The worker's side: opens one artifact at a time and answers a page's requests. */
+
+import type { ArtifactSource } from "../artifact/source.js";
+import type { Ort } from "../engine/ort.js";
+import type { Runtime } from "../engine/runtime.js";
+import { unavailableError, wordsOf } from "../errors.js";
+import type { LoadedModel } from "../loadedModel.js";
+import type { Reply } from "../model.js";
+import { openModel } from "../openModel.js";
+import { GpuRuntime } from "../web/gpuRuntime.js";
+import { HttpSource } from "../web/httpSource.js";
+import { IndexedStore } from "../web/indexedStore.js";
+import { OpfsSource } from "../web/opfsSource.js";
+import { WasmRuntime } from "../web/wasmRuntime.js";
+import { type OpenRequest, type Opened, type Port, type Request, type SourceRequest, toAnswer, type Wish } from "./protocol.js";
+
+/** Makes the source that a page names; a page with a way of its own to keep files gives another one. */
+export type MakeSource = (request: SourceRequest) => ArtifactSource;
+
+export const makeSource: MakeSource = (request) =>
+  request.kind === "http" ? new HttpSource(request.url) : new OpfsSource(request.folder);
+
+/** Answer the requests that come through `port`, which is a worker's own scope. */
+export function serve(port: Port, sources: MakeSource = makeSource): void {
+  const server = new ModelServer(port, sources);
+  port.addEventListener("message", ({ data }: MessageEvent<Request>) => void server.answer(data));
+}
+
+class ModelServer {
+  private model: LoadedModel | null = null;
+  private readonly wishes = new Map<number, (wish: Wish) => void>();
+
+  constructor(
+    private readonly port: Port,
+    private readonly sources: MakeSource,
+  ) {}
+
+  async answer(request: Request): Promise<void> {
+    const { number } = request;
+    if (request.method === "wish") return this.wishes.get(number)?.(request.wish);
+    try {
+      this.port.postMessage({ number, kind: "result", result: await this.result(request) });
+    } catch (error) {
+      this.port.postMessage(toAnswer(number, error));
+    } finally {
+      this.wishes.delete(number);
+    }
+  }
+
+  private async result(request: Exclude<Request, { method: "wish" }>): Promise<unknown> {
+    if (request.method === "open") return this.open(request.number, request.request);
+    const { model } = this;
+    if (!model) throw unavailableError("the worker has no model: open one first");
+    if (request.method === "encode") return model.encode(request.messages, request.options);
+    if (request.method === "settle") return model.settle(request.messages, request.options);
+    if (request.method === "close") return model.close();
+    return this.reply(request.number, model.begin(request.messages, request.options, request.chat));
+  }
+
+  private async open(number: number, request: OpenRequest): Promise<Opened> {
+    const abort = new AbortController();
+    this.wishes.set(number, () => abort.abort());
+    await this.model?.close();
+    const { source, ort, wasmPaths, threads, provider, ...options } = request;
+    const model = (await openModel({
+      ...options,
+      source: this.sources(source),
+      runtimes: runtimes(await imported(ort), request),
+      store: new IndexedStore(),
+      signal: abort.signal,
+      onProgress: (progress) => this.port.postMessage({ number, kind: "progress", progress }),
+    })) as LoadedModel;
+    this.model = model;
+    return { manifest: model.manifest, report: model.report, thinking: model.thinking };
+  }
+
+  private async reply(number: number, reply: Reply): Promise<void> {
+    this.wishes.set(number, (wish) => reply[wish]());
+    for await (const event of reply) this.port.postMessage({ number, kind: "event", event });
+  }
+}
+
+function runtimes(ort: Ort, { provider = "auto", wasmPaths, threads }: OpenRequest): Runtime[] {
+  const options = { wasmPaths, threads };
+  const gpu = provider === "wasm" ? [] : [new GpuRuntime(ort, options)];
+  return provider === "webgpu" ? gpu : [...gpu, new WasmRuntime(ort, options)];
+}
+
+async function imported(url: string): Promise<Ort> {
+  try {
+    return (await import(/* @vite-ignore */ url)) as Ort;
+  } catch (error) {
+    throw unavailableError(`onnxruntime-web can't be loaded from ${url} (${wordsOf(error)}): is it served there?`, error);
+  }
+}

@@ -1,0 +1,173 @@
+/** A model that runs in a worker, as the page holds it: the same interface as in one thread. */
+
+import { Conversation, type Replies } from "../chat/conversation.js";
+import { Stop } from "../engine/stop.js";
+import { unavailableError } from "../errors.js";
+import type { ReplyEvent } from "../events.js";
+import type { Chat, ChatOptions, EncodeOptions, Model, OpenProgress, Reply, ReplyOptions } from "../model.js";
+import type { Message } from "../prompt/message.js";
+import { StreamedReply } from "../reply/streamedReply.js";
+import type { Thinking } from "../thinking/thinking.js";
+import { type Answer, type OpenRequest, type Opened, type Port, toError, type Unnumbered, type Wish } from "./protocol.js";
+
+/** Options of `openInWorker` that stay on the page's side. */
+export interface PageOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: OpenProgress) => void;
+}
+
+/** Open an artifact in a worker that serves models. It throws what `openModel` does; a worker that can't start is unavailable. */
+export async function openInWorker(worker: Port, request: OpenRequest, { signal, onProgress }: PageOptions = {}): Promise<Model> {
+  const line = new Line(worker);
+  const number = line.next();
+  const onAbort = (): void => line.post({ method: "wish", wish: "cancel" }, number);
+  signal?.addEventListener("abort", onAbort);
+  try {
+    const opened = line.asked({ method: "open", request }, number, (answer) => {
+      if (answer.kind === "progress") onProgress?.(answer.progress);
+    });
+    if (signal?.aborted) onAbort();
+    return new WorkerModel(line, (await opened) as Opened);
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+type OnAnswer = (answer: Answer) => void;
+
+/** The page's end of the line to a worker. */
+class Line {
+  private readonly listening = new Map<number, OnAnswer>();
+  private last = 0;
+
+  constructor(private readonly port: Port) {
+    port.addEventListener("message", ({ data }: MessageEvent<Answer>) => this.listening.get(data.number)?.(data));
+    (port as Partial<Worker>).addEventListener?.("error", ({ message }: ErrorEvent) => this.failed(message));
+  }
+
+  next(): number {
+    return ++this.last;
+  }
+
+  post(request: Unnumbered, number: number): void {
+    this.port.postMessage({ ...request, number });
+  }
+
+  /** Ask, hear what comes, and settle with what the request ended with. */
+  asked(request: Unnumbered, number = this.next(), onAnswer: OnAnswer = () => undefined): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.listening.set(number, (answer) => {
+        onAnswer(answer);
+        if (answer.kind === "progress" || answer.kind === "event") return;
+        this.listening.delete(number);
+        if (answer.kind === "result") resolve(answer.result);
+        else reject(toError(answer));
+      });
+      this.post(request, number);
+    });
+  }
+
+  private failed(message: string): void {
+    const { message: words } = unavailableError(`the model's worker failed (${message}): open the model again`);
+    for (const [number, onAnswer] of this.listening) onAnswer({ number, kind: "error", code: "unavailable", message: words });
+  }
+}
+
+class WorkerModel implements Model, Replies {
+  readonly manifest;
+  readonly report;
+  readonly thinking: Thinking;
+
+  constructor(
+    private readonly line: Line,
+    { manifest, report, thinking }: Opened,
+  ) {
+    this.manifest = manifest;
+    this.report = report;
+    this.thinking = thinking;
+  }
+
+  stream(prompt: string | readonly Message[], options: ReplyOptions = {}): Reply {
+    return this.begin(typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt, options, null);
+  }
+
+  begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null): Reply {
+    const number = this.line.next();
+    const stop = new RemoteStop((wish) => this.line.post({ method: "wish", wish }, number));
+    return new StreamedReply(() => this.events({ method: "begin", messages, options, chat }, number, stop), stop);
+  }
+
+  chat(options: ChatOptions = {}): Chat {
+    return new Conversation(this, options);
+  }
+
+  async encode(messages: readonly Message[], options: EncodeOptions = {}): Promise<number[]> {
+    return (await this.line.asked({ method: "encode", messages, options })) as number[];
+  }
+
+  async settle(messages: readonly Message[], options: EncodeOptions = {}): Promise<void> {
+    await this.line.asked({ method: "settle", messages, options });
+  }
+
+  async close(): Promise<void> {
+    await this.line.asked({ method: "close" });
+  }
+
+  private async *events(request: Unnumbered, number: number, stop: RemoteStop): AsyncGenerator<ReplyEvent, void, void> {
+    const events: ReplyEvent[] = [];
+    let heard: () => void = () => undefined;
+    let over = false;
+    const done = this.line
+      .asked(request, number, (answer) => {
+        if (answer.kind === "event") events.push(answer.event);
+        heard();
+      })
+      .finally(() => {
+        over = true;
+        heard();
+      });
+    done.catch(() => undefined); // thrown below
+    stop.connect();
+    try {
+      for (;;) {
+        while (events.length) yield events.shift()!;
+        if (over) break;
+        await new Promise<void>((resolve) => (heard = resolve));
+      }
+      await done;
+    } finally {
+      if (!over) stop.abandon(); // the reader left
+    }
+  }
+}
+
+/** A stop whose wishes go to a reply in the worker, those of before its begin as well. */
+class RemoteStop extends Stop {
+  private connected = false;
+
+  constructor(private readonly tell: (wish: Wish) => void) {
+    super();
+  }
+
+  connect(): void {
+    this.connected = true;
+    if (this.thinkingStopped) this.tell("stopThinking");
+    if (this.abandoned) this.tell("abandon");
+    else if (this.cancelled) this.tell("cancel");
+  }
+
+  override stopThinking(): void {
+    super.stopThinking();
+    if (this.connected) this.tell("stopThinking");
+  }
+
+  override cancel(): void {
+    super.cancel();
+    if (this.connected) this.tell("cancel");
+  }
+
+  override abandon(): void {
+    super.abandon();
+    if (this.connected) this.tell("abandon");
+  }
+}
