@@ -44,7 +44,7 @@ def build(page: Path = PAGE) -> bool:
         )
     with tempfile.TemporaryDirectory(prefix="thinkport-page-") as work:
         built = Path(work) / "built"
-        _run(node, "npm", "ci", "--workspace", "app", "--include-workspace-root", "--no-audit", "--no-fund")
+        _install(node)
         _run(node, "npm", "run", "build", "--workspace", "app", "--", "--outDir", str(built), "--logLevel", "warn")
         (built / _STAMP).write_text(stamp, encoding="utf-8")
         _put(built, page)
@@ -82,6 +82,15 @@ def find_node() -> Path | None:
         return None
     root = Path(spec.origin).parent
     return root / "bin" if (root / "bin").is_dir() else root  # on Windows the programs are at its top
+
+
+def _install(node: Path) -> None:
+    """Install what the page is built with, unless it was installed of this lock file before."""
+    lock = sha256((WEB / "package-lock.json").read_bytes()).hexdigest()
+    installed = WEB / "node_modules" / ".thinkport-lock"
+    if not installed.is_file() or installed.read_text(encoding="utf-8") != lock:
+        _run(node, "npm", "ci", "--workspace", "app", "--include-workspace-root", "--no-audit", "--no-fund")
+        installed.write_text(lock, encoding="utf-8")
 
 
 def _version(node: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Has wheels and sdists carry the built chat page. An editable install does without: its server says how to build it."""
+"""Has wheels and sdists carry the built chat page. An editable install goes without, and its server says how."""
 
 import sys
 from importlib.util import module_from_spec, spec_from_file_location

@@ -208,7 +208,10 @@ def test_an_editable_install_builds_no_page_and_asks_for_no_node(monkeypatch: py
     hook = object.__new__(module.PageHook)
     asked: list[str] = []
     builder = SimpleNamespace(
-        NODE_PACKAGE="node-package", is_current=lambda: False, find_node=lambda: None, build=lambda: asked.append("build")
+        NODE_PACKAGE="node-package",
+        is_current=lambda: False,
+        find_node=lambda: None,
+        build=lambda: asked.append("build"),
     )
     monkeypatch.setattr(module, "_builder", lambda root: builder)
     monkeypatch.setattr(module.PageHook, "root", str(ROOT))

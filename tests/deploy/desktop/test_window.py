@@ -52,7 +52,9 @@ def sitting(screen: str, state: Path, *arguments: str) -> Iterator[Sitting]:
         "ORT_DISABLE_TELEMETRY": "1",
     }
     command = [sys.executable, "-c", PROGRAM, "desktop", *arguments, "--provider", "cpu"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as program:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as program:
         try:
             address = _debugger(port, program)
             with playwright.sync_playwright() as driver:

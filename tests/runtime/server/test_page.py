@@ -267,7 +267,9 @@ def test_a_reply_that_fails_leaves_the_box_alone_and_is_told_where_it_is_seen(se
     alert = page.get_by_role("alert")
     alert.filter(has_text="can't be reached").wait_for()
     page.locator(".thread").evaluate("one => one.scrollTop = 0")
-    assert alert.evaluate("one => { const at = one.getBoundingClientRect(); return at.top >= 0 && at.bottom <= innerHeight }")
+    assert alert.evaluate(
+        "one => { const at = one.getBoundingClientRect(); return at.top >= 0 && at.bottom <= innerHeight }"
+    )
     assert box(page).input_value() == "what I write meanwhile"
     page.locator(".top .bad .where").filter(has_text="no connection").wait_for()
     shoot(page, "offline")

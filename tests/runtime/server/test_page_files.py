@@ -9,8 +9,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from thinkport.runtime.server.app import _told
 from thinkport.runtime.server.api_error import ApiError
+from thinkport.runtime.server.app import _told
 from thinkport.runtime.server.page import how_to_build, is_open, page_routes
 
 SCRIPT = "let word = 1;\n" * 200
@@ -56,7 +56,13 @@ def test_text_is_packed_for_who_takes_that_and_fonts_never(client) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/assets/no.js", "/assets/..%2f..%2foutside.js", "/assets/..%5c..%5coutside.js", "/assets/sources.sha256", "/icon.svg"],
+    [
+        "/assets/no.js",
+        "/assets/..%2f..%2foutside.js",
+        "/assets/..%5c..%5coutside.js",
+        "/assets/sources.sha256",
+        "/icon.svg",
+    ],
 )
 def test_nothing_else_is_sent(client, path) -> None:
     assert client.get(path).status_code == 404

@@ -46,7 +46,9 @@ class Dialogs(Protocol):
 class WindowApp:
     """The ASGI app of a window."""
 
-    def __init__(self, stage: Stage, files: ConversationFiles, dialogs: Callable[[], Dialogs], settings: ServerSettings):
+    def __init__(
+        self, stage: Stage, files: ConversationFiles, dialogs: Callable[[], Dialogs], settings: ServerSettings
+    ):
         """`settings.api_key` is what the cookie holds. `dialogs` is called once they are needed."""
         assert settings.api_key is not None, "a window has a key"
         self._stage, self._files, self._dialogs, self._key = stage, files, dialogs, settings.api_key
