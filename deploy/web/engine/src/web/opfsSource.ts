@@ -5,7 +5,13 @@ import { artifactError, wordsOf } from "../errors.js";
 
 /** Only a worker reads files without waiting. */
 interface SyncHandles {
-  createSyncAccessHandle(options?: { readonly mode?: "read-only" }): Promise<FileSystemSyncAccessHandle>;
+  createSyncAccessHandle(options?: { readonly mode?: "read-only" }): Promise<SyncHandle>;
+}
+
+interface SyncHandle {
+  getSize(): number;
+  read(bytes: Uint8Array, options: { readonly at: number }): number;
+  close(): void;
 }
 
 export class OpfsSource implements ArtifactSource {

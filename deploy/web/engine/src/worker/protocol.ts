@@ -34,7 +34,8 @@ export type Request =
   | { readonly number: number; readonly method: "open"; readonly request: OpenRequest }
   | { readonly number: number; readonly method: "begin"; readonly messages: readonly Message[]; readonly options: ReplyOptions; readonly chat: Thinking | null }
   | { readonly number: number; readonly method: "wish"; readonly wish: Wish }
-  | { readonly number: number; readonly method: "encode" | "settle"; readonly messages: readonly Message[]; readonly options: EncodeOptions }
+  | { readonly number: number; readonly method: "encode"; readonly messages: readonly Message[]; readonly options: EncodeOptions }
+  | { readonly number: number; readonly method: "settle"; readonly messages: readonly Message[]; readonly options: EncodeOptions }
   | { readonly number: number; readonly method: "close" };
 
 /** A `Request` before it has a number. */
