@@ -30,10 +30,9 @@ describe.skipIf(!folder)("an artifact in Node (skipped without THINKPORT_ARTIFAC
     expect(first.thought.length).toBeGreaterThan(0);
     expect(chat.messages.map((message) => message.role)).toEqual(["user", "assistant"]);
     await chat.settle();
-    const settled = await model.encode(chat.messages.slice(0, 2));
     const second = await chat.stream("And 2+2?", { thinking: false, maxTokens: 16, ...greedy }).end();
     // All of the history but the thought, which the template drops, is there already.
-    expect(second.cachedTokens).toBeGreaterThan(settled.length - 12);
+    expect(second.cachedTokens).toBeGreaterThanOrEqual(first.promptTokens + first.answering.tokens);
     expect(second.promptTokens - second.cachedTokens).toBeLessThan(25);
     await model.close();
   });

@@ -11,7 +11,7 @@ test("what opening throws in the worker is thrown on the page, with its code", a
   serve(port1 as never);
   port1.start();
   port2.start();
-  const opening = openInWorker(port2 as never, { source: { kind: "http", url: "http://127.0.0.1:9/" }, ort: "./no-such-ort.mjs" });
+  const opening = openInWorker(port2 as never, { source: { kind: "http", url: "http://127.0.0.1:9/" }, ort: "file:///no/such/folder" });
   await expect(opening).rejects.toBeInstanceOf(ThinkportError);
   await expect(opening).rejects.toMatchObject({ code: "unavailable", message: expect.stringMatching(/onnxruntime-web can't be loaded/) as string });
   port1.close();

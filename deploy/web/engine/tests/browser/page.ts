@@ -37,6 +37,6 @@ page.turns = async (request: OpenRequest): Promise<unknown> => {
   const second = await chat.stream("And 2+2?", { thinking: false, sampling: { temperature: 0 }, maxTokens: 8 }).end();
   const again = await model.stream("hi", { maxTokens: 0 }).end().then(() => null, (error: unknown) => String(error));
   await model.close();
-  return { first, second, refused: again };
+  return { report: model.report, first, second, refused: again };
 };
 page.ready = true;

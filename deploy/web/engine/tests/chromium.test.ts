@@ -1,0 +1,61 @@
+/** An artifact in Chromium, in a worker: WebAssembly, and WebGPU over SwiftShader. `THINKPORT_ARTIFACT` is its folder. */
+
+import { mkdtempSync, rmSync } from "node:fs";
+import type { Server } from "node:http";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Browser, Page } from "playwright-core";
+import { build } from "vite";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { End, ModelReport } from "../src/index.js";
+import type { OpenRequest } from "../src/worker/protocol.js";
+import { CHROMIUM, openPage, serveFolders } from "./browser/chromium.js";
+
+const folder = process.env.THINKPORT_ARTIFACT ?? "";
+const root = fileURLToPath(new URL("browser", import.meta.url));
+const ort = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
+
+interface Turns {
+  readonly report: ModelReport;
+  readonly first: End;
+  readonly second: End;
+  readonly refused: string | null;
+}
+
+describe.skipIf(!folder || !CHROMIUM)("an artifact in Chromium (skipped without THINKPORT_ARTIFACT or Chromium)", () => {
+  const built = mkdtempSync(join(tmpdir(), "engine-page-"));
+  let server: Server;
+  let browser: Browser;
+  let page: Page;
+
+  beforeAll(async () => {
+    await build({ root, configFile: join(root, "vite.config.ts"), logLevel: "error", build: { outDir: built, emptyOutDir: true } });
+    const served = await serveFolders({ page: built, model: folder, ort });
+    server = served.server;
+    ({ browser, page } = await openPage(`${served.url}/page/index.html`));
+  }, 300_000);
+
+  afterAll(async () => {
+    await browser?.close();
+    server?.close();
+    rmSync(built, { recursive: true });
+  });
+
+  const turns = (provider: "wasm" | "webgpu"): Promise<Turns> => {
+    const request: OpenRequest = { source: { kind: "http", url: "/model/" }, ort: "/ort/", provider };
+    return page.evaluate((asked) => (globalThis as unknown as { turns(request: unknown): Promise<Turns> }).turns(asked), request);
+  };
+
+  test.each(["wasm", "webgpu"] as const)("%s answers early when told, and a second turn pays for what is new", async (provider) => {
+    const { report, first, second, refused } = await turns(provider);
+    expect(report.provider).toBe(provider);
+    expect(report.goldens!.correlation).toBeGreaterThan(0.95);
+    expect([report.graph, report.kv]).toEqual(provider === "wasm" ? ["cpu.onnx", "int8"] : ["webgpu-float32.onnx", "float32"]);
+    expect([first.thinkingEnd, first.forcedTokens > 4]).toEqual(["user", true]);
+    expect(second.cachedTokens).toBeGreaterThanOrEqual(first.promptTokens);
+    expect(second.promptTokens - second.cachedTokens).toBeLessThan(25);
+    expect(refused).toMatch(/maxTokens is 0, expected 1 or more/);
+  }, 600_000);
+});
