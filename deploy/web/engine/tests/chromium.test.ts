@@ -2,20 +2,15 @@
 
 import { mkdtempSync, rmSync } from "node:fs";
 import type { Server } from "node:http";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
-import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { End, ModelReport } from "../src/index.js";
 import type { OpenRequest } from "../src/worker/protocol.js";
-import { CHROMIUM, openPage, serveFolders } from "./browser/chromium.js";
+import { buildPage, CHROMIUM, openPage, ORT, serveFolders } from "./browser/chromium.js";
 
 const folder = process.env.THINKPORT_ARTIFACT ?? "";
-const root = fileURLToPath(new URL("browser", import.meta.url));
-const ort = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
 
 interface Turns {
   readonly report: ModelReport;
@@ -31,8 +26,8 @@ describe.skipIf(!folder || !CHROMIUM)("an artifact in Chromium (skipped without 
   let page: Page;
 
   beforeAll(async () => {
-    await build({ root, configFile: join(root, "vite.config.ts"), logLevel: "error", build: { outDir: built, emptyOutDir: true } });
-    const served = await serveFolders({ page: built, model: folder, ort });
+    await buildPage(built);
+    const served = await serveFolders({ page: built, model: folder, ort: ORT });
     server = served.server;
     ({ browser, page } = await openPage(`${served.url}/page/index.html`));
   }, 300_000);

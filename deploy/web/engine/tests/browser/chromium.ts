@@ -5,8 +5,11 @@
 
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { createServer, type Server } from "node:http";
-import { extname, join, normalize } from "node:path";
+import { createRequire } from "node:module";
+import { dirname, extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
+import { build } from "vite";
 
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json",
@@ -15,6 +18,15 @@ const WEBGPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "-
 const QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-sync", "--disable-component-update"];
 
 export const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) => existsSync(path));
+
+/** The folder of onnxruntime-web's scripts. */
+export const ORT = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
+
+/** Build the test page into a folder. */
+export async function buildPage(outDir: string): Promise<void> {
+  const root = fileURLToPath(new URL(".", import.meta.url));
+  await build({ root, configFile: join(root, "vite.config.ts"), logLevel: "error", build: { outDir, emptyOutDir: true } });
+}
 
 /** A server of folders by the first part of the address. */
 export function serveFolders(folders: Readonly<Record<string, string>>): Promise<{ server: Server; url: string }> {
