@@ -3,7 +3,7 @@
  * ids of the replies are written, a file a host.
  */
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -12,7 +12,6 @@ import type { ModelReport } from "../src/index.js";
 import type { OpenRequest } from "../src/worker/protocol.js";
 import { buildPage, CHROMIUM, openPage, ORT, serveFolders } from "./browser/chromium.js";
 import type { Asked } from "./browser/page.js";
-import { json } from "./nano.js";
 
 const folder = process.env.THINKPORT_ARTIFACT ?? "";
 const questions = process.env.THINKPORT_GREEDY ?? "";
@@ -26,7 +25,7 @@ interface Replies {
 const written = (host: string, found: Replies): void => writeFileSync(`${questions}.${host}`, JSON.stringify(found));
 
 describe.skipIf(!folder || !questions)("greedy replies (skipped without THINKPORT_ARTIFACT and THINKPORT_GREEDY)", () => {
-  const asked = questions ? json<Asked[]>(questions) : [];
+  const asked = questions ? (JSON.parse(readFileSync(questions, "utf8")) as Asked[]) : [];
 
   test("in Node", async () => {
     const model = await openFolder(folder);

@@ -1,7 +1,10 @@
 /** The reference checkpoint's tokenizer and template, and a model whose logits are written down. */
 
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+/// <reference types="vite/client" />
+
+import configText from "../../../../artifacts/checkpoints/nano-qwen3/tokenizer_config.json?raw";
+import tokenizerText from "../../../../artifacts/checkpoints/nano-qwen3/tokenizer.json?raw";
+import manifestText from "../../../../tests/contract/manifest.json?raw";
 import type { Manifest } from "../src/artifact/manifest.js";
 import type { LoadedLane } from "../src/engine/ortLane.js";
 import { LoadedModel } from "../src/loadedModel.js";
@@ -10,23 +13,21 @@ import { ChatTemplate } from "../src/prompt/template.js";
 import { ModelTokenizer } from "../src/prompt/tokenizer.js";
 import { asThinking, THINKING, type ThinkingAsked } from "../src/thinking/thinking.js";
 
-const ROOT = fileURLToPath(new URL("../../../../", import.meta.url));
-const NANO = `${ROOT}artifacts/checkpoints/nano-qwen3/`;
+const FILES = import.meta.glob<string>("../vectors/*.json", { query: "?raw", import: "default", eager: true });
 
-export const text = (path: string): string => readFileSync(path, "utf8");
-export const json = <T>(path: string): T => JSON.parse(text(path)) as T;
-export const vectors = <T>(name: string): T[] => json(fileURLToPath(new URL(`../vectors/${name}.json`, import.meta.url)));
+/** The cases of a kind that Python wrote down. */
+export const vectors = <T>(name: string): T[] => JSON.parse(FILES[`../vectors/${name}.json`]!) as T[];
 
-export const tokenizer = new ModelTokenizer(text(`${NANO}tokenizer.json`));
-export const template = new ChatTemplate(
-  json<{ chat_template: string }>(`${NANO}tokenizer_config.json`).chat_template,
-  { eos_token: "<|im_end|>", pad_token: "<|endoftext|>" },
-);
+export const tokenizer = new ModelTokenizer(tokenizerText);
+export const template = new ChatTemplate((JSON.parse(configText) as { chat_template: string }).chat_template, {
+  eos_token: "<|im_end|>",
+  pad_token: "<|endoftext|>",
+});
 
 const id = (token: string): number => tokenizer.added.get(token)!;
 
 export const manifest: Manifest = {
-  ...json<Manifest>(`${ROOT}tests/contract/manifest.json`),
+  ...(JSON.parse(manifestText) as Manifest),
   thinking: { start: id("<think>"), end: id("</think>") },
   stop_ids: [id("<|im_end|>"), id("<|endoftext|>")],
 };

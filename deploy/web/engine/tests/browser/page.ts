@@ -39,4 +39,23 @@ page.turns = async (request: OpenRequest): Promise<unknown> => {
   await model.close();
   return { report: model.report, first, second, refused: again };
 };
+/** The ids of a reply over an artifact that was copied into the browser's file system. */
+page.fromFiles = async (request: OpenRequest, files: readonly string[], asked: Asked): Promise<unknown> => {
+  const root = await navigator.storage.getDirectory();
+  const folder = await root.getDirectoryHandle("model", { create: true });
+  for (const name of files) {
+    const file = await folder.getFileHandle(name, { create: true });
+    const writing = await file.createWritable();
+    await writing.write(await (await fetch(`/model/${name}`)).arrayBuffer());
+    await writing.close();
+  }
+  const model = await opened({ ...request, source: { kind: "opfs", folder: "model" } });
+  const end = await model.stream(asked.text, asked.options).end();
+  await model.close();
+  const weights = await (await folder.getFileHandle("weights.bin")).createWritable({ keepExistingData: true });
+  await weights.write({ type: "write", position: 4096, data: new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8]) });
+  await weights.close();
+  const damaged = await opened({ ...request, source: { kind: "opfs", folder: "model" } }).then(() => null, (error: unknown) => String(error));
+  return { ids: end.ids, damaged };
+};
 page.ready = true;
