@@ -47,7 +47,7 @@ export interface Speed {
  * `thought` and `answer` are the sums of the pieces. `enabled` is how thinking was switched for this reply, `decidedBy`
  * who switched it. Markers, tags and stop tokens count in neither part's tokens, nor does what the engine wrote, whose
  * tokens are `forcedTokens`. `cachedTokens` of the `promptTokens` were in the KV cache; `prefill` counts the others, up
- * to the first token.
+ * to the first token. `ids` are the reply's tokens, what ended it left out.
  */
 export interface End {
   readonly type: "end";
@@ -61,6 +61,7 @@ export interface End {
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly forcedTokens: number;
+  readonly ids: readonly number[];
   readonly prefill: Speed;
   readonly thinking: Speed;
   readonly answering: Speed;

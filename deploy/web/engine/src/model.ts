@@ -75,6 +75,8 @@ export interface ModelReport {
   readonly graph: string;
   readonly kv: string;
   readonly threads: number | null;
+  /** The most tokens of a conversation: the model's own context, what was asked for, or what the device has room for. */
+  readonly contextLength: number;
   readonly graphs: readonly GraphVerdict[];
   readonly goldens: { readonly correlation: number; readonly kl: number; readonly top1: number; readonly kept: boolean } | null;
   readonly seconds: { readonly files: number; readonly session: number; readonly goldens: number };

@@ -147,7 +147,7 @@ class Opening {
       if (!goldens.kept && (goldens.score || goldens.fault)) {
         await this.store.set(key, JSON.stringify({ score: goldens.score, fault: goldens.fault }));
       }
-      if (!goldens.fault) return { lane, report: this.report(runtime, graph, goldens) };
+      if (!goldens.fault) return { lane, report: this.report(runtime, graph, goldens, lane.contextLength) };
       refuse(goldens.fault);
     } catch (error) {
       await lane?.close();
@@ -194,13 +194,14 @@ class Opening {
     return { score: found, fault: faultOf(found, figure?.quick_score) };
   }
 
-  private report(runtime: Runtime, graph: Graph, goldens: Kept & { kept: boolean }): ModelReport {
+  private report(runtime: Runtime, graph: Graph, goldens: Kept & { kept: boolean }, contextLength: number): ModelReport {
     const { score: found } = goldens;
     return {
       provider: runtime.provider,
       graph: graph.file,
       kv: graph.kv.dtype,
       threads: runtime.threads,
+      contextLength,
       graphs: [...this.verdicts, { file: graph.file, taken: true, reason: `${runtime.provider}: the first that runs and is right` }],
       goldens: found && { correlation: found.correlation, kl: found.kl, top1: found.top1, kept: goldens.kept },
       seconds: this.seconds,

@@ -32,7 +32,7 @@ export class OnnxFile {
 
   constructor(
     private readonly bytes: Uint8Array,
-    private readonly name: string,
+    name: string,
   ) {
     const graph = fields(bytes, 0, bytes.length).find((field) => field.number === 7);
     if (!graph) throw artifactError(`${name} is no ONNX file: copy the artifact again, or export it again`);

@@ -1,7 +1,7 @@
 /** A conversation over anything that gives replies to messages: the model itself, or its other side in another thread. */
 
 import { inputError } from "../errors.js";
-import type { Chat, ChatOptions, Reply, ReplyOptions } from "../model.js";
+import type { Chat, ChatOptions, EncodeOptions, Reply, ReplyOptions } from "../model.js";
 import { checked, type Message, type MessageCall } from "../prompt/message.js";
 import { saidMessage } from "../reply/saidMessage.js";
 import { asThinking, type Thinking } from "../thinking/thinking.js";
@@ -11,7 +11,7 @@ import { TurnReply } from "./turnReply.js";
 export interface Replies {
   readonly thinking: Thinking;
   begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null): Reply;
-  settle(messages: readonly Message[], options: { readonly tools?: ChatOptions["tools"] | null }): Promise<void>;
+  settle(messages: readonly Message[], options: EncodeOptions): Promise<void>;
 }
 
 /** A turn that begins while another goes on ends that one, which then does not join the history. */

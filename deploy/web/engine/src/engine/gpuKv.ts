@@ -3,6 +3,9 @@
 import { capacityFor, type KvCache, type KvShape, type Tensors } from "./kvCache.js";
 import type { Ort, OrtTensor } from "./ort.js";
 
+// https://www.w3.org/TR/webgpu/#buffer-usage
+const [COPY_SRC, COPY_DST, STORAGE] = [0x04, 0x08, 0x80];
+
 export class GpuKv implements KvCache {
   length = 0;
   private capacity = 0;
@@ -25,7 +28,7 @@ export class GpuKv implements KvCache {
     if (total <= this.capacity) return;
     const capacity = capacityFor(total, this.context);
     const { shape } = this;
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const usage = STORAGE | COPY_SRC | COPY_DST;
     const size = Math.ceil(shape.bytes(capacity) / 16) * 16;
     const buffers = shape.pasts.map(() => this.device.createBuffer({ size, usage })); // zeros, as WebGPU has it
     if (this.length) this.copy(buffers, capacity);

@@ -1,10 +1,11 @@
 /**
  * A chat template as a program of `@huggingface/jinja`, changed so that strings behave as in Python, swapped letters
- * included. Three kinds of expression are rewritten after parsing:
+ * included. Four kinds of expression are rewritten after parsing:
  *
  * 1. `x.strip('\n')` and the other methods in `stringMethods.ts` call those;
  * 2. so does the filter `trim`;
- * 3. both sides of `==`, `!=`, `in` and `not in` are compared with their own letters.
+ * 3. both sides of `==`, `!=`, `in` and `not in` are compared with their own letters;
+ * 4. `tojson` of what is not there is an error, and not "null".
  */
 
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
@@ -12,6 +13,7 @@ import { callMethod, METHOD_NAMES, type Unmark } from "./stringMethods.js";
 
 const METHOD = "python_str_method";
 const PLAIN = "python_str_plain";
+const DEFINED = "python_defined";
 const COMPARED: readonly string[] = ["==", "!=", "in", "not in"];
 
 interface Node {
@@ -41,6 +43,7 @@ export class TemplateProgram {
     for (const [name, value] of Object.entries({ ...GLOBALS, ...variables })) environment.set(name, value);
     define(environment, METHOD, (args) => method(args, unmark));
     define(environment, PLAIN, ([value]) => plain(value!, unmark));
+    define(environment, DEFINED, ([value]) => defined(value!));
     return String(new Interpreter(environment).run(this.program).value);
   }
 }
@@ -91,11 +94,16 @@ function change(node: Node): void {
     }
   } else if (node.type === "FilterExpression" && filter?.type === "Identifier" && filter.value === "trim") {
     become(node, call(METHOD, [literal("strip"), node.operand as Node]));
+  } else if (node.type === "FilterExpression" && nameOf(filter!) === "tojson") {
+    node.operand = call(DEFINED, [node.operand as Node]);
   } else if (node.type === "BinaryExpression" && COMPARED.includes((node.operator as Value).value as string)) {
     node.left = call(PLAIN, [node.left as Node]);
     node.right = call(PLAIN, [node.right as Node]);
   }
 }
+
+/** A filter's name, with arguments or without. */
+const nameOf = (filter: Node): unknown => (filter.type === "CallExpression" ? (filter.callee as Node).value : filter.value);
 
 /** A node of the parser's own class, so that the interpreter finds what is inside. */
 function parsed(source: string): Node {
@@ -132,6 +140,11 @@ function method(args: readonly Value[], unmark: Unmark): Value {
     return runtimeValue((first.value as Value[]).some((one) => callMethod(called, text!.value as string, unmark, [one.value as string])));
   }
   return runtimeValue(callMethod(called, text!.value as string, unmark, options));
+}
+
+function defined(value: Value): Value {
+  if (value.type === "UndefinedValue") throw new Error("a value that is not there can't be written as JSON");
+  return value;
 }
 
 function plain(value: Value, unmark: Unmark): Value {

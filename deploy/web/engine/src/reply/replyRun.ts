@@ -90,6 +90,7 @@ export class ReplyRun {
       promptTokens: this.promptTokens,
       cachedTokens: reused,
       forcedTokens: this.forced,
+      ids: this.ids,
       prefill: speed(this.promptTokens - reused, this.prefill),
       thinking: speed(tokens.thought, this.seconds.thought),
       answering: speed(tokens.answer, this.seconds.answer),

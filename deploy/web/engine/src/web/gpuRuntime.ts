@@ -10,6 +10,8 @@ import { isUsable, type Loading, type Runtime } from "../engine/runtime.js";
 import { unavailableError } from "../errors.js";
 import { createSession, setUpWasm, type WasmOptions } from "./wasmRuntime.js";
 
+// Steps of 32 tokens and more take an attention kernel that is silently wrong on devices with few lanes in a subgroup.
+const WIDEST = 31;
 // The features that ONNX Runtime's kernels use where there are any.
 const FEATURES = ["shader-f16", "subgroups", "timestamp-query"] as const;
 const LIMITS = [
@@ -64,7 +66,8 @@ export class GpuRuntime implements Runtime {
     const session = await createSession(this.ort, loading, [{ name: "webgpu", device } as { readonly name: string }], onnx);
     const shape = new KvShape(model, graph.kv);
     const most = Math.min(context, tokensIn(this.limits.buffer, shape));
-    return new OrtLane(this.ort, session, graph, model, new GpuKv(this.ort, device, shape, most), most);
+    const narrow = { ...graph, prefill_chunk: Math.min(WIDEST, graph.prefill_chunk) };
+    return new OrtLane(this.ort, session, narrow, model, new GpuKv(this.ort, device, shape, most), most);
   }
 
   private async device(): Promise<GPUDevice> {

@@ -1,11 +1,20 @@
-/** An artifact in the browser's own file system (https://fs.spec.whatwg.org), where a download was kept. */
+/**
+ * An artifact in the browser's own file system (https://fs.spec.whatwg.org), where a download was kept. Its files are
+ * hashed at each opening: Chromium's times of change there do not always change with the content.
+ */
 
 import type { ArtifactSource, ByteRange, ReadOptions, SyncFile } from "../artifact/source.js";
 import { artifactError, wordsOf } from "../errors.js";
 
 /** Only a worker reads files without waiting. */
 interface SyncHandles {
-  createSyncAccessHandle(options?: { readonly mode?: "read-only" }): Promise<FileSystemSyncAccessHandle>;
+  createSyncAccessHandle(options?: { readonly mode?: "read-only" }): Promise<SyncHandle>;
+}
+
+interface SyncHandle {
+  getSize(): number;
+  read(bytes: Uint8Array, options: { readonly at: number }): number;
+  close(): void;
 }
 
 export class OpfsSource implements ArtifactSource {
@@ -25,13 +34,6 @@ export class OpfsSource implements ArtifactSource {
       const file = await (await this.handle(name)).getFile();
       signal?.throwIfAborted();
       return new Uint8Array(await (range ? file.slice(range.start, range.end) : file).arrayBuffer());
-    });
-  }
-
-  async stamp(name: string): Promise<string> {
-    return this.careful(name, async () => {
-      const file = await (await this.handle(name)).getFile();
-      return `${file.size} ${file.lastModified}`;
     });
   }
 

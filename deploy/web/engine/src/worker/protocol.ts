@@ -14,10 +14,8 @@ export type SourceRequest = { readonly kind: "http"; readonly url: string } | { 
 /** What a worker opens, and with what. */
 export interface OpenRequest {
   readonly source: SourceRequest;
-  /** The address of onnxruntime-web's script `ort.webgpu.min.mjs`, or of `ort.wasm.min.mjs` for WebAssembly alone. */
+  /** The address of a folder with onnxruntime-web's scripts `ort.webgpu.min.mjs` and `ort.wasm.min.mjs` and their .wasm files. */
   readonly ort: string;
-  /** The folder of its .wasm files; left out, they lie beside the script. */
-  readonly wasmPaths?: string;
   /** `auto` takes WebGPU where it is and computes rightly. */
   readonly provider?: "auto" | "webgpu" | "wasm";
   readonly threads?: number;
@@ -34,7 +32,8 @@ export type Request =
   | { readonly number: number; readonly method: "open"; readonly request: OpenRequest }
   | { readonly number: number; readonly method: "begin"; readonly messages: readonly Message[]; readonly options: ReplyOptions; readonly chat: Thinking | null }
   | { readonly number: number; readonly method: "wish"; readonly wish: Wish }
-  | { readonly number: number; readonly method: "encode" | "settle"; readonly messages: readonly Message[]; readonly options: EncodeOptions }
+  | { readonly number: number; readonly method: "encode"; readonly messages: readonly Message[]; readonly options: EncodeOptions }
+  | { readonly number: number; readonly method: "settle"; readonly messages: readonly Message[]; readonly options: EncodeOptions }
   | { readonly number: number; readonly method: "close" };
 
 /** A `Request` before it has a number. */

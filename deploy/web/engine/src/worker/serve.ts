@@ -61,11 +61,11 @@ class ModelServer {
     const abort = new AbortController();
     this.wishes.set(number, () => abort.abort());
     await this.model?.close();
-    const { source, ort, wasmPaths, threads, provider, ...options } = request;
+    const { source, ort, threads, provider, ...options } = request;
     const model = (await openModel({
       ...options,
       source: this.sources(source),
-      runtimes: runtimes(await imported(ort), request),
+      runtimes: await runtimes(request),
       store: new IndexedStore(),
       signal: abort.signal,
       onProgress: (progress) => this.port.postMessage({ number, kind: "progress", progress }),
@@ -80,13 +80,16 @@ class ModelServer {
   }
 }
 
-function runtimes(ort: Ort, { provider = "auto", wasmPaths, threads }: OpenRequest): Runtime[] {
-  const options = { wasmPaths, threads };
-  const gpu = provider === "wasm" ? [] : [new GpuRuntime(ort, options)];
-  return provider === "webgpu" ? gpu : [...gpu, new WasmRuntime(ort, options)];
+/** Each has its own build: that with WebGPU lacks the CPU's kernels for quantized embeddings. */
+async function runtimes({ provider = "auto", ort, threads }: OpenRequest): Promise<Runtime[]> {
+  const found: Runtime[] = [];
+  if (provider !== "wasm") found.push(new GpuRuntime(await imported(ort, "ort.webgpu.min.mjs")));
+  if (provider !== "webgpu") found.push(new WasmRuntime(await imported(ort, "ort.wasm.min.mjs"), { threads }));
+  return found;
 }
 
-async function imported(url: string): Promise<Ort> {
+async function imported(folder: string, script: string): Promise<Ort> {
+  const url = new URL(script, new URL(folder.replace(/\/*$/, "/"), globalThis.location?.href)).href;
   try {
     return (await import(/* @vite-ignore */ url)) as Ort;
   } catch (error) {

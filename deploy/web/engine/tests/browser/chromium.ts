@@ -1,0 +1,57 @@
+/**
+ * Chromium with the test page: a server of files with the headers that threads need, and a browser without a screen.
+ * WebGPU runs on SwiftShader, which has no shader-f16.
+ */
+
+import { createReadStream, existsSync, statSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import { createRequire } from "node:module";
+import { dirname, extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { build } from "vite";
+
+const TYPES: Readonly<Record<string, string>> = {
+  ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json",
+};
+const WEBGPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"];
+const QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-sync", "--disable-component-update"];
+
+export const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) => existsSync(path));
+
+/** The folder of onnxruntime-web's scripts. */
+export const ORT = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
+
+/** Build the test page into a folder. */
+export async function buildPage(outDir: string): Promise<void> {
+  const root = fileURLToPath(new URL(".", import.meta.url));
+  await build({ root, configFile: join(root, "vite.config.ts"), logLevel: "error", build: { outDir, emptyOutDir: true } });
+}
+
+/** A server of folders by the first part of the address. */
+export function serveFolders(folders: Readonly<Record<string, string>>): Promise<{ server: Server; url: string }> {
+  const server = createServer((request, response) => {
+    const [, first = "", ...rest] = new URL(request.url!, "http://x").pathname.split("/");
+    const path = normalize(join(folders[first] ?? "/nowhere", decodeURIComponent(rest.join("/"))));
+    if (!existsSync(path) || !statSync(path).isFile()) return void response.writeHead(404).end();
+    response.writeHead(200, {
+      "Content-Type": TYPES[extname(path)] ?? "application/octet-stream",
+      "Cross-Origin-Opener-Policy": "same-origin",
+      "Cross-Origin-Embedder-Policy": "require-corp",
+    });
+    createReadStream(path).pipe(response);
+  });
+  return new Promise((resolve) => {
+    server.listen(0, "127.0.0.1", () => resolve({ server, url: `http://127.0.0.1:${(server.address() as { port: number }).port}` }));
+  });
+}
+
+export async function openPage(url: string): Promise<{ browser: Browser; page: Page }> {
+  const browser = await chromium.launch({ executablePath: CHROMIUM!, args: [...QUIET, ...WEBGPU] });
+  const page = await browser.newPage();
+  page.on("pageerror", (error) => console.error(error));
+  page.on("console", (message) => message.type() === "error" && console.error(message.text()));
+  await page.goto(url);
+  await page.waitForFunction("globalThis.ready === true");
+  return { browser, page };
+}

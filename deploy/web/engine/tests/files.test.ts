@@ -1,0 +1,48 @@
+/** Reading files: hashes over pieces, the wire format of a graph, manifests that are none. */
+
+import { createHash } from "node:crypto";
+import { expect, test } from "vitest";
+import { parseManifest } from "../src/artifact/manifest.js";
+import { OnnxFile } from "../src/artifact/onnxFile.js";
+import { Sha256 } from "../src/artifact/sha256.js";
+import { manifest } from "./nano.js";
+
+test.each([0, 1, 55, 56, 63, 64, 65, 119, 120, 1000])("the hash of %i bytes in pieces is the hash of all", (size) => {
+  const bytes = Uint8Array.from({ length: size }, (_, at) => (at * 31) % 256);
+  const expected = createHash("sha256").update(bytes).digest("hex");
+  for (const piece of [1, 7, 64, 1001]) {
+    const hash = new Sha256();
+    for (let at = 0; at < size; at += piece) hash.update(bytes.subarray(at, at + piece));
+    expect(hash.digest()).toBe(expected);
+  }
+});
+
+const field = (number: number, content: number[]): number[] => [(number << 3) | 2, content.length, ...content];
+const text = (value: string): number[] => [...new TextEncoder().encode(value)];
+const pair = (key: string, value: string): number[] => field(13, [...field(1, text(key)), ...field(2, text(value))]);
+
+test("a graph's external tensors are found, and an optional input is made one that must be fed", () => {
+  const keep = field(5, [...field(8, text("logits_to_keep")), ...field(9, [1, 0])]);
+  const weights = field(5, [...field(8, text("w")), ...pair("location", "weights.bin"), ...pair("offset", "64"), ...pair("length", "96")]);
+  const name = field(2, text("g"));
+  const file = new OnnxFile(Uint8Array.from([8, 10, ...field(7, [...name, ...keep, ...weights]), ...field(8, [16, 21])]), "g.onnx");
+  expect(file.external).toEqual([{ location: "weights.bin", offset: 64, bytes: 96 }]);
+  expect([file.largest, file.locations]).toEqual([96, ["weights.bin"]]);
+  const changed = file.withRequired("logits_to_keep");
+  expect([...changed.bytes]).toEqual([8, 10, ...field(7, [...name, ...weights]), ...field(8, [16, 21])]);
+  expect(file.withRequired("other")).toMatchObject({ required: false });
+});
+
+test("bytes that are no graph are refused", () => {
+  expect(() => new OnnxFile(new Uint8Array(40).fill(255), "g.onnx")).toThrow(/g\.onnx is no ONNX file/);
+});
+
+test("a manifest that can't be used is refused with what is wrong", () => {
+  const read = (changed: object): unknown => parseManifest(JSON.stringify({ ...manifest, ...changed }), "here");
+  expect(read({})).toMatchObject({ name: manifest.name });
+  expect(() => parseManifest("{", "here")).toThrow(/here\/thinkport\.json is not JSON/);
+  expect(() => read({ schema_version: 2 })).toThrow(/schema version 2, this engine reads up to 1/);
+  expect(() => read({ model: {} })).toThrow(/model is missing or malformed/);
+  expect(() => read({ files: { ...manifest.files, "../x": { bytes: 1, sha256: "0".repeat(64) } } })).toThrow(/leads out/);
+  expect(() => read({ tokenizer: "other.json" })).toThrow(/other\.json is not among/);
+});

@@ -1,0 +1,32 @@
+/** A model behind a message port: the same interface, the same events, and wishes that reach it. */
+
+import { expect, test } from "vitest";
+import { ThinkportError } from "../src/errors.js";
+import type { Request } from "../src/worker/protocol.js";
+import { serve } from "../src/worker/serve.js";
+import { openInWorker } from "../src/worker/workerModel.js";
+
+test("what opening throws in the worker is thrown on the page, with its code", async () => {
+  const { port1, port2 } = new MessageChannel();
+  serve(port1 as never);
+  port1.start();
+  port2.start();
+  const opening = openInWorker(port2 as never, { source: { kind: "http", url: "http://127.0.0.1:9/" }, ort: "file:///no/such/folder" });
+  await expect(opening).rejects.toBeInstanceOf(ThinkportError);
+  await expect(opening).rejects.toMatchObject({ code: "unavailable", message: expect.stringMatching(/onnxruntime-web can't be loaded/) as string });
+  port1.close();
+});
+
+test("a request before a model is opened is refused, and an old wish is nobody's", async () => {
+  const { port1, port2 } = new MessageChannel();
+  serve(port1 as never);
+  port1.start();
+  const answers: unknown[] = [];
+  const two = new Promise((resolve) => port2.addEventListener("message", ({ data }) => answers.push(data) && resolve(null)));
+  port2.start();
+  const requests: Request[] = [{ number: 7, method: "wish", wish: "cancel" }, { number: 8, method: "close" }];
+  requests.forEach((request) => port2.postMessage(request));
+  await two;
+  expect(answers).toEqual([{ number: 8, kind: "error", code: "unavailable", message: expect.stringMatching(/open one first/) as string }]);
+  port1.close();
+});
