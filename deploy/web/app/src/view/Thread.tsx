@@ -55,8 +55,8 @@ function useFollowing(place: { current: HTMLDivElement | null }) {
   }, []);
   useEffect(() => effect(() => {
     const run = talk.run.value;
-    void [run?.thought.value, run?.answer.value];
-    if (run && following.current) requestAnimationFrame(toEnd);
+    void [run?.thought.value, run?.answer.value]; // and once more when the run is over, for its figures
+    if (following.current) requestAnimationFrame(toEnd);
   }), []);
   const asked = pathOf(talk.library.open.value).at(-1)?.parent;
   useEffect(() => {
