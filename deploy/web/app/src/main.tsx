@@ -20,6 +20,7 @@ async function main(): Promise<void> {
   const talk = new Talk(new Connection(new ServerTransport()));
   const panels = new Panels();
   await talk.library.use(await host.store(), (id) => talk.runs.value.has(id));
+  host.opened = () => void talk.connection.ask();
   talk.connection.start();
   listenToKeys(talk, panels);
   const root = document.getElementById("app");

@@ -21,6 +21,8 @@ export interface Host {
   readonly opening: { readonly value: Opening | null };
   /** Whether another artifact can be picked. */
   readonly picks: boolean;
+  /** Called once another model is open. */
+  opened: () => void;
   store(): Promise<Store>;
   /** Give a file to the person: a download, or a dialog that asks where. Returns whether it was written. */
   save(name: string, text: string): Promise<boolean>;
@@ -33,6 +35,7 @@ export interface Host {
 export class BrowserHost implements Host {
   readonly opening = signal<Opening | null>(null);
   readonly picks = false;
+  opened = (): void => undefined;
 
   store(): Promise<Store> {
     return openStore();

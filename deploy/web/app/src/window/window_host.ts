@@ -16,6 +16,7 @@ export function hostOfPage(): Host {
 class WindowHost implements Host {
   readonly opening = signal<Opening | null>(null);
   readonly picks = true;
+  opened = (): void => undefined;
 
   async store(): Promise<Store> {
     await this.look();
@@ -41,7 +42,7 @@ class WindowHost implements Host {
     const before = this.opening.value;
     this.opening.value = (await tell<{ opening: Opening | null }>("GET", "/window/state")).opening;
     if (this.opening.value?.progress) setTimeout(() => void this.look(), PERIOD);
-    else if (before?.progress && this.opening.value === null) location.reload(); // the model is another one
+    else if (before?.progress && this.opening.value === null) this.opened();
   }
 }
 
