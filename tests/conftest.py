@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 from tests.adapters import ALLOWS_SOFTWARE, Adapter, find_adapter, listed_anew, with_webgpu_graph
+from tests.made_once import made_once
 from tests.plain_recipes import PLAIN
 
 if TYPE_CHECKING:
@@ -59,17 +60,16 @@ def nano_checkpoint() -> Path:
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Writes a made-up checkpoint of a published size: `made_up("0.6B", "--layers", "2")`; one a run and size."""
     tool = SHARED / "tools" / "make_checkpoint.py"
-    made: dict[tuple[str, ...], Path] = {}
 
     def make(*arguments: str) -> Path:
         if not tool.is_file():
             pytest.skip("the tool that makes checkpoints up is not beside this repository (../shared)")
-        if arguments not in made:
-            folder = tmp_path_factory.mktemp("made-up") / "checkpoint"
-            size, *options = arguments
+        size, *options = arguments
+
+        def write(folder: Path) -> None:
             subprocess.run([sys.executable, str(tool), size, str(folder), *options], check=True, capture_output=True)
-            made[arguments] = folder
-        return made[arguments]
+
+        return made_once(tmp_path_factory, ("made up", *arguments), "checkpoint", write)
 
     return make
 
@@ -79,7 +79,9 @@ def nano_embedding(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The reference checkpoint as if it had been trained to embed."""
     from tests.search_checkpoints import embedding_checkpoint
 
-    return embedding_checkpoint(NANO, tmp_path_factory.mktemp("embedding") / "nano-embedding")
+    return made_once(
+        tmp_path_factory, ("embedding",), "nano-embedding", lambda folder: embedding_checkpoint(NANO, folder)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +89,7 @@ def nano_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The reference checkpoint as if it had been trained to rerank; its tokenizer has the two answers."""
     from tests.search_checkpoints import reranker_checkpoint
 
-    return reranker_checkpoint(NANO, tmp_path_factory.mktemp("reranker") / "nano-reranker")
+    return made_once(tmp_path_factory, ("reranker",), "nano-reranker", lambda folder: reranker_checkpoint(NANO, folder))
 
 
 @pytest.fixture(scope="session")
@@ -118,17 +120,15 @@ def exported(tmp_path_factory: pytest.TempPathFactory, one_trace: None) -> Calla
     from thinkport.export.exporter import export
     from thinkport.export.settings import ExportSettings
 
-    made: dict[tuple[object, ...], Path] = {}
-
     def make(checkpoint: Path, **settings: Any) -> Path:
-        key = (checkpoint, *sorted(settings.items()))
-        if key not in made:
-            folder = tmp_path_factory.mktemp("exported") / "artifact"
-            quantized = {} if "precision" in settings else {"recipe": PLAIN[64]}  # which has every kind of graph
-            settings = {"certificate": False} | quantized | settings
-            export(ExportSettings(checkpoint=str(checkpoint), output=folder, **settings))
-            made[key] = folder
-        return made[key]
+        quantized = {} if "precision" in settings else {"recipe": PLAIN[64]}  # which has every kind of graph
+        settings = {"certificate": False} | quantized | settings
+        return made_once(
+            tmp_path_factory,
+            ("exported", checkpoint, *sorted(settings.items())),
+            "artifact",
+            lambda folder: export(ExportSettings(checkpoint=str(checkpoint), output=folder, **settings)),
+        )
 
     return make
 

@@ -17,18 +17,12 @@ if TYPE_CHECKING:
 BOUND = 1e-4
 
 
-@pytest.fixture(scope="module", params=["nano", "0.6B of two layers", "llama of two layers", "qwen2 of two layers"])
+@pytest.fixture(scope="module", params=["nano", "wide", "llama of two layers", "qwen2 of two layers"])
 def checkpoint(
-    request: pytest.FixtureRequest,
-    nano_checkpoint: Path,
-    narrow_llama: Path,
-    narrow_qwen2: Path,
-    made_up: Callable[..., Path],
+    request: pytest.FixtureRequest, nano_checkpoint: Path, wide_qwen3: Path, narrow_llama: Path, narrow_qwen2: Path
 ) -> Path:
-    if request.param == "0.6B of two layers":
-        return made_up("0.6B", "--layers", "2")
-    narrow = {"nano": nano_checkpoint, "llama of two layers": narrow_llama, "qwen2 of two layers": narrow_qwen2}
-    return narrow[request.param]
+    kinds = {"nano": nano_checkpoint, "wide": wide_qwen3, "llama of two layers": narrow_llama}
+    return (kinds | {"qwen2 of two layers": narrow_qwen2})[request.param]
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +72,14 @@ def test_4096_tokens_of_context_give_pytorchs_logits(artifact: Path, reference: 
     found = driver.step(ids[:, 4080:4095])
     last = driver.step(ids[:, 4095:])
     assert relative(np.concatenate([found, last], axis=1), reference.logits(ids, keep=16)) <= BOUND
+
+
+def test_a_published_vocabulary_gives_pytorchs_logits(
+    made_up: Callable[..., Path], exported: Callable[..., Path]
+) -> None:
+    checkpoint = made_up("0.6B", "--layers", "2")
+    reference = Reference(checkpoint)
+    ids = fresh_ids(reference.vocabulary, 1, 20)
+    driver = Driver(exported(checkpoint, precision="fp32"))
+    found = np.concatenate([driver.step(ids[:, :19]), driver.step(ids[:, 19:])], axis=1)
+    assert relative(found, reference.logits(ids)) <= BOUND

@@ -25,18 +25,12 @@ if TYPE_CHECKING:
 TEXTS = 5  # of which the median counts: in one of a hundred a rounding tips attention, and all that follows is off
 
 
-@pytest.fixture(scope="module", params=["nano", "0.6B of two layers", "llama of two layers", "qwen2 of two layers"])
+@pytest.fixture(scope="module", params=["nano", "wide", "llama of two layers", "qwen2 of two layers"])
 def checkpoint(
-    request: pytest.FixtureRequest,
-    nano_checkpoint: Path,
-    narrow_llama: Path,
-    narrow_qwen2: Path,
-    made_up: Callable[..., Path],
+    request: pytest.FixtureRequest, nano_checkpoint: Path, wide_qwen3: Path, narrow_llama: Path, narrow_qwen2: Path
 ) -> Path:
-    if request.param == "0.6B of two layers":
-        return made_up("0.6B", "--layers", "2")
-    narrow = {"nano": nano_checkpoint, "llama of two layers": narrow_llama, "qwen2 of two layers": narrow_qwen2}
-    return narrow[request.param]
+    kinds = {"nano": nano_checkpoint, "wide": wide_qwen3, "llama of two layers": narrow_llama}
+    return (kinds | {"qwen2 of two layers": narrow_qwen2})[request.param]
 
 
 def in_pieces(artifact: Path, ids: np.ndarray) -> np.ndarray:
@@ -70,6 +64,18 @@ def test_float32_arithmetic_on_the_same_weights_gives_the_same_logits(
     error = relative(in_pieces(artifact, ids), reference.logits(ids))
     print(f"level 0: {error:.2e}")
     assert error <= 1e-3
+
+
+def test_a_published_vocabulary_gives_the_same_logits(
+    made_up: Callable[..., Path], exported: Callable[..., Path]
+) -> None:
+    checkpoint = made_up("0.6B", "--layers", "2")
+    artifact = exported(checkpoint, recipe=EXACT, kv="fp32")
+    reference = Dequantized(checkpoint, artifact)
+    ids = fresh_ids(reference.vocabulary, 1, 20)
+    driver = Driver(artifact)
+    found = np.concatenate([driver.step(ids[:, :19]), driver.step(ids[:, 19:])], axis=1)
+    assert relative(found, reference.logits(ids)) <= 1e-3
 
 
 @pytest.mark.parametrize("size", PLAIN)

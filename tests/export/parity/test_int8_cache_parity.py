@@ -20,7 +20,6 @@ from thinkport.export.exporter import export
 from thinkport.export.settings import ExportSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -34,9 +33,9 @@ CUTS = {
 }
 
 
-@pytest.fixture(scope="module", params=["nano", "0.6B of two layers"])
-def checkpoint(request: pytest.FixtureRequest, nano_checkpoint: Path, made_up: Callable[..., Path]) -> Path:
-    return nano_checkpoint if request.param == "nano" else made_up("0.6B", "--layers", "2")
+@pytest.fixture(scope="module", params=["nano", "wide"])
+def checkpoint(request: pytest.FixtureRequest, nano_checkpoint: Path, wide_qwen3: Path) -> Path:
+    return {"nano": nano_checkpoint, "wide": wide_qwen3}[request.param]
 
 
 @pytest.fixture(scope="module")

@@ -32,33 +32,33 @@ TEXTS = [
 QUERY = "Which colour has the sky?"
 
 
-@pytest.fixture(scope="module", params=["nano", "0.6B of two layers", "tables of its own"])
+@pytest.fixture(scope="module", params=["nano", "wide", "tables of its own"])
 def embedding(
     request: pytest.FixtureRequest,
     nano_embedding: Path,
-    made_up: Callable[..., Path],
+    wide_qwen3: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     if request.param == "nano":
         return nano_embedding
     folder = tmp_path_factory.mktemp("search") / "embedding"
-    if request.param == "0.6B of two layers":
-        return embedding_checkpoint(made_up("0.6B", "--layers", "2"), folder)
+    if request.param == "wide":
+        return embedding_checkpoint(wide_qwen3, folder)
     source = narrow_checkpoint(folder.with_name("narrow"), tie_word_embeddings=False)  # as the 8B, which has no lm_head
     return embedding_checkpoint(source, folder)
 
 
-@pytest.fixture(scope="module", params=["nano", "0.6B of two layers"])
+@pytest.fixture(scope="module", params=["nano", "wide"])
 def reranker(
     request: pytest.FixtureRequest,
     nano_reranker: Path,
-    made_up: Callable[..., Path],
+    wide_qwen3: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     if request.param == "nano":
         return nano_reranker
     folder = tmp_path_factory.mktemp("search") / "reranker"
-    return reranker_checkpoint(made_up("0.6B", "--layers", "2"), folder)
+    return reranker_checkpoint(wide_qwen3, folder)
 
 
 @pytest.fixture(scope="module")

@@ -44,6 +44,18 @@ LLAMA: dict[str, Any] = {
 }
 
 
+WIDE: dict[str, Any] = {  # the widths of the 0.6B, under a small vocabulary
+    "head_dim": 128,
+    "hidden_size": 1024,
+    "intermediate_size": 3072,
+    "max_position_embeddings": 40960,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 2,
+    "num_key_value_heads": 8,
+    "rope_theta": 1000000,
+}
+
+
 QWEN2: dict[str, Any] = {
     "architectures": ["Qwen2ForCausalLM"],
     "model_type": "qwen2",
