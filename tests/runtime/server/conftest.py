@@ -17,7 +17,7 @@ from openai import OpenAI
 from thinkport.runtime import Model
 from thinkport.runtime.server import ServerSettings, create_app
 from thinkport.runtime.server.connection import guarded_protocol
-from thinkport.runtime.server.page import is_built
+from thinkport.runtime.server.interface.page import is_built
 from thinkport.runtime.server.service import Service
 
 

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.app import _told
-from thinkport.runtime.server.page import how_to_build, is_open, page_routes
+from thinkport.runtime.server.interface.page import how_to_build, is_open, page_routes
 
 SCRIPT = "let word = 1;\n" * 200
 

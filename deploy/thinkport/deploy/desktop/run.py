@@ -38,7 +38,7 @@ def run(artifact: Path | None = None, *, provider: str, state: Path) -> int:
     from thinkport.deploy.desktop.web_view import WebView
     from thinkport.deploy.desktop.window_app import WindowApp
     from thinkport.deploy.desktop.window_server import WindowServer
-    from thinkport.runtime.server.page import how_to_build, is_built
+    from thinkport.runtime.server.interface.page import how_to_build, is_built
     from thinkport.runtime.server.settings import ServerSettings
 
     if not is_built():

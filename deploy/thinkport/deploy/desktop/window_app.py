@@ -26,7 +26,7 @@ from thinkport.deploy.desktop.stage import Stage
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.server.api_error import ApiError, bad, failure
 from thinkport.runtime.server.guard import Guard
-from thinkport.runtime.server.page import page_routes
+from thinkport.runtime.server.interface.page import page_routes
 from thinkport.runtime.server.settings import ServerSettings
 
 _COOKIE = "thinkport-window"

@@ -25,9 +25,9 @@ from thinkport.runtime.server.completion_route import completions
 from thinkport.runtime.server.dialects.messages_route import count_tokens, messages
 from thinkport.runtime.server.dialects.ollama_route import chat, ollama_version, tags
 from thinkport.runtime.server.guard import Guard
+from thinkport.runtime.server.interface.page import page_routes
 from thinkport.runtime.server.model_routes import detokenize, health, metrics, model, models, tokenize
 from thinkport.runtime.server.openapi import openapi
-from thinkport.runtime.server.page import page_routes
 from thinkport.runtime.server.responses_route import responses
 from thinkport.runtime.server.search_routes import embeddings, rerank
 from thinkport.runtime.server.service import Service, while_connected

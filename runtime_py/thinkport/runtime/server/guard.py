@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thinkport.runtime.server.api_error import ApiError
-from thinkport.runtime.server.page import is_open
+from thinkport.runtime.server.interface.page import is_open
 from thinkport.runtime.server.settings import ServerSettings
 
 OPEN_PATHS = frozenset({"/health", "/openapi.json"})  # beside the page's files

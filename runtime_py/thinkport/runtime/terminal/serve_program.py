@@ -48,7 +48,7 @@ def run_serve(
     process that started it.
     """
     require("server", "starlette", "uvicorn", "prometheus_client")
-    from thinkport.runtime.server.page import how_to_build, is_built
+    from thinkport.runtime.server.interface.page import how_to_build, is_built
     from thinkport.runtime.server.parent import Parent
     from thinkport.runtime.server.run import listen, serve
     from thinkport.runtime.server.settings import ServerSettings

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from thinkport.runtime.server.api_error import ApiError
 
-FOLDER = Path(__file__).with_name("page")
+FOLDER = Path(__file__).with_name("built")
 _ASSETS = "/assets/"
 _ICON = "/icon.svg"
 _TYPES = {
@@ -25,7 +25,7 @@ _TYPES = {
 }
 _PACKED = {".woff2"}  # gzip makes these no smaller
 _FOR_EVER = "public, max-age=31536000, immutable"  # an asset's name changes with its content
-_BUILDER = Path(__file__).parents[4] / "deploy" / "web" / "build.py"
+_BUILDER = Path(__file__).parents[5] / "deploy" / "web" / "build.py"
 
 
 def page_routes(folder: Path = FOLDER) -> list[Route]:
