@@ -93,7 +93,7 @@ def thinking_shows(page: Any) -> None:
 
 def replying(page: Any, text: str, *, status: int = 200) -> None:
     """Have the server reply with this text, whatever it is asked."""
-    frames = [{"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}]
+    frames: list[dict[str, Any]] = [{"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}]
     ending = {"enabled": "off", "end": "off", "tokens": 0, "answer_end": "stop"}
     frames.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "thinking": ending}], "timings": {}})
     body = "".join(f"data: {json.dumps(frame)}\n\n" for frame in frames)

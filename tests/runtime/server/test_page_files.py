@@ -30,7 +30,7 @@ def built(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(built: Path) -> Iterator[TestClient]:
-    with TestClient(Starlette(routes=page_routes(built), exception_handlers={ApiError: _told})) as client:  # type: ignore[dict-item]
+    with TestClient(Starlette(routes=page_routes(built), exception_handlers={ApiError: _told})) as client:
         yield client
 
 
