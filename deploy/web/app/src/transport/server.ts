@@ -12,6 +12,7 @@ export class ServerTransport implements Transport {
   readonly place = "server";
   private key = sessionStorage.getItem(KEY) ?? "";
   private checked = false; // whether the server took this key
+  private tried: string | null = null;
 
   async about(): Promise<About> {
     const response = await reach("/health", {});
@@ -22,6 +23,7 @@ export class ServerTransport implements Transport {
   async useKey(key: string): Promise<boolean> {
     this.key = key;
     this.checked = false;
+    this.tried = null;
     if (!(await this.isRight())) return false;
     sessionStorage.setItem(KEY, key);
     return true;
@@ -32,7 +34,9 @@ export class ServerTransport implements Transport {
   }
 
   private async isRight(): Promise<boolean> {
-    if (this.key !== "" && !this.checked) this.checked = (await reach("/v1/models", { headers: this.headers() })).ok;
+    if (this.checked || this.tried === this.key) return this.checked;
+    this.tried = this.key; // the first time without one: the window's cookie is a key too
+    this.checked = (await reach("/v1/models", { headers: this.headers() })).ok;
     return this.checked;
   }
 
