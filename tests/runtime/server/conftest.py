@@ -17,6 +17,7 @@ from openai import OpenAI
 from thinkport.runtime import Model
 from thinkport.runtime.server import ServerSettings, create_app
 from thinkport.runtime.server.connection import guarded_protocol
+from thinkport.runtime.server.interface.page import is_built
 from thinkport.runtime.server.service import Service
 
 
@@ -137,6 +138,20 @@ def serve(nano_model: Model) -> Iterator[Callable[..., Served]]:
 def serving() -> Callable[..., Any]:
     """A server of a model of the test's own, as a context."""
     return running
+
+
+@pytest.fixture
+def serve_model() -> Iterator[Callable[[Model], Served]]:
+    """Starts servers of models of the test's own."""
+    with ExitStack() as stack:
+        yield lambda model: stack.enter_context(running(model))
+
+
+@pytest.fixture(scope="session")
+def page_built() -> None:
+    """The chat page, built of the sources as they are."""
+    if not is_built():
+        pytest.skip("the chat page is not built: python deploy/web/build.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,27 +1,60 @@
 """The chat page in a real browser: Debian's Chromium, headless, driven by Playwright."""
 
+import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.long
+from thinkport.runtime import Model, Thinking
+
 SHOTS = os.environ.get("THINKPORT_SCREENSHOTS")  # a folder to keep them in, to be looked at
+ROOT = Path(__file__).parents[3]
+AXE = ROOT / "deploy" / "web" / "node_modules" / "axe-core" / "axe.min.js"
+QUESTION = "What is 86*57?"
+MARKDOWN = """# A heading
+
+Some **bold**, `code` and a [link](https://example.com). Not <b>bold</b> ![picture](https://example.com/x.png)
+[script](javascript:alert(1))
+
+```python
+def greet(name: str) -> str:
+    return f"Hello, {name}"  # a comment
+```
+
+- one
+- two with $e^{i\\pi} = -1$
+
+| name | value |
+|---|---:|
+| a | 1 |
+
+$$\\int_0^1 x^2 \\, dx = \\frac{1}{3}$$
+
+<script>document.title = "taken over"</script><img src=x onerror="document.title='taken over'">
+"""
 
 
 @pytest.fixture
-def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Opens the page; requests to anywhere else, and errors of the script, fail the test."""
+def opened(browser: Any, page_built: None) -> Iterator[Callable[..., Any]]:
+    """Opens the page. Requests to anywhere else, errors of the script and breaches of its policy fail the test."""
     pages, wrong = [], []
 
-    def open_page(url: str, **options: Any) -> Any:
-        page = browser.new_context(**options).new_page()
+    def listen(page: Any, url: str) -> None:
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith(url) else None)
+        page.on("console", lambda told: wrong.append(told.text) if "Content Security" in told.text else None)
+        page.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith((url, "blob:")) else None)
+
+    def open_page(url: str, *, wait: bool = True, **options: Any) -> Any:
+        page = browser.new_context(**options).new_page()
+        page.set_default_timeout(60_000)
+        listen(page, url)
         page.goto(url)
-        page.get_by_role("status").filter(has_text="cpu.onnx").wait_for()
+        if wait:
+            page.locator(".top .where").filter(has_text="cpu.onnx").wait_for(state="attached")
         pages.append(page)
         return page
 
@@ -33,130 +66,460 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
 def shoot(page: Any, name: str) -> None:
     if SHOTS:
+        page.wait_for_timeout(300)
         page.screenshot(path=f"{SHOTS}/{name}.png")
 
 
-def ask(page: Any, text: str) -> None:
-    page.get_by_label("Message", exact=True).fill(text)
-    page.keyboard.press("Enter")
+def box(page: Any) -> Any:
+    return page.get_by_label("Message", exact=True)
+
+
+def ask(page: Any, text: str = QUESTION) -> None:
+    box(page).fill(text)
+    box(page).press("Enter")
 
 
 def figures(page: Any) -> Any:
     return page.locator(".figures").last
 
 
+def finished(page: Any, replies: int = 1) -> None:
+    page.locator(".reply[aria-busy=false]").nth(replies - 1).wait_for()
+
+
+def thinking_shows(page: Any) -> None:
+    page.locator(".thought.live").filter(has_text="=").wait_for()
+
+
+def replying(page: Any, text: str, *, status: int = 200) -> None:
+    """Have the server reply with this text, whatever it is asked."""
+    frames: list[dict[str, Any]] = [{"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}]
+    ending = {"enabled": "off", "end": "off", "tokens": 0, "answer_end": "stop"}
+    frames.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "thinking": ending}], "timings": {}})
+    body = "".join(f"data: {json.dumps(frame)}\n\n" for frame in frames)
+    kind = "text/event-stream"
+    page.route("**/v1/chat/completions", lambda route: route.fulfill(status=status, body=body, content_type=kind))
+
+
 def test_a_question_is_thought_about_and_answered(served, opened) -> None:
     page = opened(served.url)
     shoot(page, "empty")
-    ask(page, "What is 86*57?")
-    figures(page).filter(has_text="natural").wait_for()
+    ask(page)
+    finished(page)
     assert page.locator(".answer").inner_text().strip() == "4902"
-    thought = page.locator("details.thought")
-    assert thought.get_attribute("open") is None
-    thought.locator("summary").press("Enter")
-    assert "6*7=42" in thought.inner_text()
-    assert "tokens at" in figures(page).inner_text()
+    fold = page.locator(".thought .fold")
+    assert fold.get_attribute("aria-expanded") == "false"
+    fold.press("Enter")
+    assert "6*7=42" in page.locator(".thought").inner_text()
+    assert re.search(r"\d+ tokens at [\d.]+/s · thought \d+ at .*prompt \d+", figures(page).inner_text())
     shoot(page, "answered")
 
 
+@pytest.mark.long
 def test_thinking_can_be_switched_off_and_limited_from_the_keyboard(served, opened) -> None:
     page = opened(served.url)
-    switch = page.get_by_role("switch", name="Think first")
+    switch = page.get_by_role("switch", name="Think")
     switch.focus()
     page.keyboard.press("Space")
-    ask(page, "What is 86*57?")
-    figures(page).filter(has_text="answer 4").wait_for()
-    assert page.locator("details.thought").is_hidden()
-    switch.check()
+    assert switch.get_attribute("aria-checked") == "false"
+    ask(page)
+    finished(page)
+    assert not page.locator(".thought").count()
+    switch.press("Space")
+    page.get_by_role("button", name="Thinking budget: No limit").press("Enter")
     slider = page.get_by_role("slider", name="Budget")
-    slider.focus()
-    page.keyboard.press("Home")
-    page.keyboard.press("ArrowRight")
-    assert slider.get_attribute("aria-valuetext") == "8 tokens"
-    ask(page, "What is 86*57?")
-    figures(page).filter(has_text="thought 8 tokens").filter(has_text="budget").wait_for()
+    slider.press("Home")
+    slider.press("ArrowRight")
+    assert slider.get_attribute("aria-valuetext") == "64 tokens"
+    shoot(page, "budget")
+    page.keyboard.press("Escape")
+    served.slow_down(0.03)
+    ask(page)
+    bar = page.get_by_role("progressbar", name="Thinking budget")
+    bar.wait_for()
+    assert bar.get_attribute("aria-valuemax") == "64"
+    assert re.search(r"Thinking · \d+ of 64 tokens", page.locator(".thought").inner_text())
+    shoot(page, "thinking-budget")
+    finished(page, 2)
+    served.slow_down(0)
 
 
+@pytest.mark.long
+def test_the_page_begins_as_the_server_was_told_to_think(nano_artifact, serve_model, opened) -> None:
+    for thinking, on, budget in ((Thinking(enabled=False), "false", None), (Thinking(budget=20), "true", "20 tokens")):
+        with Model.load(nano_artifact, kernels="off", thinking=thinking) as model:
+            page = opened(serve_model(model).url)
+            switch = page.get_by_role("switch", name="Think")
+            assert switch.get_attribute("aria-checked") == on
+            if budget:
+                page.get_by_role("button", name=f"Thinking budget: {budget}").wait_for()
+            ask(page)
+            finished(page)
+            shown = page.locator(".thought .label")
+            assert shown.count() == (on == "true")
+            if budget:
+                assert "20 tokens · cut at its budget" in shown.inner_text()
+            switch.click()
+            page.get_by_role("button", name="New chat").first.click()
+            assert switch.get_attribute("aria-checked") == on
+
+
+@pytest.mark.long
 def test_answer_now_closes_the_thought(serve, opened) -> None:
     served = serve(parallel=1)
     page = opened(served.url, color_scheme="dark")
     served.slow_down(0.05)
-    ask(page, "What is 86*57?")
-    button = page.get_by_role("button", name="Stop thinking, answer now")
-    button.wait_for()
-    page.locator(".thought .said").filter(has_text="=").wait_for()
+    ask(page)
+    thinking_shows(page)
     shoot(page, "thinking-dark")
+    button = page.get_by_role("button", name="Answer now")
     button.click()
-    figures(page).filter(has_text="user").wait_for()
-    assert button.is_hidden()
-    shoot(page, "stopped-thinking-dark")
+    finished(page)
+    assert "closed by you" in page.locator(".thought").inner_text()
+    assert not button.count()
 
 
-def test_stop_ends_the_reply_and_frees_its_place(serve, opened) -> None:
+@pytest.mark.long
+@pytest.mark.parametrize("key", ["Escape", None])
+def test_stop_ends_the_reply_keeps_its_figures_and_frees_its_place(serve, opened, key) -> None:
     served = serve(parallel=1)
     page = opened(served.url)
     served.slow_down(0.05)
-    ask(page, "What is 86*57?")
-    page.locator(".thought .said").filter(has_text="=").wait_for()
-    page.keyboard.press("Escape")
-    figures(page).filter(has_text="stopped").wait_for()
+    ask(page)
+    thinking_shows(page)
+    if key:
+        page.keyboard.press(key)
+    else:
+        page.get_by_role("button", name="Stop").click()
+    finished(page)
     assert served.idle()
+    assert "Stopped." in page.locator(".reply").inner_text()
+    assert re.search(r"no answer · thought \d+ at .*prompt \d+", figures(page).inner_text())
     assert page.get_by_role("button", name="Send").is_visible()
 
 
-def test_a_conversation_outlives_a_reload_and_its_words_are_never_markup(served, opened) -> None:
+@pytest.mark.long
+def test_a_new_chat_during_an_answer_leaves_the_old_one_to_its_conversation(serve, opened) -> None:
+    served = serve(parallel=2)
     page = opened(served.url)
-    ask(page, "<img src=x onerror=alert(1)> 2*3")
-    figures(page).filter(has_text="answer").wait_for()
-    page.reload()
-    page.locator(".turn.user").wait_for()
-    assert "<img src=x" in page.locator(".turn.user").inner_text()
-    assert not page.locator(".turn img").count()
-    ask(page, "What is 2*3?")
-    figures(page).filter(has_text="cached").wait_for()
-    page.get_by_role("button", name="New chat").click()
+    served.slow_down(0.03)
+    ask(page)
+    thinking_shows(page)
+    page.keyboard.press("Control+Shift+O")
     assert not page.locator(".turn").count()
+    box(page).fill("unsent")
+    page.get_by_role("img", name="a reply is being written").wait_for(state="detached")
+    assert not page.locator(".turn").count()
+    assert box(page).input_value() == "unsent"
+    asked: list[Any] = []
+    page.on("request", lambda one: asked.append(one.post_data_json) if one.method == "POST" else None)
+    ask(page, "What is 2*3?")
+    finished(page)
+    assert [message["content"] for message in asked[0]["messages"]] == ["What is 2*3?"]
+    page.get_by_role("button", name=QUESTION, exact=True).click()
+    finished(page)
+    assert page.locator(".answer").inner_text().strip() == "4902"
 
 
-def test_a_lost_connection_is_said_and_comes_back(serve, opened) -> None:
+@pytest.mark.long
+def test_a_conversation_outlives_a_reload_with_the_length_of_its_thought(served, opened) -> None:
+    page = opened(served.url)
+    ask(page)
+    finished(page)
+    before = page.locator(".thought .label").inner_text()
+    assert re.fullmatch(r"Thought · \d+ tokens", before)
+    shown = figures(page).inner_text()
+    page.reload()
+    page.get_by_role("button", name=QUESTION, exact=True).click()
+    assert page.locator(".thought .label").inner_text() == before
+    assert figures(page).inner_text() == shown
+    ask(page, "What is 2*3?")
+    finished(page, 2)
+    assert re.search(r"prompt \d+, [1-9]\d* cached", figures(page).inner_text())
+
+
+@pytest.mark.long
+def test_a_reload_in_the_middle_of_a_reply_keeps_what_came(serve, opened) -> None:
     served = serve(parallel=1)
     page = opened(served.url)
+    served.slow_down(0.08)
+    ask(page)
+    thinking_shows(page)
+    page.wait_for_timeout(1500)
+    page.reload()
+    page.get_by_role("button", name=QUESTION, exact=True).click()
+    page.get_by_text("The page was left in the middle of this reply.").wait_for()
+    assert page.locator(".thought").is_visible()
+    assert served.idle()
+
+
+@pytest.mark.long
+def test_a_reply_that_fails_leaves_the_box_alone_and_is_told_where_it_is_seen(served, opened) -> None:
+    page = opened(served.url, viewport={"width": 800, "height": 500})
+    replying(page, "word\n\n" * 80)
+    ask(page)
+    finished(page)
+    page.unroute("**/v1/chat/completions")
+    page.locator(".thread").evaluate("one => one.scrollTop = 0")
     page.context.set_offline(True)
     ask(page, "What is 2*3?")
-    figures(page).filter(has_text="connection was lost").wait_for()
-    page.get_by_role("status").filter(has_text="no connection").wait_for()
-    assert page.get_by_label("Message", exact=True).input_value() == "What is 2*3?"
+    box(page).fill("what I write meanwhile")
+    alert = page.get_by_role("alert")
+    alert.filter(has_text="can't be reached").wait_for()
+    page.locator(".thread").evaluate("one => one.scrollTop = 0")
+    assert alert.evaluate(
+        "one => { const at = one.getBoundingClientRect(); return at.top >= 0 && at.bottom <= innerHeight }"
+    )
+    assert box(page).input_value() == "what I write meanwhile"
+    page.locator(".top .bad .where").filter(has_text="no connection").wait_for()
     shoot(page, "offline")
     page.context.set_offline(False)
-    page.get_by_role("status").filter(has_text="cpu.onnx").wait_for()
-    page.get_by_label("Message", exact=True).press("Enter")
-    figures(page).filter(has_text="answer").wait_for()
+    page.evaluate("dispatchEvent(new Event('online'))")
+    alert.get_by_role("button", name="Try again").click()
+    finished(page, 2)
+    assert box(page).input_value() == "what I write meanwhile"
+    assert not alert.count()
 
 
-def test_the_key_is_asked_for_where_one_is_needed(serve, opened) -> None:
-    key = "a-key-of-some-length"
-    page = opened(serve(api_key=key).url)
-    ask(page, "What is 2*3?")
-    page.get_by_label("This server wants its API key").fill(key)
-    page.keyboard.press("Enter")
-    page.get_by_label("Message", exact=True).press("Enter")
-    figures(page).filter(has_text="answer").wait_for()
-
-
-def test_it_fits_a_narrow_window(served, opened) -> None:
-    page = opened(served.url, viewport={"width": 360, "height": 640})
-    ask(page, "What is 86*57?")
-    figures(page).filter(has_text="natural").wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    shoot(page, "narrow")
-
-
-def test_everything_that_can_be_used_has_a_name(served, opened) -> None:
+@pytest.mark.long
+def test_a_fault_of_the_page_is_no_lost_connection(served, opened) -> None:
     page = opened(served.url)
-    nameless = page.evaluate(
-        """() => [...document.querySelectorAll("button, input, textarea")].filter((one) => {
-             const label = one.labels?.[0]?.textContent || one.textContent || one.getAttribute("aria-label");
-             return !label?.trim();
-           }).map((one) => one.id)"""
+    page.route("**/v1/chat/completions", lambda route: route.fulfill(body="data: {oops\n\n"))
+    ask(page)
+    told = page.get_by_role("alert")
+    told.filter(has_text="The page has a fault").wait_for()
+    assert "connection" not in told.inner_text()
+
+
+@pytest.mark.long
+def test_an_error_of_the_server_is_told_in_its_words(served, opened) -> None:
+    page = opened(served.url)
+    ask(page, "many words " * 6000)
+    page.get_by_role("alert").filter(has_text="tokens").wait_for()
+    shoot(page, "error")
+
+
+@pytest.mark.long
+def test_the_key_is_asked_for_first_and_a_wrong_one_is_told(serve, opened) -> None:
+    key = "a-key-of-some-length"
+    served = serve(api_key=key)
+    page = opened(served.url, wait=False)
+    field = page.get_by_label("API key")
+    field.fill("wrong-key-of-some-length")
+    shoot(page, "key")
+    field.press("Enter")
+    page.get_by_role("alert").filter(has_text="not this server's key").wait_for()
+    field.fill(key)
+    field.press("Enter")
+    page.get_by_role("dialog").wait_for(state="detached")
+    assert not page.locator(".turn").count()
+    ask(page)
+    finished(page)
+    page.reload()
+    ask(page)
+    finished(page)
+
+
+@pytest.mark.long
+def test_unfolding_a_thought_leaves_its_question_where_it_is(served, opened) -> None:
+    page = opened(served.url, viewport={"width": 800, "height": 420})
+    ask(page)
+    finished(page)
+    fold = page.locator(".thought .fold")
+    question = page.locator(".question .said")
+    question.scroll_into_view_if_needed()
+    before = question.bounding_box()
+    fold.click()
+    page.wait_for_timeout(400)
+    assert question.bounding_box() == before
+
+
+@pytest.mark.long
+def test_markdown_is_drawn_and_can_neither_run_nor_load_anything(served, opened) -> None:
+    page = opened(served.url, viewport={"width": 900, "height": 1200})
+    replying(page, MARKDOWN)
+    ask(page)
+    finished(page)
+    answer = page.locator(".answer")
+    answer.locator(".hljs-keyword").first.wait_for()
+    answer.locator(".formula.display .katex").wait_for()
+    assert answer.locator(".formula .katex").count() == 2
+    assert answer.locator("h3").inner_text() == "A heading"
+    assert answer.locator("td").all_inner_texts() == ["a", "1"]
+    assert answer.locator("img, script, b").count() == 0
+    assert "<b>bold</b>" in answer.inner_text()
+    assert answer.locator("a").evaluate_all("all => all.map(one => [one.href, one.target, one.rel])") == [
+        ["https://example.com/", "_blank", "noopener noreferrer nofollow"],
+        ["https://example.com/x.png", "_blank", "noopener noreferrer nofollow"],
+    ]
+    assert page.title() == "nano · thinkport"
+    shoot(page, "markdown")
+    page.emulate_media(color_scheme="dark")
+    shoot(page, "markdown-dark")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("secure", [True, False])
+def test_code_and_answers_are_copied_with_and_without_the_clipboards_interface(served, opened, secure) -> None:
+    page = opened(served.url)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    if not secure:
+        page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('insecure')) }")
+    replying(page, MARKDOWN)
+    ask(page)
+    finished(page)
+    page.get_by_role("button", name="Copy the code").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()").startswith("def greet(name: str)")
+
+
+@pytest.mark.long
+def test_editing_and_asking_again_keep_what_was_there(served, opened) -> None:
+    page = opened(served.url)
+    ask(page, "What is 2*3?")
+    finished(page)
+    first = page.locator(".answer").inner_text()
+    page.get_by_role("button", name="Edit the question").click()
+    page.get_by_role("textbox", name="Edit the question").fill("What is 2*4?")
+    page.keyboard.press("Enter")
+    page.locator(".question .versions").filter(has_text="2 / 2").wait_for()
+    finished(page)
+    assert page.locator(".question .said").inner_text() == "What is 2*4?"
+    page.get_by_role("button", name="Ask again").click()
+    page.locator(".reply .versions").filter(has_text="2 / 2").wait_for()
+    page.locator(".question").get_by_role("button", name="Earlier version").click()
+    assert page.locator(".question .said").inner_text() == "What is 2*3?"
+    assert page.locator(".answer").inner_text() == first
+
+
+@pytest.mark.long
+def test_conversations_are_found_exported_deleted_and_brought_back(served, opened, tmp_path) -> None:
+    page = opened(served.url)
+    for question in ("What is 2*3?", "What is 5*5?"):
+        page.get_by_role("button", name="New chat").first.click()
+        ask(page, question)
+        finished(page)
+    entries = page.locator(".entry .title")
+    assert entries.all_inner_texts() == ["What is 5*5?", "What is 2*3?"]
+    page.get_by_label("Search conversations").fill("is 5*5")
+    assert entries.all_inner_texts() == ["What is 5*5?"]
+    page.locator(".entry").hover()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export What is 5*5?").click()
+    download.value.save_as(tmp_path / "said.md")
+    assert download.value.suggested_filename == "What-is-5-5.md"
+    text = (tmp_path / "said.md").read_text(encoding="utf-8")
+    assert text.startswith("# What is 5*5?\n\n## You\n\nWhat is 5*5?\n\n## Model\n\n>")
+    page.get_by_role("button", name="Delete What is 5*5?").click()
+    page.get_by_label("Search conversations").fill("")
+    assert entries.all_inner_texts() == ["What is 2*3?"]
+    page.get_by_role("button", name="Undo").click()
+    assert entries.all_inner_texts() == ["What is 5*5?", "What is 2*3?"]
+    page.reload()
+    page.locator(".entry").nth(1).wait_for()
+    assert entries.all_inner_texts() == ["What is 5*5?", "What is 2*3?"]
+
+
+@pytest.mark.long
+def test_settings_reach_the_server_and_a_value_out_of_range_does_not(served, opened) -> None:
+    page = opened(served.url)
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("System prompt").fill("Be short.")
+    page.get_by_text("Sampling", exact=True).click()
+    page.get_by_label("Temperature").fill("0.5")
+    page.get_by_label("Top k").fill("5000")
+    page.get_by_label("Seed").fill("7")
+    page.get_by_label("Seed").press("Tab")
+    assert page.get_by_label("Temperature").get_attribute("placeholder") not in (None, "none")
+    shoot(page, "settings")
+    page.get_by_role("button", name="Close settings").click()
+    with page.expect_request("**/v1/chat/completions") as asked:
+        ask(page, "What is 2*3?")
+    body = asked.value.post_data_json
+    assert body["messages"][0] == {"role": "system", "content": "Be short."}
+    assert (body["temperature"], body["seed"], "top_k" in body) == (0.5, 7, False)
+    finished(page)
+
+
+@pytest.mark.long
+def test_two_tabs_show_the_same_conversations(served, opened) -> None:
+    page = opened(served.url)
+    other = page.context.new_page()
+    other.goto(served.url)
+    ask(page, "What is 2*3?")
+    finished(page)
+    other.get_by_role("button", name="What is 2*3?", exact=True).click()
+    assert other.locator(".answer").inner_text() == page.locator(".answer").inner_text()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 390, 768, 1440])
+def test_it_fits_every_width(served, opened, width, scheme) -> None:
+    height = 640 if width < 768 else 900
+    page = opened(served.url, viewport={"width": width, "height": height}, color_scheme=scheme)
+    shoot(page, f"first-{width}-{scheme}")
+    replying(page, MARKDOWN)
+    ask(page, "Show me what you can write. " * 6)
+    finished(page)
+    page.locator(".formula.display .katex").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.locator(".thread").evaluate("one => one.scrollWidth <= one.clientWidth")
+    room = page.locator(".thread").bounding_box()["height"]
+    assert room >= 0.6 * height
+    shoot(page, f"answer-{width}-{scheme}")
+    page.locator(".thread").evaluate("one => one.scrollTop = 0")
+    shoot(page, f"top-{width}-{scheme}")
+    if width < 768:
+        page.get_by_role("button", name="Show conversations").click()
+        page.get_by_label("Search conversations").wait_for()
+        shoot(page, f"list-{width}-{scheme}")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_wrong(served, opened, scheme) -> None:
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed: npm ci in deploy/web")
+    page = opened(served.url, color_scheme=scheme)
+
+    def check() -> None:
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        assert [(one["id"], [node["target"] for node in one["nodes"]]) for one in found] == []
+
+    check()
+    replying(page, MARKDOWN)
+    ask(page)
+    finished(page)
+    page.locator(".formula.display .katex").wait_for()
+    check()
+    page.get_by_role("button", name="Thinking budget: No limit").click()
+    check()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_text("Sampling", exact=True).click()
+    check()
+
+
+@pytest.mark.long
+def test_right_to_left_text_runs_so(served, opened) -> None:
+    page = opened(served.url)
+    replying(page, "مرحبا بالعالم\n\nHello, world")
+    ask(page, "שלום")
+    finished(page)
+    directions = page.locator(".answer p").evaluate_all("all => all.map(one => getComputedStyle(one).direction)")
+    assert directions == ["rtl", "ltr"]
+    assert page.locator(".question .said").evaluate("one => getComputedStyle(one).direction") == "rtl"
+
+
+@pytest.mark.long
+def test_the_first_load_is_small(served, opened) -> None:
+    page = opened(served.url, wait=False)
+    page.get_by_role("heading", name="Ask, and watch it think").wait_for()
+    sizes = page.evaluate(
+        "Object.fromEntries(performance.getEntriesByType('resource')"
+        ".map(one => [one.name.split('/').pop(), one.encodedBodySize]))"
     )
-    assert not nameless
+    print(sizes)
+    assert sum(sizes.values()) <= 400_000

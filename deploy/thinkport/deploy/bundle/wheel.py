@@ -89,8 +89,12 @@ def put_own_wheel(into: Path, given: Path | None) -> None:
     require("dev", "hatchling")
     from hatchling.builders.wheel import WheelBuilder
 
-    with redirect_stdout(StringIO()):
-        list(WheelBuilder(url2pathname(urlsplit(origin["url"]).path)).build(directory=str(into), versions=["standard"]))
+    builder = WheelBuilder(url2pathname(urlsplit(origin["url"]).path))
+    try:
+        with redirect_stdout(StringIO()):
+            list(builder.build(directory=str(into), versions=["standard"]))
+    except RuntimeError as error:  # the chat page can't be built
+        raise BundleError(f"thinkport's own wheel can't be built: {error}") from error
 
 
 class BundleError(ThinkportError):

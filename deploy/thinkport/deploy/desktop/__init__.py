@@ -1,4 +1,4 @@
-"""A window to talk to an artifact in. Needs the extra `[desktop]`; `run` is its one entrance."""
+"""A window over the chat page and a server of its own. Needs the extra `[desktop]`; `run` is its one entrance."""
 
 from thinkport.deploy.desktop.run import run
 

@@ -31,15 +31,17 @@ class Recent:
         return [folder for folder in self._read() if folder.is_dir()]
 
     def add(self, folder: Path) -> None:
-        """Put a folder first."""
-        self._fallback[:] = [folder, *(one for one in self._read() if one != folder)][:MOST]
+        """Put a folder first, as an absolute path: another working folder may have one of the same name."""
+        whole = folder.resolve()
+        self._fallback[:] = [whole, *(one for one in self._read() if one != whole)][:MOST]
         write_whole(self.file, json.dumps([{"folder": str(one)} for one in self._fallback], indent=1))
 
     def _read(self) -> list[Path]:
         try:
-            return [Path(one["folder"]) for one in json.loads(self.file.read_text(encoding="utf-8"))]
+            read = [Path(one["folder"]) for one in json.loads(self.file.read_text(encoding="utf-8"))]
         except (OSError, ValueError, TypeError, KeyError):
             return list(self._fallback)
+        return [folder for folder in read if folder.is_absolute()]  # earlier versions wrote relative ones
 
 
 def open_artifact(folder: Path, recent: Recent, *, provider: str, on_progress: OnProgress) -> Model:

@@ -1,56 +1,57 @@
-"""From an artifact's folder to a window, and to the end of the program. Imports PySide6 only when it is called.
+"""From an artifact's folder to a window, and to the end of the program: the page over a server of this process.
 
-Where Qt can't open a window, it ends the whole program without a word to a person, so that is looked at before.
+Where there is no screen, web views end a program without a word to a person, so that is looked at before.
 """
 
-import ctypes
-import gc
 import os
 import sys
+from functools import partial
 from pathlib import Path
+from secrets import token_urlsafe
 
 from thinkport.runtime.errors import InputError, MissingExtraError
-from thinkport.runtime.extras import require
+from thinkport.runtime.extras import install_line, require
 
 _PACKAGES = (
-    "on Debian and Ubuntu apt install libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxkbcommon-x11-0 libegl1, on "
-    "Fedora dnf install xcb-util-cursor xcb-util-wm xcb-util-keysyms libxkbcommon-x11 libglvnd-egl"
+    "on Debian and Ubuntu apt install libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxkbcommon-x11-0 libegl1 libnss3 "
+    "libasound2, on Fedora dnf install xcb-util-cursor xcb-util-wm xcb-util-keysyms libxkbcommon-x11 libglvnd-egl nss "
+    "alsa-lib"
 )
-_COLLECTS = 1000  # milliseconds between two collections of garbage
 
 
 def run(artifact: Path | None = None, *, provider: str, state: Path) -> int:
     """Show the window until it is closed; the program's exit code.
 
-    `artifact` is opened at once; None asks for one. `state` is the folder that keeps which artifacts were opened.
+    `artifact` is opened at once; None asks for one. `state` is the folder that keeps conversations, which artifacts
+    were opened, and where the window was.
 
     Raises:
-        InputError: there is no screen.
-        MissingExtraError: PySide6 is not installed, or a library of the system that it needs.
+        InputError: there is no screen, or the page is not built.
+        MissingExtraError: pywebview is not installed, or a library of the system that it needs.
     """
     check_screen()
-    require("desktop", "PySide6")
-    check_libraries()
-    from PySide6.QtCore import QTimer
-    from PySide6.QtWidgets import QApplication
-
+    require("desktop", "webview", "starlette", "uvicorn", "prometheus_client")
+    gui = check_web_view()
+    from thinkport.deploy.desktop.conversation_files import ConversationFiles
     from thinkport.deploy.desktop.opening import Recent
-    from thinkport.deploy.desktop.window import Window
+    from thinkport.deploy.desktop.stage import Stage
+    from thinkport.deploy.desktop.web_view import WebView
+    from thinkport.deploy.desktop.window_app import WindowApp
+    from thinkport.deploy.desktop.window_server import WindowServer
+    from thinkport.runtime.server.interface.page import how_to_build, is_built
+    from thinkport.runtime.server.settings import ServerSettings
 
-    application = QApplication.instance() or QApplication(["thinkport"])
-    application.setApplicationName("thinkport")
-    gc.disable()  # a widget that a worker's thread happened to free would crash Qt: this thread collects instead
-    collector = QTimer(application, interval=_COLLECTS, timeout=_collect)
-    collector.start()
-    window = Window(Recent(state / "desktop.json"), provider=provider)
-    window.show()
-    if artifact is not None:
-        window.open(artifact)
-    code: int = application.exec()
-    collector.stop()
-    gc.collect()
-    gc.enable()
-    return code
+    if not is_built():
+        raise InputError(how_to_build())
+    settings = ServerSettings(port=0, api_key=token_urlsafe(32), grace_seconds=0, max_body=64 << 20)
+    stage = Stage(Recent(state / "desktop.json"), settings, provider=provider)
+    app = WindowApp(stage, ConversationFiles(state / "desktop"), lambda: view, settings)
+    with WindowServer(app, settings, on_end=stage.end) as server:
+        if artifact is not None:
+            server.call(partial(stage.open, artifact))
+        view = WebView("thinkport", f"{server.url}{app.entry}", state / "window.json")
+        view.show(gui)
+    return 0
 
 
 def check_screen() -> None:
@@ -64,30 +65,19 @@ def check_screen() -> None:
         raise InputError("there is no screen to open a window on (DISPLAY is empty): try `thinkport chat`")
 
 
-def check_libraries() -> None:
-    """Check that the system has the libraries that PySide6 and its plugin for X11 are linked with.
+def check_web_view() -> str | None:
+    """The web view to take: the system's own, None, but Qt's on Linux, where no other is sure to be there.
 
     Raises:
-        MissingExtraError: one is missing; with its name, and the packages that bring it.
+        MissingExtraError: Qt's is not installed, or lacks a library of the system, which is named with its packages.
     """
     if sys.platform != "linux":
-        return
+        return None
     try:
-        from PySide6.QtCore import QLibraryInfo
-        from PySide6.QtWidgets import QApplication  # noqa: F401 - linked with libEGL, whichever plugin is taken
-
-        plugin = Path(QLibraryInfo.path(QLibraryInfo.LibraryPath.PluginsPath), "platforms", "libqxcb.so")
-        on_x11 = os.environ.get("QT_QPA_PLATFORM", "xcb") == "xcb" and not os.environ.get("WAYLAND_DISPLAY")
-        if on_x11 and plugin.is_file():
-            ctypes.CDLL(str(plugin))
-    except (ImportError, OSError) as error:  # the linker's words: "libxcb-cursor.so.0: cannot open shared object file…"
+        from PySide6.QtWebEngineWidgets import QWebEngineView  # noqa: F401 - linked with all that a window needs
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"{error.name} not installed: run {install_line('desktop')}") from error
+    except ImportError as error:  # the linker's words: "libEGL.so.1: cannot open shared object file…"
         library = str(error).partition(":")[0]
-        raise MissingExtraError(f"Qt needs {library}, which this system lacks: {_PACKAGES}") from error
-
-
-def _collect() -> None:
-    """Do what Python's collector would, by its own thresholds."""
-    counts = zip(gc.get_count(), gc.get_threshold(), strict=True)
-    due = [generation for generation, (count, most) in enumerate(counts) if count > most]
-    if due:
-        gc.collect(max(due))
+        raise MissingExtraError(f"Qt's web view needs {library}, which this system lacks: {_PACKAGES}") from error
+    return "qt"

@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.resources import files
 from time import monotonic
 from typing import Any
 
@@ -22,11 +21,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.model import Model
 from thinkport.runtime.server.api_error import ApiError, failure
-from thinkport.runtime.server.chat_route import chat_completions, stop_thinking
+from thinkport.runtime.server.chat_route import chat_completions, stop, stop_thinking
 from thinkport.runtime.server.completion_route import completions
 from thinkport.runtime.server.dialects.messages_route import count_tokens, messages
 from thinkport.runtime.server.dialects.ollama_route import chat, ollama_version, tags
 from thinkport.runtime.server.guard import Guard
+from thinkport.runtime.server.interface.page import page_routes
 from thinkport.runtime.server.model_routes import detokenize, health, metrics, model, models, tokenize
 from thinkport.runtime.server.openapi import openapi
 from thinkport.runtime.server.responses_route import responses
@@ -35,12 +35,6 @@ from thinkport.runtime.server.service import Service, while_connected
 from thinkport.runtime.server.settings import ServerSettings
 
 LOG = logging.getLogger("thinkport.server")
-_PAGE = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "/style.css": ("style.css", "text/css; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-}
 
 
 def create_app(served: Model, name: str, settings: ServerSettings | None = None) -> Starlette:
@@ -68,6 +62,7 @@ def create_app(served: Model, name: str, settings: ServerSettings | None = None)
     routes = [
         Route("/v1/chat/completions", while_connected(chat_completions), methods=["POST"]),
         Route("/v1/chat/completions/{reply}/stop_thinking", stop_thinking, methods=["POST"]),
+        Route("/v1/chat/completions/{reply}/stop", stop, methods=["POST"]),
         Route("/v1/completions", while_connected(completions), methods=["POST"]),
         Route("/v1/responses", while_connected(responses), methods=["POST"]),
         Route("/v1/messages", while_connected(messages), methods=["POST"]),
@@ -84,7 +79,7 @@ def create_app(served: Model, name: str, settings: ServerSettings | None = None)
         Route("/health", health),
         Route("/metrics", metrics),
         Route("/openapi.json", description),
-        *(Route(path, _page) for path in _PAGE),
+        *page_routes(),
     ]
     layers = [Middleware(_Counted, routes=routes, log=chosen.log_requests), Middleware(Guard, settings=chosen)]
     handlers: dict[Any, Any] = dict.fromkeys((ApiError, HTTPException, ThinkportError, Exception), _told)
@@ -93,13 +88,6 @@ def create_app(served: Model, name: str, settings: ServerSettings | None = None)
 
 async def _told(_: Request, error: Exception) -> Response:
     return failure(error).response()
-
-
-async def _page(request: Request) -> Response:
-    """One of the chat page's files, which ask for nothing from anywhere else."""
-    name, kind = _PAGE[request.url.path]
-    data = (files("thinkport.runtime.server") / "page" / name).read_bytes()
-    return Response(data, media_type=kind, headers={"cache-control": "no-cache"})
 
 
 class _Counted:

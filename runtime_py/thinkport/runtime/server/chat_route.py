@@ -23,6 +23,7 @@ from thinkport.runtime.server.chat_messages import chat_messages
 from thinkport.runtime.server.choices import Choices
 from thinkport.runtime.server.fields import read_body
 from thinkport.runtime.server.figures import LiveTimings, finish_reason, thinking, timings
+from thinkport.runtime.server.jobs import Job
 from thinkport.runtime.server.reply_fields import ChoiceFields, ConversationFields, response_format_of
 from thinkport.runtime.server.service import Service
 from thinkport.runtime.server.settings import ServerSettings
@@ -64,11 +65,21 @@ async def chat_completions(request: Request) -> Response:
 
 async def stop_thinking(request: Request) -> Response:
     """Close the thought of a reply that is being streamed, so that its answer comes."""
+    _job(request).stop.stop_thinking()
+    return Response(status_code=204)
+
+
+async def stop(request: Request) -> Response:
+    """End a reply that is being streamed: its stream still tells its end and its figures."""
+    _job(request).stop.cancel()
+    return Response(status_code=204)
+
+
+def _job(request: Request) -> Job:
     job = Service.of(request).jobs.find(request.path_params["reply"])
     if job is None:
         raise ApiError(404, "no reply of that id goes on: it has ended, or never began")
-    job.stop.stop_thinking()
-    return Response(status_code=204)
+    return job
 
 
 class ChatReply(Choices):

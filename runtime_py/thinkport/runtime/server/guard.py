@@ -14,9 +14,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thinkport.runtime.server.api_error import ApiError
+from thinkport.runtime.server.interface.page import is_open
 from thinkport.runtime.server.settings import ServerSettings
 
-OPEN_PATHS = frozenset({"/", "/app.js", "/style.css", "/icon.svg", "/health", "/openapi.json"})
+OPEN_PATHS = frozenset({"/health", "/openapi.json"})  # beside the page's files
 _SAFE = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -26,8 +27,8 @@ _SHARED = {"vary": "Origin", "cross-origin-resource-policy": "cross-origin"}  # 
 _PREFLIGHT = {"access-control-allow-methods": "GET, POST", "access-control-max-age": "600"}
 _EXPOSED = "x-thinkport-reply, x-thinkport-note, retry-after"
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; font-src 'self'; "
+    "connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -63,9 +64,9 @@ class Guard:
             raise ApiError(403, "this server is not known by that Host: start it with --allow-host NAME to use one")
         if origin is not None and not allowed and _netloc(origin) != host:
             raise ApiError(403, "pages of that origin are not let in: start the server with --allow-origin ORIGIN")
-        if headers.get("sec-fetch-site") == "cross-site" and not allowed and scope["path"] not in OPEN_PATHS:
+        if headers.get("sec-fetch-site") == "cross-site" and not allowed and not _is_open(scope["path"]):
             raise ApiError(403, "other sites' pages are not let in: start the server with --allow-origin ORIGIN")
-        open_path = scope["path"] in OPEN_PATHS or scope["method"] == "OPTIONS"
+        open_path = _is_open(scope["path"]) or scope["method"] == "OPTIONS"
         if self._settings.api_key is not None and not open_path and not self._has_key(headers):
             raise ApiError(401, "no API key, or a wrong one: send it as 'Authorization: Bearer KEY'")
         length = headers.get("content-length", "0")
@@ -85,6 +86,10 @@ class Guard:
         given = key.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
         assert self._settings.api_key is not None
         return hmac.compare_digest(given.encode("utf-8", "replace"), self._settings.api_key.encode())
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or is_open(path)
 
 
 def _preflight(headers: Headers) -> Response:

@@ -12,6 +12,7 @@ from thinkport.runtime.server.api_error import ApiError, bad
 from thinkport.runtime.server.chat_messages import chat_messages
 from thinkport.runtime.server.fields import Ids, RequestBody, read_body
 from thinkport.runtime.server.service import Service
+from thinkport.runtime.thinking.thinking_switch import decide
 
 
 class TokenizeRequest(RequestBody):
@@ -85,7 +86,7 @@ async def model(request: Request) -> Response:
 
 
 async def health(request: Request) -> Response:
-    """Whether requests are taken, on which provider they run, and why on that one.
+    """Whether requests are taken, on which provider they run and why, and how replies think unless told otherwise.
 
     A model that was unloaded since nobody asked it anything is not `loaded`, and is again at the next request.
     """
@@ -103,6 +104,9 @@ async def health(request: Request) -> Response:
         "context": service.model.manifest.model.context_length if ready else None,
         "task": service.model.manifest.task,
         "can_think": service.model.manifest.thinking is not None,
+        "thinking": _thinking(service),
+        "sampling": service.model.manifest.sampling.model_dump(),
+        "key_needed": service.settings.api_key is not None,
     }
     return JSONResponse(state, 200 if ready else 503)
 
@@ -110,6 +114,13 @@ async def health(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Figures for Prometheus."""
     return Response(Service.of(request).metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _thinking(service: Service) -> dict[str, Any]:
+    """How a reply thinks whose request doesn't say."""
+    default = service.model.thinking
+    decided = decide([], None, None, default, service.model.manifest.enable_thinking)
+    return {"enabled": decided.enabled.value, "budget": default.budget}
 
 
 def _model(service: Service) -> dict[str, Any]:

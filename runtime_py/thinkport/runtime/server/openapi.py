@@ -37,6 +37,10 @@ _READS = {
     "/health": ("Whether requests are taken, and on which provider they run.", "application/json"),
     "/metrics": ("Figures for Prometheus.", "text/plain"),
 }
+_STOPS = {
+    "stop_thinking": "Close the thought of a reply that is being streamed.",
+    "stop": "End a reply that is being streamed.",
+}
 _LINES = "/api/chat"
 _STREAMED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages")
 _ERROR = {
@@ -68,7 +72,7 @@ def openapi(*, key: bool) -> dict[str, Any]:
     paths: dict[str, Any] = {path: {"post": _post(path, kind, text)} for path, (kind, text) in _BODIES.items()}
     paths |= {path: {"get": _get(text, media)} for path, (text, media) in _READS.items()}
     paths["/v1/models/{model}"] = {"get": _get("The model of that name.", "application/json", "model")}
-    paths["/v1/chat/completions/{reply}/stop_thinking"] = {"post": _stop()}
+    paths |= {f"/v1/chat/completions/{{reply}}/{name}": {"post": _stop(text)} for name, text in _STOPS.items()}
     components: dict[str, Any] = {"schemas": schemas["$defs"]}
     document: dict[str, Any] = {
         "openapi": "3.1.0",
@@ -104,11 +108,11 @@ def _get(text: str, media: str, name: str | None = None) -> dict[str, Any]:
     return made | {"parameters": [_parameter(name)]} if name else made
 
 
-def _stop() -> dict[str, Any]:
+def _stop(text: str) -> dict[str, Any]:
     return {
-        "summary": "Close the thought of a reply that is being streamed.",
+        "summary": text,
         "parameters": [_parameter("reply")],
-        "responses": {"204": {"description": "It will be closed at its next token."}} | _errors(404),
+        "responses": {"204": {"description": "Done at its next token."}} | _errors(404),
     }
 
 

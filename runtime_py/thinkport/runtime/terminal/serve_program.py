@@ -19,7 +19,7 @@ from thinkport.runtime.thinking.thinking import Thinking
 
 _MEGABYTE = 1_000_000
 _OFFERED = {
-    Task.CHAT: "a chat page there, OpenAI's interfaces at {url}/v1",
+    Task.CHAT: "OpenAI's interfaces at {url}/v1",
     Task.EMBEDDING: "POST {url}/v1/embeddings",
     Task.RERANK: "POST {url}/v1/rerank",
 }
@@ -52,6 +52,7 @@ def run_serve(
     process that started it.
     """
     require("server", "starlette", "uvicorn", "prometheus_client")
+    from thinkport.runtime.server.interface.page import how_to_build, is_built
     from thinkport.runtime.server.parent import Parent
     from thinkport.runtime.server.run import listen, serve
     from thinkport.runtime.server.settings import ServerSettings
@@ -86,7 +87,11 @@ def run_serve(
                 sys.stdout.flush()
                 return
             console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-            console.print(f"{served} at {url} ({_OFFERED[model.manifest.task].format(url=url)})")
+            paged = model.manifest.task is Task.CHAT and is_built()
+            offered = f"a chat page there, {_OFFERED[Task.CHAT]}" if paged else _OFFERED[model.manifest.task]
+            console.print(f"{served} at {url} ({offered.format(url=url)})")
+            if model.manifest.task is Task.CHAT and not paged:
+                console.print(how_to_build(), style="dim")
             if model.provider_report.trying:
                 console.print(_TRYING, style="dim")
             console.print(f"{model.provider_report.chosen or 'No graph was chosen'}. Ctrl-C ends.", style="dim")

@@ -1,0 +1,111 @@
+/**
+ * All conversations of this device, and which one is open. What changes here is kept in the store, and other tabs are
+ * told. Knows conversations; must not know how replies come.
+ */
+
+import { computed, signal } from "@preact/signals";
+import { afterReload, newConversation, type Conversation } from "./conversation";
+import { MemoryStore, type Preferences, type Store, DEFAULTS } from "./store";
+
+const CHANNEL = "thinkport.conversations";
+
+export class Library {
+  readonly conversations = signal<readonly Conversation[]>([]);
+  readonly preferences = signal<Preferences>(DEFAULTS);
+  /** Why conversations can't be kept, once that showed. */
+  readonly unkept = signal<string | null>(null);
+  private readonly draft = signal(newConversation());
+  private readonly openId = signal<string | null>(null);
+  private store: Store = new MemoryStore();
+  private readonly channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel(CHANNEL);
+
+  /** The one that is open; a new one is listed once it has a message. */
+  readonly open = computed(() => this.find(this.openId.value) ?? this.draft.value);
+
+  /** Newest first. */
+  readonly sorted = computed(() => [...this.conversations.value].sort((a, b) => b.changed - a.changed));
+
+  /** Take what a store has. `writing` tells which conversations a reply of this page is being written to. */
+  async use(store: Store, writing: (id: string) => boolean): Promise<void> {
+    this.store = store;
+    this.preferences.value = await store.preferences();
+    this.conversations.value = (await store.all()).map(afterReload);
+    this.channel?.addEventListener("message", () => void this.reread(writing));
+  }
+
+  find(id: string | null): Conversation | undefined {
+    return this.conversations.value.find((one) => one.id === id);
+  }
+
+  /** A new conversation; one that is empty is taken again. */
+  begin(): void {
+    this.draft.value = newConversation();
+    this.openId.value = null;
+  }
+
+  show(id: string): void {
+    this.openId.value = id;
+  }
+
+  /** Change a conversation, be it the new one; one that was deleted stays so. */
+  change(id: string, how: (before: Conversation) => Conversation): void {
+    const before = this.find(id);
+    if (before) {
+      const after = how(before);
+      this.conversations.value = this.conversations.value.map((one) => (one.id === id ? after : one));
+      this.keep(after);
+    } else if (this.draft.value.id === id) {
+      this.draft.value = how(this.draft.value);
+      if (this.draft.value.messages.length > 0) this.list(this.draft.value);
+    }
+  }
+
+  remove(id: string): void {
+    if (this.open.value.id === id) this.begin();
+    this.conversations.value = this.conversations.value.filter((one) => one.id !== id);
+    this.writing(this.store.remove(id));
+  }
+
+  /** Put back what was removed. */
+  restore(conversation: Conversation): void {
+    this.conversations.value = [...this.conversations.value, conversation];
+    this.keep(conversation);
+  }
+
+  prefer(preferences: Preferences): void {
+    this.preferences.value = preferences;
+    this.writing(this.store.keep(preferences));
+  }
+
+  private list(conversation: Conversation): void {
+    this.conversations.value = [...this.conversations.value, conversation];
+    this.openId.value = conversation.id;
+    this.keep(conversation);
+  }
+
+  private keep(conversation: Conversation): void {
+    this.writing(this.store.put(conversation));
+  }
+
+  private writing(done: Promise<void>): void {
+    done.then(
+      () => this.channel?.postMessage("changed"),
+      (error: unknown) => (this.unkept.value = error instanceof Error ? error.message : String(error)),
+    );
+  }
+
+  /** Another tab changed something: conversations that this page writes to stay as they are here. */
+  private async reread(writing: (id: string) => boolean): Promise<void> {
+    const own = new Map(this.conversations.value.filter((one) => writing(one.id)).map((one) => [one.id, one]));
+    this.conversations.value = (await this.store.all()).map((one) => own.get(one.id) ?? one);
+  }
+}
+
+/** Conversations whose title or messages have all words of a search; all of them for none. */
+export function found(conversations: readonly Conversation[], search: string): Conversation[] {
+  const words = search.toLocaleLowerCase().split(/\s+/).filter(Boolean);
+  return conversations.filter((one) => {
+    const text = [one.title, ...one.messages.map((message) => message.text)].join("\n").toLocaleLowerCase();
+    return words.every((word) => text.includes(word));
+  });
+}

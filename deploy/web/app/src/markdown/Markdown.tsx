@@ -1,0 +1,104 @@
+/** Markdown as elements. Images are links, links open by a click only, and HTML is shown as the text that it is. */
+
+import type { ComponentChildren, JSX } from "preact";
+import { useMemo } from "preact/hooks";
+import { Code } from "./Code";
+import { Formula } from "./Formula";
+import { decoded, safeAddress, tokensOf, type FormulaToken, type Token, type Tokens } from "./tokens";
+
+/** A text that may grow: a block that stays as it was is not drawn again. */
+export function Markdown({ text }: { text: string }) {
+  const blocks = useMemo(() => tokensOf(text), [text]);
+  return (
+    <div class="markdown">
+      {blocks.map((token, at) => (
+        <Block key={at} token={token} />
+      ))}
+    </div>
+  );
+}
+
+function Block({ token }: { token: Token }) {
+  return useMemo(() => <>{drawn(token)}</>, [token.raw, token.type]);
+}
+
+type Draw<T> = (token: T) => ComponentChildren;
+
+const DRAWN: Record<string, Draw<never>> = {
+  space: () => null,
+  heading: heading as Draw<never>,
+  paragraph: ((token: Tokens.Paragraph) => <p dir="auto">{inside(token.tokens)}</p>) as Draw<never>,
+  blockquote: ((token: Tokens.Blockquote) => <blockquote dir="auto">{inside(token.tokens)}</blockquote>) as Draw<never>,
+  list: list as Draw<never>,
+  code: ((token: Tokens.Code) => <Code text={token.text} language={token.lang ?? ""} />) as Draw<never>,
+  table: table as Draw<never>,
+  hr: () => <hr />,
+  text: ((token: Tokens.Text) => (token.tokens ? inside(token.tokens) : decoded(token.text))) as Draw<never>,
+  escape: ((token: Tokens.Escape) => token.text) as Draw<never>,
+  strong: ((token: Tokens.Strong) => <strong>{inside(token.tokens)}</strong>) as Draw<never>,
+  em: ((token: Tokens.Em) => <em>{inside(token.tokens)}</em>) as Draw<never>,
+  del: ((token: Tokens.Del) => <del>{inside(token.tokens)}</del>) as Draw<never>,
+  codespan: ((token: Tokens.Codespan) => <code dir="ltr">{token.text}</code>) as Draw<never>,
+  br: () => <br />,
+  link: ((token: Tokens.Link) => <Link address={token.href}>{inside(token.tokens)}</Link>) as Draw<never>,
+  image: ((token: Tokens.Image) => <Link address={token.href}>{token.text || "image"}</Link>) as Draw<never>,
+  formula: ((token: FormulaToken) => <Formula text={token.text} display={token.display} />) as Draw<never>,
+};
+
+/** What no rule draws, such as HTML, is its own text. */
+function drawn(token: Token): ComponentChildren {
+  const draw = DRAWN[token.type] as Draw<Token> | undefined;
+  return draw ? draw(token) : token.raw;
+}
+
+function inside(tokens: readonly Token[] | undefined): ComponentChildren {
+  return (tokens ?? []).map(drawn);
+}
+
+/** Headings of an answer are below those of the page, whose turns are of level 2. */
+function heading({ depth, tokens }: Tokens.Heading): JSX.Element {
+  const Name = `h${Math.min(depth + 2, 6)}` as "h3";
+  return (
+    <Name class={`depth-${depth}`} dir="auto">
+      {inside(tokens)}
+    </Name>
+  );
+}
+
+function list({ ordered, start, items }: Tokens.List): JSX.Element {
+  const drawnItems = items.map((item) => (
+    <li dir="auto" class={item.task ? "task" : undefined}>
+      {item.task && <input type="checkbox" checked={item.checked ?? false} disabled aria-label={item.checked ? "done" : "to do"} />}
+      {inside(item.tokens.filter((token) => token.type !== "checkbox"))}
+    </li>
+  ));
+  return ordered ? <ol start={Number(start) || 1}>{drawnItems}</ol> : <ul>{drawnItems}</ul>;
+}
+
+function table({ header, align, rows }: Tokens.Table): JSX.Element {
+  const style = (at: number) => (align[at] ? { textAlign: align[at] } : {});
+  return (
+    <div class="table" role="region" aria-label="Table" tabIndex={0}>
+      <table>
+        <thead>
+          <tr>{header.map((cell, at) => <th dir="auto" style={style(at)}>{inside(cell.tokens)}</th>)}</tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr>{row.map((cell, at) => <td dir="auto" style={style(at)}>{inside(cell.tokens)}</td>)}</tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Link({ address, children }: { address: string; children: ComponentChildren }) {
+  const safe = safeAddress(address);
+  if (safe === null) return <>{children}</>;
+  return (
+    <a href={safe} title={safe} target="_blank" rel="noopener noreferrer nofollow">
+      {children}
+    </a>
+  );
+}

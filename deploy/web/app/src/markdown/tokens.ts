@@ -1,0 +1,87 @@
+/**
+ * Markdown (GitHub's kind, by marked) and formulas, read into tokens. HTML is a token of text like any other: nothing
+ * that a model writes is ever parsed as a page.
+ */
+
+import { Marked, type Token, type TokenizerExtension, type Tokens } from "marked";
+
+export interface FormulaToken {
+  type: "formula";
+  raw: string;
+  text: string;
+  display: boolean;
+}
+
+const BLOCK = /^ {0,3}(?:\$\$([\s\S]+?)\$\$|\\\[([\s\S]+?)\\\])[ \t]*(?:\n|$)/;
+// A dollar sign opens a formula if no blank follows, and closes it if none precedes and no digit follows: $5 and $6 stay.
+const INLINE = [
+  { display: true, rule: /^\$\$([^$]+?)\$\$/ },
+  { display: true, rule: /^\\\[([\s\S]+?)\\\]/ },
+  { display: false, rule: /^\\\(([\s\S]+?)\\\)/ },
+  { display: false, rule: /^\$(?!\s)((?:\\.|[^$\\\n])+?)(?<!\s)\$(?!\d)/ },
+];
+
+const block: TokenizerExtension = {
+  name: "formula",
+  level: "block",
+  start: (source) => beginOf(source, /(?:^|\n) {0,3}(?:\$\$|\\\[)/),
+  tokenizer(source) {
+    const found = BLOCK.exec(source);
+    if (!found) return undefined;
+    return { type: "formula", raw: found[0], text: (found[1] ?? found[2] ?? "").trim(), display: true };
+  },
+};
+
+const inline: TokenizerExtension = {
+  name: "formula",
+  level: "inline",
+  start: (source) => beginOf(source, /\$|\\\(|\\\[/),
+  tokenizer(source) {
+    for (const { display, rule } of INLINE) {
+      const found = rule.exec(source);
+      if (found) return { type: "formula", raw: found[0], text: (found[1] ?? "").trim(), display };
+    }
+    return undefined;
+  },
+};
+
+function beginOf(source: string, rule: RegExp): number | undefined {
+  const at = source.search(rule);
+  return at < 0 ? undefined : at;
+}
+
+const reader = new Marked({ gfm: true, breaks: true, extensions: [block, inline] });
+
+// A star between digits is a product and opens no emphasis, whatever comes later: 6*7=42 and 8*7=56.
+reader.use({
+  tokenizer: {
+    emStrong: (source, _, before = "") => (/^\*+\d/.test(source) && /\d$/.test(before) ? undefined : false),
+  },
+});
+
+export function tokensOf(markdown: string): Token[] {
+  return reader.lexer(markdown);
+}
+
+const NAMED: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0" };
+
+/** Text with the few character references that models write, as characters. */
+export function decoded(text: string): string {
+  return text.replace(/&(?:#(\d{1,7})|#x([\da-f]{1,6})|([a-z]{2,5}));/gi, (whole, decimal, hex, name) => {
+    if (name) return NAMED[String(name).toLowerCase()] ?? whole;
+    const code = decimal ? Number(decimal) : Number.parseInt(String(hex), 16);
+    return code > 0 && code <= 0x10ffff ? String.fromCodePoint(code) : whole;
+  });
+}
+
+/** An address that a click may open: the web and mail only, never a script or a file. */
+export function safeAddress(address: string): string | null {
+  try {
+    const { protocol, href } = new URL(address);
+    return ["http:", "https:", "mailto:"].includes(protocol) ? href : null;
+  } catch {
+    return null;
+  }
+}
+
+export type { Token, Tokens };

@@ -1,0 +1,107 @@
+/**
+ * Replies by the engine in this browser. Knows a loaded model's interface, whichever thread runs it; must not know how
+ * its files came.
+ */
+
+import type { Model, Reply as EngineReply, ReplyOptions, ReplyEvent as EngineEvent } from "@thinkport/engine";
+import { LiveSpeed } from "./live_speed";
+import type { About, Reply, ReplyEvent, ReplyRequest, Transport } from "./transport";
+import { Trouble } from "./trouble";
+
+export class EngineTransport implements Transport {
+  readonly place = "browser";
+
+  /** `name` is what the page calls the model; `model` may still be loading. */
+  constructor(
+    private readonly name: string,
+    private readonly model: Promise<Model>,
+  ) {}
+
+  async about(): Promise<About> {
+    const { manifest, report, thinking } = await this.model;
+    const switched = thinking.enabled ?? (manifest.enable_thinking === false ? "off" : "auto");
+    const canThink = manifest.thinking !== null;
+    return {
+      model: this.name,
+      chats: true,
+      canThink,
+      context: manifest.model.context_length,
+      thinking: { on: canThink && switched !== "off", budget: thinking.budget },
+      presets: manifest.sampling,
+      runsOn: `${report.provider} · ${report.graph}`,
+      reason: reasonOf(report),
+      attempts: report.graphs.map(({ file, taken, reason }) => ({
+        graph: file,
+        place: "this browser",
+        outcome: taken ? "used" : "passed over",
+        reason,
+      })),
+      ending: false,
+      keyNeeded: false,
+    };
+  }
+
+  async useKey(): Promise<boolean> {
+    return true;
+  }
+
+  reply(request: ReplyRequest): Reply {
+    return new BrowserReply(this.model, request);
+  }
+}
+
+class BrowserReply implements Reply {
+  private running: EngineReply | null = null;
+  private stopped = false;
+
+  constructor(
+    private readonly model: Promise<Model>,
+    private readonly request: ReplyRequest,
+  ) {}
+
+  async *events(): AsyncGenerator<ReplyEvent> {
+    const speed = new LiveSpeed();
+    try {
+      const model = await this.model;
+      this.running = model.stream(this.request.messages.map((one) => ({ ...one })), optionsOf(this.request));
+      if (this.stopped) this.running.cancel();
+      for await (const event of this.running) yield* toldOf(event, speed);
+    } catch (error) {
+      throw isToldOnPurpose(error) ? new Trouble("refused", error.message) : error;
+    }
+  }
+
+  async answerNow(): Promise<void> {
+    this.running?.stopThinking();
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.running?.cancel();
+  }
+}
+
+function optionsOf({ thinking, sampling }: ReplyRequest): ReplyOptions {
+  const { seed, max_tokens: maxTokens, ...drawing } = sampling;
+  const chosen = thinking && { enabled: thinking.on ? ("on" as const) : ("off" as const), budget: thinking.on ? thinking.budget : null };
+  return { thinking: chosen, sampling: drawing, seed: seed ?? null, maxTokens: maxTokens ?? null };
+}
+
+function* toldOf(event: EngineEvent, live: LiveSpeed): Generator<ReplyEvent> {
+  if (event.type === "end") {
+    const { promptTokens: prompt, cachedTokens: cached, thinkingEnd, answerEnd, thinking: thought, answering: answer } = event;
+    yield { kind: "end", thinkingEnd, answerEnd, figures: { prompt, cached, thought, answer } };
+  } else if (event.type !== "tool_call" && event.text !== "") {
+    yield { kind: event.type, text: event.text, speed: live.of(event.type, event.tokens) };
+  }
+}
+
+function reasonOf(report: Model["report"]): string {
+  const threads = report.threads === null ? "" : `, ${report.threads} thread${report.threads === 1 ? "" : "s"}`;
+  return `${report.graph} runs on ${report.provider}${threads}`;
+}
+
+/** An error that the engine throws on purpose; its class is lost where it comes from a worker. */
+function isToldOnPurpose(error: unknown): error is Error {
+  return error instanceof Error && error.name === "ThinkportError";
+}

@@ -1,0 +1,27 @@
+/** Which parts of the page beside the conversation are open. */
+
+import { signal } from "@preact/signals";
+import { inWords } from "../transport/trouble";
+
+const NARROW = "(max-width: 56rem)";
+
+export class Panels {
+  readonly sidebar = signal(!isNarrow());
+  readonly settings = signal(false);
+  /** What went wrong with something other than a reply. */
+  readonly notice = signal<string | null>(null);
+
+  /** Show why something that was asked for did not work. */
+  attempt(work: Promise<unknown>): void {
+    work.catch((error: unknown) => (this.notice.value = inWords(error)));
+  }
+
+  /** On a narrow page the list covers the conversation: it goes once something was chosen. */
+  chosen(): void {
+    if (isNarrow()) this.sidebar.value = false;
+  }
+}
+
+export function isNarrow(): boolean {
+  return matchMedia(NARROW).matches;
+}

@@ -1,0 +1,60 @@
+/**
+ * What is around the page: a browser, or the desktop window, whose program opens artifacts, shows the system's dialogs
+ * and keeps conversations on the disk. Knows addresses of that program; must not know views.
+ */
+
+import { signal } from "@preact/signals";
+import { openStore, type Store } from "../conversation/store";
+
+export interface Opening {
+  /** Artifacts of before, the latest first. */
+  recent: { name: string; folder: string }[];
+  /** What is being opened, and how far its first check is; null share where nobody knows. */
+  progress: { name: string; what: string; share: number | null } | null;
+  problem: string | null;
+  /** Whether another artifact is still open. */
+  back: boolean;
+}
+
+export interface Host {
+  /** Set while there is no model to talk to. */
+  readonly opening: { readonly value: Opening | null };
+  /** Whether another artifact can be picked. */
+  readonly picks: boolean;
+  /** Called once another model is open. */
+  opened: () => void;
+  store(): Promise<Store>;
+  /** Give a file to the person: a download, or a dialog that asks where. Returns whether it was written. */
+  save(name: string, text: string): Promise<boolean>;
+  /** Open a folder; null asks for one. */
+  open(folder: string | null): Promise<void>;
+  /** Go back to the artifact that is open. */
+  back(): Promise<void>;
+}
+
+export class BrowserHost implements Host {
+  readonly opening = signal<Opening | null>(null);
+  readonly picks = false;
+  opened = (): void => undefined;
+
+  store(): Promise<Store> {
+    return openStore();
+  }
+
+  async save(name: string, text: string): Promise<boolean> {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "application/octet-stream" }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    return true;
+  }
+
+  async open(): Promise<void> {
+    // a browser's page talks to what its server serves
+  }
+
+  async back(): Promise<void> {
+    // as above
+  }
+}

@@ -1,0 +1,67 @@
+/** The desktop window around the page: its program opens artifacts, asks for places, and keeps conversations. */
+
+import { signal } from "@preact/signals";
+import type { Conversation } from "../conversation/conversation";
+import { DEFAULTS, type Preferences, type Store } from "../conversation/store";
+import { Trouble } from "../transport/trouble";
+import { BrowserHost, type Host, type Opening } from "./host";
+
+const PERIOD = 250; // ms between two looks at an opening
+
+/** The program of the window opens the page as `/?window`. */
+export function hostOfPage(): Host {
+  return new URLSearchParams(location.search).has("window") ? new WindowHost() : new BrowserHost();
+}
+
+class WindowHost implements Host {
+  readonly opening = signal<Opening | null>(null);
+  readonly picks = true;
+  opened = (): void => undefined;
+
+  async store(): Promise<Store> {
+    await this.look();
+    return new DiskStore();
+  }
+
+  async save(name: string, text: string): Promise<boolean> {
+    return (await tell<{ written: boolean }>("POST", "/window/save", { name, text })).written;
+  }
+
+  async open(folder: string | null): Promise<void> {
+    await tell("POST", "/window/open", { folder });
+    await this.look();
+  }
+
+  async back(): Promise<void> {
+    await tell("POST", "/window/back", {});
+    await this.look();
+  }
+
+  /** See what is open; while something is being opened, look again soon. */
+  private async look(): Promise<void> {
+    const before = this.opening.value;
+    this.opening.value = (await tell<{ opening: Opening | null }>("GET", "/window/state")).opening;
+    if (this.opening.value?.progress) setTimeout(() => void this.look(), PERIOD);
+    else if (before?.progress && this.opening.value === null) this.opened();
+  }
+}
+
+/** Conversations in files of the window's program, so that they outlive its port and its web view. */
+class DiskStore implements Store {
+  readonly lasting = true;
+  all = (): Promise<Conversation[]> => tell("GET", "/window/conversations");
+  put = (conversation: Conversation): Promise<void> => tell("PUT", `/window/conversations/${conversation.id}`, conversation);
+  remove = (id: string): Promise<void> => tell("DELETE", `/window/conversations/${id}`);
+  keep = (preferences: Preferences): Promise<void> => tell("PUT", "/window/preferences", preferences);
+  preferences = async (): Promise<Preferences> => ({ ...DEFAULTS, ...(await tell<Partial<Preferences>>("GET", "/window/preferences")) });
+}
+
+async function tell<T = void>(method: string, path: string, body?: unknown): Promise<T> {
+  const init = body === undefined ? { method } : { method, body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+  const response = await fetch(path, init).catch(() => {
+    throw new Trouble("connection", "The window's program can't be reached.");
+  });
+  const told = (await response.json()) as T & { error?: { message: string } };
+  if (!response.ok) throw new Trouble("refused", told.error?.message ?? `The window's program answered ${response.status}.`);
+  return told;
+}
