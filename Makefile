@@ -35,7 +35,8 @@ test-online: $(INSTALLED)
 test-long: test-real
 	$(PIP) install -e ".[desktop,sidecar]" playwright schemathesis langchain-openai gradio llm auditwheel ziglang
 	-$(PIP) install --no-deps autoawq==0.2.9
-	-$(MAKE) page || echo "no Node there: NEITHER THE ENGINE NOR THE PAGE NOR THE WINDOW IS TESTED"
+	-$(MAKE) page || echo "no Node there: THE PAGE AND THE WINDOW ARE NOT TESTED"
+	-npm ci --prefix deploy/web || echo "no npm packages: THE ENGINE IS NOT TESTED IN NODE OR A BROWSER"
 	-tests/systems/debian13.sh $(VENV)/debian13 || echo "no Debian 13 folder: NOTHING IS TESTED ON ARM64"
 	-tests/systems/windows.sh $(VENV)/debian13 $(BIN)/python || echo "no Wine there: NOTHING IS TESTED ON WINDOWS"
 	$(BIN)/pytest -m long

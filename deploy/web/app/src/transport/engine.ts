@@ -91,7 +91,7 @@ function* toldOf(event: EngineEvent, live: LiveSpeed): Generator<ReplyEvent> {
   if (event.type === "end") {
     const { promptTokens: prompt, cachedTokens: cached, thinkingEnd, answerEnd, thinking: thought, answering: answer } = event;
     yield { kind: "end", thinkingEnd, answerEnd, figures: { prompt, cached, thought, answer } };
-  } else if (event.type !== "tool_call" && event.text !== "") {
+  } else if ((event.type === "thought" || event.type === "answer") && event.text !== "") {
     yield { kind: event.type, text: event.text, speed: live.of(event.type, event.tokens) };
   }
 }
