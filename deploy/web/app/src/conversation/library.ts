@@ -94,10 +94,17 @@ export class Library {
     );
   }
 
-  /** Another tab changed something: conversations that this page writes to stay as they are here. */
+  /** Another tab changed something: what this page writes to, or changed while the store was read, stays as it is here. */
   private async reread(writing: (id: string) => boolean): Promise<void> {
-    const own = new Map(this.conversations.value.filter((one) => writing(one.id)).map((one) => [one.id, one]));
-    this.conversations.value = (await this.store.all()).map((one) => own.get(one.id) ?? one);
+    const before = new Map(this.conversations.value.map((one) => [one.id, one]));
+    const stored = await this.store.all();
+    const now = new Map(this.conversations.value.map((one) => [one.id, one]));
+    const own = [...now.values()].filter((one) => writing(one.id) || before.get(one.id) !== one);
+    const kept = new Map(own.map((one) => [one.id, one]));
+    const removed = (id: string): boolean => before.has(id) && !now.has(id);
+    const begun = own.filter((one) => !before.has(one.id) && !stored.some(({ id }) => id === one.id));
+    const others = stored.filter((one) => !removed(one.id)).map((one) => kept.get(one.id) ?? one);
+    this.conversations.value = [...others, ...begun];
   }
 }
 

@@ -1,0 +1,37 @@
+import { expect, it } from "vitest";
+import { adding, newConversation, newMessage, type Conversation } from "../src/conversation/conversation";
+import { Library } from "../src/conversation/library";
+import { MemoryStore } from "../src/conversation/store";
+
+/** A store that others wrote to as well, and that is read as slowly as a test wants. */
+class SlowStore extends MemoryStore {
+  asked = 0;
+  answer: (conversations: Conversation[]) => void = () => undefined;
+
+  override all = (): Promise<Conversation[]> => {
+    this.asked += 1;
+    return this.asked === 1 ? Promise.resolve([]) : new Promise((resolve) => (this.answer = resolve));
+  };
+}
+
+it("keeps what is said here while another tab's changes are read", async () => {
+  const store = new SlowStore();
+  const library = new Library();
+  await library.use(store, () => false);
+  const begun = library.open.value.id;
+  library.change(begun, (before) => adding(before, newMessage("user", null, "first")));
+  const stored = library.open.value;
+  const others = new BroadcastChannel("thinkport.conversations");
+  others.postMessage("changed");
+  await expect.poll(() => store.asked).toBe(2);
+  library.change(begun, (before) => adding(before, newMessage("user", before.leaf, "second")));
+  library.begin();
+  const later = library.open.value.id;
+  library.change(later, (before) => adding(before, newMessage("user", null, "another")));
+  const theirs = adding(newConversation(), newMessage("user", null, "theirs"));
+  store.answer([stored, theirs]);
+  await expect.poll(() => library.find(theirs.id)?.title).toBe("theirs");
+  expect(library.find(begun)?.messages.map((one) => one.text)).toEqual(["first", "second"]);
+  expect(library.find(later)?.title).toBe("another");
+  others.close();
+});
