@@ -30,14 +30,19 @@ export class ServerTransport implements Transport {
   }
 
   reply(request: ReplyRequest): Reply {
-    return new ServerReply(request, this.headers());
+    const onWrongKey = (): void => {
+      this.checked = false;
+      this.tried = this.key;
+    };
+    return new ServerReply(request, this.headers(), onWrongKey);
   }
 
   private async isRight(): Promise<boolean> {
     if (this.checked || this.tried === this.key) return this.checked;
-    this.tried = this.key; // the first time without one: the window's cookie is a key too
-    this.checked = (await reach("/v1/models", { headers: this.headers() })).ok;
-    return this.checked;
+    const { key } = this; // the first time without one: the window's cookie is a key too
+    const { ok } = await reach("/v1/models", { headers: this.headers() });
+    if (key === this.key) [this.tried, this.checked] = [key, ok];
+    return ok;
   }
 
   private headers(): Record<string, string> {
@@ -53,12 +58,14 @@ class ServerReply implements Reply {
   constructor(
     private readonly request: ReplyRequest,
     private readonly headers: Record<string, string>,
+    private readonly onWrongKey: () => void,
   ) {}
 
   async *events(): AsyncGenerator<ReplyEvent> {
     const { signal } = this.abort;
     const body = JSON.stringify(bodyOf(this.request));
     const response = await reach("/v1/chat/completions", { method: "POST", headers: this.headers, body, signal });
+    if (response.status === 401) this.onWrongKey(); // the server was begun anew with another one
     if (!response.ok || response.body === null) throw await refusal(response);
     this.name = response.headers.get("x-thinkport-reply");
     for await (const chunk of framesOf(response.body)) {
