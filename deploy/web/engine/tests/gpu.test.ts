@@ -3,7 +3,8 @@
 import { expect, test } from "vitest";
 import type { Graph } from "../src/artifact/manifest.js";
 import { KvShape } from "../src/engine/kvCache.js";
-import { graphsForGpu, refusalOf, tokensIn } from "../src/web/gpuRuntime.js";
+import type { Loading } from "../src/engine/runtime.js";
+import { GpuRuntime, graphsForGpu, refusalOf, tokensIn } from "../src/web/gpuRuntime.js";
 import { manifest } from "./nano.js";
 
 const usable = { fused: true, several_tokens_over_past: true, prefill_chunk: 31, providers: ["WebGpuExecutionProvider"] };
@@ -30,4 +31,35 @@ test("a lowered limit refuses a large tensor, and bounds the KV cache", () => {
   expect(refusalOf(limits, 2 ** 20 + 1, shape)).toMatch(/1048577 bytes, and this GPU takes buffers of 1048576/);
   expect(tokensIn(limits.buffer, shape)).toBe(1024);
   expect(refusalOf({ float16: false, buffer: 2 ** 17 }, 1, shape)).toMatch(/its KV cache begins with 262144 bytes/);
+});
+
+/** A GPU whose adapters give one device each, of `devices` in all. */
+function gpuOf(devices: number): GPU {
+  let left = devices;
+  const adapter = (): object => {
+    let consumed = false;
+    return {
+      features: new Set(),
+      limits: { maxBufferSize: 2 ** 28, maxStorageBufferBindingSize: 2 ** 27 },
+      info: {},
+      async requestDevice(): Promise<object> {
+        if (consumed || left === 0) throw new DOMException(consumed ? "the adapter is consumed" : "no more", "OperationError");
+        consumed = true;
+        left -= 1;
+        return {};
+      },
+    };
+  };
+  return { requestAdapter: async () => adapter() } as unknown as GPU;
+}
+
+test("a second graph gets a device too, and none is a reason to go on to the next runtime", async () => {
+  const session = { inputNames: [], outputNames: [] };
+  const ort = { env: { wasm: {}, versions: {} }, InferenceSession: { create: async () => session } };
+  const runtime = new GpuRuntime(ort as never, {}, gpuOf(2));
+  const onnx = { withRequired: () => ({ bytes: new Uint8Array() }) };
+  const loading = { graph: GRAPHS[4], model: manifest.model, onnx, weights: [], context: 64 } as unknown as Loading;
+  await runtime.load(loading);
+  await runtime.load(loading);
+  await expect(runtime.load(loading)).rejects.toMatchObject({ code: "unavailable", message: expect.stringMatching(/no device \(no more\)/) as string });
 });

@@ -7,7 +7,7 @@ import { capacityFor, KvShape } from "../engine/kvCache.js";
 import type { Ort } from "../engine/ort.js";
 import { OrtLane } from "../engine/ortLane.js";
 import { isUsable, type Loading, type Runtime } from "../engine/runtime.js";
-import { unavailableError } from "../errors.js";
+import { unavailableError, wordsOf } from "../errors.js";
 import { createSession, setUpWasm, type WasmOptions } from "./wasmRuntime.js";
 
 // Steps of 32 tokens and more take an attention kernel that is silently wrong on devices with few lanes in a subgroup.
@@ -43,9 +43,7 @@ export class GpuRuntime implements Runtime {
   }
 
   async describe(): Promise<string> {
-    const adapter = await this.gpu?.requestAdapter({ powerPreference: "high-performance" });
-    if (!adapter) throw unavailableError("webgpu: this browser gives no GPU, expected one with WebGPU switched on");
-    this.adapter = adapter;
+    const adapter = (this.adapter = await this.adapterOf());
     this.limits = limitsOf(adapter);
     const { vendor, architecture, device, description } = adapter.info;
     const version = this.ort.env.versions.web ?? this.ort.env.versions.common;
@@ -70,11 +68,22 @@ export class GpuRuntime implements Runtime {
     return new OrtLane(this.ort, session, narrow, model, new GpuKv(this.ort, device, shape, most), most);
   }
 
+  private async adapterOf(): Promise<GPUAdapter> {
+    const adapter = await this.gpu?.requestAdapter({ powerPreference: "high-performance" });
+    if (!adapter) throw unavailableError("webgpu: this browser gives no GPU, expected one with WebGPU switched on");
+    return adapter;
+  }
+
+  /** A device; an adapter gives one only (https://www.w3.org/TR/webgpu/#dom-gpuadapter-requestdevice). */
   private async device(): Promise<GPUDevice> {
-    const adapter = this.adapter!;
-    return adapter.requestDevice({
+    const adapter = this.adapter ?? (await this.adapterOf());
+    this.adapter = null;
+    const asked = {
       requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[],
       requiredLimits: Object.fromEntries(LIMITS.map((limit) => [limit, adapter.limits[limit]])),
+    };
+    return adapter.requestDevice(asked).catch((error: unknown) => {
+      throw unavailableError(`webgpu: this browser gives no device (${wordsOf(error)}): reload the page, or open the model on the CPU`, error);
     });
   }
 }
