@@ -5,6 +5,7 @@ import { ThinkportError } from "../src/errors.js";
 import type { Request } from "../src/worker/protocol.js";
 import { serve } from "../src/worker/serve.js";
 import { openInWorker } from "../src/worker/workerModel.js";
+import { manifest } from "./nano.js";
 
 test("what opening throws in the worker is thrown on the page, with its code", async () => {
   const { port1, port2 } = new MessageChannel();
@@ -28,5 +29,27 @@ test("a request before a model is opened is refused, and an old wish is nobody's
   requests.forEach((request) => port2.postMessage(request));
   await two;
   expect(answers).toEqual([{ number: 8, kind: "error", code: "unavailable", message: expect.stringMatching(/open one first/) as string }]);
+  port1.close();
+});
+
+test("an opening that was cancelled does not end the next one with the same worker", async () => {
+  const { port1, port2 } = new MessageChannel();
+  const opened: number[] = [];
+  port1.addEventListener("message", ({ data }: MessageEvent<Request>) => {
+    if (data.method === "open") opened.push(data.number);
+    if (opened.length < 2) return;
+    port1.postMessage({ number: opened[0], kind: "error", code: "cancelled", message: "cancelled" });
+    port1.postMessage({ number: opened[1], kind: "result", result: { manifest, report: {}, thinking: {} } });
+  });
+  port1.start();
+  port2.start();
+  const request = { source: { kind: "opfs", folder: "nano" }, ort: "ort" } as const;
+  const abort = new AbortController();
+  const first = openInWorker(port2 as never, request, { signal: abort.signal });
+  const ended = expect(first).rejects.toMatchObject({ code: "cancelled" });
+  abort.abort();
+  const second = openInWorker(port2 as never, request);
+  await ended;
+  expect((await second).manifest.name).toBe(manifest.name);
   port1.close();
 });

@@ -35,10 +35,10 @@ export async function openInWorker(worker: Port, request: OpenRequest, { signal,
 
 type OnAnswer = (answer: Answer) => void;
 
-/** The page's end of the line to a worker. */
+/** The page's end of the line to a worker. All lines count on: what a worker owes to an earlier one is not another's. */
 class Line {
+  private static last = 0;
   private readonly listening = new Map<number, OnAnswer>();
-  private last = 0;
 
   constructor(private readonly port: Port) {
     port.addEventListener("message", ({ data }: MessageEvent<Answer>) => this.listening.get(data.number)?.(data));
@@ -46,7 +46,7 @@ class Line {
   }
 
   next(): number {
-    return ++this.last;
+    return ++Line.last;
   }
 
   post(request: Unnumbered, number: number): void {
