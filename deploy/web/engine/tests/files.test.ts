@@ -2,9 +2,13 @@
 
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
+import { CheckedFiles } from "../src/artifact/checkedFiles.js";
 import { parseManifest } from "../src/artifact/manifest.js";
 import { OnnxFile } from "../src/artifact/onnxFile.js";
 import { Sha256 } from "../src/artifact/sha256.js";
+import type { ArtifactSource } from "../src/artifact/source.js";
+import { MemoryStore } from "../src/artifact/store.js";
+import { FolderSource } from "../src/node/folderSource.js";
 import { manifest } from "./nano.js";
 
 test.each([0, 1, 55, 56, 63, 64, 65, 119, 120, 1000])("the hash of %i bytes in pieces is the hash of all", (size) => {
@@ -45,4 +49,23 @@ test("a manifest that can't be used is refused with what is wrong", () => {
   expect(() => read({ model: {} })).toThrow(/model is missing or malformed/);
   expect(() => read({ files: { ...manifest.files, "../x": { bytes: 1, sha256: "0".repeat(64) } } })).toThrow(/leads out/);
   expect(() => read({ tokenizer: "other.json" })).toThrow(/other\.json is not among/);
+});
+
+test("weights are opened once, and nothing is opened that the manifest does not name", async () => {
+  const bytes = Uint8Array.of(1, 2, 3, 4);
+  const opened: string[] = [];
+  const file = { bytes: bytes.length, read: ({ start, end }: { start: number; end: number }) => bytes.subarray(start, end), close: () => opened.push("closed") };
+  const source = { place: "here", open: async (name: string) => (opened.push(name), file) } as unknown as ArtifactSource;
+  const record = { bytes: 4, sha256: new Sha256().update(bytes).digest() };
+  const read = { manifest: { ...manifest, files: { "weights.bin": record } }, fingerprint: "f" };
+  const files = new CheckedFiles(source, read, new MemoryStore(), { onBytes: () => undefined }, false);
+  for (let runtime = 0; runtime < 2; runtime++) expect((await files.weights("weights.bin")).subarray(1, 3)).toEqual(Uint8Array.of(2, 3));
+  await expect(files.weights("../other.bin")).rejects.toMatchObject({ code: "artifact" });
+  files.close();
+  expect(opened).toEqual(["weights.bin", "closed"]);
+});
+
+test("a file that was read when the caller gave up is not called damaged", async () => {
+  const reading = new FolderSource(import.meta.dirname).read("files.test.ts", { signal: AbortSignal.abort() });
+  await expect(reading).rejects.toMatchObject({ code: "cancelled" });
 });

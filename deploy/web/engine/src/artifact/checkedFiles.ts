@@ -22,7 +22,7 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 
 export class CheckedFiles {
   private readonly right = new Set<string>();
-  private readonly open: SyncFile[] = [];
+  private readonly open = new Map<string, SyncFile>();
 
   /** `always` checks hashes of files too that were found right before and have not changed since. */
   constructor(
@@ -36,6 +36,7 @@ export class CheckedFiles {
   /** A whole file. Throws an artifact error where it is not what the manifest says. */
   async bytes(name: string): Promise<Uint8Array<ArrayBuffer>> {
     throwIfAborted(this.progress.signal);
+    this.record(name);
     const bytes = await this.source.read(name, { signal: this.progress.signal });
     this.checkSize(name, bytes.length);
     await this.check(name, bytes.length, async ({ start, end }) => bytes.subarray(start, end));
@@ -52,8 +53,10 @@ export class CheckedFiles {
    */
   async weights(name: string): Promise<Uint8Array> {
     if (!this.source.open) return this.bytes(name);
-    const file = await this.source.open(name);
-    this.open.push(file);
+    this.record(name);
+    // Once: where a browser knows no read-only access, an open file can't be opened again for another runtime.
+    const file = this.open.get(name) ?? (await this.source.open(name));
+    this.open.set(name, file);
     this.checkSize(name, file.bytes);
     await this.check(name, file.bytes, async (range) => file.read(range));
     return new FileBytes(file);
@@ -67,7 +70,8 @@ export class CheckedFiles {
 
   /** Let go of files that were opened. */
   close(): void {
-    for (const file of this.open.splice(0)) file.close();
+    for (const file of this.open.values()) file.close();
+    this.open.clear();
   }
 
   private record(name: string): FileRecord {

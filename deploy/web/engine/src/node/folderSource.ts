@@ -4,7 +4,7 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { ArtifactSource, ByteRange, ReadOptions, SyncFile } from "../artifact/source.js";
-import { artifactError, wordsOf } from "../errors.js";
+import { artifactError, cancelledError, wordsOf } from "../errors.js";
 
 export class FolderSource implements ArtifactSource {
   readonly place: string;
@@ -25,7 +25,7 @@ export class FolderSource implements ArtifactSource {
       } finally {
         await file.close();
       }
-    });
+    }, signal);
   }
 
   async stamp(name: string): Promise<string> {
@@ -50,10 +50,11 @@ export class FolderSource implements ArtifactSource {
     return join(this.place, name);
   }
 
-  private async careful<T>(name: string, work: () => Promise<T>): Promise<T> {
+  private async careful<T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     try {
       return await work();
     } catch (error) {
+      if (signal?.aborted) throw cancelledError("opening the model");
       throw artifactError(`${join(this.place, name)} can't be read (${wordsOf(error)}): expected a folder that \`thinkport export\` wrote`, error);
     }
   }

@@ -4,7 +4,7 @@
  */
 
 import type { ArtifactSource, ByteRange, ReadOptions, SyncFile } from "../artifact/source.js";
-import { artifactError, wordsOf } from "../errors.js";
+import { artifactError, cancelledError, wordsOf } from "../errors.js";
 
 /** Only a worker reads files without waiting. */
 interface SyncHandles {
@@ -34,7 +34,7 @@ export class OpfsSource implements ArtifactSource {
       const file = await (await this.handle(name)).getFile();
       signal?.throwIfAborted();
       return new Uint8Array(await (range ? file.slice(range.start, range.end) : file).arrayBuffer());
-    });
+    }, signal);
   }
 
   private async sync(name: string): Promise<SyncFile> {
@@ -53,10 +53,11 @@ export class OpfsSource implements ArtifactSource {
     return folder.getFileHandle(path.at(-1)!);
   }
 
-  private async careful<T>(name: string, work: () => Promise<T>): Promise<T> {
+  private async careful<T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     try {
       return await work();
     } catch (error) {
+      if (signal?.aborted) throw cancelledError("opening the model");
       throw artifactError(`${this.place}/${name} can't be read (${wordsOf(error)}): download the model again`, error);
     }
   }
