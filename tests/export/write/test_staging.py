@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 import pytest
 from tests.export.write.fake_artifact import content_of, fill
@@ -16,6 +18,7 @@ from tests.export.write.fake_artifact import content_of, fill
 from thinkport.export.errors import CheckpointError, OutputError
 from thinkport.export.exporter import export
 from thinkport.export.settings import ExportSettings
+from thinkport.export.write import claim
 from thinkport.export.write.claim import claimed
 from thinkport.export.write.exchange import exchanged
 from thinkport.export.write.staging import check_space, check_target, check_writable, clear_leftovers, staged
@@ -369,3 +372,19 @@ def test_two_exports_of_one_process_are_two(target: Path) -> None:
         pytest.fail("it was let in")
     with claimed(target):
         pass
+
+
+def test_a_lock_on_a_file_that_its_holder_deleted_meanwhile_is_taken_anew(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = claim._locked
+    with ExitStack() as first:
+        first.enter_context(claimed(target))
+
+        def later(file: IO[bytes]) -> bool:
+            first.close()
+            return locked(file)
+
+        monkeypatch.setattr(claim, "_locked", later)
+        with claimed(target), pytest.raises(OutputError, match="another export is writing"), claimed(target):
+            pytest.fail("it was let in")

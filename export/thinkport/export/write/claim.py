@@ -4,6 +4,7 @@ A claim is a locked file in the user's cache folder, whose lock ends with its pr
 artifact.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,20 +27,37 @@ def claimed(target: Path) -> Iterator[None]:
     path = user_cache_folder() / "exports" / sha256(fsencode(target.resolve())).hexdigest()[:32]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("ab")
+        file = _taken(path)
     except OSError:
         yield
         return
+    if file is None:
+        raise OutputError(
+            f"another export is writing to {target}: wait until it is done, or choose another output path"
+        )
     with file:
-        if not _locked(file):
-            raise OutputError(
-                f"another export is writing to {target}: wait until it is done, or choose another output path"
-            )
         try:
             yield
         finally:
             with suppress(OSError):
                 path.unlink()  # still locked: who waits for the name opens a new file, and none is left behind
+
+
+def _taken(path: Path) -> IO[bytes] | None:
+    """The file of that name, locked; None where another process or another claim of this one holds it.
+
+    Raises:
+        OSError: it can't be opened.
+    """
+    while True:
+        file = path.open("ab")
+        if not _locked(file):
+            file.close()
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()  # its holder ended and deleted it between the opening and the lock
 
 
 def _locked(file: IO[bytes]) -> bool:
