@@ -106,10 +106,14 @@ def test_the_second_reading_finds_a_mistake_that_the_reference_shares(folder: Pa
     assert "transformers reads another model" in found.detail
 
 
-def test_what_transformers_cannot_read_is_said(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("part", "within"), [("", "_orig_mod."), ("model.layers.0.", "model.layers.0._orig_mod.")])
+def test_what_transformers_cannot_read_is_said(folder: Path, tmp_path: Path, part: str, within: str) -> None:
     wrapped = shutil.copytree(folder, tmp_path / "wrapped")
     tensors = load_file(wrapped / "model.safetensors")
-    save_file({f"_orig_mod.{name}": rows for name, rows in tensors.items()}, wrapped / "model.safetensors")
+    renamed = {
+        within + name.removeprefix(part) if name.startswith(part) else name: one for name, one in tensors.items()
+    }
+    save_file(renamed, wrapped / "model.safetensors")
     checkpoint = open_checkpoint(wrapped)
     found = second_reading(checkpoint, said(checkpoint), None)
     assert found.passed is None

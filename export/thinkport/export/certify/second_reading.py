@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from thinkport.export.checkpoint import Checkpoint
 from thinkport.export.checkpoint.folder import names_of_weights
+from thinkport.export.checkpoint.tied_tables import EMBEDDING, LM_HEAD
 from thinkport.runtime.artifact.goldens import Golden
 from thinkport.runtime.artifact.manifest import Task
 
@@ -51,7 +52,7 @@ def _obstacle(checkpoint: Checkpoint, adapter: Path | None) -> str | None:
     """Why transformers can't read it here; None where it can."""
     if checkpoint.quantized:
         return "not read by transformers: it needs other packages for weights that are quantized"
-    if not set(names_of_weights(checkpoint.folder) or ()) & checkpoint.tensors.keys() and not _bare(checkpoint):
+    if not _knows_all(checkpoint):
         return "not read by transformers: it does not know the names that the tensors have in the file"
     needed = _ROOM * 4 * sum(int(np.prod(entry.shape)) for entry in checkpoint.tensors.values())
     free = psutil.virtual_memory().available
@@ -65,8 +66,12 @@ def _obstacle(checkpoint: Checkpoint, adapter: Path | None) -> str | None:
     return None
 
 
-def _bare(checkpoint: Checkpoint) -> bool:
-    return "embed_tokens.weight" in (names_of_weights(checkpoint.folder) or ())
+def _knows_all(checkpoint: Checkpoint) -> bool:
+    """Whether every tensor has a name in the file that transformers knows; it would make up what it can't find."""
+    names = names_of_weights(checkpoint.folder) or ()
+    known = {*names, *(f"model.{name}" for name in names)}  # as a model without a head around it is saved
+    tables = {EMBEDDING, LM_HEAD}  # of two that are tied, one may be missing
+    return bool(known & checkpoint.tensors.keys()) and checkpoint.tensors.keys() <= known | tables
 
 
 @contextmanager
