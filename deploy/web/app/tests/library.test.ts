@@ -35,3 +35,15 @@ it("keeps what is said here while another tab's changes are read", async () => {
   expect(library.find(later)?.title).toBe("another");
   others.close();
 });
+
+it("restores a conversation whose reply was being written with a reply that ended", async () => {
+  const library = new Library();
+  await library.use(new MemoryStore(), () => false);
+  const { id } = library.open.value;
+  library.change(id, (before) => adding(before, newMessage("user", null, "question")));
+  library.change(id, (before) => adding(before, newMessage("assistant", before.leaf, "half")));
+  const removed = library.find(id)!;
+  library.remove(id);
+  library.restore(removed);
+  expect(library.find(id)?.messages.map((one) => one.state)).toEqual(["done", "interrupted"]);
+});

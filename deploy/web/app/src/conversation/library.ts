@@ -66,10 +66,11 @@ export class Library {
     this.writing(this.store.remove(id));
   }
 
-  /** Put back what was removed. */
+  /** Put back what was removed; a reply that was written in it ended then. */
   restore(conversation: Conversation): void {
-    this.conversations.value = [...this.conversations.value, conversation];
-    this.keep(conversation);
+    const ended = afterReload(conversation);
+    this.conversations.value = [...this.conversations.value, ended];
+    this.keep(ended);
   }
 
   prefer(preferences: Preferences): void {
