@@ -55,7 +55,7 @@ export class FolderSource implements ArtifactSource {
       return await work();
     } catch (error) {
       if (signal?.aborted) throw cancelledError("opening the model");
-      throw artifactError(`${join(this.place, name)} can't be read (${wordsOf(error)}): expected a folder that \`thinkport export\` wrote`, error);
+      throw artifactError(`${this.place}/${name} can't be read (${wordsOf(error)}): expected a folder that \`thinkport export\` wrote`, error);
     }
   }
 }
