@@ -10,7 +10,11 @@
 import { inputError } from "../errors.js";
 import type { Spellings } from "./tokenizer.js";
 
-const PRIVATE = { first: 0xe000, last: 0xf8ff }; // Unicode's private use in the basic plane
+// Unicode's private use by how long a letter is in UTF-16: in the basic plane, and beyond it.
+const PRIVATE: Readonly<Record<number, { readonly first: number; readonly last: number }>> = {
+  1: { first: 0xe000, last: 0xf8ff },
+  2: { first: 0xf0000, last: 0xffffd },
+};
 
 /** A piece of rendered text, and whether content spells an added token with it. */
 export interface Piece {
@@ -29,12 +33,14 @@ export class Marks {
     ...sources: readonly unknown[]
   ) {
     const used = new Set(stringsOf(sources).flatMap((text) => [...text]));
-    let next = PRIVATE.first;
     for (const letter of [...spellings.openings].filter((one) => used.has(one)).sort()) {
-      while (used.has(String.fromCharCode(next))) next++;
-      if (next > PRIVATE.last) throw inputError("the messages hold all of Unicode's private letters, expected text: take some out");
-      this.toPrivate.set(letter, String.fromCharCode(next));
-      this.toLetter.set(String.fromCharCode(next++), letter);
+      const { first, last } = PRIVATE[letter.length]!;
+      let next = first;
+      while (used.has(String.fromCodePoint(next))) next++;
+      if (next > last) throw inputError("the messages hold all of Unicode's private letters, expected text: take some out");
+      used.add(String.fromCodePoint(next));
+      this.toPrivate.set(letter, String.fromCodePoint(next));
+      this.toLetter.set(String.fromCodePoint(next), letter);
     }
   }
 
@@ -62,7 +68,7 @@ export class Marks {
     const pieces: Piece[] = [];
     let at = 0;
     for (const [start, end] of this.spellings.spans(plain)) {
-      if (!this.toLetter.has(text[start]!)) continue;
+      if (!this.toLetter.has(String.fromCodePoint(text.codePointAt(start)!))) continue;
       pieces.push({ text: plain.slice(at, start), spelled: false }, { text: plain.slice(start, end), spelled: true });
       at = end;
     }

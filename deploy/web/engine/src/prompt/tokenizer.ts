@@ -14,7 +14,7 @@ export class Spellings {
 
   constructor(spellings: Iterable<string>) {
     const longestFirst = [...spellings].filter(Boolean).sort((a, b) => b.length - a.length);
-    this.openings = new Set(longestFirst.map((spelling) => spelling[0]!));
+    this.openings = new Set(longestFirst.map((spelling) => String.fromCodePoint(spelling.codePointAt(0)!)));
     this.pattern = new RegExp(longestFirst.map(escaped).join("|") || "(?!)", "g");
   }
 
