@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.web.workspace import ENGINE, npx
+from tests.web.workspace import ENGINE, npx, skips
 
 PAGE = ENGINE / "README.md"
 
@@ -31,7 +31,7 @@ def test_its_tests_pass_on_what_python_gives_and_over_an_artifact_in_node(nano_a
 def test_it_runs_an_artifact_in_chromium(nano_artifact: Path) -> None:
     done = run([*npx(), "vitest", "run", "tests/chromium.test.ts"], THINKPORT_ARTIFACT=str(nano_artifact))
     assert done.returncode == 0, done.stdout + done.stderr
-    if "skipped" in done.stdout:
+    if skips(done.stdout):
         pytest.skip("no Chromium at its usual places")
 
 

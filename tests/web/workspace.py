@@ -1,6 +1,7 @@
 """The workspace of npm packages beside the Python product, where Node and its packages are there."""
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -24,3 +25,8 @@ def npx() -> list[str]:
     if not installed.is_file() or json.loads(installed.read_text(encoding="utf-8"))["version"] != wanted:
         pytest.skip("the engine's packages are not installed: npm ci --prefix deploy/web")
     return [command, "--no-install"]
+
+
+def skips(said: str) -> bool:
+    """Whether vitest's last lines count tests that were skipped; their names may say the word too."""
+    return re.search(r"^ *Tests +.*\bskipped\b", said, re.MULTILINE) is not None
