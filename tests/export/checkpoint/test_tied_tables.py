@@ -127,3 +127,15 @@ def test_the_copied_configuration_says_what_the_weights_are(folder: Path, tmp_pa
     (tmp_path / "copy").mkdir()
     copy_tokenizer_files(checkpoint, tmp_path / "copy")
     assert json.loads((tmp_path / "copy" / "config.json").read_text())["tie_word_embeddings"] is False
+
+
+def test_what_transformers_raises_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = open_checkpoint(folder)
+    golden = said(checkpoint)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("no such\nkernel")
+
+    monkeypatch.setattr("thinkport.export.certify.second_reading._outputs", fails)
+    found = second_reading(checkpoint, golden, None)
+    assert found == (None, "not read by transformers, which says: no such kernel")

@@ -36,7 +36,11 @@ def second_reading(checkpoint: Checkpoint, golden: Golden, adapter: Path | None)
     obstacle = _obstacle(checkpoint, adapter)
     if obstacle is not None:
         return SecondReading(None, obstacle)
-    found = _outputs(checkpoint, golden, adapter)[golden.rows][:, golden.sample_ids]
+    try:
+        found = _outputs(checkpoint, golden, adapter)[golden.rows][:, golden.sample_ids]
+    except Exception as error:  # transformers, torch and peft raise whatever they like
+        reason = " ".join(str(error).split())
+        return SecondReading(None, f"not read by transformers, which says: {reason:.200}")
     difference = float(np.sqrt(np.square(found - golden.sample_logits).mean()) / golden.sample_logits.std())
     said = f"differ by {difference:.1g} of their spread over {len(golden.rows)} positions of {golden.name}"
     if difference <= MOST_DIFFERENCE:

@@ -41,8 +41,12 @@ class WindowHost implements Host {
   private async look(): Promise<void> {
     const before = this.opening.value;
     this.opening.value = (await tell<{ opening: Opening | null }>("GET", "/window/state")).opening;
-    if (this.opening.value?.progress) setTimeout(() => void this.look(), PERIOD);
+    if (this.opening.value?.progress) this.lookLater();
     else if (before?.progress && this.opening.value === null) this.opened();
+  }
+
+  private lookLater(): void {
+    setTimeout(() => void this.look().catch(() => this.lookLater()), PERIOD);
   }
 }
 
