@@ -79,7 +79,7 @@ def test_what_we_sign_we_read_and_every_change_is_found() -> None:
         check_signature(b"a manifest", text, own_key(b"abcdefgh")[1], "x")
 
 
-@pytest.mark.parametrize("given", ["", "RWQ", "not a key", PUBLIC[:-1], PUBLIC + "A", "RW" + "!" * 54])
+@pytest.mark.parametrize("given", ["", "RWQ", "not a key", PUBLIC[:-1], PUBLIC + "A", "RW" + "!" * 54, "A" * 300])
 def test_what_is_no_public_key_is_refused(given: str) -> None:
     with pytest.raises(InputError, match="is no public key of minisign: expected one of 56 characters"):
         PublicKey.parse(given)
@@ -124,7 +124,6 @@ def test_an_artifact_of_another_signer_or_of_none_is_not_fetched(
 
 
 def test_a_manifest_that_was_changed_after_it_was_signed_is_found(artifact: Path) -> None:
-
     secret, public = own_key()
     sign_manifest(artifact, secret)
     check_signed(artifact, public)
@@ -164,7 +163,6 @@ def test_a_signature_is_never_written_through_a_link(artifact: Path, tmp_path: P
 @pytest.mark.skipif(shutil.which("minisign") is None, reason="Debian's minisign is not installed: apt install minisign")
 @pytest.mark.parametrize("password", [None, "correct horse"])
 def test_minisign_itself_agrees(artifact: Path, tmp_path: Path, password: str | None) -> None:
-
     public, secret = tmp_path / "minisign.pub", tmp_path / "minisign.key"
     made = ["minisign", "-G", "-f", "-p", str(public), "-s", str(secret)]
     typed = "" if password is None else f"{password}\n{password}\n"
