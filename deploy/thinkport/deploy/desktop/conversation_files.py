@@ -83,7 +83,10 @@ def write_file(path: Path, text: str) -> None:
 
 
 def _read(path: Path) -> Any:
+    """What a file holds; None where it can't be read, or not be sent to the page."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        read = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(read, ensure_ascii=False, allow_nan=False).encode()
+    except (OSError, ValueError, RecursionError):
         return None
+    return read
