@@ -107,11 +107,14 @@ def test_conversations_are_written_read_and_deleted(tmp_path: Path) -> None:
     assert [one["id"] for one in files.all()] == ["0123456789ac"]
 
 
-def test_a_damaged_conversation_is_left_out_and_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text", ["{", '{"a": NaN}', '{"a": "\\ud83d"}', "[" * 100_000], ids=["half", "NaN", "half a character", "deep"]
+)
+def test_a_damaged_conversation_is_left_out_and_left_alone(tmp_path: Path, text: str) -> None:
     files = ConversationFiles(tmp_path)
     files.put("0123456789ab", SAID)
     damaged = tmp_path / "conversations" / "0123456789ac.json"
-    damaged.write_text("{", encoding="utf-8")
+    damaged.write_text(text, encoding="utf-8")
     assert files.all() == [SAID]
     assert damaged.is_file()
 

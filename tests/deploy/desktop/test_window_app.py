@@ -157,6 +157,13 @@ def test_conversations_and_preferences_are_kept(entered, tmp_path) -> None:
     assert entered.client.get("/window/conversations").json() == []
 
 
+def test_half_a_character_keeps_no_conversation_from_its_file(entered, tmp_path) -> None:
+    cut = b'{"id": "0123456789abcdef", "title": "a \\ud83d"}'  # what a text of JavaScript ends with that was cut
+    assert entered.client.put("/window/conversations/0123456789abcdef", content=cut).status_code == 200
+    assert [one["title"] for one in entered.client.get("/window/conversations").json()] == ["a ?"]
+    assert len([*(tmp_path / "desktop" / "conversations").iterdir()]) == 1
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"folder": 1}'])
 def test_a_request_that_makes_no_sense_is_told(entered, body) -> None:
     assert entered.client.post("/window/open", content=body).status_code == 400

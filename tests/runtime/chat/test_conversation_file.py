@@ -243,6 +243,11 @@ def test_a_file_that_is_no_conversation_is_not_overwritten(tmp_path: Path, conte
     assert path.read_bytes() == content
 
 
+def test_a_name_that_no_file_can_have_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="can't be written"):
+        write_conversation(tmp_path / ("a" * 300), SavedConversation(data={}, ids=[], snapshot=None), SOURCE)
+
+
 def test_another_programs_archive_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "book.epub"
     with zipfile.ZipFile(path, "w") as archive:

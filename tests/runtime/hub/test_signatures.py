@@ -12,6 +12,7 @@ from thinkport.runtime.artifact.manifest import MANIFEST_NAME, SIGNATURE_NAME
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.hub import pull, push
 from thinkport.runtime.hub.minisign import PublicKey, SecretKey, check_signature
+from thinkport.runtime.hub.signed_manifest import check_signed, sign_manifest
 
 pytest.importorskip("cryptography", reason="cryptography is not installed: pip install thinkport[sign]")
 
@@ -78,7 +79,7 @@ def test_what_we_sign_we_read_and_every_change_is_found() -> None:
         check_signature(b"a manifest", text, own_key(b"abcdefgh")[1], "x")
 
 
-@pytest.mark.parametrize("given", ["", "RWQ", "not a key", PUBLIC[:-1], PUBLIC + "A", "RW" + "!" * 54])
+@pytest.mark.parametrize("given", ["", "RWQ", "not a key", PUBLIC[:-1], PUBLIC + "A", "RW" + "!" * 54, "A" * 300])
 def test_what_is_no_public_key_is_refused(given: str) -> None:
     with pytest.raises(InputError, match="is no public key of minisign: expected one of 56 characters"):
         PublicKey.parse(given)
@@ -123,8 +124,6 @@ def test_an_artifact_of_another_signer_or_of_none_is_not_fetched(
 
 
 def test_a_manifest_that_was_changed_after_it_was_signed_is_found(artifact: Path) -> None:
-    from thinkport.runtime.hub.signed_manifest import check_signed, sign_manifest
-
     secret, public = own_key()
     sign_manifest(artifact, secret)
     check_signed(artifact, public)
@@ -150,11 +149,20 @@ def test_a_link_out_of_the_artifact_is_not_pushed(
     assert not hub.files
 
 
+def test_a_signature_is_never_written_through_a_link(artifact: Path, tmp_path: Path, hub: FakeHub) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("what nobody may overwrite")
+    (artifact / SIGNATURE_NAME).symlink_to(mine)
+    with pytest.raises(ArtifactError, match="is a link to"):
+        push(artifact, REPO, sign=own_key()[0], endpoint=hub.url)
+    sign_manifest(artifact, own_key()[0])
+    assert not (artifact / SIGNATURE_NAME).is_symlink()
+    assert mine.read_text() == "what nobody may overwrite"
+
+
 @pytest.mark.skipif(shutil.which("minisign") is None, reason="Debian's minisign is not installed: apt install minisign")
 @pytest.mark.parametrize("password", [None, "correct horse"])
 def test_minisign_itself_agrees(artifact: Path, tmp_path: Path, password: str | None) -> None:
-    from thinkport.runtime.hub.signed_manifest import check_signed, sign_manifest
-
     public, secret = tmp_path / "minisign.pub", tmp_path / "minisign.key"
     made = ["minisign", "-G", "-f", "-p", str(public), "-s", str(secret)]
     typed = "" if password is None else f"{password}\n{password}\n"

@@ -59,6 +59,13 @@ BOMBS = {
     "a width in format": "{{ '{:1000000000}'.format(1) }}",
     "a width that is a value, in format": "{{ '{:{}}'.format(1, 1000000000) }}",
     "a width in the filter format": "{{ '%1000000000d' | format(1) }}",
+    "many widths": "{{ ('%(a)9999d' * 300000) % {'a': 1} }}",
+    "many widths in format": "{{ ('{0:9999}' * 300000).format(1) }}",
+    "many places of a long number": "{{ ('{0:b}' * 300000).format(2 ** 4000) }}",
+    "many places of a long float": "{{ ('%(a)f' * 600000) % {'a': 1e308} }}",
+    "tojson's separators": "{{ range(9000) | list | tojson(separators=('y' * 1000000, ':')) }}",
+    "wordwrap's ends of lines": "{{ ('a ' * 90000) | wordwrap(1, wrapstring='y' * 100000) }}",
+    "urlize's targets": "{{ ('http://a.com ' * 9000) | urlize(target='y' * 1000000) }}",
     "a power": "{{ 9 ** (9 ** 9) }}",
     "squaring": "{% set ns = namespace(n=10) %}{% for i in range(64) %}{% set ns.n = ns.n * ns.n %}{% endfor %}"
     "{{ ns.n }}",

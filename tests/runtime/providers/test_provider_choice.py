@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from thinkport.runtime.artifact.block_hashes import ChangedBlockError
 from thinkport.runtime.artifact.certificate import Certificate
 from thinkport.runtime.artifact.goldens import FORMAT
 from thinkport.runtime.artifact.manifest import FileRecord, Graph, Manifest, hash_file
@@ -177,6 +178,14 @@ def test_a_provider_that_cannot_start_is_passed_over_and_tried_again_next_time(b
     assert bench.outcomes()["cpu-float32-kv.onnx"] is Outcome.CHECKED
     bench.load_faults = {}
     assert bench.outcomes()["dml.onnx"] is Outcome.CHECKED
+
+
+def test_weights_of_which_a_block_was_changed_are_run_by_no_other_graph(bench: Bench) -> None:
+    bench.load_faults = {"dml.onnx": ChangedBlockError("weights.bin is not what was exported")}
+    for _ in range(2):
+        with pytest.raises(ArtifactError, match="not what was exported"):
+            bench.outcomes()
+    assert bench.opened == ["dml.onnx"] * 2
 
 
 def test_a_graph_that_fails_in_a_step_is_tried_so_often_and_then_left_alone(bench: Bench) -> None:

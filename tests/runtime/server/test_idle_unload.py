@@ -1,5 +1,6 @@
 """A model that nobody asks anything is unloaded, and loaded again at the next request."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -11,6 +12,7 @@ import pytest
 
 from thinkport.runtime import InputError, Model
 from thinkport.runtime.server import ServerSettings
+from thinkport.runtime.server.jobs import Places
 from thinkport.runtime.terminal.serve_program import run_serve
 from thinkport.runtime.thinking.thinking import Thinking
 
@@ -68,6 +70,17 @@ def test_a_reply_that_takes_longer_than_that_is_not_ended(model: Model, serving)
         reply = httpx.post(f"{served.url}/v1/chat/completions", json=ASK | {"enable_thinking": True}, timeout=120)
         assert reply.status_code == 200
         assert reply.json()["choices"][0]["thinking"]["tokens"] > 10
+
+
+def test_a_model_that_its_owner_unloaded_stops_nothing_else(model: Model) -> None:
+    async def run() -> None:
+        places = Places(model, 1, 0)
+        model.unload()
+        with pytest.raises(TimeoutError):  # and not a loop that lets nobody else run
+            await asyncio.wait_for(places.unload_after(0.01), 0.2)
+        assert not places.asleep
+
+    asyncio.run(run())
 
 
 def test_without_the_setting_a_model_stays(model: Model, serving) -> None:

@@ -62,6 +62,7 @@ def odd(socket: type[object] | Exception) -> None: ...
     ("given", "says"),
     [
         (lambda a: a, "has no name"),
+        (int, "parameters of the tool int can't be told"),
         (star, r"has the parameter \*numbers"),
         (keywords, r"has the parameter \*\*named"),
         (positional, "expected parameters that are given by name"),

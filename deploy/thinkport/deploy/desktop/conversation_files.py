@@ -66,7 +66,7 @@ class ConversationFiles:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write a file that appears whole; an older one stays as it is until then.
+    """Write a file that appears whole; an older one stays as it is until then. Half a character becomes `?`.
 
     Raises:
         InputError: it can't be written.
@@ -74,7 +74,7 @@ def write_file(path: Path, text: str) -> None:
     new = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(text, encoding="utf-8")
+        new.write_text(text, encoding="utf-8", errors="replace")  # JavaScript cuts texts within characters
         new.replace(path)
     except OSError as error:
         with suppress(OSError):
@@ -83,7 +83,10 @@ def write_file(path: Path, text: str) -> None:
 
 
 def _read(path: Path) -> Any:
+    """What a file holds; None where it can't be read, or not be sent to the page."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        read = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(read, ensure_ascii=False, allow_nan=False).encode()
+    except (OSError, ValueError, RecursionError):
         return None
+    return read

@@ -64,13 +64,19 @@ class Stage:
         """End replies, and close the model."""
         if self._opening is not None:
             await asyncio.wait([self._opening])
+        await self._end_served()
+
+    async def _end_served(self) -> None:
         if self._served is not None:
             model, serving = self._served
             self.app = self._served = None
-            await serving.__aexit__(None, None, None)
-            model.close()
+            try:
+                await serving.__aexit__(None, None, None)
+            finally:
+                model.close()
 
     async def _open(self, folder: Path) -> None:
+        model: Model | None = None
         try:
             model = await asyncio.to_thread(
                 open_artifact, folder, self._recent, provider=self._provider, on_progress=self._tell
@@ -78,14 +84,15 @@ class Stage:
             app = create_app(model, folder.name, self._settings)
             serving = app.router.lifespan_context(app)
             await serving.__aenter__()
+            await self._end_served()
+            self.app, self._served, model = app, (model, serving), None
         except Exception as error:  # whatever it is, the window shows it
             told = isinstance(error, ThinkportError)
             self._problem = str(error) if told else f"An error that nobody expected: {error!r}"
+        finally:  # until here no other artifact is opened, and `end` waits
             self._progress = self._opening = None
-            return
-        self._opening = None
-        await self.end()
-        self.app, self._served, self._progress = app, (model, serving), None
+            if model is not None:
+                model.close()
 
     def _tell(self, what: str, share: float | None) -> None:
         assert self._progress is not None, "an opening tells of itself"

@@ -1,4 +1,4 @@
-"""A fast hash of each block of a large file, beside its sha256: read as fast as memory gives it, on every load.
+"""A fast hash of each block of a large file, beside its sha256, read wherever our own kernels load.
 
 The sha256 of 400 MB takes 0.3 s and more, these 0.05 s. They find what became of a file by accident, or by somebody who
 changed it and left the manifest alone. They are no cryptography: whoever wants to can make another block of the same
@@ -16,6 +16,10 @@ from thinkport.runtime.errors import ArtifactError
 
 BLOCK = 4 << 20  # bytes
 _DIGITS = 16  # of a hash, in hex
+
+
+class ChangedBlockError(ArtifactError):
+    """A block of a file is not the one that was recorded: no graph that reads the file is right."""
 
 
 class BlockHashes(Record):
@@ -62,7 +66,8 @@ def check_blocks(path: Path, recorded: BlockHashes) -> None:
     """Hold a file against the hashes of its blocks.
 
     Raises:
-        ArtifactError: a block is another one, with its place; or the file can't be read.
+        ChangedBlockError: a block is another one, with its place.
+        ArtifactError: the file can't be read.
     """
     from xxhash import xxh64_hexdigest
 
@@ -93,8 +98,8 @@ def _blocks(file: BinaryIO, size: int) -> Iterator[memoryview]:
             return
 
 
-def _changed(path: Path, at: int) -> ArtifactError:
-    return ArtifactError(
+def _changed(path: Path, at: int) -> ChangedBlockError:
+    return ChangedBlockError(
         f"{path} is not what was exported: what lies from byte {at} on was changed or damaged; copy it again, fetch it "
         "again or export the artifact again"
     )

@@ -68,8 +68,8 @@ def write_conversation(path: str | Path, conversation: SavedConversation, source
         ArtifactError: the file can't be written, or what is there is no saved conversation.
     """
     target = Path(path)
-    _check_replaceable(target)
     try:
+        _check_replaceable(target)
         with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
             try:
                 _write(file, conversation, source)

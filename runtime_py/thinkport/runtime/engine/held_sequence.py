@@ -182,6 +182,7 @@ class HeldSequence:
     def go_on_with(self, following: NextStart) -> None:
         """Hold what was run of the next prompt's start in place of the reply; nothing where nothing was."""
         if following.rows is not None:
+            self.ids, self._whole = self.ids[: following.shared], 0  # what is held where writing fails
             self._end_with(following.rows, following.shared)
             self.ids, self._whole = list(following.ids), len(following.ids) if self._fixed else 0
 

@@ -226,13 +226,13 @@ def push(
         raise InputError(f"{ref!r} names no repository to push to: expected OWNER/NAME; a branch goes with --branch")
     manifest = read_manifest(folder)
     KnownFiles().check(folder, manifest, anew=True)
+    wanted_files = (*sorted(manifest.files), MANIFEST_NAME, SIGNATURE_NAME)
+    _check_inside(folder, wanted_files)
     if sign is not None:
         sign_manifest(folder, sign)
 
     hub = HfApi(endpoint=endpoint)
-    wanted_files = (*sorted(manifest.files), MANIFEST_NAME, SIGNATURE_NAME)
     names = [name for name in wanted_files if (folder / name).exists()]
-    _check_inside(folder, names)
     message = message or f"{manifest.name}, a thinkport artifact"
     try:
         with _bars(bars):

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,9 +40,10 @@ class PublicKey:
         Raises:
             InputError: it is neither.
         """
-        text = given
-        if len(given) < 4096 and Path(given).is_file():
-            text = _text_of(Path(given))
+        named = False
+        with suppress(OSError, ValueError):  # a text that can be no file's name
+            named = Path(given).is_file()
+        text = _text_of(Path(given)) if named else given
         lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(_UNTRUSTED)]
         raw = _decoded(lines[0]) if len(lines) == 1 else b""
         if len(raw) != _PUBLIC_BYTES or raw[:2] != _PLAIN:

@@ -22,6 +22,8 @@ def sign_manifest(folder: Path, key: SecretKey) -> Path:
         OSError: it can't be written.
     """
     path = folder / SIGNATURE_NAME
+    if path.is_symlink():  # to a file of the Hub's cache, or wherever whoever made the folder wants
+        path.unlink()
     path.write_text(key.sign((folder / MANIFEST_NAME).read_bytes(), MANIFEST_NAME), encoding="utf-8", newline="\n")
     return path
 

@@ -75,7 +75,8 @@ def _rounded(value: Any, given: Given) -> None:
 def _indented(value: Any, given: Given) -> None:
     widest = max([_largest(given), *(len(text) for text in given if isinstance(text, str))])
     lines = value.count("\n") + 1 if isinstance(value, str) else _DEPTH * weight(value)[1]
-    current().take(lines * widest)
+    separators = [text for pair in given if isinstance(pair, list | tuple) for text in pair if isinstance(text, str)]
+    current().take(lines * widest + weight(value)[1] * sum(map(len, separators)))
 
 
 def _listed(value: Any, given: Given) -> None:
@@ -102,6 +103,11 @@ def _replaced(value: Any, given: Given) -> None:
     current().take(len(text) + (text.count(old) if old else len(text) + 1) * len(new))
 
 
+def _spread(value: Any, given: Given) -> None:
+    """A text of an option stands at every line or link of the value, of which a letter may be one."""
+    current().take(weight(value)[0] * sum(len(text) for text in given if isinstance(text, str)))
+
+
 def _formatted(form: Any, given: Given) -> None:
     current().formatted(form if isinstance(form, bytes) else str(form), list(given))
 
@@ -123,6 +129,7 @@ def _split(text: Any, given: Given) -> None:
 _FILTERS: Mapping[str, Callable[[Any, Given], None]] = {
     **dict.fromkeys(("batch", "center", "slice", "truncate"), _padded),
     **dict.fromkeys(("indent", "tojson"), _indented),
+    **dict.fromkeys(("urlize", "wordwrap"), _spread),
     "format": _formatted,
     "join": _joined_by,
     "list": _listed,

@@ -22,7 +22,9 @@ _LOOKS = 16  # steps between two looks at the clock
 _ITEM, _TEXT = 8, 64  # letters that an item of a list stands for, and a text of its own
 _DIGITS = 8192  # bits of the largest whole number
 _WIDE = re.compile(r"[0-9]{5}|\*")  # a width in a format: of ten thousand, or taken from a value
+_NUMBERS = re.compile(r"[0-9]{1,4}")
 _NESTED = re.compile(r"\{[^{}]*\{")
+_A_FLOAT = 320  # letters of the largest float64 in full
 
 
 class RenderTooCostly(TemplateRuntimeError):  # noqa: N818 - a refusal, as Jinja's other ones
@@ -78,12 +80,20 @@ class RenderBudget:
         if _WIDE.search(text) or _NESTED.search(text):
             raise RenderTooCostly("the template pads a text to a width of ten thousand or more, or to one of a value")
         places = max(1, text.count("%"), text.count("{"))
-        self.take(len(text) + places * weight(values, self._letters)[0])
+        self.take(len(text) + places * weight(values, self._letters)[0] + _spread(text, places, values))
 
     def _look(self) -> None:
         self._next_look = self._steps - _LOOKS
         if self._steps < 0 or thread_time() > self._until:
             raise RenderTooCostly(f"the template takes longer than {SECONDS:g} s: export another checkpoint")
+
+
+def _spread(text: str, places: int, values: Any) -> int:
+    """Letters that a format makes of numbers beyond what they weigh: their digits, and its own widths."""
+    inside = values if isinstance(values, list | tuple) else [values]
+    given = [part for one in inside for part in (one.values() if isinstance(one, dict) else [one])]
+    digits = (one.bit_length() if isinstance(one, int) else _A_FLOAT for one in given if isinstance(one, int | float))
+    return sum(map(int, _NUMBERS.findall(text))) + places * max(digits, default=0)
 
 
 def weight(value: Any, most: int = 1 << 62) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 
+from thinkport.runtime.artifact.block_hashes import ChangedBlockError
 from thinkport.runtime.artifact.certificate import GoldenScore
 from thinkport.runtime.artifact.manifest import Graph, Manifest, fingerprint
 from thinkport.runtime.engine.session import LaneSource
@@ -118,7 +119,7 @@ class ProviderChoice:
 
         Raises:
             InputError: `provider` is not in the artifact or can't be had here; the message says why.
-            ArtifactError: no graph runs with the installed ONNX Runtime.
+            ArtifactError: no graph runs with the installed ONNX Runtime, or a block of the weights was changed.
         """
         build, asked, machine = self._machine.build, provider.casefold(), self._machine
         fast = auto_choice(graphs, self._trials) if asked == AUTO and self._trials is not None else None
@@ -266,6 +267,8 @@ class ProviderChoice:
     def _opened(self, candidate: Candidate, outcome: Outcome, reason: str) -> tuple[LaneSource | None, Attempt]:
         try:
             return self._open(candidate), attempt_of(candidate, outcome, reason)
+        except ChangedBlockError:  # every other graph reads the same weights, and would not look
+            raise
         except ArtifactError as error:
             missing = f" ({self._machine.missing})" if self._machine.missing else ""
             return None, attempt_of(candidate, Outcome.FAILED, f"{error}{missing}")

@@ -97,12 +97,10 @@ class Places:
     async def unload_after(self, seconds: float) -> None:
         """Unload the model each time that nobody asked it anything for so many seconds; until cancelled."""
         while True:
-            left = self._asked + seconds - monotonic()
-            if left > 0 or self.asleep or self.active or self._line:
-                await asyncio.sleep(max(left, min(seconds, 1.0)))
-                continue
+            await asyncio.sleep(max(self._asked + seconds - monotonic(), min(seconds, 1.0)))
             async with self._refreshing:
-                if not self.active and not self._line and monotonic() >= self._asked + seconds and self._model.loaded:
+                still = not self.active and not self._line and monotonic() >= self._asked + seconds
+                if still and not self.asleep and self._model.loaded:
                     self.asleep = True  # first: a request that is cancelled meanwhile must not hide it
                     await asyncio.shield(asyncio.to_thread(self._model.unload))
 

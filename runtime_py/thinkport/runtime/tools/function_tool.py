@@ -26,7 +26,11 @@ def tool_of(function: Callable[..., Any]) -> dict[str, Any]:
     name = getattr(function, "__name__", "")
     if not name.isidentifier():
         raise InputError(f"the tool {function!r} has no name, expected a function made with def, or a tool's mapping")
-    for one in signature(function).parameters.values():
+    try:
+        parameters = signature(function).parameters.values()
+    except (TypeError, ValueError) as error:  # of much that is written in C
+        raise InputError(f"the parameters of the tool {name} can't be told: write a function around it") from error
+    for one in parameters:
         if one.kind in (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
             raise InputError(
                 f"the tool {name} has the parameter {one}, expected parameters that are given by name: write a "
