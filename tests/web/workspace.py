@@ -20,10 +20,13 @@ def npx() -> list[str]:
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if tuple(map(int, version.removeprefix("v").split(".")[:2])) < (20, 19):
         pytest.skip(f"Node is {version}, expected 20.19 or newer")
-    wanted = json.loads((WEB / "package.json").read_text(encoding="utf-8"))["devDependencies"]["vitest"]
-    installed = WEB / "node_modules" / "vitest" / "package.json"
-    if not installed.is_file() or json.loads(installed.read_text(encoding="utf-8"))["version"] != wanted:
-        pytest.skip("the engine's packages are not installed: npm ci --prefix deploy/web")
+    engine = json.loads((ENGINE / "package.json").read_text(encoding="utf-8"))
+    root = json.loads((WEB / "package.json").read_text(encoding="utf-8"))
+    wants = engine["dependencies"] | engine["devDependencies"] | root["devDependencies"]
+    for name, wanted in wants.items():  # a page alone is built without the engine's
+        installed = WEB / "node_modules" / name / "package.json"
+        if not installed.is_file() or json.loads(installed.read_text(encoding="utf-8"))["version"] != wanted:
+            pytest.skip("the engine's packages are not installed: npm ci --prefix deploy/web")
     return [command, "--no-install"]
 
 

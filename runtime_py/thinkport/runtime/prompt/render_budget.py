@@ -19,6 +19,10 @@ A_LETTER = 32  # what it may make of each letter that it is given
 STEPS = 400_000
 A_MESSAGE = 2_000  # further steps for each thing that it is given
 _LOOKS = 16  # steps between two looks at the clock
+_FEW, _GRACE = (
+    1_000,
+    5.0,
+)  # so few steps have so many seconds: Python may collect the garbage of a large program in them
 _ITEM, _TEXT = 8, 64  # letters that an item of a list stands for, and a text of its own
 _DIGITS = 8192  # bits of the largest whole number
 _WIDE = re.compile(r"[0-9]{5}|\*")  # a width in a format: of ten thousand, or taken from a value
@@ -39,9 +43,10 @@ class RenderBudget:
 
     def __init__(self, letters: int = 0, items: int = 0, keep: Callable[[Any], Any] | None = None):
         self.keep = keep or (lambda made: made)
-        self._until = thread_time() + SECONDS
+        self._start = thread_time()
         self._letters = LETTERS + A_LETTER * letters
         self._steps = STEPS + A_MESSAGE * items
+        self._soon = self._steps - _FEW
         self._next_look = self._steps - _LOOKS
 
     def step(self) -> None:
@@ -84,7 +89,8 @@ class RenderBudget:
 
     def _look(self) -> None:
         self._next_look = self._steps - _LOOKS
-        if self._steps < 0 or thread_time() > self._until:
+        seconds = _GRACE if self._steps > self._soon else SECONDS
+        if self._steps < 0 or thread_time() - self._start > seconds:
             raise RenderTooCostly(f"the template takes longer than {SECONDS:g} s: export another checkpoint")
 
 
