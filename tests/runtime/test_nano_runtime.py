@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.runtime.recorder import GREEDY, Recorder
 
-from thinkport.runtime import ArtifactError, End, Finish, InputError, Model, Sampler, SamplingSettings, ThinkingEnd
+from thinkport.runtime import ArtifactError, End, Finish, InputError, Model, ThinkingEnd
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, read_manifest
 
-GREEDY = SamplingSettings(temperature=0)
 TOLERANCE = 2e-3  # fp32 logits after a few layers
 
 
@@ -87,18 +87,6 @@ def test_a_step_that_onnx_runtime_refuses_is_an_artifact_error_and_leaves_the_ca
         lane.step(np.array([[10**9]]))
     lane.trim(1)
     assert np.abs(lane.step(np.array([[2]])) - before).max() < TOLERANCE
-
-
-class Recorder(Sampler):
-    """Keeps the logits that it draws from."""
-
-    def __init__(self):
-        super().__init__(GREEDY)
-        self.seen = []
-
-    def draw(self, logits):
-        self.seen.append(logits.copy())
-        return super().draw(logits)
 
 
 BASE = [0, 1, 2, 0, 1, 2, 2, 1]

@@ -1,6 +1,7 @@
-"""A tiny whole checkpoint in a folder of its own, for tests to read, split or damage."""
+"""Checkpoints in folders of their own, for tests to read, split or damage."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
+from tests.export.trace.checkpoints import narrow_checkpoint
 
 
 @pytest.fixture
@@ -26,3 +28,15 @@ def tiny(tmp_path: Path) -> Path:
     (folder / "tokenizer.json").write_text("{}")
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
     return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A narrow Qwen3, which a module's tests copy."""
+    return narrow_checkpoint(tmp_path_factory.mktemp("whole") / "whole", seed=3)
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(whole, tmp_path / "checkpoint")

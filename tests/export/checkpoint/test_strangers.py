@@ -10,7 +10,7 @@ from time import thread_time
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from tests.export.trace.checkpoints import MIXTURE, NARROW, narrow_checkpoint
+from tests.export.trace.checkpoints import MIXTURE, NARROW
 
 from thinkport.export.checkpoint import open_checkpoint
 from thinkport.export.checkpoint.adapter import merged, read_adapter
@@ -22,16 +22,6 @@ from thinkport.export.families import family_of
 TAKEN_ALONG = ["LICENSE", "tokenizer.json", "tokenizer_config.json", "config.json", "generation_config.json"]
 NESTED = "[" * 200_000
 ON_POSIX = pytest.mark.skipif(sys.platform == "win32", reason="links and pipes are those of POSIX systems")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return narrow_checkpoint(tmp_path_factory.mktemp("whole") / "whole", seed=3)
-
-
-@pytest.fixture
-def folder(whole: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(whole, tmp_path / "checkpoint")
 
 
 def replaced_by_link(file: Path, to: Path) -> None:

@@ -1,7 +1,6 @@
 """What lies in folders that people export: one sentence for each, and a cure that works."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from tests.export.trace.checkpoints import narrow_checkpoint
 
 from thinkport.export.checkpoint import open_checkpoint
 from thinkport.export.errors import CheckpointError, ExportError, UnsupportedModelError
@@ -17,16 +15,6 @@ from thinkport.export.preflight import check_architecture
 from thinkport.runtime.artifact.manifest import Task
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return narrow_checkpoint(tmp_path_factory.mktemp("whole") / "whole", seed=3)
-
-
-@pytest.fixture
-def folder(whole: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(whole, tmp_path / "checkpoint")
 
 
 def configure(folder: Path, **changes: Any) -> None:

@@ -5,24 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.runtime.recorder import GREEDY, Recorder
 
-from thinkport.runtime import End, Model, Sampler, SamplingSettings
+from thinkport.runtime import End, Model
 
-GREEDY = SamplingSettings(temperature=0)
 LONG = "A system message that is long enough to be shared. " * 12
 QUESTIONS = ("What is 12*34?", "What is 86*57?", "What is 7*8?", "And then? " * 40)
-
-
-class Recorder(Sampler):
-    """Keeps the logits that it draws from."""
-
-    def __init__(self):
-        super().__init__(GREEDY)
-        self.seen = []
-
-    def draw(self, logits):
-        self.seen.append(logits.copy())
-        return super().draw(logits)
 
 
 def seen(engine, prompt, tokens: int = 4):

@@ -7,14 +7,14 @@ from threading import Event
 
 import numpy as np
 import pytest
+from tests.runtime.recorder import Recorder
 
-from thinkport.runtime import Engine, InputError, Model, Sampler, SamplingSettings
+from thinkport.runtime import Engine, InputError, Model
 from thinkport.runtime.artifact.manifest import fingerprint
 from thinkport.runtime.chat.conversation_file import KvSource, SavedConversation, read_conversation, write_conversation
 from thinkport.runtime.chat.turn import Settler
 from thinkport.runtime.engine.prefix_cache import PrefixCache
 
-GREEDY = SamplingSettings(temperature=0)
 TOLERANCE = 2e-3  # fp32 logits after a few layers
 
 
@@ -24,18 +24,6 @@ def loaded(request):
     folder = request.getfixturevalue(request.param)
     with Model.load(folder) as model:
         yield folder, model
-
-
-class Recorder(Sampler):
-    """Keeps the logits that it draws from."""
-
-    def __init__(self):
-        super().__init__(GREEDY)
-        self.seen = []
-
-    def draw(self, logits):
-        self.seen.append(logits.copy())
-        return super().draw(logits)
 
 
 def some_ids(model: Model, length: int, seed: int = 0):

@@ -16,7 +16,7 @@ from openai import OpenAI
 
 from thinkport.runtime import Model
 from thinkport.runtime.server import ServerSettings, create_app
-from thinkport.runtime.server.connection import guarded_protocol
+from thinkport.runtime.server.connection import uvicorn_options
 from thinkport.runtime.server.interface.page import is_built
 from thinkport.runtime.server.service import Service
 
@@ -92,9 +92,7 @@ def running(model: Model, send_buffer: int | None = None, **settings) -> Iterato
     """A server; `send_buffer` is how many bytes the system takes for a client that does not read."""
     chosen = ServerSettings(grace_seconds=2.0, **settings)
     app = create_app(model, "nano", chosen)
-    config = uvicorn.Config(
-        app, http=guarded_protocol(chosen.header_seconds), ws="none", lifespan="on", log_config=None, access_log=False
-    )
+    config = uvicorn.Config(app, **uvicorn_options(chosen.header_seconds), lifespan="on")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as bound:
         if send_buffer is not None:

@@ -13,7 +13,7 @@ from threading import Event, Thread
 import uvicorn
 from starlette.types import ASGIApp
 
-from thinkport.runtime.server.connection import guarded_protocol
+from thinkport.runtime.server.connection import uvicorn_options
 from thinkport.runtime.server.settings import ServerSettings
 
 
@@ -26,12 +26,8 @@ class WindowServer:
         self.url = f"http://{settings.host}:{self._bound.getsockname()[1]}"
         config = uvicorn.Config(
             app,
-            http=guarded_protocol(settings.header_seconds),
-            ws="none",
+            **uvicorn_options(settings.header_seconds),
             lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
             timeout_graceful_shutdown=1,
         )
         self._server, self._on_end, self._ready = uvicorn.Server(config), on_end, Event()

@@ -108,3 +108,14 @@ class GuardedProtocol(H11Protocol):
 def guarded_protocol(seconds: float, **limits: int) -> type[asyncio.Protocol]:
     """The protocol with so many seconds for a head, and with other limits if they are given."""
     return type("GuardedProtocol", (GuardedProtocol,), {"header_seconds": seconds, **limits})
+
+
+def uvicorn_options(seconds: float) -> dict[str, Any]:
+    """What every server of ours asks of uvicorn: guarded connections, no web sockets, and nothing written by itself."""
+    return {
+        "http": guarded_protocol(seconds),
+        "ws": "none",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+    }

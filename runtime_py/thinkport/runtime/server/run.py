@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.model import Model
 from thinkport.runtime.server.app import LOG, create_app
-from thinkport.runtime.server.connection import guarded_protocol
+from thinkport.runtime.server.connection import uvicorn_options
 from thinkport.runtime.server.service import Service
 from thinkport.runtime.server.settings import ServerSettings
 
@@ -75,12 +75,8 @@ def serve(
     """
     server = _Server(
         create_app(model, name, settings),
-        http=guarded_protocol(settings.header_seconds),
-        ws="none",
+        **uvicorn_options(settings.header_seconds),
         lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
         timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
     )
