@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -101,7 +102,7 @@ def faults_of(artifact: Path, folder: Path) -> dict[str, dict[str, str]]:
     """
     manifest = read_manifest(artifact)
     records = {f"{prefix}{graph.file}": graph for graph in manifest.graphs for prefix in ("", "genai-")}
-    (folder / "weights.bin").hardlink_to(artifact / "weights.bin")
+    shutil.copy(artifact / "weights.bin", folder)
     found: dict[str, dict[str, str]] = {}
     native = {graph.native.graph.file for graph in manifest.graphs if graph.native}
     for path in sorted(path for path in artifact.glob("*.onnx") if path.name not in native):
@@ -139,5 +140,5 @@ def test_a_wrong_literal_is_found_by_its_name(
     for value in (*model.graph.value_info, *model.graph.output):
         if value.name in ("logits_narrow", "logits"):
             value.type.tensor_type.shape.dim[1].dim_value = 1
-    (tmp_path / "weights.bin").hardlink_to(artifact / "weights.bin")
+    shutil.copy(artifact / "weights.bin", tmp_path)
     assert set(wrong(model, tmp_path, RUNS[0])) == {"logits_narrow", "logits"}

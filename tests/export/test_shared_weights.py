@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -89,7 +90,7 @@ def test_q_k_and_v_are_row_ranges_of_the_packed_codes_and_scales(
     codes = places["model.layers.1.self_attn.qkv_proj.qweight"]
     scales = places["model.layers.1.self_attn.qkv_proj.scales"]
     columns, group, heads = 256, 64, {"q": 512, "k": 256, "v": 256}
-    (tmp_path / "weights.bin").hardlink_to(nano_artifact / "weights.bin")
+    shutil.copy(nano_artifact / "weights.bin", tmp_path)
     x = np.random.default_rng().standard_normal((3, columns), dtype=np.float32)
 
     def run(rows: int, start: int) -> np.ndarray:
