@@ -94,14 +94,14 @@ def faulty(names: Sequence[str], code: int = 0) -> Callable[..., subprocess.Pope
 def test_where_a_kernel_set_is_wrong_the_next_one_runs(
     installed: Kernels, sets: list[str], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thinkport.runtime.providers.kernels.kernel_sets", lambda _: ("amx", *sets))
-    found = replace(installed, begin=faulty(["amx"], code))
+    monkeypatch.setattr("thinkport.runtime.providers.kernels.kernel_sets", lambda _: ("newest", *sets))
+    found = replace(installed, begin=faulty(["newest"], code))
     assert (found.obstacle, found.name) == (None, sets[0])
     later = replace(installed, begin=Begin(code=-9))
     assert (later.obstacle, later.name) == (None, sets[0]), "it is remembered"
-    assert "kernel set amx " in str(replace(installed, asked="amx").obstacle)
+    assert "kernel set newest " in str(replace(installed, asked="newest").obstacle)
     later.forget()
-    assert replace(installed).name == "amx"
+    assert replace(installed).name == "newest"
 
 
 def test_a_library_whose_kernel_sets_are_all_wrong_is_not_used(installed: Kernels, sets: list[str]) -> None:
