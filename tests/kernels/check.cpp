@@ -55,8 +55,8 @@ std::vector<float> product_of(const KernelSet& set, const Case& of, size_t threa
   std::vector<int8_t> quantized(values.size());
   std::vector<float> steps(of.count * groups);
   std::vector<int32_t> sums(steps.size());
-  set.quantize(values.data(), of.count, of.columns, of.group, quantized.data(), steps.data(), sums.data());
-  return shared_product(set, w, {quantized.data(), steps.data(), sums.data(), of.columns, groups}, of.count, threads);
+  set.quantize(values.data(), of.count, of.columns, of.group, of.count, quantized.data(), steps.data(), sums.data());
+  return shared_product(set, w, {quantized.data(), steps.data(), sums.data(), groups, of.group, of.count}, of.count, threads);
 }
 
 bool products_agree(const KernelSet& scalar, const KernelSet& set) {
@@ -75,7 +75,7 @@ int main(int argc, char** argv) {
   const KernelSet* const* sets = kernel_sets(&count);
   bool right = true;
   for (size_t i = 0; i < count; ++i) {
-    bool asked = sets[i]->runs_here();
+    bool asked = sets[i]->runs_here() && (!sets[i]->allowed || sets[i]->allowed());
     for (int n = 1; n < argc; ++n) asked = asked || std::strcmp(argv[n], sets[i]->name) == 0;
     if (!asked) continue;
     const bool good = agrees(*sets[i]) && products_agree(*sets[count - 1], *sets[i]);

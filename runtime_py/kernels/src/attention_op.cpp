@@ -101,13 +101,13 @@ void Step::prepare(size_t item) const {
   int32_t sum;
   if (query) {
     const size_t of = (b * tokens + token) * kernel.heads + head;
-    kernel.session->set->quantize(x, 1, width, width, codes + of * width, &scale, &sum);
+    kernel.session->set->quantize(x, 1, width, width, 1, codes + of * width, &scale, &sum);
     scales[of] = scale * kernel.scale;
     return;
   }
   const size_t kv_head = head - kernel.heads - (value ? kernel.kv_heads : 0);
   int8_t* row = row_of(value ? values : keys, b, kv_head, position);
-  kernel.session->set->quantize(x, 1, width, width, row, &scale, &sum);
+  kernel.session->set->quantize(x, 1, width, width, 1, row, &scale, &sum);
   std::memcpy(row + width, &scale, 4);
 }
 
@@ -118,7 +118,9 @@ void add(Found& to, const Found& more, size_t width) {
   const float old = to.sum == 0 ? 0.0f : std::exp(to.top - top), fresh = std::exp(more.top - top);
   to.top = top;
   to.sum = to.sum * old + more.sum * fresh;
-  for (size_t i = 0; i < width; ++i) to.values[i] = to.values[i] * old + more.values[i] * fresh;
+  float* __restrict sums = to.values;
+  const float* __restrict found = more.values;
+  for (size_t i = 0; i < width; ++i) sums[i] = sums[i] * old + found[i] * fresh;
 }
 
 // Rows [first, first + rows) of one KV head's queries against one span.
@@ -230,7 +232,7 @@ std::unique_ptr<Attention> Attention::make(const std::shared_ptr<Session>& sessi
   check(ort::FloatAttribute::call(session->api, info, "scale", &kernel->scale));
   check(ort::FloatAttribute::call(session->api, info, "epsilon", &kernel->epsilon));
   expect(session->api, kernel->heads - 1 < MOST_HEADS && kernel->kv_heads && kernel->heads % kernel->kv_heads == 0 && kernel->heads / kernel->kv_heads <= Span::QUERIES,
-         "each KV head has 1 to 8 heads");
+         "each KV head has 1 to 16 heads");
   return kernel;
 }
 

@@ -43,7 +43,29 @@ struct Avx512Vnni {
   static Floats larger(Floats x, Floats y) { return _mm512_max_ps(x, y); }
   static Ints rounded(Floats x) { return _mm512_cvtps_epi32(x); }
   static Floats power_of_two(Ints x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(x, _mm512_set1_epi32(127)), 23)); }
-  static Floats load_bytes(const int8_t* at) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)))); }
+  static void store_ints(int32_t* at, Ints x) { _mm512_storeu_si512(at, x); }
+  static constexpr int COLUMNS = 32, TOGETHER = 8;
+  // Columns 0 to 7 and 16 to 23, and those between and behind them: bytes are interleaved within halves.
+  struct Columns { Ints outer, inner; };
+  using Pair = Ints;
+  static Columns columns_of(const int8_t* even, const int8_t* odd) {
+    const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(even)), y = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(odd));
+    return {_mm512_cvtepi8_epi16(_mm256_unpacklo_epi8(x, y)), _mm512_cvtepi8_epi16(_mm256_unpackhi_epi8(x, y))};
+  }
+  static Pair pair_of(const int16_t* weights) {
+    int32_t both;
+    std::memcpy(&both, weights, 4);
+    return _mm512_set1_epi32(both);
+  }
+  static void add_columns(Ints (&sums)[2], const Columns& values, Pair weights) {
+    sums[0] = _mm512_dpwssd_epi32(sums[0], values.outer, weights), sums[1] = _mm512_dpwssd_epi32(sums[1], values.inner, weights);
+  }
+  static void store_columns(float* at, const Ints (&sums)[2], Floats factor) {
+    const Floats outer = times(to_floats(sums[0]), factor), inner = times(to_floats(sums[1]), factor);
+    _mm256_storeu_ps(at, _mm512_castps512_ps256(outer)), _mm256_storeu_ps(at + 16, half(outer));
+    _mm256_storeu_ps(at + 8, _mm512_castps512_ps256(inner)), _mm256_storeu_ps(at + 24, half(inner));
+  }
+  static __m256 half(Floats x) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)); }
   // Heads are multiples of 32 wide, so half a vector may be left.
   static int32_t signed_dot(const int8_t* q, const int8_t* k, size_t count) {
     Ints sum = _mm512_setzero_si512();
@@ -55,8 +77,23 @@ struct Avx512Vnni {
     }
     return _mm512_reduce_add_epi32(sum);
   }
+  // Keys are taken as unsigned, 128 larger, which adds 128 times the sum of the query to each dot.
   static void four_dots(const int8_t* q, const int8_t* k, size_t stride, size_t count, int32_t* out) {
-    for (size_t t = 0; t < 4; ++t) out[t] = signed_dot(q, k + t * stride, count);
+    const Ints top = _mm512_set1_epi8(-128);
+    Ints sums[4] = {}, more = _mm512_setzero_si512();
+    for (size_t i = 0; i < count; i += 64) {
+      const __mmask64 there = count - i < 64 ? 0xffffffff : ~__mmask64{0};
+      const Ints x = _mm512_maskz_loadu_epi8(there, q + i);
+      more = _mm512_dpbusd_epi32(more, top, x);
+      UNROLLED for (size_t t = 0; t < 4; ++t)
+        sums[t] = _mm512_dpbusd_epi32(sums[t], _mm512_xor_si512(_mm512_maskz_loadu_epi8(there, k + t * stride + i), top), x);
+    }
+    UNROLLED for (size_t t = 0; t < 4; ++t) sums[t] = subtract(sums[t], more);
+    const auto both = [](Ints x, Ints y) { return _mm512_add_epi32(_mm512_unpacklo_epi32(x, y), _mm512_unpackhi_epi32(x, y)); };
+    const Ints first = both(sums[0], sums[1]), last = both(sums[2], sums[3]);
+    const Ints four = _mm512_add_epi32(_mm512_unpacklo_epi64(first, last), _mm512_unpackhi_epi64(first, last));
+    const __m256i two = _mm256_add_epi32(_mm512_castsi512_si256(four), _mm512_extracti64x4_epi64(four, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm_add_epi32(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1)));
   }
 };
 

@@ -10,14 +10,23 @@
 // instructions that this CPU lacks.
 #define INLINE inline __attribute__((always_inline))
 
+// Loops over rows live in registers; a loop over columns that is unrolled too needs more than there are.
+#define UNROLLED _Pragma("GCC unroll 8")
+#define UNROLLED16 _Pragma("GCC unroll 16")
+
 namespace thinkport {
 
-// Rows of activations as int8, each group of columns with its own scale.
+// Rows of activations as int8, each group of columns with its own scale. A group of all rows lies together, since that
+// is what meets a panel of a matrix: rows of a KiB or so would share a few lines of the first cache.
 struct Activations {
-  const int8_t* codes;   // (rows, columns)
-  const float* scales;   // (rows, groups)
-  const int32_t* sums;   // (rows, groups) of the group's codes
-  size_t columns, groups;
+  const int8_t* codes;   // (groups, all, group)
+  const float* scales;   // (groups, all)
+  const int32_t* sums;   // (groups, all) of the group's codes
+  size_t groups, group, all;
+
+  INLINE size_t at(size_t row, size_t g) const { return g * all + row; }
+  INLINE const int8_t* codes_of(size_t row, size_t g) const { return codes + at(row, g) * group; }
+  INLINE Activations from(size_t row) const { return {codes + row * group, scales + row, sums + row, groups, group, all}; }
 };
 
 // A matrix of 4- or 8-bit codes in tiles of as many rows as a kernel set computes at once.
@@ -54,7 +63,7 @@ struct Span {
   const int8_t* values;
   size_t width;
 
-  static constexpr size_t QUERIES = 8;
+  static constexpr size_t QUERIES = 16;
   static constexpr size_t TOKENS = 256;  // a span; spans begin at multiples of it, whatever the step and its threads
 
   INLINE size_t stride() const { return width + 4; }
@@ -70,8 +79,8 @@ struct KernelSet {
   const char* name;
   bool (*runs_here)();
   size_t tile_rows;  // 8 or 16
-  // Codes, scales and sums of `rows` rows; a group with a value that is not finite gets a scale of NaN.
-  void (*quantize)(const float* values, size_t rows, size_t columns, size_t group, int8_t* codes, float* scales, int32_t* sums);
+  // Codes, scales and sums of `rows` rows of `all`; a group with a value that is not finite gets a scale of NaN.
+  void (*quantize)(const float* values, size_t rows, size_t columns, size_t group, size_t all, int8_t* codes, float* scales, int32_t* sums);
   // out[r][n] for rows [0, rows) and the matrix's rows n of tiles [first, last), plus bias[n] if there is one.
   void (*multiply)(const PackedMatrix&, const Activations&, size_t rows, size_t first, size_t last, const float* bias, float* out);
   // What each query finds in a span alone, into found[n].

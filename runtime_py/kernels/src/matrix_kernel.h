@@ -12,9 +12,6 @@
 #include <cstring>
 
 #include "kernel_set.h"
-
-// Loops over rows live in registers; a loop over columns that is unrolled too needs more than there are.
-#define UNROLLED _Pragma("GCC unroll 8")
 #define ROLLED _Pragma("GCC unroll 1")
 
 namespace thinkport {
@@ -72,9 +69,13 @@ INLINE void group_dots(const uint8_t* at, const int8_t* const* codes, size_t gro
 // A tile's totals into one row of the product.
 template <class V>
 INLINE void write(const PackedMatrix& w, size_t tile, typename V::Floats totals, const float* bias, float* out) {
+  const size_t first = tile * V::rows, count = w.rows - first < V::rows ? w.rows - first : V::rows;
+  if (count == V::rows) {
+    V::store(out + first, bias ? V::plus(totals, V::load_floats(reinterpret_cast<const uint8_t*>(bias + first))) : totals);
+    return;
+  }
   float values[V::rows];
   V::store(values, totals);
-  const size_t first = tile * V::rows, count = w.rows - first < V::rows ? w.rows - first : V::rows;
   for (size_t n = 0; n < count; ++n) out[first + n] = bias ? values[n] + bias[first + n] : values[n];
 }
 
@@ -101,11 +102,11 @@ void tile_times(const PackedMatrix& w, size_t tile, const Activations& a, size_t
   const uint8_t* at = w.data + tile * w.tile_bytes();
   const int8_t* codes[M];
   typename V::Floats totals[M];
-  UNROLLED for (int m = 0; m < M; ++m) codes[m] = a.codes + (row + m) * a.columns, totals[m] = V::zeros();
+  UNROLLED for (int m = 0; m < M; ++m) totals[m] = V::zeros();
   constexpr int32_t middle = 1 << (BITS - 1), center = BITS == 4 ? 0 : V::CENTER8;
   for (size_t g = 0; g < a.groups; ++g) {
     typename V::Ints dots[M];
-    UNROLLED for (int m = 0; m < M; ++m) dots[m] = V::spread(0);
+    UNROLLED for (int m = 0; m < M; ++m) codes[m] = a.codes_of(row + m, g), dots[m] = V::spread(0);
     group_dots<V, M, BITS>(at, codes, w.group, dots);
     at += w.code_bytes();
     const auto scales = V::load_floats(at);
@@ -113,8 +114,7 @@ void tile_times(const PackedMatrix& w, size_t tile, const Activations& a, size_t
     typename V::Ints points = V::spread(middle - center);
     if (w.points) points = V::subtract(V::load(at), V::spread(center)), at += V::rows * 4;
     UNROLLED for (int m = 0; m < M; ++m) {
-      codes[m] += w.group;
-      const size_t of = (row + m) * a.groups + g;
+      const size_t of = a.at(row + m, g);
       const auto dot = V::subtract(dots[m], V::multiply(points, V::spread(a.sums[of])));
       totals[m] = with_group<V>(totals[m], dot, scales, a.scales[of]);
     }
@@ -189,11 +189,11 @@ INLINE void panel_dots(const typename V::Ints* panel, const int8_t* const* codes
 // M rows, which begin at `row`, times a panel, the tiles' group g.
 template <class V, int M, int BITS>
 INLINE void panel_times(const Panel<V, BITS>& panel, const PackedMatrix& w, const Activations& a, size_t row, size_t g, typename V::Floats (*totals)[TILES]) {
-  const size_t of = row * a.groups + g;
+  const size_t of = a.at(row, g);
   const int8_t* codes[M];
   typename V::Ints dots[M][TILES];
-  UNROLLED for (int m = 0; m < M; ++m) codes[m] = a.codes + of * w.group + m * a.columns;
-  const auto starts = [&](int m, size_t t) { return V::multiply(panel.points[t], V::spread(a.sums[of + m * a.groups])); };
+  UNROLLED for (int m = 0; m < M; ++m) codes[m] = a.codes_of(row + m, g);
+  const auto starts = [&](int m, size_t t) { return V::multiply(panel.points[t], V::spread(a.sums[of + m])); };
   if constexpr (Panel<V, BITS>::SPLIT) {
     UNROLLED for (int m = 0; m < M; ++m) UNROLLED for (size_t t = 0; t < TILES; ++t) dots[m][t] = V::spread(0);
     panel_dots<V, M, true>(panel.codes, codes, w.group, dots);
@@ -206,7 +206,7 @@ INLINE void panel_times(const Panel<V, BITS>& panel, const PackedMatrix& w, cons
   }
   UNROLLED for (int m = 0; m < M; ++m)
     UNROLLED for (size_t t = 0; t < TILES; ++t)
-      totals[m][t] = with_group<V>(totals[m][t], dots[m][t], panel.scales[t], a.scales[of + m * a.groups]);
+      totals[m][t] = with_group<V>(totals[m][t], dots[m][t], panel.scales[t], a.scales[of + m]);
 }
 
 // Many rows times TILES tiles: a group of the tiles is unpacked once, and rows pass by.
@@ -243,10 +243,12 @@ void multiply(const PackedMatrix& w, const Activations& a, size_t rows, size_t f
 }
 
 // Written so that compilers vectorize it: the largest magnitude as an integer, rounding to even by one large addend.
-void quantize(const float* values, size_t rows, size_t columns, size_t group, int8_t* codes, float* scales, int32_t* sums) {
+void quantize(const float* values, size_t rows, size_t columns, size_t group, size_t all, int8_t* to, float* scales, int32_t* sums) {
   constexpr uint32_t not_finite = 0x7f800000;
   constexpr float rounding = 12582912.0f;  // 1.5 * 2**23: a sum with it is a whole number, which its low bits hold
-  for (size_t of = 0; of < rows * (columns / group); ++of, values += group, codes += group) {
+  for (size_t one = 0, groups = columns / group; one < rows * groups; ++one, values += group) {
+    const size_t of = one % groups * all + one / groups;
+    int8_t* codes = to + of * group;
     uint32_t largest = 0;
     for (size_t i = 0; i < group; ++i) {
       uint32_t bits;

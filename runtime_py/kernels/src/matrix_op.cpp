@@ -77,8 +77,8 @@ struct Call {
 
   void quantize(size_t first, size_t last) const {
     const PackedMatrix& w = kernel->matrix;
-    kernel->session->set->quantize(values + first * w.columns, last - first, w.columns, w.group, codes + first * w.columns,
-                                   scales + first * w.groups(), sums + first * w.groups());
+    kernel->session->set->quantize(values + first * w.columns, last - first, w.columns, w.group, rows, codes + first * w.group,
+                                   scales + first, sums + first);
   }
   static void quantize_task(void* call, size_t task) {
     const Call& of = *static_cast<Call*>(call);
@@ -87,7 +87,7 @@ struct Call {
   static void multiply_task(void* call, size_t task) {
     const Call& of = *static_cast<Call*>(call);
     const PackedMatrix& w = of.kernel->matrix;
-    const Activations a = {of.codes, of.scales, of.sums, w.columns, w.groups()};
+    const Activations a = {of.codes, of.scales, of.sums, w.groups(), w.group, of.rows};
     const std::vector<float>& bias = of.kernel->bias;
     of.kernel->session->set->multiply(w, a, of.rows, w.tiles() * task / of.tasks, w.tiles() * (task + 1) / of.tasks,
                                       bias.empty() ? nullptr : bias.data(), of.out);

@@ -87,13 +87,13 @@ struct Rounded {
   std::vector<int8_t> codes;
   std::vector<float> scales;
   std::vector<int32_t> sums;
-  size_t columns, groups;
+  size_t rows, columns, group;
 
-  Rounded(size_t rows, size_t columns, size_t group) : codes(rows * columns), scales(rows * columns / group), sums(scales.size()), columns(columns), groups(columns / group) {}
+  Rounded(size_t rows, size_t columns, size_t group) : codes(rows * columns), scales(rows * columns / group), sums(scales.size()), rows(rows), columns(columns), group(group) {}
   void take(const KernelSet& set, const float* values, size_t row) {
-    set.quantize(values, 1, columns, columns / groups, codes.data() + row * columns, scales.data() + row * groups, sums.data() + row * groups);
+    set.quantize(values, 1, columns, group, rows, codes.data() + row * group, scales.data() + row, sums.data() + row);
   }
-  Activations from(size_t row) const { return {codes.data() + row * columns, scales.data() + row * groups, sums.data() + row * groups, columns, groups}; }
+  Activations from(size_t row) const { return Activations{codes.data(), scales.data(), sums.data(), columns / group, group, rows}.from(row); }
 };
 
 // One call. A slot is a row that an expert takes; slots lie in the order of experts, and of rows within one.

@@ -24,8 +24,8 @@ std::vector<float> product(const KernelSet& set, const StoredMatrix& stored, con
   std::vector<int8_t> codes(values.size());
   std::vector<float> scales(groups), out(rows * stored.rows);
   std::vector<int32_t> sums(groups);
-  set.quantize(values.data(), rows, stored.columns, stored.group, codes.data(), scales.data(), sums.data());
-  set.multiply(packed, {codes.data(), scales.data(), sums.data(), stored.columns, packed.groups()}, rows, 0, packed.tiles(), nullptr, out.data());
+  set.quantize(values.data(), rows, stored.columns, stored.group, rows, codes.data(), scales.data(), sums.data());
+  set.multiply(packed, {codes.data(), scales.data(), sums.data(), packed.groups(), stored.group, rows}, rows, 0, packed.tiles(), nullptr, out.data());
   return out;
 }
 
@@ -41,7 +41,7 @@ std::vector<float> attention(const KernelSet& set, Span span) {
 
 bool attention_agrees(const KernelSet& scalar, const KernelSet& set) {
   Numbers numbers;
-  for (const size_t width : {32, 64, 128})
+  for (const size_t width : {32, 64, 96, 128})
     for (const size_t queries : {size_t{1}, size_t{2}, size_t{5}, Span::QUERIES}) {
       std::vector<int8_t> codes(queries * width), keys(Span::TOKENS * (width + 4)), values(keys.size());
       std::vector<float> scales(queries);
@@ -73,7 +73,7 @@ bool agrees(const KernelSet& set) {
   std::vector<float> values(most_rows * columns);
   for (float& value : values) value = numbers.value();
   for (const int bits : {4, 8})
-    for (const size_t group : {32, 64, 128})
+    for (const size_t group : {32, 64, 96, 128})
       for (const bool points : {false, true}) {
         std::vector<uint8_t> codes(rows * columns * bits / 8), zeros(rows * columns / group);
         std::vector<float> scales(rows * columns / group);

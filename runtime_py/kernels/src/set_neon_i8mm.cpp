@@ -9,10 +9,11 @@ namespace {
 
 struct PairProducts {
   using V = Neon<Dots>;
-  static constexpr size_t ROWS = 8;
+  static constexpr int ROWS = 8;
   static constexpr size_t PAIRS = V::rows / 2;  // of the matrix's rows in a tile
 
-  static void begin(size_t, size_t) {}
+  template <int ROWS>
+  static void begin(size_t) {}
   static void end() {}
   static int32x4_t less(int32x4_t x, int32x4_t y) { return vreinterpretq_s32_s8(vsubq_s8(vreinterpretq_s8_s32(x), vreinterpretq_s8_s32(y))); }
   static V::Ints less(V::Ints x, V::Ints y) { return {less(x.val[0], y.val[0]), less(x.val[1], y.val[1])}; }
@@ -23,14 +24,13 @@ struct PairProducts {
       vst1q_s8(panel + 16, vreinterpretq_s8_s32(vzip2q_s32(x.val[half], y.val[half])));
     }
   }
-  // N pairs of rows; an odd last row is its own partner.
-  template <int N>
-  static void dots_of(const int8_t* panel, const int8_t* codes, size_t stride, size_t group, size_t rows, int32_t* to) {
+  template <int, int ROWS>
+  static void start(const int8_t* panel, const int8_t* codes, size_t group, int32_t* to) {
+    constexpr int N = ROWS / 2;  // pairs of rows
     int32x4_t sums[N][PAIRS];
     const int8_t *even[N], *odd[N];
     UNROLLED for (int n = 0; n < N; ++n) {
-      const size_t row = 2 * static_cast<size_t>(n);
-      even[n] = codes + row * stride, odd[n] = row + 1 < rows ? even[n] + stride : even[n];
+      even[n] = codes + 2 * static_cast<size_t>(n) * group, odd[n] = even[n] + group;
       UNROLLED for (size_t pair = 0; pair < PAIRS; ++pair) sums[n][pair] = vdupq_n_s32(0);
     }
     for (size_t column = 0; column < group; column += 8, panel += 16 * PAIRS) {
@@ -48,14 +48,8 @@ struct PairProducts {
         vst1_s32(at + V::rows, vget_high_s32(sums[n][pair]));
       }
   }
-  static void dots(const int8_t* panel, const int8_t* codes, size_t stride, size_t group, size_t rows, int32_t* to) {
-    switch ((rows + 1) / 2) {
-      case 1: return dots_of<1>(panel, codes, stride, group, rows, to);
-      case 2: return dots_of<2>(panel, codes, stride, group, rows, to);
-      case 3: return dots_of<3>(panel, codes, stride, group, rows, to);
-      default: return dots_of<4>(panel, codes, stride, group, rows, to);
-    }
-  }
+  template <int>
+  static void take(int32_t*) {}
 };
 
 bool runs_here() { return cpu_features().dotprod && cpu_features().i8mm; }

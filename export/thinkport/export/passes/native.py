@@ -21,7 +21,7 @@ from thinkport.export.passes.walk import PASTS, PRESENTS, has_graphs_cache, made
 from thinkport.runtime.artifact.manifest import SCALE_BYTES
 
 NATIVE = "thinkport"
-_WIDEST, _MOST_QUERIES = 512, 8  # attention_op.cpp
+_WIDEST, _MOST_QUERIES = 512, 16  # attention_op.cpp
 
 
 @dataclass(kw_only=True)
