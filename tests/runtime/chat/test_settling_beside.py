@@ -6,6 +6,8 @@ from thinkport.runtime.engine.next_start import PIECE
 from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.prompt.template import ChatTemplate
+from thinkport.runtime.reply.reply_request import ReplyRequest
+from thinkport.runtime.thinking.thinking import Thinking
 
 GREEDY = SamplingSettings(temperature=0)
 EMPTY = "<think>\n\n</think>\n\n"  # stands in the prompt where thinking is off
@@ -112,3 +114,34 @@ def test_a_memory_limit_counts_both_and_ends_what_is_run_beside_without_room(new
         kept.append(model.memory.kv)
     assert 0 < ran[0] < ran[1]
     assert kept[1] <= 8 * 2048, "what both took is given back"
+
+
+def test_the_history_is_rendered_between_steps_in_which_other_conversations_may_run(new_model) -> None:
+    model, turns, held = new_model(EMPTY + LONG), Turns(), []
+    request = ReplyRequest.of([{"role": "user", "content": "hi"}], {"thinking": False, "sampling": GREEDY}, Thinking())
+    prepared, prompts = model.replies.prepare(request), model.replies._prompts
+
+    class Watched:
+        """The model's prompts, which note whether a step is run when they are asked for one."""
+
+        def before_reply(self, *args, **options):
+            held.append(turns.taken)
+            return prompts.before_reply(*args, **options)
+
+    model.replies._prompts = Watched()
+    reply = model.replies.begin(prepared, model.engine(turns), settles=True)
+    assert reply.end().answer == LONG
+    assert model.session.steps.count(PIECE) > 5
+    assert held == [False]
+
+
+class Turns:
+    """A lock that only says whether it is taken."""
+
+    taken = False
+
+    def __enter__(self) -> None:
+        self.taken = True
+
+    def __exit__(self, *raised: object) -> None:
+        self.taken = False
