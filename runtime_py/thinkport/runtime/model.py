@@ -219,13 +219,15 @@ class Model:
         thinking: Thinking | Switch | bool | None = None,
         tools: ToolsGiven | None = None,
         sampling: Sampling | None = None,
-        settle: Settle = True,
+        settle: Settle = None,
     ) -> Chat:
         """A new conversation; what is set here holds for every turn that does not say otherwise.
 
         `tools` are mappings as OpenAI's interface has them, or functions with annotated parameters; see `tool_of`.
-        `settle` feeds an answer to the KV cache as the next turn will need it: a long one while it is written, the rest
-        in the idle time after it; with `idle` all of it then, which leaves the reply its speed.
+        `settle` feeds an answer to the KV cache as the next turn will need it. True: a long one while it is written,
+        the rest in the idle time after it, so that a turn that is sent at once begins at once. `idle`: all of it in
+        the idle time, which leaves the reply its speed. None: as True where thinkport's own kernels run, which lose
+        little by it, and as `idle` elsewhere. False: nothing.
 
         Raises:
             InputError: the artifact is for another task, or `settle` is something else.
