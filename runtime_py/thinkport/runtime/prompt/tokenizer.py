@@ -128,7 +128,8 @@ class Tokenizer:
     @property
     def last_id(self) -> int:
         """The largest id of the vocabulary without added tokens; -1 where that has none."""
-        return max(self._backend.get_vocab(with_added_tokens=False).values(), default=-1)
+        ids: dict[str, int] = self._backend.get_vocab(with_added_tokens=False)
+        return max(ids.values(), default=-1)
 
     def token(self, id: int) -> str | None:  # noqa: A002 - the domain's word
         """The vocabulary's spelling of an id, in byte-level letters; None beyond the vocabulary."""
