@@ -274,7 +274,7 @@ def bench(
     steps: Annotated[int, typer.Option(help="Tokens decoded at each context.")] = 16,
     overhead: Annotated[bool, typer.Option(help="Measure what the engine adds to bare steps.")] = True,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Only show where a step's time goes, by operator and by layer.")
+        bool, typer.Option("--profile", help="Only show where a step's time goes, by operator, role and layer.")
     ] = False,
     drafts: Annotated[
         bool,
@@ -299,6 +299,11 @@ def bench(
 
     if profile and drafts:
         raise InputError("--profile and --drafts each measure one thing only: ask for one of them")
+    others = {"--conversation": conversation, "--against": against, "--recipes": recipes, "--plot": plot}
+    unused = [name for name, value in others.items() if value]
+    if (profile or drafts) and unused:
+        only = "--profile" if profile else "--drafts"
+        raise InputError(f"{only} measures one thing only, and not {', '.join(unused)}: leave it out, or {only}")
     contexts, prefills = _numbers("context", context, int), _numbers("prefill", prefill, int)
     how = loading.loading() | {"threads": physical_cores() or 1 if loading.threads is None else loading.threads}
     talk = TalkPlan.of(_numbers("conversation", conversation, int))

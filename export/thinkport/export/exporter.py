@@ -144,7 +144,11 @@ def _export(settings: ExportSettings, listener: Listener | None) -> ExportReport
         peak_memory=peak_memory(),
         stops=job.stops,
         thinking=files.thinking_modes(job.checkpoint, job.family.thinking_tokens),
-        notes=[*job.checkpoint.notes, *job.family.remarks(job.checkpoint.config, job.checkpoint.generation_config)],
+        notes=[
+            *job.checkpoint.notes,
+            *files.unknown_tokens(job.checkpoint, job.shape.vocab_size),
+            *job.family.remarks(job.checkpoint.config, job.checkpoint.generation_config),
+        ],
         left_out=[entry.name for entry in settings.entries if entry not in job.settings.entries],
     )
 

@@ -95,7 +95,7 @@ class Model:
         self.replies = ReplyMaker(manifest, tokenizer, template, vocab_size=session.vocab_size, drafts=drafts)
         self.replies.thinking = as_thinking(thinking, Thinking()) or Thinking()
         self._session: LaneSource | None = session
-        self._closed, self._source = False, source
+        self._closed, self._source, self._lost = False, source, False
         self._changing = RLock()  # closing does without: a signal handler may close while its thread reloads
 
     @classmethod
@@ -219,13 +219,15 @@ class Model:
         thinking: Thinking | Switch | bool | None = None,
         tools: ToolsGiven | None = None,
         sampling: Sampling | None = None,
-        settle: Settle = True,
+        settle: Settle = None,
     ) -> Chat:
         """A new conversation; what is set here holds for every turn that does not say otherwise.
 
         `tools` are mappings as OpenAI's interface has them, or functions with annotated parameters; see `tool_of`.
-        `settle` feeds an answer to the KV cache as the next turn will need it: a long one while it is written, the rest
-        in the idle time after it; with `idle` all of it then, which leaves the reply its speed.
+        `settle` feeds an answer to the KV cache as the next turn will need it. True: a long one while it is written,
+        the rest in the idle time after it, so that a turn that is sent at once begins at once. `idle`: all of it in
+        the idle time, which leaves the reply its speed. None: as True where thinkport's own kernels run, which lose
+        little by it, and as `idle` elsewhere. False: nothing.
 
         Raises:
             InputError: the artifact is for another task, or `settle` is something else.
@@ -382,6 +384,7 @@ class Model:
             if self._source is None or self._closed:
                 raise InputError(CLOSED if self._source else "this model has no artifact to be loaded again from")
             self._drop()
+            self._lost = False
 
     def reload(self) -> None:
         """Load the graph again that `unload` freed, or whose device was lost; nothing if it is loaded and can run.
@@ -397,6 +400,7 @@ class Model:
             if self._session is not None:
                 if self._session.lost is None or self._source is None:
                     return
+                self._lost = True
                 self._drop()
             if self._source is not None and not self._closed:
                 self._take(self._source.reload())
@@ -406,8 +410,13 @@ class Model:
 
     @property
     def stale(self) -> bool:
-        """Whether `refresh` may have something to do: its device was lost, or graphs were being tried."""
-        return self._session is not None and (self._session.lost is not None or self.provider_report.trying)
+        """Whether `refresh` may have something to do: its device was lost, or graphs were being tried.
+
+        A device that was lost stays so until its graph, or another one, was loaded again.
+        """
+        if self._session is None:
+            return self._lost and not self._closed
+        return self._session.lost is not None or self.provider_report.trying
 
     def refresh(self) -> bool:
         """Between replies: load the graph again whose device was lost, or a faster one. Return whether one was loaded.
@@ -422,7 +431,7 @@ class Model:
         with self._changing:
             if self._source is None or not self.stale:
                 return False
-            if self.session.lost is not None:
+            if self._session is None or self._session.lost is not None:
                 self.reload()
                 return True
             found = self._source.review(self.provider_report)
@@ -441,7 +450,7 @@ class Model:
         for uses in self._pool.holders():
             uses.reload(loaded.session)
         self.kv_source = replace(self.kv_source, graph=loaded.graph, layout=loaded.session.kv_layout)
-        self._session, self.provider_report = loaded.session, loaded.report
+        self._session, self.provider_report, self._lost = loaded.session, loaded.report, False
         give_back()
 
     def close(self) -> None:

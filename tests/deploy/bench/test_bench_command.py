@@ -65,6 +65,20 @@ def test_the_artifact_takes_turns_with_itself_without_kernels(
     assert len(own["samples"]) == len(off["samples"]) == 2
 
 
+def test_the_tables_have_who_ran_and_say_who_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"no graph")
+    against = ("--against", tmp_path / "broken.onnx", "--no-overhead", "--conversation", "8,2,2,2")
+
+    assert run(monkeypatch, nano_artifact, *SHORT, *against) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("broken.onnx failed after 0 rounds: ") for line in lines)
+    assert any(re.match(r"artifact +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+$", line) for line in lines)
+    assert not any(re.match(r"broken.onnx +[\d.-]+ ", line) for line in lines)
+
+
 def test_recipes_are_drawn_as_a_front(monkeypatch: pytest.MonkeyPatch, nano_artifact: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "front.png"
@@ -118,10 +132,14 @@ def test_a_named_graph_is_measured_with_its_own_cache(
         ("--provider", "cpu:1"),
         ("--provider", "nothing"),
         ("--against", "kernels-none"),
+        ("--profile", "--conversation", "8,2,2,2"),
+        ("--drafts", "--conversation", "8,2,2,2"),
+        ("--drafts", "--against", "kernels-off"),
+        ("--profile", "--plot", "a.png"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_runs(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], artifact: Path, wrong: tuple[str, str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], artifact: Path, wrong: tuple[str, ...]
 ) -> None:
     assert run(monkeypatch, artifact, *wrong) != 0
     assert "thinkport: " in capsys.readouterr().err

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from thinkport.deploy.bench.benchmark import BenchRow, Cost, measure
 from thinkport.deploy.bench.contender import BenchPlan, Contender, DeviceBytes, Kind, Sample
 from thinkport.deploy.bench.contender import Contender as Parsed
 from thinkport.deploy.bench.machine import this_machine
+from thinkport.deploy.bench.workers.openvino_worker import decoded
 from thinkport.runtime.artifact.manifest import Manifest, read_manifest
 from thinkport.runtime.errors import InputError
 
@@ -35,6 +37,26 @@ def test_the_best_round_counts_and_all_are_kept(fake: Callable[[str, float], Con
     assert best.spread == pytest.approx(1 / 12)
     assert [sample["decode"][8] for sample in row.as_json()["samples"]] == [11, 12]
     assert row.prefill(8) is None
+
+
+@on_posix
+def test_a_contender_that_fails_leaves_the_others_and_is_asked_no_more(
+    fake: Callable[[str, float], Contender], calls: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "openvino_model.xml").touch()
+    broken = Parsed.parse(f"{tmp_path}={sys.executable}")
+    one, failed, two = measure([fake("one", 10), broken, fake("two", 20)], PLAN)
+
+    assert (len(one.samples), len(failed.samples), len(two.samples)) == (2, 0, 2)
+    assert "No module named 'openvino_genai'" in (failed.failed or "")
+    assert failed.as_json()["failed"] == failed.failed
+    assert calls.read_text().split() == ["one", "two", "two", "one", "one", "two"]
+
+
+def test_openvinos_speed_is_that_of_the_median_step() -> None:
+    times = [0.0, 1e4, 2e4, 3e4, 9e4]  # microseconds; the last step waited
+    metrics = SimpleNamespace(raw_metrics=SimpleNamespace(m_new_token_times=times))
+    assert decoded(metrics) == pytest.approx(100)
 
 
 def test_a_program_without_the_engine_is_told_with_its_own_last_words(tmp_path: Path) -> None:

@@ -8,8 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer as Backend
 
 from thinkport.export.checkpoint import open_checkpoint
+from thinkport.export.checkpoint.tokenizer_files import (
+    check_ids,
+    copy_tokenizer_files,
+    tokenizer_of,
+    unknown_tokens,
+    with_merges_as_texts,
+)
 from thinkport.export.errors import CheckpointError, ExportError, UnsupportedModelError
 from thinkport.export.preflight import check_architecture
 from thinkport.runtime.artifact.manifest import Task
@@ -45,6 +53,76 @@ def test_what_a_training_program_put_before_the_names_is_taken_off_and_said(fold
     for name, rows in expected.items():
         np.testing.assert_array_equal(checkpoint.read(name), rows)
     assert any("named without" in note for note in checkpoint.notes)
+
+
+def test_a_weight_whose_square_is_beyond_float32_is_named_without_a_warning(folder: Path, tmp_path: Path) -> None:
+    """As an adapter of damaged numbers makes them: numpy's own warnings would be the first that is said of it."""
+    name = "model.layers.0.mlp.down_proj.weight"
+    adapter, tensors = tmp_path / "adapter", load_file(folder / "model.safetensors")
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 1, "lora_alpha": 1}))
+    rows, columns = tensors[name].shape
+    module = f"base_model.model.{name.removesuffix('.weight')}"
+    factors = {"lora_A": np.full((1, columns), 1e30, np.float32), "lora_B": np.ones((rows, 1), np.float32)}
+    save_file(
+        {f"{module}.{part}.weight": values for part, values in factors.items()}, adapter / "adapter_model.safetensors"
+    )
+    tensors[name][2, 3] = -1e25
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    for checkpoint, told in (
+        (open_checkpoint(folder), rf"{name} holds -9.99\d+e\+24 at \[2, 3\]"),
+        (open_checkpoint(folder, adapter=adapter), rf"{name} holds 1.0\d*e\+30 at \[0, 0\] in .*adapter"),
+    ):
+        with pytest.raises(CheckpointError, match=told):
+            checkpoint.read(name)
+
+
+def test_a_padding_token_that_the_model_has_no_id_for_is_said(folder: Path) -> None:
+    size = last_id(folder) + 1
+    add_tokens(folder, {"<pad>": size, "<doc>": size + 1})
+    checkpoint = open_checkpoint(folder)
+    check_ids(checkpoint, size, ("<think>", "</think>"), {})
+    assert unknown_tokens(checkpoint, size + 2) == []
+    assert unknown_tokens(checkpoint, size) == [
+        f"the model has {size} ids and none for <pad>, <doc>: text that spells such a token stays text"
+    ]
+
+
+def test_a_vocabulary_that_is_larger_than_the_models_is_refused(folder: Path) -> None:
+    last = tokenizer_of(open_checkpoint(folder)).last_id
+    with pytest.raises(CheckpointError, match=f"the last token of .* is {last} and the model has {last} ids"):
+        check_ids(open_checkpoint(folder), last, ("<none>", "</none>"), {})
+
+
+def test_the_artifacts_tokenizer_is_the_checkpoints_in_a_form_that_is_read_faster(folder: Path, tmp_path: Path) -> None:
+    given = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    backend = Backend.from_str(given)
+    (folder / "tokenizer.json").write_text(backend.to_str(), encoding="utf-8")  # whose merges are pairs
+    copy_tokenizer_files(open_checkpoint(folder), tmp_path)
+    written = (tmp_path / "tokenizer.json").read_text(encoding="utf-8")
+    assert Backend.from_str(written).to_str() == backend.to_str()
+    assert all(isinstance(merge, str) for merge in json.loads(written)["model"]["merges"])
+
+
+@pytest.mark.parametrize(
+    "merges", [[["a b", "c"]], [["#version", ":"]], ["a b"], [], [["a", "b", "c"]], [[1, 2]], None, "\\ud800"], ids=str
+)
+def test_a_tokenizer_that_the_faster_form_can_not_hold_stays_as_it_is(merges: Any) -> None:
+    model = {"merges": [["a", "b"]], "vocab": {"\ud800": 1}} if merges == "\\ud800" else {"merges": merges}
+    assert with_merges_as_texts(json.dumps({"model": model}).encode()) is None
+    assert with_merges_as_texts(b"[") is None
+
+
+def last_id(folder: Path) -> int:
+    found = json.loads((folder / "tokenizer.json").read_text())
+    return max(*found["model"]["vocab"].values(), *(token["id"] for token in found["added_tokens"]))
+
+
+def add_tokens(folder: Path, ids: dict[str, int]) -> None:
+    found = json.loads((folder / "tokenizer.json").read_text())
+    like = found["added_tokens"][0]
+    found["added_tokens"] += [{**like, "content": content, "id": number} for content, number in ids.items()]
+    (folder / "tokenizer.json").write_text(json.dumps(found))
 
 
 def test_wrappers_inside_of_names_are_taken_off_too(folder: Path) -> None:

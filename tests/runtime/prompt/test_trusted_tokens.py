@@ -49,6 +49,17 @@ def test_words_of_a_field_are_tokens_and_markers_are_text(tuned, template, manif
     assert text in tuned.decode(ids)
 
 
+def test_a_word_that_the_model_has_no_id_for_is_text(tuned, template, manifest) -> None:
+    shape = manifest.model.model_copy(update={"vocab_size": tuned.added["</doc>"]})
+    known = manifest.model_copy(update={"model": shape})
+    guarded = tuned.guarding(control_tokens(tuned, template, known))
+    text = "a <doc>b</doc>"
+    ids = PromptEncoder(guarded, template).encode([{"role": "user", "content": text}]).ids
+    assert tuned.added["<doc>"] in ids
+    assert max(ids) < tuned.added["</doc>"]
+    assert text in tuned.decode(ids)
+
+
 def test_without_trust_all_are_text(tuned, template) -> None:
     ids = PromptEncoder(tuned, template).encode([{"role": "user", "content": "<doc>b</doc><|gene|>"}]).ids
     assert not {tuned.added[word] for word in WORDS} & set(ids)

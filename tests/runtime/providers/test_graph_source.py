@@ -148,6 +148,24 @@ def test_a_lost_device_is_loaded_again(trying: Model) -> None:
     assert not trying.stale
 
 
+def test_a_lost_device_that_can_not_be_loaded_again_at_once_is_later(trying: Model) -> None:
+    chat, back = trying.chat(settle=False), trying._source.reload  # type: ignore[union-attr]
+    trying.session.lost = "the device was lost"
+    trying._source.reload = driver_restarts  # type: ignore
+    for _ in range(2):
+        assert trying.stale
+        with pytest.raises(ArtifactError, match="the driver restarts"):
+            trying.refresh()
+    trying._source.reload = back  # type: ignore
+    assert trying.refresh()
+    assert not trying.stale
+    assert chat.send("a").answer == "hi"
+
+
+def driver_restarts() -> LoadedGraph:
+    raise ArtifactError("the driver restarts")
+
+
 def test_a_closed_or_unloaded_model_has_nothing_to_refresh(trying: Model) -> None:
     trying.unload()
     assert not trying.stale
@@ -185,5 +203,19 @@ def test_a_server_comes_back_after_its_device_was_lost(trying: Model) -> None:
         engine = await places.take([1])
         assert trying.session is not before
         assert one_token(engine)
+
+    asyncio.run(serve())
+
+
+def test_a_server_comes_back_after_its_device_could_not_be_loaded_again_at_once(trying: Model) -> None:
+    async def serve() -> None:
+        places, back = Places(trying, 1, 5), trying._source.reload  # type: ignore[union-attr]
+        trying.session.lost = "the device was lost"
+        trying._source.reload = driver_restarts  # type: ignore
+        for _ in range(2):
+            with pytest.raises(ArtifactError, match="the driver restarts"):
+                await places.take([1])
+        trying._source.reload = back  # type: ignore
+        assert one_token(await places.take([1]))
 
     asyncio.run(serve())

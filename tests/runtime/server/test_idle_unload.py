@@ -83,6 +83,28 @@ def test_a_model_that_its_owner_unloaded_stops_nothing_else(model: Model) -> Non
     asyncio.run(run())
 
 
+def test_a_model_that_can_not_be_unloaded_is_told_of_and_tried_again(new_model, caplog) -> None:
+    model, tries = new_model("hi"), 0
+
+    def unload() -> None:
+        nonlocal tries
+        tries += 1
+        raise OSError("no more threads")
+
+    model.unload = unload
+
+    async def run() -> None:
+        places = Places(model, 1, 0)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(places.unload_after(0.01), 0.5)
+        assert not places.asleep
+        await places.take([1])
+
+    asyncio.run(run())
+    assert tries > 1
+    assert "can't be unloaded, which is tried again later: no more threads" in caplog.text
+
+
 def test_without_the_setting_a_model_stays(model: Model, serving) -> None:
     with serving(model) as served:
         ask(served.url)

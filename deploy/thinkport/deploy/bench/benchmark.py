@@ -53,7 +53,10 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchRow:
-    """One contender's samples, one a round; an artifact's cost, figure and sha256 come from its manifest."""
+    """One contender's samples, one a round; an artifact's cost, figure and sha256 come from its manifest.
+
+    `failed` says why there are no more samples of it.
+    """
 
     name: str
     kind: Kind
@@ -61,6 +64,7 @@ class BenchRow:
     cost: Cost | None = None
     figure: Figure | None = None
     sha256: str | None = None
+    failed: str | None = None
 
     def prefill(self, length: int) -> Spread | None:
         """Tokens per second of prompts of `length`."""
@@ -105,6 +109,7 @@ class BenchRow:
             "step_bytes": vars(self.cost) if self.cost else None,
             "divergence": self.figure.model_dump() if self.figure else None,
             "samples": [asdict(sample) for sample in self.samples],
+            "failed": self.failed,
         }
 
 
@@ -128,10 +133,11 @@ def measure(
 ) -> tuple[BenchRow, ...]:
     """Measure every contender once a round, in alternating order; `told` is called with what comes next.
 
-    A first round more warms the machine and its caches up, and is forgotten.
+    A first round more warms the machine and its caches up, and is forgotten. The first contender is what the others are
+    compared with; another one that fails is asked no more, and its row says why.
 
     Raises:
-        InputError: a contender fails, or a length is beyond an artifact's context.
+        InputError: the first contender fails, or a length is beyond an artifact's context.
         ArtifactError: an artifact is broken.
     """
     for artifact in (contender.path for contender in contenders if contender.kind is Kind.ARTIFACT):
@@ -142,20 +148,29 @@ def measure(
                 f"{artifact} holds {limit}: give a shorter --context, --prefill or --conversation"
             )
     samples: list[list[Sample]] = [[] for _ in contenders]
-    order = list(zip(contenders, samples, strict=True))
+    failed: dict[int, str] = {}
+    order = list(enumerate(contenders))
     for turn in range(plan.rounds + 1):
-        for contender, found in order:
+        for number, contender in order:
+            if number in failed:
+                continue
             told(f"round {turn} of {plan.rounds}: {contender.name}" if turn else f"warming up: {contender.name}")
-            sample = contender.measure(plan)
+            try:
+                sample = contender.measure(plan)
+            except InputError as error:
+                if not number:
+                    raise
+                failed[number] = str(error)
+                continue
             if turn:
-                found.append(sample)
+                samples[number].append(sample)
         order.reverse()  # so that no contender always follows the same one
-    return tuple(_row(contender, found) for contender, found in zip(contenders, samples, strict=True))
+    return tuple(_row(one, samples[number], failed.get(number)) for number, one in enumerate(contenders))
 
 
-def _row(contender: Contender, samples: Sequence[Sample]) -> BenchRow:
-    row = BenchRow(name=contender.name, kind=contender.kind, samples=tuple(samples))
-    if row.kind is not Kind.ARTIFACT:
+def _row(contender: Contender, samples: Sequence[Sample], failed: str | None) -> BenchRow:
+    row = BenchRow(name=contender.name, kind=contender.kind, samples=tuple(samples), failed=failed)
+    if row.kind is not Kind.ARTIFACT or not samples:
         return row
     manifest = read_manifest(contender.path)
     figures = manifest.certificate.figures if manifest.certificate else []

@@ -1,10 +1,10 @@
-"""Where a decode step's time goes: ONNX Runtime's own profile of an artifact's graph, by operator and by layer."""
+"""Where a decode step's time goes: ONNX Runtime's own profile of a graph, by operator, by role and shape, by layer."""
 
 import json
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +24,13 @@ from thinkport.runtime.providers.trials import finish_trials
 
 _KERNEL, _STEP = "_kernel_time", "model_run"
 _LAYER = re.compile(r"layers\.(\d+)\.")
+# Nodes that passes or the tracer call otherwise than the checkpoint calls their weights.
+_ROLES = {
+    "self_attn.v_center": "self_attn.qkv_proj",
+    "self_attn.o_center": "self_attn.o_proj",
+    "node_embedding": "embed",
+}
+_OF_HEAD = re.compile(r"node_(linear|matmul)\w*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +43,17 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """One decode step at a context: its whole time, and the nodes' times by operator and by layer.
+    """One decode step at a context: its whole time, and the nodes' times by operator, by role and shape, and by layer.
 
+    A role is what the checkpoint calls a node's weights, without the layer, such as `mlp.down_proj`, and the operator
+    where it is neither a product nor a norm; its shape is the last dimension of its input and of its output.
     The rest of `step_ms` is ONNX Runtime's own work between nodes, profiling included.
     """
 
     context: int
     step_ms: float
     by_op: dict[str, Share]
+    by_role: dict[str, Share]
     by_layer: dict[str, Share]
 
 
@@ -87,15 +97,17 @@ def summed(events: Iterable[Mapping[str, Any]], *, context: int) -> Profile:
     runs = sorted((e["ts"], e["ts"] + e["dur"]) for e in events if e.get("name") == _STEP)[1:]
     nodes = [e for e in events if e.get("name", "").endswith(_KERNEL) and e["ts"] >= runs[0][0]]
     by_op: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    by_role: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     by_layer: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for node in nodes:
         by_op[node["args"]["op_name"]].append(node)
+        by_role[_role(node)].append(node)
         by_layer[_place(node["name"].removesuffix(_KERNEL))].append(node)
-    largest_first = sorted(by_op.items(), key=lambda item: -sum(node["dur"] for node in item[1]))
     return Profile(
         context=context,
         step_ms=sum(end - start for start, end in runs) / len(runs) / 1000,
-        by_op={op: _share(found, len(runs)) for op, found in largest_first},
+        by_op=_largest_first(by_op, len(runs)),
+        by_role=_largest_first(by_role, len(runs)),
         by_layer={place: _share(found, len(runs)) for place, found in by_layer.items()},
     )
 
@@ -104,6 +116,30 @@ def _place(node: str) -> str:
     """The layer of a node by its name, or the part of the model outside the layers."""
     layer = _LAYER.search(node)
     return f"layer {layer[1]}" if layer else node.rpartition(".")[0] or "other"
+
+
+def _role(node: Mapping[str, Any]) -> str:
+    """What a node is for and its shape, such as `mlp.down_proj 3072 → 1024`, alike in all layers."""
+    name, op = node["name"].removesuffix(_KERNEL), node["args"]["op_name"]
+    place = _LAYER.sub("", name).rpartition(".")[0]
+    if _OF_HEAD.fullmatch(place):
+        place = "lm_head"
+    role = _ROLES.get(place, place) or "other"
+    shapes = [_width(node["args"].get(f"{side}_type_shape")) for side in ("input", "output")]
+    shape = " → ".join(dict.fromkeys(str(width) for width in shapes if width is not None))
+    told = role if "MatMul" in op or op.endswith("Normalization") else f"{role} {op}"
+    return f"{told} {shape}".strip()
+
+
+def _width(tensors: Sequence[Mapping[str, Sequence[int]]] | None) -> int | None:
+    """The last dimension of the first tensor; None where it has none."""
+    shape = next(iter(tensors[0].values()), ()) if tensors else ()
+    return shape[-1] if shape else None
+
+
+def _largest_first(groups: Mapping[str, list[Mapping[str, Any]]], steps: int) -> dict[str, Share]:
+    shares = {name: _share(found, steps) for name, found in groups.items()}
+    return dict(sorted(shares.items(), key=lambda item: -item[1].milliseconds))
 
 
 def _share(nodes: list[Mapping[str, Any]], steps: int) -> Share:

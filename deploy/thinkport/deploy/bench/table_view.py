@@ -1,6 +1,7 @@
 """How benchmarks, profiles and the gains of drafts look in a terminal, each table within 80 columns."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 
 from rich.console import Console
@@ -25,7 +26,11 @@ def show_benchmark(console: Console, bench: Benchmark) -> None:
     if plan.talk is not None:
         console.print(f"a conversation is {plan.talk}, whose first token ends it")
     for row in bench.rows:
-        console.print(f"{row.name}: {row.samples[0].engine}{_pages(row)}{_device(row)}")
+        if row.samples:
+            console.print(f"{row.name}: {row.samples[0].engine}{_pages(row)}{_device(row)}")
+        if row.failed is not None:
+            console.print(f"{row.name} failed after {len(row.samples)} rounds: {row.failed}")
+    bench = replace(bench, rows=tuple(row for row in bench.rows if row.samples))
     for table in (
         _speeds(console, bench),
         _talks(console, bench),
@@ -50,17 +55,28 @@ def show_drafts(console: Console, machine: BenchMachine, found: Sequence[DraftGa
 
 
 def show_profile(console: Console, machine: BenchMachine, profiles: Sequence[Profile]) -> None:
-    """Write a table by operator and a table by layer for each context."""
+    """Write a table by operator, one by role and shape, and one by layer for each context."""
     console.print(machine.title)
     for found in profiles:
         nodes = sum(share.milliseconds for share in found.by_op.values())
         console.print(f"\none token at context {found.context}: {found.step_ms:.2f} ms, of which nodes {nodes:.2f} ms")
-        for name, groups in (("operator", found.by_op), ("part", _folded(found.by_layer))):
+        roles = _above(found.by_role, found.step_ms / 100)
+        for name, groups in (("operator", found.by_op), ("role and shape", roles), ("part", _folded(found.by_layer))):
             table = number_table(console, name, "nodes", "ms", "share")
             for group, share in groups.items():
                 part = _percent(share.milliseconds / found.step_ms)
                 table.add_row(group, str(share.nodes), _number(share.milliseconds, 3), part)
             console.print("", table, sep="\n")
+
+
+def _above(groups: Mapping[str, Share], least: float) -> dict[str, Share]:
+    """The groups that take at least so many milliseconds; the others as one."""
+    shown = {name: share for name, share in groups.items() if share.milliseconds >= least}
+    rest = [share for name, share in groups.items() if name not in shown]
+    if rest:
+        nodes, milliseconds = sum(one.nodes for one in rest), sum(one.milliseconds for one in rest)
+        shown[f"{len(rest)} others"] = Share(nodes=nodes, milliseconds=milliseconds)
+    return shown
 
 
 def _folded(layers: Mapping[str, Share]) -> dict[str, Share]:

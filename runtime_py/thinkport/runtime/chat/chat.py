@@ -26,7 +26,7 @@ from thinkport.runtime.thinking.thinking_switch import Decision
 from thinkport.runtime.tools.function_tool import ToolsGiven, described
 from thinkport.runtime.tools.tool_calls import message_calls
 
-Settle = bool | Literal["idle"]
+Settle = bool | Literal["idle"] | None
 
 
 class ChatModel(Protocol):
@@ -53,7 +53,7 @@ class Chat:
         thinking: Thinking | Switch | bool | None = None,
         tools: ToolsGiven | None = None,
         sampling: Sampling | None = None,
-        settle: Settle = True,
+        settle: Settle = None,
     ):
         """Use `Model.chat`."""
         self.messages: list[dict[str, Any]] = []
@@ -67,9 +67,10 @@ class Chat:
         self._stop = Stop()  # of the latest reply
         self._turn: weakref.ref[Turn] | None = None  # the latest; its thread keeps it while it runs
         self._starting = Lock()
-        if settle not in (True, False, "idle"):
-            raise InputError(f"settle is {settle!r}, expected True, False or 'idle'")
-        self._settler, self._settles, self._beside = Settler(), bool(settle), settle is True
+        if settle not in (True, False, "idle", None):
+            raise InputError(f"settle is {settle!r}, expected True, False, 'idle' or None")
+        self._settler, self._settles = Settler(), settle is not False
+        self._beside = None if settle is None else settle is True
 
     @property
     def system(self) -> str | None:
@@ -293,7 +294,8 @@ class Chat:
                 self._settle(decision.hard)
 
         replies = self._model.replies
-        return replies.begin(prepared, self._engine, stop=stop, on_end=remember, settles=self._beside)
+        beside = self._engine.settles_beside if self._beside is None else self._beside
+        return replies.begin(prepared, self._engine, stop=stop, on_end=remember, settles=beside)
 
     def _settle(self, enable_thinking: bool | None) -> None:
         replies, engine, tools = self._model.replies, self._engine, self.tools

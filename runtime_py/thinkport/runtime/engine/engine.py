@@ -145,6 +145,11 @@ class Engine:
     def _rewrites_ends(self) -> bool:
         return self.session.several_tokens_over_past and self.session.kv_size.ends_are_rewritten
 
+    @property
+    def settles_beside(self) -> bool:
+        """Whether `following` costs little: 9 % of a long reply with thinkport's own kernels, 20 to 45 % on others."""
+        return self._rewrites_ends and self.session.exact_steps
+
     def make_room(self, tokens: int) -> None:
         """Make room in the memory for a KV cache of so many tokens, as the first step of a reply does.
 

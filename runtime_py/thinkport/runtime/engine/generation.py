@@ -159,6 +159,9 @@ class TokenLoop:
         following = self.following
         if following is None or not following.ready(width) or self.use.stop.cancelled:
             return
+        following.look()  # between two steps: a long history takes tens of ms, and others may run theirs meanwhile
+        if following.over:
+            return
         ran = len(self.prompt) + self._count
         if self.use.reserve_free(3 * ran - 2 * following.shared):  # both ends are copied meanwhile
             with self.use.step() as held:

@@ -34,11 +34,15 @@ class NextStart:
         """Whether there may be a piece of `width` ids to run."""
         return not self.over and len(self.said) - max(0, len(self.ids) - len(self._start)) >= width
 
-    @property
-    def wanted(self) -> list[int]:
-        """All that is known of the next prompt's start; asks for it the first time."""
+    def look(self) -> None:
+        """Ask for what comes before the reply's text, once; none of it, and nothing is to be run."""
         if not self._start:
             self._start = list(self.ask())
+            self.over = not self._start
+
+    @property
+    def wanted(self) -> list[int]:
+        """All that is known of the next prompt's start."""
         return [*self._start, *self.said]
 
     def begin(self, same: int, kept: int, width: int) -> None:
@@ -47,7 +51,7 @@ class NextStart:
         Nothing is run where all is held already, or much more than the reply is not: that is for the time after it.
         """
         self.ids, self.shared = self.wanted[:kept], kept
-        self.over = not self._start or same == len(self.wanted) or len(self._start) - kept > 2 * width
+        self.over = same == len(self.wanted) or len(self._start) - kept > 2 * width
 
     def piece(self, width: int) -> list[int]:
         """The next `width` ids to run; none where there are fewer, or nothing is to be run."""

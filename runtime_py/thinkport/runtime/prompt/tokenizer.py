@@ -125,6 +125,12 @@ class Tokenizer:
         start, end = next(self.added_pattern.spans(text), (-1, 0))
         return self.added[text[:end]] if start == 0 else None
 
+    @property
+    def last_id(self) -> int:
+        """The largest id of the vocabulary without added tokens; -1 where that has none."""
+        ids: dict[str, int] = self._backend.get_vocab(with_added_tokens=False)
+        return max(ids.values(), default=-1)
+
     def token(self, id: int) -> str | None:  # noqa: A002 - the domain's word
         """The vocabulary's spelling of an id, in byte-level letters; None beyond the vocabulary."""
         spelling: str | None = self._backend.id_to_token(id)

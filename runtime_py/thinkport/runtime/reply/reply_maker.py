@@ -130,7 +130,7 @@ class ReplyMaker:
         guard = AnswerGuard(constraint, control)
         shapers: list[Shaper] = [guard.shape] if control is None else [guard.shape, control.shape]
         recorder = None if request.logprobs is None else LogprobRecorder(request.logprobs)
-        following = self._following(prepared) if settles else None
+        following = self._following(prepared) if settles and request.text is None else None
         watch = recorder.record if recorder else None
         seed = checked_seed(request.seed)
         seed = None if seed is None else seed + number

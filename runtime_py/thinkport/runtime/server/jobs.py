@@ -5,6 +5,7 @@ place within one token after its reader left. Must not know what a client asked 
 """
 
 import asyncio
+import logging
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -102,7 +103,11 @@ class Places:
                 still = not self.active and not self._line and monotonic() >= self._asked + seconds
                 if still and not self.asleep and self._model.loaded:
                     self.asleep = True  # first: a request that is cancelled meanwhile must not hide it
-                    await asyncio.shield(asyncio.to_thread(self._model.unload))
+                    try:
+                        await asyncio.shield(asyncio.to_thread(self._model.unload))
+                    except Exception as error:  # nobody awaits this task
+                        self.asleep, self._asked = not self._model.loaded, monotonic()
+                        _LOG.error("the idle model can't be unloaded, which is tried again later: %s", error)
 
     def give_back(self, engine: Engine, seconds: float) -> None:
         """The place's reply is over, after so many seconds."""
@@ -150,6 +155,7 @@ class Places:
 
 
 Found = TypeVar("Found")
+_LOG = logging.getLogger("thinkport.server.places")
 _KEEP_ALIVE = 15.0  # seconds of silence after which a reader is told that all is well
 
 

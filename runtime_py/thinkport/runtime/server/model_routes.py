@@ -93,7 +93,7 @@ async def health(request: Request) -> Response:
     service = Service.of(request)
     places, report = service.jobs.places, service.model.provider_report
     loaded = service.model.loaded
-    ready = not places.closed and (loaded or places.asleep)
+    ready = not places.closed and (loaded or places.asleep or service.model.stale)
     state = {
         "status": "ok" if ready else "ending",
         "model": service.name,

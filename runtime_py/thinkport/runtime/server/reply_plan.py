@@ -42,7 +42,9 @@ class ReplyPlan:
             InputError: a request that can't be run.
         """
         echoed = self._echoed(engine, stop)  # a reply that has begun would be ended by it
-        return self._events(self.maker.begin(self.prepared, engine, number=number, stop=stop), stop, echoed)
+        settles = engine.settles_beside and self.replies == 1
+        reply = self.maker.begin(self.prepared, engine, number=number, stop=stop, settles=settles)
+        return self._events(reply, stop, echoed)
 
     def _echoed(self, engine: Engine, stop: Stop) -> tuple[TokenLogprob, ...]:
         """The prompt's tokens; the first has no probability, since nothing comes before it."""
