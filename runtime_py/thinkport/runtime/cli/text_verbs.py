@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from thinkport.runtime.cli.batch_verb import batch
 from thinkport.runtime.cli.cli_options import (
     Artifact,
     FormOptions,
@@ -104,6 +105,7 @@ def register(app: typer.Typer) -> None:
     command = partial(app.command, rich_help_panel="Run")
     command("generate")(artifact_here(grouped(generate)))
     command("chat")(artifact_here(grouped(chat)))
+    command("batch")(artifact_here(grouped(batch)))
     command("serve")(artifact_here(grouped(serve)))
     command("embed")(artifact_here(grouped(embed)))
     command("rerank")(artifact_here(grouped(rerank)))
