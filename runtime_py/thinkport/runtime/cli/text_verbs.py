@@ -77,6 +77,9 @@ class ServingOptions:
             show_default="never",
         ),
     ] = None
+    grace: Annotated[
+        float, _serving(metavar="SECONDS", help="How long replies go on once the server was told to end.")
+    ] = 10.0
     log_requests: Annotated[
         bool, _serving("--log-requests", help="Write a line about each request: no prompts, keys or paths.")
     ] = False
