@@ -43,8 +43,8 @@ def batch(
 ) -> None:
     """Answer every prompt of a file, a line of JSON each: the reply, why its parts ended, tokens and seconds.
 
-    A run that was stopped or killed goes on when the same command is given again. With --seed, each row has a
-    seed of its own, made of that and of its id.
+    A run that was stopped or killed goes on when the same command is given again.
+    With --seed, each row has a seed of its own, made of that and of its id.
 
     Ends with 0, 1 where a row failed: its line says why.
     """
