@@ -4,26 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from thinkport.runtime.batch.batch_output import BatchOutput
+from thinkport.runtime.batch.reply_bar import ReplyBar
 from thinkport.runtime.batch.row_replies import written_tokens
 
 
-class BatchView(Progress):
+class BatchView(ReplyBar):
     """Shows the rows of a run within its context; prints nothing to a pipe."""
 
     def __init__(self, console: Console, output: BatchOutput, rows: int):
-        super().__init__(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        super().__init__(console)
         self._output, self._rows, self._before = output, rows, len(output.done)
         self._task = self.add_task("", start=False, total=rows, completed=self._before)
         self._tokens = 0
