@@ -33,7 +33,7 @@ test-online: $(INSTALLED)
 
 # Soaks, bundles, windows, browsers, ARM64, Windows and recipes on a real model; what a machine lacks is skipped and said.
 test-long: test-real
-	$(PIP) install -e ".[desktop,sidecar]" playwright schemathesis langchain-openai gradio llm auditwheel ziglang
+	$(PIP) install -e ".[desktop,ray,sidecar]" playwright schemathesis langchain-openai gradio llm auditwheel ziglang
 	-$(PIP) install --no-deps autoawq==0.2.9
 	-$(MAKE) page || echo "no Node there: THE PAGE AND THE WINDOW ARE NOT TESTED"
 	-npm ci --prefix deploy/web || echo "no npm packages: THE ENGINE IS NOT TESTED IN NODE OR A BROWSER"

@@ -196,7 +196,9 @@ def eval_command(
     loading: LoadingOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object instead of tables.")] = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the JSON object to a file too.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw accuracy against budget.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw accuracy against budget, tokens and seconds.")
+    ] = None,
 ) -> None:
     """Measure accuracy against thinking budget: off, without a budget, and with each of some budgets.
 

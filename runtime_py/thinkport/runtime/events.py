@@ -2,7 +2,7 @@
 figures.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from thinkport.runtime.engine.generation import Finish, TokenLogprob
@@ -114,6 +114,22 @@ class End:
     def answer_tokens(self) -> int:
         """Tokens that the model wrote of the answer, tool calls included."""
         return self.answering.tokens
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as JSON data; a speed is None where nothing was counted."""
+        counts = ("prompt", "cached", "thought", "answer", "forced", "drafted", "accepted")
+        speeds = {"prefill": self.prefill, "thought": self.thinking, "answer": self.answering}
+        return {
+            "thought": self.thought,
+            "answer": self.answer,
+            "tool_calls": [asdict(call) for call in self.tool_calls],
+            **{f"{name}_tokens": getattr(self, f"{name}_tokens") for name in counts},
+            **{name: getattr(self, name).value for name in ("enabled", "decided_by", "thinking_end", "answer_end")},
+            "timings": {
+                name: {"seconds": speed.seconds, "tokens_per_second": speed.tokens_per_second}
+                for name, speed in speeds.items()
+            },
+        }
 
 
 Event = ThoughtPiece | ThoughtEnd | AnswerPiece | ToolCall | End

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,21 @@ def test_a_plot_is_a_png_of_the_stated_size_with_something_in_it(
     colours = {tuple(int(255 * value) for value in pixel[:3]) for row in pixels[::4] for pixel in row}
     assert ((0, 114, 178) in colours) is bool(budgets)  # the hard budgets' blue
     assert ((213, 94, 0) in colours) is bool(soft_from)
+
+
+def test_a_plot_shows_what_a_reply_costs_in_seconds(suite: Suite, fake: Any, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    from thinkport.deploy.evaluation.plot import save_plot
+
+    evaluation = evaluate(fake, suite, plans((16, 32)))
+    costs = ((4.0, 8.0, 2.0, 3.0), (4.0, 8.0, 2.0, 3.0), (4.0, 8.0, 2.0, 7.0))
+    drawn = []
+    for number, seconds in enumerate(costs):
+        rows = tuple(replace(row, seconds=cost) for row, cost in zip(evaluation.rows, seconds, strict=True))
+        assert [row.seconds_a_reply for row in rows] == [cost / 20 for cost in seconds]
+        save_plot(replace(evaluation, rows=rows), tmp_path / f"{number}.png", title="fake")
+        drawn.append((tmp_path / f"{number}.png").read_bytes())
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_drawing_leaves_matplotlibs_own_state_alone(suite: Suite, fake: Any, tmp_path: Path) -> None:

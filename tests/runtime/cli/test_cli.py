@@ -15,7 +15,6 @@ from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtEnd,
 from thinkport.runtime.terminal.figures import figures
 from thinkport.runtime.terminal.option_values import given
 from thinkport.runtime.terminal.plain_reply import show_plain
-from thinkport.runtime.terminal.reply_programs import to_json
 from thinkport.runtime.thinking.thinking import DecidedBy, Switch, ThinkingEnd
 
 END = End(
@@ -103,7 +102,7 @@ def test_the_figures_are_one_line() -> None:
 
 
 def test_json_has_the_parts_the_reasons_and_the_timings() -> None:
-    data = json.loads(json.dumps(to_json(END)))
+    data = json.loads(json.dumps(END.as_json()))
     assert data["thought_tokens"] == 2
     assert data["thinking_end"] == "natural"
     assert data["timings"]["answer"] == {"seconds": 0.0, "tokens_per_second": None}

@@ -112,6 +112,11 @@ class EvaluationRow:
         )
 
     @property
+    def seconds_a_reply(self) -> float:
+        """Mean seconds of a reply, prompt and answer included."""
+        return self.seconds / self.total.n
+
+    @property
     def closed_by_model(self) -> float | None:
         """Share of thoughts that the model closed, including those where closing was made likelier.
 

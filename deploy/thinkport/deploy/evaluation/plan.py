@@ -36,3 +36,8 @@ def title(plan: Thinking) -> str:
     if plan.budget is None:
         return "on, no budget"
     return f"budget {plan.budget}" + ("" if plan.soft_from is None else f", soft from {plan.soft_from:g}")
+
+
+def cut(plan: Thinking) -> str:
+    """How a plan's budgets are cut, in words; rows that are cut alike are one line of a picture."""
+    return "hard budget" if plan.soft_from is None else f"soft from {plan.soft_from:g}"

@@ -1,26 +1,28 @@
-"""Draws an evaluation with matplotlib: accuracy against the budget, and against the tokens that thoughts took.
+"""Draws an evaluation with matplotlib: accuracy against the budget, the tokens that thoughts took, and the seconds.
 
 Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), told apart with any kind of colour vision;
 markers and dashes tell the lines apart in grey.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thinkport.deploy.evaluation.evaluator import Evaluation, EvaluationRow
+from thinkport.deploy.evaluation.plan import cut
 from thinkport.runtime.thinking.thinking import Switch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PIXELS = (1800, 825)
+PIXELS = (2400, 825)
 _DPI = 150
 _STYLES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."), ("#CC79A7", "D", ":"))
 _TICKS = 10  # labels that fit under a panel
 
 Dashes = str | tuple[int, tuple[float, ...]]
+Cost = Callable[[EvaluationRow], float]
 
 
 def save_plot(evaluation: Evaluation, path: Path, *, title: str) -> None:
@@ -32,10 +34,15 @@ def save_plot(evaluation: Evaluation, path: Path, *, title: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(PIXELS[0] / _DPI, PIXELS[1] / _DPI), dpi=_DPI, layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    _against_budget(left, evaluation.rows)
-    _against_tokens(right, evaluation.rows)
-    handles, labels = left.get_legend_handles_labels()
+    budgets, tokens, seconds = figure.subplots(1, 3, sharey=True)
+    _against_budget(budgets, evaluation.rows)
+    _against(tokens, evaluation.rows, lambda row: row.thought_tokens)
+    tokens.set_xlabel("mean length of a thought (tokens that the model wrote)")
+    tokens.set_title("at equal tokens (numbers: the hard budgets)", fontsize="medium")
+    _against(seconds, evaluation.rows, lambda row: row.seconds_a_reply)
+    seconds.set_xlabel("mean time of a reply (seconds, prompt and answer included)")
+    seconds.set_title("at equal seconds", fontsize="medium")
+    handles, labels = budgets.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     suite, seeds = evaluation.suite, len(evaluation.seeds)
     counts = f"{len(suite.problems)} problems, {seeds} {'seed' if seeds == 1 else 'seeds'}"
@@ -58,37 +65,36 @@ def _against_budget(axes: "Axes", rows: Sequence[EvaluationRow]) -> None:
     axes.grid(alpha=0.25)
 
 
-def _against_tokens(axes: "Axes", rows: Sequence[EvaluationRow]) -> None:
+def _against(axes: "Axes", rows: Sequence[EvaluationRow], cost: Cost) -> None:
+    """Accuracy against what a reply costs on average."""
     for row, _, colour, _ in _levels(rows):
-        _points(axes, [row], colour, "X", "none")
+        _points(axes, [row], cost, colour, "X", "none")
     for (_, line), (colour, marker, dashes) in zip(_lines(rows), cycle(_STYLES), strict=False):
-        _points(axes, line, colour, marker, dashes)
-    for (x, y), names in _named_places(rows).items():
+        _points(axes, line, cost, colour, marker, dashes)
+    for (x, y), names in _named_places(rows, cost).items():
         # A curve rises to the right, so the place above and to the left of a point is free.
         axes.annotate(
             ", ".join(names), (x, y), (-7, 3), textcoords="offset points", ha="right", va="bottom", fontsize="x-small"
         )
     axes.margins(x=0.08)
-    axes.set_xlabel("mean length of a thought (tokens that the model wrote)")
-    axes.set_title("at equal tokens (numbers: the hard budgets)", fontsize="medium")
     axes.grid(alpha=0.25)
 
 
-def _points(axes: "Axes", line: Sequence[EvaluationRow], colour: str, marker: str, dashes: Dashes) -> None:
-    """A line through the rows, by the length of their thoughts and their accuracy, with intervals."""
-    at, tokens = _accuracies(line), [row.thought_tokens for row in line]
+def _points(axes: "Axes", line: Sequence[EvaluationRow], cost: Cost, colour: str, marker: str, dashes: Dashes) -> None:
+    """A line through the rows, by their cost and their accuracy, with intervals."""
+    at, costs = _accuracies(line), [cost(row) for row in line]
     low, high = _band(line)
     bars = [[a - b for a, b in zip(at, low, strict=True)], [b - a for a, b in zip(at, high, strict=True)]]
-    axes.errorbar(tokens, at, yerr=bars, color=colour, marker=marker, linestyle=dashes, elinewidth=1, capsize=2)
+    axes.errorbar(costs, at, yerr=bars, color=colour, marker=marker, linestyle=dashes, elinewidth=1, capsize=2)
 
 
-def _named_places(rows: Sequence[EvaluationRow]) -> dict[tuple[float, float], list[str]]:
+def _named_places(rows: Sequence[EvaluationRow], cost: Cost) -> dict[tuple[float, float], list[str]]:
     """Labels of all rows but the soft ones, by position; labels that would overlap share one position."""
-    widest = max(row.thought_tokens for row in rows) or 1
+    widest = max(map(cost, rows)) or 1
     places: dict[tuple[float, float], list[str]] = {}
     for row in sorted(rows, key=lambda row: (row.thinking.budget is None, row.thinking.budget or 0)):
         if row.thinking.soft_from is None:
-            x, y = row.thought_tokens, 100 * row.total.accuracy
+            x, y = cost(row), 100 * row.total.accuracy
             near = ((a, b) for a, b in places if abs(a - x) < widest / 50 and abs(b - y) < 3)
             places.setdefault(next(near, (x, y)), []).append(_name(row))
     return places
@@ -111,11 +117,11 @@ def _levels(rows: Sequence[EvaluationRow]) -> Iterator[tuple[EvaluationRow, str,
 
 def _lines(rows: Sequence[EvaluationRow]) -> list[tuple[str, list[EvaluationRow]]]:
     """The rows with a budget, grouped by how it is cut, the hard ones first."""
-    lines: dict[float | None, list[EvaluationRow]] = {}
+    lines: dict[str, list[EvaluationRow]] = {}
     for row in rows:
         if row.thinking.budget is not None:
-            lines.setdefault(row.thinking.soft_from, []).append(row)
-    return [("hard budget" if soft is None else f"soft from {soft:g}", line) for soft, line in lines.items()]
+            lines.setdefault(cut(row.thinking), []).append(row)
+    return [*lines.items()]
 
 
 def _budget_scale(axes: "Axes", budgets: Sequence[int]) -> None:

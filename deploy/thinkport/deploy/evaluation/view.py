@@ -1,12 +1,12 @@
 """How an evaluation looks: a bar while it runs, then a table of accuracy and one of tokens, each within 80 columns."""
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from thinkport.deploy.evaluation.evaluator import Evaluation, EvaluationListener, EvaluationRow, JudgedReply
 from thinkport.deploy.evaluation.plan import title
 from thinkport.deploy.tables import number_table
+from thinkport.runtime.batch.reply_bar import ReplyBar
 from thinkport.runtime.thinking.thinking import Thinking
 
 _WAY = ("thinking", "budget", "soft from")
@@ -17,20 +17,11 @@ _NOTES = (
 )
 
 
-class EvaluationView(Progress, EvaluationListener):
+class EvaluationView(ReplyBar, EvaluationListener):
     """Shows the progress of `replies` replies within its context; prints nothing to a pipe."""
 
     def __init__(self, console: Console, replies: int) -> None:
-        super().__init__(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        super().__init__(console)
         self._task = self.add_task("", total=replies)
         self._asked = self._right = 0
         self.rows: list[EvaluationRow] = []

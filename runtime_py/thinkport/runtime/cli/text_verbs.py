@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from thinkport.runtime.cli.batch_verb import batch
 from thinkport.runtime.cli.cli_options import (
     Artifact,
     FormOptions,
@@ -76,6 +77,9 @@ class ServingOptions:
             show_default="never",
         ),
     ] = None
+    grace: Annotated[
+        float, _serving(metavar="SECONDS", help="How long replies go on once the server was told to end.")
+    ] = 10.0
     log_requests: Annotated[
         bool, _serving("--log-requests", help="Write a line about each request: no prompts, keys or paths.")
     ] = False
@@ -104,6 +108,7 @@ def register(app: typer.Typer) -> None:
     command = partial(app.command, rich_help_panel="Run")
     command("generate")(artifact_here(grouped(generate)))
     command("chat")(artifact_here(grouped(chat)))
+    command("batch")(artifact_here(grouped(batch)))
     command("serve")(artifact_here(grouped(serve)))
     command("embed")(artifact_here(grouped(embed)))
     command("rerank")(artifact_here(grouped(rerank)))

@@ -42,7 +42,12 @@ else:
 
 
 class FileLock(ExitStack):
-    """A lock that is held. Close it to release it, or use it as a context manager; a second close does nothing."""
+    """A lock that is held. Close it to release it, or use it as a context manager; a second close does nothing.
+
+    `descriptor` is the locked file, open for reading and writing: on Windows, no other one reads its first byte.
+    """
+
+    descriptor: int
 
     @classmethod
     def try_take(cls, path: Path) -> Self | None:
@@ -54,7 +59,11 @@ class FileLock(ExitStack):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         with cls() as lock:
             lock.callback(os.close, descriptor)
-            return lock.pop_all() if _try_lock(descriptor) else None
+            if not _try_lock(descriptor):
+                return None
+            taken = lock.pop_all()
+            taken.descriptor = descriptor
+            return taken
 
     def __del__(self) -> None:
         self.close()

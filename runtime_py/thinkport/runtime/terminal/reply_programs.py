@@ -7,7 +7,6 @@ Ctrl-D or the end of a pipe.
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from rich.text import Text
 
 from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.errors import InputError, ThinkportError
-from thinkport.runtime.events import End, Event, ThoughtPiece
+from thinkport.runtime.events import Event, ThoughtPiece
 from thinkport.runtime.model import Model
 from thinkport.runtime.terminal.commands import answer_line
 from thinkport.runtime.terminal.conversation import Conversation, provider_of
@@ -58,7 +57,7 @@ def run_generate(
         with interrupting(chat.cancel):
             if as_json:
                 end = events.end()
-                sys.stdout.write(json.dumps(to_json(end), ensure_ascii=False, indent=2) + "\n")
+                sys.stdout.write(json.dumps(end.as_json(), ensure_ascii=False, indent=2) + "\n")
             else:
                 out = Console(highlight=False, markup=False, emoji=False)
                 notes = Console(stderr=True, highlight=False, markup=False, emoji=False)
@@ -66,23 +65,6 @@ def run_generate(
                 notes.print(figures(end), style="dim", soft_wrap=True)
     if end.answer_end is Finish.CANCELLED:
         raise typer.Exit(INTERRUPTED)
-
-
-def to_json(end: End) -> dict[str, Any]:
-    """All of an end as JSON data; a speed is None where nothing was counted."""
-    counts = ("prompt", "cached", "thought", "answer", "forced", "drafted", "accepted")
-    speeds = {"prefill": end.prefill, "thought": end.thinking, "answer": end.answering}
-    return {
-        "thought": end.thought,
-        "answer": end.answer,
-        "tool_calls": [asdict(call) for call in end.tool_calls],
-        **{f"{name}_tokens": getattr(end, f"{name}_tokens") for name in counts},
-        **{name: getattr(end, name).value for name in ("enabled", "decided_by", "thinking_end", "answer_end")},
-        "timings": {
-            name: {"seconds": speed.seconds, "tokens_per_second": speed.tokens_per_second}
-            for name, speed in speeds.items()
-        },
-    }
 
 
 def run_chat(

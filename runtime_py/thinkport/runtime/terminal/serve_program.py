@@ -39,6 +39,7 @@ def run_serve(
     memory_limit: int | None,
     sidecar: bool,
     idle_unload: float | None,
+    grace: float,
     allow_hosts: list[str] | None,
     allow_origins: list[str] | None,
     **options: Any,
@@ -65,6 +66,7 @@ def run_serve(
         raise InputError(
             f"--idle-unload is {idle_unload:g} minutes, expected more than 0, or no option to keep the model"
         )
+    options["grace_seconds"] = grace
     options["idle_seconds"] = None if idle_unload is None else idle_unload * 60
     settings = ServerSettings(allow_hosts=tuple(allow_hosts or ()), allow_origins=tuple(allow_origins or ()), **options)
     limit = None if memory_limit is None else memory_limit * _MEGABYTE

@@ -1,0 +1,137 @@
+"""Lines of rows: own rows and OpenAI's, rows that fail, seeds; and the same by pieces of a table."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from thinkport.runtime import Model, Thinking
+from thinkport.runtime.batch.batch_replies import BatchReplies
+from thinkport.runtime.batch.prompt_rows import row_of
+from thinkport.runtime.batch.row_replies import RowReplies, failed, row_id, row_seed, written_tokens
+from thinkport.runtime.errors import InputError
+from thinkport.runtime.tools.response_format import Regex
+
+QUESTION = "What is 86*57?"
+ROWS = [{"id": number, "prompt": f"What is {number}*{number + 7}?"} for number in range(11, 17)]
+
+
+@pytest.fixture(scope="module")
+def nano(nano_artifact: Path) -> Any:
+    with Model.load(nano_artifact, provider="cpu", kernels="off", deterministic=True) as model:
+        yield model
+
+
+def request(**body: Any) -> dict[str, Any]:
+    return {"custom_id": "r", "body": {"messages": [{"role": "user", "content": QUESTION}], "seed": 3, **body}}
+
+
+def test_a_line_has_the_reply_with_its_reasons_and_figures(nano: Model) -> None:
+    thinking = Thinking(enabled=True, budget=30)
+    line = RowReplies(nano, name="nano", seed=5, thinking=thinking).line(row_of({"id": "q", "prompt": QUESTION}))
+    end = nano.generate(QUESTION, thinking=thinking, seed=row_seed(5, "q"))
+    same = ("thought", "answer", "thinking_end", "answer_end", "thought_tokens", "answer_tokens", "forced_tokens")
+    assert {name: line[name] for name in same} == {name: end.as_json()[name] for name in same}
+    assert (line["id"], line["error"], line["seed"], line["thinking_end"]) == ("q", None, row_seed(5, "q"), "budget")
+    assert line["seconds"] >= line["timings"]["thought"]["seconds"] > 0
+    assert written_tokens(line) == end.thought_tokens + end.forced_tokens + end.answer_tokens
+    assert not failed(line)
+
+
+def test_a_row_that_fails_has_its_reason_and_the_next_row_its_reply(nano: Model) -> None:
+    replies = RowReplies(nano, name="nano", thinking=False)
+    lines = [replies.line(row_of({"id": text[:4], "prompt": text})) for text in ("x" * 30_000, QUESTION)]
+    assert lines[0].keys() == {"id", "error"}
+    assert "context" in lines[0]["error"]
+    assert [failed(line) for line in lines] == [True, False]
+    assert lines[1]["answer"]
+
+
+def test_seeds_differ_by_row_and_not_by_order_and_number_and_text_are_one_id() -> None:
+    seeds = {row_seed(seed, row) for seed in (0, 1) for row in ("a", "b", 1)}
+    assert len(seeds) == 6
+    assert row_seed(4, 1) == row_seed(4, "1")
+    assert row_seed(0, "a") < 1 << 48
+
+
+def test_options_that_no_reply_could_be_made_with_are_refused_before_any_row(nano: Model) -> None:
+    with pytest.raises(InputError, match="regular expression"):
+        RowReplies(nano, name="nano", response_format=Regex("("))
+    with pytest.raises(InputError, match="temperature"):
+        RowReplies(nano, name="nano", sampling={"temperature": -1})
+
+
+def test_a_request_of_openais_batches_gets_what_the_server_sends(nano: Model) -> None:
+    openai = pytest.importorskip("openai.types.chat", reason="openai is not installed")
+    row = row_of(request(n=2, reasoning_effort="low", tools=[{"type": "web_search"}]))
+    replies = RowReplies(nano, name="nano", thinking=Thinking(enabled=False))
+    replies.check([row])
+    line = replies.line(row)
+    assert (line["custom_id"], line["error"], line["response"]["status_code"]) == ("r", None, 200)
+    assert "web_search" in line["response"]["note"]
+    completion = openai.ChatCompletion.model_validate(line["response"]["body"])
+    end = nano.generate(QUESTION, thinking=Thinking(enabled=True, budget=512), seed=3)
+    assert completion.choices[0].message.content == end.answer
+    assert len(completion.choices) == 2
+    assert line["response"]["body"]["choices"][0]["thinking"]["end"] == end.thinking_end
+    assert written_tokens(line) == completion.usage.completion_tokens > 0
+    assert not failed(line)
+    assert row_id(line) == "r"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        ({"temperatur": 1}, 400, "did you mean 'temperature'"),
+        ({"messages": [{"role": "user", "content": "x" * 30_000}]}, 400, "context"),
+        ({"response_format": {"type": "regex", "pattern": "("}}, 400, "regular expression"),
+    ],
+)
+def test_a_request_that_fails_has_its_status(nano: Model, body: dict[str, Any], status: int, told: str) -> None:
+    line = RowReplies(nano, name="nano").line(row_of(request(**body)))
+    assert line["response"]["status_code"] == status
+    assert told in line["response"]["body"]["error"]["message"]
+    assert failed(line)
+    assert written_tokens(line) == 0
+
+
+def test_what_would_fail_row_by_row_is_refused_at_once(nano: Model) -> None:
+    row = row_of(request())
+    with pytest.raises(InputError, match="asks for the model 'gpt-4o', expected 'nano'"):
+        RowReplies(nano, name="nano").check([row_of(request(model="gpt-4o"))])
+    with pytest.raises(InputError, match="max_tokens, seed can't be given for rows whose bodies have their own"):
+        RowReplies(nano, name="nano", seed=1, max_tokens=5).check([row])
+    RowReplies(nano, name="nano", seed=1, max_tokens=5).check([row_of(ROWS[0])])
+
+
+def test_pieces_of_a_table_give_the_lines_of_the_rows(nano: Model, nano_artifact: Path) -> None:
+    options: dict[str, Any] = {"seed": 2, "thinking": Thinking(enabled=True, budget=20)}
+    replies = RowReplies(nano, name="nano", **options)
+    expected = {str(row["id"]): replies.line(row_of(row))["answer"] for row in ROWS}
+    loading = {"provider": "cpu", "kernels": "off", "deterministic": True}
+    worker = BatchReplies(nano_artifact, loading=loading, **options)
+    found: dict[str, str] = {}
+    for rows in (ROWS[4:], ROWS[:4]):
+        columns = {name: np.array([row[name] for row in rows]) for name in ("id", "prompt")} | {
+            "more": np.ones(len(rows))
+        }
+        piece = worker(columns)
+        assert piece["error"].tolist() == [""] * len(rows)
+        assert [json.loads(line)["id"] for line in piece["line"]] == piece["id"].tolist() == columns["id"].tolist()
+        found |= zip(map(str, piece["id"].tolist()), piece["answer"].tolist(), strict=True)
+    assert found == expected
+
+
+def test_a_table_may_hold_messages_and_bodies_nested_or_as_json(nano_artifact: Path) -> None:
+    worker = BatchReplies(nano_artifact, loading={"provider": "cpu", "kernels": "off"}, thinking=False)
+    nested = np.empty(2, object)
+    nested[:] = [np.array([{"role": "user", "content": QUESTION, "tool_calls": None}]), request()["body"]["messages"]]
+    piece = worker({"id": np.array(["a", "b"]), "messages": nested})
+    assert piece["error"].tolist() == ["", ""]
+    bodies = np.array([json.dumps(request(max_tokens=3)["body"]), json.dumps({"messages": []})], object)
+    piece = worker({"custom_id": np.array(["c", "d"]), "body": bodies})
+    assert piece["id"].tolist() == ["c", "d"]
+    assert (piece["answer"][0] != "", piece["error"][0]) == (True, "")
+    assert (piece["answer"][1], "messages" in piece["error"][1]) == ("", True)
