@@ -27,7 +27,7 @@ export async function openInWorker(worker: Port, request: OpenRequest, { signal,
       if (answer.kind === "progress") onProgress?.(answer.progress);
     });
     if (signal?.aborted) onAbort();
-    return new WorkerModel(line, (await opened) as Opened);
+    return new WorkerModel(line, number, (await opened) as Opened);
   } finally {
     signal?.removeEventListener("abort", onAbort);
   }
@@ -80,6 +80,7 @@ class WorkerModel implements Model, Replies {
 
   constructor(
     private readonly line: Line,
+    private readonly number: number,
     { manifest, report, thinking }: Opened,
   ) {
     this.manifest = manifest;
@@ -94,7 +95,7 @@ class WorkerModel implements Model, Replies {
   begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null): Reply {
     const number = this.line.next();
     const stop = new RemoteStop((wish) => this.line.post({ method: "wish", wish }, number));
-    return new StreamedReply(() => this.events({ method: "begin", messages, options, chat }, number, stop), stop);
+    return new StreamedReply(() => this.events({ method: "begin", model: this.number, messages, options, chat }, number, stop), stop);
   }
 
   chat(options: ChatOptions = {}): Chat {
@@ -102,15 +103,15 @@ class WorkerModel implements Model, Replies {
   }
 
   async encode(messages: readonly Message[], options: EncodeOptions = {}): Promise<number[]> {
-    return (await this.line.asked({ method: "encode", messages, options })) as number[];
+    return (await this.line.asked({ method: "encode", model: this.number, messages, options })) as number[];
   }
 
   async settle(messages: readonly Message[], options: EncodeOptions = {}): Promise<void> {
-    await this.line.asked({ method: "settle", messages, options });
+    await this.line.asked({ method: "settle", model: this.number, messages, options });
   }
 
   async close(): Promise<void> {
-    await this.line.asked({ method: "close" });
+    await this.line.asked({ method: "close", model: this.number });
   }
 
   private async *events(request: Unnumbered, number: number, stop: RemoteStop): AsyncGenerator<ReplyEvent, void, void> {
