@@ -76,20 +76,39 @@ it("without a choice nothing is said of thinking, and off has no budget", async 
   expect(end).toMatchObject({ kind: "end", thinkingEnd: "budget", figures: { prompt: 9, cached: 3, thought: { tokens: 2 } } });
 });
 
-it("a reply that was stopped before it began is cancelled when it does", async () => {
+const ASKED = { messages: [], thinking: null, sampling: {} };
+
+it("an answer that is wanted while the model loads is wanted once the reply begins", async () => {
   const model = new FakeModel([END]);
-  const reply = transportOf(model).reply({ messages: [], thinking: null, sampling: {} });
+  let load: (model: Model) => void = () => undefined;
+  const reply = new EngineTransport("nano", new Promise((resolve) => (load = resolve))).reply(ASKED);
+  const events = all(reply.events());
+  await reply.answerNow();
+  load(model as unknown as Model);
+  expect(await events).toHaveLength(1);
+  expect(model.told).toEqual(["stopThinking"]);
+});
+
+it("a reply that is stopped while the model loads ends at once and never begins", async () => {
+  const reply = new EngineTransport("nano", new Promise(() => undefined)).reply(ASKED);
+  const events = all(reply.events());
   await reply.stop();
+  expect(await events).toEqual([]);
+});
+
+it("wishes reach a reply that runs", async () => {
+  const model = new FakeModel([END]);
+  const reply = transportOf(model).reply(ASKED);
   await all(reply.events());
   await reply.answerNow();
-  expect(model.told).toEqual(["cancel", "stopThinking"]);
+  await reply.stop();
+  expect(model.told).toEqual(["stopThinking", "cancel"]);
 });
 
 it("what the engine refuses is told in its words, and a fault stays one", async () => {
   const refused = Object.assign(new Error("the prompt is too long"), { name: "ThinkportError" });
-  const asked = { messages: [], thinking: null, sampling: {} };
-  await expect(all(transportOf(new FakeModel(refused)).reply(asked).events())).rejects.toMatchObject({ kind: "refused" });
-  await expect(all(transportOf(new FakeModel(new TypeError("x"))).reply(asked).events())).rejects.toBeInstanceOf(TypeError);
+  await expect(all(transportOf(new FakeModel(refused)).reply(ASKED).events())).rejects.toMatchObject({ kind: "refused" });
+  await expect(all(transportOf(new FakeModel(new TypeError("x"))).reply(ASKED).events())).rejects.toBeInstanceOf(TypeError);
 });
 
 it("says what runs and how it thinks", async () => {

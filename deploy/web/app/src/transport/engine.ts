@@ -50,9 +50,17 @@ export class EngineTransport implements Transport {
   }
 }
 
+/**
+ * | a wish      | while the model loads              | while the reply runs    |
+ * |-------------|------------------------------------|-------------------------|
+ * | `answerNow` | is told once the reply has begun   | closes the thought      |
+ * | `stop`      | ends the reply, which never begins | ends it, with figures   |
+ */
 class BrowserReply implements Reply {
   private running: EngineReply | null = null;
-  private stopped = false;
+  private hurried = false;
+  private end: () => void = () => undefined;
+  private readonly stopped = new Promise<null>((resolve) => (this.end = () => resolve(null)));
 
   constructor(
     private readonly model: Promise<Model>,
@@ -62,9 +70,10 @@ class BrowserReply implements Reply {
   async *events(): AsyncGenerator<ReplyEvent> {
     const speed = new LiveSpeed();
     try {
-      const model = await this.model;
+      const model = await Promise.race([this.model, this.stopped]);
+      if (model === null) return;
       this.running = model.stream(this.request.messages.map((one) => ({ ...one })), optionsOf(this.request));
-      if (this.stopped) this.running.cancel();
+      if (this.hurried) this.running.stopThinking();
       for await (const event of this.running) yield* toldOf(event, speed);
     } catch (error) {
       throw isToldOnPurpose(error) ? new Trouble("refused", error.message) : error;
@@ -72,11 +81,12 @@ class BrowserReply implements Reply {
   }
 
   async answerNow(): Promise<void> {
+    this.hurried = true;
     this.running?.stopThinking();
   }
 
   async stop(): Promise<void> {
-    this.stopped = true;
+    this.end();
     this.running?.cancel();
   }
 }
