@@ -59,6 +59,21 @@ test("an opening that was cancelled does not end the next one with the same work
   port1.close();
 });
 
+test("a worker that failed is asked nothing more", async () => {
+  const port = Object.assign(new EventTarget(), {
+    postMessage: ({ number, method }: Request) => {
+      const result = { number, kind: "result", result: { manifest, report: {}, thinking: {} } };
+      if (method === "open") port.dispatchEvent(Object.assign(new Event("message"), { data: result }));
+    },
+  });
+  const model = await openInWorker(port as never, { source: { kind: "opfs", folder: "nano" }, ort: "ort" });
+  const waiting = model.encode([]);
+  port.dispatchEvent(Object.assign(new Event("error"), { message: "out of memory" }));
+  for (const asked of [waiting, model.encode([]), model.stream("hi").end()]) {
+    await expect(asked).rejects.toMatchObject({ code: "unavailable", message: expect.stringMatching(/worker failed \(out of memory\)/) as string });
+  }
+});
+
 /** A worker whose artifacts can't be read; what is begun and ended of each reading. */
 async function twoOpenings(abort?: AbortSignal): Promise<{ told: string[]; ends: string[] }> {
   const ort = mkdtempSync(join(tmpdir(), "ort-"));

@@ -39,6 +39,7 @@ type OnAnswer = (answer: Answer) => void;
 class Line {
   private static last = 0;
   private readonly listening = new Map<number, OnAnswer>();
+  private broken: string | null = null;
 
   constructor(private readonly port: Port) {
     port.addEventListener("message", ({ data }: MessageEvent<Answer>) => this.listening.get(data.number)?.(data));
@@ -56,6 +57,7 @@ class Line {
   /** Ask, hear what comes, and settle with what the request ended with. */
   asked(request: Unnumbered, number = this.next(), onAnswer: OnAnswer = () => undefined): Promise<unknown> {
     return new Promise((resolve, reject) => {
+      if (this.broken !== null) return reject(unavailableError(this.broken));
       this.listening.set(number, (answer) => {
         onAnswer(answer);
         if (answer.kind === "progress" || answer.kind === "event") return;
@@ -68,8 +70,8 @@ class Line {
   }
 
   private failed(message: string): void {
-    const { message: words } = unavailableError(`the model's worker failed (${message}): open the model again`);
-    for (const [number, onAnswer] of this.listening) onAnswer({ number, kind: "error", code: "unavailable", message: words });
+    this.broken = `the model's worker failed (${message}): open the model again`;
+    for (const [number, onAnswer] of this.listening) onAnswer({ number, kind: "error", code: "unavailable", message: this.broken });
   }
 }
 
