@@ -14,7 +14,7 @@ const folder = process.env.THINKPORT_ARTIFACT ?? "";
 const shots = process.env.THINKPORT_SCREENSHOTS;
 const QUESTION = "What is 86*57?";
 
-describe.skipIf(!folder || !CHROMIUM)("the page over the engine (skipped without THINKPORT_ARTIFACT or Chromium)", () => {
+describe.skipIf(!folder || !CHROMIUM)("the page over the engine (skipped without THINKPORT_ARTIFACT or Chromium)", { timeout: 600_000 }, () => {
   const built = mkdtempSync(join(tmpdir(), "page-over-engine-"));
   let server: Server;
   let browser: Browser;
