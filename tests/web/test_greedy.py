@@ -1,8 +1,6 @@
 """Greedy replies of the same artifact in Python, Node and Chromium have the same ids, near ties apart."""
 
 import json
-import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.web.scripted_model import NANO
-from tests.web.workspace import ENGINE, npx, skips
+from tests.web.workspace import ENGINE, run, skips
 
 from thinkport.runtime.artifact.manifest import read_manifest
 from thinkport.runtime.engine.held_sequence import common_prefix
@@ -73,9 +71,8 @@ class Outcome:
 
     def run(self) -> None:
         self.file.write_text(json.dumps(self.asked), encoding="utf-8")
-        asked = {"THINKPORT_ARTIFACT": str(self.artifact), "THINKPORT_GREEDY": str(self.file), "NO_COLOR": "1"}
-        command = [*npx(), "vitest", "run", "tests/greedy.test.ts"]
-        done = subprocess.run(command, cwd=ENGINE, env=os.environ | asked, capture_output=True, text=True, check=False)
+        asked = {"THINKPORT_ARTIFACT": str(self.artifact), "THINKPORT_GREEDY": str(self.file)}
+        done = run(ENGINE, "vitest", "run", "tests/greedy.test.ts", **asked)
         self.said = done.stdout + done.stderr
 
     def may_lack(self, host: str) -> bool:

@@ -1,33 +1,49 @@
 """The workspace of npm packages beside the Python product, where Node and its packages are there."""
 
-import json
+import os
 import re
 import shutil
 import subprocess
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from tests.web.scripted_model import ROOT
 
 WEB = ROOT / "deploy" / "web"
 ENGINE = WEB / "engine"
+APP = WEB / "app"
 
 
 def npx() -> list[str]:
     """The command that runs a program of the workspace's packages; skips the test where there is none."""
-    command, node = shutil.which("npx"), shutil.which("node")
-    if command is None or node is None:
-        pytest.skip("no Node: install version 20.19 or newer, with npm")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    if tuple(map(int, version.removeprefix("v").split(".")[:2])) < (20, 19):
-        pytest.skip(f"Node is {version}, expected 20.19 or newer")
-    engine = json.loads((ENGINE / "package.json").read_text(encoding="utf-8"))
-    root = json.loads((WEB / "package.json").read_text(encoding="utf-8"))
-    wants = engine["dependencies"] | engine["devDependencies"] | root["devDependencies"]
-    for name, wanted in wants.items():  # a page alone is built without the engine's
-        installed = WEB / "node_modules" / name / "package.json"
-        if not installed.is_file() or json.loads(installed.read_text(encoding="utf-8"))["version"] != wanted:
-            pytest.skip("the engine's packages are not installed: npm ci --prefix deploy/web")
+    builder = page_builder()
+    node = builder.find_node()
+    if node is None:
+        pytest.skip(f"no Node {builder.NODE}: install it, with npm")
+    command = shutil.which("npx", path=str(node))
+    if command is None:
+        pytest.skip(f"no npx beside the node of {node}: install Node with npm")
+    if not builder.is_installed("app", "engine"):  # a page alone is built without the engine's packages
+        pytest.skip("the engine's packages are not installed: npm ci --prefix deploy/web")
     return [command, "--no-install"]
+
+
+def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of the workspace's packages in a folder of it; skips the test where there is none."""
+    settings = os.environ | {"NO_COLOR": "1"} | environment
+    return subprocess.run([*npx(), *command], cwd=folder, env=settings, capture_output=True, text=True, check=False)
+
+
+def page_builder() -> ModuleType:
+    """The program that builds the page, which is in no package."""
+    spec = spec_from_file_location("thinkport_page_build", WEB / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def skips(said: str) -> bool:

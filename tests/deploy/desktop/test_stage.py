@@ -2,11 +2,23 @@
 
 import asyncio
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
-from thinkport.deploy.desktop.opening import Recent
+from thinkport.deploy.desktop.opening import Recent, open_artifact
 from thinkport.deploy.desktop.stage import Stage
+from thinkport.runtime.artifact_loading import LoadProgress, LoadStage
 from thinkport.runtime.server import ServerSettings
+
+
+def test_an_opening_tells_what_loading_tells(nano_artifact: Path, tmp_path: Path) -> None:
+    folder = copytree(nano_artifact, tmp_path / "nano")
+    told: list[LoadProgress] = []
+    recent = Recent(tmp_path / "recent.json")
+    open_artifact(folder, recent, provider="cpu", progress=told.append).close()
+    assert {one.stage for one in told} == {LoadStage.CHECK, LoadStage.GRAPH}
+    assert told[-1] == LoadProgress(stage=LoadStage.GRAPH)
+    assert recent.all() == [folder]
 
 
 class EndingSlowly:

@@ -71,6 +71,9 @@ def entered(window: Window) -> Window:
 
 
 def test_the_address_of_the_window_works_once_and_holds_no_key(window) -> None:
+    with httpx.Client(base_url=window.server.url) as other:
+        assert other.get(f"{window.entry}x").status_code == 403
+        assert other.get("/enter/\u00e9").status_code == 403
     first = window.client.get(window.entry)
     assert (first.status_code, first.headers["location"]) == (303, "/?window")
     assert "HttpOnly" in first.headers["set-cookie"]

@@ -50,7 +50,7 @@ def test_the_input_is_optional_and_stays_so_behind_every_clean_up() -> None:
 def test_the_number_of_rows_is_declared_as_a_symbol() -> None:
     model = traced(2, LastRows())
     logits = next(value for value in model.graph.outputs if value.name == "logits")
-    assert [str(dim) for dim in logits.shape or ()] == ["batch", "rows", "512"]
+    assert [str(dim) for dim in logits.shape or ()] == ["batch_size", "rows", "512"]
 
 
 def test_logits_that_no_projection_makes_are_left_alone_and_fail_the_export() -> None:

@@ -39,10 +39,10 @@ def test_inputs_and_outputs_have_the_ecosystems_names_and_dynamic_dimensions() -
     ]
     ids, mask, *past = model.graph.inputs
     logits, *present = model.graph.outputs
-    assert (dims(ids), dims(mask)) == (["batch", "sequence"], ["batch", "total"])
-    assert dims(logits) == ["batch", "sequence", "512"]
-    assert {tuple(dims(value)) for value in past} == {("batch", "2", "past", "128")}
-    assert {tuple(dims(value)) for value in present} == {("batch", "2", "total", "128")}
+    assert (dims(ids), dims(mask)) == (["batch_size", "sequence"], ["batch_size", "total"])
+    assert dims(logits) == ["batch_size", "sequence", "512"]
+    assert {tuple(dims(value)) for value in past} == {("batch_size", "2", "past", "128")}
+    assert {tuple(dims(value)) for value in present} == {("batch_size", "2", "total", "128")}
 
 
 def test_the_opset_is_one_that_every_target_takes() -> None:

@@ -158,12 +158,15 @@ def test_settings_that_make_no_sense_are_refused(wrong) -> None:
 
 
 def test_the_page_asks_for_nothing_from_elsewhere(served, page_built) -> None:
-    page = get(served, "/")
-    assert "default-src 'none'" in page.headers["content-security-policy"]
     for path in ("/", "/icon.svg"):
         text = get(served, path).text.replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text
         assert "https://" not in text
+
+
+@pytest.mark.parametrize("path", ["/", "/icon.svg", "/assets/worker.js", "/health", "/v1/nothing"])
+def test_every_response_has_the_policy(served, path) -> None:
+    assert "default-src 'none'" in get(served, path).headers["content-security-policy"]
 
 
 def test_the_description_tells_every_route_that_takes_a_body(served) -> None:

@@ -68,6 +68,20 @@ def test_nothing_else_is_sent(client, path) -> None:
     assert client.get(path).status_code == 404
 
 
+def test_a_page_that_is_built_again_is_sent_and_the_folder_is_not_walked_each_time(
+    client, built, tmp_path, monkeypatch
+) -> None:
+    assert client.get("/assets/index-1a2b.js").status_code == 200
+    with monkeypatch.context() as patched:
+        patched.delattr(Path, "rglob")
+        assert client.get("/assets/index-1a2b.js").text == SCRIPT
+    built.rename(tmp_path / "old")
+    assert client.get("/assets/index-1a2b.js").status_code == 404
+    (built / "assets").mkdir(parents=True)
+    (built / "assets" / "index-3c4d.js").write_text("new")
+    assert client.get("/assets/index-3c4d.js").text == "new"
+
+
 def test_only_the_pages_files_need_no_key() -> None:
     assert all(map(is_open, ("/", "/icon.svg", "/assets/a.js")))
     assert not any(map(is_open, ("/v1/models", "/assets", "/metrics", "/index.html")))

@@ -1,22 +1,16 @@
-"""An artifact's way into memory, off the window's thread: a first check of all bytes, then the load; and those before.
-
-Knows files and the model. Must not know widgets: it tells through a callback.
-"""
+"""An artifact's way into memory, and those that were opened before. Knows files and the model."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from thinkport.runtime.artifact.manifest import read_manifest
 from thinkport.runtime.artifact.task_check import check_replies
-from thinkport.runtime.machine.known_files import KnownFiles
+from thinkport.runtime.artifact_loading import OnLoad
 from thinkport.runtime.machine.user_cache import write_whole
 from thinkport.runtime.model import Model
 
 MOST = 8
-OnProgress = Callable[[str, float | None], object]
-"""Told what is done now, and its share that is done, from 0 to 1; None where nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -44,23 +38,13 @@ class Recent:
         return [folder for folder in read if folder.is_absolute()]  # earlier versions wrote relative ones
 
 
-def open_artifact(folder: Path, recent: Recent, *, provider: str, on_progress: OnProgress) -> Model:
-    """Load an artifact; tell the progress of the check of its files, which the first time reads all of them.
+def open_artifact(folder: Path, recent: Recent, *, provider: str, progress: OnLoad) -> Model:
+    """Load an artifact that writes replies, and remember it.
 
     Raises:
-        ThinkportError: what `Model.load` raises, an artifact that writes no replies, or a file that is not as the
-            manifest records.
+        ThinkportError: what `Model.load` raises, or the artifact is for another task.
     """
-    on_progress("Looking at the files", None)
-    manifest = read_manifest(folder)
-    check_replies(manifest)
-    total = sum(record.bytes for record in manifest.files.values())
-
-    def hashing(name: str, done: int) -> None:
-        on_progress(f"First check of this artifact: {name}", done / max(1, total))
-
-    KnownFiles().check(folder, manifest, on_file=hashing)
-    on_progress("Loading the model", None)
-    model = Model.load(folder, provider=provider)
+    check_replies(read_manifest(folder))
+    model = Model.load(folder, provider=provider, progress=progress)
     recent.add(folder)
     return model

@@ -12,10 +12,17 @@ from typing import Any
 from starlette.applications import Starlette
 
 from thinkport.deploy.desktop.opening import Recent, open_artifact
+from thinkport.runtime.artifact_loading import LoadProgress, LoadStage
 from thinkport.runtime.errors import ThinkportError
 from thinkport.runtime.model import Model
 from thinkport.runtime.server.app import create_app
 from thinkport.runtime.server.settings import ServerSettings
+
+_WORDS = {
+    LoadStage.FETCH: "Fetching the artifact",
+    LoadStage.CHECK: "First check of this artifact",
+    LoadStage.GRAPH: "Loading the model",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +86,7 @@ class Stage:
         model: Model | None = None
         try:
             model = await asyncio.to_thread(
-                open_artifact, folder, self._recent, provider=self._provider, on_progress=self._tell
+                open_artifact, folder, self._recent, provider=self._provider, progress=self._tell
             )
             app = create_app(model, folder.name, self._settings)
             serving = app.router.lifespan_context(app)
@@ -94,6 +101,7 @@ class Stage:
             if model is not None:
                 model.close()
 
-    def _tell(self, what: str, share: float | None) -> None:
+    def _tell(self, told: LoadProgress) -> None:
         assert self._progress is not None, "an opening tells of itself"
-        self._progress = OpeningProgress(name=self._progress.name, what=what, share=share)
+        share = told.done / told.total if told.total else None
+        self._progress = OpeningProgress(name=self._progress.name, what=_WORDS[told.stage], share=share)

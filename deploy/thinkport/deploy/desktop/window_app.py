@@ -52,7 +52,7 @@ class WindowApp:
         """`settings.api_key` is what the cookie holds. `dialogs` is called once they are needed."""
         assert settings.api_key is not None, "a window has a key"
         self._stage, self._files, self._dialogs, self._key = stage, files, dialogs, settings.api_key
-        self._ticket: str | None = token_urlsafe(32)
+        self._ticket, self._entered = token_urlsafe(32), False
         self._own = self._routes(settings)
 
     @property
@@ -70,9 +70,10 @@ class WindowApp:
         await app(self._with_key(scope) if scope["type"] == "http" else scope, receive, send)
 
     def _enter(self, path: str) -> Response:
-        ticket, self._ticket = self._ticket, None
-        if ticket is None or not hmac.compare_digest(path.removeprefix(_ENTRY).encode(), ticket.encode()):
+        right = hmac.compare_digest(path.removeprefix(_ENTRY).encode(), self._ticket.encode())
+        if self._entered or not right:  # a wrong one, of whatever process, takes nothing away from the window
             return PlainTextResponse("This address worked once, for the window.\n", 403)
+        self._entered = True
         response = RedirectResponse("/?window", 303, headers={"cache-control": "no-store"})
         response.set_cookie(_COOKIE, self._key, httponly=True, samesite="strict", path="/")
         return response

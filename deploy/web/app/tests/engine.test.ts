@@ -1,5 +1,6 @@
 import type { Model, Reply as EngineReply, ReplyEvent as EngineEvent, ReplyOptions } from "@thinkport/engine";
 import { expect, it } from "vitest";
+import { Connection } from "../src/transport/connection";
 import { EngineTransport } from "../src/transport/engine";
 import { LiveSpeed } from "../src/transport/live_speed";
 import type { ReplyEvent } from "../src/transport/transport";
@@ -16,7 +17,7 @@ class FakeModel {
   readonly told: string[] = [];
   readonly thinking = { enabled: null, budget: 64 };
   readonly manifest = { thinking: { start: 1, end: 2 }, enable_thinking: true, model: { context_length: 2048 }, sampling: {} };
-  readonly report = { provider: "wasm", graph: "cpu.onnx", threads: 4, graphs: [{ file: "cpu.onnx", taken: true, reason: "right" }] };
+  readonly report = { provider: "wasm", graph: "cpu.onnx", threads: 4, contextLength: 1024, graphs: [{ file: "cpu.onnx", taken: true, reason: "right" }] };
 
   constructor(private readonly events: EngineEvent[] | Error) {}
 
@@ -60,7 +61,7 @@ it("a reply of the engine is told as one of the server is", async () => {
   expect((await all(reply.events())).map((one) => one.kind)).toEqual(["thought", "answer", "end"]);
   expect(model.asked).toEqual([
     [{ role: "user", content: "2+2" }],
-    { thinking: { enabled: "on", budget: 16 }, sampling: { temperature: 0.5 }, seed: 3, maxTokens: 40 },
+    { thinking: { enabled: "on", budget: 16 }, sampling: { temperature: 0.5 }, seed: 3, maxTokens: 40, settle: true },
   ]);
 });
 
@@ -70,34 +71,77 @@ it("without a choice nothing is said of thinking, and off has no budget", async 
     all(transportOf(model).reply({ messages: [], thinking, sampling: {} }).events());
   const [end] = await ask(null);
   await ask({ on: false, budget: 16 });
-  const nothing = { sampling: {}, seed: null, maxTokens: null };
+  const nothing = { sampling: {}, seed: null, maxTokens: null, settle: true };
   expect(model.asked[1]).toEqual({ ...nothing, thinking: null });
   expect(model.asked[3]).toEqual({ ...nothing, thinking: { enabled: "off", budget: null } });
   expect(end).toMatchObject({ kind: "end", thinkingEnd: "budget", figures: { prompt: 9, cached: 3, thought: { tokens: 2 } } });
 });
 
-it("a reply that was stopped before it began is cancelled when it does", async () => {
+const ASKED = { messages: [], thinking: null, sampling: {} };
+
+it("an answer that is wanted while the model loads is wanted once the reply begins", async () => {
   const model = new FakeModel([END]);
-  const reply = transportOf(model).reply({ messages: [], thinking: null, sampling: {} });
+  let load: (model: Model) => void = () => undefined;
+  const reply = new EngineTransport("nano", new Promise((resolve) => (load = resolve))).reply(ASKED);
+  const events = all(reply.events());
+  await reply.answerNow();
+  load(model as unknown as Model);
+  expect(await events).toHaveLength(1);
+  expect(model.told).toEqual(["stopThinking"]);
+});
+
+it("a reply that is stopped while the model loads ends at once and never begins", async () => {
+  const reply = new EngineTransport("nano", new Promise(() => undefined)).reply(ASKED);
+  const events = all(reply.events());
   await reply.stop();
+  expect(await events).toEqual([]);
+});
+
+it("replies come one after the other, and one that is stopped before its turn is passed over", async () => {
+  const model = new FakeModel([END]);
+  const transport = transportOf(model);
+  const asked = (content: string) => transport.reply({ ...ASKED, messages: [{ role: "user", content }] });
+  const first = asked("one").events()[Symbol.asyncIterator]();
+  await first.next();
+  const waiting = asked("two");
+  const stopped = all(waiting.events());
+  const third = all(asked("three").events());
+  await waiting.stop();
+  expect(await stopped).toEqual([]);
+  expect(model.asked).toHaveLength(2);
+  await first.return!();
+  expect(await third).toHaveLength(1);
+  expect(model.asked.filter(Array.isArray)).toEqual([[{ role: "user", content: "one" }], [{ role: "user", content: "three" }]]);
+});
+
+it("wishes reach a reply that runs", async () => {
+  const model = new FakeModel([END]);
+  const reply = transportOf(model).reply(ASKED);
   await all(reply.events());
   await reply.answerNow();
-  expect(model.told).toEqual(["cancel", "stopThinking"]);
+  await reply.stop();
+  expect(model.told).toEqual(["stopThinking", "cancel"]);
 });
 
 it("what the engine refuses is told in its words, and a fault stays one", async () => {
   const refused = Object.assign(new Error("the prompt is too long"), { name: "ThinkportError" });
-  const asked = { messages: [], thinking: null, sampling: {} };
-  await expect(all(transportOf(new FakeModel(refused)).reply(asked).events())).rejects.toMatchObject({ kind: "refused" });
-  await expect(all(transportOf(new FakeModel(new TypeError("x"))).reply(asked).events())).rejects.toBeInstanceOf(TypeError);
+  await expect(all(transportOf(new FakeModel(refused)).reply(ASKED).events())).rejects.toMatchObject({ kind: "refused" });
+  await expect(all(transportOf(new FakeModel(new TypeError("x"))).reply(ASKED).events())).rejects.toBeInstanceOf(TypeError);
 });
 
 it("says what runs and how it thinks", async () => {
   const about = await transportOf(new FakeModel([])).about();
   expect(about).toMatchObject({
-    model: "nano", canThink: true, context: 2048, thinking: { on: true, budget: 64 }, runsOn: "wasm · cpu.onnx",
+    model: "nano", canThink: true, context: 1024, thinking: { on: true, budget: 64 }, runsOn: "wasm · cpu.onnx",
     reason: "cpu.onnx runs on wasm, 4 threads", keyNeeded: false,
   });
+});
+
+it("a model that can't be opened is told in the engine's words", async () => {
+  const refused = Object.assign(new Error("nothing runs here"), { name: "ThinkportError" });
+  const connection = new Connection(new EngineTransport("nano", Promise.reject(refused)));
+  await connection.ask();
+  expect([connection.state.value, connection.problem.value]).toEqual(["refused", "nothing runs here"]);
 });
 
 it("a part's speed counts from its own first piece", () => {

@@ -47,3 +47,21 @@ it("tries a key again where nobody answered", async () => {
   server.reached = true;
   expect((await transport.about()).keyNeeded).toBe(false);
 });
+
+it("an answer that is wanted before the server names the reply is wanted once it has", async () => {
+  const { server, transport } = begun();
+  await transport.useKey("one");
+  const told: string[] = [];
+  let answer: (response: Response) => void = () => undefined;
+  vi.stubGlobal("fetch", (path: string, init: RequestInit) => {
+    told.push(path);
+    return path.endsWith("completions") ? new Promise<Response>((resolve) => (answer = resolve)) : server.fetch(path, init);
+  });
+  const reply = transport.reply({ messages: [], thinking: null, sampling: {} });
+  const first = reply.events()[Symbol.asyncIterator]().next();
+  await reply.answerNow();
+  const frame = { choices: [{ delta: { content: "4" }, finish_reason: null }] };
+  answer(new Response(`data: ${JSON.stringify(frame)}\n\n`, { headers: { "x-thinkport-reply": "r1" } }));
+  expect((await first).value).toMatchObject({ kind: "answer", text: "4" });
+  expect(told).toEqual(["/v1/chat/completions", "/v1/chat/completions/r1/stop_thinking"]);
+});

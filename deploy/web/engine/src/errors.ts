@@ -32,5 +32,15 @@ export const unavailableError = (message: string, cause?: unknown): ThinkportErr
 export const cancelledError = (what: string): ThinkportError =>
   new ThinkportError("cancelled", `${what} was cancelled: begin it again`);
 
+const MEMORY = /out of memory|allocat|enlarge memory|exceeds the max|bad_alloc/i;
+
+/** What failed, as an error: an unavailable one where browsers' or ONNX Runtime's words tell of memory, else an artifact error. */
+export function failure(what: string, error: unknown, advice: string): ThinkportError {
+  const words = wordsOf(error);
+  return MEMORY.test(words)
+    ? unavailableError(`${what}, since there is no memory left (${words}): close other pages, or begin a shorter conversation`, error)
+    : artifactError(`${what} (${words}): ${advice}`, error);
+}
+
 /** The words of anything that was thrown. */
 export const wordsOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

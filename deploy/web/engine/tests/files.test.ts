@@ -1,7 +1,7 @@
 /** Reading files: hashes over pieces, the wire format of a graph, manifests that are none. */
 
 import { createHash } from "node:crypto";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { CheckedFiles } from "../src/artifact/checkedFiles.js";
 import { parseManifest } from "../src/artifact/manifest.js";
 import { OnnxFile } from "../src/artifact/onnxFile.js";
@@ -9,6 +9,7 @@ import { Sha256 } from "../src/artifact/sha256.js";
 import type { ArtifactSource } from "../src/artifact/source.js";
 import { MemoryStore } from "../src/artifact/store.js";
 import { FolderSource } from "../src/node/folderSource.js";
+import { HttpSource } from "../src/web/httpSource.js";
 import { manifest } from "./nano.js";
 
 test.each([0, 1, 55, 56, 63, 64, 65, 119, 120, 1000])("the hash of %i bytes in pieces is the hash of all", (size) => {
@@ -63,6 +64,19 @@ test("weights are opened once, and nothing is opened that the manifest does not 
   await expect(files.weights("../other.bin")).rejects.toMatchObject({ code: "artifact" });
   files.close();
   expect(opened).toEqual(["weights.bin", "closed"]);
+});
+
+test("a file that finds no memory is not called damaged, and one that is missing is", async () => {
+  const reading = (error: Error): Promise<unknown> => {
+    vi.stubGlobal("fetch", () => Promise.reject(error));
+    return new HttpSource("http://127.0.0.1/nano/").read("weights.bin");
+  };
+  await expect(reading(new RangeError("Array buffer allocation failed"))).rejects.toMatchObject({
+    code: "unavailable",
+    message: expect.stringMatching(/weights\.bin can't be read, since there is no memory left/) as string,
+  });
+  await expect(reading(new TypeError("Failed to fetch"))).rejects.toMatchObject({ code: "artifact" });
+  vi.unstubAllGlobals();
 });
 
 test("a file that was read when the caller gave up is not called damaged", async () => {

@@ -2,6 +2,7 @@
 
 import { expect, test } from "vitest";
 import type { Graph } from "../src/artifact/manifest.js";
+import { GpuKv } from "../src/engine/gpuKv.js";
 import { KvShape } from "../src/engine/kvCache.js";
 import type { Loading } from "../src/engine/runtime.js";
 import { GpuRuntime, graphsForGpu, refusalOf, tokensIn } from "../src/web/gpuRuntime.js";
@@ -33,6 +34,56 @@ test("a lowered limit refuses a large tensor, and bounds the KV cache", () => {
   expect(refusalOf({ float16: false, buffer: 2 ** 17 }, 1, shape)).toMatch(/its KV cache begins with 262144 bytes/);
 });
 
+/** A device with room for so many buffers; what goes wrong shows in its error scopes and events, as WebGPU has it. */
+class FakeDevice extends EventTarget {
+  readonly lost = new Promise<never>(() => undefined);
+  readonly queue = { submit: () => undefined };
+  readonly buffers: { destroyed: boolean }[] = [];
+  private readonly scopes: { kind: string; error: { message: string } | null }[] = [];
+
+  constructor(private readonly room = Infinity) {
+    super();
+  }
+
+  pushErrorScope = (kind: string): void => void this.scopes.push({ kind, error: null });
+  popErrorScope = async (): Promise<unknown> => this.scopes.pop()!.error;
+  createCommandEncoder = (): object => ({ copyBufferToBuffer: () => undefined, finish: () => undefined });
+
+  createBuffer(): object {
+    const buffer = { destroyed: false, destroy: () => (buffer.destroyed = true) };
+    const scope = this.scopes.findLast(({ kind }) => kind === "out-of-memory");
+    if (this.buffers.filter((one) => !one.destroyed).length >= this.room) scope!.error ??= { message: "no room for a buffer" };
+    this.buffers.push(buffer);
+    return buffer;
+  }
+}
+
+const SHAPE = new KvShape(manifest.model, { dtype: "float32", in_place: true });
+const ORT = { Tensor: { fromGpuBuffer: (buffer: unknown) => buffer } };
+const cacheOn = (device: FakeDevice): GpuKv => new GpuKv(ORT as never, device as unknown as GPUDevice, SHAPE, 4096);
+
+test("a cache that finds no room says so, keeps what it holds, and leaves nothing behind", async () => {
+  const one = SHAPE.pasts.length;
+  const device = new FakeDevice(one);
+  const cache = cacheOn(device);
+  await cache.prepare(100);
+  cache.advance(100);
+  const before = cache.pasts();
+  await expect(cache.prepare(300)).rejects.toThrow(/out of memory: no room/);
+  expect(cache.pasts()).toEqual(before);
+  expect([cache.length, cache.bytes]).toEqual([100, one * SHAPE.bytes(256)]);
+  expect(device.buffers.filter((buffer) => !buffer.destroyed)).toHaveLength(one);
+});
+
+test("a failure that only an event tells of fails the step, once", () => {
+  const device = new FakeDevice();
+  const cache = cacheOn(device);
+  cache.check();
+  device.dispatchEvent(Object.assign(new Event("uncapturederror"), { error: { message: "Out of memory in a buffer" } }));
+  expect(() => cache.check()).toThrow(/Out of memory in a buffer/);
+  cache.check();
+});
+
 /** A GPU whose adapters give one device each, of `devices` in all. */
 function gpuOf(devices: number): GPU {
   let left = devices;
@@ -46,7 +97,7 @@ function gpuOf(devices: number): GPU {
         if (consumed || left === 0) throw new DOMException(consumed ? "the adapter is consumed" : "no more", "OperationError");
         consumed = true;
         left -= 1;
-        return {};
+        return new FakeDevice();
       },
     };
   };

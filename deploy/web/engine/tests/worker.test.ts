@@ -1,7 +1,12 @@
 /** A model behind a message port: the same interface, the same events, and wishes that reach it. */
 
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
-import { ThinkportError } from "../src/errors.js";
+import type { ArtifactSource } from "../src/artifact/source.js";
+import { artifactError, ThinkportError } from "../src/errors.js";
 import type { Request } from "../src/worker/protocol.js";
 import { serve } from "../src/worker/serve.js";
 import { openInWorker } from "../src/worker/workerModel.js";
@@ -25,10 +30,10 @@ test("a request before a model is opened is refused, and an old wish is nobody's
   const answers: unknown[] = [];
   const two = new Promise((resolve) => port2.addEventListener("message", ({ data }) => answers.push(data) && resolve(null)));
   port2.start();
-  const requests: Request[] = [{ number: 7, method: "wish", wish: "cancel" }, { number: 8, method: "close" }];
+  const requests: Request[] = [{ number: 7, method: "wish", wish: "cancel" }, { number: 8, method: "encode", model: 1, messages: [], options: {} }];
   requests.forEach((request) => port2.postMessage(request));
   await two;
-  expect(answers).toEqual([{ number: 8, kind: "error", code: "unavailable", message: expect.stringMatching(/open one first/) as string }]);
+  expect(answers).toEqual([{ number: 8, kind: "error", code: "unavailable", message: expect.stringMatching(/open it first/) as string }]);
   port1.close();
 });
 
@@ -52,4 +57,60 @@ test("an opening that was cancelled does not end the next one with the same work
   await ended;
   expect((await second).manifest.name).toBe(manifest.name);
   port1.close();
+});
+
+test("a worker that failed is asked nothing more", async () => {
+  const port = Object.assign(new EventTarget(), {
+    postMessage: ({ number, method }: Request) => {
+      const result = { number, kind: "result", result: { manifest, report: {}, thinking: {} } };
+      if (method === "open") port.dispatchEvent(Object.assign(new Event("message"), { data: result }));
+    },
+  });
+  const model = await openInWorker(port as never, { source: { kind: "opfs", folder: "nano" }, ort: "ort" });
+  const waiting = model.encode([]);
+  port.dispatchEvent(Object.assign(new Event("error"), { message: "out of memory" }));
+  for (const asked of [waiting, model.encode([]), model.stream("hi").end()]) {
+    await expect(asked).rejects.toMatchObject({ code: "unavailable", message: expect.stringMatching(/worker failed \(out of memory\)/) as string });
+  }
+});
+
+/** A worker whose artifacts can't be read; what is begun and ended of each reading. */
+async function twoOpenings(abort?: AbortSignal): Promise<{ told: string[]; ends: string[] }> {
+  const ort = mkdtempSync(join(tmpdir(), "ort-"));
+  writeFileSync(join(ort, "ort.wasm.min.mjs"), "export const env = { wasm: {}, versions: {} };");
+  const told: string[] = [];
+  const source = (place: string): ArtifactSource => ({
+    place,
+    async read() {
+      told.push(`${place} begins`);
+      for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+      told.push(`${place} ends`);
+      throw artifactError(`${place} is none`);
+    },
+  });
+  const { port1, port2 } = new MessageChannel();
+  serve(port1 as never, (request) => source(request.kind === "opfs" ? request.folder : ""));
+  port1.start();
+  port2.start();
+  const opening = (folder: string, signal?: AbortSignal): Promise<string> =>
+    openInWorker(port2 as never, { source: { kind: "opfs", folder }, ort: pathToFileURL(ort).href, provider: "wasm" }, signal ? { signal } : {}).then(
+      () => "opened",
+      (error: Error) => error.message,
+    );
+  const ends = await Promise.all([opening("one"), opening("two", abort)]);
+  port1.close();
+  rmSync(ort, { recursive: true });
+  return { told, ends };
+}
+
+test("two openings go one after the other", async () => {
+  const { told, ends } = await twoOpenings();
+  expect(told).toEqual(["one begins", "one ends", "two begins", "two ends"]);
+  expect(ends).toEqual(["one is none", "two is none"]);
+});
+
+test("an opening that is cancelled while it waits reads nothing", async () => {
+  const { told, ends } = await twoOpenings(AbortSignal.abort());
+  expect(told).toEqual(["one begins", "one ends"]);
+  expect(ends[1]).toMatch(/was cancelled/);
 });

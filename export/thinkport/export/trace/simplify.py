@@ -48,7 +48,7 @@ def _name_io(graph: ir.Graph, layers: int) -> None:
     if any(shape is None for shape in shapes):
         raise GraphError("the traced graph's inputs have no shapes: torch.onnx gave another graph than expected")
     of_ids, of_mask, of_past = (shape for shape in shapes if shape is not None)
-    dims = {of_ids[0]: "batch", of_ids[1]: "sequence", of_past[2]: "past", of_mask[1]: "total"}
+    dims = {of_ids[0]: "batch_size", of_ids[1]: "sequence", of_past[2]: "past", of_mask[1]: "total"}
     ids.name, mask.name, logits.name = names.INPUT_IDS, names.ATTENTION_MASK, names.LOGITS
     parts = [(layer, part) for layer in range(layers) for part in ("key", "value")]
     for (layer, part), before, after in zip(parts, past, present, strict=True):

@@ -18,7 +18,12 @@ from thinkport.runtime.server.interface.page import is_open
 from thinkport.runtime.server.settings import ServerSettings
 
 OPEN_PATHS = frozenset({"/health", "/openapi.json"})  # beside the page's files
-_SAFE = {
+POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; font-src 'self'; "
+    "connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_SAFE = {  # with every response: a worker has the policy of its own script, a picture that is opened that of its file
+    "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
@@ -26,10 +31,6 @@ _SAFE = {
 _SHARED = {"vary": "Origin", "cross-origin-resource-policy": "cross-origin"}  # with pages of an allowed origin
 _PREFLIGHT = {"access-control-allow-methods": "GET, POST", "access-control-max-age": "600"}
 _EXPOSED = "x-thinkport-reply, x-thinkport-note, retry-after"
-_POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; font-src 'self'; "
-    "connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
 class Guard:
@@ -137,8 +138,6 @@ class _Sender:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            if headers.get("content-type", "").startswith("text/html"):
-                headers["content-security-policy"] = _POLICY
             headers.update(_SAFE)
             if self._origin is not None:
                 headers.update({**_SHARED, "access-control-allow-origin": self._origin})

@@ -6,8 +6,8 @@ import { inWords, Trouble } from "./trouble";
 
 const PERIOD = 5000; // ms
 
-/** fault: the answer could not be read. */
-export type ConnectionState = "connecting" | "ready" | "key" | "ending" | "lost" | "fault";
+/** refused: the model can't run. fault: the answer could not be read. */
+export type ConnectionState = "connecting" | "ready" | "key" | "ending" | "lost" | "refused" | "fault";
 
 export class Connection {
   readonly about = signal<About | null>(null);
@@ -32,7 +32,7 @@ export class Connection {
       this.state.value = about.keyNeeded ? "key" : about.ending ? "ending" : "ready";
     } catch (error) {
       this.problem.value = inWords(error);
-      this.state.value = error instanceof Trouble ? "lost" : "fault";
+      this.state.value = !(error instanceof Trouble) ? "fault" : error.kind === "refused" ? "refused" : "lost";
     }
   }
 

@@ -10,6 +10,7 @@ import { Trouble } from "./trouble";
 
 export class EngineTransport implements Transport {
   readonly place = "browser";
+  private last: Promise<unknown> = Promise.resolve(); // the model's one cache serves one reply after the other
 
   /** `name` is what the page calls the model; `model` may still be loading. */
   constructor(
@@ -18,14 +19,16 @@ export class EngineTransport implements Transport {
   ) {}
 
   async about(): Promise<About> {
-    const { manifest, report, thinking } = await this.model;
+    const { manifest, report, thinking } = await this.model.catch((error: unknown) => {
+      throw troubleOf(error);
+    });
     const switched = thinking.enabled ?? (manifest.enable_thinking === false ? "off" : "auto");
     const canThink = manifest.thinking !== null;
     return {
       model: this.name,
       chats: true,
       canThink,
-      context: manifest.model.context_length,
+      context: report.contextLength,
       thinking: { on: canThink && switched !== "off", budget: thinking.budget },
       presets: manifest.sampling,
       runsOn: `${report.provider} · ${report.graph}`,
@@ -46,37 +49,57 @@ export class EngineTransport implements Transport {
   }
 
   reply(request: ReplyRequest): Reply {
-    return new BrowserReply(this.model, request);
+    return new BrowserReply(this.model, request, (reply) => {
+      const before = this.last;
+      this.last = before.then(() => reply);
+      return before;
+    });
   }
 }
 
+/**
+ * | a wish      | while it waits for model or turn   | while the reply runs    |
+ * |-------------|------------------------------------|-------------------------|
+ * | `answerNow` | is told once the reply has begun   | closes the thought      |
+ * | `stop`      | ends the reply, which never begins | ends it, with figures   |
+ */
 class BrowserReply implements Reply {
   private running: EngineReply | null = null;
-  private stopped = false;
+  private hurried = false;
+  private end: () => void = () => undefined;
+  private readonly stopped = new Promise<null>((resolve) => (this.end = () => resolve(null)));
 
   constructor(
     private readonly model: Promise<Model>,
     private readonly request: ReplyRequest,
+    /** Queues a reply, which lasts as long as its promise; gives what it waits for. */
+    private readonly queue: (reply: Promise<void>) => Promise<unknown>,
   ) {}
 
   async *events(): AsyncGenerator<ReplyEvent> {
     const speed = new LiveSpeed();
+    let over: () => void = () => undefined;
+    const turn = this.queue(new Promise((resolve) => (over = resolve)));
     try {
-      const model = await this.model;
+      const model = await Promise.race([turn.then(() => this.model), this.stopped]);
+      if (model === null) return;
       this.running = model.stream(this.request.messages.map((one) => ({ ...one })), optionsOf(this.request));
-      if (this.stopped) this.running.cancel();
+      if (this.hurried) this.running.stopThinking();
       for await (const event of this.running) yield* toldOf(event, speed);
     } catch (error) {
-      throw isToldOnPurpose(error) ? new Trouble("refused", error.message) : error;
+      throw troubleOf(error);
+    } finally {
+      over();
     }
   }
 
   async answerNow(): Promise<void> {
+    this.hurried = true;
     this.running?.stopThinking();
   }
 
   async stop(): Promise<void> {
-    this.stopped = true;
+    this.end();
     this.running?.cancel();
   }
 }
@@ -84,7 +107,7 @@ class BrowserReply implements Reply {
 function optionsOf({ thinking, sampling }: ReplyRequest): ReplyOptions {
   const { seed, max_tokens: maxTokens, ...drawing } = sampling;
   const chosen = thinking && { enabled: thinking.on ? ("on" as const) : ("off" as const), budget: thinking.on ? thinking.budget : null };
-  return { thinking: chosen, sampling: drawing, seed: seed ?? null, maxTokens: maxTokens ?? null };
+  return { thinking: chosen, sampling: drawing, seed: seed ?? null, maxTokens: maxTokens ?? null, settle: true };
 }
 
 function* toldOf(event: EngineEvent, live: LiveSpeed): Generator<ReplyEvent> {
@@ -101,7 +124,7 @@ function reasonOf(report: Model["report"]): string {
   return `${report.graph} runs on ${report.provider}${threads}`;
 }
 
-/** An error that the engine throws on purpose; its class is lost where it comes from a worker. */
-function isToldOnPurpose(error: unknown): error is Error {
-  return error instanceof Error && error.name === "ThinkportError";
+/** What the engine throws on purpose, as the page's trouble, and any other error as it is. */
+function troubleOf(error: unknown): unknown {
+  return error instanceof Error && error.name === "ThinkportError" ? new Trouble("refused", error.message) : error;
 }

@@ -54,6 +54,7 @@ export class ServerTransport implements Transport {
 class ServerReply implements Reply {
   private readonly abort = new AbortController();
   private name: string | null = null;
+  private hurried = false; // before the reply had a name
 
   constructor(
     private readonly request: ReplyRequest,
@@ -68,6 +69,7 @@ class ServerReply implements Reply {
     if (response.status === 401) this.onWrongKey(); // the server was begun anew with another one
     if (!response.ok || response.body === null) throw await refusal(response);
     this.name = response.headers.get("x-thinkport-reply");
+    if (this.hurried) void this.answerNow();
     for await (const chunk of framesOf(response.body)) {
       for (const event of eventsOf(chunk as Chunk)) {
         yield event;
@@ -78,6 +80,7 @@ class ServerReply implements Reply {
   }
 
   async answerNow(): Promise<void> {
+    this.hurried = this.name === null;
     await this.tell("stop_thinking");
   }
 

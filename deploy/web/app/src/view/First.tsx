@@ -20,6 +20,7 @@ export function First() {
         {about ? <strong>{about.model}</strong> : "The model"} {where(talk.connection.transport.place)}
         {about?.canThink && " It may think before it answers: you see the thought, limit it, or have the answer at once."}
       </p>
+      {talk.connection.state.value === "refused" && <p role="alert">{talk.connection.problem.value}</p>}
       <ul class="questions">
         {QUESTIONS.map(({ title, text }) => (
           <li key={title}>

@@ -10,13 +10,14 @@ const TOLD: Record<ConnectionState, string> = {
   key: "needs a key",
   ending: "the server is ending",
   lost: "no connection, trying again…",
+  refused: "the model can't be opened",
   fault: "the server's answer can't be read",
 };
 
 export function Header() {
   const { talk, panels } = usePage();
   const { about, state, problem } = talk.connection;
-  const bad = state.value === "lost" || state.value === "fault" || state.value === "ending";
+  const bad = ["lost", "refused", "fault", "ending"].includes(state.value);
   return (
     <header class="top">
       {!panels.sidebar.value && (

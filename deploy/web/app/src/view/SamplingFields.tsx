@@ -3,15 +3,16 @@
 import type { SamplingName } from "../transport/transport";
 import { usePage } from "./context";
 
-interface Field {
+export interface Field {
   name: SamplingName;
   label: string;
   min: number;
   max: number;
+  /** What an arrow adds. 1: whole numbers only. */
   step: number;
 }
 
-const FIELDS: Field[] = [
+export const FIELDS: Field[] = [
   { name: "temperature", label: "Temperature", min: 0, max: 2, step: 0.05 },
   { name: "top_p", label: "Top p", min: 0.01, max: 1, step: 0.01 },
   { name: "top_k", label: "Top k", min: 0, max: 1000, step: 1 },
@@ -41,16 +42,19 @@ export function SamplingFields() {
     </details>
   );
 
-  /** Take a number into the conversation; one out of range is shown as the browser does and not taken. */
+  /** Take a number into the conversation; what is wrong is shown as the browser does and not taken. */
   function set(field: Field, input: HTMLInputElement): void {
-    if (input.value !== "" && !(input.valueAsNumber >= field.min && input.valueAsNumber <= field.max)) {
-      input.setCustomValidity(`Expected ${field.min} to ${field.max}.`);
-      input.reportValidity();
-      return;
-    }
-    input.setCustomValidity("");
+    const empty = input.value === "" && !input.validity.badInput;
+    input.setCustomValidity(empty ? "" : problemOf(field, input.valueAsNumber));
+    if (input.validity.customError) return void input.reportValidity();
     const { [field.name]: _, ...others } = sampling;
-    const next = input.value === "" ? others : { ...others, [field.name]: input.valueAsNumber };
+    const next = empty ? others : { ...others, [field.name]: input.valueAsNumber };
     talk.library.change(talk.library.open.value.id, (before) => ({ ...before, sampling: next }));
   }
+}
+
+/** What is wrong with a number, NaN for what is none; empty if nothing is. */
+export function problemOf({ min, max, step }: Field, value: number): string {
+  const right = value >= min && value <= max && (step !== 1 || Number.isInteger(value));
+  return right ? "" : `Expected ${step === 1 ? "a whole number from " : ""}${min} to ${max}.`;
 }

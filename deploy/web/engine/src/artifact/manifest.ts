@@ -8,7 +8,6 @@ import { Sha256 } from "./sha256.js";
 import type { ArtifactSource, ReadOptions } from "./source.js";
 
 export const MANIFEST = "thinkport.json";
-export const MODEL_CARD = "README.md";
 const SCHEMA = 1;
 
 export interface FileRecord {
@@ -33,20 +32,12 @@ export interface KvLayout {
   readonly token_scales?: boolean;
 }
 
-export interface TensorSpec {
-  readonly name: string;
-  readonly dtype: string;
-  readonly shape: readonly (number | string)[];
-}
-
 export interface Graph {
   readonly file: string;
   readonly target: string;
   readonly providers: readonly string[];
   readonly fused: boolean;
   readonly kv: KvLayout;
-  readonly inputs: readonly TensorSpec[];
-  readonly outputs: readonly TensorSpec[];
   readonly several_tokens_over_past: boolean;
   readonly prefill_chunk: number;
   readonly activations?: "float32" | "float16" | "bfloat16";

@@ -1,16 +1,30 @@
 /** One GPU buffer for past and present of each key and value, with room for later tokens. */
 
-import { capacityFor, type KvCache, type KvShape, type Tensors } from "./kvCache.js";
+import { capacityFor, type KvCache, type KvShape, named, type Tensors } from "./kvCache.js";
 import type { Ort, OrtTensor } from "./ort.js";
 
 // https://www.w3.org/TR/webgpu/#buffer-usage
 const [COPY_SRC, COPY_DST, STORAGE] = [0x04, 0x08, 0x80];
+
+/** Do work on a device; throws the first failure that WebGPU tells of it, which no call of it throws. */
+export async function scoped<T>(device: GPUDevice, work: () => T | Promise<T>): Promise<T> {
+  device.pushErrorScope("validation");
+  device.pushErrorScope("out-of-memory");
+  try {
+    return await work();
+  } finally {
+    const [memory, wrong] = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
+    if (memory) throw new Error(`the GPU is out of memory: ${memory.message}`);
+    if (wrong) throw new Error(wrong.message);
+  }
+}
 
 export class GpuKv implements KvCache {
   length = 0;
   private capacity = 0;
   private buffers: GPUBuffer[] = [];
   private tensors: OrtTensor[] = [];
+  private failure: string | null = null;
 
   /** Buffers of ONNX Runtime's own device; the cache never exceeds `context` tokens. */
   constructor(
@@ -18,20 +32,31 @@ export class GpuKv implements KvCache {
     private readonly device: GPUDevice,
     private readonly shape: KvShape,
     private readonly context: number,
-  ) {}
+  ) {
+    device.addEventListener("uncapturederror", ({ error }) => (this.failure ??= error.message)); // of ONNX Runtime's own buffers
+    void device.lost.then(({ reason, message }) => (this.failure = `the device was lost (${reason}): ${message}`));
+  }
 
   get bytes(): number {
     return this.buffers.length * this.shape.bytes(this.capacity);
   }
 
-  prepare(total: number): void {
+  async prepare(total: number): Promise<void> {
     if (total <= this.capacity) return;
     const capacity = capacityFor(total, this.context);
-    const { shape } = this;
+    const { shape, device } = this;
     const usage = STORAGE | COPY_SRC | COPY_DST;
     const size = Math.ceil(shape.bytes(capacity) / 16) * 16;
-    const buffers = shape.pasts.map(() => this.device.createBuffer({ size, usage })); // zeros, as WebGPU has it
-    if (this.length) this.copy(buffers, capacity);
+    const buffers: GPUBuffer[] = [];
+    try {
+      await scoped(device, () => {
+        for (const _ of shape.pasts) buffers.push(device.createBuffer({ size, usage })); // zeros, as WebGPU has it
+        if (this.length) this.copy(buffers, capacity);
+      });
+    } catch (error) {
+      for (const buffer of buffers) buffer.destroy();
+      throw error;
+    }
     for (const buffer of this.buffers) buffer.destroy();
     const dataType = shape.dtype as "float32" | "float16";
     this.tensors = buffers.map((buffer) => this.ort.Tensor.fromGpuBuffer(buffer, { dataType, dims: shape.dims(capacity) }));
@@ -40,15 +65,21 @@ export class GpuKv implements KvCache {
   }
 
   pasts(): Tensors {
-    return Object.fromEntries(this.shape.pasts.map((name, at) => [name, this.tensors[at]!]));
+    return named(this.shape.pasts, this.tensors);
   }
 
   presents(): Tensors {
-    return Object.fromEntries(this.shape.presents.map((name, at) => [name, this.tensors[at]!]));
+    return named(this.shape.presents, this.tensors);
   }
 
   advance(total: number): void {
     this.length = total;
+  }
+
+  check(): void {
+    const { failure } = this;
+    this.failure = null;
+    if (failure !== null) throw new Error(failure);
   }
 
   trim(length: number): void {

@@ -5,7 +5,7 @@
  * memory, onnxruntime-web copies the CPU's tensors in and out at each step, and on WebGPU it takes GPU buffers.
  */
 
-import { type Graph, KV_BYTES, type KvLayout, type KvType, kvWidth, type ModelShape } from "../artifact/manifest.js";
+import { KV_BYTES, type KvLayout, type KvType, kvWidth, type ModelShape } from "../artifact/manifest.js";
 import type { Ort, OrtTensor } from "./ort.js";
 
 export type Tensors = Readonly<Record<string, OrtTensor>>;
@@ -15,14 +15,16 @@ export interface KvCache {
   readonly length: number;
   /** Bytes that it takes. */
   readonly bytes: number;
-  /** Have room for `total` tokens. */
-  prepare(total: number): void;
+  /** Have room for `total` tokens. Throws where the device has none, and keeps what it holds. */
+  prepare(total: number): void | Promise<void>;
   /** The past, by input names, for a step. */
   pasts(): Tensors;
   /** Where the step writes, by output names; null where the runtime makes the presents. */
   presents(): Tensors | null;
   /** Take what a step gave, after which the sequence has `total` tokens. */
   advance(total: number, given: Tensors): void;
+  /** Throws where the device told of a failure that no call did; absent where none does. */
+  check?(): void;
   trim(length: number): void;
   close(): void;
 }
@@ -84,7 +86,7 @@ function resized(shape: KvShape, data: Numbers, from: number, kept: number, toke
   return made;
 }
 
-const named = (names: readonly string[], tensors: readonly OrtTensor[]): Tensors =>
+export const named = (names: readonly string[], tensors: readonly OrtTensor[]): Tensors =>
   Object.fromEntries(names.map((name, at) => [name, tensors[at]!]));
 
 /** One array for past and present, with room for later tokens: for a runtime that computes in the caller's memory. */
@@ -185,6 +187,3 @@ export class AppendedKv implements KvCache {
     return this.shape.pasts.map(() => tensorOf(this.ort, this.shape, zeros(this.shape.dtype, 0), 0));
   }
 }
-
-/** Makes the KV cache of a graph. */
-export type MakeKv = (ort: Ort, model: ModelShape, graph: Graph, context: number) => KvCache;

@@ -1,15 +1,16 @@
 /** One sequence over a graph that is loaded in ONNX Runtime. Knows the graph's inputs and outputs. */
 
 import type { Graph, ModelShape } from "../artifact/manifest.js";
-import { artifactError, unavailableError, wordsOf } from "../errors.js";
+import { failure, unavailableError, wordsOf } from "../errors.js";
 import type { KvCache, Tensors } from "./kvCache.js";
 import type { Lane, LaneLimits } from "./lane.js";
 import type { Ort, OrtSession, OrtTensor } from "./ort.js";
 
 /** The optional input that says how many rows of logits a step gives; see `OnnxFile.withRequired`. */
 export const KEEP = "logits_to_keep";
+/** What to do about a graph that fails. */
+export const ANOTHER = "open another graph, or export the artifact again";
 const LOST = /device.{0,20}(lost|hung|removed|destroyed)/i;
-const MEMORY = /out of memory|allocat|exceeds the max|bad_alloc/i;
 
 /** A loaded graph as the token loop uses it. */
 export type LoadedLane = Lane & LaneLimits & { readonly kvBytes: number };
@@ -54,10 +55,12 @@ export class OrtLane implements LoadedLane {
     const past = this.cache.length;
     const total = past + ids.length;
     try {
-      this.cache.prepare(Math.max(total, this.room));
+      await this.cache.prepare(Math.max(total, this.room));
       const given = await this.session.run({ ...this.inputs(ids, past, keep), ...this.cache.pasts() }, this.outputs());
       this.cache.advance(total, given as Tensors);
-      return await lastRows(given.logits as OrtTensor, keep);
+      const logits = await lastRows(given.logits as OrtTensor, keep);
+      this.cache.check?.();
+      return logits;
     } catch (error) {
       throw this.failed(error, ids.length, past);
     }
@@ -94,10 +97,7 @@ export class OrtLane implements LoadedLane {
       this.lost = `the GPU was lost by ${where}: ${words}: open the model again, or on the CPU`;
       return unavailableError(this.lost, error);
     }
-    if (MEMORY.test(words)) {
-      return unavailableError(`there is no memory left for ${where}: ${words}: close other pages, or begin a shorter conversation`, error);
-    }
-    return artifactError(`${where} failed: ${words}: open another graph, or export the artifact again`, error);
+    return failure(`${where} failed`, error, ANOTHER);
   }
 }
 

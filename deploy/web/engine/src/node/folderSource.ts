@@ -4,7 +4,7 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { ArtifactSource, ByteRange, ReadOptions, SyncFile } from "../artifact/source.js";
-import { artifactError, cancelledError, wordsOf } from "../errors.js";
+import { cancelledError, failure } from "../errors.js";
 
 export class FolderSource implements ArtifactSource {
   readonly place: string;
@@ -55,7 +55,7 @@ export class FolderSource implements ArtifactSource {
       return await work();
     } catch (error) {
       if (signal?.aborted) throw cancelledError("opening the model");
-      throw artifactError(`${this.place}/${name} can't be read (${wordsOf(error)}): expected a folder that \`thinkport export\` wrote`, error);
+      throw failure(`${this.place}/${name} can't be read`, error, "expected a folder that `thinkport export` wrote");
     }
   }
 }

@@ -4,9 +4,9 @@ import { arch, cpus, platform } from "node:os";
 import type { Graph, ModelShape } from "../artifact/manifest.js";
 import { KvShape, SharedKv } from "../engine/kvCache.js";
 import type { Ort } from "../engine/ort.js";
-import { KEEP, OrtLane } from "../engine/ortLane.js";
+import { ANOTHER, KEEP, OrtLane } from "../engine/ortLane.js";
 import { graphsForCpu, type Loading, type Runtime } from "../engine/runtime.js";
-import { artifactError, inputError, wordsOf } from "../errors.js";
+import { artifactError, failure, inputError } from "../errors.js";
 
 const ERRORS_ONLY = 3; // ONNX Runtime warns about the optional input `logits_to_keep` on every load
 
@@ -44,7 +44,7 @@ export class NodeRuntime implements Runtime {
       ...(this.threads === null ? {} : { intraOpNumThreads: this.threads }),
       extra: { session: { model_external_initializers_file_folder_path: folder } },
     }).catch((error: unknown) => {
-      throw artifactError(`${graph.file} can't be loaded by onnxruntime-node: ${wordsOf(error)}`, error);
+      throw failure(`${graph.file} can't be loaded by onnxruntime-node`, error, ANOTHER);
     });
     return new OrtLane(this.ort, session, graph, model, this.cache(model, graph, context), context);
   }

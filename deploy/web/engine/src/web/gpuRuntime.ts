@@ -2,7 +2,7 @@
 
 import type { Graph, ModelShape } from "../artifact/manifest.js";
 import type { OnnxFile } from "../artifact/onnxFile.js";
-import { GpuKv } from "../engine/gpuKv.js";
+import { GpuKv, scoped } from "../engine/gpuKv.js";
 import { capacityFor, KvShape } from "../engine/kvCache.js";
 import type { Ort } from "../engine/ort.js";
 import { OrtLane } from "../engine/ortLane.js";
@@ -61,7 +61,8 @@ export class GpuRuntime implements Runtime {
   async load(loading: Loading): Promise<OrtLane> {
     const { graph, model, onnx, context } = loading;
     const device = await this.device();
-    const session = await createSession(this.ort, loading, [{ name: "webgpu", device } as { readonly name: string }], onnx);
+    const provider = { name: "webgpu", device } as { readonly name: string };
+    const session = await createSession(this.ort, loading, [provider], onnx, (work) => scoped(device, work));
     const shape = new KvShape(model, graph.kv);
     const most = Math.min(context, tokensIn(this.limits.buffer, shape));
     const narrow = { ...graph, prefill_chunk: Math.min(WIDEST, graph.prefill_chunk) };

@@ -1,7 +1,7 @@
 /** An artifact in a folder of a web server. */
 
 import type { ArtifactSource, ReadOptions } from "../artifact/source.js";
-import { artifactError, cancelledError, wordsOf } from "../errors.js";
+import { cancelledError, failure } from "../errors.js";
 
 export class HttpSource implements ArtifactSource {
   readonly place: string;
@@ -22,7 +22,7 @@ export class HttpSource implements ArtifactSource {
       return range && response.status === 200 ? bytes.subarray(range.start, range.end) : bytes; // a server without ranges
     } catch (error) {
       if (signal?.aborted) throw cancelledError("opening the model");
-      throw artifactError(`${url} can't be read (${wordsOf(error)}): is the artifact's folder served there?`, error);
+      throw failure(`${url} can't be read`, error, "is the artifact's folder served there?");
     }
   }
 }

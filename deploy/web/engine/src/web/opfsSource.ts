@@ -4,7 +4,7 @@
  */
 
 import type { ArtifactSource, ByteRange, ReadOptions, SyncFile } from "../artifact/source.js";
-import { artifactError, cancelledError, wordsOf } from "../errors.js";
+import { cancelledError, failure } from "../errors.js";
 
 /** Only a worker reads files without waiting. */
 interface SyncHandles {
@@ -58,7 +58,7 @@ export class OpfsSource implements ArtifactSource {
       return await work();
     } catch (error) {
       if (signal?.aborted) throw cancelledError("opening the model");
-      throw artifactError(`${this.place}/${name} can't be read (${wordsOf(error)}): download the model again`, error);
+      throw failure(`${this.place}/${name} can't be read`, error, "download the model again");
     }
   }
 }

@@ -6,10 +6,10 @@
 import type { Graph, ModelShape } from "../artifact/manifest.js";
 import type { OnnxFile } from "../artifact/onnxFile.js";
 import { AppendedKv, KvShape } from "../engine/kvCache.js";
-import type { Ort } from "../engine/ort.js";
-import { KEEP, OrtLane } from "../engine/ortLane.js";
+import type { Ort, OrtSession } from "../engine/ort.js";
+import { ANOTHER, KEEP, OrtLane } from "../engine/ortLane.js";
 import { graphsForCpu, type Loading, type Runtime } from "../engine/runtime.js";
-import { artifactError, wordsOf } from "../errors.js";
+import { failure } from "../errors.js";
 
 const HEAP = 4 * 2 ** 30; // of 32-bit WebAssembly
 const ERRORS_ONLY = 3;
@@ -63,18 +63,23 @@ export class WasmRuntime implements Runtime {
   }
 }
 
-/** A session over bytes. Throws an artifact error where ONNX Runtime refuses the graph. */
+/** A session over bytes; `within` watches its making. Throws an artifact error where ONNX Runtime refuses the graph, an unavailable one without memory. */
 export async function createSession(
   ort: Ort,
   { graph, weights, weightsOf }: Loading,
   executionProviders: readonly (string | { readonly name: string })[],
   onnx: OnnxFile,
-): ReturnType<Ort["InferenceSession"]["create"]> {
+  within: <T>(work: () => Promise<T>) => Promise<T> = (work) => work(),
+): Promise<OrtSession> {
   const externalData = await Promise.all(weights.map(async (path) => ({ path, data: await weightsOf(path) })));
   const { bytes } = onnx.withRequired(KEEP);
+  const made: OrtSession[] = [];
   try {
-    return await ort.InferenceSession.create(bytes, { executionProviders, externalData, logSeverityLevel: ERRORS_ONLY });
+    const options = { executionProviders, externalData, logSeverityLevel: ERRORS_ONLY } as const;
+    await within(async () => void made.push(await ort.InferenceSession.create(bytes, options)));
+    return made[0]!;
   } catch (error) {
-    throw artifactError(`${graph.file} can't be loaded by onnxruntime-web: ${wordsOf(error)}`, error);
+    await made[0]?.release();
+    throw failure(`${graph.file} can't be loaded by onnxruntime-web`, error, ANOTHER);
   }
 }

@@ -27,14 +27,17 @@ export interface OpenRequest {
 
 export type Wish = "stopThinking" | "cancel" | "abandon";
 
-/** From the page. `number` tells requests apart; a `wish` is of the reply that was begun by that number. */
+/**
+ * From the page. `number` tells requests apart; a `wish` is of the reply that was begun by that number, and a `model` is the
+ * number that it was opened by: a worker that has opened another one since refuses the request.
+ */
 export type Request =
   | { readonly number: number; readonly method: "open"; readonly request: OpenRequest }
-  | { readonly number: number; readonly method: "begin"; readonly messages: readonly Message[]; readonly options: ReplyOptions; readonly chat: Thinking | null }
+  | { readonly number: number; readonly method: "begin"; readonly model: number; readonly messages: readonly Message[]; readonly options: ReplyOptions; readonly chat: Thinking | null }
   | { readonly number: number; readonly method: "wish"; readonly wish: Wish }
-  | { readonly number: number; readonly method: "encode"; readonly messages: readonly Message[]; readonly options: EncodeOptions }
-  | { readonly number: number; readonly method: "settle"; readonly messages: readonly Message[]; readonly options: EncodeOptions }
-  | { readonly number: number; readonly method: "close" };
+  | { readonly number: number; readonly method: "encode"; readonly model: number; readonly messages: readonly Message[]; readonly options: EncodeOptions }
+  | { readonly number: number; readonly method: "settle"; readonly model: number; readonly messages: readonly Message[]; readonly options: EncodeOptions }
+  | { readonly number: number; readonly method: "close"; readonly model: number };
 
 /** A `Request` before it has a number. */
 export type Unnumbered = Request extends infer Each ? (Each extends Request ? Omit<Each, "number"> : never) : never;

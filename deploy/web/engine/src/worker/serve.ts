@@ -1,5 +1,6 @@
-/** The worker's side: opens one artifact at a time and answers a page's requests. */
+/** The worker's side: has one model at a time and answers a page's requests. Openings and closings wait for each other. */
 
+import { throwIfAborted } from "../artifact/checkedFiles.js";
 import type { ArtifactSource } from "../artifact/source.js";
 import type { Ort } from "../engine/ort.js";
 import type { Runtime } from "../engine/runtime.js";
@@ -27,7 +28,8 @@ export function serve(port: Port, sources: MakeSource = makeSource): void {
 }
 
 class ModelServer {
-  private model: LoadedModel | null = null;
+  private model: { readonly number: number; readonly loaded: LoadedModel } | null = null;
+  private changing: Promise<unknown> = Promise.resolve();
   private readonly wishes = new Map<number, (wish: Wish) => void>();
 
   constructor(
@@ -48,30 +50,45 @@ class ModelServer {
   }
 
   private async result(request: Exclude<Request, { method: "wish" }>): Promise<unknown> {
-    if (request.method === "open") return this.open(request.number, request.request);
-    const { model } = this;
-    if (!model) throw unavailableError("the worker has no model: open one first");
-    if (request.method === "encode") return model.encode(request.messages, request.options);
-    if (request.method === "settle") return model.settle(request.messages, request.options);
-    if (request.method === "close") return model.close();
-    return this.reply(request.number, model.begin(request.messages, request.options, request.chat));
+    if (request.method === "open") {
+      const abort = new AbortController();
+      this.wishes.set(request.number, () => abort.abort());
+      return this.inTurn(() => this.open(request.number, request.request, abort.signal));
+    }
+    if (request.method === "close") return this.inTurn(async () => this.model?.number === request.model && (await this.close()));
+    if (this.model?.number !== request.model) throw unavailableError("the worker has this model no more, or never had: open it first");
+    const { loaded } = this.model;
+    if (request.method === "encode") return loaded.encode(request.messages, request.options);
+    if (request.method === "settle") return loaded.settle(request.messages, request.options);
+    return this.reply(request.number, loaded.begin(request.messages, request.options, request.chat));
   }
 
-  private async open(number: number, request: OpenRequest): Promise<Opened> {
-    const abort = new AbortController();
-    this.wishes.set(number, () => abort.abort());
-    await this.model?.close();
+  private inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const changed = this.changing.then(change);
+    this.changing = changed.catch(() => undefined);
+    return changed;
+  }
+
+  private async close(): Promise<void> {
+    const { model } = this;
+    this.model = null;
+    await model?.loaded.close();
+  }
+
+  private async open(number: number, request: OpenRequest, signal: AbortSignal): Promise<Opened> {
+    throwIfAborted(signal);
+    await this.close();
     const { source, ort, threads, provider, ...options } = request;
-    const model = (await openModel({
+    const loaded = (await openModel({
       ...options,
       source: this.sources(source),
       runtimes: await runtimes(request),
       store: new IndexedStore(),
-      signal: abort.signal,
+      signal,
       onProgress: (progress) => this.port.postMessage({ number, kind: "progress", progress }),
     })) as LoadedModel;
-    this.model = model;
-    return { manifest: model.manifest, report: model.report, thinking: model.thinking };
+    this.model = { number, loaded };
+    return { manifest: loaded.manifest, report: loaded.report, thinking: loaded.thinking };
   }
 
   private async reply(number: number, reply: Reply): Promise<void> {

@@ -27,7 +27,7 @@ export async function openInWorker(worker: Port, request: OpenRequest, { signal,
       if (answer.kind === "progress") onProgress?.(answer.progress);
     });
     if (signal?.aborted) onAbort();
-    return new WorkerModel(line, (await opened) as Opened);
+    return new WorkerModel(line, number, (await opened) as Opened);
   } finally {
     signal?.removeEventListener("abort", onAbort);
   }
@@ -39,6 +39,7 @@ type OnAnswer = (answer: Answer) => void;
 class Line {
   private static last = 0;
   private readonly listening = new Map<number, OnAnswer>();
+  private broken: string | null = null;
 
   constructor(private readonly port: Port) {
     port.addEventListener("message", ({ data }: MessageEvent<Answer>) => this.listening.get(data.number)?.(data));
@@ -56,6 +57,7 @@ class Line {
   /** Ask, hear what comes, and settle with what the request ended with. */
   asked(request: Unnumbered, number = this.next(), onAnswer: OnAnswer = () => undefined): Promise<unknown> {
     return new Promise((resolve, reject) => {
+      if (this.broken !== null) return reject(unavailableError(this.broken));
       this.listening.set(number, (answer) => {
         onAnswer(answer);
         if (answer.kind === "progress" || answer.kind === "event") return;
@@ -68,8 +70,8 @@ class Line {
   }
 
   private failed(message: string): void {
-    const { message: words } = unavailableError(`the model's worker failed (${message}): open the model again`);
-    for (const [number, onAnswer] of this.listening) onAnswer({ number, kind: "error", code: "unavailable", message: words });
+    this.broken = `the model's worker failed (${message}): open the model again`;
+    for (const [number, onAnswer] of this.listening) onAnswer({ number, kind: "error", code: "unavailable", message: this.broken });
   }
 }
 
@@ -80,6 +82,7 @@ class WorkerModel implements Model, Replies {
 
   constructor(
     private readonly line: Line,
+    private readonly number: number,
     { manifest, report, thinking }: Opened,
   ) {
     this.manifest = manifest;
@@ -94,7 +97,7 @@ class WorkerModel implements Model, Replies {
   begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null): Reply {
     const number = this.line.next();
     const stop = new RemoteStop((wish) => this.line.post({ method: "wish", wish }, number));
-    return new StreamedReply(() => this.events({ method: "begin", messages, options, chat }, number, stop), stop);
+    return new StreamedReply(() => this.events({ method: "begin", model: this.number, messages, options, chat }, number, stop), stop);
   }
 
   chat(options: ChatOptions = {}): Chat {
@@ -102,15 +105,15 @@ class WorkerModel implements Model, Replies {
   }
 
   async encode(messages: readonly Message[], options: EncodeOptions = {}): Promise<number[]> {
-    return (await this.line.asked({ method: "encode", messages, options })) as number[];
+    return (await this.line.asked({ method: "encode", model: this.number, messages, options })) as number[];
   }
 
   async settle(messages: readonly Message[], options: EncodeOptions = {}): Promise<void> {
-    await this.line.asked({ method: "settle", messages, options });
+    await this.line.asked({ method: "settle", model: this.number, messages, options });
   }
 
   async close(): Promise<void> {
-    await this.line.asked({ method: "close" });
+    await this.line.asked({ method: "close", model: this.number });
   }
 
   private async *events(request: Unnumbered, number: number, stop: RemoteStop): AsyncGenerator<ReplyEvent, void, void> {

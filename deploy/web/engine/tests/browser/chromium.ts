@@ -12,7 +12,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { build } from "vite";
 
 const TYPES: Readonly<Record<string, string>> = {
-  ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json",
+  ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json",
 };
 const WEBGPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"];
 const QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-sync", "--disable-component-update"];
@@ -22,9 +22,8 @@ export const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr
 /** The folder of onnxruntime-web's scripts. */
 export const ORT = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
 
-/** Build the test page into a folder. */
-export async function buildPage(outDir: string): Promise<void> {
-  const root = fileURLToPath(new URL(".", import.meta.url));
+/** Build the test page of a folder, the engine's own unless said otherwise. */
+export async function buildPage(outDir: string, root = fileURLToPath(new URL(".", import.meta.url))): Promise<void> {
   await build({ root, configFile: join(root, "vite.config.ts"), logLevel: "error", build: { outDir, emptyOutDir: true } });
 }
 

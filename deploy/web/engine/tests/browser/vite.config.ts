@@ -7,5 +7,5 @@ export default defineConfig({
   base: "./",
   resolve: { alias: { vitest: here("shim.ts") } },
   worker: { format: "es" },
-  build: { target: "es2023", minify: false, rolldownOptions: { input: [here("index.html"), here("vectors.html")] } },
+  build: { target: "es2023", minify: false, rolldownOptions: { input: ["index.html", "vectors.html", "measure.html"].map(here) } },
 });

@@ -4,7 +4,7 @@ Knows files and their types; must not know what the page does.
 """
 
 import gzip
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from starlette.requests import Request
@@ -33,7 +33,7 @@ def page_routes(folder: Path = FOLDER) -> list[Route]:
 
     async def page(request: Request) -> Response:
         path = request.url.path
-        file = _files(folder).get("/index.html" if path == "/" else path)
+        file = _files(folder, _stamp(folder)).get("/index.html" if path == "/" else path)
         if file is None:
             return _missing(folder, path)
         zipped = "gzip" in request.headers.get("accept-encoding", "") and file.suffix not in _PACKED
@@ -63,7 +63,14 @@ def how_to_build(builder: Path = _BUILDER) -> str:
     return "This installation of thinkport came without its chat page: install it again, from a wheel."
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def _stamp(folder: Path) -> tuple[tuple[int, int], ...]:
+    """What differs once the page was built again, which puts another folder there."""
+    found = (place.stat() for place in (folder, folder / _ASSETS.strip("/")) if place.is_dir())
+    return tuple((one.st_ino, one.st_mtime_ns) for one in found)
+
+
+@lru_cache(maxsize=8)
+def _files(folder: Path, _: tuple[tuple[int, int], ...]) -> dict[str, Path]:
     """The files by their paths, looked up and never joined: no path leads out of the folder."""
     found = (path for path in folder.rglob("*") if path.suffix in _TYPES)
     return {f"/{path.relative_to(folder).as_posix()}": path for path in found}
