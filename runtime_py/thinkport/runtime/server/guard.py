@@ -26,7 +26,7 @@ _SAFE = {
 _SHARED = {"vary": "Origin", "cross-origin-resource-policy": "cross-origin"}  # with pages of an allowed origin
 _PREFLIGHT = {"access-control-allow-methods": "GET, POST", "access-control-max-age": "600"}
 _EXPOSED = "x-thinkport-reply, x-thinkport-note, retry-after"
-_POLICY = (
+POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; font-src 'self'; "
     "connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -138,7 +138,7 @@ class _Sender:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             if headers.get("content-type", "").startswith("text/html"):
-                headers["content-security-policy"] = _POLICY
+                headers["content-security-policy"] = POLICY
             headers.update(_SAFE)
             if self._origin is not None:
                 headers.update({**_SHARED, "access-control-allow-origin": self._origin})
