@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from thinkport.deploy.kernels.graph_file import read_graph
-from thinkport.deploy.website.onnxruntime_web import BINARIES
+from thinkport.deploy.website.onnxruntime_files import BINARIES
 from thinkport.runtime.artifact.manifest import Graph, Manifest, kv_bytes
 from thinkport.runtime.errors import InputError
 

@@ -1,30 +1,18 @@
 """The files of onnxruntime-web that a site carries: from a package of Python, or from the npm package's folder.
 
-Knows names and the version that the engine was tested with. They are 41 MB, which the base install does without.
+They are 41 MB, which the base install does without.
 """
 
 import json
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
+from thinkport.deploy.website.onnxruntime_files import BINARIES, SCRIPTS, VERSION
 from thinkport.runtime.errors import InputError, MissingExtraError
 
-VERSION = "1.30.0"
 PACKAGE = "thinkport-onnxruntime-web"
-# WebAssembly's build has the CPU's kernels, WebGPU's does not: each is needed.
-SCRIPTS = (
-    "ort.webgpu.min.mjs",
-    "ort-wasm-simd-threaded.asyncify.mjs",
-    "ort.wasm.min.mjs",
-    "ort-wasm-simd-threaded.mjs",
-)
-BINARIES: dict[Literal["webgpu", "wasm"], str] = {
-    "webgpu": "ort-wasm-simd-threaded.asyncify.wasm",
-    "wasm": "ort-wasm-simd-threaded.wasm",
-}
 _MODULE = "thinkport_onnxruntime_web"
-_SOURCES = Path(__file__).parents[3] / "web" / "onnxruntime-web"  # in a clone
+_SOURCES = Path(__file__).parents[3] / "web" / "onnxruntime_web"  # in a clone
 
 
 def find_onnxruntime_web(folder: Path | None) -> Path:

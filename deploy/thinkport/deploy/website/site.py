@@ -14,7 +14,8 @@ from thinkport.deploy.bundle.archive import SUMS, sha256_of
 from thinkport.deploy.bundle.entries import sealed_text, with_graphs
 from thinkport.deploy.website.browser_graphs import BrowserGraph, browser_graphs
 from thinkport.deploy.website.icons import SIZES, TOUCH_ICON, icons
-from thinkport.deploy.website.onnxruntime_web import BINARIES, SCRIPTS, VERSION, find_onnxruntime_web
+from thinkport.deploy.website.onnxruntime_files import BINARIES, SCRIPTS, VERSION
+from thinkport.deploy.website.onnxruntime_web import find_onnxruntime_web
 from thinkport.deploy.website.own_folder import check_replaceable, put_in_place
 from thinkport.deploy.website.pieces import MOST_PIECE_BYTES, PiecedFile, cut
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, Manifest, Task, check_files, read_manifest
@@ -36,12 +37,14 @@ class SiteSettings:
     """What a site is like.
 
     `onnxruntime_web` is the folder of the npm package, None for the installed package of Python. `context` is the most
-    tokens of a conversation, which bounds the memory of a tab. `piece_bytes` is how long pieces are.
+    tokens of a conversation, which bounds the memory of a tab. `piece_bytes` is how long pieces are. `page` is the
+    folder of the built page, None for the one that came with thinkport.
     """
 
     onnxruntime_web: Path | None = None
     context: int = 4096
     piece_bytes: int = 8 << 20
+    page: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that no browser or host takes."""
@@ -75,15 +78,11 @@ def make_site(
         ArtifactError: the artifact isn't whole.
         MissingExtraError: the server's packages, which the page comes with, or onnxruntime-web are missing.
     """
-    require("server", "starlette", "uvicorn", "prometheus_client")
-    from thinkport.runtime.server.interface.page import FOLDER, how_to_build, is_built
-
     check_replaceable(output, force=force)
     manifest = read_manifest(artifact)
     if manifest.task is not Task.CHAT:
         raise InputError(f"{manifest.name} is an artifact for {manifest.task.value}: a site is made of one that chats")
-    if not is_built():
-        raise InputError(how_to_build())
+    page = settings.page or _installed_page()
     runtime = find_onnxruntime_web(settings.onnxruntime_web)
     told("Checking the artifact")
     check_seal(artifact)
@@ -96,7 +95,7 @@ def make_site(
         told("Cutting the model into pieces")
         index = _index(folder, artifact, manifest, graphs, runtime, settings)
         told("Writing the page")
-        _put_page(folder, FOLDER, runtime, index)
+        _put_page(folder, page, runtime, index)
         for name in manifest.files:
             if name.startswith(_LEGAL):
                 shutil.copyfile(artifact / name, folder / f"model-{name}")
@@ -110,6 +109,15 @@ def make_site(
         largest=max(sizes),
         downloads={way["graph"]: sum(index["files"][name]["bytes"] for name in way["files"]) for way in index["ways"]},
     )
+
+
+def _installed_page() -> Path:
+    require("server", "starlette", "uvicorn", "prometheus_client")
+    from thinkport.runtime.server.interface.page import FOLDER, how_to_build
+
+    if not (FOLDER / "site.html").is_file():
+        raise InputError(how_to_build())
+    return FOLDER
 
 
 def _index(

@@ -15,8 +15,8 @@ class FakeModel {
   readonly asked: unknown[] = [];
   readonly told: string[] = [];
   readonly thinking = { enabled: null, budget: 64 };
-  readonly manifest = { thinking: { start: 1, end: 2 }, enable_thinking: true, model: { context_length: 2048 }, sampling: {} };
-  readonly report = { provider: "wasm", graph: "cpu.onnx", threads: 4, graphs: [{ file: "cpu.onnx", taken: true, reason: "right" }] };
+  readonly manifest = { thinking: { start: 1, end: 2 }, enable_thinking: true, model: { context_length: 8192 }, sampling: {} };
+  readonly report = { provider: "wasm", graph: "cpu.onnx", threads: 4, contextLength: 2048, graphs: [{ file: "cpu.onnx", taken: true, reason: "right" }] };
 
   constructor(private readonly events: EngineEvent[] | Error) {}
 

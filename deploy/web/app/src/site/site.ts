@@ -270,7 +270,11 @@ class Cancelled extends Error {}
 
 const NAMES = { webgpu: "On the GPU", wasm: "On the processor" };
 
-/** Why nothing suits the device, a sentence a way. */
-export const reasonsOf = ({ refusals }: Choice): string[] => refusals.map(({ way, reason }) => `${NAMES[way.provider]} (${way.graph}): ${reason}.`);
+/** Why ways don't suit the device, a sentence a reason. */
+export const reasonsOf = ({ refusals }: Choice): string[] => [...new Set(refusals.map(({ way, reason }) => `${NAMES[way.provider]}: ${reason}.`))];
 
-const wordsOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+/** An error as a sentence. */
+function wordsOf(error: unknown): string {
+  const words = error instanceof Error ? error.message : String(error);
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}${/[.!?]$/.test(words) ? "" : "."}`;
+}

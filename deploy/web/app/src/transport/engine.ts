@@ -25,7 +25,7 @@ export class EngineTransport implements Transport {
       model: this.name,
       chats: true,
       canThink,
-      context: manifest.model.context_length,
+      context: report.contextLength,
       thinking: { on: canThink && switched !== "off", budget: thinking.budget },
       presets: manifest.sampling,
       runsOn: `${report.provider} · ${report.graph}`,
