@@ -386,7 +386,7 @@ def test_webgpu_runs_the_float32_graph(site, host, opened) -> None:
     if "WebGPU" not in page.locator("dl").inner_text():
         pytest.skip("Chromium gives no software adapter for WebGPU here")
     assert "this GPU has no float16" in page.locator("details").inner_html()
-    page.set_default_timeout(240_000)
+    page.set_default_timeout(600_000)  # each golden prompt takes SwiftShader half a minute
     download(page)
     running(page, "webgpu-float32.onnx")
     page.get_by_role("switch", name="Think").click()
