@@ -52,7 +52,7 @@ class Host:
     """A web host of one folder, which counts what it is asked for and may fail."""
 
     def __init__(self, folder: Path, *, headers: bool):
-        self.folder, self.asked, self.refuses = folder, [], set[str]()
+        self.folder, self.asked, self.refuses = folder, list[str](), set[str]()
         self._app = site_app(folder, headers=headers)
         self._bound = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._bound.getsockname()[1]}/"
