@@ -96,14 +96,20 @@ def host() -> Iterator[Callable[..., Host]]:
 
 
 @pytest.fixture(scope="session")
-def real_site(nano_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site of the reference artifact that runs, in pieces of 1 MiB; tests change copies."""
+def real_runtime() -> Path:
+    """The folder of onnxruntime-web; skips where it, or the built page, is missing."""
     if not (FOLDER / "site.html").is_file():
         pytest.skip("the page is not built: python deploy/web/build.py")
     if not NPM.is_dir():
         pytest.skip("onnxruntime-web is not installed: npm ci --prefix deploy/web")
+    return NPM
+
+
+@pytest.fixture(scope="session")
+def real_site(nano_artifact: Path, real_runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of the reference artifact that runs, in pieces of 1 MiB; tests change copies."""
     output = tmp_path_factory.mktemp("real") / "site"
-    make_site(nano_artifact, output, SiteSettings(onnxruntime_web=NPM, piece_bytes=PIECE))
+    make_site(nano_artifact, output, SiteSettings(onnxruntime_web=real_runtime, piece_bytes=PIECE))
     return output
 
 

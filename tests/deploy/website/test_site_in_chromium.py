@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
 import re
+import shutil
 from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from tests.deploy.website.conftest import GPU, NPM, PIECE
 
@@ -324,8 +328,6 @@ def newer(site: Path, artifact: Path) -> list[str]:
 def test_a_new_version_fetches_what_changed_while_the_old_one_goes_on(
     site, host, opened, nano_artifact, tmp_path
 ) -> None:
-    import shutil
-
     served = host(site)
     page = opened(served.url)
     download(page)
@@ -348,6 +350,47 @@ def test_a_new_version_fetches_what_changed_while_the_old_one_goes_on(
     page.locator(".top .name").filter(has_text="nano-two").wait_for()
     assert sorted(page.evaluate(KEPT)) == sorted(pieces_of(site))
     assert answers(page) == "4902"
+
+
+class Memory:
+    """The most private memory, in bytes, that one of Chromium's pages took while this is entered."""
+
+    def __init__(self) -> None:
+        self.most, self._over = 0, Event()
+        self._thread = Thread(target=self._watch)
+
+    def __enter__(self) -> Memory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.2):
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if "--type=renderer" in process.cmdline():
+                        self.most = max(self.most, process.memory_full_info().uss)
+
+
+def test_a_tab_takes_no_more_memory_than_it_says_before_the_download(
+    nano_artifact, real_runtime, host, opened, tmp_path
+) -> None:
+    artifact = Path(os.environ.get("THINKPORT_ARTIFACT", nano_artifact))  # another one, to measure it
+    made = make_site(artifact, tmp_path / "site", SiteSettings(onnxruntime_web=real_runtime, context=2048))
+    index = json.loads((made.path / "site.json").read_text(encoding="utf-8"))
+    (told,) = (way["memory"] for way in index["ways"] if way["provider"] == "wasm")
+    page = opened(host(made.path).url)
+    page.set_default_timeout(600_000)
+    with Memory() as memory:
+        download(page)
+        running(page)
+        answers(page)
+    weights = index["files"]["weights.bin"]["bytes"]
+    print(f"{index['name']}, {weights / 1e6:.0f} MB of weights: {memory.most / 1e6:.0f} MB, said {told / 1e6:.0f} MB")
+    assert 0 < memory.most < told
 
 
 def test_on_a_host_without_headers_the_second_load_has_threads(site, host, opened) -> None:

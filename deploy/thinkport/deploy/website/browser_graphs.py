@@ -14,8 +14,10 @@ PROVIDERS: dict[str, Literal["webgpu", "wasm"]] = {
     "CPUExecutionProvider": "wasm",
 }
 _WEBASSEMBLY = 4 << 30  # bytes that its memory may have
-# Bytes of a tab beside weights and KV cache; and how often it holds the KV cache: WebAssembly copies it in and out.
-_TAB = {"wasm": 400 << 20, "webgpu": 450 << 20}
+# Bytes of a tab beside weights and KV cache, and how often it holds each: WebAssembly keeps weights as they are read
+# and as its kernels want them, and copies the KV cache in and out. Measured in WebAssembly, assumed for WebGPU.
+_TAB = {"wasm": 250 << 20, "webgpu": 450 << 20}
+_WEIGHTS = {"wasm": 2.6, "webgpu": 1.0}
 _COPIES = {"wasm": 3, "webgpu": 1}
 
 
@@ -87,7 +89,8 @@ def _described(folder: Path, manifest: Manifest, graph: Graph, tokens: int) -> B
         file: sum(size for of, size in external if of == file) for file in sorted({file for file, _ in external})
     }
     provider = PROVIDERS[graph.providers[0]]
-    memory = sum(weights.values()) + _TAB[provider] + _COPIES[provider] * tokens * kv_bytes(manifest.model, graph.kv)
+    cache = _COPIES[provider] * tokens * kv_bytes(manifest.model, graph.kv)
+    memory = int(_WEIGHTS[provider] * sum(weights.values())) + _TAB[provider] + cache
     return BrowserGraph(
         graph=graph,
         provider=provider,
