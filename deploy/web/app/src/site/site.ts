@@ -195,7 +195,10 @@ export class Site {
         return await this.opened(index, await this.open(index, way, signal));
       } catch (error) {
         if (this.state.value.kind === "moved") return;
-        if (error instanceof Cancelled) return await this.offer(index, choose(index.ways, device));
+        if (error instanceof Cancelled) {
+          this.lock!.letGo();
+          return await this.offer(index, choose(index.ways, device));
+        }
         problems.push(wordsOf(error));
       }
     }

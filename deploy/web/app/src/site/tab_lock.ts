@@ -12,6 +12,7 @@ export class TabLock {
   private readonly channel: BroadcastChannel;
   private waiting: AbortController | null = null;
   private telling: string | null = null;
+  private release: () => void = () => undefined;
 
   /** `onTold` hears what the tab that has the model does, `onLost` that another tab took it from this one. */
   constructor(
@@ -44,20 +45,26 @@ export class TabLock {
     await this.request({ steal: true });
   }
 
+  /** Let another tab have the model. */
+  letGo(): void {
+    this.telling = null;
+    this.release();
+  }
+
   /** Tell the other tabs what this one does with the model. */
   tell(what: string): void {
     this.telling = what;
     this.channel.postMessage({ what } satisfies Told);
   }
 
-  /** Resolves once the lock is decided; it is held until the tab is left or another one steals it. */
+  /** Resolves once the lock is decided; it is held until it is let go, the tab is left, or another one steals it. */
   private request(options: LockOptions): Promise<boolean> {
     return new Promise((resolve) => {
       let held = false;
       const holding = navigator.locks.request(this.name, options, (lock) => {
         held = lock !== null;
         resolve(held);
-        return held ? new Promise<void>(() => undefined) : undefined;
+        return held ? new Promise<void>((release) => (this.release = release)) : undefined;
       });
       holding.catch(() => {
         if (held) this.onLost(); // else the wait was ended
