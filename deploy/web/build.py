@@ -46,7 +46,9 @@ def build(page: Path = PAGE) -> bool:
     with tempfile.TemporaryDirectory(prefix="thinkport-page-") as work:
         built = Path(work) / "built"
         _install(node)
-        _run(node, "npm", "run", "build", "--workspace", "app", "--", "--outDir", str(built), "--logLevel", "warn")
+        run_program(
+            node, WEB, "npm", "run", "build", "--workspace", "app", "--", "--outDir", str(built), "--logLevel", "warn"
+        )
         (built / _STAMP).write_text(stamp, encoding="utf-8")
         _put(built, page)
     return True
@@ -88,7 +90,7 @@ def find_node() -> Path | None:
 def _install(node: Path) -> None:
     """Install what the page is built with, unless that is there; the engine's own packages stay then too."""
     if not is_installed("app"):
-        _run(node, "npm", "ci", "--workspace", "app", "--include-workspace-root", "--no-audit", "--no-fund")
+        run_program(node, WEB, "npm", "ci", "--workspace", "app", "--include-workspace-root", "--no-audit", "--no-fund")
 
 
 def is_installed(*workspaces: str, web: Path = WEB) -> bool:
@@ -125,17 +127,22 @@ def _version(node: str) -> tuple[int, ...]:
         return (0,)
 
 
-def _run(node: Path, *command: str) -> None:
+def run_program(node: Path, folder: Path, *command: str) -> None:
+    """Run a program of Node in a folder.
+
+    Raises:
+        PageError: it is missing or failed, with its last lines.
+    """
     path = os.pathsep.join([str(node), os.environ.get("PATH", "")])
     name, *arguments = command
     program = shutil.which(name, path=path)
     if program is None:
         raise PageError(f"no {name} beside the node of {node}: install Node with npm")
     env = {**os.environ, "PATH": path}
-    done = subprocess.run([program, *arguments], cwd=WEB, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run([program, *arguments], cwd=folder, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         told = "\n".join((done.stderr or done.stdout).strip().splitlines()[-12:])
-        raise PageError(f"{' '.join(command)} failed in {WEB}:\n{told}")
+        raise PageError(f"{' '.join(command)} failed in {folder}:\n{told}")
 
 
 def _put(built: Path, page: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from thinkport.deploy.bundle.cli_bundle import bundle
 from thinkport.deploy.targets import TARGETS
+from thinkport.deploy.website.cli_web import web
 from thinkport.runtime.cli.cli_options import (
     Artifact,
     DrawingOptions,
@@ -37,6 +38,7 @@ def register(app: typer.Typer) -> None:
     command("eval")(artifact_here(grouped(eval_command)))
     command("bench")(artifact_here(grouped(bench)))
     app.command("bundle", rich_help_panel="Share")(artifact_here(bundle))
+    app.command("web", rich_help_panel="Share")(artifact_here(web))
     app.command("desktop", rich_help_panel="Run")(desktop)
 
 

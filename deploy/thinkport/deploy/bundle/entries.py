@@ -22,7 +22,11 @@ from thinkport.runtime.providers.kernels import PACKAGE
 
 def slim_manifest(manifest: Manifest, targets: Collection[str]) -> Manifest:
     """The manifest with the graphs of these targets, their figures, and the files that are still used."""
-    graphs = [graph for graph in manifest.graphs if graph.target in targets]
+    return with_graphs(manifest, [graph for graph in manifest.graphs if graph.target in targets])
+
+
+def with_graphs(manifest: Manifest, graphs: list[Graph]) -> Manifest:
+    """The manifest with these of its graphs, their figures, and the files that are still used."""
     kept = {name for graph in graphs for name in _files_of(graph)}
     dropped = {name for graph in manifest.graphs for name in _files_of(graph)} - kept
     certificate = manifest.certificate
@@ -42,8 +46,12 @@ def slim_manifest(manifest: Manifest, targets: Collection[str]) -> Manifest:
 def artifact_entries(folder: Path, manifest: Manifest) -> dict[str, Entry]:
     """The files of an artifact that a manifest lists, and that manifest."""
     entries: dict[str, Entry] = {f"artifact/{name}": folder / name for name in manifest.files}
-    text = json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n"
-    return {**entries, f"artifact/{MANIFEST_NAME}": sealed(text.encode())}
+    return {**entries, f"artifact/{MANIFEST_NAME}": sealed_text(manifest)}
+
+
+def sealed_text(manifest: Manifest) -> bytes:
+    """A manifest's file, with its own hash."""
+    return sealed((json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n").encode())
 
 
 def package_entries(wheels: Mapping[str, Wheel], manifest: Manifest) -> dict[str, Entry]:

@@ -47,7 +47,8 @@ class Node:
 class NodeGraph:
     """A graph without its weights: `dtypes` are those of inputs and initializers, `noted` those of `value_info`.
 
-    `sizes` are the initializers' numbers of elements; `opsets` maps each domain to its version.
+    `sizes` are the initializers' numbers of elements; `external` maps those that lie in other files to the file and
+    their bytes there; `opsets` maps each domain to its version.
     """
 
     nodes: tuple[Node, ...]
@@ -55,6 +56,7 @@ class NodeGraph:
     dtypes: Mapping[str, str]
     noted: Mapping[str, str]
     sizes: Mapping[str, int]
+    external: Mapping[str, tuple[str, int]]
     opsets: Mapping[str, int]
 
 
@@ -150,8 +152,14 @@ def _graph(model: _Message) -> NodeGraph:
         dtypes={name: DTYPES[tensor.number(2)] for name, tensor in tensors} | inputs,
         noted=noted,
         sizes={name: prod(tensor.numbers(1)) for name, tensor in tensors},
+        external={name: _external(tensor) for name, tensor in tensors if 13 in tensor.fields},
         opsets={opset.domain(1): opset.number(2) for opset in model.messages(8)},
     )
+
+
+def _external(tensor: _Message) -> tuple[str, int]:
+    found = {entry.text(1): entry.text(2) for entry in tensor.messages(13)}
+    return found["location"], int(found["length"])
 
 
 def _value_info(value: _Message) -> tuple[str, str]:

@@ -42,20 +42,25 @@ class _Server(uvicorn.Server):
 
 
 def listen(settings: ServerSettings) -> socket.socket:
-    """A socket that listens where the settings say.
+    """A socket that listens where the settings say; it raises what `listen_on` does."""
+    return listen_on(settings.host, settings.port)
+
+
+def listen_on(host: str, port: int) -> socket.socket:
+    """A socket that listens on an address; port 0 takes a free one.
 
     Raises:
         InputError: the address can't be had.
     """
     try:
-        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     except OSError as error:
-        raise InputError(f"--host is {settings.host!r}, which is no address here: {error.strerror or error}") from error
+        raise InputError(f"--host is {host!r}, which is no address here: {error.strerror or error}") from error
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=128)
-    except OSError as error:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except (OSError, OverflowError) as error:
         raise InputError(
-            f"{settings.host}:{settings.port} can't be listened on ({error.strerror or error}): take another --port, "
+            f"{host}:{port} can't be listened on ({getattr(error, 'strerror', None) or error}): take another --port, "
             "or 0 for a free one"
         ) from error
 

@@ -4,11 +4,12 @@ import { Icon } from "./Icon";
 import { usePage } from "./context";
 
 export function Failure() {
-  const { talk, panels } = usePage();
+  const { talk, panels, host } = usePage();
   const failed = talk.failure.value;
   const notice = panels.notice.value;
   return (
     <>
+      {host.notice && <host.notice />}
       {failed && (
         <div class="failure" role="alert">
           <Icon name="warning" />

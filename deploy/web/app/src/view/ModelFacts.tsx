@@ -30,6 +30,7 @@ export function ModelFacts() {
         </ul>
         <CopyButton text={text} what="Copy the report" />
       </details>
+      {host.section && <host.section />}
       {host.picks && <button type="button" class="plain" onClick={() => panels.attempt(host.open(null))}>Open another artifact…</button>}
     </section>
   );

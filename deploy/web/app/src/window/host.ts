@@ -4,6 +4,7 @@
  */
 
 import { signal } from "@preact/signals";
+import type { VNode } from "preact";
 import { openStore, type Store } from "../conversation/store";
 
 export interface Opening {
@@ -21,6 +22,9 @@ export interface Host {
   readonly opening: { readonly value: Opening | null };
   /** Whether another artifact can be picked. */
   readonly picks: boolean;
+  /** What it adds to the settings, and above the message box; null for nothing. */
+  readonly section: (() => VNode | null) | null;
+  readonly notice: (() => VNode | null) | null;
   /** Called once another model is open. */
   opened: () => void;
   store(): Promise<Store>;
@@ -35,6 +39,8 @@ export interface Host {
 export class BrowserHost implements Host {
   readonly opening = signal<Opening | null>(null);
   readonly picks = false;
+  readonly section: Host["section"] = null;
+  readonly notice: Host["notice"] = null;
   opened = (): void => undefined;
 
   store(): Promise<Store> {

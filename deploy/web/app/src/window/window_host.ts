@@ -16,6 +16,8 @@ export function hostOfPage(): Host {
 class WindowHost implements Host {
   readonly opening = signal<Opening | null>(null);
   readonly picks = true;
+  readonly section = null;
+  readonly notice = null;
   opened = (): void => undefined;
 
   async store(): Promise<Store> {

@@ -17,17 +17,20 @@ const ERRORS_ONLY = 3;
 /** How onnxruntime-web is set up. `wasmPaths` is the folder of its .wasm files; left out, they lie beside its script. */
 export interface WasmOptions {
   readonly wasmPaths?: string | undefined;
+  /** The .wasm file's bytes, where it isn't fetched. */
+  readonly wasmBinary?: Uint8Array | undefined;
   /** Left out: the cores, at most 4; 1 where the page is not isolated from other origins, which threads need. */
   readonly threads?: number | undefined;
 }
 
 /** Set onnxruntime-web up, once a thread; returns the threads that it will use. */
-export function setUpWasm(ort: Ort, { wasmPaths, threads }: WasmOptions): number {
+export function setUpWasm(ort: Ort, { wasmPaths, wasmBinary, threads }: WasmOptions): number {
   const isolated = globalThis.crossOriginIsolated === true;
   const count = isolated ? (threads ?? Math.min(4, navigator.hardwareConcurrency || 1)) : 1;
   ort.env.wasm.numThreads = count;
   ort.env.logLevel = "error";
   if (wasmPaths !== undefined) ort.env.wasm.wasmPaths = wasmPaths;
+  if (wasmBinary !== undefined) ort.env.wasm.wasmBinary = wasmBinary;
   return count;
 }
 

@@ -8,14 +8,16 @@ import type { EncodeOptions, ModelReport, OpenProgress, ReplyOptions } from "../
 import type { Message } from "../prompt/message.js";
 import type { Thinking, ThinkingAsked } from "../thinking/thinking.js";
 
-/** Where the artifact lies: a folder of a web server, or of the browser's file system. */
-export type SourceRequest = { readonly kind: "http"; readonly url: string } | { readonly kind: "opfs"; readonly folder: string };
+/** Where the artifact lies: a folder of a web server, or of the browser's file system, with its files or their pieces. */
+export type SourceRequest = { readonly kind: "http"; readonly url: string } | { readonly kind: "opfs" | "pieces"; readonly folder: string };
 
 /** What a worker opens, and with what. */
 export interface OpenRequest {
   readonly source: SourceRequest;
   /** The address of a folder with onnxruntime-web's scripts `ort.webgpu.min.mjs` and `ort.wasm.min.mjs` and their .wasm files. */
   readonly ort: string;
+  /** Where the .wasm files lie packed by gzip, as files of an artifact would; left out, plain ones beside the scripts. */
+  readonly binaries?: SourceRequest;
   /** `auto` takes WebGPU where it is and computes rightly. */
   readonly provider?: "auto" | "webgpu" | "wasm";
   readonly threads?: number;

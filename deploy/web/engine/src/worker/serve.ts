@@ -8,6 +8,8 @@ import { unavailableError, wordsOf } from "../errors.js";
 import type { LoadedModel } from "../loadedModel.js";
 import type { Reply } from "../model.js";
 import { openModel } from "../openModel.js";
+import { PieceSource } from "../pieces/pieceSource.js";
+import { PieceStore } from "../pieces/pieceStore.js";
 import { GpuRuntime } from "../web/gpuRuntime.js";
 import { HttpSource } from "../web/httpSource.js";
 import { IndexedStore } from "../web/indexedStore.js";
@@ -18,8 +20,10 @@ import { type OpenRequest, type Opened, type Port, type Request, type SourceRequ
 /** Makes the source that a page names; a page with a way of its own to keep files gives another one. */
 export type MakeSource = (request: SourceRequest) => ArtifactSource;
 
-export const makeSource: MakeSource = (request) =>
-  request.kind === "http" ? new HttpSource(request.url) : new OpfsSource(request.folder);
+export const makeSource: MakeSource = (request) => {
+  if (request.kind === "http") return new HttpSource(request.url);
+  return request.kind === "opfs" ? new OpfsSource(request.folder) : new PieceSource(new PieceStore(request.folder));
+};
 
 /** Answer the requests that come through `port`, which is a worker's own scope. */
 export function serve(port: Port, sources: MakeSource = makeSource): void {
@@ -78,11 +82,11 @@ class ModelServer {
   private async open(number: number, request: OpenRequest, signal: AbortSignal): Promise<Opened> {
     throwIfAborted(signal);
     await this.close();
-    const { source, ort, threads, provider, ...options } = request;
+    const { source, ort, binaries, threads, provider, ...options } = request;
     const loaded = (await openModel({
       ...options,
       source: this.sources(source),
-      runtimes: await runtimes(request),
+      runtimes: await runtimes(request, binaries && this.sources(binaries)),
       store: new IndexedStore(),
       signal,
       onProgress: (progress) => this.port.postMessage({ number, kind: "progress", progress }),
@@ -98,11 +102,23 @@ class ModelServer {
 }
 
 /** Each has its own build: that with WebGPU lacks the CPU's kernels for quantized embeddings. */
-async function runtimes({ provider = "auto", ort, threads }: OpenRequest): Promise<Runtime[]> {
+async function runtimes({ provider = "auto", ort, threads }: OpenRequest, binaries?: ArtifactSource): Promise<Runtime[]> {
   const found: Runtime[] = [];
-  if (provider !== "wasm") found.push(new GpuRuntime(await imported(ort, "ort.webgpu.min.mjs")));
-  if (provider !== "webgpu") found.push(new WasmRuntime(await imported(ort, "ort.wasm.min.mjs"), { threads }));
+  const wasmBinary = async (name: string): Promise<Uint8Array | undefined> => binaries && unpacked(await binaries.read(`${name}.gz`));
+  if (provider !== "wasm") {
+    const binary = await wasmBinary("ort-wasm-simd-threaded.asyncify.wasm");
+    found.push(new GpuRuntime(await imported(ort, "ort.webgpu.min.mjs"), { wasmBinary: binary }));
+  }
+  if (provider !== "webgpu") {
+    const binary = await wasmBinary("ort-wasm-simd-threaded.wasm");
+    found.push(new WasmRuntime(await imported(ort, "ort.wasm.min.mjs"), { wasmBinary: binary, threads }));
+  }
   return found;
+}
+
+async function unpacked(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 async function imported(folder: string, script: string): Promise<Ort> {

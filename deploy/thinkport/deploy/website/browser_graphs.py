@@ -1,0 +1,101 @@
+"""Which graphs of an artifact a browser runs, and what a device needs for each. The engine has the same rules."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from thinkport.deploy.kernels.graph_file import read_graph
+from thinkport.deploy.website.onnxruntime_files import BINARIES
+from thinkport.runtime.artifact.manifest import Graph, Manifest, kv_bytes
+from thinkport.runtime.errors import InputError
+
+PROVIDERS: dict[str, Literal["webgpu", "wasm"]] = {
+    "WebGpuExecutionProvider": "webgpu",
+    "CPUExecutionProvider": "wasm",
+}
+_WEBASSEMBLY = 4 << 30  # bytes that its memory may have
+# Bytes of a tab beside weights and KV cache, and how often it holds each: WebAssembly keeps weights as they are read
+# and as its kernels want them, and copies the KV cache in and out. Measured in WebAssembly, assumed for WebGPU.
+_TAB = {"wasm": 250 << 20, "webgpu": 450 << 20}
+_WEIGHTS = {"wasm": 2.6, "webgpu": 1.0}
+_COPIES = {"wasm": 3, "webgpu": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrowserGraph:
+    """A graph that browsers run.
+
+    `weights` maps its files of weights to the bytes that it reads of each; `largest` is its largest tensor in bytes.
+    `memory` is about how many bytes a tab takes with a conversation of `tokens`.
+    """
+
+    graph: Graph
+    provider: Literal["webgpu", "wasm"]
+    weights: dict[str, int]
+    largest: int
+    memory: int
+    tokens: int
+
+    @property
+    def binary(self) -> str:
+        """The file of onnxruntime-web that runs it, packed."""
+        return f"{BINARIES[self.provider]}.gz"
+
+
+def browser_graphs(folder: Path, manifest: Manifest, context: int) -> list[BrowserGraph]:
+    """The graphs of an artifact that browsers run, in the order in which they are tried: WebGPU's, then WebAssembly's.
+
+    `context` is the most tokens of a conversation.
+
+    Raises:
+        InputError: there is none, saying why.
+        ArtifactError: a graph can't be read.
+    """
+    found = [
+        _described(folder, manifest, graph, min(context, manifest.model.context_length)) for graph in _own(manifest)
+    ]
+    usable = [one for one in found if one.provider != "wasm" or sum(one.weights.values()) < 0.8 * _WEBASSEMBLY]
+    if found and not usable:
+        size = sum(found[0].weights.values())
+        raise InputError(
+            f"{manifest.name} has weights of {size / 1e9:.1f} GB and no graph for WebGPU, and WebAssembly's memory "
+            "ends at 4.3 GB: export it with --target cpu --target webgpu, or a smaller model"
+        )
+    if not usable:
+        files = ", ".join(graph.file for graph in manifest.graphs)
+        raise InputError(
+            f"{manifest.name} has no graph that a browser runs, only {files}: export it again with --target cpu, "
+            "and --target webgpu for graphics cards"
+        )
+    return usable
+
+
+def _own(manifest: Manifest) -> list[Graph]:
+    """WebGPU's graphs, and the best of the CPU's: the first, which has the smallest KV cache."""
+    fit = [graph for graph in manifest.graphs if graph.providers[0] in PROVIDERS and _serves_conversations(graph)]
+    gpu = [graph for graph in fit if PROVIDERS[graph.providers[0]] == "webgpu"]
+    return gpu + [graph for graph in fit if PROVIDERS[graph.providers[0]] == "wasm"][:1]
+
+
+def _serves_conversations(graph: Graph) -> bool:
+    kv = graph.kv
+    plain = graph.fused and not graph.plain_norms
+    return plain and kv.in_place and not kv.token_scales and graph.several_tokens_over_past
+
+
+def _described(folder: Path, manifest: Manifest, graph: Graph, tokens: int) -> BrowserGraph:
+    external = read_graph(folder / graph.file).external.values()
+    weights = {
+        file: sum(size for of, size in external if of == file) for file in sorted({file for file, _ in external})
+    }
+    provider = PROVIDERS[graph.providers[0]]
+    cache = _COPIES[provider] * tokens * kv_bytes(manifest.model, graph.kv)
+    memory = int(_WEIGHTS[provider] * sum(weights.values())) + _TAB[provider] + cache
+    return BrowserGraph(
+        graph=graph,
+        provider=provider,
+        weights=weights,
+        largest=max((size for _, size in external), default=0),
+        memory=memory,
+        tokens=tokens,
+    )

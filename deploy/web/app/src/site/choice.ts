@@ -1,0 +1,43 @@
+/** Which ways of running a model suit a device, and why others don't. Knows numbers; must not know the browser. */
+
+import type { Way } from "@thinkport/engine/pieces";
+import type { Device } from "./device";
+
+export interface Refusal {
+  readonly way: Way;
+  readonly reason: string;
+}
+
+export interface Choice {
+  /** What can run here, in the order in which it is tried. */
+  readonly ways: readonly Way[];
+  readonly refusals: readonly Refusal[];
+}
+
+// What a system may leave to one tab: an assumption, for want of devices to try. Browsers tell at most 8 GB.
+const SHARE = 0.6;
+
+export function choose(ways: readonly Way[], device: Device): Choice {
+  const refusals: Refusal[] = [];
+  const fit = ways.filter((way) => {
+    const reason = refusalOf(way, device);
+    if (reason !== null) refusals.push({ way, reason });
+    return reason === null;
+  });
+  return { ways: fit, refusals };
+}
+
+function refusalOf({ provider, float16, largest, memory }: Way, device: Device): string | null {
+  if (provider === "webgpu") {
+    if (!device.gpu) return "this browser gives no GPU by WebGPU";
+    if (float16 && !device.gpu.float16) return "this GPU has no float16";
+    if (largest > device.gpu.buffer) return `a tensor has ${megabytes(largest)}, and this GPU takes ${megabytes(device.gpu.buffer)} at most`;
+  }
+  if (device.memory !== null && memory > SHARE * device.memory) {
+    return `it takes ${gigabytes(memory)} of memory, and this device has ${gigabytes(device.memory)}, of which a page may have about ${gigabytes(SHARE * device.memory)}`;
+  }
+  return null;
+}
+
+export const megabytes = (bytes: number): string => `${bytes < 9.95e6 ? (bytes / 1e6).toFixed(1) : Math.round(bytes / 1e6).toLocaleString("en")} MB`;
+export const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;

@@ -1,0 +1,283 @@
+/**
+ * A static site's model: looked for, downloaded, kept, run, replaced and deleted. Knows the order of these; must not know
+ * views.
+ *
+ * | state       | what is shown                          | what follows                                             |
+ * |-------------|----------------------------------------|----------------------------------------------------------|
+ * | looking     | nothing yet                            | refused, offer, elsewhere, fetching, failed              |
+ * | refused     | why it can't run here                  | none; a model that is kept may be deleted                |
+ * | offer       | its size, what the device can do       | fetching, elsewhere (another tab has it)                 |
+ * | elsewhere   | what the other tab does                | fetching, once that tab is left or this one takes over   |
+ * | fetching    | bytes that are there and right         | opening, failed, offer (cancelled)                       |
+ * | opening     | what is checked                        | ready, fetching (the next way to run it), failed         |
+ * | ready       | the page                               | moved                                                    |
+ * | moved       | that another tab took it               | the page is loaded again                                 |
+ * | failed      | what went wrong                        | fetching                                                 |
+ */
+
+import { signal } from "@preact/signals";
+import { bytesOf, fetchIndex, type PieceIndex, piecesOf, PieceStore, type Way } from "@thinkport/engine/pieces";
+import type { Model, OpenProgress } from "@thinkport/engine";
+import { openInWorker } from "@thinkport/engine/worker/workerModel";
+import { choose, type Choice, megabytes } from "./choice";
+import { lookAtDevice, type Device } from "./device";
+import { dropScripts, keepPage, keepScripts, reloadForThreads, scriptsOf } from "./offline";
+import { havePieces } from "./pieces";
+import { TabLock } from "./tab_lock";
+
+/** What a visitor is offered: `bytes` of `total` are still to be downloaded. */
+export interface Offer {
+  readonly name: string;
+  readonly way: Way;
+  readonly bytes: number;
+  readonly total: number;
+  readonly choice: Choice;
+  /** Why it can't be downloaded; null where it can. */
+  readonly problem: string | null;
+}
+
+/** Progress of a download or a check; `fetched` bytes came from the host. */
+export interface Share {
+  readonly done: number;
+  readonly total: number;
+  readonly fetched: number;
+}
+
+export type SiteState =
+  | { readonly kind: "looking" }
+  | { readonly kind: "refused"; readonly reasons: readonly string[]; readonly kept: boolean }
+  | { readonly kind: "offer"; readonly offer: Offer }
+  | { readonly kind: "elsewhere"; readonly what: string }
+  | { readonly kind: "fetching"; readonly share: Share | null }
+  | { readonly kind: "opening"; readonly progress: OpenProgress | null }
+  | { readonly kind: "ready"; readonly model: Model; readonly name: string }
+  | { readonly kind: "moved" }
+  | { readonly kind: "failed"; readonly problem: string };
+
+/** A newer version on the host: `bytes` to download, how far that is, and whether it is there. */
+export interface Update {
+  readonly bytes: number;
+  readonly share: Share | null;
+  readonly done: boolean;
+  readonly problem: string | null;
+}
+
+export class Site {
+  readonly state = signal<SiteState>({ kind: "looking" });
+  readonly update = signal<Update | null>(null);
+  /** What the model takes of this device's storage, in bytes; and whether the browser may delete it. */
+  readonly kept = signal<{ readonly bytes: number; readonly lasting: boolean } | null>(null);
+  device: Device | null = null;
+
+  private readonly base = new URL("./", document.baseURI).href;
+  private readonly store = new PieceStore(`thinkport/${encodeURIComponent(new URL(this.base).pathname)}`);
+  private readonly lock: TabLock | null;
+  private index: PieceIndex | null = null;
+  private latest: PieceIndex | null = null;
+  private working = new AbortController();
+  private engine: Worker | null = null;
+
+  constructor() {
+    const secure = "locks" in navigator && typeof BroadcastChannel !== "undefined";
+    this.lock = secure ? new TabLock(`thinkport ${this.base}`, (what) => this.heard(what), () => this.lost()) : null;
+  }
+
+  /** Look at the device, at what is kept and at what the host has. */
+  async start(): Promise<void> {
+    try {
+      this.device = await lookAtDevice();
+      if (this.device.lacking !== null) return this.refuse([this.device.lacking], false);
+      keepPage(() => this.state.value.kind === "offer" && reloadForThreads());
+      const [kept, latest] = await Promise.all([this.keptIndex(), fetchIndex(this.base).catch((error: unknown) => error as Error)]);
+      if (latest instanceof Error && kept === null) throw latest;
+      this.latest = latest instanceof Error ? null : latest;
+      this.index = kept ?? this.latest;
+      if (this.index === null) throw new Error("The site can't be reached, and no model is kept on this device. Open it again when there is a network.");
+      const choice = choose(this.index.ways, this.device);
+      if (!choice.ways.length) return this.refuse(reasonsOf(choice), kept !== null);
+      if (kept === null) await this.offer(this.index, choice);
+      else await this.begin();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Have the model in this tab: download what is missing, and run it. */
+  async begin(): Promise<void> {
+    try {
+      void navigator.storage.persist?.().catch(() => false);
+      if (!(await this.lock!.take())) {
+        this.state.value = { kind: "elsewhere", what: "is open" };
+        await this.lock!.wait();
+      }
+      await this.run();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Have it here, not in the tab that has it. */
+  async takeOver(): Promise<void> {
+    try {
+      await this.lock!.steal();
+      await this.run();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Try again after a failure. */
+  async again(): Promise<void> {
+    this.state.value = { kind: "looking" };
+    await (this.index === null ? this.start() : this.run().catch((error: unknown) => this.fail(error)));
+  }
+
+  /** End a download; what came stays for the next time. */
+  cancel(): void {
+    this.working.abort(new Cancelled());
+  }
+
+  /** Download the newer version while the model in use goes on. */
+  async fetchUpdate(): Promise<void> {
+    const { latest, device } = this;
+    const update = this.update.value;
+    if (latest === null || device === null || update === null || update.share !== null) return;
+    try {
+      const way = choose(latest.ways, device).ways[0]!;
+      const onProgress = (share: Share): void => void (this.update.value = { ...update, share, problem: null });
+      this.update.value = { ...update, share: { done: 0, total: 1, fetched: 0 }, problem: null };
+      await this.have(latest, way, onProgress, new AbortController().signal);
+      this.update.value = { ...update, done: true };
+    } catch (error) {
+      this.update.value = { ...update, problem: wordsOf(error) };
+    }
+  }
+
+  /** Delete the model from this device, and begin again. Conversations stay. */
+  async remove(): Promise<void> {
+    if (this.state.value.kind !== "ready" && !(await this.lock!.take())) throw new Error("Another tab has the model: delete it there.");
+    this.engine?.terminate();
+    await this.store.clear();
+    await dropScripts(this.base);
+    location.reload();
+  }
+
+  private async keptIndex(): Promise<PieceIndex | null> {
+    try {
+      return await this.store.index();
+    } catch (error) {
+      throw new Error(`This browser keeps no files for this page (${wordsOf(error)}). A private window may be the reason: open it in another one.`);
+    }
+  }
+
+  private async offer(index: PieceIndex, choice: Choice): Promise<void> {
+    const way = choice.ways[0]!;
+    const pieces = piecesOf(index, way.files);
+    const sizes = await this.store.sizes();
+    const bytes = bytesOf(pieces.filter((piece) => sizes.get(piece.sha256) !== piece.bytes));
+    const room = this.device?.room ?? null;
+    const problem = room !== null && room < bytes ? `It needs ${megabytes(bytes)} of storage, and this browser has ${megabytes(room)} left for this page. Free some space, then load the page again.` : null;
+    this.state.value = { kind: "offer", offer: { name: index.name, way, bytes, total: bytesOf(pieces), choice, problem } };
+  }
+
+  /** Run the model in the first way that works; the lock is this tab's. */
+  private async run(): Promise<void> {
+    const { index, device } = this;
+    if (index === null || device === null) return;
+    this.working = new AbortController();
+    const { signal } = this.working;
+    const problems: string[] = [];
+    for (const way of choose(index.ways, device).ways) {
+      try {
+        this.state.value = { kind: "fetching", share: null };
+        await this.have(index, way, (share) => this.fetching(share), signal);
+        if (reloadForThreads()) return;
+        return await this.opened(index, await this.open(index, way, signal));
+      } catch (error) {
+        if (this.state.value.kind === "moved") return;
+        if (error instanceof Cancelled) {
+          this.lock!.letGo();
+          return await this.offer(index, choose(index.ways, device));
+        }
+        problems.push(wordsOf(error));
+      }
+    }
+    throw new Error([...new Set(problems)].join(" "));
+  }
+
+  /** Have all that a way needs, checked and kept. */
+  private async have(index: PieceIndex, way: Way, onProgress: (share: Share) => void, signal: AbortSignal): Promise<void> {
+    await havePieces({ folder: this.store.folder, base: this.base, pieces: piecesOf(index, way.files), keep: index }, signal, onProgress);
+    await keepScripts(index, this.base).catch(() => undefined); // what is missing is told when it is imported
+  }
+
+  private async open(index: PieceIndex, way: Way, signal: AbortSignal): Promise<Model> {
+    this.state.value = { kind: "opening", progress: null };
+    this.lock!.tell("is being opened");
+    const source = { kind: "pieces", folder: this.store.folder } as const;
+    const worker = new Worker(new URL("./engine_worker.ts", import.meta.url), { type: "module" });
+    this.engine = worker;
+    const request = { source, binaries: source, ort: scriptsOf(index, this.base), provider: way.provider, graph: way.graph, contextLength: way.tokens };
+    const onProgress = (progress: OpenProgress): void => {
+      if (this.state.value.kind === "opening") this.state.value = { kind: "opening", progress };
+    };
+    try {
+      return await openInWorker(worker, request, { signal, onProgress });
+    } catch (error) {
+      worker.terminate();
+      throw error;
+    }
+  }
+
+  private async opened(index: PieceIndex, model: Model): Promise<void> {
+    this.lock!.tell("runs");
+    this.state.value = { kind: "ready", model, name: index.name };
+    const lasting = (await navigator.storage.persisted?.().catch(() => false)) ?? false;
+    const sizes = await this.store.sizes();
+    this.kept.value = { bytes: [...sizes.values()].reduce((sum, size) => sum + size, 0), lasting };
+    const { latest, device } = this;
+    if (latest === null || latest.version === index.version || device === null) return;
+    const newer = choose(latest.ways, device).ways[0];
+    if (!newer) return;
+    const bytes = bytesOf(piecesOf(latest, newer.files).filter((piece) => !sizes.has(piece.sha256)));
+    this.update.value = { bytes, share: null, done: false, problem: null };
+  }
+
+  private fetching(share: Share): void {
+    if (this.state.value.kind !== "fetching") return;
+    this.state.value = { kind: "fetching", share };
+    this.lock!.tell(share.fetched ? `is being downloaded, ${Math.floor((100 * share.done) / share.total)} %` : "is being checked");
+  }
+
+  private heard(what: string): void {
+    if (this.state.value.kind === "elsewhere") this.state.value = { kind: "elsewhere", what };
+  }
+
+  /** Another tab took the model. */
+  private lost(): void {
+    this.state.value = { kind: "moved" };
+    this.working.abort(new Cancelled());
+    this.engine?.terminate();
+  }
+
+  private refuse(reasons: readonly string[], kept: boolean): void {
+    this.state.value = { kind: "refused", reasons, kept };
+  }
+
+  private fail(error: unknown): void {
+    this.state.value = { kind: "failed", problem: wordsOf(error) };
+  }
+}
+
+class Cancelled extends Error {}
+
+const NAMES = { webgpu: "On the GPU", wasm: "On the processor" };
+
+/** Why ways don't suit the device, a sentence a reason. */
+export const reasonsOf = ({ refusals }: Choice): string[] => [...new Set(refusals.map(({ way, reason }) => `${NAMES[way.provider]}: ${reason}.`))];
+
+/** An error as a sentence. */
+function wordsOf(error: unknown): string {
+  const words = error instanceof Error ? error.message : String(error);
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}${/[.!?]$/.test(words) ? "" : "."}`;
+}

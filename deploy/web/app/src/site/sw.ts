@@ -1,0 +1,69 @@
+/**
+ * The service worker of a static site: keeps the page's files for the next visit, with or without a network, and adds the
+ * headers that threads need where a host sends none. The model is none of its business: pieces are kept by the page.
+ * `thinkport web` writes the first line, which sets SHELL.
+ */
+
+interface Scope {
+  readonly SHELL: { readonly version: string; readonly files: readonly string[] };
+  readonly registration: ServiceWorkerRegistration;
+  readonly clients: { claim(): Promise<void> };
+  skipWaiting(): Promise<void>;
+  addEventListener(type: "install" | "activate", listener: (event: Lasting) => void): void;
+  addEventListener(type: "fetch", listener: (event: Fetching) => void): void;
+}
+
+interface Lasting {
+  waitUntil(work: Promise<unknown>): void;
+}
+
+interface Fetching {
+  readonly request: Request;
+  respondWith(answer: Promise<Response>): void;
+}
+
+const worker = self as unknown as Scope;
+const { SHELL } = worker;
+const ROOT = worker.registration.scope;
+const SHELLS = `thinkport shell ${ROOT} `;
+const KEPT = `${SHELLS}${SHELL.version}`;
+const HEADERS = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+  "Cross-Origin-Resource-Policy": "same-origin",
+};
+
+worker.addEventListener("install", (event) => event.waitUntil(install()));
+worker.addEventListener("activate", (event) => event.waitUntil(activate()));
+worker.addEventListener("fetch", (event) => {
+  const { request } = event;
+  if (request.method === "GET" && isPage(new URL(request.url))) event.respondWith(answer(request));
+});
+
+/** Keep the files of this version. An older version stays until no tab shows it. */
+async function install(): Promise<void> {
+  const cache = await caches.open(KEPT);
+  await cache.addAll(SHELL.files.map((file) => new Request(new URL(file, ROOT), { cache: "no-cache" })));
+}
+
+async function activate(): Promise<void> {
+  for (const name of await caches.keys()) {
+    if (name.startsWith(SHELLS) && name !== KEPT) await caches.delete(name);
+  }
+  await worker.clients.claim();
+}
+
+/** Files of the page, and scripts of onnxruntime-web: neither the list of the model's files nor its pieces. */
+function isPage(url: URL): boolean {
+  const inside = url.href.startsWith(ROOT) ? url.pathname.slice(new URL(ROOT).pathname.length) : null;
+  return inside !== null && !inside.startsWith("pieces/") && inside !== "site.json";
+}
+
+async function answer(request: Request): Promise<Response> {
+  const asked = request.mode === "navigate" ? new URL("./", ROOT).href : request;
+  const found = (await caches.match(asked, { ignoreSearch: true })) ?? (await fetch(request));
+  if (found.type === "opaqueredirect" || found.status === 0) return found;
+  const headers = new Headers(found.headers);
+  for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
+  return new Response(found.body, { status: found.status, statusText: found.statusText, headers });
+}

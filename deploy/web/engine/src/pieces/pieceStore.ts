@@ -1,0 +1,148 @@
+/**
+ * Pieces in the browser's own file system (https://fs.spec.whatwg.org), each a file named by its hash. Only a worker may
+ * open, write and remove; a page reads the index and deletes all. Knows folders; must not know where pieces come from.
+ */
+
+import { artifactError, ThinkportError, wordsOf } from "../errors.js";
+import { INDEX, parseIndex, type Piece, type PieceIndex } from "./pieceIndex.js";
+
+/** What TypeScript's library lacks of files that a worker opens. */
+export interface SyncHandle {
+  getSize(): number;
+  read(bytes: Uint8Array, options: { readonly at: number }): number;
+  write(bytes: Uint8Array, options: { readonly at: number }): number;
+  truncate(bytes: number): void;
+  flush(): void;
+  close(): void;
+}
+
+interface SyncFileHandle {
+  createSyncAccessHandle(options?: { readonly mode?: "read-only" }): Promise<SyncHandle>;
+}
+
+const PIECES = "pieces";
+
+export class PieceStore {
+  /** `folder` is a path from the file system's root. */
+  constructor(readonly folder: string) {}
+
+  /** The index of the model that is kept whole; null where there is none. */
+  async index(): Promise<PieceIndex | null> {
+    try {
+      const file = await (await (await this.top(false)).getFileHandle(INDEX)).getFile();
+      return parseIndex(await file.text(), `${this.folder}/${INDEX}`);
+    } catch (error) {
+      if (isMissing(error) || error instanceof ThinkportError) return null; // of another format: downloaded again
+      throw error;
+    }
+  }
+
+  /** From now on the model of this index is the one that is kept; pieces of others go. */
+  async keep(index: PieceIndex, pieces: readonly Piece[]): Promise<void> {
+    await write(await this.top(true), INDEX, new TextEncoder().encode(JSON.stringify(index)));
+    const kept = new Set(pieces.map((piece) => piece.sha256));
+    const folder = await this.pieces();
+    for (const name of await namesIn(folder)) if (!kept.has(name)) await folder.removeEntry(name);
+  }
+
+  /** The bytes of each piece that lies here, by name; what it holds is not looked at. */
+  async sizes(): Promise<Map<string, number>> {
+    const folder = await this.pieces();
+    const found = new Map<string, number>();
+    for (const name of await namesIn(folder)) found.set(name, (await (await folder.getFileHandle(name)).getFile()).size);
+    return found;
+  }
+
+  /** Whether a piece lies here, with its own content. */
+  async holds({ sha256, bytes }: Piece): Promise<boolean> {
+    try {
+      const file = await (await (await this.pieces()).getFileHandle(sha256)).getFile();
+      return file.size === bytes && (await hashOf(await file.arrayBuffer())) === sha256;
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
+  }
+
+  /** Write a piece. Throws QuotaExceededError where there is no room; nothing of the piece stays then. */
+  async put({ sha256 }: Piece, bytes: Uint8Array): Promise<void> {
+    const folder = await this.pieces();
+    try {
+      await write(folder, sha256, bytes);
+    } catch (error) {
+      await folder.removeEntry(sha256).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** A piece, opened for reading without waiting. Throws an artifact error where it is gone. */
+  async open(sha256: string): Promise<SyncHandle> {
+    try {
+      const file = await (await this.pieces()).getFileHandle(sha256);
+      return await (file as unknown as SyncFileHandle).createSyncAccessHandle({ mode: "read-only" });
+    } catch (error) {
+      throw goneError(this.folder, sha256, error);
+    }
+  }
+
+  async read(sha256: string): Promise<Uint8Array<ArrayBuffer>> {
+    try {
+      return new Uint8Array(await (await (await (await this.pieces()).getFileHandle(sha256)).getFile()).arrayBuffer());
+    } catch (error) {
+      throw goneError(this.folder, sha256, error);
+    }
+  }
+
+  /** Delete everything. */
+  async clear(): Promise<void> {
+    const [name, ...up] = this.folder.split("/").reverse();
+    const parent = await folderAt(up.reverse(), false).catch(() => null);
+    await parent?.removeEntry(name!, { recursive: true }).catch((error: unknown) => {
+      if (!isMissing(error)) throw error;
+    });
+  }
+
+  private top(create: boolean): Promise<FileSystemDirectoryHandle> {
+    return folderAt(this.folder.split("/"), create);
+  }
+
+  private async pieces(): Promise<FileSystemDirectoryHandle> {
+    return (await this.top(true)).getDirectoryHandle(PIECES, { create: true });
+  }
+}
+
+/** The sha256 of bytes as hex. Only secure contexts (https, localhost) have it. */
+export async function hashOf(bytes: BufferSource): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function folderAt(path: readonly string[], create: boolean): Promise<FileSystemDirectoryHandle> {
+  let folder = await navigator.storage.getDirectory();
+  for (const part of path) folder = await folder.getDirectoryHandle(part, { create });
+  return folder;
+}
+
+async function namesIn(folder: FileSystemDirectoryHandle): Promise<string[]> {
+  const names: string[] = [];
+  for await (const name of (folder as unknown as { keys(): AsyncIterable<string> }).keys()) names.push(name);
+  return names;
+}
+
+async function write(folder: FileSystemDirectoryHandle, name: string, bytes: Uint8Array): Promise<void> {
+  const file = await folder.getFileHandle(name, { create: true });
+  const handle = await (file as unknown as SyncFileHandle).createSyncAccessHandle();
+  try {
+    handle.truncate(0);
+    const written = handle.write(bytes, { at: 0 });
+    if (written !== bytes.length) throw new DOMException(`${written} of ${bytes.length} bytes were written`, "QuotaExceededError");
+    handle.flush();
+  } finally {
+    handle.close();
+  }
+}
+
+const isMissing = (error: unknown): boolean => error instanceof DOMException && error.name === "NotFoundError";
+
+const goneError = (folder: string, sha256: string, error: unknown): Error =>
+  artifactError(`${folder}/${sha256.slice(0, 12)}… can't be read (${wordsOf(error)}): download the model again`, error);

@@ -1,0 +1,41 @@
+/** Lists of pieces, and where a range of a file lies in them. */
+
+import { expect, test } from "vitest";
+import { parseIndex, type PieceIndex, piecesOf } from "../src/pieces/pieceIndex.js";
+import { partsOf } from "../src/pieces/pieceSource.js";
+
+const hash = (digit: string): string => digit.repeat(64);
+const weights = { bytes: 25, sha256: hash("f"), pieces: [hash("a"), hash("b"), hash("c")] };
+const index = {
+  format: 1, name: "nano", version: "1", runtime: "1.30.0", scripts: [], pieceBytes: 10,
+  files: { "weights.bin": weights, "copy.bin": { ...weights, bytes: 10, pieces: [hash("a")] } }, ways: [],
+} as PieceIndex;
+
+test.each([
+  [0, 25, [[0, 0, 10, 0], [1, 0, 10, 10], [2, 0, 5, 20]]],
+  [9, 11, [[0, 9, 10, 0], [1, 0, 1, 1]]],
+  [10, 20, [[1, 0, 10, 0]]],
+  [12, 13, [[1, 2, 3, 0]]],
+  [20, 25, [[2, 0, 5, 0]]],
+  [7, 7, []],
+])("bytes %i to %i are parts of pieces", (start, end, parts) => {
+  expect([...partsOf(weights, 10, { start, end })].map(({ piece, from, to, at }) => [piece, from, to, at])).toEqual(parts);
+});
+
+test("a range behind the end is a fault", () => {
+  expect(() => [...partsOf(weights, 10, { start: 20, end: 41 })]).toThrow(RangeError);
+});
+
+test("a piece that two files share is one piece, and the last one is shorter", () => {
+  const found = piecesOf(index, ["copy.bin", "weights.bin"]).map(({ sha256, bytes }) => [sha256[0], bytes]);
+  expect(found).toEqual([["a", 10], ["b", 10], ["c", 5]]);
+});
+
+test("a list that can't be used is refused with what is wrong", () => {
+  const read = (changed: object): unknown => parseIndex(JSON.stringify({ ...index, ...changed }), "site.json");
+  expect(read({})).toEqual(index);
+  expect(() => parseIndex("<html>", "site.json")).toThrow(/site\.json is no list of a model's files/);
+  expect(() => read({ format: 2 })).toThrow(/has format 2, this page reads 1: close all tabs/);
+  expect(() => read({ files: { "weights.bin": { ...weights, bytes: 31 } } })).toThrow(/weights\.bin has pieces that don't add up/);
+  expect(() => read({ files: { "weights.bin": { ...weights, pieces: ["../x", hash("b"), hash("c")] } } })).toThrow(/don't add up/);
+});

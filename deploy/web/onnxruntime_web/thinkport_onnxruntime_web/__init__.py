@@ -1,0 +1,1 @@
+"""Files of onnxruntime-web, in the folder `onnxruntime-web` beside this module."""
