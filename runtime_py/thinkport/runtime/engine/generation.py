@@ -162,7 +162,8 @@ class TokenLoop:
         ran = len(self.prompt) + self._count
         if self.use.reserve_free(3 * ran - 2 * following.shared):  # both ends are copied meanwhile
             with self.use.step() as held:
-                held.run_aside(following)
+                if not held.crowded:
+                    held.run_aside(following)
         else:
             following.over = True
 
@@ -191,12 +192,13 @@ class TokenLoop:
         for piece in pieces:
             if self.use.stop.cancelled:
                 return None
-            guess = self.drafter.draft(most) if len(pending) == 1 else []
+            crowded = held.crowded  # a guess would have a step that all rows could have a token in
+            guess = self.drafter.draft(0 if crowded else most) if len(pending) == 1 else []
             self.use.reserve(ran + len(pending) + len(guess))
             began = perf_counter()
             with self.use.step() as held:
                 logits = held.run(piece, guess)
-            if len(pending) == 1:
+            if len(pending) == 1 and not crowded:
                 self.drafter.ran(perf_counter() - began)
         return logits
 

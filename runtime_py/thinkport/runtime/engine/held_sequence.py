@@ -81,6 +81,17 @@ class HeldSequence:
         self.clear()
         self._evicted = evicted
 
+    @property
+    def crowded(self) -> bool:
+        """Whether others are stepping too; see `Lane`."""
+        return self.lane is not None and self.lane.crowded
+
+    def interrupt(self, why: str) -> None:
+        """End the step in progress, which another thread waits for."""
+        lane = self.lane
+        if lane is not None:
+            lane.interrupt(why)
+
     def close(self) -> None:
         """Forget every token and let go of the session."""
         self.clear()

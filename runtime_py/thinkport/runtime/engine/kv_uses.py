@@ -123,12 +123,12 @@ class KvUses:
         prefixes: PrefixCache | None,
         pace: Pace | None,
         pool: "KvPool",
-        turns: AbstractContextManager[None] | None,
         *,
         fixed: bool = False,
     ):
         """See `Engine`."""
-        self.pool, self.turns = pool, turns or nullcontext()
+        self.pool = pool
+        self.turns: AbstractContextManager[None] = nullcontext()  # around each step; tests slow steps down by it
         self.lock = RLock()  # held for a step, an eviction or a close
         self.reserved = 0  # bytes of the pool
         self._current: weakref.ref[Use] | None = None  # weak, so that an engine that is dropped is collected at once
@@ -194,8 +194,13 @@ class KvUses:
         From any thread. `why` is what later uses are told.
         """
         self._gone, self._session = why, None
-        with self.lock:
+        if not self.lock.acquire(blocking=False):
+            self.held.interrupt(why)  # whose step may wait for this thread, in a signal handler, to run its own
+            self.lock.acquire()
+        try:
             self.held.close()
+        finally:
+            self.lock.release()
         self.reserved = 0
 
 

@@ -1,16 +1,14 @@
 """Replies that are written in threads and read from the event loop, the places for them, and the line before these.
 
-A place is an engine whose KV cache stays from request to request; places take turns step by step. A job returns its
+A place is an engine whose KV cache stays from request to request; places share their steps. A job returns its
 place within one token after its reader left. Must not know what a client asked for or how it is answered.
 """
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
-from threading import Condition
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
@@ -24,38 +22,12 @@ from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.reply_plan import ReplyPlan
 
 
-class FairTurns:
-    """A lock that is had in the order in which it was asked for. Not reentrant."""
-
-    def __init__(self) -> None:
-        self._changed = Condition()
-        self._taken = False
-        self._waiting: deque[object] = deque()
-
-    def __enter__(self) -> None:
-        me = object()
-        with self._changed:
-            self._waiting.append(me)
-            try:
-                self._changed.wait_for(lambda: not self._taken and self._waiting[0] is me)
-                self._taken = True
-            finally:  # an interrupted wait leaves the line too
-                self._waiting.remove(me)
-                self._changed.notify_all()
-
-    def __exit__(self, *raised: object) -> None:
-        with self._changed:
-            self._taken = False
-            self._changed.notify_all()
-
-
 class Places:
     """At most `parallel` replies at a time, and at most `queue` requests that wait for one to end, first come first."""
 
     def __init__(self, model: Model, parallel: int, queue: int):
-        turns = FairTurns()
         self._model, self._refreshing = model, asyncio.Lock()
-        self._idle = [model.engine(turns) for _ in range(parallel)]
+        self._idle = [model.engine() for _ in range(parallel)]
         self._parallel, self._queue = parallel, queue
         self._line: list[asyncio.Future[None]] = []
         self._seconds = 5.0  # of a reply, on average
