@@ -57,7 +57,7 @@ class FakeLane:
     """A lane whose logits peak at `next_id` of all that it holds."""
 
     def __init__(self, session: "FakeSession", batch: int):
-        self.session, self.batch, self.crowded = session, batch, False
+        self.session, self.batch = session, batch
         self.rows: list[list[int]] = [[] for _ in range(batch)]
 
     @property
@@ -74,9 +74,6 @@ class FakeLane:
         return logits[:, -keep:]
 
     def expect(self, tokens: int) -> None:
-        pass
-
-    def interrupt(self, why: str) -> None:
         pass
 
     def trim(self, length: int) -> None:
@@ -115,9 +112,6 @@ class FakeSession:
 
     def open_lane(self, batch: int = 1) -> FakeLane:
         return FakeLane(self, batch)
-
-    def share_steps(self, settings) -> None:
-        pass
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,10 @@ from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.kv_uses import CLOSED, UNLOADED, KvPool
 from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
+from thinkport.runtime.engine.row_settings import RowSettings
 from thinkport.runtime.engine.sampling import SamplingSettings
-from thinkport.runtime.engine.scheduler import RowSettings
-from thinkport.runtime.engine.session import LaneSource
+from thinkport.runtime.engine.scheduler import StepFigures
+from thinkport.runtime.engine.session import LaneSource, Session
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError, UnavailableError
 from thinkport.runtime.events import End
@@ -215,6 +216,12 @@ class Model:
     def memory(self) -> MemoryUse:
         """The memory that its conversations take now."""
         return MemoryUse(kv=self._pool.bytes, shared=self._prefixes.bytes, limit=self._limit)
+
+    @property
+    def steps(self) -> StepFigures:
+        """How many steps ran since the graph was loaded, and how many replies shared them."""
+        session = self._session
+        return session.scheduler.figures if isinstance(session, Session) else StepFigures()
 
     @property
     def loaded(self) -> bool:
@@ -457,7 +464,8 @@ class Model:
     def _share_steps(self, session: LaneSource) -> None:
         """A deterministic reply shares none where its logits would depend on the others to the bit."""
         alone = self._deterministic and not session.exact_steps
-        session.share_steps(replace(self._rows, max_rows=1) if alone else self._rows)
+        if isinstance(session, Session):
+            session.share_steps(replace(self._rows, max_rows=1) if alone else self._rows)
 
     def close(self) -> None:
         """Free the graph, its weights and every KV cache; chats and engines of this model can't be used any more."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tests.runtime.conftest import FakeLane, FakeSession
 
-from thinkport.runtime.engine.scheduler import Row, RowSettings, Scheduler
+from thinkport.runtime.engine.row_settings import RowSettings
+from thinkport.runtime.engine.scheduler import ScheduledLane, Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,32 +16,15 @@ if TYPE_CHECKING:
     from thinkport.runtime.engine.session import Logits
 
 
-class SharingLane(FakeLane):
+class SharingLane(ScheduledLane, FakeLane):
     """A fake lane behind a scheduler."""
 
-    widest_step = None
-
     def __init__(self, session: Any, batch: int):
-        super().__init__(session, batch)
-        self.row = Row()
+        FakeLane.__init__(self, session, batch)
+        ScheduledLane.__init__(self, session.scheduler)
 
-    @property
-    def shares(self) -> bool:
-        return self.batch == 1 and self.length > 0
-
-    @property
-    def crowded(self) -> bool:
-        return self.session.scheduler.crowded(self.row)
-
-    @crowded.setter
-    def crowded(self, value: bool) -> None:
-        pass
-
-    def interrupt(self, why: str) -> None:
-        self.session.scheduler.end(self, why)
-
-    def step(self, ids, lengths=None, keep=1):
-        return self.session.scheduler.step(self, ids, lengths, keep)
+    length = FakeLane.length
+    trim = FakeLane.trim
 
     def run(self, ids, lengths, keep):
         return FakeLane.step(self, ids, lengths, keep)

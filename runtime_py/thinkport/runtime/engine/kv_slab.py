@@ -138,8 +138,8 @@ class Slots:
         return slab
 
     def _caches(self, slab: Slab | None) -> list[tuple[int, InPlaceCache]]:
-        held = [] if slab is None else [(index, ref and ref()) for index, ref in enumerate(slab.caches)]
-        return [(index, cache) for index, cache in held if cache is not None]
+        held = [] if slab is None else enumerate(slab.caches)
+        return [(index, cache) for index, ref in held if ref is not None and (cache := ref()) is not None]
 
     def _place(self, slab: Slab, wanted: Sequence[InPlaceCache]) -> int:
         """A free slot, the first; or that of the row that has taken part in no step for the longest time."""
@@ -161,7 +161,7 @@ class Slots:
             ref = slab.caches[gap]
             if gap in taken or gap > last or (ref is not None and self._step - self._used[gap] < _RECENT):
                 continue
-            cache, other = taken.pop(last), ref and ref()
+            cache, other = taken.pop(last), None if ref is None else ref()
             if other is not None:
                 other.move_out()
             cache.move_to(slab.take(gap, cache))

@@ -5,46 +5,25 @@ Sarathi-Serve (arXiv 2403.02310). Knows steps, rows and seconds; must not know g
 thread of its own: whoever finds that a step can begin runs it, for others too.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Condition, RLock
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from thinkport.runtime.errors import InputError, UnavailableError
+from thinkport.runtime.engine.row_settings import RowSettings
+from thinkport.runtime.errors import UnavailableError
 
 _Ids = npt.NDArray[np.int64]
 _Logits = npt.NDArray[np.float32]
 
-MAX_ROWS = 8
 _PATIENCE, _LEAST_PATIENCE = 0.3, 0.005  # of a shared step, and seconds: how long it waits for the rows of the last one
 _ACTIVE = 0.5  # seconds after its last step in which a row counts as one of several
 _NARROWEST = 8  # tokens of a piece; matrices take fewer for little less
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowSettings:
-    """How replies that are written at the same time share steps.
-
-    max_rows: the most in one step; 1 has them take turns. prompt_share: the part of the time that prompts get while other
-    replies are written. longest_wait: seconds that a row waits for its next token at most, as far as a piece of a prompt
-    can be cut for it.
-    """
-
-    max_rows: int = MAX_ROWS
-    prompt_share: float = 0.5
-    longest_wait: float = 0.25
-
-    def __post_init__(self) -> None:
-        if isinstance(self.max_rows, bool) or not isinstance(self.max_rows, int) or not 1 <= self.max_rows <= 64:
-            raise InputError(f"max_rows is {self.max_rows!r}, expected 1 (replies take turns) to 64")
-        if not 0.05 <= self.prompt_share <= 0.95:
-            raise InputError(f"prompt_share is {self.prompt_share}, expected 0.05 to 0.95 of the time")
-        if not 0.01 <= self.longest_wait <= 60:
-            raise InputError(f"longest_wait is {self.longest_wait}, expected 0.01 to 60 seconds")
 
 
 class Row:
@@ -55,42 +34,58 @@ class Row:
         self.late = False
 
 
-class SteppedLane(Protocol):
-    """What the scheduler needs of a lane. `row`: what it keeps of it."""
+class ScheduledLane(ABC):
+    """A lane whose steps run when a scheduler has them run; see `Lane`."""
 
-    row: Row
     batch: int
+    widest_step: int | None = None  # the most tokens of a step that is right on this device; None for any
+
+    def __init__(self, scheduler: "Scheduler"):
+        self.scheduler, self.row = scheduler, Row()
 
     @property
-    def widest_step(self) -> int | None:
-        """The most tokens of a step that is right on this device; None for any."""
-
-    @property
+    @abstractmethod
     def length(self) -> int:
-        """Tokens in the KV cache."""
+        """Tokens in the KV cache, of the longest sequence."""
+
+    @abstractmethod
+    def run(self, ids: _Ids, lengths: _Ids | None, keep: int) -> _Logits:
+        """Run a step now, for the scheduler; as `step` otherwise."""
+
+    @abstractmethod
+    def trim(self, length: int) -> None:
+        """Forget every token from `length` on."""
+
+    def step(self, ids: _Ids, lengths: _Ids | None = None, keep: int = 1) -> _Logits:
+        """Run `ids` (batch, sequence) over the cache, as `Lane.step` says, with steps of others where that can be."""
+        return self.scheduler.step(self, ids, lengths, keep)
 
     @property
     def shares(self) -> bool:
-        """Whether its next single token may run together with those of other lanes."""
+        """Whether its next token may run in one step with those of other lanes."""
+        return self.batch == 1 and self.scheduler.settings.max_rows > 1 and self.length > 0
 
-    def run(self, ids: _Ids, lengths: _Ids | None, keep: int) -> _Logits:
-        """Run one step alone; its logits are valid until the lane's next step."""
+    @property
+    def crowded(self) -> bool:
+        """Whether lanes of other threads are stepping too: single tokens are shared then, and wider steps are not."""
+        return self.scheduler.crowded(self.row)
 
-    def trim(self, length: int) -> None:
-        """Forget every token from `length` on."""
+    def interrupt(self, why: str) -> None:
+        """End the step that its thread waits for, with an `UnavailableError`; from any thread, a signal handler too."""
+        self.scheduler.end(self, why)
 
 
 class RunsTogether(Protocol):
     """Runs single tokens of several lanes; see `SharedSteps`."""
 
-    def run(self, lanes: Sequence[SteppedLane], tokens: Sequence[int]) -> list[_Logits]:
+    def run(self, lanes: Sequence[Any], tokens: Sequence[int]) -> list[_Logits]:
         """The logits of each lane, (1, 1, vocabulary), valid until that lane's next step."""
 
 
 class Step:
     """A step that a lane's thread waits for; `at` columns of it have run."""
 
-    def __init__(self, lane: SteppedLane, ids: _Ids, lengths: _Ids | None, keep: int, changed: Condition):
+    def __init__(self, lane: ScheduledLane, ids: _Ids, lengths: _Ids | None, keep: int, changed: Condition):
         self.lane, self.ids, self.lengths, self.keep, self.changed = lane, ids, lengths, keep, changed
         self.shared = ids.shape == (1, 1) and keep == 1 and lane.shares
         self.before, self.at = lane.length, 0
@@ -166,7 +161,7 @@ class Scheduler:
         self._token_seconds = 0.0  # of a token of a piece
         self._owed = 0.0  # seconds that prompts are ahead of their share
 
-    def step(self, lane: SteppedLane, ids: _Ids, lengths: _Ids | None, keep: int) -> _Logits:
+    def step(self, lane: ScheduledLane, ids: _Ids, lengths: _Ids | None, keep: int) -> _Logits:
         """Run a step; its logits are valid until the lane's next one.
 
         Raises:
@@ -202,7 +197,7 @@ class Scheduler:
         with self._lock:
             return any(seen > since for one, seen in self._seen.items() if one is not row)
 
-    def end(self, lane: SteppedLane, why: str) -> None:
+    def end(self, lane: ScheduledLane, why: str) -> None:
         """End the steps of a lane that wait or run, whose thread gets an `UnavailableError`; from any thread."""
         with self._lock:
             for step in [*self._waiting, *self._running]:

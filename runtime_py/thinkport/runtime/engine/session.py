@@ -21,7 +21,8 @@ from thinkport.runtime.engine.device_failures import DeviceFailure, failure_of
 from thinkport.runtime.engine.kv_buffers import Buffers, CpuBuffers, DeviceBuffers
 from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize, KvSnapshot, layout_of
 from thinkport.runtime.engine.resize_graph import resize_graph
-from thinkport.runtime.engine.scheduler import Row, RowSettings, Scheduler
+from thinkport.runtime.engine.row_settings import RowSettings
+from thinkport.runtime.engine.scheduler import ScheduledLane, Scheduler
 from thinkport.runtime.engine.shared_steps import SharedSteps
 from thinkport.runtime.errors import ArtifactError, ThinkportError, UnavailableError
 from thinkport.runtime.machine.plugin_device import PluginDevice, Provider, open_session
@@ -37,16 +38,9 @@ _ONE_RUN_AT_A_TIME = ("DmlExecutionProvider",)
 
 
 class Lane(Protocol):
-    """A batch of sequences that grows by steps; one thread at a time.
-
-    crowded: lanes of other threads are stepping too, so that steps of one token are shared and wider ones are not.
-    """
+    """A batch of sequences that grows by steps; one thread at a time."""
 
     batch: int
-
-    @property
-    def crowded(self) -> bool:
-        """See above."""
 
     @property
     def length(self) -> int:
@@ -69,9 +63,6 @@ class Lane(Protocol):
 
     def expect(self, tokens: int) -> None:
         """Have room for so many more tokens from the next step on: a growth at each step would copy the same again."""
-
-    def interrupt(self, why: str) -> None:
-        """End the step that its thread waits for, with an `UnavailableError`; from any thread, a signal handler too."""
 
     def read(self, length: int) -> KvSnapshot:
         """A copy of the first `length` tokens of a lane of one sequence."""
@@ -117,9 +108,6 @@ class LaneSource(Protocol):
 
     def open_lane(self, batch: int = 1) -> Lane:
         """An empty lane."""
-
-    def share_steps(self, settings: RowSettings) -> None:
-        """Have lanes of several threads share their steps as the settings say, before the first one is opened."""
 
 
 class KernelLibrary(Protocol):
@@ -200,6 +188,7 @@ class Session:
         self.share_steps(RowSettings())
 
     def share_steps(self, settings: RowSettings) -> None:
+        """Have lanes of several threads share their steps as the settings say, before the first one is opened."""
         if not (self.kv_size.ends_are_rewritten and self.several_tokens_over_past):
             settings = replace(settings, max_rows=1)
         self.together = SharedSteps(self.model, self.graph.kv, settings.max_rows)  # it holds no session
@@ -317,10 +306,11 @@ def _check_started(graph: Graph, started: list[str]) -> None:
         )
 
 
-class OrtLane:
+class OrtLane(ScheduledLane):
     """A lane of a session. Id, mask and logits buffers are reused, so that a step binds three pointers and runs."""
 
     def __init__(self, session: Session, batch: int):
+        super().__init__(session.scheduler)
         self.batch = batch
         self.session = session
         self._binding: Any = session.inner.io_binding()
@@ -329,7 +319,6 @@ class OrtLane:
         self.cache: KvCache = kind(session.buffers, self._binding, session.model, session.graph.kv, batch)
         self._arrays: dict[str, npt.NDArray[Any]] = {}  # what the binding points to has to outlive the step
         self._keep = np.ones(1, np.int64)
-        self.row = Row()
         self._room = 0  # tokens
         if session.takes_keep:
             self._keep_value = session.ort.OrtValue.ortvalue_from_numpy(self._keep)
@@ -338,6 +327,12 @@ class OrtLane:
     @property
     def length(self) -> int:
         return self.cache.length
+
+    @property
+    def slotted(self) -> InPlaceCache:
+        """The KV cache where it can be in a slot."""
+        assert isinstance(self.cache, InPlaceCache)
+        return self.cache
 
     @property
     def step_bytes(self) -> tuple[int, int]:
@@ -358,15 +353,13 @@ class OrtLane:
             self.cache.write(snapshot)
 
     def read_end(self, start: int) -> KvSnapshot:
-        assert isinstance(self.cache, InPlaceCache)
         with self._still:
-            return self.cache.read_end(start)
+            return self.slotted.read_end(start)
 
     def write_end(self, snapshot: KvSnapshot, start: int) -> None:
-        assert isinstance(self.cache, InPlaceCache)
         self._room = 0
         with self._still:
-            self.cache.write_end(snapshot, start)
+            self.slotted.write_end(snapshot, start)
 
     def expect(self, tokens: int) -> None:
         self._room = min(self.length + tokens, self.session.context_length)
@@ -377,27 +370,11 @@ class OrtLane:
         return self.session.together.slots.lock
 
     @property
-    def widest_step(self) -> int | None:
+    def widest_step(self) -> int | None:  # type: ignore[override]
         """See `Session`."""
         return self.session.widest_step
 
-    @property
-    def shares(self) -> bool:
-        """Whether its next token may run in one step with those of other lanes."""
-        return self.batch == 1 and self.session.scheduler.settings.max_rows > 1 and self.length > 0
-
-    @property
-    def crowded(self) -> bool:
-        return self.session.scheduler.crowded(self.row)
-
-    def interrupt(self, why: str) -> None:
-        self.session.scheduler.end(self, why)
-
-    def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
-        return self.session.scheduler.step(self, ids, lengths, keep)
-
     def run(self, ids: Ids, lengths: Ids | None, keep: int) -> Logits:
-        """Run a step now, whoever else steps: for the scheduler, one thread at a time. See `step`."""
         columns = ids.shape[1]
         widest = self.session.widest_step
         if widest is not None and columns > widest:

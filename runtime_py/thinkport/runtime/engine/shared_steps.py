@@ -52,7 +52,7 @@ class SharedSteps:
         for _, readers in self._buffers:
             readers -= set(lanes)  # each has drawn from its last ones
         found: dict[int, Logits] = {}
-        for run in self.slots.gather([lane.cache for lane in lanes]):
+        for run in self.slots.gather([lane.slotted for lane in lanes]):
             rows = [asked[id(cache)] for cache in run]
             if len(run) == 1:
                 lane, token = rows[0]
