@@ -1,4 +1,4 @@
-"""One model, many clients: places, the line before them, turns, and who hangs up."""
+"""One model, many clients: places, the line before them, shared steps, and who hangs up."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ import pytest
 from tests.runtime.server.conftest import Served, running
 
 from thinkport.runtime.server.api_error import ApiError
-from thinkport.runtime.server.jobs import FairTurns, Places
+from thinkport.runtime.server.jobs import Places
 
 # What the reference model never stops saying: it has seen nothing like it.
 ENDLESS = {"type": "regex", "pattern": "[0-9]{4000}"}
@@ -57,6 +57,9 @@ def test_a_client_that_waits_for_the_whole_and_hangs_up_frees_its_place_too(serv
 def test_past_the_queue_a_client_is_told_when_to_come_back(serve) -> None:
     served = serve(max_rows=1, queue=0)
     stream = begin(served)
+    health = httpx.get(f"{served.url}/health", timeout=60).json()
+    assert (health["max_rows"], health["active"], health["waiting"]) == (1, 1, 0)
+    assert health["wait_seconds"] >= 1
     with pytest.raises(openai.RateLimitError) as told:
         served.client().chat.completions.create(model="nano", messages=LONG["messages"])
     assert int(told.value.response.headers["retry-after"]) >= 1
@@ -133,7 +136,7 @@ def test_an_unloaded_model_is_no_fault_of_the_requests(new_model) -> None:
         assert client.post("/completions", json={"prompt": "hi"}).status_code == 200
 
 
-def test_two_replies_are_written_in_turns(serve) -> None:
+def test_two_replies_are_written_at_the_same_time(serve) -> None:
     served = serve(max_rows=2)
     engines = list(served.service.jobs.places._idle)
     streams = begin(served), begin(served)  # nobody reads on: the server writes them all the same
@@ -146,27 +149,12 @@ def test_two_replies_are_written_in_turns(serve) -> None:
         assert monotonic() < until
         sleep(0.001)
     written = [len(engine.ids) - held for engine, held in zip(engines, before, strict=True)]
-    assert min(written) > 10  # steps are in turns; Python's threads, which have work between them, are as they are
+    assert min(written) > 10
+    figures = httpx.get(f"{served.url}/metrics", timeout=60).text
+    counts = dict(line.split() for line in figures.splitlines() if line.startswith("thinkport_shared_step"))
+    assert float(counts["thinkport_shared_step_rows_total"]) >= 2 * float(counts["thinkport_shared_steps_total"]) > 0
     for stream in streams:
         stream.close()
-
-
-def test_the_one_that_waited_longest_has_the_next_turn() -> None:
-    turns, order, threads = FairTurns(), [], []
-
-    def take(number: int) -> None:
-        with turns:
-            order.append(number)
-
-    with turns:
-        for number in range(5):
-            threads.append(Thread(target=take, args=(number,)))
-            threads[-1].start()
-            while len(turns._waiting) <= number:
-                sleep(0.001)
-    for thread in threads:
-        thread.join(60)
-    assert order == [0, 1, 2, 3, 4]
 
 
 def test_stop_thinking_closes_the_thought_of_a_stream(serve) -> None:
