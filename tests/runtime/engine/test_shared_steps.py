@@ -113,7 +113,7 @@ def test_a_row_that_outgrows_the_slab_moves_all_to_a_larger_one(session: Session
 
 
 def test_a_slot_is_read_written_trimmed_and_rewritten_as_a_lane_of_its_own(session: Session) -> None:
-    lanes, texts = filled(session, lengths=[30, 50])
+    lanes, _ = filled(session, lengths=[30, 50])
     session.together.run(lanes, [1, 2])
     lane = lanes[1]
     assert lane.slotted.slot is not None

@@ -170,7 +170,7 @@ class TokenLoop:
         ran = len(self.prompt) + self._count
         if self.use.reserve_free(3 * ran - 2 * following.shared):  # both ends are copied meanwhile
             with self.use.step() as held:
-                if not held.crowded and not self.use.paused:
+                if not held.crowded and not self.use.paused():
                     held.run_aside(following)
         else:
             following.over = True
@@ -180,7 +180,7 @@ class TokenLoop:
         if self.following is None or self.following.rows is None or self.use.stop.abandoned:
             return
         with self.use.step() as held:
-            if not self.use.paused:
+            if not self.use.paused():
                 held.go_on_with(self.following)
 
     def _begin_again(self, pending: list[int]) -> list[int]:
@@ -188,7 +188,7 @@ class TokenLoop:
         if len(pending) == 1:
             return pending
         with self.use.step() as held:
-            return pending if self.use.paused else held.begin_again(pending)
+            return pending if self.use.paused() else held.begin_again(pending)
 
     def _feed(self, pending: list[int], most: int) -> Logits | None:
         """Run `pending`, a single token with a guess of at most `most` tokens; None once cancelled.
@@ -198,7 +198,7 @@ class TokenLoop:
         """
         logits = None
         while logits is None:
-            wanted = self._resumed() if self.use.paused else pending
+            wanted = self._resumed() if self.use.paused() else pending
             if wanted is None or self.use.stop.cancelled:
                 return None
             logits = self._run_pieces(wanted, most)
@@ -211,13 +211,13 @@ class TokenLoop:
         if not self.use.regain(len(ids)):
             return None
         with self.use.step() as held:
-            return ids if self.use.paused else ids[held.rewind(ids, len(ids) - 1) :]
+            return ids if self.use.paused() else ids[held.rewind(ids, len(ids) - 1) :]
 
     def _run_pieces(self, pending: list[int], most: int) -> Logits | None:
         """Run `pending` in pieces; None once cancelled or paused."""
         logits = None
         with self.use.step() as held:
-            if self.use.paused:
+            if self.use.paused():
                 return None
             pieces, ran, crowded = held.pieces(pending), len(held.ids), held.crowded
         for piece in pieces:
@@ -229,7 +229,7 @@ class TokenLoop:
                 return None
             began = perf_counter()
             with self.use.step() as held:
-                if self.use.paused:
+                if self.use.paused():
                     return None
                 logits = held.run(piece, guess)
             if len(pending) == 1 and not crowded:
@@ -240,7 +240,7 @@ class TokenLoop:
         """Take out of the KV cache what was guessed and did not come."""
         if self.drafter.left:
             with self.use.step() as held:
-                if not self.use.paused:
+                if not self.use.paused():
                     held.drop(self.drafter.left)
         self.drafter.settle()
 

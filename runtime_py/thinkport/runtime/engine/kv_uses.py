@@ -90,7 +90,6 @@ class Use:
         """
         self._uses.pool.reserve(self._uses, batch * self._uses.session.kv_size.bytes(tokens))
 
-    @property
     def paused(self) -> bool:
         """Whether the KV cache was dropped for others' replies; look within `step`, where that can't change."""
         return self.state is UseState.PAUSED
@@ -105,7 +104,7 @@ class Use:
         except UnavailableError:
             self.check()  # that may be it
             self._uses.pause()
-        return not self.paused
+        return not self.paused()
 
     def regain(self, tokens: int) -> bool:
         """Wait until a paused reply has room for so many tokens, the oldest first. False once its stop is cancelled.

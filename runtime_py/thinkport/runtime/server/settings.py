@@ -20,13 +20,13 @@ class ServerSettings:
     host, port: where it listens; port 0 takes a free one. api_key: what clients have to send; needed unless `host` is
     this machine's own loopback. allow_hosts: further names that a request may call this server by. allow_origins: pages
     elsewhere that browsers may let in, `null` for pages of an app's own files, `*` for all, which takes a key.
-    max_rows: replies that are written at the same time, in shared steps. queue: requests that wait beyond them; more are
-    told to come back. max_body: bytes of a request. max_messages, max_choices: of one request. max_tokens: of one reply,
-    None for what the context has room for. header_seconds, body_seconds, write_seconds: how long a client may take to
-    send its request's head, to send the next bytes of its body, and to take what is written to it. grace_seconds: how
-    long replies go on after the server was told to end. idle_seconds: after how long without a request the model is
-    unloaded, to be loaded again at the next one; None keeps it. log_requests: one line a request on stderr, without
-    prompts, paths of files or keys.
+    max_rows: replies that are written at the same time, in shared steps. queue: requests that wait beyond them; more
+    are told to come back. max_body: bytes of a request. max_messages, max_choices: of one request. max_tokens: of one
+    reply, None for what the context has room for. header_seconds, body_seconds, write_seconds: how long a client may
+    take to send its request's head, to send the next bytes of its body, and to take what is written to it.
+    grace_seconds: how long replies go on after the server was told to end. idle_seconds: after how long without a
+    request the model is unloaded, to be loaded again at the next one; None keeps it. log_requests: one line a request
+    on stderr, without prompts, paths of files or keys.
     """
 
     host: str = "127.0.0.1"
