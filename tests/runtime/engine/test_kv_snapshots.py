@@ -60,8 +60,8 @@ def test_what_a_lane_holds_behind_a_snapshot_is_not_read(session, length) -> Non
     snapshot = old.read(length)
     poison(used, 0)
     used.write(snapshot)
-    if isinstance(used._cache, InPlaceCache):
-        assert np.isnan(used._cache._values[0].numpy()[:, :, length:]).any(), "the rest of the buffer is poison still"
+    if isinstance(used.cache, InPlaceCache):
+        assert np.isnan(used.cache._values[0].numpy()[:, :, length:]).any(), "the rest of the buffer is poison still"
     assert np.array_equal(decoded(used), decoded(old))
 
 
