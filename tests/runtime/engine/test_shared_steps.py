@@ -47,9 +47,9 @@ def filled(session: Session, lengths=LENGTHS, seed: int = 0) -> tuple[list[OrtLa
 
 def poison(session: Session) -> None:
     """Fill what no row holds of the slots: the largest codes, or numbers that would be in every sum."""
-    slab = session.together.slots._slab()
+    slab = session.together.slots.slab
     assert slab is not None
-    caches = [ref and ref() for ref in slab.caches]
+    caches = [None if ref is None else ref() for ref in slab.caches]
     for part in slab.parts:
         worst = 127 if part.dtype == np.int8 else np.nan
         for row, cache in zip(part, caches, strict=True):
@@ -99,15 +99,16 @@ def test_a_row_that_outgrows_the_slab_moves_all_to_a_larger_one(session: Session
     monkeypatch.setattr("thinkport.runtime.engine.kv_slab.FIRST", 32)
     session.share_steps(RowSettings())
     lanes, texts = filled(session, lengths=[250, 20])
-    before = None
+    before = 0
     for token in range(12):
         found = session.together.run(lanes, [token, token])
-        slab = session.together.slots._slab()
+        slab = session.together.slots.slab
         assert slab is not None
         before = before or slab.capacity
         for text in texts:
             text.append(token)
-    assert (before, slab.capacity) == (256, 512)
+        after = slab.capacity
+    assert (before, after) == (256, 512)
     for text, logits in zip(texts, found, strict=True):
         assert np.corrcoef(logits[0, 0], alone(session, text, tail=12))[0, 1] > 0.999
 
@@ -142,7 +143,7 @@ def test_lanes_that_go_free_their_slots_and_the_slab(session: Session) -> None:
     lanes, _ = filled(session, lengths=[9, 8, 7])
     session.together.run(lanes, [1, 1, 1])
     slots = session.together.slots
-    slab = slots._slab and slots._slab()
+    slab = slots.slab
     assert slab is not None
     assert all(slab.caches)
     del lanes[1]
@@ -152,8 +153,7 @@ def test_lanes_that_go_free_their_slots_and_the_slab(session: Session) -> None:
     session.together.run(others, [2, 2])  # of four lanes, two have to go elsewhere
     assert sum(map(bool, slab.caches)) == 3
     del slab, lanes, others
-    assert slots._slab is not None
-    assert slots._slab() is None
+    assert slots.slab is None
 
 
 def sampled(model: Model, prompts: list[list[int]], *, together: bool) -> list[tuple[list[int], list[Any]]]:

@@ -104,6 +104,11 @@ class Slots:
         self._step = 0
         self._used: list[int] = [0] * rows  # the latest step in which each slot's row took part
 
+    @property
+    def slab(self) -> Slab | None:
+        """Where they are; None while no KV cache has one."""
+        return self._slab() if self._slab else None
+
     def gather(self, caches: Sequence[InPlaceCache]) -> list[list[InPlaceCache]]:
         """Give each cache a slot with room for a token more; those of neighbours, in the order of their slots.
 
@@ -128,7 +133,7 @@ class Slots:
 
     def _roomy(self, tokens: int) -> Slab:
         """The slab, or a larger one in its place that its caches move to."""
-        old = self._slab() if self._slab else None
+        old = self.slab
         if old is not None and old.capacity >= tokens:
             return old
         slab = self._make(capacity_for(max(tokens, min(FIRST, self._context)), self._context))
