@@ -59,6 +59,7 @@ NAMES = {
         "Regex",
         "Reply",
         "ResponseFormat",
+        "RowSettings",
         "Sampler",
         "SamplingSettings",
         "ScoredToken",

@@ -51,6 +51,24 @@ def some_ids(model: Model, *shape: int, seed: int = 0):
     return np.random.default_rng(seed).integers(0, model.manifest.model.vocab_size, shape)
 
 
+def test_shared_steps_over_unequal_pasts_give_pytorchs_logits(exact, reference) -> None:
+    if not exact.session.ragged_batches:
+        pytest.skip("this graph's KV cache has no slots: its replies take turns")
+    texts = [some_ids(exact, 1, length, seed=length) for length in (3, 120, 31, 260)]
+    lanes = [exact.session.open_lane() for _ in texts]
+    for lane, text in zip(lanes, texts, strict=True):
+        lane.step(text[:, :-2])
+    for part in exact.session.together.run(lanes, [int(text[0, -2]) for text in texts]):
+        assert part.shape == (1, 1, exact.manifest.model.vocab_size)
+    for part in lanes[0].slotted.slot.slab.parts:
+        for row, lane in zip(part, lanes, strict=False):
+            row[:, lane.length :] = np.nan  # what a slot holds behind its row is nobody's
+        part[len(lanes) :] = np.nan
+    found = exact.session.together.run(lanes, [int(text[0, -1]) for text in texts])
+    for text, logits in zip(texts, found, strict=True):
+        assert np.abs(logits[0, 0] - reference(text)[0, -1]).max() < TOLERANCE
+
+
 def test_prefill_pieces_and_decode_steps_give_pytorchs_logits(exact, reference) -> None:
     ids, engine = some_ids(exact, 1, 330), exact.engine()
     steps = [ids[:, :100], ids[:, 100:300], *(ids[:, at : at + 1] for at in range(300, 330))]

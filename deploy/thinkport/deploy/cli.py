@@ -286,6 +286,13 @@ def bench(
             "--drafts", help="Only measure what guessing ahead gains on a copy, an edit of code and free text."
         ),
     ] = False,
+    clients: Annotated[
+        str,
+        typer.Option(
+            metavar="1,2,4,8",
+            help="Only measure what so many clients get at the same time, in shared steps and in turns.",
+        ),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object instead of tables.")] = False,
     plot: Annotated[
         Path | None,
@@ -296,18 +303,18 @@ def bench(
     ] = None,
 ) -> None:
     """Measure speed, loading and memory, with the machine's own limit, and other engines beside it."""
-    from thinkport.deploy.bench.cli_bench import run_bench, run_drafts, run_profile
+    from thinkport.deploy.bench.cli_bench import run_bench, run_clients, run_drafts, run_profile
     from thinkport.deploy.bench.contender import BenchPlan
     from thinkport.deploy.bench.talk import TalkPlan
     from thinkport.deploy.outputs import Outputs
 
-    if profile and drafts:
-        raise InputError("--profile and --drafts each measure one thing only: ask for one of them")
+    only = [name for name, on in (("--profile", profile), ("--drafts", drafts), ("--clients", clients)) if on]
+    if len(only) > 1:
+        raise InputError(f"{' and '.join(only)} measure one thing each, and nothing else: ask for one of them")
     others = {"--conversation": conversation, "--against": against, "--recipes": recipes, "--plot": plot}
     unused = [name for name, value in others.items() if value]
-    if (profile or drafts) and unused:
-        only = "--profile" if profile else "--drafts"
-        raise InputError(f"{only} measures one thing only, and not {', '.join(unused)}: leave it out, or {only}")
+    if only and unused:
+        raise InputError(f"{only[0]} measures one thing only, and not {', '.join(unused)}: leave it out, or {only[0]}")
     contexts, prefills = _numbers("context", context, int), _numbers("prefill", prefill, int)
     how = loading.loading() | {"threads": physical_cores() or 1 if loading.threads is None else loading.threads}
     talk = TalkPlan.of(_numbers("conversation", conversation, int))
@@ -319,6 +326,8 @@ def bench(
         run_profile(artifact, plan, outputs)
     elif drafts:
         run_drafts(artifact, plan, outputs)
+    elif clients:
+        run_clients(artifact, plan, _numbers("clients", clients, int), outputs)
     else:
         run_bench(artifact, plan, outputs, against=against or [], recipes=recipes)
 

@@ -6,6 +6,7 @@ from thinkport.runtime.chat.chat import Chat
 from thinkport.runtime.chat.turn import Turn
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.generation import Finish, Generation, Origin, Token
+from thinkport.runtime.engine.row_settings import RowSettings
 from thinkport.runtime.engine.sampling import Sampler, SamplingSettings
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import (
@@ -57,6 +58,7 @@ __all__ = [
     "Regex",
     "Reply",
     "ResponseFormat",
+    "RowSettings",
     "Sampler",
     "SamplingSettings",
     "ScoredToken",

@@ -1,7 +1,7 @@
 """A loaded artifact: the one object that embedders hold. Each method calls the module that does the work."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
@@ -19,8 +19,10 @@ from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.kv_uses import CLOSED, UNLOADED, KvPool
 from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
+from thinkport.runtime.engine.row_settings import RowSettings
 from thinkport.runtime.engine.sampling import SamplingSettings
-from thinkport.runtime.engine.session import LaneSource
+from thinkport.runtime.engine.scheduler import StepFigures
+from thinkport.runtime.engine.session import LaneSource, Session
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError, UnavailableError
 from thinkport.runtime.events import End
@@ -78,13 +80,15 @@ class Model:
         files_check: FilesCheck | None = None,
         memory_limit: int | None = None,
         deterministic: bool = False,
+        rows: RowSettings | None = None,
         source: Graphs | None = None,
     ):
         """Put a model together from its parts; `Model.load` is the way from an artifact.
 
         `artifact` and `graph` are the artifact's fingerprint and the graph's file, which saved KV caches belong to.
         `provider_report` says on which provider it runs and why, `files_check` what the check of the artifact's files
-        cost; None without an artifact. `source` loads the graph again after `unload`, or a faster one.
+        cost; None without an artifact. `rows` says how replies of several threads share steps. `source` loads the graph
+        again after `unload`, or a faster one.
         """
         self.provider_report = provider_report or ProviderReport(asked=AUTO, build="none")
         self.files_check = files_check
@@ -94,6 +98,8 @@ class Model:
         self._pace, self._deterministic = Pace(), deterministic and manifest.task is Task.CHAT
         self.replies = ReplyMaker(manifest, tokenizer, template, vocab_size=session.vocab_size, drafts=drafts)
         self.replies.thinking = as_thinking(thinking, Thinking()) or Thinking()
+        self._rows = rows or RowSettings()
+        self._share_steps(session)
         self._session: LaneSource | None = session
         self._closed, self._source, self._lost = False, source, False
         self._changing = RLock()  # closing does without: a signal handler may close while its thread reloads
@@ -114,6 +120,7 @@ class Model:
         memory_limit: int | None = None,
         trust_added_tokens: bool = True,
         deterministic: bool = False,
+        rows: RowSettings | None = None,
         progress: OnLoad | None = None,
     ) -> Self:
         """Load an artifact: a folder, or `owner/name[@revision]` of the Hub where no folder has that name.
@@ -137,6 +144,8 @@ class Model:
         `deterministic` makes a reply the same to the bit whatever the KV cache held before it: prompts run in steps of
         a fixed width, only what such steps ran is kept for another prompt, and no tokens are guessed ahead. thinkport's
         own kernels are so without it, and lose nothing by it. Name a `provider` too: `auto` may find a faster graph.
+
+        `rows` says how many replies of several threads share a step, and what prompts get meanwhile; see `RowSettings`.
 
         `progress` is told of each stage with bytes, as far as they are known: see `LoadProgress`.
 
@@ -169,6 +178,7 @@ class Model:
             memory_limit=memory_limit,
             drafts=drafts,
             deterministic=deterministic,
+            rows=rows,
         )
 
     def __repr__(self) -> str:
@@ -192,10 +202,10 @@ class Model:
             raise UnavailableError(self._gone)
         return self._session
 
-    def engine(self, turns: AbstractContextManager[None] | None = None) -> Engine:
-        """A token loop of its own, with a KV cache of its own; its steps are run within `turns`."""
+    def engine(self) -> Engine:
+        """A token loop of its own, with a KV cache of its own; engines in several threads share their steps."""
         fixed = self._deterministic
-        return Engine(self.session, self._prefixes, self._pace, memory=self._pool, turns=turns, deterministic=fixed)
+        return Engine(self.session, self._prefixes, self._pace, memory=self._pool, deterministic=fixed)
 
     @property
     def thinking(self) -> Thinking:
@@ -206,6 +216,12 @@ class Model:
     def memory(self) -> MemoryUse:
         """The memory that its conversations take now."""
         return MemoryUse(kv=self._pool.bytes, shared=self._prefixes.bytes, limit=self._limit)
+
+    @property
+    def steps(self) -> StepFigures:
+        """How many steps ran since the graph was loaded, and how many replies shared them."""
+        session = self._session
+        return session.scheduler.figures if isinstance(session, Session) else StepFigures()
 
     @property
     def loaded(self) -> bool:
@@ -446,12 +462,19 @@ class Model:
 
     def _take(self, loaded: LoadedGraph) -> None:
         """Run every chat and engine over a graph from now on; what the one before had computed is let go of."""
+        self._share_steps(loaded.session)
         self._prefixes.clear()
         for uses in self._pool.holders():
             uses.reload(loaded.session)
         self.kv_source = replace(self.kv_source, graph=loaded.graph, layout=loaded.session.kv_layout)
         self._session, self.provider_report, self._lost = loaded.session, loaded.report, False
         give_back()
+
+    def _share_steps(self, session: LaneSource) -> None:
+        """A deterministic reply shares none where its logits would depend on the others to the bit."""
+        alone = self._deterministic and not session.exact_steps
+        if isinstance(session, Session):
+            session.share_steps(replace(self._rows, max_rows=1) if alone else self._rows)
 
     def close(self) -> None:
         """Free the graph, its weights and every KV cache; chats and engines of this model can't be used any more."""

@@ -93,6 +93,7 @@ def test_the_server_does_the_same(new_model, exact: bool) -> None:
         request = ReplyRequest.of(messages, {"thinking": False, "sampling": GREEDY}, Thinking())
         plan = ReplyPlan(maker=model.replies, prepared=model.replies.prepare(request))
         *_, end = plan.begin(engine, 0, Stop())
+        assert isinstance(end, End)
         assert end.answer == answer
         messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": "again"}]
     assert (end.prefill.tokens < 3 * PIECE) == exact

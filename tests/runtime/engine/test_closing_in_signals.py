@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.runtime.engine.sharing import share
 
 from thinkport.runtime import InputError
 from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.sampling import Sampler, SamplingSettings
-from thinkport.runtime.server.jobs import FairTurns
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs POSIX signals")
 GREEDY = {"temperature": 0}
@@ -131,29 +131,32 @@ def test_while_a_graph_comes_or_goes(new_model, closing, within) -> None:
             use()
 
 
-def test_within_a_step_whose_turn_others_wait_for(new_model, closing) -> None:
-    model, turns, entered = new_model(), FairTurns(), Event()
+def test_within_a_step_that_others_wait_for(new_model, closing) -> None:
+    model, entered = new_model(), Event()
+    share(model.session)
     close = closing(model)
-    first, second = model.engine(turns), model.engine(turns)
+    first, second = model.engine(), model.engine()
     inner = model.session.next_id
 
     def next_id(ids: list[int]) -> int:
         if ids == [1, 1]:
             other.start()
             assert entered.wait(10)
-            while not turns._waiting:
+            while not model.session.scheduler._waiting:
                 pass
             close()
         return inner(ids)
 
-    def wait_for_a_turn() -> None:
+    def wait_for_its_step() -> None:
         entered.set()
         with pytest.raises(InputError, match="closed"):
             second.prefill([2, 2])
+        ended.set()
 
-    other = Thread(target=wait_for_a_turn)
+    ended = Event()
+    other = Thread(target=wait_for_its_step)
     model.session.next_id = next_id
     with pytest.raises(InputError, match="closed"):
         list(first.generate([1, 1], greedy(), max_tokens=2))
     other.join(10)
-    assert not other.is_alive()
+    assert ended.is_set()

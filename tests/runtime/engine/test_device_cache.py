@@ -102,12 +102,12 @@ def test_a_ragged_batch_grows_as_on_the_cpu(pair: tuple[Session, Session, float]
     there, here, apart = pair
     lanes = (there.open_lane(2), here.open_lane(2))
     for lane in lanes:  # rows of unequal lengths, near the end of the first capacity
-        lane._cache.prepare(250)
+        lane.cache.prepare(250)
     agree(lanes, some_ids(there, 24, 2), apart, lengths=np.array([24, 17]))
     for lane in lanes:
-        lane._cache.prepare(300)
+        lane.cache.prepare(300)
     agree(lanes, some_ids(there, 1, 2), apart)
-    assert [lane._cache.lengths.tolist() for lane in lanes] == [[25, 18], [25, 18]]
+    assert [lane.cache.lengths.tolist() for lane in lanes] == [[25, 18], [25, 18]]
 
 
 def test_a_prompt_makes_room_for_all_of_it_at_once(nano_fp32_artifact) -> None:
@@ -129,10 +129,10 @@ def test_trimming_moves_nothing(nano_fp32_artifact) -> None:
     session = on_the_cpu(nano_fp32_artifact)
     lane = session.open_lane()
     lane.step(some_ids(session, 40))
-    before = list(lane._cache._values)
-    session.buffers = lane._cache._buffers = SimpleNamespace()  # any use is an error
+    before = list(lane.cache._values)
+    session.buffers = lane.cache._buffers = SimpleNamespace()  # any use is an error
     lane.trim(3)
-    assert all(one is other for one, other in zip(lane._cache._values, before, strict=True))
+    assert all(one is other for one, other in zip(lane.cache._values, before, strict=True))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
@@ -192,9 +192,9 @@ class Crossings:
 def test_a_step_sends_ids_mask_and_positions_and_brings_one_row_of_logits(nano_fp32_artifact, past) -> None:
     session = on_the_cpu(nano_fp32_artifact)
     lane = session.open_lane()
-    lane._cache.prepare(past + 1)
-    lane._cache.advance(np.array([past]))
-    lane._binding = lane._cache._binding = crossed = Crossings(lane._binding)
+    lane.cache.prepare(past + 1)
+    lane.cache.advance(np.array([past]))
+    lane._binding = lane.cache._binding = crossed = Crossings(lane._binding)
     lane.step(np.array([[5]]))
     mask = 8 * (past + 1)  # 32,776 bytes at 4,096 tokens
     given = sum(crossed.up.values())

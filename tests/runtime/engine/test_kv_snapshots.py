@@ -34,7 +34,7 @@ def decoded(lane, tokens: int = 3):
 
 def poison(lane, start: int) -> None:
     """Make everything behind `start` not a number, which spoils all logits that it has a part in."""
-    for value in lane._cache._values:
+    for value in lane.cache._values:
         value.numpy()[:, :, start:] = np.nan
 
 
@@ -60,8 +60,8 @@ def test_what_a_lane_holds_behind_a_snapshot_is_not_read(session, length) -> Non
     snapshot = old.read(length)
     poison(used, 0)
     used.write(snapshot)
-    if isinstance(used._cache, InPlaceCache):
-        assert np.isnan(used._cache._values[0].numpy()[:, :, length:]).any(), "the rest of the buffer is poison still"
+    if isinstance(used.cache, InPlaceCache):
+        assert np.isnan(used.cache._values[0].numpy()[:, :, length:]).any(), "the rest of the buffer is poison still"
     assert np.array_equal(decoded(used), decoded(old))
 
 
@@ -92,10 +92,10 @@ def test_a_snapshot_has_the_graphs_layout_and_the_bytes_of_its_tokens(session) -
 def test_reading_and_writing_leave_a_lane_in_its_buffers(nano_fp32_artifact: Path) -> None:
     session = Model.load(nano_fp32_artifact).session
     lane = filled(session, some_ids(session, 40))
-    before = [value.data_ptr() for value in lane._cache._values]
+    before = [value.data_ptr() for value in lane.cache._values]
     lane.write(lane.read(30))
     decoded(lane)
-    assert [value.data_ptr() for value in lane._cache._values] == before
+    assert [value.data_ptr() for value in lane.cache._values] == before
     assert [value.data_ptr() for value in lane._binding.get_outputs()[1:]] == before
 
 

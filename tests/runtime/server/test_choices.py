@@ -9,7 +9,7 @@ from tests.runtime.server.conftest import Served, running
 
 @pytest.fixture
 def talking(new_model) -> Iterator[Served]:
-    with running(new_model("one two three four"), parallel=1) as served:
+    with running(new_model("one two three four"), max_rows=1) as served:
         yield served
 
 

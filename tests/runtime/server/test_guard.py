@@ -142,7 +142,7 @@ def test_an_address_that_others_reach_needs_a_key() -> None:
     "wrong",
     [
         {"port": -1},
-        {"parallel": 0},
+        {"max_rows": 0},
         {"queue": -1},
         {"api_key": "short"},
         {"max_tokens": 0},

@@ -52,7 +52,7 @@ def test_an_idle_model_is_unloaded_and_the_next_request_has_the_same_reply(model
 
 
 def test_requests_that_come_at_once_to_an_unloaded_model_are_all_answered(model: Model, serving) -> None:
-    with serving(model, idle_seconds=0.5, parallel=2) as served:
+    with serving(model, idle_seconds=0.5, max_rows=2) as served:
         wait_until(lambda: not model.loaded)
         answers: list[str] = []
         threads = [Thread(target=lambda: answers.append(ask(served.url))) for _ in range(6)]

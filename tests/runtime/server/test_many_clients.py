@@ -1,4 +1,4 @@
-"""One model, many clients: places, the line before them, turns, and who hangs up."""
+"""One model, many clients: places, the line before them, shared steps, and who hangs up."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ import pytest
 from tests.runtime.server.conftest import Served, running
 
 from thinkport.runtime.server.api_error import ApiError
-from thinkport.runtime.server.jobs import FairTurns, Places
+from thinkport.runtime.server.jobs import Places
 
 # What the reference model never stops saying: it has seen nothing like it.
 ENDLESS = {"type": "regex", "pattern": "[0-9]{4000}"}
@@ -34,7 +34,7 @@ def begin(served):
 
 
 def test_a_client_that_hangs_up_frees_its_place_long_before_its_reply_would_end(serve) -> None:
-    served = serve(parallel=1)
+    served = serve(max_rows=1)
     served.slow_down(0.02)  # the whole reply takes 80 s and more
     (engine,) = served.service.jobs.places._idle
     stream = begin(served)
@@ -45,7 +45,7 @@ def test_a_client_that_hangs_up_frees_its_place_long_before_its_reply_would_end(
 
 
 def test_a_client_that_waits_for_the_whole_and_hangs_up_frees_its_place_too(serve) -> None:
-    served = serve(parallel=1)
+    served = serve(max_rows=1)
     served.slow_down(0.02)
     (engine,) = served.service.jobs.places._idle
     with pytest.raises(openai.APITimeoutError):
@@ -55,8 +55,11 @@ def test_a_client_that_waits_for_the_whole_and_hangs_up_frees_its_place_too(serv
 
 
 def test_past_the_queue_a_client_is_told_when_to_come_back(serve) -> None:
-    served = serve(parallel=1, queue=0)
+    served = serve(max_rows=1, queue=0)
     stream = begin(served)
+    health = httpx.get(f"{served.url}/health", timeout=60).json()
+    assert (health["max_rows"], health["active"], health["waiting"]) == (1, 1, 0)
+    assert health["wait_seconds"] >= 1
     with pytest.raises(openai.RateLimitError) as told:
         served.client().chat.completions.create(model="nano", messages=LONG["messages"])
     assert int(told.value.response.headers["retry-after"]) >= 1
@@ -66,7 +69,7 @@ def test_past_the_queue_a_client_is_told_when_to_come_back(serve) -> None:
 
 
 def test_those_who_wait_come_when_a_place_is_free(serve) -> None:
-    served = serve(parallel=1, queue=4)
+    served = serve(max_rows=1, queue=4)
     stream = begin(served)
     with ThreadPoolExecutor(3) as threads:
         ask = {"model": "nano", "messages": LONG["messages"], "max_tokens": 2}
@@ -81,7 +84,7 @@ def test_those_who_wait_come_when_a_place_is_free(serve) -> None:
 
 @pytest.mark.parametrize("ask", [LONG, {**LONG, "stream": False}], ids=["stream", "whole"])
 def test_a_client_that_hangs_up_while_it_waits_leaves_the_line_at_once(serve, ask) -> None:
-    served = serve(parallel=1, queue=4)
+    served = serve(max_rows=1, queue=4)
     served.slow_down(0.02)
     places, stream = served.service.jobs.places, begin(served)
     with pytest.raises(openai.APITimeoutError):
@@ -105,7 +108,7 @@ def test_where_replies_in_progress_hold_the_memory_others_are_told_to_come_back(
     }
     fields = asked[route]
     model = new_model("one two three", memory_limit=256 * 8, prefix_cache_bytes=0)
-    with running(model, parallel=2) as served, httpx.Client(base_url=f"{served.url}/v1", timeout=60) as client:
+    with running(model, max_rows=2) as served, httpx.Client(base_url=f"{served.url}/v1", timeout=60) as client:
         allowed = served.step_by_step(1)
         ask = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
         with client.stream("POST", "/chat/completions", json=ask) as first:
@@ -133,8 +136,8 @@ def test_an_unloaded_model_is_no_fault_of_the_requests(new_model) -> None:
         assert client.post("/completions", json={"prompt": "hi"}).status_code == 200
 
 
-def test_two_replies_are_written_in_turns(serve) -> None:
-    served = serve(parallel=2)
+def test_two_replies_are_written_at_the_same_time(serve) -> None:
+    served = serve(max_rows=2)
     engines = list(served.service.jobs.places._idle)
     streams = begin(served), begin(served)  # nobody reads on: the server writes them all the same
     until = monotonic() + 120
@@ -146,31 +149,16 @@ def test_two_replies_are_written_in_turns(serve) -> None:
         assert monotonic() < until
         sleep(0.001)
     written = [len(engine.ids) - held for engine, held in zip(engines, before, strict=True)]
-    assert min(written) > 10  # steps are in turns; Python's threads, which have work between them, are as they are
+    assert min(written) > 10
+    figures = httpx.get(f"{served.url}/metrics", timeout=60).text
+    counts = dict(line.split() for line in figures.splitlines() if line.startswith("thinkport_shared_step"))
+    assert float(counts["thinkport_shared_step_rows_total"]) >= 2 * float(counts["thinkport_shared_steps_total"]) > 0
     for stream in streams:
         stream.close()
 
 
-def test_the_one_that_waited_longest_has_the_next_turn() -> None:
-    turns, order, threads = FairTurns(), [], []
-
-    def take(number: int) -> None:
-        with turns:
-            order.append(number)
-
-    with turns:
-        for number in range(5):
-            threads.append(Thread(target=take, args=(number,)))
-            threads[-1].start()
-            while len(turns._waiting) <= number:
-                sleep(0.001)
-    for thread in threads:
-        thread.join(60)
-    assert order == [0, 1, 2, 3, 4]
-
-
 def test_stop_thinking_closes_the_thought_of_a_stream(serve) -> None:
-    served = serve(parallel=1)
+    served = serve(max_rows=1)
     step = served.step_by_step(12)  # the reference model thinks faster than anybody can click
     ask = {"model": "nano", "messages": [{"role": "user", "content": "What is 86*57?"}], "stream": True}
     stream = served.client().chat.completions.create(**ask, extra_body={"enable_thinking": True}, seed=1)
@@ -214,7 +202,7 @@ def test_one_that_gives_up_waiting_leaves_its_turn_to_the_next(nano_model) -> No
 
 
 def test_replies_in_progress_end_cleanly_when_the_server_does(serve) -> None:
-    served = serve(parallel=1)
+    served = serve(max_rows=1)
     stream = begin(served)
     chunks: list = []
     reader = Thread(target=lambda: chunks.extend(stream))
@@ -266,7 +254,7 @@ def test_a_client_that_closes_its_half_after_its_request_gets_its_whole_reply(se
 
 
 def test_a_client_that_closed_its_half_and_then_hangs_up_frees_its_place(serve) -> None:
-    served = serve(parallel=1)
+    served = serve(max_rows=1)
     allowed = served.step_by_step(2)
     with connected(served) as connection:
         connection.sendall(request(response_format=ENDLESS, enable_thinking=False))

@@ -166,7 +166,7 @@ def test_the_page_begins_as_the_server_was_told_to_think(nano_artifact, serve_mo
 
 @pytest.mark.long
 def test_answer_now_closes_the_thought(serve, opened) -> None:
-    served = serve(parallel=1)
+    served = serve(max_rows=1)
     page = opened(served.url, color_scheme="dark")
     served.slow_down(0.05)
     ask(page)
@@ -182,7 +182,7 @@ def test_answer_now_closes_the_thought(serve, opened) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("key", ["Escape", None])
 def test_stop_ends_the_reply_keeps_its_figures_and_frees_its_place(serve, opened, key) -> None:
-    served = serve(parallel=1)
+    served = serve(max_rows=1)
     page = opened(served.url)
     served.slow_down(0.05)
     ask(page)
@@ -200,7 +200,7 @@ def test_stop_ends_the_reply_keeps_its_figures_and_frees_its_place(serve, opened
 
 @pytest.mark.long
 def test_a_new_chat_during_an_answer_leaves_the_old_one_to_its_conversation(serve, opened) -> None:
-    served = serve(parallel=2)
+    served = serve(max_rows=2)
     page = opened(served.url)
     served.slow_down(0.03)
     ask(page)
@@ -240,7 +240,7 @@ def test_a_conversation_outlives_a_reload_with_the_length_of_its_thought(served,
 
 @pytest.mark.long
 def test_a_reload_in_the_middle_of_a_reply_keeps_what_came(serve, opened) -> None:
-    served = serve(parallel=1)
+    served = serve(max_rows=1)
     page = opened(served.url)
     served.slow_down(0.08)
     ask(page)

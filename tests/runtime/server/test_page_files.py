@@ -108,7 +108,7 @@ def test_health_says_how_replies_think_unless_told_otherwise(served, serve, serv
 
 
 def test_stop_ends_a_stream_with_its_figures(serve) -> None:
-    served = serve(parallel=1)
+    served = serve(max_rows=1)
     served.slow_down(0.05)
     asked = {"messages": [{"role": "user", "content": "What is 86*57?"}], "stream": True, "enable_thinking": True}
     with httpx.stream("POST", f"{served.url}/v1/chat/completions", json=asked, timeout=60) as reply:

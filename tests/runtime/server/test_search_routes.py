@@ -32,13 +32,13 @@ def ranker(nano_reranker: Path, exported: Callable[..., Path]) -> Iterator[Model
 
 @pytest.fixture(scope="module")
 def embedding_server(embedder: Model) -> Iterator[Served]:
-    with running(embedder, parallel=2) as one:
+    with running(embedder, max_rows=2) as one:
         yield one
 
 
 @pytest.fixture(scope="module")
 def rerank_server(ranker: Model) -> Iterator[Served]:
-    with running(ranker, parallel=2) as one:
+    with running(ranker, max_rows=2) as one:
         yield one
 
 
@@ -181,7 +181,7 @@ def test_many_clients_at_once_get_their_own_vectors(embedding_server: Served, em
 
 def test_a_client_that_hangs_up_frees_its_place_at_the_next_step(embedder: Model) -> None:
     with ExitStack() as stack:
-        one = stack.enter_context(running(embedder, parallel=1))
+        one = stack.enter_context(running(embedder, max_rows=1))
         allowed = one.step_by_step(1)
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{one.url}/v1/embeddings", json={"input": [f"text {n}" for n in range(500)]}, timeout=1)

@@ -28,7 +28,7 @@ def lasting(new_model) -> Model:
 
 @pytest.fixture
 def one_place(lasting: Model) -> Iterator[Served]:
-    with running(lasting, send_buffer=1 << 16, parallel=1, write_seconds=60.0) as served:
+    with running(lasting, send_buffer=1 << 16, max_rows=1, write_seconds=60.0) as served:
         yield served
 
 

@@ -11,11 +11,12 @@ from rich.console import Console
 
 from thinkport.deploy.bench.bandwidth import read_bandwidth
 from thinkport.deploy.bench.benchmark import Benchmark, measure
+from thinkport.deploy.bench.clients import measure_clients
 from thinkport.deploy.bench.contender import KERNELS, BenchPlan, Contender
 from thinkport.deploy.bench.drafting import measure_drafts
 from thinkport.deploy.bench.machine import this_machine
 from thinkport.deploy.bench.profiling import profile
-from thinkport.deploy.bench.table_view import show_benchmark, show_drafts, show_profile
+from thinkport.deploy.bench.table_view import show_benchmark, show_clients, show_drafts, show_profile
 from thinkport.deploy.outputs import Outputs
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, fingerprint, read_manifest
 from thinkport.runtime.artifact.task_check import check_replies
@@ -71,6 +72,15 @@ def run_drafts(artifact: Path, plan: BenchPlan, outputs: Outputs) -> None:
         found = measure_drafts(artifact, plan, told)
     facts = {**_facts(artifact), "drafts": [vars(gain) for gain in found]}
     outputs.write(facts, lambda console: show_drafts(console, this_machine(), found))
+
+
+def run_clients(artifact: Path, plan: BenchPlan, clients: Sequence[int], outputs: Outputs) -> None:
+    """Measure what several clients get at the same time, and write."""
+    check_replies(read_manifest(artifact))
+    with _progress() as told:
+        found = measure_clients(artifact, plan, clients, told)
+    facts = {**_facts(artifact), "plan": asdict(plan), **asdict(found)}
+    outputs.write(facts, lambda console: show_clients(console, this_machine(), found))
 
 
 def _recipes(artifact: Path, folder: Path | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""How benchmarks, profiles and the gains of drafts look in a terminal, each table within 80 columns."""
+"""How benchmarks, profiles, and the gains of drafts and of shared steps look in a terminal, within 80 columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from thinkport.deploy.bench.benchmark import Benchmark, BenchRow, Spread
+from thinkport.deploy.bench.clients import ClientsFound
 from thinkport.deploy.bench.contender import BenchPlan
 from thinkport.deploy.bench.drafting import DraftGain
 from thinkport.deploy.bench.machine import BenchMachine
@@ -52,6 +53,30 @@ def show_drafts(console: Console, machine: BenchMachine, found: Sequence[DraftGa
         counts = (str(one.tokens), str(one.drafted), str(one.accepted))
         table.add_row(one.name, *counts, f"{one.plain:.1f}", f"{one.with_drafts:.1f}", f"{one.gain:.2f}")
     console.print(table)
+
+
+def show_clients(console: Console, machine: BenchMachine, found: ClientsFound) -> None:
+    """Write speeds by clients, then what a client gets that comes while others are written."""
+    console.print(f"{machine.title}\n")
+    names = ("clients at context", "turns, tok/s", "shared", "gain", "longest wait, ms", "private MB")
+    table = number_table(console, *names)
+    for one in found.gains:
+        memory = _number(None if one.private_bytes is None else one.private_bytes / 1e6, 0)
+        speeds = (f"{one.turns:.1f}", f"{one.shared:.1f}", f"{one.gain:.2f}")
+        table.add_row(f"{one.clients} at {one.context:,}", *speeds, f"{one.longest_wait * 1e3:.0f}", memory)
+    console.print(table, "", sep="\n")
+    names = ("one more beside", "first token, s", "alone", "ratio", "others' wait, ms", "their step")
+    table = number_table(console, *names)
+    for late in found.late:
+        times = (f"{late.first_token:.2f}", f"{late.alone:.2f}", f"{late.first_token / late.alone:.2f}")
+        waits = (f"{late.longest_wait * 1e3:.0f}", f"{late.step * 1e3:.0f}")
+        table.add_row(f"{late.clients} at {late.context:,}", *times, *waits)
+    prompt, rows = found.late[0].prompt, found.rows
+    console.print(table, "", sep="\n")
+    console.print(
+        f"one more: with a prompt of {prompt}; prompts get {rows.prompt_share:.0%} of the time while replies are "
+        f"written, and pieces for a wait of {rows.longest_wait * 1e3:.0f} ms at most"
+    )
 
 
 def show_profile(console: Console, machine: BenchMachine, profiles: Sequence[Profile]) -> None:

@@ -22,6 +22,7 @@ from thinkport.runtime.cli.cli_options import (
     grouped,
 )
 from thinkport.runtime.cli.search_verbs import embed, rerank
+from thinkport.runtime.engine.row_settings import RowSettings
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.terminal.option_values import (
     artifact_here,
@@ -33,6 +34,7 @@ from thinkport.runtime.terminal.option_values import (
     tools_of,
 )
 
+_ROWS = RowSettings()
 _serving = partial(typer.Option, rich_help_panel="Serving")
 
 
@@ -47,7 +49,12 @@ class ServingOptions:
         _serving(help="Clients have to send it as a bearer token.", envvar="THINKPORT_API_KEY", show_default="no key"),
     ] = None
     name: Annotated[str | None, _serving(help="The model's name.", show_default="the folder's")] = None
-    parallel: Annotated[int, _serving(help="Replies written at the same time, in turns; each has a KV cache.")] = 4
+    max_rows: Annotated[
+        int, _serving(help="Replies written at the same time; their steps are shared, and each has a KV cache.")
+    ] = _ROWS.max_rows
+    prompt_share: Annotated[
+        float, _serving(help="Share of the time that new prompts get while replies are written.")
+    ] = _ROWS.prompt_share
     queue: Annotated[int, _serving(help="Requests that wait beyond them; more are answered with 429.")] = 32
     max_tokens: Annotated[
         int | None, _serving(help="Most tokens of a reply, whatever is asked for.", show_default="the context")

@@ -5,7 +5,6 @@ Checks requests and begins uses of the cache. Must not know text, templates or t
 
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager
 
 import numpy.typing as npt
 
@@ -48,18 +47,16 @@ class Engine:
         pace: Pace | None = None,
         policy: DraftPolicy | None = None,
         memory: KvPool | None = None,
-        turns: AbstractContextManager[None] | None = None,
         *,
         deterministic: bool = False,
     ):
         """`prefixes` gives and takes starts of prompts, `pace` knows how long steps take on this machine.
 
         Engines of the same graph may have both in common, and `memory`, which all of their KV caches have to fit into.
-        `policy` says how many tokens a reply with drafts guesses. Each step is run within `turns`, which engines that
-        share the cores may have in common. `deterministic` makes replies independent of what the KV cache held before,
-        to the bit: see `Model.load`.
+        `policy` says how many tokens a reply with drafts guesses. `deterministic` makes replies independent of what the
+        KV cache held before, to the bit: see `Model.load`.
         """
-        self._uses = KvUses(session, prefixes, pace, memory or KvPool(), turns, fixed=deterministic)
+        self._uses = KvUses(session, prefixes, pace, memory or KvPool(), fixed=deterministic)
         self._fixed = deterministic
         self._policy = policy or DraftPolicy()
 

@@ -98,6 +98,7 @@ class TokenLoop:
     following: NextStart | None = None
     reused: int = 0
     _count: int = 0  # tokens of the reply so far
+    _said: list[int] = field(default_factory=list)  # these tokens
 
     def tokens(self) -> Generator[Token]:
         """Yield the tokens; the memory of the KV cache is held from the first that is asked for until they are over.
@@ -107,7 +108,7 @@ class TokenLoop:
             InputError: the engine is closed, or replies in progress leave too little memory.
         """
         with self.use.holding():
-            before = self.use.reserved
+            before, self.use.pausable = self.use.reserved, True
             try:
                 yield from self._tokens()
             finally:
@@ -135,12 +136,13 @@ class TokenLoop:
                     pending = []
                 if rows is None or self.use.stop.cancelled:
                     self._drop_guess()
-                    yield Token(None, Origin.SAMPLED, Finish.CANCELLED)
+                    yield from self._given(Token(None, Origin.SAMPLED, Finish.CANCELLED))
                     self._go_on()
                     return
                 token, origin = self.sampler.draw(rows[self.drafter.right]), Origin.SAMPLED
                 self.use.check()  # or a later step may have overwritten the logits
             self.sampler.accept(token)
+            self._said.append(token)
             finish = Finish.STOP if origin is Origin.SAMPLED and token in self.stop_ids else None
             finish = finish or (self.last if count == self.limit else None)
             came = self.drafter.accept(token)
@@ -148,11 +150,17 @@ class TokenLoop:
                 self._drop_guess()
             if not came:
                 pending.append(token)
-            yield Token(token, origin, finish)
+            yield from self._given(Token(token, origin, finish))
             self.use.check()
             if finish:
                 self._go_on()
                 return
+
+    def _given(self, token: Token) -> Iterator[Token]:
+        """A token, and while its reader has it, since when."""
+        self.use.left_at = perf_counter()
+        yield token
+        self.use.left_at = None
 
     def _run_aside(self, width: int) -> None:
         """Run a piece of what the next prompt begins with, while nothing of a step's logits is needed any more."""
@@ -165,7 +173,8 @@ class TokenLoop:
         ran = len(self.prompt) + self._count
         if self.use.reserve_free(3 * ran - 2 * following.shared):  # both ends are copied meanwhile
             with self.use.step() as held:
-                held.run_aside(following)
+                if not held.crowded and not self.use.paused():
+                    held.run_aside(following)
         else:
             following.over = True
 
@@ -174,32 +183,59 @@ class TokenLoop:
         if self.following is None or self.following.rows is None or self.use.stop.abandoned:
             return
         with self.use.step() as held:
-            held.go_on_with(self.following)
+            if not self.use.paused():
+                held.go_on_with(self.following)
 
     def _begin_again(self, pending: list[int]) -> list[int]:
         """What to run for `pending`; see `HeldSequence.begin_again`."""
         if len(pending) == 1:
             return pending
         with self.use.step() as held:
-            return held.begin_again(pending)
+            return pending if self.use.paused() else held.begin_again(pending)
 
     def _feed(self, pending: list[int], most: int) -> Logits | None:
-        """Run `pending` in pieces, a single token with a guess of at most `most` tokens; None once cancelled.
+        """Run `pending`, a single token with a guess of at most `most` tokens; None once cancelled.
 
-        The logits (1 + guessed, vocabulary) are those after the last pending token and after each guessed one.
+        The logits (1 + guessed, vocabulary) are those after the last pending token and after each guessed one. A reply
+        that is paused meanwhile waits, and then runs what it lost as well.
         """
         logits = None
+        while logits is None:
+            wanted = self._resumed() if self.use.paused() else pending
+            if wanted is None or self.use.stop.cancelled:
+                return None
+            logits = self._run_pieces(wanted, most)
+        return logits
+
+    def _resumed(self) -> list[int] | None:
+        """What a paused reply runs once there is room for it; None once cancelled."""
+        ids = [*self.prompt, *self._said]
+        self.drafter.settle()
+        if not self.use.regain(len(ids)):
+            return None
         with self.use.step() as held:
-            pieces, ran = held.pieces(pending), len(held.ids)
+            return ids if self.use.paused() else ids[held.rewind(ids, len(ids) - 1) :]
+
+    def _run_pieces(self, pending: list[int], most: int) -> Logits | None:
+        """Run `pending` in pieces; None once cancelled or paused."""
+        logits = None
+        with self.use.step() as held:
+            if self.use.paused():
+                return None
+            pieces, ran, crowded = held.pieces(pending), len(held.ids), held.crowded
         for piece in pieces:
             if self.use.stop.cancelled:
                 return None
-            guess = self.drafter.draft(most) if len(pending) == 1 else []
-            self.use.reserve(ran + len(pending) + len(guess))
+            # A guess would take a step in which all rows could have a token.
+            guess = self.drafter.draft(0 if crowded else most) if len(pending) == 1 else []
+            if not self.use.grow(ran + len(pending) + len(guess)):
+                return None
             began = perf_counter()
             with self.use.step() as held:
+                if self.use.paused():
+                    return None
                 logits = held.run(piece, guess)
-            if len(pending) == 1:
+            if len(pending) == 1 and not crowded:
                 self.drafter.ran(perf_counter() - began)
         return logits
 
@@ -207,7 +243,8 @@ class TokenLoop:
         """Take out of the KV cache what was guessed and did not come."""
         if self.drafter.left:
             with self.use.step() as held:
-                held.drop(self.drafter.left)
+                if not self.use.paused():
+                    held.drop(self.drafter.left)
         self.drafter.settle()
 
 

@@ -13,6 +13,7 @@ from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.next_start import PIECE, NextStart
 from thinkport.runtime.engine.pace import Pace
 from thinkport.runtime.engine.prefix_cache import PrefixCache
+from thinkport.runtime.engine.scheduler import ScheduledLane
 from thinkport.runtime.engine.session import Ids, Lane, LaneSource, Logits, RewritableLane
 from thinkport.runtime.errors import CacheLostError
 
@@ -80,6 +81,18 @@ class HeldSequence:
         evicted = self._evicted or (self.lane is not None and self.lane.length > 0)
         self.clear()
         self._evicted = evicted
+
+    @property
+    def crowded(self) -> bool:
+        """Whether others are stepping too; see `ScheduledLane`."""
+        lane: object = self.lane
+        return isinstance(lane, ScheduledLane) and lane.crowded
+
+    def interrupt(self, why: str) -> None:
+        """End the step in progress, which another thread waits for."""
+        lane: object = self.lane
+        if isinstance(lane, ScheduledLane):
+            lane.interrupt(why)
 
     def close(self) -> None:
         """Forget every token and let go of the session."""

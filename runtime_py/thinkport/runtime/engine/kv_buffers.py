@@ -33,6 +33,9 @@ class Buffers(Protocol):
     def zeros(self, shape: Shape, dtype: npt.DTypeLike) -> Any:
         """A new buffer of zeros as an OrtValue."""
 
+    def of(self, array: Array) -> Any:
+        """A contiguous array of the CPU's memory as an OrtValue, which holds it; not copied where that is at hand."""
+
     def resized(self, value: Any, kept: int, tokens: int) -> Any:
         """A new buffer of so many tokens: the first `kept`, 1 or more, are those of `value`, the others zeros.
 
@@ -56,13 +59,16 @@ class CpuBuffers:
         self.turn: AbstractContextManager[Any] = nullcontext()
 
     def zeros(self, shape: Shape, dtype: npt.DTypeLike) -> Any:
-        return self._ort.OrtValue.ortvalue_from_numpy(self._memory.zeros(shape, dtype), "cpu", 0)
+        return self.of(self._memory.zeros(shape, dtype))
+
+    def of(self, array: Array) -> Any:
+        return self._ort.OrtValue.ortvalue_from_numpy(array, "cpu", 0)
 
     def resized(self, value: Any, kept: int, tokens: int) -> Any:
         held = value if isinstance(value, np.ndarray) else value.numpy()
         larger = self._memory.zeros((*held.shape[:2], tokens, held.shape[3]), held.dtype)
         larger[:, :, :kept] = held[:, :, :kept]
-        return self._ort.OrtValue.ortvalue_from_numpy(larger, "cpu", 0)
+        return self.of(larger)
 
     def read(self, value: Any, tokens: int) -> Array:
         return np.array(value.numpy()[:, :, :tokens], order="C")
@@ -95,12 +101,15 @@ class DeviceBuffers:
     def zeros(self, shape: Shape, dtype: npt.DTypeLike) -> Any:
         batch, heads, tokens, width = shape
         if not tokens:  # nothing to move, and nothing for an operator to compute
-            return self._ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype))
+            return self.of(np.zeros(shape, dtype))
         return self.resized(np.zeros((batch, heads, 1, width), dtype), 1, tokens)
+
+    def of(self, array: Array) -> Any:
+        return self._ort.OrtValue.ortvalue_from_numpy(array)
 
     def resized(self, value: Any, kept: int, tokens: int) -> Any:
         if isinstance(value, np.ndarray):
-            value = self._ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value[:, :, :kept]))
+            value = self.of(np.ascontiguousarray(value[:, :, :kept]))
         with self.turn:
             binding = self._binding(value, kept, tokens - kept)
             if self._memory is None:

@@ -5,10 +5,11 @@ Knows buffers, lengths and IO binding; must not know tokens, files or what the g
 
 # ruff: noqa: D102 - what both kinds do is said in InPlaceCache
 
+from __future__ import annotations
+
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,11 @@ import numpy.typing as npt
 from thinkport.runtime.artifact.manifest import KvLayout, ModelShape, kv_width
 from thinkport.runtime.engine.kv_buffers import Buffers
 from thinkport.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from thinkport.runtime.engine.kv_slab import Slot
 
 STEP = 256  # tokens of capacity at first; it doubles up to LINEAR and then grows by LINEAR, on a device it only doubles
 LINEAR = 4096
@@ -51,11 +57,11 @@ class KvSnapshot:
         """The memory of its tokens' keys and values."""
         return sum(part.nbytes for part in self.parts)
 
-    def first(self, length: int) -> "KvSnapshot":
+    def first(self, length: int) -> KvSnapshot:
         """The first `length` of its tokens, as a view: nothing is copied, and this snapshot's memory stays in use."""
         return self if length >= self.length else KvSnapshot(parts=tuple(part[:, :, :length] for part in self.parts))
 
-    def owned(self) -> "KvSnapshot":
+    def owned(self) -> KvSnapshot:
         """The same tokens in memory of their own, so that `nbytes` is all that is kept alive."""
         if all(part.base is None for part in self.parts):
             return self
@@ -169,9 +175,13 @@ class _KvCache:
 
 
 class InPlaceCache(_KvCache):
-    """One buffer a layer and part, bound as past and as present, with room for later tokens."""
+    """One buffer a layer and part, bound as past and as present, with room for later tokens.
+
+    `slot` is the place among other sequences that they lie in, None where they are its own.
+    """
 
     _capacity = 0
+    slot: Slot | None = None
 
     def prepare(self, total: int) -> None:
         """Bind past and present for a step after which the longest sequence has `total` tokens.
@@ -221,6 +231,25 @@ class InPlaceCache(_KvCache):
             value.numpy()[:, :, start:total] = part
         self.lengths = np.array([total], np.int64)
 
+    def move_to(self, slot: Slot) -> None:
+        """Copy what is held into a slot, and have that from now on; of the CPU's buffers."""
+        length, make = self.length, self._buffers
+
+        def filled() -> Iterable[Any]:
+            for value, room in zip(self._values, slot.arrays(), strict=True):
+                room[:, :, :length] = value.numpy()[:, :, :length]
+                yield make.of(room)
+
+        self._move(filled(), slot.capacity, slot)
+
+    def move_out(self) -> None:
+        """Copy what is held into buffers of its own; the slot is free then."""
+        capacity = capacity_for(self.length, self._model.context_length, at_hand=self._buffers.at_hand)
+        if self.length:
+            self._move((self._buffers.resized(value, self.length, capacity) for value in self._values), capacity)
+        else:
+            self._grow(capacity)
+
     def _grow(self, capacity: int) -> None:
         kept, make = self.length, self._buffers
         if kept:
@@ -228,7 +257,7 @@ class InPlaceCache(_KvCache):
         else:
             self._move((make.zeros(self._shape(capacity), self._dtype) for _ in self._pasts), capacity)
 
-    def _move(self, made: Iterable[Any], capacity: int) -> None:
+    def _move(self, made: Iterable[Any], capacity: int, slot: Slot | None = None) -> None:
         """Put new buffers in place of the old ones.
 
         The CPU's one at a time, so that the peak is one above the new size. A device's once all are made: its allocator
@@ -242,7 +271,7 @@ class InPlaceCache(_KvCache):
                 self._values[index] = value
                 self._binding.bind_ortvalue_input(self._pasts[index], value)
                 self._binding.bind_ortvalue_output(self._presents[index], value)
-            self._capacity = capacity
+            self._capacity, self.slot = capacity, slot
 
 
 class AppendedCache(_KvCache):

@@ -9,7 +9,9 @@ import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from enum import StrEnum
-from threading import RLock
+from itertools import count
+from threading import Condition, RLock
+from time import perf_counter
 
 from thinkport.runtime.engine.held_sequence import HeldSequence
 from thinkport.runtime.engine.kv_cache import KvSize
@@ -24,6 +26,8 @@ UNLOADED = "the model is unloaded: call its reload() first"
 _SUPERSEDED = "another reply was begun over this KV cache: end one reply first, or use two chats"
 _EVICTED = "other conversations needed the memory of this KV cache: begin again, or raise memory_limit"
 _MB = 1_000_000
+_AWAY = 1.0  # seconds after which a reader who asks for no token is away
+_LOOK = 0.02  # seconds between two looks for room
 
 
 class UseState(StrEnum):
@@ -32,6 +36,7 @@ class UseState(StrEnum):
     BEGUN = "begun"
     AHEAD = "ahead"
     HOLDING = "holding"
+    PAUSED = "paused"
     OVER = "over"
     LOST = "lost"
 
@@ -43,15 +48,22 @@ class Use:
     |---------|-------------------------------------------|-------|-----------------------------------|
     | begun   | `begin`                                   | run   | drops the cache; the use goes on  |
     | ahead   | `begin(ahead=True)`: costs time if lost   | run   | drops the cache; the use is lost  |
-    | holding | `holding`: the memory is this use's lease | run   | refused                           |
+    | holding | `holding`: the memory is this use's lease | run   | refused; a reply may be paused    |
+    | paused  | `pause`, of a reply that is holding       | run   | nothing is left to drop           |
     | over    | the end of `holding`                      | run   | drops the cache                   |
     | lost    | eviction while ahead                      | raise | nothing is left to drop           |
 
-    In every state, steps raise once a later use has begun, or the engine was unloaded or closed.
+    A paused reply is holding again after `regain`, and has to run all of its tokens again. In every state, steps raise
+    once a later use has begun, or the engine was unloaded or closed. `pausable`: it can run its tokens again.
+    `left_at`: when its reader was given a token and has not asked for the next one since; None while it is asked.
     """
+
+    _numbers = count()
 
     def __init__(self, uses: "KvUses", stop: Stop, state: UseState):
         self.stop, self.state = stop, state
+        self.number, self.pausable = next(self._numbers), False  # later uses have higher numbers
+        self.left_at: float | None = None
         self._uses = uses
 
     @contextmanager
@@ -77,6 +89,30 @@ class Use:
             UnavailableError: replies in progress leave too little memory.
         """
         self._uses.pool.reserve(self._uses, batch * self._uses.session.kv_size.bytes(tokens))
+
+    def paused(self) -> bool:
+        """Whether the KV cache was dropped for others' replies; look within `step`, where that can't change."""
+        return self.state is UseState.PAUSED
+
+    def grow(self, tokens: int) -> bool:
+        """Make room as `reserve` does, for which younger replies are paused; where that is too little, this one is.
+
+        Return whether it has the room.
+        """
+        try:
+            self._uses.pool.reserve(self._uses, self._uses.session.kv_size.bytes(tokens), pausing=True)
+        except UnavailableError:
+            self.check()  # that may be it
+            self._uses.pause()
+        return not self.paused()
+
+    def regain(self, tokens: int) -> bool:
+        """Wait until a paused reply has room for so many tokens, the oldest first. False once its stop is cancelled.
+
+        Raises:
+            CacheLostError, InputError: as `step` does.
+        """
+        return self._uses.pool.wait_for_room(self, self._uses, tokens)
 
     def reserve_free(self, tokens: int) -> bool:
         """Make room as `reserve` does, if nobody has to be evicted. Return whether it worked."""
@@ -123,12 +159,12 @@ class KvUses:
         prefixes: PrefixCache | None,
         pace: Pace | None,
         pool: "KvPool",
-        turns: AbstractContextManager[None] | None,
         *,
         fixed: bool = False,
     ):
         """See `Engine`."""
-        self.pool, self.turns = pool, turns or nullcontext()
+        self.pool = pool
+        self.turns: AbstractContextManager[None] = nullcontext()  # around each step; tests slow steps down by it
         self.lock = RLock()  # held for a step, an eviction or a close
         self.reserved = 0  # bytes of the pool
         self._current: weakref.ref[Use] | None = None  # weak, so that an engine that is dropped is collected at once
@@ -162,6 +198,17 @@ class KvUses:
         self._current = weakref.ref(use)
         return use
 
+    def pause(self) -> bool:
+        """Drop the KV cache of a reply in progress, which runs its tokens again later. Return whether it is dropped."""
+        with self.lock:
+            use = self.current
+            if use is None or use.state is not UseState.HOLDING or not use.pausable:
+                return False
+            use.state = UseState.PAUSED
+            self.held.evict()
+        self.reserved = 0
+        return True
+
     def evict(self) -> bool:
         """Drop the KV cache unless a use holds its memory. Return whether it is dropped."""
         with self.lock:
@@ -194,8 +241,13 @@ class KvUses:
         From any thread. `why` is what later uses are told.
         """
         self._gone, self._session = why, None
-        with self.lock:
+        if not self.lock.acquire(blocking=False):
+            self.held.interrupt(why)  # whose step may wait for this thread, in a signal handler, to run its own
+            self.lock.acquire()
+        try:
             self.held.close()
+        finally:
+            self.lock.release()
         self.reserved = 0
 
 
@@ -209,6 +261,8 @@ class KvPool:
         """`limit` is the most bytes they may take together; None for no limit."""
         self.limit = limit
         self._lock = RLock()
+        self._freed = Condition(self._lock)  # looked at often enough to be told by nobody
+        self._paused: list[Use] = []  # replies that wait for room
         self._uses: weakref.WeakKeyDictionary[KvUses, None] = weakref.WeakKeyDictionary()  # the latest used last
 
     @property
@@ -234,8 +288,11 @@ class KvPool:
             self._uses.pop(uses, None)
             self._uses[uses] = None
 
-    def reserve(self, uses: KvUses, wanted: int) -> None:
+    def reserve(self, uses: KvUses, wanted: int, *, pausing: bool = False) -> None:
         """Make room for a KV cache of `wanted` bytes; idle ones are evicted for it, the longest unused first.
+
+        With `pausing`, replies that began later are paused after that, the latest first, and those whose readers are
+        away.
 
         Raises:
             UnavailableError: the others are all in use and leave too little.
@@ -243,7 +300,7 @@ class KvPool:
         if wanted > uses.reserved:
             with self._lock:
                 if self.limit is not None:
-                    self._make_room(uses, wanted, self.limit)
+                    self._make_room(uses, wanted, self.limit, pausing=pausing)
                 uses.reserved = max(wanted, uses.reserved)  # an eviction that was refused meanwhile gave it back
 
     def reserve_free(self, uses: KvUses, wanted: int) -> bool:
@@ -254,7 +311,25 @@ class KvPool:
                 uses.reserved = max(wanted, uses.reserved)
             return free
 
-    def _make_room(self, uses: KvUses, wanted: int, limit: int) -> None:
+    def wait_for_room(self, use: Use, uses: KvUses, tokens: int) -> bool:
+        """Have a paused reply hold memory for so many tokens again; see `Use.regain`."""
+        with self._lock:
+            self._paused.append(use)
+            try:
+                while not use.stop.cancelled:
+                    use.check()
+                    wanted = uses.session.kv_size.bytes(tokens)
+                    if use is min(self._paused, key=lambda one: one.number):
+                        with suppress(UnavailableError):
+                            self.reserve(uses, wanted, pausing=True)
+                            use.state = UseState.HOLDING
+                            return True
+                    self._freed.wait(_LOOK)
+                return False
+            finally:
+                self._paused.remove(use)
+
+    def _make_room(self, uses: KvUses, wanted: int, limit: int, *, pausing: bool) -> None:
         others = [other for other in self.holders() if other is not uses and other.reserved]
         for other in others:
             if sum(one.reserved for one in others) + wanted <= limit:
@@ -262,6 +337,10 @@ class KvPool:
             held, other.reserved = other.reserved, 0  # first: one that goes on meanwhile reserves anew, and waits
             if not other.evict():
                 other.reserved = held
+        for other in _pausable(uses.current, others) if pausing else ():
+            if sum(one.reserved for one in others) + wanted <= limit:
+                return
+            other.pause()
         taken = sum(one.reserved for one in others)
         if taken + wanted > limit:
             raise UnavailableError(
@@ -269,3 +348,13 @@ class KvPool:
                 f"the {limit / _MB:.0f} MB that chats may take: wait until one of them ends, or load the model with a "
                 "higher memory_limit"
             )
+
+
+def _pausable(use: Use | None, others: list[KvUses]) -> list[KvUses]:
+    """Whose replies may be paused for one: those that began later, the latest first, then those of readers away."""
+    replies = [(other, one) for other in others if (one := other.current) and one.pausable]
+    younger = [(other, one) for other, one in replies if use is not None and one.number > use.number]
+    younger.sort(key=lambda pair: -pair[1].number)
+    since = perf_counter() - _AWAY
+    away = [(other, one) for other, one in replies if one.left_at is not None and one.left_at < since]
+    return [other for other, _ in [*younger, *away]]

@@ -7,6 +7,7 @@ Knows the graph's inputs and outputs. Must not know prompts, sampling or text.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 from types import ModuleType
@@ -20,6 +21,9 @@ from thinkport.runtime.engine.device_failures import DeviceFailure, failure_of
 from thinkport.runtime.engine.kv_buffers import Buffers, CpuBuffers, DeviceBuffers
 from thinkport.runtime.engine.kv_cache import AppendedCache, InPlaceCache, KvCache, KvSize, KvSnapshot, layout_of
 from thinkport.runtime.engine.resize_graph import resize_graph
+from thinkport.runtime.engine.row_settings import RowSettings
+from thinkport.runtime.engine.scheduler import ScheduledLane, Scheduler
+from thinkport.runtime.engine.shared_steps import SharedSteps
 from thinkport.runtime.errors import ArtifactError, ThinkportError, UnavailableError
 from thinkport.runtime.machine.plugin_device import PluginDevice, Provider, open_session
 from thinkport.runtime.machine.threads import physical_cores
@@ -181,9 +185,33 @@ class Session:
         self.answer, width = answer.name, answer.shape[-1]  # logits, or hidden states
         self.width = width if isinstance(width, int) else model.vocab_size
         self.takes_keep = "logits_to_keep" in {value.name for value in self.inner.get_overridable_initializers()}
+        self.share_steps(RowSettings())
+
+    def share_steps(self, settings: RowSettings) -> None:
+        """Have lanes of several threads share their steps as the settings say, before the first one is opened."""
+        if not (self.kv_size.ends_are_rewritten and self.several_tokens_over_past):
+            settings = replace(settings, max_rows=1)
+        self.together = SharedSteps(self.model, self.graph.kv, settings.max_rows)  # it holds no session
+        self.scheduler = Scheduler(self.together, settings)
 
     def open_lane(self, batch: int = 1) -> "OrtLane":
         return OrtLane(self, batch)
+
+    @contextmanager
+    def guarded(self, columns: int, past: int) -> Iterator[None]:
+        """Around what runs on the device for `columns` tokens: its failures in words; a lost device stays lost.
+
+        Raises:
+            ArtifactError, UnavailableError: as `Lane.step` does.
+        """
+        if self.lost:
+            raise UnavailableError(self.lost)
+        try:
+            yield
+        except (ThinkportError, MemoryError):
+            raise
+        except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
+            raise self.failed(error, columns, past) from error
 
     def failed(self, error: Exception, columns: int, past: int) -> ThinkportError:
         """The error that a failed step of `columns` tokens over `past` is to the user."""
@@ -220,6 +248,7 @@ class Session:
 
         Once closed, closing again changes nothing.
         """
+        self.together.close()
         with self.turn:
             self.inner = None
             self.buffers = CpuBuffers(self.ort)  # a device's hold a session there
@@ -277,16 +306,17 @@ def _check_started(graph: Graph, started: list[str]) -> None:
         )
 
 
-class OrtLane:
+class OrtLane(ScheduledLane):
     """A lane of a session. Id, mask and logits buffers are reused, so that a step binds three pointers and runs."""
 
     def __init__(self, session: Session, batch: int):
+        super().__init__(session.scheduler)
         self.batch = batch
-        self._session = session
+        self.session = session
         self._binding: Any = session.inner.io_binding()
         self._binding.bind_output(session.answer, "cpu")  # the first to be bound is the first of get_outputs()
         kind = InPlaceCache if session.graph.kv.in_place else AppendedCache
-        self._cache: KvCache = kind(session.buffers, self._binding, session.model, session.graph.kv, batch)
+        self.cache: KvCache = kind(session.buffers, self._binding, session.model, session.graph.kv, batch)
         self._arrays: dict[str, npt.NDArray[Any]] = {}  # what the binding points to has to outlive the step
         self._keep = np.ones(1, np.int64)
         self._room = 0  # tokens
@@ -296,104 +326,86 @@ class OrtLane:
 
     @property
     def length(self) -> int:
-        return self._cache.length
+        return self.cache.length
+
+    @property
+    def slotted(self) -> InPlaceCache:
+        """The KV cache where it can be in a slot."""
+        assert isinstance(self.cache, InPlaceCache)
+        return self.cache
 
     @property
     def step_bytes(self) -> tuple[int, int]:
         """The bytes that the last step of one row of logits was given by the CPU, and gave back to it."""
-        given = sum(array.nbytes for name, array in self._arrays.items() if name in self._session.inputs)
+        given = sum(array.nbytes for name, array in self._arrays.items() if name in self.session.inputs)
         return given, self._arrays["logits"].nbytes
 
     def trim(self, length: int) -> None:
         self._room = 0
-        self._cache.trim(length)
+        self.cache.trim(length)
 
     def read(self, length: int) -> KvSnapshot:
-        with self._guarded(length):
-            return self._cache.read(length)
+        with self._still, self._guarded(length):
+            return self.cache.read(length)
 
     def write(self, snapshot: KvSnapshot) -> None:
-        with self._guarded(snapshot.length):
-            self._cache.write(snapshot)
+        with self._still, self._guarded(snapshot.length):
+            self.cache.write(snapshot)
 
     def read_end(self, start: int) -> KvSnapshot:
-        assert isinstance(self._cache, InPlaceCache)
-        return self._cache.read_end(start)
+        with self._still:
+            return self.slotted.read_end(start)
 
     def write_end(self, snapshot: KvSnapshot, start: int) -> None:
-        assert isinstance(self._cache, InPlaceCache)
         self._room = 0
-        self._cache.write_end(snapshot, start)
+        with self._still:
+            self.slotted.write_end(snapshot, start)
 
     def expect(self, tokens: int) -> None:
-        self._room = min(self.length + tokens, self._session.context_length)
+        self._room = min(self.length + tokens, self.session.context_length)
 
-    def step(self, ids: Ids, lengths: Ids | None = None, keep: int = 1) -> Logits:
+    @property
+    def _still(self) -> AbstractContextManager[Any]:
+        """What is held while others than a step use the buffers: steps of others may move them."""
+        return self.session.together.slots.lock
+
+    @property
+    def widest_step(self) -> int | None:  # type: ignore[override]
+        """See `Session`."""
+        return self.session.widest_step
+
+    def run(self, ids: Ids, lengths: Ids | None, keep: int) -> Logits:
         columns = ids.shape[1]
-        widest = self._session.widest_step
+        widest = self.session.widest_step
         if widest is not None and columns > widest:
-            return self._narrow_steps(ids, keep, widest)
-        past = self._cache.lengths
+            raise ArtifactError(
+                f"{self.session.graph.file} is right here in steps of at most {widest} tokens and would need one of "
+                f"{columns} for {self.batch} sequences: run them one at a time, or on another provider"
+            )
+        past = self.cache.lengths
         after = past + (columns if lengths is None else lengths)
-        total = self._cache.length + columns
+        total = self.cache.length + columns
         with self._guarded(columns):
-            self._cache.prepare(max(total, self._room))
+            self.cache.prepare(max(total, self._room))
         self._room = 0
-        with self._guarded(columns), self._session.turn:
+        with self._guarded(columns), self.session.turn:
             self._bind("input_ids", ids)
             self._bind("attention_mask", self._mask(after, total))
-            if "position_ids" in self._session.inputs:
+            if "position_ids" in self.session.inputs:
                 self._bind("position_ids", past[:, None] + np.arange(columns))
             logits = self._bind_logits(columns, keep)
-            self._session.inner.run_with_iobinding(self._binding)
-            self._cache.advance(after)
+            self.session.inner.run_with_iobinding(self._binding)
+            self.cache.advance(after)
             return (self._binding.get_outputs()[0].numpy() if logits is None else logits)[:, -keep:]
-
-    def _narrow_steps(self, ids: Ids, keep: int, widest: int) -> Logits:
-        """What one step would give, in steps of at most `widest` tokens.
-
-        Raises:
-            ArtifactError: the lane is of several sequences, which can't all go on from a past.
-        """
-        if self.batch > 1:
-            raise ArtifactError(
-                f"{self._session.graph.file} is right here in steps of at most {widest} tokens and would need one of "
-                f"{ids.shape[1]} for {self.batch} sequences: run them one at a time, or on another provider"
-            )
-        columns, before, kept = ids.shape[1], self.length, []
-        try:
-            for start in range(0, columns, widest):
-                stop = min(start + widest, columns)
-                wanted = stop - max(start, columns - keep)
-                logits = self.step(ids[:, start:stop], keep=max(wanted, 1))
-                if wanted > 0:
-                    kept.append(logits.copy())
-        except ThinkportError:
-            self.trim(before)
-            raise
-        return np.concatenate(kept, axis=1)
 
     def __del__(self) -> None:
         """Let go of the buffers on the device while no other thread uses it."""
-        if hasattr(self, "_cache"):
-            with self._session.turn:
-                del self._binding, self._cache
+        if hasattr(self, "cache"):
+            with self.session.turn:
+                del self._binding, self.cache
 
-    @contextmanager
-    def _guarded(self, columns: int) -> Iterator[None]:
-        """Around what runs on the device for `columns` tokens: its failures in words; a lost device stays lost.
-
-        Raises:
-            ArtifactError, UnavailableError: as `step` does.
-        """
-        if self._session.lost:
-            raise UnavailableError(self._session.lost)
-        try:
-            yield
-        except (ThinkportError, MemoryError):
-            raise
-        except Exception as error:  # ONNX Runtime's exceptions share no base below Exception
-            raise self._session.failed(error, columns, self.length) from error
+    def _guarded(self, columns: int) -> AbstractContextManager[None]:
+        return self.session.guarded(columns, self.length)
 
     def _bind(self, name: str, values: Ids) -> None:
         array = np.ascontiguousarray(values, np.int64)
@@ -414,14 +426,14 @@ class OrtLane:
 
         Graphs of earlier exports declare one row, and a given buffer of any other shape would be refused.
         """
-        rows = keep if self._session.takes_keep else columns
+        rows = keep if self.session.takes_keep else columns
         self._keep[0] = keep
         if rows > 1:
-            self._binding.bind_output(self._session.answer, "cpu")
+            self._binding.bind_output(self.session.answer, "cpu")
             return None
-        shape = (self.batch, rows, self._session.width)
+        shape = (self.batch, rows, self.session.width)
         logits = self._arrays.get("logits")
         if logits is None or logits.shape != shape:
             logits = self._arrays["logits"] = np.empty(shape, np.float32)
-        self._binding.bind_output(self._session.answer, "cpu", 0, np.float32, shape, logits.ctypes.data)
+        self._binding.bind_output(self.session.answer, "cpu", 0, np.float32, shape, logits.ctypes.data)
         return logits

@@ -1,22 +1,21 @@
 """Replies that are written in threads and read from the event loop, the places for them, and the line before these.
 
-A place is an engine whose KV cache stays from request to request; places take turns step by step. A job returns its
+A place is an engine whose KV cache stays from request to request; places share their steps. A job returns its
 place within one token after its reader left. Must not know what a client asked for or how it is answered.
 """
 
 import asyncio
 import logging
 import math
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
-from threading import Condition
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.held_sequence import common_prefix
+from thinkport.runtime.engine.scheduler import StepFigures
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.events import Event
 from thinkport.runtime.model import Model
@@ -25,39 +24,13 @@ from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.reply_plan import ReplyPlan
 
 
-class FairTurns:
-    """A lock that is had in the order in which it was asked for. Not reentrant."""
-
-    def __init__(self) -> None:
-        self._changed = Condition()
-        self._taken = False
-        self._waiting: deque[object] = deque()
-
-    def __enter__(self) -> None:
-        me = object()
-        with self._changed:
-            self._waiting.append(me)
-            try:
-                self._changed.wait_for(lambda: not self._taken and self._waiting[0] is me)
-                self._taken = True
-            finally:  # an interrupted wait leaves the line too
-                self._waiting.remove(me)
-                self._changed.notify_all()
-
-    def __exit__(self, *raised: object) -> None:
-        with self._changed:
-            self._taken = False
-            self._changed.notify_all()
-
-
 class Places:
-    """At most `parallel` replies at a time, and at most `queue` requests that wait for one to end, first come first."""
+    """At most `max_rows` replies at a time, and at most `queue` requests that wait for one to end, first come first."""
 
-    def __init__(self, model: Model, parallel: int, queue: int):
-        turns = FairTurns()
+    def __init__(self, model: Model, max_rows: int, queue: int):
         self._model, self._refreshing = model, asyncio.Lock()
-        self._idle = [model.engine(turns) for _ in range(parallel)]
-        self._parallel, self._queue = parallel, queue
+        self._idle = [model.engine() for _ in range(max_rows)]
+        self._max_rows, self._queue = max_rows, queue
         self._line: list[asyncio.Future[None]] = []
         self._seconds = 5.0  # of a reply, on average
         self._asked = monotonic()
@@ -71,7 +44,19 @@ class Places:
     @property
     def active(self) -> int:
         """How many replies are being written."""
-        return self._parallel - len(self._idle)
+        return self._max_rows - len(self._idle)
+
+    @property
+    def steps(self) -> StepFigures:
+        """What steps ran since the graph was loaded."""
+        return self._model.steps
+
+    @property
+    def wait_seconds(self) -> int:
+        """About how long a request that came now would wait for a place, by how long replies took; 0 with one free."""
+        if self._idle and not self._line:
+            return 0
+        return max(1, math.ceil(self._seconds * (len(self._line) + 1) / self._max_rows))
 
     async def take(self, prompt: Sequence[int]) -> Engine:
         """A place, once there is one: the idle one whose KV cache holds most of the prompt's start.
@@ -125,7 +110,7 @@ class Places:
 
     async def _wait(self) -> None:
         if len(self._line) >= self._queue:
-            seconds = max(1, math.ceil(self._seconds * (len(self._line) + 1) / self._parallel))
+            seconds = self.wait_seconds
             told = f"{len(self._line)} requests wait already: try again in about {seconds} seconds"
             raise ApiError(429, told, headers={"retry-after": str(min(seconds, 600))})
         future = asyncio.get_running_loop().create_future()

@@ -3,14 +3,31 @@
 Knows names and numbers; no label holds anything that a client wrote.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from thinkport.runtime.events import End
 from thinkport.runtime.server.jobs import Places
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class _StepCounts(Collector):
+    """What the graph's steps were, as the engine counts them; it begins anew where the graph is loaded again."""
+
+    def __init__(self, places: Places):
+        self._places = places
+
+    def collect(self) -> Iterator[Metric]:
+        """Steps of all kinds, those that several replies shared, and the replies in these."""
+        steps = self._places.steps
+        yield CounterMetricFamily("thinkport_steps", "Steps of the graph.", steps.steps)
+        yield CounterMetricFamily("thinkport_shared_steps", "Steps that replies shared.", steps.shared_steps)
+        yield CounterMetricFamily("thinkport_shared_step_rows", "Replies in shared steps.", steps.shared_rows)
 
 
 class Metrics:
@@ -29,6 +46,9 @@ class Metrics:
         active.set_function(lambda: places.active)
         waiting = Gauge("thinkport_waiting_requests", "Requests that wait for a place.", **here)
         waiting.set_function(lambda: places.waiting)
+        wait = Gauge("thinkport_wait_seconds", "About how long a new request would wait for a place.", **here)
+        wait.set_function(lambda: places.wait_seconds)
+        self._registry.register(_StepCounts(places))
 
     def note(self, event: Any) -> None:
         """Count a reply's end; nothing for other events."""

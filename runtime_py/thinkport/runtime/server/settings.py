@@ -7,6 +7,7 @@ import ipaddress
 import math
 from dataclasses import dataclass
 
+from thinkport.runtime.engine.row_settings import MAX_ROWS
 from thinkport.runtime.errors import InputError
 
 _LOCAL_NAMES = ("localhost", "localhost.localdomain")
@@ -19,13 +20,13 @@ class ServerSettings:
     host, port: where it listens; port 0 takes a free one. api_key: what clients have to send; needed unless `host` is
     this machine's own loopback. allow_hosts: further names that a request may call this server by. allow_origins: pages
     elsewhere that browsers may let in, `null` for pages of an app's own files, `*` for all, which takes a key.
-    parallel: replies that are written at the same time, in turns. queue: requests that wait beyond them; more are told
-    to come back. max_body: bytes of a request. max_messages, max_choices: of one request. max_tokens: of one reply,
-    None for what the context has room for. header_seconds, body_seconds, write_seconds: how long a client may take to
-    send its request's head, to send the next bytes of its body, and to take what is written to it. grace_seconds: how
-    long replies go on after the server was told to end. idle_seconds: after how long without a request the model is
-    unloaded, to be loaded again at the next one; None keeps it. log_requests: one line a request on stderr, without
-    prompts, paths of files or keys.
+    max_rows: replies that are written at the same time, in shared steps. queue: requests that wait beyond them; more
+    are told to come back. max_body: bytes of a request. max_messages, max_choices: of one request. max_tokens: of one
+    reply, None for what the context has room for. header_seconds, body_seconds, write_seconds: how long a client may
+    take to send its request's head, to send the next bytes of its body, and to take what is written to it.
+    grace_seconds: how long replies go on after the server was told to end. idle_seconds: after how long without a
+    request the model is unloaded, to be loaded again at the next one; None keeps it. log_requests: one line a request
+    on stderr, without prompts, paths of files or keys.
     """
 
     host: str = "127.0.0.1"
@@ -33,7 +34,7 @@ class ServerSettings:
     api_key: str | None = None
     allow_hosts: tuple[str, ...] = ()
     allow_origins: tuple[str, ...] = ()
-    parallel: int = 4
+    max_rows: int = MAX_ROWS
     queue: int = 32
     max_body: int = 4 << 20
     max_messages: int = 1024
@@ -50,7 +51,7 @@ class ServerSettings:
         self._check_key()
         if not 0 <= self.port <= 65535:
             raise InputError(f"the port is {self.port}, expected 0 (a free one) to 65535")
-        for name in ("parallel", "max_body", "max_messages", "max_choices"):
+        for name in ("max_rows", "max_body", "max_messages", "max_choices"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
         for name in ("header_seconds", "body_seconds", "write_seconds", "grace_seconds"):

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from thinkport.runtime.artifact.manifest import Task
+from thinkport.runtime.engine.row_settings import RowSettings
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import require
 from thinkport.runtime.model import Model
@@ -37,6 +38,8 @@ def run_serve(
     thinking: Thinking,
     name: str | None,
     memory_limit: int | None,
+    max_rows: int,
+    prompt_share: float,
     sidecar: bool,
     idle_unload: float | None,
     grace: float,
@@ -68,6 +71,8 @@ def run_serve(
         )
     options["grace_seconds"] = grace
     options["idle_seconds"] = None if idle_unload is None else idle_unload * 60
+    rows = RowSettings(max_rows=max_rows, prompt_share=prompt_share)
+    options["max_rows"] = max_rows
     settings = ServerSettings(allow_hosts=tuple(allow_hosts or ()), allow_origins=tuple(allow_origins or ()), **options)
     limit = None if memory_limit is None else memory_limit * _MEGABYTE
     parent = Parent() if sidecar else None
@@ -77,7 +82,7 @@ def run_serve(
     with (
         bound,
         tidy_warnings(),
-        Model.load(artifact, thinking=thinking, memory_limit=limit, **running) as model,
+        Model.load(artifact, thinking=thinking, memory_limit=limit, rows=rows, **running) as model,
     ):
         served = name or artifact.resolve().name
 
