@@ -6,6 +6,7 @@ from thinkport.runtime.engine.next_start import PIECE
 from thinkport.runtime.engine.sampling import SamplingSettings
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.events import End
 from thinkport.runtime.prompt.template import ChatTemplate
 from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.server.reply_plan import ReplyPlan
