@@ -97,6 +97,7 @@ def test_the_server_does_the_same(new_model, exact: bool) -> None:
         assert isinstance(end, End)
         assert end.answer == answer
         messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": "again"}]
+    assert isinstance(end, End)
     assert (end.prefill.tokens < 3 * PIECE) == exact
 
 

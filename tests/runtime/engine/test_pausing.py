@@ -1,6 +1,7 @@
 """A full KV memory pauses the youngest reply, which goes on later with the same ids; none ends in an error."""
 
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 from tests.runtime.engine.sharing import share
@@ -77,7 +78,7 @@ def test_a_paused_reply_can_be_ended(new_session, how) -> None:
         next(older)
     assert second.ids == []
     older._loop.use.left_at = None  # its reader stays, and its reply goes on
-    ended: list[object] = []
+    ended: list[Any] = []
 
     def read() -> None:
         began.set()

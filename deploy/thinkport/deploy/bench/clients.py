@@ -105,8 +105,9 @@ def measure_clients(
     """
     rows = RowSettings(max_rows=max(clients, default=0))
     finish_trials(artifact, plan.provider)
-    how = {"threads": plan.threads, "provider": plan.provider, "kernels": plan.kernels}
-    with Model.load(artifact, **how, prefix_cache_bytes=0) as model:
+    with Model.load(
+        artifact, threads=plan.threads, provider=plan.provider, kernels=plan.kernels, prefix_cache_bytes=0
+    ) as model:
         session = model.session
         assert isinstance(session, Session), "an artifact's graph is loaded as a session"
         bench = _Bench(model, session, plan, rows)
