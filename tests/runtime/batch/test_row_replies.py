@@ -152,3 +152,7 @@ def test_a_table_may_hold_messages_and_bodies_nested_or_as_json(nano_artifact: P
     assert piece["id"].tolist() == ["c", "d"]
     assert (piece["answer"][0] != "", piece["error"][0]) == (True, "")
     assert (piece["answer"][1], "messages" in piece["error"][1]) == ("", True)
+    with pytest.raises(InputError, match="the columns are prompt, expected id or custom_id"):
+        worker({"prompt": np.array([QUESTION])})
+    with pytest.raises(InputError, match=r"messages is .*, which is no JSON"):
+        worker({"id": np.array(["e"]), "messages": np.array(["[{"], object)})
