@@ -94,7 +94,12 @@ def main() -> None:
         require("ray", "ray", "pyarrow", "pandas")
         if asked.output.exists():
             sys.exit(f"{asked.output} is there already: name another output, or delete it")
-        lines = answer(asked, read_rows(asked.prompts))
+        rows = read_rows(asked.prompts)
+        try:
+            asked.output.parent.mkdir(parents=True, exist_ok=True)  # rather than fail once all is answered
+        except OSError as error:
+            sys.exit(f"{asked.output} can't be written: {error.strerror}")
+        lines = answer(asked, rows)
     except ThinkportError as error:
         sys.exit(str(error))
     half = asked.output.with_name(f"{asked.output.name}.half")

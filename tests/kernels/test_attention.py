@@ -17,7 +17,7 @@ from tests.kernels.conftest import Floats
 Doubles = npt.NDArray[np.float64]
 EPSILON, POSITIONS = 1e-6, 900
 # (heads, KV heads, width, norms): groups of heads of all sizes, widths of published models and an odd one.
-SHAPES = [(4, 2, 64, True), (8, 1, 32, False), (3, 3, 128, True), (5, 1, 96, True)]
+SHAPES = [(4, 2, 64, True), (8, 1, 32, False), (3, 3, 128, True), (5, 1, 96, True), (16, 1, 64, True)]
 
 
 @dataclass(frozen=True)
@@ -266,6 +266,24 @@ def test_what_is_not_finite_stays_in_its_head_and_later(attention: Open, sets: l
         assert np.isnan(found[20, : case.width]).all()
         found[20, : case.width] = good[20, : case.width]
         assert np.array_equal(found, good)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at", [0, 20, 39])
+def test_a_value_that_is_not_finite_is_in_every_later_token_of_its_head(
+    attention: Open, sets: list[str], bad: float, at: int
+) -> None:
+    case = Case.made_up(SHAPES[0], 40)
+    good = stepped(attention(case, sets[0]), case, [40])
+    packed = case.packed.copy()
+    packed[at, -1] = bad  # the last KV head's value
+    first = case.width * case.heads // 2  # of the heads that share it
+    for name in sets:
+        for steps in ([40], [13, *[1] * 27]):
+            found = stepped(attention(case, name), case_of(case, packed), steps)
+            assert np.isnan(found[at:, first:]).all(), (name, steps[:2])
+            found[at:, first:] = good[at:, first:]
+            assert np.array_equal(found, good)
 
 
 def case_of(case: Case, packed: Floats) -> Case:

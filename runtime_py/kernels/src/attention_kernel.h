@@ -100,9 +100,17 @@ void weigh(const int32_t* dots, const float* key_scales, const float* value_scal
   found.sum = lanes[0];
   clear(0);
   const float most = largest();
-  weights.factor = most / MOST;
   const auto inverse = V::spread_float(most > LEAST ? MOST / most : 0);
-  for (size_t at = 0; at < end; at += V::rows) V::store_ints(codes + at, V::rounded(V::times(floats(weight + at), inverse)));
+  auto all = V::zeros();
+  for (size_t at = 0; at < end; at += V::rows) {
+    const auto whole = V::times(floats(weight + at), inverse);
+    all = V::plus(all, whole);
+    V::store_ints(codes + at, V::rounded(whole));
+  }
+  V::store(lanes, all);
+  bool good = true;  // comparisons and codes lose a value that is not finite, sums do not
+  for (size_t lane = 0; lane < V::rows; ++lane) good = good && lanes[lane] == lanes[lane];
+  weights.factor = good ? most / MOST : __builtin_nanf("");
   for (size_t token = 0; token < end; ++token) weights.codes[token] = static_cast<int16_t>(codes[token]);
   for (size_t token = end; token < Span::TOKENS; ++token) weights.codes[token] = 0;
 }

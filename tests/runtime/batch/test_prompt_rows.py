@@ -43,6 +43,14 @@ def test_a_text_has_a_prompt_a_line_and_a_table_has_a_column(tmp_path: Path) -> 
     ]
 
 
+@pytest.mark.parametrize("name", ["p.txt", "p.csv"])
+def test_only_line_ends_end_a_prompt(tmp_path: Path, name: str) -> None:
+    prompt = "a\u2028b\u0085c\x0cd"
+    head = "prompt\n" if name == "p.csv" else ""
+    rows = read_rows(written(tmp_path, name, f"{head}{prompt}\r\nsecond\n"))
+    assert [row.messages for row in rows] == [said(prompt), said("second")]
+
+
 def test_requests_of_openais_batches_are_rows(tmp_path: Path) -> None:
     request = {"custom_id": "r-1", "method": "POST", "url": "/v1/chat/completions", "body": BODY}
     assert read_rows(written(tmp_path, "p.jsonl", json.dumps(request))) == [PromptRow(id="r-1", body=BODY)]
@@ -61,7 +69,7 @@ def test_requests_of_openais_batches_are_rows(tmp_path: Path) -> None:
         ("p.csv", "id,promt\n1,a\n", "line 2: found neither: did you mean 'promt'?"),
         ("p.csv", "prompt\na,b\n", "line 2: it has not as many cells as the header"),
         ("p.csv", 'prompt\n"a', "found no CSV"),
-        ("p.parquet", "", "is no .jsonl, .csv or .txt"),
+        ("p.parquet", b"PAR1\xff", "is no .jsonl, .csv or .txt"),
     ],
 )
 def test_a_file_that_can_not_be_answered_is_refused(tmp_path: Path, name: str, text: str | bytes, told: str) -> None:

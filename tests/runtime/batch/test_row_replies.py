@@ -11,7 +11,9 @@ from thinkport.runtime import Model, Thinking
 from thinkport.runtime.batch.batch_replies import BatchReplies
 from thinkport.runtime.batch.prompt_rows import row_of
 from thinkport.runtime.batch.row_replies import RowReplies, failed, row_id, row_seed, written_tokens
+from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.reply.reply_maker import ReplyMaker
 from thinkport.runtime.tools.response_format import Regex
 
 QUESTION = "What is 86*57?"
@@ -81,6 +83,21 @@ def test_a_request_of_openais_batches_gets_what_the_server_sends(nano: Model) ->
     assert row_id(line) == "r"
 
 
+def test_nothing_is_run_for_a_next_turn(nano: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    begin = ReplyMaker.begin
+
+    def noting(*given: Any, settles: bool = False, **more: Any) -> Any:
+        asked.append(settles)
+        return begin(*given, settles=settles, **more)
+
+    monkeypatch.setattr(ReplyMaker, "begin", noting)
+    monkeypatch.setattr(Engine, "settles_beside", True)  # as with thinkport's own kernels
+    replies = RowReplies(nano, name="nano", thinking=Thinking(enabled=False))
+    assert not any(failed(replies.line(row_of(record))) for record in (ROWS[0], request(max_tokens=3)))
+    assert asked == [False] * 3  # the first one tries the options
+
+
 @pytest.mark.parametrize(
     ("body", "status", "told"),
     [
@@ -135,3 +152,7 @@ def test_a_table_may_hold_messages_and_bodies_nested_or_as_json(nano_artifact: P
     assert piece["id"].tolist() == ["c", "d"]
     assert (piece["answer"][0] != "", piece["error"][0]) == (True, "")
     assert (piece["answer"][1], "messages" in piece["error"][1]) == ("", True)
+    with pytest.raises(InputError, match="the columns are prompt, expected id or custom_id"):
+        worker({"prompt": np.array([QUESTION])})
+    with pytest.raises(InputError, match=r"messages is .*, which is no JSON"):
+        worker({"id": np.array(["e"]), "messages": np.array(["[{"], object)})

@@ -69,7 +69,7 @@ def _mixed(graph: ir.Graph, old: ir.Node) -> str:
 
 
 def attends_natively(shape: DecoderShape) -> bool:
-    """Whether the operator takes a model's heads: multiples of 32 wide, up to 8 queries for a key."""
+    """Whether the operator takes a model's heads: multiples of 32 wide, up to 16 queries for a key."""
     return shape.head_dim % 32 == 0 and shape.head_dim <= _WIDEST and shape.heads <= _MOST_QUERIES * shape.kv_heads
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from thinkport.runtime.batch.prompt_rows import row_of
 from thinkport.runtime.batch.row_replies import RowReplies, failed
+from thinkport.runtime.errors import InputError
 from thinkport.runtime.model import Model
 
 Columns = dict[str, NDArray[Any]]
@@ -60,6 +61,9 @@ class BatchReplies:
             InputError: a row of another form, or the columns have neither `id` nor `custom_id`.
             ThinkportError: no row can be answered any more.
         """
+        known = next((name for name in ("custom_id", "id") if name in batch), None)
+        if known is None:
+            raise InputError(f"the columns are {', '.join(batch)}, expected id or custom_id among them")
         names = [name for name in batch if name in ("id", "custom_id", "prompt", *_NESTED)]
         cells = zip(*(batch[name].tolist() for name in names), strict=True)
         rows = [row_of({name: _plain(name, cell) for name, cell in zip(names, row, strict=True)}) for row in cells]
@@ -70,14 +74,13 @@ class BatchReplies:
             "error": [_error(line) if failed(line) else "" for line in lines],
             "line": [json.dumps(line, ensure_ascii=False) for line in lines],
         }
-        ids = batch["custom_id" if "custom_id" in batch else "id"]
-        return {"id": ids} | {name: np.array(column, object) for name, column in columns.items()}
+        return {"id": batch[known]} | {name: np.array(column, object) for name, column in columns.items()}
 
 
 def _plain(name: str, cell: Any) -> Any:
     """A cell as JSON data; tables fill in None for what a nested value lacks."""
     if isinstance(cell, str):
-        return json.loads(cell) if name in _NESTED else cell
+        return _json(name, cell) if name in _NESTED else cell
     if isinstance(cell, np.ndarray):
         cell = cell.tolist()
     if isinstance(cell, list):
@@ -85,6 +88,13 @@ def _plain(name: str, cell: Any) -> Any:
     if isinstance(cell, dict):
         return {key: _plain("", one) for key, one in cell.items() if one is not None}
     return cell
+
+
+def _json(name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name} is {text[:40]!r}, which is no JSON ({error})") from None
 
 
 def _answer(line: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -107,15 +108,14 @@ def _id(value: object, name: str) -> RowId:
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    text = _text(path)
     match path.suffix.lower():
         case ".jsonl":
-            for line, said in _lines(text):
+            for line, said in _lines(_text(path)):
                 yield line, _object(said, f"{path} line {line}")
         case ".csv":
-            yield from _table(text, path)
+            yield from _table(_text(path), path)
         case ".txt":
-            yield from ((line, {"prompt": said}) for line, said in _lines(text))
+            yield from ((line, {"prompt": said}) for line, said in _lines(_text(path)))
         case _:
             raise InputError(
                 f"{path} is no .jsonl, .csv or .txt, by which its form is known: give it one of these names"
@@ -138,7 +138,7 @@ def _object(line: str, where: str) -> dict[str, Any]:
 
 
 def _table(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
+    reader = csv.DictReader(StringIO(text, newline=""), strict=True)
     try:
         for row in reader:
             if None in row or None in row.values():

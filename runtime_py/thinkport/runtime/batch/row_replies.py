@@ -102,7 +102,7 @@ class RowReplies:
         name, tokenizer = f"chatcmpl-{uuid4().hex}", self._model.tokenizer
         reply = ChatReply(name, self._name, tokenizer, logprobs=bool(asked.logprobs), live=False)
         for number in range(plan.replies):
-            for event in plan.begin(self._engine, number, Stop()):
+            for event in plan.begin(self._engine, number, Stop(), last=True):
                 deque(reply.events(number, event), maxlen=0)
         return reply.whole(), plan.notes
 

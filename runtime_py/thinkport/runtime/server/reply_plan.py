@@ -35,14 +35,14 @@ class ReplyPlan:
     echoed_logprobs: int | None = None
     notes: tuple[str, ...] = ()
 
-    def begin(self, engine: Engine, number: int, stop: Stop) -> Generator[Event]:
-        """The events of the reply of that number.
+    def begin(self, engine: Engine, number: int, stop: Stop, *, last: bool = False) -> Generator[Event]:
+        """The events of the reply of that number; after the `last` one, nothing of its conversation comes any more.
 
         Raises:
             InputError: a request that can't be run.
         """
         echoed = self._echoed(engine, stop)  # a reply that has begun would be ended by it
-        settles = engine.settles_beside and self.replies == 1
+        settles = engine.settles_beside and self.replies == 1 and not last
         reply = self.maker.begin(self.prepared, engine, number=number, stop=stop, settles=settles)
         return self._events(reply, stop, echoed)
 
