@@ -241,9 +241,10 @@ class KvUses:
         From any thread. `why` is what later uses are told.
         """
         self._gone, self._session = why, None
-        if not self.lock.acquire(blocking=False):
+        wait = 0.0
+        while not self.lock.acquire(timeout=wait):
             self.held.interrupt(why)  # whose step may wait for this thread, in a signal handler, to run its own
-            self.lock.acquire()
+            wait = _LOOK  # again: it may have been on its way to that step
         try:
             self.held.close()
         finally:
