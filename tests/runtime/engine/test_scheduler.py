@@ -172,6 +172,25 @@ def test_a_prompt_runs_in_pieces_while_others_are_written(new_session) -> None:
     assert lanes[2].rows == [[1, 2, *prompt]]
 
 
+def test_the_first_piece_of_a_prompt_is_narrow_too_while_others_are_written(new_session) -> None:
+    session = new_session()
+    share(session)
+    lanes = [session.open_lane() for _ in range(3)]
+    for lane in lanes[:2]:
+        step(lane, 1, 2)
+    runs, go = held_up(session, 99)
+    session.steps.clear()
+    first = Thread(target=step, args=(lanes[0], 99))
+    first.start()
+    assert runs.wait(20)
+    (second, _), (third, found) = waiting(session, lanes[1], 3), waiting(session, lanes[2], *range(64))
+    go.set()
+    for thread in (first, second, third):
+        thread.join(20)
+    assert session.steps[:2] == [1, 16]
+    assert found == [mixed(list(range(64))) % 300]
+
+
 def test_a_piece_that_fails_leaves_the_lane_as_it_was(new_session) -> None:
     session = new_session()
     share(session)

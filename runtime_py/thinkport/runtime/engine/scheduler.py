@@ -279,7 +279,7 @@ class Scheduler:
         widest = step.lane.widest_step
         if step.lane.batch > 1 or step.lengths is not None:
             return None
-        if not written or not step.lane.shares:  # other graphs' steps keep the widths that they were given
+        if not written:
             return widest
         left = self.settings.longest_wait - 1.3 * self._step_seconds
         fits = int(left / self._token_seconds) if self._token_seconds else 2 * _NARROWEST
