@@ -180,6 +180,12 @@ class Scheduler:
                             self._run(chosen)
                             continue
                     step.changed.wait(seconds)
+            except BaseException:  # this thread was interrupted, perhaps while another one runs the step
+                step.error = step.error or UnavailableError("the thread that waited for this step was interrupted")
+                while step in self._running:
+                    step.changed.wait()
+                step.begin_again()
+                raise
             finally:
                 if step in self._waiting:  # its wait was interrupted
                     self._waiting.remove(step)
