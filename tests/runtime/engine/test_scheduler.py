@@ -271,6 +271,23 @@ def test_a_step_whose_thread_is_interrupted_while_another_runs_it_leaves_the_lan
     assert not session.scheduler._waiting
 
 
+def test_a_row_whose_step_waits_is_one_of_several_however_long_it_waits(new_session, monkeypatch) -> None:
+    monkeypatch.setattr("thinkport.runtime.engine.scheduler._ACTIVE", 0.0)
+    session = new_session()
+    share(session)
+    lanes = [session.open_lane() for _ in range(2)]
+    for lane in lanes:
+        step(lane, 1)
+    runs, go = held_up(session, 99)
+    first = Thread(target=step, args=(lanes[0], 99))
+    first.start()
+    assert runs.wait(20)
+    assert (lanes[0].crowded, lanes[1].crowded) == (False, True)
+    go.set()
+    first.join(20)
+    assert not lanes[1].crowded
+
+
 def test_nothing_is_guessed_ahead_while_others_are_written(new_session) -> None:
     session = new_session(lambda ids: (len(ids) % 4) + 1)
     share(session)

@@ -201,7 +201,8 @@ class Scheduler:
             return False
         since = perf_counter() - _ACTIVE
         with self._lock:
-            return any(seen > since for one, seen in self._seen.items() if one is not row)
+            waits = any(step.lane.row is not row for step in [*self._waiting, *self._running])
+            return waits or any(seen > since for one, seen in self._seen.items() if one is not row)
 
     def end(self, lane: ScheduledLane, why: str) -> None:
         """End the steps of a lane that wait or run, whose thread gets an `UnavailableError`; from any thread."""
