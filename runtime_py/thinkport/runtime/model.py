@@ -430,9 +430,10 @@ class Model:
 
         A device that was lost stays so until its graph, or another one, was loaded again.
         """
-        if self._session is None:
+        session = self._session  # which another thread may unload meanwhile
+        if session is None:
             return self._lost and not self._closed
-        return self._session.lost is not None or self.provider_report.trying
+        return session.lost is not None or self.provider_report.trying
 
     def refresh(self) -> bool:
         """Between replies: load the graph again whose device was lost, or a faster one. Return whether one was loaded.

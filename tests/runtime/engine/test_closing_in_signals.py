@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator
 from threading import Event, Thread
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests.runtime.engine.sharing import share
 from thinkport.runtime import InputError
 from thinkport.runtime.engine.kv_cache import KvSnapshot
 from thinkport.runtime.engine.sampling import Sampler, SamplingSettings
+from thinkport.runtime.engine.scheduler import ScheduledLane
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs POSIX signals")
 GREEDY = {"temperature": 0}
@@ -155,6 +157,51 @@ def test_within_a_step_that_others_wait_for(new_model, closing) -> None:
 
     ended = Event()
     other = Thread(target=wait_for_its_step)
+    model.session.next_id = next_id
+    with pytest.raises(InputError, match="closed"):
+        list(first.generate([1, 1], greedy(), max_tokens=2))
+    other.join(10)
+    assert ended.is_set()
+
+
+def test_within_a_step_while_another_reply_is_on_its_way_to_its_own(new_model, closing) -> None:
+    model, entered, ended = new_model(), Event(), Event()
+    share(model.session)
+    close, inner, opened = closing(model), model.session.next_id, model.session.open_lane
+    first, second = model.engine(), model.engine()
+
+    class Late:
+        """A lane whose step comes to the scheduler after the model began to close."""
+
+        def __init__(self, lane: Any):
+            self._lane = lane
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._lane, name)
+
+        def step(self, *args: Any, **kwargs: Any) -> Any:
+            entered.set()
+            while model.loaded:
+                sleep(0.001)
+            sleep(0.1)
+            return self._lane.step(*args, **kwargs)
+
+    ScheduledLane.register(Late)
+
+    def next_id(ids: list[int]) -> int:
+        if ids == [1, 1]:
+            model.session.open_lane = lambda batch=1: Late(opened(batch))
+            other.start()
+            assert entered.wait(10)
+            close()
+        return inner(ids)
+
+    def prefill() -> None:
+        with pytest.raises(InputError, match="closed"):
+            second.prefill([2, 2])
+        ended.set()
+
+    other = Thread(target=prefill)
     model.session.next_id = next_id
     with pytest.raises(InputError, match="closed"):
         list(first.generate([1, 1], greedy(), max_tokens=2))

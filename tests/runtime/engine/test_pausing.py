@@ -4,6 +4,7 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+from tests.runtime.conftest import FakeLane
 from tests.runtime.engine.sharing import share
 
 from thinkport.runtime import InputError
@@ -65,6 +66,29 @@ def test_a_reply_whose_reader_is_away_makes_room_for_one_that_is_read(new_sessio
     came = [next(older)]
     assert ids(generate(second, [4, 5, 6])) == ids(generate(Engine(new_session()), [4, 5, 6]))
     assert ids(came) + ids(older) == ids(generate(Engine(new_session()), [1, 2, 3]))
+
+
+def test_a_reply_that_is_paused_while_it_draws_draws_from_its_own_logits(new_session) -> None:
+    written: list[Any] = []
+
+    class Lane(FakeLane):
+        def step(self, ids, lengths=None, keep=1):
+            written[:] = [super().step(ids, lengths, keep)]
+            return written[0]
+
+    def watch(row, _: int) -> None:
+        assert engine._uses.pause()
+        written[0].fill(0)  # as a shared step of others may do once this lane is gone
+        largest.append(float(row.max()))
+
+    session = new_session()
+    largest: list[float] = []
+    session.open_lane = lambda batch=1: Lane(session, batch)
+    engine = Engine(session, memory=KvPool(2 * STEP))
+    sampler = Sampler(SamplingSettings(temperature=1.0), seed=5, watch=watch)
+    found = ids(engine.generate([1, 2, 3], sampler, max_tokens=4))
+    assert found == ids(generate(Engine(new_session()), [1, 2, 3], max_tokens=4))
+    assert largest == [9.0] * 4
 
 
 @pytest.mark.parametrize("how", ["cancel", "close"])

@@ -1,6 +1,7 @@
 """Steps of several rows: who waits for whom, pieces of prompts between them, and errors that touch one row only."""
 
-from threading import Barrier, Event, Thread
+import signal
+from threading import Barrier, Event, Thread, get_ident
 from time import sleep
 from typing import Any
 
@@ -172,6 +173,25 @@ def test_a_prompt_runs_in_pieces_while_others_are_written(new_session) -> None:
     assert lanes[2].rows == [[1, 2, *prompt]]
 
 
+def test_the_first_piece_of_a_prompt_is_narrow_too_while_others_are_written(new_session) -> None:
+    session = new_session()
+    share(session)
+    lanes = [session.open_lane() for _ in range(3)]
+    for lane in lanes[:2]:
+        step(lane, 1, 2)
+    runs, go = held_up(session, 99)
+    session.steps.clear()
+    first = Thread(target=step, args=(lanes[0], 99))
+    first.start()
+    assert runs.wait(20)
+    (second, _), (third, found) = waiting(session, lanes[1], 3), waiting(session, lanes[2], *range(64))
+    go.set()
+    for thread in (first, second, third):
+        thread.join(20)
+    assert session.steps[:2] == [1, 16]
+    assert found == [mixed(list(range(64))) % 300]
+
+
 def test_a_piece_that_fails_leaves_the_lane_as_it_was(new_session) -> None:
     session = new_session()
     share(session)
@@ -215,6 +235,57 @@ def test_a_step_that_waits_can_be_ended_from_another_thread(new_session) -> None
     go.set()
     first.join(20)
     assert [lane.length for lane in lanes] == [2, 1]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
+def test_a_step_whose_thread_is_interrupted_while_another_runs_it_leaves_the_lane_as_it_was(new_session) -> None:
+    session, main = new_session(), get_ident()
+    share(session)
+    lanes = [session.open_lane() for _ in range(3)]
+    for lane in lanes:
+        step(lane, 1)
+    runs, go = held_up(session, 99)
+    first = Thread(target=step, args=(lanes[0], 99))
+    first.start()
+    assert runs.wait(20)
+    second, found = waiting(session, lanes[1], 98)
+    shared, free = held_up(session, 98)
+
+    def interrupt() -> None:
+        while len(session.scheduler._waiting) < 2:
+            sleep(0.001)
+        go.set()
+        assert shared.wait(20)
+        signal.pthread_kill(main, signal.SIGINT)
+        sleep(0.1)
+        free.set()
+
+    third = Thread(target=interrupt)
+    third.start()
+    with pytest.raises(KeyboardInterrupt):
+        step(lanes[2], 3)
+    assert (lanes[2].length, free.is_set()) == (1, True), "nobody runs it any more"
+    for thread in (first, second, third):
+        thread.join(20)
+    assert (lanes[2].length, found) == (1, [mixed([1, 98]) % 300])
+    assert not session.scheduler._waiting
+
+
+def test_a_row_whose_step_waits_is_one_of_several_however_long_it_waits(new_session, monkeypatch) -> None:
+    monkeypatch.setattr("thinkport.runtime.engine.scheduler._ACTIVE", 0.0)
+    session = new_session()
+    share(session)
+    lanes = [session.open_lane() for _ in range(2)]
+    for lane in lanes:
+        step(lane, 1)
+    runs, go = held_up(session, 99)
+    first = Thread(target=step, args=(lanes[0], 99))
+    first.start()
+    assert runs.wait(20)
+    assert (lanes[0].crowded, lanes[1].crowded) == (False, True)
+    go.set()
+    first.join(20)
+    assert not lanes[1].crowded
 
 
 def test_nothing_is_guessed_ahead_while_others_are_written(new_session) -> None:

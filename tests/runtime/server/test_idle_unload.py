@@ -12,6 +12,7 @@ import pytest
 
 from thinkport.runtime import InputError, Model
 from thinkport.runtime.server import ServerSettings
+from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.jobs import Places
 from thinkport.runtime.terminal.serve_program import run_serve
 from thinkport.runtime.thinking.thinking import Thinking
@@ -70,6 +71,20 @@ def test_a_reply_that_takes_longer_than_that_is_not_ended(model: Model, serving)
         reply = httpx.post(f"{served.url}/v1/chat/completions", json=ASK | {"enable_thinking": True}, timeout=120)
         assert reply.status_code == 200
         assert reply.json()["choices"][0]["thinking"]["tokens"] > 10
+
+
+def test_a_request_that_waits_for_its_graph_while_the_server_ends_gets_no_place(new_model) -> None:
+    async def run() -> None:
+        places = Places(new_model(), 1, 0)
+        places.asleep = True
+        taking = asyncio.ensure_future(places.take([1]))
+        await asyncio.sleep(0)  # it begins to load
+        places.close()
+        with pytest.raises(ApiError, match="the server is ending"):
+            await taking
+        assert places.active == 0
+
+    asyncio.run(run())
 
 
 def test_a_model_that_its_owner_unloaded_stops_nothing_else(model: Model) -> None:

@@ -24,6 +24,7 @@ from thinkport.runtime.model import Model
 from thinkport.runtime.providers.trials import finish_trials
 
 LATE_PROMPT = 512  # tokens of the prompt that comes while others are written
+_FIRST = 3  # tokens of a client before speeds are taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +101,13 @@ def measure_clients(
     """Time every number of clients at every context, in turns and in shared steps, one after the other in each round.
 
     Raises:
-        InputError: a number of clients out of range, a graph whose replies take turns, or a context that is too short.
+        InputError: a number of clients out of range, a graph whose replies take turns, a context that is too short, or
+            so few steps that the clients don't write at the same time.
         ArtifactError: the artifact is broken.
     """
-    rows = RowSettings(max_rows=max(clients, default=0))
+    if min(clients, default=0) < 1 or not plan.contexts:
+        raise InputError(f"{clients} clients at contexts of {plan.contexts}: expected numbers, each 1 or more")
+    rows = RowSettings(max_rows=max(clients))
     finish_trials(artifact, plan.provider)
     with Model.load(
         artifact, threads=plan.threads, provider=plan.provider, kernels=plan.kernels, prefix_cache_bytes=0
@@ -113,7 +117,7 @@ def measure_clients(
         bench = _Bench(model, session, plan, rows)
         if rows.max_rows > 1 and session.scheduler.settings.max_rows == 1:
             raise InputError(f"replies take turns here: {model.provider_report.reason}; only graphs for the CPU share")
-        needed = max(plan.contexts) + max(plan.steps * 8, LATE_PROMPT)
+        needed = max(plan.contexts) + max(plan.steps + _FIRST, LATE_PROMPT)
         if needed > session.context_length:
             raise InputError(f"the context holds {session.context_length} tokens, {needed} are needed: --context less")
         gains = [bench.gain(context, count, told) for context in plan.contexts for count in clients]
@@ -166,7 +170,7 @@ class _Bench:
         ended = perf_counter()
         for client in clients:
             client.stopped = True
-            client.join()
+        _join(clients)
         meanwhile = [[at for at in client.times if at <= ended] for client in clients]
         waits = [other - one for times in meanwhile for one, other in pairwise(times) if other >= began]
         steps = [other - one for times in meanwhile for one, other in pairwise(times) if other < began]
@@ -200,18 +204,26 @@ class _Bench:
     def _run(self, context: int, count: int, settings: RowSettings) -> tuple[float, float, int | None]:
         """Tokens a second after everybody's third, the longest wait for one of these, and the process's memory."""
         self._session.share_steps(settings)
-        clients, together = self._clients(context, count, self._plan.steps + 3)
+        clients, together = self._clients(context, count, self._plan.steps + _FIRST)
         together.wait()
-        for client in clients:
-            client.join()
-            if client.error is not None:
-                raise client.error
+        _join(clients)
         memory = process_memory()
-        began = max(client.times[2] for client in clients)
+        began = max(client.times[_FIRST - 1] for client in clients)
         ended = min(client.times[-1] for client in clients)
+        if ended <= began:
+            raise InputError(
+                f"of {count} clients one wrote its {self._plan.steps} tokens before another one began: --steps more"
+            )
         tokens = sum(began < at <= ended for client in clients for at in client.times)
-        waits = [b - a for client in clients for a, b in pairwise(client.times[2:])]
+        waits = [b - a for client in clients for a, b in pairwise(client.times[_FIRST - 1 :])]
         return tokens / (ended - began), max(waits), None if memory is None else memory.private
+
+
+def _join(clients: Sequence[_Client]) -> None:
+    for client in clients:
+        client.join()
+        if client.error is not None:
+            raise client.error
 
 
 def _until(holds: Callable[[], bool], clients: Sequence[_Client]) -> None:

@@ -235,6 +235,8 @@ class TokenLoop:
                 if self.use.paused():
                     return None
                 logits = held.run(piece, guess)
+                if self.use.may_pause:
+                    logits = logits.copy()
             if len(pending) == 1 and not crowded:
                 self.drafter.ran(perf_counter() - began)
         return logits

@@ -94,6 +94,11 @@ class Use:
         """Whether the KV cache was dropped for others' replies; look within `step`, where that can't change."""
         return self.state is UseState.PAUSED
 
+    @property
+    def may_pause(self) -> bool:
+        """Whether others may drop its KV cache between two steps, and let steps of theirs overwrite its logits then."""
+        return self.pausable and self._uses.pool.limit is not None
+
     def grow(self, tokens: int) -> bool:
         """Make room as `reserve` does, for which younger replies are paused; where that is too little, this one is.
 
@@ -241,9 +246,10 @@ class KvUses:
         From any thread. `why` is what later uses are told.
         """
         self._gone, self._session = why, None
-        if not self.lock.acquire(blocking=False):
+        wait = 0.0
+        while not self.lock.acquire(timeout=wait):
             self.held.interrupt(why)  # whose step may wait for this thread, in a signal handler, to run its own
-            self.lock.acquire()
+            wait = _LOOK  # again: it may have been on its way to that step
         try:
             self.held.close()
         finally:

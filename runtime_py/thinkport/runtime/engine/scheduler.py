@@ -180,6 +180,12 @@ class Scheduler:
                             self._run(chosen)
                             continue
                     step.changed.wait(seconds)
+            except BaseException:  # this thread was interrupted, perhaps while another one runs the step
+                step.error = step.error or UnavailableError("the thread that waited for this step was interrupted")
+                while step in self._running:
+                    step.changed.wait()
+                step.begin_again()
+                raise
             finally:
                 if step in self._waiting:  # its wait was interrupted
                     self._waiting.remove(step)
@@ -195,7 +201,8 @@ class Scheduler:
             return False
         since = perf_counter() - _ACTIVE
         with self._lock:
-            return any(seen > since for one, seen in self._seen.items() if one is not row)
+            waits = any(step.lane.row is not row for step in [*self._waiting, *self._running])
+            return waits or any(seen > since for one, seen in self._seen.items() if one is not row)
 
     def end(self, lane: ScheduledLane, why: str) -> None:
         """End the steps of a lane that wait or run, whose thread gets an `UnavailableError`; from any thread."""
@@ -279,7 +286,7 @@ class Scheduler:
         widest = step.lane.widest_step
         if step.lane.batch > 1 or step.lengths is not None:
             return None
-        if not written or not step.lane.shares:  # other graphs' steps keep the widths that they were given
+        if not written:
             return widest
         left = self.settings.longest_wait - 1.3 * self._step_seconds
         fits = int(left / self._token_seconds) if self._token_seconds else 2 * _NARROWEST

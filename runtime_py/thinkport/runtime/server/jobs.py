@@ -73,6 +73,7 @@ class Places:
                 self.asleep = False
             elif self._model.stale and not self.active:
                 await asyncio.shield(asyncio.to_thread(self._model.refresh))
+        self._check_open()  # loading takes a while
         if self._line or not self._idle:
             await self._wait()
         best = max(self._idle, key=lambda engine: (common_prefix(engine.ids, prompt), -len(engine.ids)))
