@@ -10,6 +10,7 @@ from thinkport.deploy.desktop.conversation_files import ConversationFiles, write
 from thinkport.deploy.desktop.opening import MOST, Recent, open_artifact
 from thinkport.deploy.desktop.web_view import Placement
 from thinkport.runtime import ArtifactError, InputError
+from thinkport.runtime.artifact_loading import LoadProgress, LoadStage
 from thinkport.runtime.machine.known_files import FileFacts
 
 SAID = {"id": "0123456789ab", "title": "six times seven – ש"}
@@ -64,16 +65,16 @@ def test_an_artifact_is_checked_whole_the_first_time_only(
     monkeypatch.setattr(FileFacts, "tells", lambda *_: True)  # as of files that were not written just now
     folder = copytree(nano_artifact, tmp_path / "copy")
     recent = Recent(tmp_path / "recent.json")
-    told: list[list[tuple]] = []
+    told: list[list[LoadProgress]] = []
     for _ in range(2):
         told.append([])
-        model = open_artifact(folder, recent, provider="cpu", on_progress=lambda *what: told[-1].append(what))
+        model = open_artifact(folder, recent, provider="cpu", progress=told[-1].append)
         model.close()
     first, second = told
-    shares = [share for _, share in first if share is not None]
+    shares = [one.done / one.total for one in first if one.stage is LoadStage.CHECK]
     assert shares == sorted(shares)
     assert 0 <= shares[0] < shares[-1] < 1
-    assert second == [("Looking at the files", None), ("Loading the model", None)]
+    assert second == [LoadProgress(stage=LoadStage.GRAPH)]
 
 
 def test_a_damaged_copy_of_the_same_name_in_another_folder_is_found(
@@ -87,10 +88,10 @@ def test_a_damaged_copy_of_the_same_name_in_another_folder_is_found(
     (tmp_path / "damaged" / "artifact" / "weights.bin").write_bytes(weights)
     recent = Recent(tmp_path / "recent.json")
     monkeypatch.chdir(tmp_path / "whole")
-    open_artifact(Path("artifact"), recent, provider="cpu", on_progress=lambda *_: None).close()
+    open_artifact(Path("artifact"), recent, provider="cpu", progress=lambda _: None).close()
     monkeypatch.chdir(tmp_path / "damaged")
     with pytest.raises(ArtifactError, match=r"weights\.bin does not have the recorded sha256"):
-        open_artifact(Path("artifact"), recent, provider="cpu", on_progress=lambda *_: None)
+        open_artifact(Path("artifact"), recent, provider="cpu", progress=lambda _: None)
     assert recent.all() == [tmp_path / "whole" / "artifact"]
 
 
