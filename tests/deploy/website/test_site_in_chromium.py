@@ -352,6 +352,16 @@ def test_a_new_version_fetches_what_changed_while_the_old_one_goes_on(
     assert answers(page) == "4902"
 
 
+def test_another_page_in_a_folder_of_the_site_is_the_hosts_own(site, host, opened) -> None:
+    page = opened(host(site).url)
+    kept_by_worker(page)
+    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    (site / "other").mkdir()
+    (site / "other" / "index.html").write_text("<h1>Another page</h1>", encoding="utf-8")
+    page.goto(f"{page.url}other/")
+    page.get_by_role("heading", name="Another page").wait_for()
+
+
 class Memory:
     """The most private memory, in bytes, that one of Chromium's pages took while this is entered."""
 
