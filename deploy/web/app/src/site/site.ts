@@ -12,7 +12,7 @@
  * | opening     | what is checked                        | ready, fetching (the next way to run it), failed         |
  * | ready       | the page                               | moved                                                    |
  * | moved       | that another tab took it               | the page is loaded again                                 |
- * | failed      | what went wrong                        | fetching                                                 |
+ * | failed      | what went wrong                        | fetching; looking, unless this tab has the lock          |
  */
 
 import { signal } from "@preact/signals";
@@ -126,10 +126,10 @@ export class Site {
     }
   }
 
-  /** Try again after a failure. */
+  /** Try again after a failure: from the beginning, unless this tab has the model already. */
   async again(): Promise<void> {
     this.state.value = { kind: "looking" };
-    await (this.index === null ? this.start() : this.run().catch((error: unknown) => this.fail(error)));
+    await (this.lock?.held ? this.run().catch((error: unknown) => this.fail(error)) : this.start());
   }
 
   /** End a download; what came stays for the next time. */
