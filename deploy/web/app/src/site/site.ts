@@ -75,6 +75,7 @@ export class Site {
   private index: PieceIndex | null = null;
   private latest: PieceIndex | null = null;
   private working = new AbortController();
+  private updating = new AbortController();
   private engine: Worker | null = null;
 
   constructor() {
@@ -146,16 +147,18 @@ export class Site {
       const way = choose(latest.ways, device).ways[0]!;
       const onProgress = (share: Share): void => void (this.update.value = { ...update, share, problem: null });
       this.update.value = { ...update, share: { done: 0, total: 1, fetched: 0 }, problem: null };
-      await this.have(latest, way, onProgress, new AbortController().signal);
+      this.updating = new AbortController();
+      await this.have(latest, way, onProgress, this.updating.signal);
       this.update.value = { ...update, done: true };
     } catch (error) {
-      this.update.value = { ...update, problem: wordsOf(error) };
+      if (!(error instanceof Cancelled)) this.update.value = { ...update, problem: wordsOf(error) };
     }
   }
 
   /** Delete the model from this device, and begin again. Conversations stay. */
   async remove(): Promise<void> {
     if (this.state.value.kind !== "ready" && !(await this.lock!.take())) throw new Error("Another tab has the model: delete it there.");
+    this.updating.abort(new Cancelled());
     this.engine?.terminate();
     await this.store.clear();
     await dropScripts(this.base);
@@ -257,6 +260,7 @@ export class Site {
   private lost(): void {
     this.state.value = { kind: "moved" };
     this.working.abort(new Cancelled());
+    this.updating.abort(new Cancelled()); // it would delete pieces of the version that the other tab runs
     this.engine?.terminate();
   }
 
