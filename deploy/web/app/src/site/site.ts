@@ -198,7 +198,7 @@ export class Site {
         return await this.opened(index, await this.open(index, way, signal));
       } catch (error) {
         if (this.state.value.kind === "moved") return;
-        if (error instanceof Cancelled) {
+        if (signal.aborted) {
           this.lock!.letGo();
           return await this.offer(index, choose(index.ways, device));
         }
@@ -212,6 +212,7 @@ export class Site {
   private async have(index: PieceIndex, way: Way, onProgress: (share: Share) => void, signal: AbortSignal): Promise<void> {
     await havePieces({ folder: this.store.folder, base: this.base, pieces: piecesOf(index, way.files), keep: index }, signal, onProgress);
     await keepScripts(index, this.base).catch(() => undefined); // what is missing is told when it is imported
+    signal.throwIfAborted();
   }
 
   private async open(index: PieceIndex, way: Way, signal: AbortSignal): Promise<Model> {
