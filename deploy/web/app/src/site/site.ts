@@ -157,12 +157,17 @@ export class Site {
 
   /** Delete the model from this device, and begin again. Conversations stay. */
   async remove(): Promise<void> {
-    if (this.state.value.kind !== "ready" && !(await this.lock!.take())) throw new Error("Another tab has the model: delete it there.");
+    if (!this.lock!.held && !(await this.lock!.take())) throw new Error("Another tab has the model: delete it there.");
     this.updating.abort(new Cancelled());
     this.engine?.terminate();
     await this.store.clear();
     await dropScripts(this.base);
     location.reload();
+  }
+
+  /** The same where it can't run; what goes wrong is shown. */
+  async removeUnused(): Promise<void> {
+    await this.remove().catch((error: unknown) => this.refuse([wordsOf(error)], true));
   }
 
   private async keptIndex(): Promise<PieceIndex | null> {
@@ -220,6 +225,7 @@ export class Site {
     this.lock!.tell("is being opened");
     const source = { kind: "pieces", folder: this.store.folder } as const;
     const worker = new Worker(new URL("./engine_worker.ts", import.meta.url), { type: "module" });
+    this.engine?.terminate();
     this.engine = worker;
     const request = { source, binaries: source, ort: scriptsOf(index, this.base), provider: way.provider, graph: way.graph, contextLength: way.tokens };
     const onProgress = (progress: OpenProgress): void => {
@@ -269,7 +275,8 @@ export class Site {
     this.state.value = { kind: "refused", reasons, kept };
   }
 
-  private fail(error: unknown): void {
+  /** Show what went wrong. */
+  fail(error: unknown): void {
     this.state.value = { kind: "failed", problem: wordsOf(error) };
   }
 }
