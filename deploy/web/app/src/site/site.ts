@@ -178,6 +178,13 @@ export class Site {
     }
   }
 
+  /** What to run: another tab may have replaced what is kept since this one looked. */
+  private async currentIndex(): Promise<PieceIndex | null> {
+    const kept = await this.keptIndex();
+    if (kept !== null && kept.version !== this.index?.version) [this.index, this.latest] = [kept, null];
+    return this.index;
+  }
+
   private async offer(index: PieceIndex, choice: Choice): Promise<void> {
     const way = choice.ways[0]!;
     const pieces = piecesOf(index, way.files);
@@ -190,12 +197,18 @@ export class Site {
 
   /** Run the model in the first way that works; the lock is this tab's. */
   private async run(): Promise<void> {
-    const { index, device } = this;
-    if (index === null || device === null) return;
+    const index = await this.currentIndex();
+    const { device } = this;
+    if (index === null || device === null || !this.lock!.held) return;
     this.working = new AbortController();
     const { signal } = this.working;
     const problems: string[] = [];
-    for (const way of choose(index.ways, device).ways) {
+    const choice = choose(index.ways, device);
+    if (!choice.ways.length) {
+      this.lock!.letGo();
+      return this.refuse(reasonsOf(choice), true);
+    }
+    for (const way of choice.ways) {
       try {
         this.state.value = { kind: "fetching", share: null };
         await this.have(index, way, (share) => this.fetching(share), signal);
@@ -205,7 +218,7 @@ export class Site {
         if (this.state.value.kind === "moved") return;
         if (signal.aborted) {
           this.lock!.letGo();
-          return await this.offer(index, choose(index.ways, device));
+          return await this.offer(index, choice);
         }
         problems.push(wordsOf(error));
       }
