@@ -68,4 +68,4 @@ def test_the_readmes_program_asks_and_asks_again(nano_artifact: Path, tmp_path: 
     missing = node(script, tmp_path / "nowhere")
     assert missing.returncode == 1
     assert "can't be read" in missing.stderr
-    assert "at " not in missing.stderr  # no stack
+    assert "    at " not in missing.stderr  # no stack
