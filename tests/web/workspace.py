@@ -32,8 +32,10 @@ def npx() -> list[str]:
 
 def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a program of the workspace's packages in a folder of it; skips the test where there is none."""
-    settings = os.environ | {"NO_COLOR": "1"} | environment
-    return subprocess.run([*npx(), *command], cwd=folder, env=settings, capture_output=True, text=True, check=False)
+    program = npx()
+    path = os.pathsep.join([str(Path(program[0]).parent), os.environ.get("PATH", "")])  # npx asks the PATH for node
+    settings = os.environ | {"NO_COLOR": "1", "PATH": path} | environment
+    return subprocess.run([*program, *command], cwd=folder, env=settings, capture_output=True, text=True, check=False)
 
 
 def page_builder() -> ModuleType:
@@ -44,6 +46,11 @@ def page_builder() -> ModuleType:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def passes(said: str) -> bool:
+    """Whether vitest's last lines count tests that passed."""
+    return re.search(r"^ *Tests +.*\bpassed\b", said, re.MULTILINE) is not None
 
 
 def skips(said: str) -> bool:

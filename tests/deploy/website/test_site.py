@@ -110,6 +110,15 @@ def test_a_folder_that_is_no_site_is_never_replaced(
     assert (tmp_path / "mine" / "notes.txt").read_text(encoding="utf-8") == "keep"
 
 
+def test_the_current_folder_is_refused_also_where_it_is_empty(
+    nano_artifact: Path, settings: SiteSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="is the current folder"):
+        make_site(nano_artifact, Path(), settings)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_damaged_artifact_leaves_nothing(nano_artifact: Path, settings: SiteSettings, tmp_path: Path) -> None:
     damaged = Path(shutil.copytree(nano_artifact, tmp_path / "damaged"))
     with (damaged / "weights.bin").open("r+b") as file:

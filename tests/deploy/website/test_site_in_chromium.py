@@ -352,6 +352,35 @@ def test_a_new_version_fetches_what_changed_while_the_old_one_goes_on(
     assert answers(page) == "4902"
 
 
+def test_a_tab_that_takes_the_model_over_runs_the_version_that_is_kept_by_then(
+    site, host, opened, nano_artifact, tmp_path
+) -> None:
+    served = host(site)
+    first = opened(served.url)
+    download(first)
+    running(first)
+    newer(site, Path(shutil.copytree(nano_artifact, tmp_path / "artifact")))
+    first.reload()
+    first.get_by_text("There is a new version of the model").wait_for()
+    second = opened(served.url, first.context)
+    second.get_by_role("heading", name="Open in another tab").wait_for()
+    first.get_by_role("button", name="Download", exact=True).click()
+    first.get_by_text("The new version of the model is here").wait_for()
+    second.get_by_role("button", name="Use it here").click()
+    second.locator(".top .name").filter(has_text="nano-two").wait_for()
+    assert second.get_by_text("There is a new version of the model").count() == 0
+
+
+def test_another_page_in_a_folder_of_the_site_is_the_hosts_own(site, host, opened) -> None:
+    page = opened(host(site).url)
+    kept_by_worker(page)
+    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    (site / "other").mkdir()
+    (site / "other" / "index.html").write_text("<h1>Another page</h1>", encoding="utf-8")
+    page.goto(f"{page.url}other/")
+    page.get_by_role("heading", name="Another page").wait_for()
+
+
 class Memory:
     """The most private memory, in bytes, that one of Chromium's pages took while this is entered."""
 

@@ -68,6 +68,8 @@ def test_every_answer_has_the_headers_that_threads_need(small_site, host) -> Non
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
         assert "'wasm-unsafe-eval'" in answer.headers["content-security-policy"]
         assert ("immutable" in answer.headers["cache-control"]) is lasting
+    missing = httpx.get(f"{served.url}assets/site-0.js")
+    assert (missing.status_code, missing.headers["cache-control"]) == (404, "no-cache")
 
 
 def test_nothing_outside_the_folder_is_served(small_site, host) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from thinkport.deploy.website.onnxruntime_files import BINARIES, SCRIPTS, VERSION
 from thinkport.runtime.errors import InputError, MissingExtraError
 
-PACKAGE = "thinkport-onnxruntime-web"
 _MODULE = "thinkport_onnxruntime_web"
 _SOURCES = Path(__file__).parents[3] / "web" / "onnxruntime_web"  # in a clone
 
@@ -52,8 +51,8 @@ def _version(folder: Path) -> str:
 
 
 def _how_to_get_it() -> str:
-    at_hand = f"pip install {_SOURCES}" if _SOURCES.is_dir() else f"pip install {PACKAGE}"
+    at_hand = f"pip install {_SOURCES} (which fetches it by npm once), or " if _SOURCES.is_dir() else ""
     return (
-        f"a site needs onnxruntime-web {VERSION}, whose 41 MB thinkport does not bring: {at_hand} (which fetches it by "
-        f"npm once), or give the unpacked npm package with --onnxruntime-web DIR"
+        f"a site needs onnxruntime-web {VERSION}, whose 41 MB thinkport does not bring: {at_hand}npm pack "
+        f"onnxruntime-web@{VERSION}, unpack what it fetches, and give its folder package with --onnxruntime-web DIR"
     )

@@ -16,6 +16,8 @@ def check_replaceable(output: Path, *, force: bool) -> None:
     Raises:
         InputError: naming what would be lost.
     """
+    if output.resolve() == Path.cwd():
+        raise InputError(f"{output} is the current folder: change to another one first, or name another one with -o")
     linked = output.is_symlink()
     if not linked and (not output.exists() or (output.is_dir() and not any(output.iterdir()))):
         return
@@ -23,8 +25,6 @@ def check_replaceable(output: Path, *, force: bool) -> None:
         raise InputError(f"{output} is there already: name another folder with -o, or give --force to replace a site")
     if linked or not output.is_dir():
         raise InputError(f"{output} is not a folder: name another one with -o")
-    if output.resolve() == Path.cwd():
-        raise InputError(f"{output} is the current folder: change to another one first")
     sums = _sums(output)
     for path in sorted(output.rglob("*")):
         _check_own(path, path.relative_to(output).as_posix(), sums)

@@ -101,7 +101,8 @@ class _WithHeaders:
                 answer = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     answer[name] = value
-                answer["cache-control"] = _FOR_EVER if path.startswith(_LASTING) else "no-cache"
+                lasting = path.startswith(_LASTING) and message["status"] < 400
+                answer["cache-control"] = _FOR_EVER if lasting else "no-cache"
                 if kind := _TYPES.get(Path(path).suffix):
                     answer["content-type"] = kind
             await send(message)

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { parseIndex, type PieceIndex, piecesOf } from "../src/pieces/pieceIndex.js";
-import { partsOf } from "../src/pieces/pieceSource.js";
+import { partsOf, PieceSource } from "../src/pieces/pieceSource.js";
 
 const hash = (digit: string): string => digit.repeat(64);
 const weights = { bytes: 25, sha256: hash("f"), pieces: [hash("a"), hash("b"), hash("c")] };
@@ -24,6 +24,24 @@ test.each([
 
 test("a range behind the end is a fault", () => {
   expect(() => [...partsOf(weights, 10, { start: 20, end: 41 })]).toThrow(RangeError);
+});
+
+test("a piece that a file has twice is opened once, and closed", async () => {
+  const open = new Set<string>();
+  const store = {
+    folder: "site",
+    index: async () => ({ ...index, files: { "zeros.bin": { ...weights, pieces: [hash("a"), hash("b"), hash("a")] } } }),
+    open: async (sha256: string) => {
+      if (open.has(sha256)) throw new Error(`${sha256} is open already`); // as browsers without read-only access have it
+      open.add(sha256);
+      const read = (bytes: Uint8Array, { at }: { at: number }): number => bytes.fill(sha256.charCodeAt(0) + at).length;
+      return { read, close: () => open.delete(sha256) };
+    },
+  };
+  const file = await new PieceSource(store as never).open("zeros.bin");
+  expect(String.fromCharCode(...(file.read({ start: 9, end: 21 }) as Uint8Array))).toBe("jbbbbbbbbbba");
+  file.close();
+  expect(open.size).toBe(0);
 });
 
 test("a piece that two files share is one piece, and the last one is shorter", () => {

@@ -26,7 +26,7 @@ function Now({ site }: { site: Site }) {
           <h1>The model can't run here</h1>
           {state.reasons.map((reason) => <p key={reason} class="problem" role="alert">{reason}</p>)}
           <p>Nothing was downloaded by this visit.</p>
-          {state.kept && <button type="button" class="plain danger" onClick={() => void site.remove()}>Delete the model from this device</button>}
+          {state.kept && <button type="button" class="plain danger" onClick={() => void site.removeUnused()}>Delete the model from this device</button>}
         </>
       );
     case "elsewhere":

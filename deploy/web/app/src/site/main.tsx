@@ -40,7 +40,11 @@ async function pageOf(model: Model, name: string): Promise<Page> {
 
 effect(() => {
   const state = site.state.value;
-  if (state.kind === "ready" && page.peek() === null) void pageOf(state.model, state.name).then((made) => (page.value = made));
+  if (state.kind !== "ready" || page.peek() !== null) return;
+  pageOf(state.model, state.name).then(
+    (made) => (page.value = made),
+    (error: unknown) => site.fail(error),
+  );
 });
 
 const root = document.getElementById("app");

@@ -12,7 +12,7 @@
  * | opening     | what is checked                        | ready, fetching (the next way to run it), failed         |
  * | ready       | the page                               | moved                                                    |
  * | moved       | that another tab took it               | the page is loaded again                                 |
- * | failed      | what went wrong                        | fetching                                                 |
+ * | failed      | what went wrong                        | fetching; looking, unless this tab has the lock          |
  */
 
 import { signal } from "@preact/signals";
@@ -75,6 +75,7 @@ export class Site {
   private index: PieceIndex | null = null;
   private latest: PieceIndex | null = null;
   private working = new AbortController();
+  private updating = new AbortController();
   private engine: Worker | null = null;
 
   constructor() {
@@ -126,10 +127,10 @@ export class Site {
     }
   }
 
-  /** Try again after a failure. */
+  /** Try again after a failure: from the beginning, unless this tab has the model already. */
   async again(): Promise<void> {
     this.state.value = { kind: "looking" };
-    await (this.index === null ? this.start() : this.run().catch((error: unknown) => this.fail(error)));
+    await (this.lock?.held ? this.run().catch((error: unknown) => this.fail(error)) : this.start());
   }
 
   /** End a download; what came stays for the next time. */
@@ -146,20 +147,27 @@ export class Site {
       const way = choose(latest.ways, device).ways[0]!;
       const onProgress = (share: Share): void => void (this.update.value = { ...update, share, problem: null });
       this.update.value = { ...update, share: { done: 0, total: 1, fetched: 0 }, problem: null };
-      await this.have(latest, way, onProgress, new AbortController().signal);
+      this.updating = new AbortController();
+      await this.have(latest, way, onProgress, this.updating.signal);
       this.update.value = { ...update, done: true };
     } catch (error) {
-      this.update.value = { ...update, problem: wordsOf(error) };
+      if (!(error instanceof Cancelled)) this.update.value = { ...update, problem: wordsOf(error) };
     }
   }
 
   /** Delete the model from this device, and begin again. Conversations stay. */
   async remove(): Promise<void> {
-    if (this.state.value.kind !== "ready" && !(await this.lock!.take())) throw new Error("Another tab has the model: delete it there.");
+    if (!this.lock!.held && !(await this.lock!.take())) throw new Error("Another tab has the model: delete it there.");
+    this.updating.abort(new Cancelled());
     this.engine?.terminate();
     await this.store.clear();
     await dropScripts(this.base);
     location.reload();
+  }
+
+  /** The same where it can't run; what goes wrong is shown. */
+  async removeUnused(): Promise<void> {
+    await this.remove().catch((error: unknown) => this.refuse([wordsOf(error)], true));
   }
 
   private async keptIndex(): Promise<PieceIndex | null> {
@@ -168,6 +176,13 @@ export class Site {
     } catch (error) {
       throw new Error(`This browser keeps no files for this page (${wordsOf(error)}). A private window may be the reason: open it in another one.`);
     }
+  }
+
+  /** What to run: another tab may have replaced what is kept since this one looked. */
+  private async currentIndex(): Promise<PieceIndex | null> {
+    const kept = await this.keptIndex();
+    if (kept !== null && kept.version !== this.index?.version) [this.index, this.latest] = [kept, null];
+    return this.index;
   }
 
   private async offer(index: PieceIndex, choice: Choice): Promise<void> {
@@ -182,12 +197,18 @@ export class Site {
 
   /** Run the model in the first way that works; the lock is this tab's. */
   private async run(): Promise<void> {
-    const { index, device } = this;
-    if (index === null || device === null) return;
+    const index = await this.currentIndex();
+    const { device } = this;
+    if (index === null || device === null || !this.lock!.held) return;
     this.working = new AbortController();
     const { signal } = this.working;
     const problems: string[] = [];
-    for (const way of choose(index.ways, device).ways) {
+    const choice = choose(index.ways, device);
+    if (!choice.ways.length) {
+      this.lock!.letGo();
+      return this.refuse(reasonsOf(choice), true);
+    }
+    for (const way of choice.ways) {
       try {
         this.state.value = { kind: "fetching", share: null };
         await this.have(index, way, (share) => this.fetching(share), signal);
@@ -195,9 +216,9 @@ export class Site {
         return await this.opened(index, await this.open(index, way, signal));
       } catch (error) {
         if (this.state.value.kind === "moved") return;
-        if (error instanceof Cancelled) {
+        if (signal.aborted) {
           this.lock!.letGo();
-          return await this.offer(index, choose(index.ways, device));
+          return await this.offer(index, choice);
         }
         problems.push(wordsOf(error));
       }
@@ -209,6 +230,7 @@ export class Site {
   private async have(index: PieceIndex, way: Way, onProgress: (share: Share) => void, signal: AbortSignal): Promise<void> {
     await havePieces({ folder: this.store.folder, base: this.base, pieces: piecesOf(index, way.files), keep: index }, signal, onProgress);
     await keepScripts(index, this.base).catch(() => undefined); // what is missing is told when it is imported
+    signal.throwIfAborted();
   }
 
   private async open(index: PieceIndex, way: Way, signal: AbortSignal): Promise<Model> {
@@ -216,6 +238,7 @@ export class Site {
     this.lock!.tell("is being opened");
     const source = { kind: "pieces", folder: this.store.folder } as const;
     const worker = new Worker(new URL("./engine_worker.ts", import.meta.url), { type: "module" });
+    this.engine?.terminate();
     this.engine = worker;
     const request = { source, binaries: source, ort: scriptsOf(index, this.base), provider: way.provider, graph: way.graph, contextLength: way.tokens };
     const onProgress = (progress: OpenProgress): void => {
@@ -257,6 +280,7 @@ export class Site {
   private lost(): void {
     this.state.value = { kind: "moved" };
     this.working.abort(new Cancelled());
+    this.updating.abort(new Cancelled()); // it would delete pieces of the version that the other tab runs
     this.engine?.terminate();
   }
 
@@ -264,7 +288,8 @@ export class Site {
     this.state.value = { kind: "refused", reasons, kept };
   }
 
-  private fail(error: unknown): void {
+  /** Show what went wrong. */
+  fail(error: unknown): void {
     this.state.value = { kind: "failed", problem: wordsOf(error) };
   }
 }

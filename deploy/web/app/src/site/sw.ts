@@ -37,7 +37,7 @@ worker.addEventListener("install", (event) => event.waitUntil(install()));
 worker.addEventListener("activate", (event) => event.waitUntil(activate()));
 worker.addEventListener("fetch", (event) => {
   const { request } = event;
-  if (request.method === "GET" && isPage(new URL(request.url))) event.respondWith(answer(request));
+  if (request.method === "GET" && isPage(request)) event.respondWith(answer(request));
 });
 
 /** Keep the files of this version. An older version stays until no tab shows it. */
@@ -53,10 +53,16 @@ async function activate(): Promise<void> {
   await worker.clients.claim();
 }
 
-/** Files of the page, and scripts of onnxruntime-web: neither the list of the model's files nor its pieces. */
-function isPage(url: URL): boolean {
-  const inside = url.href.startsWith(ROOT) ? url.pathname.slice(new URL(ROOT).pathname.length) : null;
-  return inside !== null && !inside.startsWith("pieces/") && inside !== "site.json";
+/**
+ * The page, its files, and scripts of onnxruntime-web: neither the list of the model's files nor its pieces, nor what else
+ * lies in the folder, such as another site.
+ */
+function isPage({ url, mode }: Request): boolean {
+  const { href, pathname } = new URL(url);
+  if (!href.startsWith(ROOT)) return false;
+  const inside = pathname.slice(new URL(ROOT).pathname.length);
+  if (inside === "" || inside === "index.html") return true;
+  return mode !== "navigate" && (/^(assets|ort)\//.test(inside) || SHELL.files.includes(inside));
 }
 
 async function answer(request: Request): Promise<Response> {

@@ -9,6 +9,8 @@ export interface Told {
 }
 
 export class TabLock {
+  /** Whether this tab has the model. */
+  held = false;
   private readonly channel: BroadcastChannel;
   private waiting: AbortController | null = null;
   private telling: string | null = null;
@@ -48,6 +50,7 @@ export class TabLock {
   /** Let another tab have the model. */
   letGo(): void {
     this.telling = null;
+    this.held = false;
     this.release();
   }
 
@@ -63,11 +66,14 @@ export class TabLock {
       let held = false;
       const holding = navigator.locks.request(this.name, options, (lock) => {
         held = lock !== null;
+        this.held ||= held;
         resolve(held);
         return held ? new Promise<void>((release) => (this.release = release)) : undefined;
       });
       holding.catch(() => {
-        if (held) this.onLost(); // else the wait was ended
+        if (!held) return; // the wait was ended
+        this.held = false;
+        this.onLost();
       });
     });
   }

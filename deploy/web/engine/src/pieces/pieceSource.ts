@@ -32,10 +32,10 @@ export class PieceSource implements ArtifactSource {
 
   async open(name: string): Promise<SyncFile> {
     const { file, pieceBytes } = await this.file(name);
-    const handles: SyncHandle[] = [];
+    const handles = new Map<string, SyncHandle>(); // one a piece: where a browser knows no read-only access, a second is refused
     const close = (): void => handles.forEach((handle) => handle.close());
     try {
-      for (const piece of file.pieces) handles.push(await this.store.open(piece));
+      for (const piece of new Set(file.pieces)) handles.set(piece, await this.store.open(piece));
     } catch (error) {
       close();
       throw error;
@@ -43,7 +43,7 @@ export class PieceSource implements ArtifactSource {
     const read = (range: ByteRange): Uint8Array => {
       const made = new Uint8Array(range.end - range.start);
       for (const { piece, from, to, at } of partsOf(file, pieceBytes, range)) {
-        handles[piece]!.read(made.subarray(at, at + to - from), { at: from });
+        handles.get(file.pieces[piece]!)!.read(made.subarray(at, at + to - from), { at: from });
       }
       return made;
     };

@@ -28,18 +28,19 @@ export class PieceStore {
 
   /** The index of the model that is kept whole; null where there is none. */
   async index(): Promise<PieceIndex | null> {
+    const text = await this.text();
     try {
-      const file = await (await (await this.top(false)).getFileHandle(INDEX)).getFile();
-      return parseIndex(await file.text(), `${this.folder}/${INDEX}`);
+      return text === null ? null : parseIndex(text, `${this.folder}/${INDEX}`);
     } catch (error) {
-      if (isMissing(error) || error instanceof ThinkportError) return null; // of another format: downloaded again
+      if (error instanceof ThinkportError) return null; // of another format: downloaded again
       throw error;
     }
   }
 
   /** From now on the model of this index is the one that is kept; pieces of others go. */
   async keep(index: PieceIndex, pieces: readonly Piece[]): Promise<void> {
-    await write(await this.top(true), INDEX, new TextEncoder().encode(JSON.stringify(index)));
+    const text = JSON.stringify(index);
+    if ((await this.text()) !== text) await write(await this.top(true), INDEX, new TextEncoder().encode(text)); // a write that is ended leaves none
     const kept = new Set(pieces.map((piece) => piece.sha256));
     const folder = await this.pieces();
     for (const name of await namesIn(folder)) if (!kept.has(name)) await folder.removeEntry(name);
@@ -100,6 +101,15 @@ export class PieceStore {
     await parent?.removeEntry(name!, { recursive: true }).catch((error: unknown) => {
       if (!isMissing(error)) throw error;
     });
+  }
+
+  private async text(): Promise<string | null> {
+    try {
+      return await (await (await (await this.top(false)).getFileHandle(INDEX)).getFile()).text();
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw error;
+    }
   }
 
   private top(create: boolean): Promise<FileSystemDirectoryHandle> {

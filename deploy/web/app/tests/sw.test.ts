@@ -1,0 +1,48 @@
+import { beforeAll, expect, it } from "vitest";
+
+const ROOT = "https://host.test/model/";
+const listeners: Record<string, (event: object) => void> = {};
+
+beforeAll(async () => {
+  const self = {
+    SHELL: { version: "1", files: ["assets/site-1.js", "icon.svg", "./", "manifest.webmanifest"] },
+    registration: { scope: ROOT },
+    addEventListener: (type: string, listener: (event: object) => void) => (listeners[type] = listener),
+  };
+  Object.assign(globalThis, { self, caches: { match: async () => undefined }, fetch: async () => new Response("of the host") });
+  const script = "../src/site/sw.ts"; // which is no module
+  await import(script);
+});
+
+function answered(url: string, mode: string, method = "GET"): Promise<Response> | null {
+  let answer: Promise<Response> | null = null;
+  listeners.fetch!({ request: { method, url, mode }, respondWith: (given: Promise<Response>) => (answer = given) });
+  return answer;
+}
+
+it.each([
+  [ROOT, "navigate"],
+  [`${ROOT}?window`, "navigate"],
+  [`${ROOT}index.html`, "navigate"],
+  [`${ROOT}assets/engine_worker-1.js`, "same-origin"],
+  [`${ROOT}ort/1.30.0/ort.wasm.min.mjs`, "cors"],
+  [`${ROOT}icon.svg`, "no-cors"],
+])("%s is answered with the headers that threads need", async (url, mode) => {
+  const { headers } = (await answered(url, mode))!;
+  expect([headers.get("cross-origin-opener-policy"), headers.get("cross-origin-embedder-policy")]).toEqual(["same-origin", "require-corp"]);
+});
+
+it.each([
+  ["https://host.test/", "navigate"],
+  [`${ROOT}other/`, "navigate"],
+  [`${ROOT}other/assets/site-2.js`, "cors"],
+  [`${ROOT}model-LICENSE`, "navigate"],
+  [`${ROOT}site.json`, "cors"],
+  [`${ROOT}pieces/0.bin`, "cors"],
+])("%s is left to the host", (url, mode) => {
+  expect(answered(url, mode)).toBeNull();
+});
+
+it("only reads are answered", () => {
+  expect(answered(ROOT, "cors", "POST")).toBeNull();
+});
