@@ -10,7 +10,7 @@ from thinkport.runtime import InputError
 
 
 def test_every_number_of_clients_is_timed_and_one_that_comes_late(nano_artifact: Path) -> None:
-    plan = BenchPlan(contexts=(16,), steps=200, rounds=1, threads=2, kernels="off")
+    plan = BenchPlan(contexts=(16,), steps=200, rounds=1, threads=2, kernels="off", provider="cpu")
     found = measure_clients(nano_artifact, plan, [1, 2])
     assert [(one.context, one.clients) for one in found.gains] == [(16, 1), (16, 2)]
     assert all(min(one.turns, one.shared, one.gain, one.longest_wait) > 0 for one in found.gains)

@@ -15,7 +15,7 @@ from thinkport.runtime.cli.main import main
 
 @pytest.fixture(scope="module")
 def gains(nano_artifact: Path) -> list[DraftGain]:
-    return measure_drafts(nano_artifact, BenchPlan(threads=1, rounds=1))
+    return measure_drafts(nano_artifact, BenchPlan(threads=1, rounds=1, provider="cpu"))
 
 
 def test_a_copy_is_guessed_right_and_free_text_is_hardly_guessed(gains: list[DraftGain]) -> None:
@@ -31,7 +31,7 @@ def test_a_copy_is_guessed_right_and_free_text_is_hardly_guessed(gains: list[Dra
 
 
 def test_a_reply_has_as_many_tokens_as_its_text(gains: list[DraftGain], nano_artifact: Path) -> None:
-    with Model.load(nano_artifact, threads=1) as model:
+    with Model.load(nano_artifact, threads=1, provider="cpu") as model:
         lengths = [len(model.tokenizer.encode(text.reply)) for text in TEXTS]
 
     assert [gain.tokens for gain in gains] == lengths
@@ -44,7 +44,9 @@ def test_the_verb_prints_a_table_or_json(
     monkeypatch.setattr("thinkport.deploy.bench.drafting.TEXTS", short)
 
     def run(*options: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["thinkport", "bench", str(nano_artifact), "--drafts", *options])
+        monkeypatch.setattr(
+            sys, "argv", ["thinkport", "bench", str(nano_artifact), "--drafts", "--provider", "cpu", *options]
+        )
         with pytest.raises(SystemExit) as ended:
             main()
         shown = capsys.readouterr()

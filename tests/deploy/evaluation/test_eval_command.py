@@ -56,7 +56,7 @@ TOP = {
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["thinkport", "eval", *map(str, arguments)])
+    monkeypatch.setattr(sys, "argv", ["thinkport", "eval", "--provider", "cpu", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
         main()
     return int(ended.value.code or 0)
