@@ -174,7 +174,7 @@ def _way(manifest: Manifest, one: BrowserGraph) -> dict[str, Any]:
         "provider": one.provider,
         "graph": one.graph.file,
         "files": sorted({one.graph.file, one.binary, *one.weights, *shared}),
-        "float16": one.provider == "webgpu" and one.graph.kv.dtype == "float16",
+        "float16": one.graph.kv.dtype == "float16",
         "largest": one.largest,
         "memory": one.memory,
         "tokens": one.tokens,
