@@ -156,7 +156,9 @@ def test_the_history_is_rendered_between_steps_in_which_other_conversations_may_
             return prompts.before_reply(*args, **options)
 
     model.replies._prompts = Watched()
-    reply = model.replies.begin(prepared, model.engine(turns), settles=True)
+    engine = model.engine()
+    engine._uses.turns = turns
+    reply = model.replies.begin(prepared, engine, settles=True)
     assert reply.end().answer == LONG
     assert model.session.steps.count(PIECE) > 5
     assert held == [False]

@@ -132,7 +132,7 @@ def test_a_time_that_is_none_is_refused(seconds: float, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="idle_seconds"):
         ServerSettings(idle_seconds=seconds)
     options: dict[str, Any] = {"running": {}, "thinking": Thinking(), "sidecar": False}
-    options |= {"name": None, "memory_limit": None}
+    options |= {"name": None, "memory_limit": None, "max_rows": 8, "prompt_share": 0.5, "grace": 10.0}
     lists: dict[str, Any] = {"allow_hosts": None, "allow_origins": None, "port": 0, "api_key": None}
     with pytest.raises(InputError, match="--idle-unload is"):
         run_serve(tmp_path, idle_unload=seconds, **options, **lists)
