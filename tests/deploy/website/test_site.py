@@ -110,6 +110,20 @@ def test_a_folder_that_is_no_site_is_never_replaced(
     assert (tmp_path / "mine" / "notes.txt").read_text(encoding="utf-8") == "keep"
 
 
+def test_a_file_that_is_put_into_a_site_while_it_is_made_anew_stays(
+    nano_artifact: Path, settings: SiteSettings, made: Site, tmp_path: Path
+) -> None:
+    site = shutil.copytree(made.path, tmp_path / "site")
+
+    def put(_: str) -> None:
+        (site / "notes.txt").write_text("mine", encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"the site also holds notes\.txt"):
+        make_site(nano_artifact, site, settings, force=True, told=put)
+    assert (site / "notes.txt").read_text(encoding="utf-8") == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
 def test_the_current_folder_is_refused_also_where_it_is_empty(
     nano_artifact: Path, settings: SiteSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,11 +20,11 @@ from thinkport.export.exporter import export
 from thinkport.export.settings import ExportSettings
 from thinkport.export.write import claim
 from thinkport.export.write.claim import claimed
-from thinkport.export.write.exchange import exchanged
 from thinkport.export.write.staging import check_space, check_target, check_writable, clear_leftovers, staged
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, FileRecord, hash_file
 from thinkport.runtime.artifact.manifest_seal import OPEN, sealed
 from thinkport.runtime.errors import ArtifactError, ThinkportError
+from thinkport.runtime.machine.exchange import exchanged
 
 
 def beside(target: Path) -> list[str]:
@@ -316,7 +316,7 @@ def test_two_folders_are_exchanged_in_one_step_or_not_at_all(tmp_path: Path) -> 
 
 
 def test_where_nothing_can_be_exchanged_two_renames_do(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("thinkport.export.write.staging.exchanged", lambda one, other: False)
+    monkeypatch.setattr("thinkport.runtime.machine.exchange.exchanged", lambda one, other: False)
     written(target, "old")
     with staged(target, force=True) as folder:
         fill(folder, "new")

@@ -1,6 +1,5 @@
 """What `--force` may replace: a site, and of it nothing that was put there or changed since."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,21 +39,6 @@ def _check_own(path: Path, name: str, sums: Mapping[str, str]) -> None:
         )
     if path.stat().st_size <= _LARGE and sha256_of(path) != sums[name]:
         raise InputError(f"{path} was changed since the site was made: move it away, then --force replaces the site")
-
-
-def put_in_place(made: Path, output: Path) -> None:
-    """Rename a folder that was made beside `output` to it; what was there goes afterwards."""
-    old = made.with_name("old")
-    if output.exists():
-        output.rename(old)
-    try:
-        made.rename(output)
-    except OSError:
-        if old.exists():
-            old.rename(output)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-    output.chmod(0o755)  # temporary folders are their maker's alone
 
 
 def _sums(output: Path) -> dict[str, str]:

@@ -16,12 +16,13 @@ from thinkport.deploy.website.browser_graphs import BrowserGraph, browser_graphs
 from thinkport.deploy.website.icons import SIZES, TOUCH_ICON, icons
 from thinkport.deploy.website.onnxruntime_files import BINARIES, SCRIPTS, VERSION
 from thinkport.deploy.website.onnxruntime_web import find_onnxruntime_web
-from thinkport.deploy.website.own_folder import check_replaceable, put_in_place
+from thinkport.deploy.website.own_folder import check_replaceable
 from thinkport.deploy.website.pieces import MOST_PIECE_BYTES, PiecedFile, cut
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME, Manifest, Task, check_files, read_manifest
 from thinkport.runtime.artifact.manifest_seal import check_seal
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import require
+from thinkport.runtime.machine.exchange import put_in_place
 
 INDEX = "site.json"
 FORMAT = 1
@@ -100,7 +101,9 @@ def make_site(
             if name.startswith(_LEGAL):
                 shutil.copyfile(artifact / name, folder / f"model-{name}")
         (folder / SUMS).write_bytes(_sums(folder))
-        put_in_place(folder, output)
+        folder.chmod(0o755)  # temporary folders are their maker's alone
+        check_replaceable(output, force=force)  # another run may have come first, and somebody's file
+        put_in_place(folder, output, aside=Path(work) / "old")
     sizes = [path.stat().st_size for path in output.rglob("*") if path.is_file()]
     return Site(
         path=output,

@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 
 from thinkport.export.errors import OutputError
-from thinkport.export.write.exchange import exchanged
 from thinkport.export.write.replaceable import check_replaceable
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME
 from thinkport.runtime.errors import ThinkportError
+from thinkport.runtime.machine.exchange import put_in_place
 
 _PARTIAL, _REPLACED = "partial", "replaced"
 
@@ -37,7 +37,7 @@ def staged(target: Path, *, force: bool) -> Iterator[Path]:
     try:
         yield staging
         check_target(target, force=force)  # another run may have come first
-        _put_in_place(staging, target)
+        put_in_place(staging, target, aside=_sibling(target, _REPLACED))
     except BaseException as error:
         _unmake(made)
         if isinstance(error, OSError):
@@ -119,22 +119,6 @@ def _remove_empty(folders: list[Path]) -> None:
     for folder in folders:
         with suppress(OSError):
             folder.rmdir()
-
-
-def _put_in_place(staging: Path, target: Path) -> None:
-    replaced = _sibling(target, _REPLACED)
-    if target.exists() and exchanged(staging, target):
-        shutil.rmtree(staging, ignore_errors=True)
-        return
-    if target.exists():
-        target.rename(replaced)
-    try:
-        staging.rename(target)
-    except OSError:
-        if replaced.exists():
-            replaced.rename(target)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _sibling(target: Path, kind: str) -> Path:

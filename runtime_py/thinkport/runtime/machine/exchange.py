@@ -6,6 +6,7 @@ RENAME_SWAP. Python offers neither.
 
 import ctypes
 import os
+import shutil
 from pathlib import Path
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -24,3 +25,23 @@ def exchanged(one: Path, other: Path) -> bool:
     if swap := getattr(library, "renamex_np", None):
         return bool(swap(first, second, _RENAME_SWAP) == 0)
     return False
+
+
+def put_in_place(made: Path, target: Path, *, aside: Path) -> None:
+    """Give a folder its name, and delete what had it: in one step, or by way of `aside` where the system can't.
+
+    Raises:
+        OSError: a rename failed; `target` is as it was.
+    """
+    if target.exists() and exchanged(made, target):
+        shutil.rmtree(made, ignore_errors=True)
+        return
+    if target.exists():
+        target.rename(aside)
+    try:
+        made.rename(target)
+    except OSError:
+        if aside.exists():
+            aside.rename(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
