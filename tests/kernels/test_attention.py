@@ -173,6 +173,25 @@ def test_it_is_attention_over_rounded_heads_in_any_pieces(
                 assert np.array_equal(stepped(run, case, steps), whole), (name, threads, steps[:3])
 
 
+def test_tokens_of_little_weight_are_heard_beside_one_that_takes_nearly_all(attention: Open, sets: list[str]) -> None:
+    """As trained models have it: the first token takes most of a head, and its value lies in a channel of its own."""
+    case, tokens, width = Case.made_up((4, 1, 64, False), 40), 40, 64
+    rng, still = np.random.default_rng(), (np.ones_like(case.cosines), np.zeros_like(case.sines))
+    direction = rng.choice([-1.0, 1.0], width)
+    heads = 0.1 * rng.standard_normal((tokens, 6, width))
+    heads[:, :4] += 1.5 * direction  # every query asks for the first key
+    heads[0, 4], heads[0, 5] = direction, 0
+    heads[0, 5, 0] = 1000
+    packed = heads.reshape(tokens, -1).astype(np.float32)
+    case = Case(**{**vars(case), "cosines": still[0], "sines": still[1], "packed": packed})
+    expected = case.expected().reshape(tokens, 4, width)[1:, :, 1:]
+    assert 0 < np.abs(expected).max() < 1e-3, "next to nothing of the weight"
+    for name in sets:
+        for steps in ([tokens], [1] * tokens):
+            found = stepped(attention(case, name), case, steps).reshape(tokens, 4, width)[1:, :, 1:]
+            assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max(), (name, steps[:2])
+
+
 def test_rows_of_a_batch_have_their_own_lengths(attention: Open, sets: list[str]) -> None:
     cases = [Case.made_up(SHAPES[0], 300) for _ in range(3)]
     first = cases[0]

@@ -4,8 +4,8 @@
 // A tile of activations is 16 rows of 64 columns as they lie in memory. The other operand has four columns of 16 rows of
 // the matrix in each of its rows, and that is the order in which a matrix is packed.
 //
-// Of attention, up to 16 queries meet a span at once: keys are one operand as they lie in the cache, and the queries are
-// brought into the order of the other; weights of int16 are two operands of bytes, and values the other one.
+// Of attention, the dots of up to 16 queries with a span are computed at once: keys are one operand as they lie in the
+// cache, and the queries are brought into the order of the other.
 #include "avx512_vector.h"
 #include "cpu_features.h"
 #include "panel_kernel.h"
@@ -69,11 +69,10 @@ struct AmxAttention {
   static constexpr size_t LEAST = 5;
   static constexpr size_t ROWS = 16, BYTES = 64;  // of a tile
 
-  // For dots tile 0 has them, 1 keys and 2 queries. For sums tiles 3 and 4 have the weights' high and low bytes, 5 and 6
-  // values of two quarters, and 0 and 1, and 2 and 7, their sums.
+  // Tile 0 has dots, 1 keys and 2 queries.
   static void begin(size_t piece) {
     TileShapes shapes;
-    for (int tile = 0; tile < 8; ++tile) shapes.rows[tile] = ROWS, shapes.row_bytes[tile] = BYTES;
+    for (int tile = 0; tile < 3; ++tile) shapes.rows[tile] = ROWS, shapes.row_bytes[tile] = BYTES;
     shapes.row_bytes[1] = static_cast<uint16_t>(piece), shapes.rows[2] = static_cast<uint8_t>(piece / 4);
     stored(&shapes);
     _tile_loadconfig(&shapes);
@@ -131,78 +130,6 @@ struct AmxAttention {
       _mm512_storeu_si512(to[4 + k] + token, _mm512_shuffle_i32x4(odd, odd8, 0x88));
       _mm512_storeu_si512(to[8 + k] + token, _mm512_shuffle_i32x4(even, even8, 0xdd));
       _mm512_storeu_si512(to[12 + k] + token, _mm512_shuffle_i32x4(odd, odd8, 0xdd));
-    }
-  }
-
-  static void sum(const Span& span, const Weights* weights, size_t tokens, Found* found) {
-    alignas(64) int8_t high[ROWS][Span::TOKENS];  // what no query has is not read
-    alignas(64) uint8_t low[ROWS][Span::TOKENS];
-    alignas(64) int8_t panels[4][Span::TOKENS / 4][BYTES];
-    alignas(64) int32_t sums[4][ROWS][ROWS];
-    const size_t ends = (tokens + BYTES - 1) / BYTES * BYTES;
-    for (size_t n = 0; n < span.queries; ++n)
-      for (size_t token = 0; token < ends; token += 32) {
-        const V::Ints codes = _mm512_loadu_si512(weights[n].codes + token);
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(low[n] + token), _mm512_cvtepi16_epi8(codes));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(high[n] + token), _mm512_cvtepi16_epi8(_mm512_srli_epi16(codes, 8)));
-      }
-    begin(BYTES);
-    for (size_t column = 0; column < span.width; column += BYTES) {
-      interleave(span, tokens, ends, column, panels);
-      stored(high), stored(low), stored(panels);
-      for (size_t quarter = 0; quarter < 4; quarter += 2) {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(7);
-        for (size_t token = 0; token < ends; token += BYTES) {
-          _tile_loadd(3, high[0] + token, Span::TOKENS);
-          _tile_loadd(4, low[0] + token, Span::TOKENS);
-          _tile_loadd(5, panels[quarter][token / 4], BYTES);
-          _tile_loadd(6, panels[quarter + 1][token / 4], BYTES);
-          _tile_dpbssd(0, 3, 5);
-          _tile_dpbusd(1, 4, 5);
-          _tile_dpbssd(2, 3, 6);
-          _tile_dpbusd(7, 4, 6);
-        }
-        _tile_stored(0, sums[0], BYTES);
-        _tile_stored(1, sums[1], BYTES);
-        _tile_stored(2, sums[2], BYTES);
-        _tile_stored(7, sums[3], BYTES);
-        stored(sums);
-        for (size_t n = 0; n < span.queries; ++n) {
-          const V::Floats factor = V::spread_float(weights[n].factor);
-          float* to = found[n].values + column + 4 * quarter;
-          put(to, sums[0][n], sums[1][n], factor, span.width - column);
-          put(to + 4, sums[2][n], sums[3][n], factor, span.width - column);
-        }
-      }
-    }
-    _tile_release();
-  }
-
-  // Sums of high and low bytes, in fours of columns that lie 16 apart.
-  static void put(float* to, const int32_t* high, const int32_t* low, V::Floats factor, size_t columns) {
-    const V::Ints both = _mm512_add_epi32(_mm512_slli_epi32(_mm512_loadu_si512(high), 8), _mm512_loadu_si512(low));
-    const V::Floats x = V::times(V::to_floats(both), factor);
-    _mm_storeu_ps(to, _mm512_castps512_ps128(x)), _mm_storeu_ps(to + 16, _mm512_extractf32x4_ps(x, 1));
-    if (columns > 32) _mm_storeu_ps(to + 32, _mm512_extractf32x4_ps(x, 2)), _mm_storeu_ps(to + 48, _mm512_extractf32x4_ps(x, 3));
-  }
-
-  // 64 columns of four tokens become four rows of tiles: row `quarter` has columns 4 quarter to 4 quarter + 3 of each 16.
-  static void interleave(const Span& span, size_t tokens, size_t ends, size_t column, int8_t (*panels)[Span::TOKENS / 4][BYTES]) {
-    const __mmask64 there = span.width - column < BYTES ? 0xffffffff : ~__mmask64{0};
-    for (size_t token = 0; token < ends; token += 4) {
-      V::Ints x[4];
-      const size_t left = tokens <= token ? 0 : tokens - token;
-      const int8_t* at = span.values + token * span.stride() + column;
-      UNROLLED for (size_t i = 0; i < 4; ++i, at += span.stride()) x[i] = i < left ? _mm512_maskz_loadu_epi8(there, at) : V::spread(0);
-      const V::Ints first = _mm512_unpacklo_epi8(x[0], x[1]), second = _mm512_unpackhi_epi8(x[0], x[1]);
-      const V::Ints third = _mm512_unpacklo_epi8(x[2], x[3]), fourth = _mm512_unpackhi_epi8(x[2], x[3]);
-      _mm512_store_si512(panels[0][token / 4], _mm512_unpacklo_epi16(first, third));
-      _mm512_store_si512(panels[1][token / 4], _mm512_unpackhi_epi16(first, third));
-      _mm512_store_si512(panels[2][token / 4], _mm512_unpacklo_epi16(second, fourth));
-      _mm512_store_si512(panels[3][token / 4], _mm512_unpackhi_epi16(second, fourth));
     }
   }
 };
