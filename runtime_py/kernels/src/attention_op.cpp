@@ -19,6 +19,8 @@ namespace thinkport {
 namespace {
 
 constexpr size_t MOST_WIDTH = 512;
+constexpr size_t MOST_REPEATS = 16;                // heads of a KV head
+constexpr size_t MOST_VALUES = MOST_REPEATS * MOST_WIDTH;  // that queries of a task find: they lie on its stack
 constexpr size_t MOST_HEADS = size_t{1} << 16;  // sizes of what is made of them don't overflow
 
 enum Input { QKV, PAST_KEY, PAST_VALUE, LENGTHS, TOTAL, COS, SIN, Q_NORM, K_NORM };
@@ -126,7 +128,7 @@ void add(Found& to, const Found& more, size_t width) {
 // Rows [first, first + rows) of one KV head's queries against one span.
 void Step::attend_span(size_t b, size_t kv_head, size_t first, size_t rows, size_t span, Found* found) const {
   size_t seen[Span::QUERIES];
-  int8_t asked[Span::QUERIES * MOST_WIDTH];
+  int8_t asked[MOST_VALUES];
   float asked_scales[Span::QUERIES];
   size_t n = 0;
   for (size_t row = first; row < first + rows; ++row)
@@ -148,7 +150,7 @@ void Step::attend(size_t item) const {
   const size_t b = item / spans / blocks / kernel.kv_heads, first = block * block_rows;
   const size_t rows = std::min(block_rows, tokens - first), queries = rows * repeats();
   const size_t needed = (past[b] + first + rows + Span::TOKENS - 1) / Span::TOKENS;
-  float values[Span::QUERIES * MOST_WIDTH], sums[Span::QUERIES * MOST_WIDTH];
+  float values[MOST_VALUES], sums[MOST_VALUES];
   Found found[Span::QUERIES], total[Span::QUERIES];
   for (size_t n = 0; n < queries; ++n) {
     found[n].values = values + n * width;
@@ -231,7 +233,7 @@ std::unique_ptr<Attention> Attention::make(const std::shared_ptr<Session>& sessi
   kernel->kv_heads = static_cast<size_t>(attribute(session->api, info, "kv_num_heads"));
   check(ort::FloatAttribute::call(session->api, info, "scale", &kernel->scale));
   check(ort::FloatAttribute::call(session->api, info, "epsilon", &kernel->epsilon));
-  expect(session->api, kernel->heads - 1 < MOST_HEADS && kernel->kv_heads && kernel->heads % kernel->kv_heads == 0 && kernel->heads / kernel->kv_heads <= Span::QUERIES,
+  expect(session->api, kernel->heads - 1 < MOST_HEADS && kernel->kv_heads && kernel->heads % kernel->kv_heads == 0 && kernel->heads / kernel->kv_heads <= MOST_REPEATS,
          "each KV head has 1 to 16 heads");
   return kernel;
 }
@@ -278,7 +280,7 @@ void Attention::run(ort::Context* context) const {
   if (step.batch * step.tokens == 0) return;
 
   const size_t queries = step.batch * step.tokens * heads;
-  step.block_rows = std::min(step.tokens, std::max<size_t>(1, Span::QUERIES / step.repeats()));
+  step.block_rows = std::min(step.tokens, std::max<size_t>(1, std::min(Span::QUERIES, MOST_VALUES / width) / step.repeats()));
   step.blocks = (step.tokens + step.block_rows - 1) / step.block_rows;
   const bool apart = step.tokens == 1 && session->threads > 1;  // else rows and heads are tasks enough
   step.spans = apart ? (longest + Span::TOKENS - 1) / Span::TOKENS : 1;

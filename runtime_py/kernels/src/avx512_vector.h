@@ -43,8 +43,29 @@ struct Avx512Vnni {
   static Floats larger(Floats x, Floats y) { return _mm512_max_ps(x, y); }
   static Ints rounded(Floats x) { return _mm512_cvtps_epi32(x); }
   static Floats power_of_two(Ints x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(x, _mm512_set1_epi32(127)), 23)); }
-  static constexpr int TOGETHER = 8;
-  static Floats load_bytes(const int8_t* at) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)))); }
+  static void store_short(int16_t* at, Ints x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), _mm512_cvtepi32_epi16(x)); }
+  static constexpr int COLUMNS = 32, TOGETHER = 8;
+  // Columns 0 to 7 and 16 to 23, and those between and behind them: bytes are interleaved within halves.
+  struct Columns { Ints outer, inner; };
+  using Pair = Ints;
+  static Columns columns_of(const int8_t* even, const int8_t* odd) {
+    const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(even)), y = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(odd));
+    return {_mm512_cvtepi8_epi16(_mm256_unpacklo_epi8(x, y)), _mm512_cvtepi8_epi16(_mm256_unpackhi_epi8(x, y))};
+  }
+  static Pair pair_of(const int16_t* weights) {
+    int32_t both;
+    std::memcpy(&both, weights, 4);
+    return _mm512_set1_epi32(both);
+  }
+  static void add_columns(Ints (&sums)[2], const Columns& values, Pair weights) {
+    sums[0] = _mm512_dpwssd_epi32(sums[0], values.outer, weights), sums[1] = _mm512_dpwssd_epi32(sums[1], values.inner, weights);
+  }
+  static void store_columns(float* at, const Ints (&sums)[2], Floats factor) {
+    const Floats outer = times(to_floats(sums[0]), factor), inner = times(to_floats(sums[1]), factor);
+    _mm256_storeu_ps(at, _mm512_castps512_ps256(outer)), _mm256_storeu_ps(at + 16, half(outer));
+    _mm256_storeu_ps(at + 8, _mm512_castps512_ps256(inner)), _mm256_storeu_ps(at + 24, half(inner));
+  }
+  static __m256 half(Floats x) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)); }
   // Heads are multiples of 32 wide, so half a vector may be left.
   static int32_t signed_dot(const int8_t* q, const int8_t* k, size_t count) {
     Ints sum = _mm512_setzero_si512();

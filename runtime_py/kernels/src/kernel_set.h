@@ -58,12 +58,12 @@ struct Span {
   const int8_t* codes;
   const float* scales;
   const size_t* seen;
-  size_t queries;  // at most QUERIES
+  size_t queries;  // at most QUERIES, whose dots are computed in parts
   const int8_t* keys;
   const int8_t* values;
   size_t width;
 
-  static constexpr size_t QUERIES = 16;
+  static constexpr size_t QUERIES = 64, PART = 16;
   static constexpr size_t TOKENS = 256;  // a span; spans begin at multiples of it, whatever the step and its threads
 
   INLINE size_t stride() const { return width + 4; }

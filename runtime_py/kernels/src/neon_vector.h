@@ -60,10 +60,25 @@ struct Neon {
   static Ints rounded(Floats x) { return {vcvtnq_s32_f32(x.val[0]), vcvtnq_s32_f32(x.val[1])}; }
   static float32x4_t power_of_two(int32x4_t x) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(x, vdupq_n_s32(127)), 23)); }
   static Floats power_of_two(Ints x) { return {power_of_two(x.val[0]), power_of_two(x.val[1])}; }
-  static constexpr int TOGETHER = 4;
-  static Floats load_bytes(const int8_t* at) {
-    const int16x8_t wide = vmovl_s8(vld1_s8(at));
-    return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(wide)))};
+  static void store_short(int16_t* at, Ints x) { vst1q_s16(at, vcombine_s16(vmovn_s32(x.val[0]), vmovn_s32(x.val[1]))); }
+  static constexpr int COLUMNS = 16, TOGETHER = 4;
+  struct Columns { int16x8_t even[2], odd[2]; };
+  using Pair = const int16_t*;
+  static Columns columns_of(const int8_t* even, const int8_t* odd) {
+    const int8x16_t x = vld1q_s8(even), y = vld1q_s8(odd);
+    return {{vmovl_s8(vget_low_s8(x)), vmovl_high_s8(x)}, {vmovl_s8(vget_low_s8(y)), vmovl_high_s8(y)}};
+  }
+  static Pair pair_of(const int16_t* weights) { return weights; }
+  static void add_columns(Ints (&sums)[2], const Columns& values, Pair weights) {
+    const int16x8_t x = vdupq_n_s16(weights[0]), y = vdupq_n_s16(weights[1]);
+    UNROLLED for (int part = 0; part < 2; ++part) {
+      int32x4_t &low = sums[part].val[0], &high = sums[part].val[1];
+      low = vmlal_s16(vmlal_s16(low, vget_low_s16(values.even[part]), vget_low_s16(x)), vget_low_s16(values.odd[part]), vget_low_s16(y));
+      high = vmlal_high_s16(vmlal_high_s16(high, values.even[part], x), values.odd[part], y);
+    }
+  }
+  static void store_columns(float* at, const Ints (&sums)[2], Floats factor) {
+    store(at, times(to_floats(sums[0]), factor)), store(at + 8, times(to_floats(sums[1]), factor));
   }
   static int32_t signed_dot(const int8_t* q, const int8_t* k, size_t count) {
     int32x4_t sum = vdupq_n_s32(0);

@@ -20,6 +20,7 @@ struct PairDot {
     return _mm256_add_epi32(sum, pairs(_mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(y, x))));
   }
   static __m256i signed4(__m256i sum, __m256i x, __m256i y) { return add8(sum, x, y); }
+  static __m256i pairs_of_16(__m256i sum, __m256i x, __m256i y) { return _mm256_add_epi32(sum, _mm256_madd_epi16(x, y)); }
 };
 
 using Avx2 = Vector256<PairDot, 4>;

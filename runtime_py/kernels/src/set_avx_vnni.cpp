@@ -15,6 +15,7 @@ struct QuadDot {
   static __m256i end(__m256i, Narrow dots) { return dots; }
   static __m256i add8(__m256i sum, __m256i x, __m256i y) { return _mm256_dpbusd_avx_epi32(sum, x, y); }
   static __m256i signed4(__m256i sum, __m256i x, __m256i y) { return _mm256_dpbusd_avx_epi32(sum, _mm256_abs_epi8(x), _mm256_sign_epi8(y, x)); }
+  static __m256i pairs_of_16(__m256i sum, __m256i x, __m256i y) { return _mm256_dpwssd_avx_epi32(sum, x, y); }
 };
 
 using AvxVnni = Vector256<QuadDot, 6>;

@@ -65,8 +65,20 @@ struct Scalar {
     std::memcpy(&found, &x, sizeof found);
     return found;
   }
-  static constexpr int TOGETHER = 4;
-  static Floats load_bytes(const int8_t* at) { return each<Floats>([&](int r) { return static_cast<float>(at[r]); }); }
+  static void store_short(int16_t* at, Ints x) {
+    for (int r = 0; r < rows; ++r) at[r] = static_cast<int16_t>(x.at[r]);
+  }
+  static constexpr int COLUMNS = 2 * rows, TOGETHER = 4;
+  struct Columns { const int8_t *even, *odd; };
+  using Pair = const int16_t*;
+  static Columns columns_of(const int8_t* even, const int8_t* odd) { return {even, odd}; }
+  static Pair pair_of(const int16_t* weights) { return weights; }
+  static void add_columns(Ints (&sums)[2], const Columns& values, Pair weights) {
+    for (int c = 0; c < COLUMNS; ++c) sums[c / rows].at[c % rows] += values.even[c] * weights[0] + values.odd[c] * weights[1];
+  }
+  static void store_columns(float* at, const Ints (&sums)[2], Floats factor) {
+    store(at, times(to_floats(sums[0]), factor)), store(at + rows, times(to_floats(sums[1]), factor));
+  }
   static int32_t signed_dot(const int8_t* q, const int8_t* k, size_t count) {
     int32_t sum = 0;
     for (size_t i = 0; i < count; ++i) sum += q[i] * k[i];

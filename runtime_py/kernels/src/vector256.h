@@ -1,6 +1,7 @@
 // 256 bits of x86 as matrix_kernel.h and attention_kernel.h take them; Dot says how four bytes are multiplied:
 //   CENTER8, Narrow, begin, add4, end, add8    see matrix_kernel.h
 //   signed4                                    sums plus dots of four signed bytes each, the second ones at least -127
+//   pairs_of_16                                sums plus dots of two int16 each
 #pragma once
 
 #include <immintrin.h>
@@ -40,8 +41,27 @@ struct Vector256 : Dot {
   static Floats larger(Floats x, Floats y) { return _mm256_max_ps(x, y); }
   static Ints rounded(Floats x) { return _mm256_cvtps_epi32(x); }
   static Floats power_of_two(Ints x) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(x, _mm256_set1_epi32(127)), 23)); }
-  static constexpr int TOGETHER = 4;
-  static Floats load_bytes(const int8_t* at) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at)))); }
+  static void store_short(int16_t* at, Ints x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(at), _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1)));
+  }
+  static constexpr int COLUMNS = 16, TOGETHER = 4;
+  struct Columns { Ints first, last; };
+  using Pair = Ints;
+  static Columns columns_of(const int8_t* even, const int8_t* odd) {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(even)), y = _mm_loadu_si128(reinterpret_cast<const __m128i*>(odd));
+    return {_mm256_cvtepi8_epi16(_mm_unpacklo_epi8(x, y)), _mm256_cvtepi8_epi16(_mm_unpackhi_epi8(x, y))};
+  }
+  static Pair pair_of(const int16_t* weights) {
+    int32_t both;
+    std::memcpy(&both, weights, 4);
+    return _mm256_set1_epi32(both);
+  }
+  static void add_columns(Ints (&sums)[2], const Columns& values, Pair weights) {
+    sums[0] = Dot::pairs_of_16(sums[0], values.first, weights), sums[1] = Dot::pairs_of_16(sums[1], values.last, weights);
+  }
+  static void store_columns(float* at, const Ints (&sums)[2], Floats factor) {
+    store(at, times(to_floats(sums[0]), factor)), store(at + 8, times(to_floats(sums[1]), factor));
+  }
   static int32_t total(Ints x) {
     const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
     const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));

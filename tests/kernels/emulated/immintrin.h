@@ -36,6 +36,7 @@ inline simde__m512 to_floats_512(simde__m512i x) {
 #define _mm512_fmadd_ps fused_512
 #define _mm512_cvtepi32_ps to_floats_512
 #define _mm256_dpbusd_avx_epi32 simde_mm256_dpbusd_epi32
+#define _mm256_dpwssd_avx_epi32 simde_mm256_dpwssd_epi32
 
 // 512 bits through memory: bytes with a mask, and the few others that attention takes.
 using __mmask64 = unsigned long long;

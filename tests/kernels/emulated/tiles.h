@@ -1,5 +1,5 @@
 // AMX's tiles in plain C++, as Intel's manual describes the instructions (volume 2: LDTILECFG, TILELOADD, TDPBSSD,
-// TILESTORED, TILERELEASE). What would be a fault on a CPU ends the program here, and so does a thread that ends
+// TDPBUSD, TILESTORED, TILERELEASE). What would be a fault on a CPU ends the program here, and so does a thread that ends
 // without having released its tiles.
 #pragma once
 
@@ -72,8 +72,9 @@ inline void store(int n, void* base, size_t stride) {
   for (int row = 0; row < from.rows; ++row) std::memcpy(static_cast<uint8_t*>(base) + row * stride, from.at[row], from.row_bytes);
 }
 
-// Signed bytes times signed bytes, four by four, added to 32 bits.
-inline void multiply_signed(int sum, int left, int right) {
+// Bytes, of type Left, times signed bytes, four by four, added to 32 bits.
+template <class Left>
+void multiply(int sum, int left, int right) {
   Register& to = state.of(sum);
   const Register &a = state.of(left), &b = state.of(right);
   expect(sum != left && sum != right && left != right, "a product takes three");
@@ -83,7 +84,7 @@ inline void multiply_signed(int sum, int left, int right) {
     for (int n = 0; n < to.row_bytes / 4; ++n) {
       uint32_t total = static_cast<uint32_t>(to.whole(m, n));
       for (int i = 0; i < a.row_bytes; ++i) {
-        const int x = static_cast<int8_t>(a.at[m][i]), y = static_cast<int8_t>(b.at[i / 4][4 * n + i % 4]);
+        const int x = static_cast<Left>(a.at[m][i]), y = static_cast<int8_t>(b.at[i / 4][4 * n + i % 4]);
         total += static_cast<uint32_t>(x * y);
       }
       std::memcpy(to.at[m] + 4 * n, &total, 4);
@@ -97,4 +98,5 @@ inline void multiply_signed(int sum, int left, int right) {
 #define _tile_zero tiles::zero
 #define _tile_loadd tiles::load
 #define _tile_stored tiles::store
-#define _tile_dpbssd tiles::multiply_signed
+#define _tile_dpbssd tiles::multiply<int8_t>
+#define _tile_dpbusd tiles::multiply<uint8_t>
