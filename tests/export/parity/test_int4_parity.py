@@ -67,6 +67,18 @@ def test_float32_arithmetic_on_the_same_weights_gives_the_same_logits(
     assert error <= 1e-3
 
 
+def test_a_published_vocabulary_gives_the_same_logits(
+    made_up: Callable[..., Path], exported: Callable[..., Path]
+) -> None:
+    checkpoint = made_up("0.6B", "--layers", "2")
+    artifact = exported(checkpoint, recipe=EXACT, kv="fp32", targets=ON_CPU)
+    reference = Dequantized(checkpoint, artifact)
+    ids = fresh_ids(reference.vocabulary, 1, 20)
+    driver = Driver(artifact)
+    found = np.concatenate([driver.step(ids[:, :19]), driver.step(ids[:, 19:])], axis=1)
+    assert relative(found, reference.logits(ids)) <= 1e-3
+
+
 @pytest.mark.parametrize("size", PLAIN)
 def test_int8_arithmetic_costs_no_more_than_twice_the_rounding_of_activations(
     checkpoint: Path, exported: Callable[..., Path], size: int
