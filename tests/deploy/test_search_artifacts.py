@@ -46,7 +46,7 @@ def test_inspect_shows_the_task_and_cosines(
 def test_doctor_checks_its_graphs_against_its_goldens(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], artifact: Path
 ) -> None:
-    run(monkeypatch, "doctor", artifact, "--provider", "cpu")
+    run(monkeypatch, "doctor", artifact)
     assert "cpu.onnx checked: differs by" in " ".join(capsys.readouterr().out.split())
 
 

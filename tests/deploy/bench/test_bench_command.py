@@ -20,32 +20,28 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return int(ended.value.code or 0)
 
 
-def test_every_sample_of_an_artifact_and_of_what_it_is_held_against_is_in_the_json(
+def test_an_artifact_beside_itself_as_plain_onnx_gives_json_with_every_sample(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path
 ) -> None:
-    against = ("--against", nano_artifact / "cpu.onnx", "--against", "kernels-off", "--rounds", "2")
+    against = ("--against", nano_artifact / "cpu.onnx", "--kernels", "off")
 
     assert run(monkeypatch, nano_artifact, *SHORT, *against, "--json") == 0
 
     found = json.loads(capsys.readouterr().out)
-    own, plain, off = found["rows"]
+    own, other = found["rows"]
     assert found.keys() == {"thinkport", "machine", "read_bandwidth", "plan", "rows"}
-    assert own["samples"][0]["decode"].keys() == plain["samples"][0]["decode"].keys() == {"8", "16"}
+    assert own["samples"][0]["decode"].keys() == other["samples"][0]["decode"].keys() == {"8", "16"}
     assert own["divergence"]["tokens"] > 0
     assert own["samples"][0]["engine_share"] > 0
     assert len(own["sha256"]) == 64
-    assert (own["name"], off["name"]) == ("artifact", "artifact kernels-off")
-    assert {sample["graph"] for sample in off["samples"]} == {"cpu.onnx"}
-    assert len(own["samples"]) == len(off["samples"]) == 2
 
 
-def test_the_tables_name_the_machine_the_limit_the_ratios_and_who_failed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path, tmp_path: Path
+def test_the_tables_name_the_machine_the_limit_and_the_ratios(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path
 ) -> None:
-    (tmp_path / "broken.onnx").write_bytes(b"no graph")
-    against = ("--against", nano_artifact / "cpu.onnx", "--against", tmp_path / "broken.onnx")
+    against = ("--against", nano_artifact / "cpu.onnx", "--no-overhead")
 
-    assert run(monkeypatch, nano_artifact, *SHORT, *against, "--no-overhead", "--conversation", "8,2,2,2") == 0
+    assert run(monkeypatch, nano_artifact, *SHORT, *against) == 0
 
     lines = capsys.readouterr().out.splitlines()
     assert re.match(r"1 threads read [\d.]+ GB/s of [\d,]+ MiB of memory, by ", lines[1])
@@ -54,7 +50,32 @@ def test_the_tables_name_the_machine_the_limit_the_ratios_and_who_failed(
     assert any(line.startswith("artifact over") for line in lines)
     assert any(re.match(r"to a first token, s +imports +loading +of it files +prompt", line) for line in lines)
     assert any(re.match(r"artifact +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+$", line) for line in lines)
+
+
+def test_the_artifact_takes_turns_with_itself_without_kernels(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path
+) -> None:
+    rounds = ("--rounds", "2", "--no-overhead")
+
+    assert run(monkeypatch, nano_artifact, *SHORT, "--against", "kernels-off", *rounds, "--json") == 0
+
+    own, off = json.loads(capsys.readouterr().out)["rows"]
+    assert (own["name"], off["name"]) == ("artifact", "artifact kernels-off")
+    assert {sample["graph"] for sample in off["samples"]} == {"cpu.onnx"}
+    assert len(own["samples"]) == len(off["samples"]) == 2
+
+
+def test_the_tables_have_who_ran_and_say_who_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"no graph")
+    against = ("--against", tmp_path / "broken.onnx", "--no-overhead", "--conversation", "8,2,2,2")
+
+    assert run(monkeypatch, nano_artifact, *SHORT, *against) == 0
+
+    lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("broken.onnx failed after 0 rounds: ") for line in lines)
+    assert any(re.match(r"artifact +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+$", line) for line in lines)
     assert not any(re.match(r"broken.onnx +[\d.-]+ ", line) for line in lines)
 
 

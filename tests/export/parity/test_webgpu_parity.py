@@ -51,7 +51,7 @@ def run(driver: Driver, ids: NDArray[np.int64], lengths: Sequence[int]) -> NDArr
     return np.concatenate([driver.step(ids[:, start:end]) for start, end in pairwise(ends)], axis=1)
 
 
-@pytest.mark.parametrize("decoded", [12, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("decoded", [48, pytest.param(200, marks=pytest.mark.long)])
 def test_prefill_in_uneven_pieces_and_decoding_over_a_growing_cache(
     webgpu: PluginDevice, nano_checkpoint: Path, artifact: Path, file: str, decoded: int
 ) -> None:
@@ -62,7 +62,7 @@ def test_prefill_in_uneven_pieces_and_decoding_over_a_growing_cache(
     ids, grown = fresh_ids(reference.vocabulary, 1, prompt + decoded), decoded // 2
     found = []
     for device in (webgpu, None):
-        driver = Driver(artifact, file=file, device=device, capacity=prompt + 2)
+        driver = Driver(artifact, file=file, device=device, capacity=96)
         logits = [run(driver, ids[:, :prompt], pieces)]
         for start in range(prompt, prompt + decoded, grown):
             driver.grow(start + grown)
