@@ -200,7 +200,7 @@ def test_a_weight_that_is_no_number_is_named_and_the_old_artifact_stays(
     old = tmp_path / "out" / "artifact"
     old.mkdir(parents=True)
     fill(old, "the old one")
-    code, error = run("export", checkpoint, "-o", old, "--precision", "fp32", "--no-certificate", "--force")
+    code, error = run("export", checkpoint, "-o", old, "--no-certificate", "--force")
     assert (code, f"{PROJECTION} holds nan at [5, 7]" in error) == (2, True)
     assert [path.name for path in old.parent.iterdir()] == ["artifact"]
     assert content_of(old) == "the old one"

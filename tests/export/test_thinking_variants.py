@@ -35,22 +35,16 @@ Make = Callable[[dict[str, Any], str | None], ExportReport]
 
 @pytest.fixture(scope="module")
 def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Exports a narrow checkpoint of a configuration with a chat template, each once."""
-    known: dict[tuple[str, str | None], ExportReport] = {}
+    """Exports a narrow checkpoint of a configuration with a chat template."""
 
     def made(config: dict[str, Any], template: str | None) -> ExportReport:
-        key = config.get("model_type", ""), template
-        if key not in known:
-            known[key] = exported(config, template)
-        return known[key]
-
-    def exported(config: dict[str, Any], template: str | None) -> ExportReport:
         folder = tmp_path_factory.mktemp("variant")
         checkpoint = narrow_checkpoint(folder / "checkpoint", **config)
         rewritten(checkpoint / "tokenizer_config.json", chat_template=template)
-        return export(
-            ExportSettings(checkpoint=str(checkpoint), output=folder / "artifact", precision="fp32", certificate=False)
+        settings = ExportSettings(
+            checkpoint=str(checkpoint), output=folder / "artifact", targets=("cpu",), certificate=False
         )
+        return export(settings)
 
     return made
 
@@ -114,8 +108,8 @@ def test_a_checkpoint_without_a_template_is_said_to_complete_texts_only(make: Ma
     assert "no chat: the checkpoint has no chat template" in shown(report)
 
 
-def test_qwen3s_own_template_can_be_switched(nano_checkpoint: Path, tmp_path: Path) -> None:
+def test_qwen3s_own_template_can_be_switched(make: Make, nano_checkpoint: Path, tmp_path: Path) -> None:
     settings = ExportSettings(
-        checkpoint=str(nano_checkpoint), output=tmp_path / "artifact", precision="fp32", certificate=False
+        checkpoint=str(nano_checkpoint), output=tmp_path / "artifact", targets=("cpu",), certificate=False
     )
     assert export(settings).thinking == "can be on or off"

@@ -36,10 +36,7 @@ def test_an_artifact_carries_every_licence_file_and_its_card_names_the_licence(t
     for name in ("LICENSE.txt", "LICENSE-MODEL", "NOTICE"):
         (checkpoint / name).write_text(name, encoding="utf-8")
     (checkpoint / "README.md").write_text("---\nlicense: apache-2.0\n---\n", encoding="utf-8")
-    settings = ExportSettings(
-        checkpoint=str(checkpoint), output=tmp_path / "artifact", precision="fp32", certificate=False
-    )
-    report = export(settings)
+    report = export(ExportSettings(checkpoint=str(checkpoint), output=tmp_path / "artifact", certificate=False))
     assert {"LICENSE.txt", "LICENSE-MODEL", "NOTICE"} <= set(report.manifest.files)
     card = (report.folder / "README.md").read_text(encoding="utf-8")
     assert 'license: "apache-2.0"' in card

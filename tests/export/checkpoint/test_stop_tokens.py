@@ -109,9 +109,7 @@ def test_a_checkpoint_that_names_nothing_says_where_it_was_looked_for(write: Wri
 def test_an_export_says_what_it_found_and_every_reader_of_the_artifact_stops_there(
     write: Write, tmp_path: Path
 ) -> None:
-    settings = ExportSettings(
-        checkpoint=str(write(CHATML)), output=tmp_path / "artifact", precision="fp32", certificate=False
-    )
+    settings = ExportSettings(checkpoint=str(write(CHATML)), output=tmp_path / "artifact", certificate=False)
     report = export(settings)
     assert [(stop.token, stop.named_by) for stop in report.stops] == [(BASE, ALL), ("<|im_end|>", (TURN_END,))]
     assert report.manifest.stop_ids == [503, 505]
