@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,8 @@ from tests.made_once import made_once
 from tests.plain_recipes import PLAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    import onnx_ir as ir
-
-    from thinkport.export.families import DecoderShape, Family
     from thinkport.runtime.machine.plugin_device import PluginDevice
 
 settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
@@ -100,24 +97,16 @@ def nano_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def one_trace() -> Iterator[None]:
-    """Traces a model once a run, however often it is exported: by far the longest stage of a small one's export.
+def one_trace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Traces a model once a run, however often it is exported."""
+    from tests.export.trace import traced
+    from tests.traced_once import traced_once
 
-    Exports work on copies of the trace; that a model's traces are alike is a test of its own.
-    """
     from thinkport.export import exporter
-    from thinkport.export.trace.trace import trace
-
-    known: dict[str, ir.Model] = {}
-
-    def remembered(family: Family, config: Mapping[str, Any], shape: DecoderShape) -> ir.Model:
-        key = json.dumps(dict(config), sort_keys=True)
-        if key not in known:
-            known[key] = trace(family, config, shape)
-        return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporter, "trace", remembered)
+        for module in (exporter, traced):
+            patch.setattr(module, "trace", partial(traced_once, tmp_path_factory))
         yield
 
 

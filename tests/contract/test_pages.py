@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("five-minutes", "gpu-laptops", "thinking-budgets", "choosing-a-recipe", "troubleshooting")
+PAGES = ("five-minutes", "gpu-laptops", "thinking-budgets", "choosing-a-recipe", "running", "troubleshooting")
 NETWORK = ("bundle",)  # verbs that ask a package index
 FENCE = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 pytestmark = pytest.mark.long

@@ -141,15 +141,11 @@ def test_an_expert_that_few_tokens_reach_has_no_inputs_to_calibrate_by(many_expe
         inputs.of(names[0])
 
 
-def test_experts_that_were_rounded_plainly_are_counted_and_shown(many_experts: Path, tmp_path: Path) -> None:
-    settings = ExportSettings(
-        checkpoint=str(many_experts), output=tmp_path / "artifact", recipe="accurate", certificate=False
-    )
-    report = export(settings)
+def test_experts_that_were_rounded_plainly_are_counted_and_shown(report: ExportReport) -> None:
     roles = report.manifest.recipe.roles
     plainly = roles["experts"].rounded_plainly
     assert plainly is not None
-    assert 0 < plainly < 2 * 64 * 3
+    assert 0 < plainly < 4 * 16 * 3
     assert {name for name, role in roles.items() if role.rounded_plainly} == {"experts"}
     screen = io.StringIO()
     show_report(report, Console(file=screen, width=200))

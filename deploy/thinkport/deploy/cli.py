@@ -162,7 +162,7 @@ def eval_command(
     ] = "arithmetic",
     compare: Annotated[
         str | None,
-        typer.Option(metavar="HOW", help="exact, number, regex or boxed, for a file's lines that don't say."),
+        typer.Option(metavar="HOW", help="exact, number, regex or boxed, for lines of a file that don't say how."),
     ] = None,
     question_field: Annotated[
         str | None, typer.Option(metavar="NAME", help="A file's field with the question.")
@@ -339,7 +339,7 @@ def desktop(
     ] = None,
     provider: Provider = "auto",
 ) -> None:
-    """Talk to a model in a window: thoughts live, a switch and a budget for them, figures, export."""
+    """Talk to a model in a window, which shows thoughts as they come and has a switch and a budget for them."""
     from platformdirs import user_state_path
 
     from thinkport.deploy.desktop import run

@@ -9,18 +9,20 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from thinkport.deploy.doctor.examination import Examination, Trial, examine
+from thinkport.deploy.doctor.examination import Examination, Trial, examine, timed_forms
 from thinkport.deploy.doctor.findings import Severity, artifact_findings
 from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
 from thinkport.deploy.doctor.view import show
 from thinkport.deploy.hardware import Hardware, this_hardware
+from thinkport.runtime.artifact.manifest import Manifest, Native
 from thinkport.runtime.cli.main import main
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import install_line
 from thinkport.runtime.providers.devices import Device
-from thinkport.runtime.providers.ort import OrtBuild
+from thinkport.runtime.providers.ort import Candidate, OrtBuild
 from thinkport.runtime.providers.plugins import DeviceFacts, PluginFacts
 from thinkport.runtime.providers.provider_report import Attempt, Outcome
+from thinkport.runtime.providers.trial_record import TrialOutcome, TrialRecord, TrialResult
 from thinkport.runtime.providers.verdicts import Verdicts
 
 CPU = "CPUExecutionProvider"
@@ -99,6 +101,23 @@ def test_a_graph_that_ran_and_failed_has_another_cure_than_one_that_did_not_star
     assert ["install the driver" in cure for cure in cures] == [True, False, False]
     assert "update the device's driver" in cures[1]
     assert "is there a device 7?" in cures[2]
+
+
+@pytest.mark.parametrize(("obstacle", "ran"), [(None, "cpu-native.onnx"), ("needs thinkport-kernels", "cpu.onnx")])
+def test_a_trial_is_of_a_graphs_native_form_where_that_can_run(
+    manifest: Manifest, obstacle: str | None, ran: str
+) -> None:
+    native = manifest.graphs[0].model_copy(update={"file": "cpu-native.onnx", "native": None})
+    graph = manifest.graphs[0].model_copy(update={"file": "cpu.onnx", "native": Native(graph=native, operators=1)})
+    found = [Candidate(graph=native, obstacle=obstacle), Candidate(graph=graph)]
+    tried = TrialResult(graph="cpu.onnx", provider=CPU, outcome=TrialOutcome.RIGHT, reason="", prefill=9.0, decode=5.0)
+    timed = timed_forms([graph], found, TrialRecord(results=(tried,)))
+    assert timed == {ran: tried}
+    attempts = [Attempt(graph=one.graph.file, provider=CPU, outcome=Outcome.CHECKED, reason="") for one in found]
+    trials = tuple(Trial(attempt=one, timed=timed.get(one.graph)) for one in attempts)
+    runs = replace(examine(None, FACTS), artifact="somewhere", trials=trials).runs
+    assert runs is not None
+    assert runs.graph == ran
 
 
 def test_the_view_tells_what_the_check_adds_to_a_first_load() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from thinkport.export.quantize.packing import dequantize, pack, packed_nbytes, packed_shape, scales_nbytes, unpack
+from thinkport.export.quantize.packing import dequantize, pack, packed_shape, unpack
 from thinkport.export.quantize.rounding import quantize_rows
 
 N, K = 24, 256
@@ -48,7 +48,6 @@ def test_unpacking_gives_back_the_codes(n: int, blocks: int, bits: int, group: i
     codes = np.random.default_rng(seed).integers(0, 2**bits, (n, 128 * blocks)).astype(np.uint8)
     packed = pack(codes, bits=bits, group_size=group)
     assert packed.shape == packed_shape(n, 128 * blocks, bits=bits, group_size=group)
-    assert packed.nbytes == packed_nbytes(n, 128 * blocks, bits=bits)
     np.testing.assert_array_equal(unpack(packed, bits=bits), codes)
 
 
@@ -63,7 +62,6 @@ def test_a_range_of_rows_is_the_same_range_of_bytes() -> None:
     whole = pack(rounded.codes, bits=4, group_size=64).tobytes()
     part = pack(rounded.codes[5:9], bits=4, group_size=64).tobytes()
     assert whole[5 * K // 2 : 9 * K // 2] == part
-    assert scales_nbytes(N, K, group_size=64) == rounded.scales.nbytes
 
 
 @pytest.mark.parametrize("group", [32, 64, 128])

@@ -13,7 +13,6 @@ from thinkport.export.quantize.recipes import (
     RoleRecipe,
     finer,
     recipe_named,
-    renamed,
 )
 
 
@@ -84,15 +83,6 @@ def test_groups_are_the_largest_that_divide_a_row(columns: int, size: int) -> No
 def test_a_row_that_no_group_divides_is_refused() -> None:
     with pytest.raises(RecipeError, match="rows of 80 weights can't be split into groups of 32"):
         RoleRecipe().for_rows(80)
-
-
-@pytest.mark.parametrize("name", ["int4-g32", "int4-g64", "int4-g128", "int4-g32-head8", "int8-g32", "int4-g64-exact"])
-def test_a_recipe_of_an_earlier_version_gives_the_one_in_its_place(name: str) -> None:
-    told = renamed(name)
-    assert told is not None
-    assert repr(recipe_named(name).name) in told
-    assert RECIPES[recipe_named(name).name].precision == name.partition("-")[0]
-    assert renamed(recipe_named(name).name) is None
 
 
 def test_a_tied_embedding_is_quantized_as_lm_head_is_since_they_share_one_blob() -> None:

@@ -49,7 +49,8 @@ class Forks(Listener):
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
-export(ExportSettings(checkpoint=checkpoint, output=output, certificate=False, force=True), Forks())
+asked = {"recipe": "fast", "targets": ("cpu",), "certificate": False}  # few graphs to fuse before any file is written
+export(ExportSettings(checkpoint=checkpoint, output=output, force=True, **asked), Forks())
 """
 
 

@@ -124,8 +124,6 @@ def test_a_call_is_told_as_soon_as_its_tag_closes(tokenizer) -> None:
     splitter = ToolCallSplitter(tokenizer, BOX)
     *body, end = tokenizer.encode('<tool_call>{"name": "note", "arguments": {}}</tool_call>')
     assert [piece for token in body for piece in splitter.feed(token)] == []
-    assert splitter.in_call
     (call,) = splitter.feed(end)
     assert isinstance(call, ToolCall)
     assert call.problem is None
-    assert not splitter.in_call

@@ -18,7 +18,11 @@ def bundle(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="OUT.zip", help="The file to write; a sidecar's folder.", show_default=False
+            "--output",
+            "-o",
+            metavar="OUT.zip",
+            help="The file to write; with --sidecar, the folder.",
+            show_default=False,
         ),
     ],
     platform: Annotated[

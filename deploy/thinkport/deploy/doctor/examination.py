@@ -1,7 +1,7 @@
 """What the doctor knows of machine and artifact: the facts, the findings, and each graph's trial. Prints nothing."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 from thinkport.deploy.doctor.findings import Finding, Severity, artifact_findings, machine_findings
 from thinkport.deploy.doctor.machine_facts import MachineFacts, machine_facts
-from thinkport.runtime.artifact.manifest import Manifest, read_manifest
+from thinkport.runtime.artifact.manifest import Graph, Manifest, read_manifest
 from thinkport.runtime.engine.session import Session, on_device
 from thinkport.runtime.errors import ArtifactError, InputError
 from thinkport.runtime.machine.cpu_features import cpu_features
@@ -152,8 +152,10 @@ def _trials(
     )
     choice = ProviderChoice(folder, manifest, machine, open_graph, unrounded)
     goldens = Goldens.of(folder / manifest.certificate.goldens) if manifest.certificate else None
-    for found in candidates(manifest.graphs, provider, facts.build.providers, facts.build.version, plugins, kernels):
-        tried = timed.of(found.graph.file)
+    asked = candidates(manifest.graphs, provider, facts.build.providers, facts.build.version, plugins, kernels)
+    timings = timed_forms(manifest.graphs, asked, timed)
+    for found in asked:
+        tried = timings.get(found.graph.file)
         if tried is not None and tried.outcome is TrialOutcome.ENDED:  # what a driver did there it would do here
             yield Trial(attempt=attempt_of(found, Outcome.FAILED, tried.reason, 0.0), timed=tried)  # it did load
             continue
@@ -171,6 +173,14 @@ def _trials(
             )
         else:
             yield _loaded(open_graph, candidate, nodes_by_provider(ort, folder, candidate))
+
+
+def timed_forms(graphs: Sequence[Graph], found: Sequence[Candidate], timed: TrialRecord) -> dict[str, TrialResult]:
+    """Each trial by the file that it ran: a graph's native form, where that can run."""
+    able = {one.graph.file for one in found if not one.obstacle}
+    native = {graph.file: graph.native.graph.file for graph in graphs if graph.native}
+    ran = {file: form for file, form in native.items() if form in able}
+    return {ran.get(result.graph, result.graph): result for result in timed.results}
 
 
 def _loaded(open_graph: OpenGraph, candidate: Candidate, nodes: Mapping[str, int]) -> Trial:

@@ -40,7 +40,9 @@ def web(
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Where --serve listens.", rich_help_panel="Trying it")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Its port; 0 takes a free one.", rich_help_panel="Trying it")] = 8080,
+    port: Annotated[
+        int, typer.Option(help="The port of --serve; 0 takes a free one.", rich_help_panel="Trying it")
+    ] = 8080,
     certfile: Annotated[
         Path | None,
         typer.Option(
@@ -52,7 +54,9 @@ def web(
     ] = None,
     keyfile: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.pem", help="Its key.", show_default=False, rich_help_panel="Trying it"),
+        typer.Option(
+            metavar="FILE.pem", help="The certificate's key.", show_default=False, rich_help_panel="Trying it"
+        ),
     ] = None,
 ) -> None:
     """Write a folder for any web host: the page, and the model to run in the visitor's browser, without a server.

@@ -18,16 +18,6 @@ def packed_shape(n: int, k: int, *, bits: int, group_size: int) -> tuple[int, in
     return n, k // group_size, group_size * bits // 8
 
 
-def packed_nbytes(n: int, k: int, *, bits: int) -> int:
-    """Bytes of the packed codes of an (n, k) matrix, without its scales."""
-    return n * k * bits // 8
-
-
-def scales_nbytes(n: int, k: int, *, group_size: int, itemsize: int = 4) -> int:
-    """Bytes of its scales: float32 unless `itemsize` says otherwise."""
-    return n * (k // group_size) * itemsize
-
-
 def pack(codes: Codes, *, bits: int, group_size: int) -> Codes:
     """Pack uint8 (n, k) codes, each below 2**bits, into B. At 8 bits this is a view of `codes`."""
     n, k = codes.shape

@@ -167,17 +167,6 @@ _ROWS = (
 )
 
 RECIPES: Mapping[str, ModelRecipe] = MappingProxyType({recipe.name: recipe for recipe in _ROWS})
-_RENAMED: Mapping[str, str] = MappingProxyType(
-    {
-        "int4-g128": "fast",
-        "int4-g64": "balanced",
-        "int4-g64-exact": "balanced",
-        "int4-g32": "balanced",
-        "int4-g32-head8": "accurate",
-        "int8-g32": "int8",
-    }
-)
-
 DEFAULT_RECIPES: Mapping[QuantizedPrecision | None, str] = MappingProxyType(
     {None: "accurate", "int4": "accurate", "int8": "int8"}
 )
@@ -186,12 +175,11 @@ BUDGETED = "balanced"  # the recipe if bits or bytes are given and no recipe is
 
 
 def recipe_named(name: str) -> ModelRecipe:
-    """The recipe of that name, or the one that replaced an earlier version's.
+    """The recipe of that name.
 
     Raises:
         RecipeError: no such recipe; the message has the nearest name and the list.
     """
-    name = _RENAMED.get(name, name)
     if name in RECIPES:
         return RECIPES[name]
     near = difflib.get_close_matches(name.lower(), RECIPES, n=1)
@@ -199,9 +187,3 @@ def recipe_named(name: str) -> ModelRecipe:
     if name in get_args(QuantizedPrecision):
         guess = f"did you mean --precision {name}? "
     raise RecipeError(f"no recipe is called {name!r}; {guess}Recipes: {', '.join(RECIPES)}")
-
-
-def renamed(name: str) -> str | None:
-    """A note for users who name a recipe of an earlier version; None for any other name."""
-    new = _RENAMED.get(name)
-    return f"recipe {name!r} is gone, and {new!r} takes its place: name that one next time" if new else None

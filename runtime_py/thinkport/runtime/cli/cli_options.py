@@ -118,7 +118,7 @@ class FormOptions:
     """What an answer is held to, and the tools that it may call."""
 
     schema: Annotated[Path | None, _form(metavar="FILE.json", help="The answer is JSON of this schema.")] = None
-    regex: Annotated[str | None, _form(help="The answer matches this whole.")] = None
+    regex: Annotated[str | None, _form(help="The whole answer matches this.")] = None
     choice: Annotated[list[str] | None, _form(help="The answer is one of these; give it several times.")] = None
     tools: Annotated[Path | None, _form(metavar="FILE.json", help="Tools that the model may call.")] = None
 

@@ -202,7 +202,7 @@ def list_artifacts(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write a JSON list.")] = False,
 ) -> None:
-    """List the artifacts on this machine: in folders and two folders below them, and in the Hub's local cache."""
+    """List the artifacts on this machine: in folders, up to two levels below, and in the Hub's local cache."""
     from thinkport.runtime.terminal.artifact_list import run_list
 
     run_list(folders or (), as_json=as_json)

@@ -146,12 +146,6 @@ class _KvCache:
         """The longest sequence's length in tokens."""
         return int(self.lengths.max())
 
-    def bind_to(self, binding: Any) -> None:
-        """Bind past and present to another session's binding for the step that was prepared; in place only."""
-        for past, present, value in zip(self._pasts, self._presents, self._values, strict=True):
-            binding.bind_ortvalue_input(past, value)
-            binding.bind_ortvalue_output(present, value)
-
     def read(self, length: int) -> KvSnapshot:
         """The first `length` tokens of the one sequence, one buffer after the other."""
         assert self.batch == 1, "a snapshot is of one sequence"

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from thinkport.runtime.engine.kv_cache import InPlaceCache
     from thinkport.runtime.engine.session import Logits, OrtLane, Session
 
-    Arrays = dict[str, npt.NDArray[Any]]
-
 
 class SharedSteps:
     """Runs single tokens of up to `rows` lanes of a session; for one thread at a time."""

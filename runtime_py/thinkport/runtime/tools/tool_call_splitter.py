@@ -49,11 +49,6 @@ class ToolCallSplitter:
         self._bare = not continued  # no text was shown yet
         self._beside_call = False  # what is held follows a call
 
-    @property
-    def in_call(self) -> bool:
-        """Whether a call is open."""
-        return self._body is not None
-
     def feed(self, id: int) -> Pieces:  # noqa: A002 - the domain's word
         """What is whole with this id, in its order; often nothing."""
         if self._tags and id == self._tags.start:
