@@ -13,6 +13,7 @@ import tempfile
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 WEB = Path(__file__).resolve().parent
 PAGE = WEB.parents[1] / "runtime_py" / "thinkport" / "runtime" / "server" / "interface" / "built"
@@ -102,12 +103,32 @@ def is_installed(*workspaces: str, web: Path = WEB) -> bool:
         ]  # npm's
     except (OSError, ValueError, KeyError):
         return False
-    kinds = ("dependencies", "devDependencies")
-    named = {
-        f"node_modules/{name}" for part in ("", *workspaces) for kind in kinds for name in lock[part].get(kind, {})
-    }
     same = all(one.get("version") == lock.get(place, {}).get("version") for place, one in done.items())
-    return same and named <= done.keys()
+    return same and _needed(lock, "", *workspaces) <= done.keys()
+
+
+def _needed(lock: dict[str, Any], *parts: str) -> set[str]:
+    """The places of all packages that parts of a workspace depend on; what is optional may be another system's."""
+    found: set[str] = set()
+    left = [(part, kind) for part in parts for kind in ("dependencies", "devDependencies")]
+    while left:
+        of, kind = left.pop()
+        for name in lock[of].get(kind, {}):
+            place = _place(lock, of, name)
+            if place and place not in found:
+                found.add(place)
+                left.append((lock[place]["resolved"] if lock[place].get("link") else place, "dependencies"))
+    return found
+
+
+def _place(lock: dict[str, Any], of: str, name: str) -> str | None:
+    """Where Node finds a package from a place: in the nearest `node_modules` above that has it."""
+    parts = of.split("/") if of else []
+    for end in range(len(parts), -1, -1):
+        place = "/".join([*parts[:end], "node_modules", name])
+        if place in lock:
+            return place
+    return None
 
 
 def suits(version: tuple[int, ...], wanted: str = NODE) -> bool:

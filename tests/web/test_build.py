@@ -34,9 +34,11 @@ def test_a_node_that_vite_refuses_is_not_taken(version: tuple[int, ...], suits: 
 
 def workspace(folder: Path, *, installed: dict[str, str] | None) -> Path:
     """A workspace whose parts want two packages each; `installed` are names with versions, in npm's own record."""
-    packages = {
-        f"node_modules/{name}": {"version": "1.0.0"} for name in ("vite", "preact", "onnxruntime-node", "deeper")
+    packages: dict[str, dict[str, object]] = {
+        f"node_modules/{name}": {"version": "1.0.0"}
+        for name in ("vite", "preact", "onnxruntime-node", "deeper", "preact/node_modules/deeper")
     }
+    packages["node_modules/preact"]["dependencies"] = {"deeper": "1.0.0"}
     parts = {
         "": {"devDependencies": {"vite": "1.0.0"}},
         "app": {"dependencies": {"preact": "1.0.0"}},
@@ -50,7 +52,7 @@ def workspace(folder: Path, *, installed: dict[str, str] | None) -> Path:
     return folder
 
 
-OF_THE_PAGE = {"vite": "1.0.0", "preact": "1.0.0", "deeper": "1.0.0"}
+OF_THE_PAGE = {"vite": "1.0.0", "preact": "1.0.0", "deeper": "1.0.0", "preact/node_modules/deeper": "1.0.0"}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,7 @@ OF_THE_PAGE = {"vite": "1.0.0", "preact": "1.0.0", "deeper": "1.0.0"}
         (OF_THE_PAGE, True, False),
         (OF_THE_PAGE | {"onnxruntime-node": "1.0.0"}, True, True),
         (OF_THE_PAGE | {"deeper": "0.9.0"}, False, False),
+        ({"vite": "1.0.0", "preact": "1.0.0", "deeper": "1.0.0"}, False, False),
         ({"vite": "1.0.0", "onnxruntime-node": "1.0.0"}, False, True),
     ],
 )

@@ -14,10 +14,11 @@ PROVIDERS: dict[str, Literal["webgpu", "wasm"]] = {
     "CPUExecutionProvider": "wasm",
 }
 _WEBASSEMBLY = 4 << 30  # bytes that its memory may have
-# Bytes of a tab beside weights and KV cache, and how often it holds each: WebAssembly keeps weights as they are read
-# and as its kernels want them, and copies the KV cache in and out. Measured in WebAssembly, assumed for WebGPU.
+_PROGRAM = 256 << 20  # of them that neither weights nor KV cache take
+# Bytes of a tab beside weights and KV cache, and how often it holds each: WebAssembly copies the KV cache in and out.
+# Measured in WebAssembly, assumed for WebGPU.
 _TAB = {"wasm": 250 << 20, "webgpu": 450 << 20}
-_WEIGHTS = {"wasm": 2.6, "webgpu": 1.0}
+_WEIGHTS = {"wasm": 1.2, "webgpu": 1.0}
 _COPIES = {"wasm": 3, "webgpu": 1}
 
 
@@ -54,12 +55,13 @@ def browser_graphs(folder: Path, manifest: Manifest, context: int) -> list[Brows
     found = [
         _described(folder, manifest, graph, min(context, manifest.model.context_length)) for graph in _own(manifest)
     ]
-    usable = [one for one in found if one.provider != "wasm" or sum(one.weights.values()) < 0.8 * _WEBASSEMBLY]
+    usable = [one for one in found if one.provider != "wasm" or _heap(manifest, one) <= _WEBASSEMBLY]
     if found and not usable:
-        size = sum(found[0].weights.values())
+        size, heap = sum(found[0].weights.values()), _heap(manifest, found[0])
         raise InputError(
-            f"{manifest.name} has weights of {size / 1e9:.1f} GB and no graph for WebGPU, and WebAssembly's memory "
-            "ends at 4.3 GB: export it with --target cpu --target webgpu, or a smaller model"
+            f"{manifest.name} has weights of {size / 1e9:.1f} GB and no graph for WebGPU: with a conversation of "
+            f"{found[0].tokens} tokens it takes {heap / 1e9:.1f} GB, and WebAssembly's memory ends at 4.3 GB: "
+            "give a shorter --context, or export it with --target cpu --target webgpu, or a smaller model"
         )
     if not usable:
         files = ", ".join(graph.file for graph in manifest.graphs)
@@ -75,6 +77,11 @@ def _own(manifest: Manifest) -> list[Graph]:
     fit = [graph for graph in manifest.graphs if graph.providers[0] in PROVIDERS and _serves_conversations(graph)]
     gpu = [graph for graph in fit if PROVIDERS[graph.providers[0]] == "webgpu"]
     return gpu + [graph for graph in fit if PROVIDERS[graph.providers[0]] == "wasm"][:1]
+
+
+def _heap(manifest: Manifest, one: BrowserGraph) -> int:
+    """Bytes of WebAssembly's memory at the end of a conversation: past and present are both in it."""
+    return sum(one.weights.values()) + 2 * one.tokens * kv_bytes(manifest.model, one.graph.kv) + _PROGRAM
 
 
 def _serves_conversations(graph: Graph) -> bool:

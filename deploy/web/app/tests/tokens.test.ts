@@ -61,3 +61,27 @@ it("a product of numbers is no emphasis, and emphasis still is", () => {
   expect(kinds("6**7 and 8**7")).not.toContain("strong");
   expect(kinds("*so* and **so**, 2*x* too")).toEqual(expect.arrayContaining(["em", "strong"]));
 });
+
+describe("what a model repeats without end", () => {
+  const depth = (token: Token): number => {
+    const { tokens = [], items = [] } = token as { tokens?: Token[]; items?: Token[] };
+    return 1 + Math.max(0, ...[...tokens, ...items].map(depth));
+  };
+
+  it.each([
+    ["quotes", ">".repeat(20_000)],
+    ["numbers of lists", "1. ".repeat(10_000)],
+    ["lists", Array.from({ length: 300 }, (_, at) => `${"  ".repeat(at)}- a`).join("\n")],
+    ["brackets", "[".repeat(50_000)],
+  ])("is read without going deeper and deeper: %s", (_, text) => {
+    const tokens = tokensOf(text);
+    expect(Math.max(...tokens.map(depth))).toBeLessThan(50);
+    expect(tokens.map(({ raw }) => raw).join("").trimEnd()).toBe(text.trimEnd());
+  });
+
+  it("is text where a paragraph is longer than people write, and what follows is read", () => {
+    const [long, , after] = tokensOf(`${"_a_b".repeat(5_000)}\n\n**bold**`) as { tokens?: Token[] }[];
+    expect(long?.tokens?.map(({ type }) => type)).toEqual(["text"]);
+    expect(after?.tokens?.map(({ type }) => type)).toEqual(["strong"]);
+  });
+});

@@ -4,6 +4,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import type { OrtLane } from "../src/engine/ortLane.js";
+import type { Loading } from "../src/engine/runtime.js";
 import { MemoryStore } from "../src/artifact/store.js";
 import { FolderSource, NodeRuntime, openFolder, openModel, type ReplyEvent } from "../src/node/index.js";
 
@@ -89,6 +91,27 @@ describe.skipIf(!folder)("an artifact in Node (skipped without THINKPORT_ARTIFAC
     expect([model.report.graph, model.report.kv]).toEqual(["cpu-float32-kv.onnx", "float32"]);
     await model.close();
     await expect(openFolder(folder, { graph: "no.onnx" })).rejects.toThrow(/no graph no\.onnx .*expected one of: cpu\.onnx/);
+  });
+
+  test("a graph whose wide products are cut gives the same reply", async () => {
+    let cut = 0;
+    class Narrow extends NodeRuntime {
+      override load(loading: Loading): Promise<OrtLane> {
+        const onnx = loading.onnx.withNarrowProducts(20_000);
+        cut = onnx.external.length - loading.onnx.external.length;
+        return super.load({ ...loading, onnx });
+      }
+    }
+    const ort = (await import("onnxruntime-node")) as never;
+    const said = await Promise.all([new NodeRuntime(ort), new Narrow(ort)].map(async (runtime) => {
+      const model = await openModel({ source: new FolderSource(folder), runtimes: [runtime], store: new MemoryStore() });
+      const end = await model.stream("What is 86*57?", { thinking: true, maxTokens: 200, ...greedy }).end();
+      await model.close();
+      return { text: [end.thought, end.answer], correlation: model.report.goldens!.correlation };
+    }));
+    expect(cut).toBeGreaterThan(50);
+    expect(said[1]!.text).toEqual(said[0]!.text);
+    expect(said[1]!.correlation).toBeCloseTo(said[0]!.correlation, 5);
   });
 
   test("a reply ends where its reader leaves, and the next one runs", async () => {

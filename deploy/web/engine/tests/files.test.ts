@@ -22,7 +22,8 @@ test.each([0, 1, 55, 56, 63, 64, 65, 119, 120, 1000])("the hash of %i bytes in p
   }
 });
 
-const field = (number: number, content: number[]): number[] => [(number << 3) | 2, content.length, ...content];
+const length = ({ length: bytes }: number[]): number[] => (bytes < 128 ? [bytes] : [(bytes % 128) | 128, bytes >> 7]);
+const field = (number: number, content: number[]): number[] => [(number << 3) | 2, ...length(content), ...content];
 const text = (value: string): number[] => [...new TextEncoder().encode(value)];
 const pair = (key: string, value: string): number[] => field(13, [...field(1, text(key)), ...field(2, text(value))]);
 
@@ -35,7 +36,23 @@ test("a graph's external tensors are found, and an optional input is made one th
   expect([file.largest, file.locations]).toEqual([96, ["weights.bin"]]);
   const changed = file.withRequired("logits_to_keep");
   expect([...changed.bytes]).toEqual([8, 10, ...field(7, [...name, ...weights]), ...field(8, [16, 21])]);
-  expect(file.withRequired("other")).toMatchObject({ required: false });
+  expect(file.withRequired("other").bytes).toEqual(file.bytes);
+});
+
+test("a wide product of quantized weights becomes products of its rows, which lie where they lay", () => {
+  const integer = (name: string, value: number): number[] => field(5, [...field(1, text(name)), 3 << 3, value, 20 << 3, 2]);
+  const product = (more: number[]): number[] =>
+    field(1, [...["x", "w", "s"].flatMap((name) => field(1, text(name))), ...more, ...field(2, text("y")), ...field(4, text("MatMulNBits")), ...integer("K", 32), ...integer("N", 5)]);
+  const inside = (...dims: number[]): number[] => dims.flatMap((size) => [1 << 3, size]);
+  const w = field(5, [...inside(5, 1, 16), ...field(8, text("w")), ...pair("location", "weights.bin"), ...pair("offset", "64"), ...pair("length", "80")]);
+  const s = field(5, [...inside(5), ...field(8, text("s")), ...field(9, [1, 2, 3, 4, 5])]);
+  const wide = (more: number[]): OnnxFile => new OnnxFile(Uint8Array.from(field(7, [...product(more), ...w, ...s])), "g.onnx");
+  const narrow = wide([]).withNarrowProducts(2 * 32);
+  expect(narrow.external.map(({ offset, bytes }) => [offset, bytes])).toEqual([[64, 32], [96, 32], [128, 16], [64, 80]]);
+  expect(new TextDecoder().decode(narrow.bytes)).toContain("Concat");
+  expect(wide([]).withNarrowProducts(5 * 32).bytes).toEqual(wide([]).bytes);
+  const ordered = wide([...field(1, []), ...field(1, text("order"))]);
+  expect(ordered.withNarrowProducts(64).bytes).toEqual(ordered.bytes);
 });
 
 test("bytes that are no graph are refused", () => {

@@ -82,6 +82,9 @@ test("a failure that only an event tells of fails the step, once", () => {
   device.dispatchEvent(Object.assign(new Event("uncapturederror"), { error: { message: "Out of memory in a buffer" } }));
   expect(() => cache.check()).toThrow(/Out of memory in a buffer/);
   cache.check();
+  cache.close();
+  device.dispatchEvent(Object.assign(new Event("uncapturederror"), { error: { message: "of another cache" } }));
+  cache.check();
 });
 
 /** A GPU whose adapters give one device each, of `devices` in all. */

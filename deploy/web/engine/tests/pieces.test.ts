@@ -1,8 +1,9 @@
 /** Lists of pieces, and where a range of a file lies in them. */
 
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { parseIndex, type PieceIndex, piecesOf } from "../src/pieces/pieceIndex.js";
 import { partsOf, PieceSource } from "../src/pieces/pieceSource.js";
+import { PieceStore } from "../src/pieces/pieceStore.js";
 
 const hash = (digit: string): string => digit.repeat(64);
 const weights = { bytes: 25, sha256: hash("f"), pieces: [hash("a"), hash("b"), hash("c")] };
@@ -56,4 +57,49 @@ test("a list that can't be used is refused with what is wrong", () => {
   expect(() => read({ format: 2 })).toThrow(/has format 2, this page reads 1: close all tabs/);
   expect(() => read({ files: { "weights.bin": { ...weights, bytes: 31 } } })).toThrow(/weights\.bin has pieces that don't add up/);
   expect(() => read({ files: { "weights.bin": { ...weights, pieces: ["../x", hash("b"), hash("c")] } } })).toThrow(/don't add up/);
+});
+
+/** A folder of the browser's file system; the bytes that `room` is left for are written, then its worker is ended. */
+class FakeFolder {
+  readonly files = new Map<string, Uint8Array>();
+  room = Infinity;
+
+  getDirectoryHandle = async (name: string): Promise<FakeFolder> => (name === "pieces" ? new FakeFolder() : this);
+  removeEntry = async (name: string): Promise<void> => void this.files.delete(name);
+  keys = async function* (this: FakeFolder): AsyncGenerator<string> {
+    yield* this.files.keys();
+  };
+
+  async getFileHandle(name: string, { create = false } = {}): Promise<object> {
+    if (!create && !this.files.has(name)) throw new DOMException(name, "NotFoundError");
+    const folder = this;
+    return {
+      getFile: async () => new Blob([folder.files.get(name) as Uint8Array<ArrayBuffer>]),
+      move: async (to: string) => void (folder.files.set(to, folder.files.get(name)!), folder.files.delete(name)),
+      createSyncAccessHandle: async () => ({
+        truncate: () => folder.files.set(name, new Uint8Array()),
+        write(bytes: Uint8Array) {
+          folder.files.set(name, bytes.slice(0, folder.room));
+          if (bytes.length > folder.room) throw new Error("the worker was ended");
+          return bytes.length;
+        },
+        flush: () => undefined,
+        close: () => undefined,
+      }),
+    };
+  }
+}
+
+test("a list that is not written to its end leaves the one before in its place", async () => {
+  const folder = new FakeFolder();
+  vi.stubGlobal("navigator", { storage: { getDirectory: async () => folder } });
+  const store = new PieceStore("site");
+  await store.keep(index, []);
+  folder.room = 10;
+  await expect(store.keep({ ...index, version: "2" }, [])).rejects.toThrow("the worker was ended");
+  expect((await store.index())?.version).toBe("1");
+  folder.room = Infinity;
+  await store.keep({ ...index, version: "2" }, []);
+  expect((await store.index())?.version).toBe("2");
+  vi.unstubAllGlobals();
 });

@@ -3,7 +3,7 @@
  * that a model writes is ever parsed as a page.
  */
 
-import { Marked, type Token, type TokenizerExtension, type Tokens } from "marked";
+import { Lexer, Marked, type Token, type TokenizerExtension, type Tokens, type TokensList } from "marked";
 
 export interface FormulaToken {
   type: "formula";
@@ -59,8 +59,37 @@ reader.use({
   },
 });
 
+const DEEPEST = 20; // quotes, lists and emphases within each other
+const LONGEST = 5_000; // characters of one paragraph: what reads it looks back at all of it again and again
+
+/** Reads no deeper and no longer than people write: the rest is text. Models repeat themselves without end. */
+class BoundedLexer extends Lexer {
+  private depth = 0;
+
+  override blockTokens(source: string, tokens: Token[] = [], last?: boolean): TokensList {
+    return this.bounded(source, tokens, Infinity, () => super.blockTokens(source, tokens, last)) as TokensList;
+  }
+
+  override inlineTokens(source: string, tokens: Token[] = []): Token[] {
+    return this.bounded(source, tokens, LONGEST, () => super.inlineTokens(source, tokens));
+  }
+
+  private bounded(source: string, tokens: Token[], most: number, read: () => Token[]): Token[] {
+    if (this.depth >= DEEPEST || source.length > most) {
+      tokens.push({ type: "text", raw: source, text: source, escaped: false });
+      return tokens;
+    }
+    this.depth += 1;
+    try {
+      return read();
+    } finally {
+      this.depth -= 1;
+    }
+  }
+}
+
 export function tokensOf(markdown: string): Token[] {
-  return reader.lexer(markdown);
+  return new BoundedLexer(reader.defaults).lex(markdown);
 }
 
 const NAMED: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0" };

@@ -1,44 +1,31 @@
 /**
- * What must be known of a graph's file before ONNX Runtime opens it: where its weights lie, and how large they are.
+ * What must be known and changed of a graph's file before ONNX Runtime opens it: where its weights lie, and how large they are.
  *
- * Reads the wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding) with the field numbers of
- * onnx.proto: ModelProto.graph 7; GraphProto.initializer 5; TensorProto.name 8, raw_data 9, external_data 13.
+ * Field numbers are those of onnx.proto: ModelProto.graph 7; GraphProto.node 1, initializer 5.
  */
 
 import { artifactError } from "../errors.js";
+import { narrowed } from "./narrowProducts.js";
+import { bytesField, type Field, fields, joined } from "./protobuf.js";
+import { type ExternalTensor, externalOf, nameOf } from "./tensorProto.js";
 
-/** Bytes of another file that one tensor is. */
-export interface ExternalTensor {
-  readonly location: string;
-  readonly offset: number;
-  readonly bytes: number;
-}
-
-interface Field {
-  readonly number: number;
-  /** Where the tag begins, the content begins, and both end. */
-  readonly tag: number;
-  readonly start: number;
-  readonly end: number;
-}
-
-const TEXT = new TextDecoder();
+const GRAPH = 7;
+const NODE = 1;
+const INITIALIZER = 5;
 
 /** The graph of an ONNX file; the constructor throws an artifact error where the bytes are none. */
 export class OnnxFile {
   readonly external: readonly ExternalTensor[];
-  private readonly graph: Field;
-  private readonly initializers: readonly Field[];
+  private readonly inside: readonly Field[];
 
   constructor(
-    private readonly bytes: Uint8Array,
-    name: string,
+    readonly bytes: Uint8Array,
+    private readonly name: string,
   ) {
-    const graph = fields(bytes, 0, bytes.length).find((field) => field.number === 7);
+    const graph = fields(bytes).find((field) => field.number === GRAPH);
     if (!graph) throw artifactError(`${name} is no ONNX file: copy the artifact again, or export it again`);
-    this.graph = graph;
-    this.initializers = fields(bytes, graph.start, graph.end).filter((field) => field.number === 5);
-    this.external = this.initializers.flatMap((field) => externalOf(bytes, field));
+    this.inside = fields(graph.content);
+    this.external = this.initializers.flatMap((tensor) => externalOf(tensor) ?? []);
   }
 
   /** The largest tensor in bytes: what a device must take as one buffer. */
@@ -53,73 +40,31 @@ export class OnnxFile {
 
   /**
    * The file without the value of an optional input, which is thereby one that must be fed: ONNX Runtime's JavaScript
-   * API takes no other. Whether there was one is `required`.
+   * API takes no other.
    */
-  withRequired(input: string): { bytes: Uint8Array; required: boolean } {
-    const value = this.initializers.find((field) => nameOf(this.bytes, field) === input);
-    if (!value) return { bytes: this.bytes, required: false };
-    const length = this.graph.end - this.graph.start - (value.end - value.tag);
-    const parts = [
-      this.bytes.subarray(0, this.graph.tag),
-      Uint8Array.from([(7 << 3) | 2, ...varint(length)]),
-      this.bytes.subarray(this.graph.start, value.tag),
-      this.bytes.subarray(value.end),
-    ];
-    const made = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-    let at = 0;
-    for (const part of parts) {
-      made.set(part, at);
-      at += part.length;
-    }
-    return { bytes: made, required: true };
+  withRequired(input: string): OnnxFile {
+    return this.with(this.inside.filter(({ number, content }) => number !== INITIALIZER || nameOf(content) !== input));
   }
-}
 
-function fields(bytes: Uint8Array, from: number, to: number): Field[] {
-  const found: Field[] = [];
-  for (let at = from; at < to; ) {
-    const tag = at;
-    let key: number;
-    [key, at] = readVarint(bytes, at);
-    let start = at;
-    const wire = key & 7;
-    if (wire === 0) [, at] = readVarint(bytes, at);
-    else if (wire === 2) {
-      let length: number;
-      [length, start] = readVarint(bytes, at);
-      at = start + length;
-    } else at += wire === 1 ? 8 : 4;
-    if (at > to || ![0, 1, 2, 5].includes(wire)) return found; // no such message; the caller misses what it needs
-    found.push({ number: Math.floor(key / 8), tag, start, end: at });
+  /**
+   * The file in which no product of quantized weights has more than `most` of them: a wider one becomes products of some
+   * of its rows each, whose outputs are joined. Numbers differ by rounding at most.
+   */
+  withNarrowProducts(most: number): OnnxFile {
+    const tensors = new Map(this.initializers.map((tensor) => [nameOf(tensor), tensor]));
+    const made = this.inside.map((field) => {
+      const rows = field.number === NODE ? narrowed(field.content, tensors, most) : null;
+      return rows ? [...rows.nodes.map((node) => bytesField(NODE, node)), ...rows.tensors.map((tensor) => bytesField(INITIALIZER, tensor))] : [field];
+    });
+    return this.with(made.flat());
   }
-  return found;
-}
 
-function readVarint(bytes: Uint8Array, from: number): [number, number] {
-  let value = 0;
-  for (let at = from, factor = 1; at < bytes.length && at < from + 10; at++, factor *= 128) {
-    value += (bytes[at]! & 127) * factor;
-    if (bytes[at]! < 128) return [value, at + 1];
+  private get initializers(): Uint8Array[] {
+    return this.inside.filter((field) => field.number === INITIALIZER).map(({ content }) => content);
   }
-  return [value, bytes.length + 1];
-}
 
-function varint(value: number): number[] {
-  return value < 128 ? [value] : [(value % 128) | 128, ...varint(Math.floor(value / 128))];
-}
-
-const text = (bytes: Uint8Array, field: Field | undefined): string => (field ? TEXT.decode(bytes.subarray(field.start, field.end)) : "");
-
-const nameOf = (bytes: Uint8Array, tensor: Field): string =>
-  text(bytes, fields(bytes, tensor.start, tensor.end).find((field) => field.number === 8));
-
-function externalOf(bytes: Uint8Array, tensor: Field): ExternalTensor[] {
-  const entries = fields(bytes, tensor.start, tensor.end).filter((field) => field.number === 13);
-  if (!entries.length) return [];
-  const pairs = entries.map((entry) => {
-    const inside = fields(bytes, entry.start, entry.end);
-    return [1, 2].map((number) => text(bytes, inside.find((field) => field.number === number)));
-  });
-  const values = Object.fromEntries(pairs) as Record<string, string>;
-  return [{ location: values.location ?? "", offset: Number(values.offset ?? 0), bytes: Number(values.length ?? 0) }];
+  private with(inside: readonly Field[]): OnnxFile {
+    const graph = bytesField(GRAPH, ...inside.map(({ whole }) => whole));
+    return new OnnxFile(joined(fields(this.bytes).map((field) => (field.number === GRAPH ? graph : field).whole)), this.name);
+  }
 }

@@ -25,6 +25,7 @@ export class GpuKv implements KvCache {
   private buffers: GPUBuffer[] = [];
   private tensors: OrtTensor[] = [];
   private failure: string | null = null;
+  private readonly closing = new AbortController();
 
   /** Buffers of ONNX Runtime's own device; the cache never exceeds `context` tokens. */
   constructor(
@@ -33,7 +34,8 @@ export class GpuKv implements KvCache {
     private readonly shape: KvShape,
     private readonly context: number,
   ) {
-    device.addEventListener("uncapturederror", ({ error }) => (this.failure ??= error.message)); // of ONNX Runtime's own buffers
+    const onError = ({ error }: GPUUncapturedErrorEvent): void => void (this.failure ??= error.message);
+    device.addEventListener("uncapturederror", onError, { signal: this.closing.signal }); // of ONNX Runtime's own buffers
     void device.lost.then(({ reason, message }) => (this.failure = `the device was lost (${reason}): ${message}`));
   }
 
@@ -87,6 +89,7 @@ export class GpuKv implements KvCache {
   }
 
   close(): void {
+    this.closing.abort();
     for (const buffer of this.buffers) buffer.destroy();
     this.buffers = [];
     this.tensors = [];

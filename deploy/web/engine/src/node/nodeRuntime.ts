@@ -37,8 +37,7 @@ export class NodeRuntime implements Runtime {
   async load({ graph, model, onnx, weights, folder, check, context }: Loading): Promise<OrtLane> {
     if (folder === null) throw artifactError(`${graph.file} lies in no folder of this machine, expected one: onnxruntime-node maps weights from there`);
     for (const name of weights) await check(name);
-    const { bytes } = onnx.withRequired(KEEP);
-    const session = await this.ort.InferenceSession.create(bytes, {
+    const session = await this.ort.InferenceSession.create(onnx.withRequired(KEEP).bytes, {
       executionProviders: ["cpu"],
       logSeverityLevel: ERRORS_ONLY,
       ...(this.threads === null ? {} : { intraOpNumThreads: this.threads }),

@@ -18,6 +18,8 @@ export interface SyncHandle {
 
 interface SyncFileHandle {
   createSyncAccessHandle(options?: { readonly mode?: "read-only" }): Promise<SyncHandle>;
+  /** Give a file another name in its folder, in place of one that has it. */
+  move(name: string): Promise<void>;
 }
 
 const PIECES = "pieces";
@@ -40,7 +42,7 @@ export class PieceStore {
   /** From now on the model of this index is the one that is kept; pieces of others go. */
   async keep(index: PieceIndex, pieces: readonly Piece[]): Promise<void> {
     const text = JSON.stringify(index);
-    if ((await this.text()) !== text) await write(await this.top(true), INDEX, new TextEncoder().encode(text)); // a write that is ended leaves none
+    if ((await this.text()) !== text) await replace(await this.top(true), INDEX, new TextEncoder().encode(text));
     const kept = new Set(pieces.map((piece) => piece.sha256));
     const folder = await this.pieces();
     for (const name of await namesIn(folder)) if (!kept.has(name)) await folder.removeEntry(name);
@@ -150,6 +152,13 @@ async function write(folder: FileSystemDirectoryHandle, name: string, bytes: Uin
   } finally {
     handle.close();
   }
+}
+
+/** Write beside a file, and put it in its place once it is whole: the worker may be ended at any time. */
+async function replace(folder: FileSystemDirectoryHandle, name: string, bytes: Uint8Array): Promise<void> {
+  const beside = `${name}.new`;
+  await write(folder, beside, bytes);
+  await ((await folder.getFileHandle(beside)) as unknown as SyncFileHandle).move(name);
 }
 
 const isMissing = (error: unknown): boolean => error instanceof DOMException && error.name === "NotFoundError";

@@ -12,6 +12,8 @@ import { graphsForCpu, type Loading, type Runtime } from "../engine/runtime.js";
 import { failure } from "../errors.js";
 
 const HEAP = 4 * 2 ** 30; // of 32-bit WebAssembly
+const PROGRAM = 2 ** 28; // bytes of the heap that are neither weights nor KV cache
+const WIDEST = 2 ** 23; // weights of a product, which take four bytes each in every step
 const ERRORS_ONLY = 3;
 
 /** How onnxruntime-web is set up. `wasmPaths` is the folder of its .wasm files; left out, they lie beside its script. */
@@ -54,14 +56,17 @@ export class WasmRuntime implements Runtime {
     return graphsForCpu(graphs);
   }
 
-  refusal(_graph: Graph, _model: ModelShape, onnx: OnnxFile): string | null {
+  refusal(graph: Graph, model: ModelShape, onnx: OnnxFile, context: number): string | null {
     const weights = onnx.external.reduce((sum, tensor) => sum + tensor.bytes, 0);
-    return weights < 0.8 * HEAP ? null : `its weights have ${weights} bytes, and WebAssembly's memory ends at ${HEAP}`;
+    const shape = new KvShape(model, graph.kv);
+    const cache = 2 * shape.pasts.length * shape.bytes(context); // past and present
+    if (weights + cache + PROGRAM <= HEAP) return null;
+    return `its weights have ${weights} bytes and its KV cache ${cache} at ${context} tokens, and WebAssembly's memory ends at ${HEAP}: ask for a shorter context`;
   }
 
   async load(loading: Loading): Promise<OrtLane> {
     const { graph, model, onnx, context } = loading;
-    const session = await createSession(this.ort, loading, ["wasm"], onnx);
+    const session = await createSession(this.ort, loading, ["wasm"], onnx.withNarrowProducts(WIDEST));
     return new OrtLane(this.ort, session, graph, model, new AppendedKv(this.ort, new KvShape(model, graph.kv)), context);
   }
 }

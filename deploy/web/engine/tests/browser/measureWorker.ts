@@ -2,8 +2,10 @@
 
 import { readManifest } from "../../src/artifact/manifest.js";
 import { OnnxFile } from "../../src/artifact/onnxFile.js";
-import { type KvCache, KvShape, type Tensors } from "../../src/engine/kvCache.js";
-import type { Ort, OrtTensor } from "../../src/engine/ort.js";
+import { GpuKv } from "../../src/engine/gpuKv.js";
+import { AppendedKv, type KvCache, KvShape, type Tensors } from "../../src/engine/kvCache.js";
+import type { Ort, OrtSession, OrtTensor } from "../../src/engine/ort.js";
+import { OrtLane } from "../../src/engine/ortLane.js";
 import { GpuRuntime } from "../../src/web/gpuRuntime.js";
 import { HttpSource } from "../../src/web/httpSource.js";
 import { WasmRuntime } from "../../src/web/wasmRuntime.js";
@@ -19,15 +21,16 @@ export interface StepsRequest {
   readonly steps: number;
 }
 
-/** The fastest step in milliseconds; `copied` is what of one went into and out of the API's memory, the least in ms and in bytes. */
+/** Each step in milliseconds; `copied` is what of it went into and out of the API's memory; `bytes` are those of one step. */
 export interface Steps {
   readonly tokens: number;
   readonly room: number;
-  readonly ms: number;
-  readonly copied: number;
+  readonly ms: readonly number[];
+  readonly copied: readonly number[];
   readonly bytes: number;
 }
 
+const WARM = 2; // steps that are not counted
 const copies = { ms: 0, bytes: 0 };
 const typed = Object.getPrototypeOf(Uint8Array.prototype) as { set(this: Uint8Array, source: ArrayLike<number>, offset?: number): void };
 const { set } = typed;
@@ -49,27 +52,31 @@ async function measured({ model: url, ort: folder, provider, graph: file, rows, 
   const onnx = new OnnxFile(await source.read(file), file);
   const context = manifest.model.context_length;
   const weightsOf = (name: string): Promise<Uint8Array> => source.read(name);
-  const found: Steps[] = [];
-  for (const [tokens, room] of rows) {
-    const lane = await runtime.load({
-      graph, model: manifest.model, onnx, weights: onnx.locations, weightsOf, folder: null, check: async () => undefined, context,
-    });
+  const { model } = manifest;
+  const first = await runtime.load({ graph, model, onnx, weights: onnx.locations, weightsOf, folder: null, check: async () => undefined, context });
+  const { session, cache: own } = first as unknown as { readonly session: OrtSession; readonly cache: KvCache & { readonly device: GPUDevice } };
+  const shape = new KvShape(model, graph.kv);
+  const cacheOf = (): KvCache => (provider === "wasm" ? new AppendedKv(ort, shape) : new GpuKv(ort, own.device, shape, context));
+  const lanes = await Promise.all(rows.map(async ([tokens, room]) => {
+    const cache = cacheOf();
+    const lane = new OrtLane(ort, session, graph, model, cache, context);
     lane.expect(room);
-    const { cache } = lane as unknown as { readonly cache: KvCache };
     await cache.prepare(room);
-    cache.advance(tokens, zeros(ort, new KvShape(manifest.model, graph.kv), tokens)); // they cost what keys and values do
-    const times: [ms: number, copied: number, bytes: number][] = [];
-    for (let step = 0; step < steps + 2; step++) {
+    cache.advance(tokens, provider === "wasm" ? zeros(ort, shape, tokens) : {}); // they cost what keys and values do
+    return { lane, tokens, room, ms: [] as number[], copied: [] as number[], bytes: 0 };
+  }));
+  for (let step = -WARM; step < steps; step++) {
+    for (const one of lanes) { // turn about: what else a machine does slows all of them
       Object.assign(copies, { ms: 0, bytes: 0 });
       const begun = performance.now();
-      await lane.step([step % manifest.model.vocab_size]);
-      times.push([performance.now() - begun, copies.ms, copies.bytes]);
+      await one.lane.step([(step + WARM) % model.vocab_size]);
+      if (step < 0) continue;
+      one.ms.push(performance.now() - begun);
+      one.copied.push(copies.ms);
+      one.bytes = copies.bytes;
     }
-    const least = (part: 0 | 1 | 2): number => Math.min(...times.slice(2).map((one) => one[part]));
-    found.push({ tokens, room, ms: least(0), copied: least(1), bytes: least(2) });
-    await lane.close();
   }
-  return found;
+  return lanes.map(({ lane: _, ...one }) => one);
 }
 
 function zeros(ort: Ort, shape: KvShape, tokens: number): Tensors {
