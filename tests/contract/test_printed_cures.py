@@ -20,7 +20,7 @@ from thinkport.runtime.cli.main import build_app
 from thinkport.runtime.extras import install_line, uninstall_line
 
 COMMAND = re.compile(r"`thinkport ([a-z][^`]*)`")
-PIP = re.compile(r'pip (?:un)?install (?:-\S+ )*(?:"[^"]+"|[\w.=<>~-]+)(?: (?!then|and|or|not)[\w.=-]+)*')
+PIP = re.compile(r'pip install (?:-\S+ )*(?:"[^"]+"|[\w./=<>~-]+)|pip uninstall -y(?: (?!then|and|or|not)[\w.=-]+)+')
 
 
 def texts(tree: ast.Module) -> Iterator[str]:
@@ -73,8 +73,11 @@ def printed_lines(text: str) -> list[str]:
 
 
 def test_pip_commands_are_found_in_a_message() -> None:
-    told = f'no x: run {install_line("cpu")} (on Linux), or pip uninstall -y a b, then pip install "t[c,d]"'
+    told = (
+        f'no x: run {install_line("cpu")} (on Linux), or pip uninstall -y a b, then pip install "t[c,d]"\n   CPU Intel'
+    )
     assert printed_lines(told) == [install_line("cpu"), "pip uninstall -y a b", 'pip install "t[c,d]"']
+    assert printed_lines("x: pip install ./a/b from a clone") == ["pip install ./a/b"]
 
 
 class Environment:
@@ -92,7 +95,9 @@ class Environment:
 
     def shell(self, line: str) -> str:
         """Run a line as a user would type it, and give back what it printed."""
-        done = subprocess.run(line, shell=True, env=self._clear(), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            line, shell=True, cwd=ROOT, env=self._clear(), capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, f"{line}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
         return done.stdout
 

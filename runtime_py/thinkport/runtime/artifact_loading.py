@@ -134,7 +134,7 @@ def load_artifact(
         loading.wait()
         finished.wait(_HEAD_START)
         template = ChatTemplate.from_file(folder / manifest.chat_template, manifest.special_tokens)
-        tokenizer = Tokenizer.from_file(folder / manifest.tokenizer)
+        tokenizer = Tokenizer.from_file(folder / manifest.tokenizer).within(manifest.model.vocab_size)
         if trust_added_tokens:
             tokenizer = tokenizer.guarding(control_tokens(tokenizer, template, manifest))
         return tokenizer, template
@@ -163,7 +163,7 @@ def load_artifact(
 def _with_turn_end(manifest: Manifest, tokenizer: Tokenizer, template: ChatTemplate) -> Manifest:
     """Stop at what the template writes after a turn too: older exporters took the ids of the configs alone."""
     end = tokenizer.leading(template.after_reply)
-    if end is None or end in manifest.stop_ids or end >= manifest.model.vocab_size:
+    if end is None or end in manifest.stop_ids:
         return manifest
     return manifest.model_copy(update={"stop_ids": [*manifest.stop_ids, end]})
 

@@ -61,6 +61,16 @@ def test_any_change_is_found(tmp_path: Path, how: str) -> None:
         check_blocks(tmp_path / "f", hashed(content, 100))
 
 
+def test_the_first_of_several_changes_is_named(tmp_path: Path) -> None:
+    content = np.random.default_rng(3).integers(0, 256, 64 * 41 + 5, np.uint8)
+    recorded = hashed(content.tobytes(), 1000)
+    for at in (64 * 41 + 2, 64 * 30, 64 * 9 + 1):  # in runs of several threads
+        content[at] ^= 1
+        (tmp_path / "f").write_bytes(content.tobytes())
+        with pytest.raises(ArtifactError, match=rf"from byte {at // 64 * 64} on"):
+            check_blocks(tmp_path / "f", recorded)
+
+
 def test_an_export_records_the_blocks_of_its_weights(nano_artifact: Path) -> None:
     record = read_manifest(nano_artifact).files["weights.bin"]
     assert record.blocks is not None

@@ -50,14 +50,17 @@ def test_words_of_a_field_are_tokens_and_markers_are_text(tuned, template, manif
 
 
 def test_a_word_that_the_model_has_no_id_for_is_text(tuned, template, manifest) -> None:
-    shape = manifest.model.model_copy(update={"vocab_size": tuned.added["</doc>"]})
-    known = manifest.model_copy(update={"model": shape})
-    guarded = tuned.guarding(control_tokens(tuned, template, known))
-    text = "a <doc>b</doc>"
+    known = tuned.within(tuned.added["</doc>"])
+    guarded = known.guarding(control_tokens(known, template, manifest))
+    text = "a <doc>b</doc>c"
     ids = PromptEncoder(guarded, template).encode([{"role": "user", "content": text}]).ids
     assert tuned.added["<doc>"] in ids
     assert max(ids) < tuned.added["</doc>"]
     assert text in tuned.decode(ids)
+    plain = known.encode_plain("</doc>")
+    assert known.encode(text) == [*tuned.encode("a <doc>b"), *plain, *tuned.encode("c")]
+    assert known.encode("</doc>") == known.encode_content("</doc>") == plain
+    assert known.leading("</doc>") is None
 
 
 def test_without_trust_all_are_text(tuned, template) -> None:

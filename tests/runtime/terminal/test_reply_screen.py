@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pyte
 import pytest
+from rich.segment import Segment
 
 from thinkport.runtime.events import AnswerPiece, Event, ThoughtPiece, ToolCall
+from thinkport.runtime.terminal.live_frame import LiveFrame
 from thinkport.runtime.terminal.reply_screen import ReplyScreen
 from thinkport.runtime.thinking.thinking import Thinking, ThinkingEnd
 
@@ -147,3 +149,20 @@ def test_wide_letters_neither_break_lines_nor_the_drawing(new_console, end_of) -
     answer = "你好，世界 🎉 " * 12
     lines = shown(new_console, iter([*words_of(answer, AnswerPiece), end_of("", "y")]), width=20, height=5)
     assert "".join("".join(lines).split()).count("你") == 12
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "rows"),
+    [
+        ("漢" * 44, 13, 8),
+        ("漢" * 44, 12, 8),
+        ("a" * 88, 13, 7),
+        ("a漢" * 10, 4, 10),
+        ("👩‍👩‍👧🇩🇪" * 3, 5, 3),
+        ("", 9, 1),
+    ],
+)
+def test_a_line_of_wide_letters_takes_as_many_rows_as_terminals_give_it(new_console, text, width, rows) -> None:
+    frame = LiveFrame(lambda: [[Segment(text)]])
+    new_console(100, 24).print(frame)
+    assert frame.rows(width) == rows

@@ -1,9 +1,8 @@
 """Which added tokens control a conversation: those that content must not be able to write.
 
 They are what the chat template writes (turns, thoughts, tools), what ends a reply, and the tokenizer's own beginnings
-and ends. Those that the model has no ids for are guarded too, or content that spells one could not be run. Whatever
-else a tokenizer has was added for texts, such as the words of a field by a fine-tune: the model was trained on texts
-that have them as tokens.
+and ends. Whatever else a tokenizer has was added for texts, such as the words of a field by a fine-tune: the model was
+trained on texts that have them as tokens.
 """
 
 from typing import Any
@@ -29,13 +28,12 @@ _PROBES: tuple[list[dict[str, Any]], ...] = (
 
 
 def control_tokens(tokenizer: Tokenizer, template: ChatTemplate, manifest: Manifest) -> set[str]:
-    """The spellings of the added tokens that control conversations, or are none of the model's."""
+    """The spellings of the added tokens that control conversations."""
     ids = {*manifest.stop_ids, *(vars(manifest.thinking).values() if manifest.thinking else ())}
     written = "\n".join([template.source, *_rendered(template), *manifest.special_tokens.values()])
     if manifest.reranking:
         written += "\n".join([manifest.reranking.prefix, manifest.reranking.body, manifest.reranking.suffix])
-    size = manifest.model.vocab_size
-    return {token for token, number in tokenizer.added.items() if number in ids or number >= size or token in written}
+    return {token for token, number in tokenizer.added.items() if number in ids or token in written}
 
 
 def _rendered(template: ChatTemplate) -> list[str]:

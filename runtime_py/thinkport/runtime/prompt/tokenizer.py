@@ -6,9 +6,9 @@ are markers.
 
 import codecs
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from copy import copy
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from tokenizers import Tokenizer as Backend
@@ -27,7 +27,7 @@ class Spellings:
 
     def __init__(self, spellings: Iterable[str]):
         longest_first = sorted(filter(None, spellings), key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"\A(?!)")
         self.openings = frozenset(spelling[0] for spelling in longest_first)
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
@@ -43,7 +43,8 @@ class Tokenizer:
     """A byte-level BPE tokenizer with added tokens.
 
     Content may spell those of `guarded` as mere text only; others, the words of a field that a fine-tune added, are
-    tokens in content too. All are guarded unless `guarding` says otherwise.
+    tokens in content too. All are guarded unless `guarding` says otherwise. What spells a token that `within` left out
+    is mere text everywhere.
     """
 
     def __init__(self, backend: Backend):
@@ -58,6 +59,7 @@ class Tokenizer:
         self._plain = _without_added_tokens(backend)
         self.added = {token.content: number for number, token in backend.get_added_tokens_decoder().items()}
         self.added_pattern = self.guarded = Spellings(self.added)
+        self._left_out = Spellings(())
 
     @classmethod
     def from_file(cls, path: Path) -> "Tokenizer":
@@ -75,6 +77,14 @@ class Tokenizer:
                 raise
             raise ArtifactError(f"{path} can't be read as a tokenizer ({error}): export the artifact again") from error
 
+    def within(self, size: int) -> "Tokenizer":
+        """The same tokenizer for a model of `size` ids: without the added tokens that the model has none for."""
+        other = copy(self)
+        other.added = {token: number for token, number in self.added.items() if number < size}
+        other.added_pattern = other.guarded = Spellings(other.added)
+        other._left_out = Spellings(self.added.keys() - other.added.keys())
+        return other
+
     def guarding(self, tokens: Collection[str]) -> "Tokenizer":
         """The same tokenizer with these added tokens guarded, and no others."""
         other = copy(self)
@@ -83,19 +93,23 @@ class Tokenizer:
 
     def encode_content(self, text: str) -> list[int]:
         """Ids of what somebody wrote, where the spelling of a guarded token is mere text."""
-        ids, at = list[int](), 0
-        for start, end in [*self.guarded.spans(text), (len(text), len(text))]:
-            ids += self.encode(text[at:start]) + self.encode_plain(text[start:end])
-            at = end
-        return ids
+        return self._encode_but(self.guarded, text, self.encode)
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`, where the spelling of an added token is that token."""
-        return _encode(self._backend, text)
+        return self._encode_but(self._left_out, text, partial(_encode, self._backend))
 
     def encode_plain(self, text: str) -> list[int]:
         """Ids of `text` as mere text: no added token is ever among them."""
         return _encode(self._plain, text)
+
+    def _encode_but(self, plain: Spellings, text: str, encode: Callable[[str], list[int]]) -> list[int]:
+        """Ids as `encode` gives them, but for what spells one of `plain`, which is mere text."""
+        ids, at = list[int](), 0
+        for start, end in plain.spans(text):
+            ids += encode(text[at:start]) + self.encode_plain(text[start:end])
+            at = end
+        return ids + encode(text[at:])
 
     def least_tokens(self, text: str, most: int) -> int:
         """A number of tokens that `text` has at least; once it is above `most`, no more of the text is looked at.

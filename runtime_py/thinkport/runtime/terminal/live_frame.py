@@ -4,9 +4,9 @@ Knows rich's `Live`; must not know what the lines say.
 """
 
 from collections.abc import Callable
-from math import ceil
 from typing import Any
 
+from rich.cells import chop_cells
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderResult
 from rich.live import Live
 from rich.segment import ControlType, Segment, SegmentLines
@@ -19,17 +19,20 @@ class LiveFrame:
 
     def __init__(self, lines: Callable[[], list[Line]]):
         self._lines = lines
-        self._widths: list[int] = []  # of the lines of the last frame, in cells
+        self._texts: list[str] = []  # of the lines of the last frame
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The lines of now."""
         lines = self._lines()
-        self._widths = [Segment.get_line_length(line) for line in lines]
+        self._texts = ["".join(segment.text for segment in line) for line in lines]
         yield SegmentLines(lines, new_lines=True)
 
     def rows(self, width: int) -> int:
-        """Rows that the last frame takes in a window of `width` cells: terminals wrap anew what gets too wide."""
-        return sum(max(1, ceil(one / width)) for one in self._widths)
+        """Rows that the last frame takes in a window of `width` cells: terminals wrap anew what gets too wide.
+
+        A wide letter that does not fit the last cell of a row begins the next one.
+        """
+        return sum(max(1, len(chop_cells(one, width))) for one in self._texts)
 
 
 class FrameLive(Live):
