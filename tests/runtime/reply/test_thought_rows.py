@@ -18,6 +18,7 @@ from thinkport.runtime import (
     Finish,
     InputError,
     RowSettings,
+    Sampler,
     Thinking,
     ThinkingEnd,
     ThoughtEnd,
@@ -80,9 +81,14 @@ def singles(model, seed: int, width: int, **options: Any) -> list[End]:
 
 def seed_of(model, *letters: str) -> int:
     """A seed with which the rows' thoughts begin with these letters, in this order."""
+    session: Any = model.session
+    logits, prompt = np.zeros(session.vocab_size, np.float32), model.tokenizer.encode("<|im_start|>assistant\n<think>")
+    logits[session.next_ids(prompt)] = 40
     first = ""
     while not first.endswith("".join(letters)):
-        first += model.generate("hi", thinking=Thinking(enabled=True, budget=1), seed=len(first)).thought[0]
+        sampler = Sampler(model.sampling(None, thinks=True), seed=len(first))
+        sampler.start(prompt)
+        first += model.tokenizer.decode([sampler.draw(logits.copy())])
     return len(first) - len(letters)
 
 

@@ -230,6 +230,7 @@ class ThoughtRows:
         self._rows += [self._row(at, self._engine.sibling(), start) for at in range(1, self._prepared.width)]
         for row in self._rows:
             row.think()
+        yield self._progress()
         yield from self._wait(lambda: len(self._settled(self._needed)) == self._needed)
         kept = self._settled(self._needed)
         for row in self._rows:
@@ -261,7 +262,7 @@ class ThoughtRows:
         Raises:
             ThinkportError: what a row ended with; any other exception too.
         """
-        told = 0.0
+        told = perf_counter()
         while True:
             over = all(row.work is None or row.work.done for row in self._rows)  # first: what they say then is all
             for row in self._rows:
@@ -271,14 +272,17 @@ class ThoughtRows:
                 return
             if (now := perf_counter()) - told >= _TOLD:
                 told = now
-                yield ThoughtsProgress(
-                    tokens=tuple(row.tokens for row in self._rows if not row.refused),
-                    ended=sum(row.thought_end is not None for row in self._rows),
-                )
+                yield self._progress()
             with suppress(Empty):
                 self._changed.get(timeout=_TOLD)
                 while True:
                     self._changed.get_nowait()
+
+    def _progress(self) -> ThoughtsProgress:
+        return ThoughtsProgress(
+            tokens=tuple(row.tokens for row in self._rows if not row.refused),
+            ended=sum(row.thought_end is not None for row in self._rows),
+        )
 
     def _vote(self, rows: list[ThoughtRow]) -> Iterator[Event]:
         """Have the rows answer, and give the answer that most of them have."""
