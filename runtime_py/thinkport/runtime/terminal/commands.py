@@ -150,7 +150,7 @@ def stats(conversation: Conversation, argument: str) -> LineResult:
 
 
 def thought(conversation: Conversation, argument: str) -> LineResult:
-    """Show the last thought; `show` leaves thoughts standing from now on, `fold` folds them, `others` has the others."""
+    """Show the last thought, or the `others`; `show` leaves thoughts standing from now on, `fold` folds them."""
     if argument in ("show", "fold"):
         conversation.unfolded = argument == "show"
         return LineResult(notice="thoughts stay" if conversation.unfolded else "thoughts fold to a line")
