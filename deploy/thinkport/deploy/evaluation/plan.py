@@ -52,7 +52,7 @@ def title(plan: Thinking) -> str:
 
 
 def cut(plan: Thinking) -> str:
-    """How a plan's budgets are cut, or how many thoughts have them; rows that are alike in it are a line of a picture."""
+    """How a plan's budgets are cut, or how many thoughts have them: the rows of one line of a picture."""
     if plan.width > 1:
         return f"{plan.width} thoughts, {plan.choose}"
     return "hard budget" if plan.soft_from is None else f"soft from {plan.soft_from:g}"
