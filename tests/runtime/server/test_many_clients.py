@@ -187,47 +187,6 @@ def test_a_reply_goes_to_the_place_that_knows_its_start(nano_model) -> None:
     asyncio.run(run())
 
 
-def test_a_request_of_several_rows_waits_for_all_of_them_and_keeps_its_turn(nano_model) -> None:
-    async def run() -> None:
-        places = Places(nano_model, 4, 5)
-        wide, single = await places.take([], 3), await places.take([])
-        assert places.active == 4
-        next_wide, last = asyncio.create_task(places.take([], 2)), asyncio.create_task(places.take([]))
-        await asyncio.sleep(0)
-        places.give_back(single, 1.0)
-        await asyncio.sleep(0)
-        assert not next_wide.done()
-        assert not last.done()  # it came later
-        places.give_back(wide, 1.0, 3)
-        await asyncio.wait_for(asyncio.gather(next_wide, last), 60)
-        assert (places.active, places.waiting) == (3, 0)
-
-    asyncio.run(run())
-
-
-def test_several_thoughts_come_over_http_and_all_their_tokens_are_counted(served) -> None:
-    body = {"think": True, "thinking_width": 3, "thinking_choose": "vote"}
-    asked = {
-        "model": "nano",
-        "messages": [{"role": "user", "content": "What is 86*57?"}],
-        "seed": 1,
-        "extra_body": body,
-    }
-    whole = served.client().chat.completions.create(**asked)
-    parallel = whole.choices[0].thinking["parallel"]
-    assert (parallel["asked"], parallel["width"], len(parallel["others"])) == (3, 3, 2)
-    others = sum(other["tokens"] for other in parallel["others"])
-    assert whole.usage.completion_tokens_details.reasoning_tokens > others > 0
-    chunks = list(served.client().chat.completions.create(**asked, stream=True))
-    assert any(
-        isinstance(chunk.choices[0].thinking["tokens"], list)
-        for chunk in chunks
-        if hasattr(chunk.choices[0], "thinking")
-    )
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == whole.choices[0].message.content
-    assert served.service.jobs.places.active == 0
-
-
 def test_one_that_gives_up_waiting_leaves_its_turn_to_the_next(nano_model) -> None:
     async def run() -> None:
         places = Places(nano_model, 1, 5)
