@@ -193,6 +193,9 @@ def eval_command(
     soft_lift: Annotated[
         float, typer.Option(help="Most logits that closing a thought is raised by with --soft-from.")
     ] = Thinking.soft_lift,
+    widths: Annotated[
+        str | None, typer.Option(metavar="2,4,8", help="Measure each budget with so many thoughts at a time too.")
+    ] = None,
     max_tokens: MaxTokens = None,
     drawing: DrawingOptions,
     loading: LoadingOptions,
@@ -213,6 +216,7 @@ def eval_command(
         from thinkport.deploy.evaluation.cli_eval import run_perplexity
 
         asking: dict[str, object] = {"compare": compare, "n": n, "budgets": budgets, "soft_from": soft_from}
+        asking |= {"widths": widths}
         asking |= {"suffix": suffix, "max_tokens": max_tokens, **vars(drawing), "plot": plot}
         if names := [f"--{name.replace('_', '-')}" for name, value in asking.items() if value is not None]:
             raise InputError(f"{', '.join(names)} with --perplexity, which asks no questions: leave one out")
@@ -240,7 +244,12 @@ def eval_command(
     if budgets is not None:
         asked = replace(asked, budgets=_numbers("budgets", budgets, int))
     evaluation = Evaluation(suite=asked, seeds=_numbers("seeds", seeds, int), sampling=given(**vars(drawing)))
-    ways = plans(asked.budgets, _numbers("soft-from", soft_from or "", float), soft_lift=soft_lift)
+    ways = plans(
+        asked.budgets,
+        _numbers("soft-from", soft_from or "", float),
+        soft_lift=soft_lift,
+        widths=_numbers("widths", widths or "", int),
+    )
     run_eval(artifact, evaluation, ways, outputs, budgets_needed=bool(budgets), **loading.loading())
 
 

@@ -20,12 +20,23 @@ from thinkport.runtime.errors import (
     ThinkportError,
     ThinkportWarning,
 )
-from thinkport.runtime.events import AnswerPiece, End, Event, Speed, ThoughtEnd, ThoughtPiece, ToolCall
+from thinkport.runtime.events import (
+    AnswerPiece,
+    End,
+    Event,
+    OtherThought,
+    ParallelThoughts,
+    Speed,
+    ThoughtEnd,
+    ThoughtPiece,
+    ThoughtsProgress,
+    ToolCall,
+)
 from thinkport.runtime.model import Model
 from thinkport.runtime.providers.provider_report import Attempt, Outcome, ProviderReport
 from thinkport.runtime.reply.reply import Reply
 from thinkport.runtime.text_score import ScoredToken, TextScore
-from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking, ThinkingEnd
+from thinkport.runtime.thinking.thinking import Choose, DecidedBy, Switch, Thinking, ThinkingEnd
 from thinkport.runtime.tools.function_tool import tool_of
 from thinkport.runtime.tools.response_format import Choice, JsonSchema, Regex, ResponseFormat
 
@@ -37,6 +48,7 @@ __all__ = [
     "CallbackError",
     "Chat",
     "Choice",
+    "Choose",
     "DecidedBy",
     "End",
     "Engine",
@@ -52,7 +64,9 @@ __all__ = [
     "MissingExtraError",
     "Model",
     "Origin",
+    "OtherThought",
     "Outcome",
+    "ParallelThoughts",
     "ProviderReport",
     "ProviderWarning",
     "Regex",
@@ -72,6 +86,7 @@ __all__ = [
     "ThinkportWarning",
     "ThoughtEnd",
     "ThoughtPiece",
+    "ThoughtsProgress",
     "Token",
     "ToolCall",
     "Turn",

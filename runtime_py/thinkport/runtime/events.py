@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from thinkport.runtime.engine.generation import Finish, TokenLogprob
-from thinkport.runtime.thinking.thinking import DecidedBy, Switch, ThinkingEnd
+from thinkport.runtime.thinking.thinking import Choose, DecidedBy, Switch, ThinkingEnd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,55 @@ class ThoughtEnd:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ThoughtsProgress:
+    """How far thoughts that are written at the same time have come, now and then, while none of them is chosen.
+
+    tokens: what the model wrote of each. ended: how many of them have ended.
+    """
+
+    tokens: tuple[int, ...]
+    ended: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherThought:
+    """A thought that was not chosen.
+
+    `tokens` were written for it, its answer and forced ones included. `end` says why it ended; None where it was
+    stopped, as another one was chosen. `answer` is what it answered, None where it did not.
+    """
+
+    thought: str
+    tokens: int
+    end: ThinkingEnd | None = None
+    answer: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelThoughts:
+    """How a reply came by its thought, where more than one was asked for.
+
+    asked: `Thinking.width`. width: how many thoughts were written. chosen: the number of the reply's own, from 0.
+    choose: how it was chosen. answered: how many thoughts answered where they voted, and agreed: how many of these gave
+    the reply's answer; None without a vote. reason: all of this in words. others: the other thoughts, by their numbers.
+    """
+
+    asked: int
+    width: int
+    chosen: int
+    choose: Choose
+    agreed: int | None = None
+    answered: int | None = None
+    reason: str
+    others: tuple[OtherThought, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """What was written for the other thoughts."""
+        return sum(other.tokens for other in self.others)
+
+
+@dataclass(frozen=True, kw_only=True)
 class End:
     """The end of a reply: all of its text, why its parts ended, and what it took.
 
@@ -85,7 +134,8 @@ class End:
     does what the runtime wrote, whose tokens are `forced_tokens`. `cached_tokens` of the `prompt_tokens` were in the
     KV cache; `prefill` counts the others, up to the first token. `drafted_tokens` were guessed ahead, and
     `accepted_tokens` of them came, at a part of a step's time each. `stop_text` is the text that a client of the server
-    ended the answer at, which is not part of it.
+    ended the answer at, which is not part of it. `parallel` says how the thought was chosen where several were asked
+    for; all other figures but the prompt's are those of the chosen one.
     """
 
     thought: str
@@ -104,6 +154,7 @@ class End:
     prefill: Speed
     thinking: Speed
     answering: Speed
+    parallel: ParallelThoughts | None = None
 
     @property
     def thought_tokens(self) -> int:
@@ -129,7 +180,8 @@ class End:
                 name: {"seconds": speed.seconds, "tokens_per_second": speed.tokens_per_second}
                 for name, speed in speeds.items()
             },
+            "parallel": self.parallel and asdict(self.parallel),
         }
 
 
-Event = ThoughtPiece | ThoughtEnd | AnswerPiece | ToolCall | End
+Event = ThoughtPiece | ThoughtsProgress | ThoughtEnd | AnswerPiece | ToolCall | End

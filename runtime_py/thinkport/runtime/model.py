@@ -474,8 +474,10 @@ class Model:
     def _share_steps(self, session: LaneSource) -> None:
         """A deterministic reply shares none where its logits would depend on the others to the bit."""
         alone = self._deterministic and not session.exact_steps
+        rows = replace(self._rows, max_rows=1) if alone else self._rows
+        self.replies.max_rows = rows.max_rows
         if isinstance(session, Session):
-            session.share_steps(replace(self._rows, max_rows=1) if alone else self._rows)
+            session.share_steps(rows)
 
     def close(self) -> None:
         """Free the graph, its weights and every KV cache; chats and engines of this model can't be used any more."""

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkport.deploy.evaluation.comparison import Comparison, last_box, last_number, matches, numbers
+from thinkport.deploy.evaluation.comparison import Comparison, matches
+from thinkport.runtime.thinking.answer_values import last_box, last_number, numbers
 
 
 @pytest.mark.parametrize(

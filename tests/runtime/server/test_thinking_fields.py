@@ -2,7 +2,7 @@ import pytest
 
 from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.thinking_fields import BUDGETS, EFFORTS, asked_thinking
-from thinkport.runtime.thinking.thinking import Switch, Thinking
+from thinkport.runtime.thinking.thinking import Choose, Switch, Thinking
 
 DEFAULT = Thinking(enabled=None, budget=77, soft_from=0.5)
 
@@ -51,6 +51,12 @@ def test_an_exact_budget_takes_an_efforts_place_and_the_rest_is_the_models() -> 
     assert said() is DEFAULT
 
 
+def test_several_thoughts_are_asked_for_beside_any_budget() -> None:
+    asked = said(thinking_width=4, thinking_choose="vote", thinking_quorum=3, think="low")
+    assert (asked.width, asked.choose, asked.quorum, asked.budget) == (4, Choose.VOTE, 3, 512)
+    assert said(thinking_width=2) == Thinking(enabled=None, budget=77, soft_from=0.5, width=2)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -69,6 +75,12 @@ def test_an_exact_budget_takes_an_efforts_place_and_the_rest_is_the_models() -> 
         {"thinking": {"type": "enabled", "budget": 1}},
         {"thinking": {"type": "disabled", "budget_tokens": 5}},
         {"thinking": {"type": "enabled"}, "reasoning_effort": "none"},
+        {"thinking_choose": "vote"},
+        {"thinking_width": 65},
+        {"thinking_width": 2, "thinking_choose": "best"},
+        {"thinking_width": 2, "thinking_quorum": 2},
+        {"thinking_width": 2, "thinking_choose": "vote", "thinking_quorum": 3},
+        {"thinking_width": 2, "enable_thinking": False},
     ],
 )
 def test_what_is_out_of_range_or_contradicts_itself_is_refused(fields) -> None:

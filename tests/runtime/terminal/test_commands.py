@@ -101,7 +101,7 @@ def test_the_last_thought_is_shown_and_folding_is_switched(talk, script) -> None
     assert turn(conversation, "/thought").notice == "hm\u241b hm"
     turn(conversation, "/thought show")
     assert conversation.unfolded
-    with pytest.raises(InputError, match="takes show or fold"):
+    with pytest.raises(InputError, match="takes show, fold or others"):
         turn(conversation, "/thought hide")
 
 

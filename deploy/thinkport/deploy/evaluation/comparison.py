@@ -1,45 +1,17 @@
-r"""Whether an answer is the expected one: exactly, as a number, by a pattern, or as mathematics in a box.
+"""Whether an answer is the expected one: exactly, as a number, by a pattern, or as mathematics in a box.
 
-Knows two texts; must not know where they come from. Numbers are read as people and models write them: `1,234`,
-`-$5.50`, `3/4`, `1e-5`, `\frac{1}{2}`. Units, currencies and percent signs are ignored: `50 %` is 50.
+Knows two texts; must not know where they come from.
 """
 
 import os
 import re
 import threading
 from enum import StrEnum
-from fractions import Fraction
 
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.thinking.answer_values import last_box, last_number
 
-# Lengths are bounded: a looping model writes digits without end, and Python refuses to read thousands of them.
-_DIGITS = r"(?:(?:\d{1,3}(?:,\d{3}){1,30}(?!\d)|\d{1,300})(?:\.\d{1,300})?|\.\d{1,300})"
-_NUMBER = re.compile(
-    r"(?P<sign>(?<![\w)\]}])-(?=\\?\$?[\d.]))?(?:\\?\$)?"  # the minus of 5-3 is no sign
-    rf"(?P<value>{_DIGITS}(?:[eE][-+]?\d{{1,3}}(?![\d.]))?)"
-    r"(?:\s?/\s?(?P<divisor>[1-9]\d{0,300})(?![\d.]))?",
-    re.ASCII,
-)
-_LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(-?\d+)\s*\}")
-_BOX = re.compile(r"\\boxed\s*\{")
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _SECONDS = 5  # for reading an expression and for comparing two; powers of powers would take forever
-
-
-def numbers(text: str) -> list[Fraction]:
-    """Every number of a text, in order and exact; `a/b` counts as one."""
-    text = text.replace("\N{MINUS SIGN}", "-").replace("{,}", ",").replace("\\!", "").replace("\\,", "")
-    found = []
-    for match in _NUMBER.finditer(_LATEX_FRACTION.sub(r"\1/\2", text)):
-        value = Fraction(match["value"].replace(",", "")) / int(match["divisor"] or 1)
-        found.append(-value if match["sign"] else value)
-    return found
-
-
-def last_number(text: str) -> Fraction | None:
-    """The last number of a text; None if it has none."""
-    found = numbers(text)
-    return found[-1] if found else None
 
 
 class Comparison(StrEnum):
@@ -83,14 +55,6 @@ def comparison_named(name: object, *, said: str) -> Comparison | None:
         raise InputError(f"{said} is {name!r}, expected {', '.join(Comparison)}") from None
 
 
-def last_box(text: str) -> str | None:
-    r"""The content of the last closed `\boxed{}`, the inner one of nested boxes; None without a box."""
-    for start in reversed([found.end() for found in _BOX.finditer(text)]):
-        if (end := _closing(text, start)) is not None:
-            return text[start:end]
-    return None
-
-
 def equivalent(found: str, expected: str) -> bool:
     """True when two LaTeX expressions mean the same: the same text but for white space, or by math-verify."""
     found, expected = (latex.strip().strip("$").rstrip(".").strip() for latex in (found, expected))
@@ -103,13 +67,3 @@ def equivalent(found: str, expected: str) -> bool:
     limit = _SECONDS if alarms else 0
     gold, said = (parse(f"\\boxed{{{latex}}}", parsing_timeout=limit) for latex in (expected, found))
     return bool(verify(gold, said, timeout_seconds=limit))
-
-
-def _closing(text: str, start: int) -> int | None:
-    """The place of the brace that closes the one before `start`; escaped braces do not count."""
-    depth = 1
-    for brace in _BRACE.finditer(text, start):
-        depth += {"{": 1, "}": -1}.get(brace[0], 0)
-        if depth == 0:
-            return brace.start()
-    return None

@@ -20,7 +20,15 @@ from thinkport.runtime.errors import InputError
 from thinkport.runtime.events import End
 from thinkport.runtime.thinking.thinking import Switch, Thinking, ThinkingEnd
 
-_FIGURES = ("thought_tokens", "answer_tokens", "forced_tokens", "seconds", "closed_naturally", "closed_by_model")
+_FIGURES = (
+    "thought_tokens",
+    "answer_tokens",
+    "forced_tokens",
+    "other_tokens",
+    "seconds",
+    "closed_naturally",
+    "closed_by_model",
+)
 _Z = NormalDist().inv_cdf(0.975)  # two sides of 95 %
 Sampling = SamplingSettings | Mapping[str, Any]
 _MOST_PROBLEMS = 1_000_000  # seeds of the replies are this far apart from one seed to the next
@@ -78,8 +86,9 @@ class EvaluationRow:
     """The figures of one way of thinking.
 
     total, by_seed, by_task: right answers among all replies, among each seed's and among each task's. Tokens are means
-    a reply: thought and answer tokens that the model wrote, and tokens that the runtime wrote (`forced`). seconds: of
-    all replies, one after the other. thinking_ends, answer_ends: how often each reason ended one.
+    a reply: thought and answer tokens that the model wrote, tokens that the runtime wrote (`forced`), and what was
+    written for thoughts that were not chosen (`other`). seconds: of all replies, one after the other. thinking_ends,
+    answer_ends: how often each reason ended one.
     """
 
     thinking: Thinking
@@ -89,6 +98,7 @@ class EvaluationRow:
     thought_tokens: float
     answer_tokens: float
     forced_tokens: float
+    other_tokens: float
     seconds: float
     thinking_ends: dict[ThinkingEnd, int]
     answer_ends: dict[Finish, int]
@@ -106,6 +116,7 @@ class EvaluationRow:
             thought_tokens=fmean(end.thought_tokens for end in ends),
             answer_tokens=fmean(end.answer_tokens for end in ends),
             forced_tokens=fmean(end.forced_tokens for end in ends),
+            other_tokens=fmean(end.parallel.tokens if end.parallel else 0 for end in ends),
             seconds=sum(reply.seconds for reply in replies),
             thinking_ends=dict(Counter(end.thinking_end for end in ends).most_common()),
             answer_ends=dict(Counter(end.answer_end for end in ends).most_common()),
@@ -136,6 +147,8 @@ class EvaluationRow:
             "budget": self.thinking.budget,
             "soft_from": self.thinking.soft_from,
             "soft_lift": None if self.thinking.soft_from is None else self.thinking.soft_lift,
+            "width": self.thinking.width,
+            "choose": None if self.thinking.width == 1 else str(self.thinking.choose),
             **self.total.as_json(),
             "interval_95": list(self.total.interval),
             **{name: getattr(self, name) for name in _FIGURES},

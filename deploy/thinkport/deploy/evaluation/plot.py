@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
 PIXELS = (2400, 825)
 _DPI = 150
-_STYLES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."), ("#CC79A7", "D", ":"))
+_STYLES = (
+    ("#0072B2", "o", "-"),
+    ("#D55E00", "s", "--"),
+    ("#009E73", "^", "-."),
+    ("#CC79A7", "D", ":"),
+    ("#E69F00", "v", (0, (5, 1, 1, 1, 1, 1))),
+    ("#56B4E9", "P", (0, (3, 1))),
+    ("#7F6000", "X", (0, (1, 1))),
+)
 _TICKS = 10  # labels that fit under a panel
 
 Dashes = str | tuple[int, tuple[float, ...]]
@@ -36,8 +44,8 @@ def save_plot(evaluation: Evaluation, path: Path, *, title: str) -> None:
     figure = Figure(figsize=(PIXELS[0] / _DPI, PIXELS[1] / _DPI), dpi=_DPI, layout="constrained")
     budgets, tokens, seconds = figure.subplots(1, 3, sharey=True)
     _against_budget(budgets, evaluation.rows)
-    _against(tokens, evaluation.rows, lambda row: row.thought_tokens)
-    tokens.set_xlabel("mean length of a thought (tokens that the model wrote)")
+    _against(tokens, evaluation.rows, lambda row: row.thought_tokens + row.other_tokens)
+    tokens.set_xlabel("mean length of a reply's thoughts (tokens, all that were begun)")
     tokens.set_title("at equal tokens (numbers: the hard budgets)", fontsize="medium")
     _against(seconds, evaluation.rows, lambda row: row.seconds_a_reply)
     seconds.set_xlabel("mean time of a reply (seconds, prompt and answer included)")
@@ -89,11 +97,11 @@ def _points(axes: "Axes", line: Sequence[EvaluationRow], cost: Cost, colour: str
 
 
 def _named_places(rows: Sequence[EvaluationRow], cost: Cost) -> dict[tuple[float, float], list[str]]:
-    """Labels of all rows but the soft ones, by position; labels that would overlap share one position."""
+    """Labels of the hard budgets by position; labels that would overlap share one position."""
     widest = max(map(cost, rows)) or 1
     places: dict[tuple[float, float], list[str]] = {}
     for row in sorted(rows, key=lambda row: (row.thinking.budget is None, row.thinking.budget or 0)):
-        if row.thinking.soft_from is None:
+        if row.thinking.soft_from is None and row.thinking.width == 1:
             x, y = cost(row), 100 * row.total.accuracy
             near = ((a, b) for a, b in places if abs(a - x) < widest / 50 and abs(b - y) < 3)
             places.setdefault(next(near, (x, y)), []).append(_name(row))
@@ -111,15 +119,15 @@ def _levels(rows: Sequence[EvaluationRow]) -> Iterator[tuple[EvaluationRow, str,
     for row in rows:
         if row.thinking.enabled is Switch.OFF:
             yield row, "thinking off", "#555555", (0, (1, 1.5))
-        elif row.thinking.budget is None:
+        elif row.thinking.budget is None and row.thinking.width == 1:
             yield row, "no budget", "#000000", (0, (8, 2))
 
 
 def _lines(rows: Sequence[EvaluationRow]) -> list[tuple[str, list[EvaluationRow]]]:
-    """The rows with a budget, grouped by how it is cut, the hard ones first."""
+    """The rows with a budget, and of several thoughts, grouped by how it is cut, the hard ones first."""
     lines: dict[str, list[EvaluationRow]] = {}
     for row in rows:
-        if row.thinking.budget is not None:
+        if row.thinking.budget is not None or row.thinking.width > 1:
             lines.setdefault(cut(row.thinking), []).append(row)
     return [*lines.items()]
 

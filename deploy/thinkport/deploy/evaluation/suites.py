@@ -15,8 +15,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from thinkport.deploy.evaluation.comparison import Comparison, comparison_named, numbers
+from thinkport.deploy.evaluation.comparison import Comparison, comparison_named
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.thinking.answer_values import numbers
 
 # What Qwen's README recommends for mathematics: https://github.com/QwenLM/Qwen3, "best practices".
 MATH_SUFFIX = "Please reason step by step, and put your final answer within \\boxed{}."

@@ -10,9 +10,11 @@ from thinkport.runtime.batch.reply_bar import ReplyBar
 from thinkport.runtime.thinking.thinking import Thinking
 
 _WAY = ("thinking", "budget", "soft from")
+_SEVERAL = ("thinking", "budget", "thoughts")  # where there are several at a time
 _NOTES = (
     "95 %: Wilson's interval over all replies. seeds: the lowest and the highest.",
-    "thought, forced, answer: mean tokens a reply; forced ones the runtime wrote.",
+    "thought, other, forced, answer: mean tokens a reply; other ones are of thoughts",
+    "that were not chosen, forced ones the runtime wrote.",
     "closed: thoughts that the model itself closed.",
 )
 
@@ -57,28 +59,33 @@ def percent(share: float) -> str:
 
 
 def _accuracies(evaluation: Evaluation, console: Console) -> Table:
-    table = number_table(console, *_WAY, "right", "replies", "accuracy %", "95 %", "seeds")
+    table = number_table(console, *_ways(evaluation), "right", "replies", "accuracy %", "95 %", "seeds")
     for row in evaluation.rows:
         counts, interval = (str(row.total.correct), str(row.total.n)), "-".join(map(percent, row.total.interval))
-        table.add_row(*_plan(row), *counts, percent(row.total.accuracy), interval, _spread(row))
+        table.add_row(*_plan(row, evaluation), *counts, percent(row.total.accuracy), interval, _spread(row))
     return table
 
 
 def _tokens(evaluation: Evaluation, console: Console) -> Table:
-    table = number_table(console, *_WAY, "thought", "forced", "answer", "closed %", "seconds")
+    table = number_table(console, *_ways(evaluation), "thought", "other", "forced", "answer", "closed %", "seconds")
     for row in evaluation.rows:
-        means = (row.thought_tokens, row.forced_tokens, row.answer_tokens)
+        means = (row.thought_tokens, row.other_tokens, row.forced_tokens, row.answer_tokens)
         closed = "-" if row.closed_by_model is None else percent(row.closed_by_model)
-        table.add_row(*_plan(row), *(f"{mean:.1f}" for mean in means), closed, f"{row.seconds:.1f}")
+        table.add_row(*_plan(row, evaluation), *(f"{mean:.1f}" for mean in means), closed, f"{row.seconds:.1f}")
     return table
 
 
-def _plan(row: EvaluationRow) -> tuple[str, str, str]:
+def _ways(evaluation: Evaluation) -> tuple[str, str, str]:
+    return _SEVERAL if any(row.thinking.width > 1 for row in evaluation.rows) else _WAY
+
+
+def _plan(row: EvaluationRow, evaluation: Evaluation) -> tuple[str, str, str]:
     plan = row.thinking
+    soft = "-" if plan.soft_from is None else f"{plan.soft_from:g}"
     return (
         str(plan.enabled),
         "-" if plan.budget is None else str(plan.budget),
-        "-" if plan.soft_from is None else f"{plan.soft_from:g}",
+        soft if _ways(evaluation) is _WAY else str(plan.width) if plan.width == 1 else f"{plan.width} {plan.choose}",
     )
 
 

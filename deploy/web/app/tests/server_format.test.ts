@@ -41,6 +41,9 @@ describe("a request", () => {
     [{ on: false, budget: 100 }, { enable_thinking: false }],
     [{ on: true, budget: 0 }, { enable_thinking: true, thinking_token_budget: 0 }],
     [{ on: true, budget: null }, { reasoning_effort: "max" }],
+    [{ on: true, budget: null, width: 1 }, { reasoning_effort: "max", thinking_width: 1 }],
+    [{ on: true, budget: 9, width: 4 }, { enable_thinking: true, thinking_token_budget: 9, thinking_width: 4, thinking_choose: "vote" }],
+    [{ on: false, budget: null, width: 4 }, { enable_thinking: false }],
   ])("with the choice %j says %j", (thinking, expected) => {
     expect(bodyOf({ ...said, thinking })).toEqual({
       messages: [], stream: true, timings_per_token: true, temperature: 0.5, ...expected,
@@ -63,6 +66,14 @@ describe("a chunk", () => {
         figures: { prompt: 10, cached: 4, thought: { tokens: 7, perSecond: 2 }, answer: { tokens: 5, perSecond: 1 } },
       },
     ]);
+  });
+
+  it("tells how far several thoughts have come, and how one was chosen", () => {
+    const progress = { tokens: [3, 4], ended: 1 };
+    expect(eventsOf({ choices: [{ delta: {}, finish_reason: null, thinking: progress }] })).toEqual([{ kind: "thoughts", progress }]);
+    const parallel = { reason: "2 of 2 answers agree", others: [{ thought: "hm", tokens: 9, answer: "4" }] };
+    const thinking = { end: "natural", answer_end: "stop", tokens: 7, parallel };
+    expect(eventsOf({ choices: [{ delta: {}, finish_reason: "stop", thinking }] })).toMatchObject([{ kind: "end", parallel }]);
   });
 
   it("that is an error is refused in the server's words", () => {

@@ -231,7 +231,7 @@ class Chat:
         data = saved.data
         try:
             messages = [dict(message) for message in data["messages"]]
-            thinking = Thinking(**{field.name: data["thinking"][field.name] for field in fields(Thinking)})
+            thinking = Thinking(**_settings_of(data["thinking"]))
             tools, sampling = data["tools"], data["sampling"]
             if data["sampling_is_whole"]:
                 sampling = SamplingSettings(**sampling)
@@ -309,6 +309,11 @@ class Chat:
 
     def _has_system(self) -> bool:
         return bool(self.messages) and self.messages[0]["role"] == "system"
+
+
+def _settings_of(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Saved settings; those that came later than the file have their defaults."""
+    return {field.name: saved[field.name] for field in fields(Thinking) if field.name in saved}
 
 
 def _said_message(end: End) -> dict[str, Any]:

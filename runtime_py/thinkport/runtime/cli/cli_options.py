@@ -14,7 +14,7 @@ import typer
 
 from thinkport.runtime.providers.ort import AUTO
 from thinkport.runtime.terminal.option_values import OFF
-from thinkport.runtime.thinking.thinking import Thinking
+from thinkport.runtime.thinking.thinking import Choose, Thinking
 
 _DEFAULTS = Thinking()
 
@@ -110,6 +110,23 @@ class ThinkingOptions:
             help="Share of the budget from which closing the thought is made likelier.",
             show_default=OFF if _DEFAULTS.soft_from is None else str(_DEFAULTS.soft_from),
         ),
+    ] = None
+    think_width: Annotated[
+        int | None,
+        _thinking(
+            help="Thoughts that are written at the same time, of which one answers.", show_default=str(_DEFAULTS.width)
+        ),
+    ] = None
+    think_choose: Annotated[
+        str | None,
+        _thinking(
+            metavar="|".join(Choose),
+            help="Which of them: the first to end, or one that has the answer of most.",
+            show_default=_DEFAULTS.choose.value,
+        ),
+    ] = None
+    think_quorum: Annotated[
+        int | None, _thinking(help="Thoughts that vote, the shortest ones.", show_default="all of them")
     ] = None
 
 

@@ -19,7 +19,7 @@ from thinkport.runtime.engine.argument_checks import (
 )
 from thinkport.runtime.engine.draft_policy import Drafter, DraftPolicy
 from thinkport.runtime.engine.generation import Finish, Generation, LogprobRecorder, TokenLogprob, TokenLoop
-from thinkport.runtime.engine.kv_cache import KvSnapshot
+from thinkport.runtime.engine.kv_cache import KvSnapshot, KvStart
 from thinkport.runtime.engine.kv_uses import KvPool, KvUses, Use
 from thinkport.runtime.engine.last_row import last_row
 from thinkport.runtime.engine.next_start import NextStart
@@ -60,6 +60,15 @@ class Engine:
         self._fixed = deterministic
         self._policy = policy or DraftPolicy()
 
+    def sibling(self) -> "Engine":
+        """Another engine over the same graph and memory, with nothing in its KV cache."""
+        uses = self._uses
+        return Engine(self.session, uses.prefixes, uses.pace, self._policy, memory=uses.pool, deterministic=self._fixed)
+
+    def exchange(self, other: "Engine") -> None:
+        """Take over the KV cache of a sibling, and the reply in progress over it, for one's own."""
+        self._uses, other._uses = other._uses, self._uses
+
     @property
     def session(self) -> LaneSource:
         """The graph that it runs.
@@ -91,6 +100,7 @@ class Engine:
         drafts: bool = False,
         stop: Stop | None = None,
         following: NextStart | None = None,
+        start: KvStart | None = None,
     ) -> Generation:
         """The reply's tokens as they come, the last with the reason why it is the last.
 
@@ -98,8 +108,9 @@ class Engine:
         into `forced` between two tokens come next, in place of sampled ones; they count as tokens but never stop.
         Other conversations are likely to begin with the first `shareable` ids: they are run as pieces of their own
         and go to the prefix cache. `following` is run beside the reply, and takes its place in the KV cache at its end,
-        where the graph's KV cache allows. `stop` ends the reply from any thread, before its first token too. Any later
-        use of the engine ends this reply: to go on with it is a `CacheLostError`.
+        where the graph's KV cache allows. `start`, ids with their keys and values as `snapshot` gives them, takes the
+        place of what the KV cache holds before the prompt is run. `stop` ends the reply from any thread, before its
+        first token too. Any later use of the engine ends this reply: to go on with it is a `CacheLostError`.
 
         With `drafts`, what came before is guessed to come again: a step runs a token and a few guessed ones, and each
         next token is drawn from its own logits as ever, by the same sampler in the same state, for as long as the draws
@@ -129,6 +140,7 @@ class Engine:
             forced=deque() if forced is None else forced,
             shareable=shareable,
             following=following if self._rewrites_ends else None,
+            start=start,
         )
         return Generation(loop)
 
@@ -172,7 +184,7 @@ class Engine:
         except CacheLostError:
             return False
 
-    def snapshot(self) -> tuple[list[int], KvSnapshot] | None:
+    def snapshot(self) -> KvStart | None:
         """The ids that the KV cache holds and a copy of their keys and values; None where it holds no sequence.
 
         A reply or prefill in progress goes on.

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thinkport.runtime.engine.draft_policy import Drafter
+from thinkport.runtime.engine.kv_cache import KvStart
 from thinkport.runtime.engine.kv_uses import Use
 from thinkport.runtime.engine.next_start import NextStart
 from thinkport.runtime.engine.sampling import Sampler
@@ -96,6 +97,7 @@ class TokenLoop:
     forced: deque[int] = field(default_factory=deque)
     shareable: int = 0
     following: NextStart | None = None
+    start: KvStart | None = None
     reused: int = 0
     _count: int = 0  # tokens of the reply so far
     _said: list[int] = field(default_factory=list)  # these tokens
@@ -119,6 +121,9 @@ class TokenLoop:
         self.sampler.start(self.prompt)
         self.use.reserve(len(self.prompt))
         with self.use.step() as held:
+            if self.start is not None:
+                held.write(*self.start)
+                self.start = None
             self.reused = held.rewind(self.prompt, len(self.prompt) - 1, self.shareable)
             aside = held.piece
         pending = self.prompt[self.reused :]  # at least one token

@@ -68,6 +68,9 @@ class KvSnapshot:
         return KvSnapshot(parts=tuple(np.array(part, order="C") for part in self.parts))
 
 
+KvStart = tuple[list[int], KvSnapshot]  # ids, and their keys and values
+
+
 def layout_of(dtype: npt.DTypeLike, layers: int, kv_heads: int, head_dim: int) -> str:
     """What a KV cache must have in common with a snapshot, as errors say it."""
     return f"{np.dtype(dtype).name}, {layers} layers of {kv_heads} heads of {head_dim}"

@@ -173,7 +173,8 @@ class KvUses:
         self.lock = RLock()  # held for a step, an eviction or a close
         self.reserved = 0  # bytes of the pool
         self._current: weakref.ref[Use] | None = None  # weak, so that an engine that is dropped is collected at once
-        self._gone, self._prefixes, self._pace, self._fixed = CLOSED, prefixes, pace, fixed
+        self.prefixes, self.pace = prefixes, pace
+        self._gone, self._fixed = CLOSED, fixed
         self.reload(session)
         pool.add(self)
 
@@ -236,7 +237,7 @@ class KvUses:
         """Go on over a session, with nothing in the KV cache; the use in progress ends."""
         self.begin()
         with self.lock:
-            self.held = HeldSequence(session, self._prefixes, self._pace, fixed=self._fixed)
+            self.held = HeldSequence(session, self.prefixes, self.pace, fixed=self._fixed)
             self._session: LaneSource | None = session
         self.reserved = 0
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from time import perf_counter
+from typing import Protocol
 
 from thinkport.runtime.constraints import AnswerConstraint
 from thinkport.runtime.engine.generation import Finish, Generation, LogprobRecorder, Origin, Token, TokenLogprob
@@ -48,10 +49,18 @@ class AnswerGuard:
             self._constraint.accept(token.id)
 
 
+class HasThinkingEnd(Protocol):
+    """Knows why thinking ended."""
+
+    @property
+    def end(self) -> ThinkingEnd | None:
+        """The reason, once it is decided."""
+
+
 class Reply(Iterator[Event]):
     """Events of a reply, the last one its `End`. Read it from one thread; close its thought or cancel it from any."""
 
-    def __init__(self, events: Generator[Event], stop: Stop, control: ThoughtControl | None):
+    def __init__(self, events: Generator[Event], stop: Stop, control: "HasThinkingEnd | None"):
         """Use `Model.stream` or `Chat.stream`."""
         self._events, self._stop, self._control = events, stop, control
         self._end: End | None = None
@@ -117,12 +126,13 @@ class ReplyRun:
     ):
         """A reply that `tokens` make; `control` is None for a model without thoughts."""
         self.ids: list[int] = []
+        self.texts = dict.fromkeys(Part, "")
+        self.control = control
         self._tokens, self._prompt_tokens = tokens, prompt_tokens
         self._decision, self._splitter = decision, splitter
-        self._control, self._guard, self._recorder = control, guard, recorder
+        self._guard, self._recorder = guard, recorder
         self._following = following
         self._logprobs: list[TokenLogprob] = []  # of the answer's tokens since its last piece
-        self._texts = dict.fromkeys(Part, "")
         self._seconds = dict.fromkeys(Part, 0.0)
         self._prefill, self._sampled = 0.0, False
         self._forced = 0
@@ -146,10 +156,25 @@ class ReplyRun:
         part = self._splitter.part
         yield from self._events_of(part, self._splitter.flush(finish), forced=False)
         if part is Part.THOUGHT:
-            yield from self._thought_end(self._control.ended(finish) if self._control else None)
+            yield from self._thought_end(self.control.ended(finish) if self.control else None)
         end = self._end(finish)
         on_end(self, end)
         yield end
+
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens of the prompt that were in the KV cache."""
+        return self._tokens.reused
+
+    @property
+    def written(self) -> int:
+        """Tokens of thought and answer so far, forced ones included; markers that the model drew are not counted."""
+        return sum(self._splitter.tokens.values()) + self._forced
+
+    @property
+    def prefill(self) -> Speed:
+        """The other tokens of the prompt, up to the first of the reply."""
+        return Speed(tokens=self._prompt_tokens - self.cached_tokens, seconds=self._prefill)
 
     def _count_time(self, seconds: float, token: Token) -> None:
         """Add a token's time to its part. Forced ids run together with the prompt, before the first sampled token."""
@@ -168,14 +193,14 @@ class ReplyRun:
         part = self._splitter.part
         pieces = self._splitter.feed(token.id, forced=forced)
         self._note_logprob(part, marker=part is not self._splitter.part)
-        if self._control is not None:
-            self._control.accept(token, self._splitter.part)
+        if self.control is not None:
+            self.control.accept(token, self._splitter.part)
         self._guard.accept(token, self._splitter.part, marker=part is not self._splitter.part)
         if self._following is not None:
             self._following.take(token.id, part if part is self._splitter.part else None)
         yield from self._events_of(part, pieces, forced=forced)
         if part is Part.THOUGHT and self._splitter.part is Part.ANSWER:
-            yield from self._thought_end(self._control.end if self._control else None)
+            yield from self._thought_end(self.control.end if self.control else None)
 
     def _thought_end(self, reason: ThinkingEnd | None) -> Iterator[ThoughtEnd]:
         """The end of a thought; none for the empty one that says that there is no thought."""
@@ -193,7 +218,7 @@ class ReplyRun:
                 self._calls.append(piece)
                 yield piece
             else:
-                self._texts[part] += piece
+                self.texts[part] += piece
                 yield self._piece(part, piece, forced=forced)
 
     def _piece(self, part: Part, text: str, *, forced: bool) -> ThoughtPiece | AnswerPiece:
@@ -204,21 +229,20 @@ class ReplyRun:
         return AnswerPiece(text=text, forced=forced, tokens=tokens, logprobs=noted)
 
     def _end(self, finish: Finish) -> End:
-        reused = self._tokens.reused
         return End(
-            thought=self._texts[Part.THOUGHT],
-            answer=self._texts[Part.ANSWER],
+            thought=self.texts[Part.THOUGHT],
+            answer=self.texts[Part.ANSWER],
             tool_calls=tuple(self._calls),
-            thinking_end=self._control.ended(finish) if self._control else ThinkingEnd.OFF,
+            thinking_end=self.control.ended(finish) if self.control else ThinkingEnd.OFF,
             answer_end=finish,
             enabled=self._decision.enabled,
             decided_by=self._decision.by,
             prompt_tokens=self._prompt_tokens,
-            cached_tokens=reused,
+            cached_tokens=self.cached_tokens,
             forced_tokens=self._forced,
             drafted_tokens=self._tokens.drafted,
             accepted_tokens=self._tokens.accepted,
-            prefill=Speed(tokens=self._prompt_tokens - reused, seconds=self._prefill),
+            prefill=self.prefill,
             thinking=self._speed(Part.THOUGHT),
             answering=self._speed(Part.ANSWER),
         )

@@ -13,6 +13,7 @@ from thinkport.runtime.constraints import AnswerConstraint, Grammars
 from thinkport.runtime.engine.argument_checks import check_limit
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.generation import LogprobRecorder
+from thinkport.runtime.engine.kv_cache import KvStart
 from thinkport.runtime.engine.sampling import Sampler, SamplingSettings, Shaper, checked_seed
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import ContextLengthError, GreedyThinkingWarning, InputError
@@ -26,6 +27,7 @@ from thinkport.runtime.reply.following_prompt import FollowingPrompt
 from thinkport.runtime.reply.reply import AnswerGuard, Reply, ReplyRun
 from thinkport.runtime.reply.reply_request import PreparedReply, ReplyRequest, Sampling
 from thinkport.runtime.reply.reply_splitter import ReplySplitter
+from thinkport.runtime.reply.thought_rows import ThoughtRows
 from thinkport.runtime.thinking.soft_closing import Boundaries
 from thinkport.runtime.thinking.thinking import DecidedBy, Switch, Thinking
 from thinkport.runtime.thinking.thinking_switch import Decision, Opening, decide, opening, switched
@@ -46,6 +48,7 @@ class ReplyMaker:
         """`vocab_size` is the graph's; `drafts` is whether a reply guesses tokens ahead if its request doesn't say."""
         self.manifest, self.tokenizer, self.template, self.drafts = manifest, tokenizer, template, drafts
         self.thinking = Thinking()  # of a request that doesn't say
+        self.max_rows = 1  # replies that share a step
         self.memory = ReplyMemory()
         self._prompts = PromptEncoder(tokenizer, template, self.memory)
         self._grammars = Grammars(tokenizer, vocab_size=vocab_size, stop_ids=manifest.stop_ids)
@@ -91,14 +94,18 @@ class ReplyMaker:
         prompt = self.prompt(request.messages, request.tools, decision.hard)
         ids = self.manifest.thinking
         thinks = ids is not None and decision.enabled is not Switch.OFF and thinking.budget != 0
+        settings = self.sampling(request.sampling, thinks=thinks)
+        alike = settings.temperature == 0 or settings.top_k == 1
         return PreparedReply(
             request=request,
             prompt=prompt,
             decision=decision,
             thinking=thinking,
             opening=switched(opening(prompt.ids, ids, self.tokenizer), decision.hard),
-            settings=self.sampling(request.sampling, thinks=thinks),
+            settings=settings,
             toolbox=toolbox,
+            width=self._checked_width(thinking.width) if thinks and not alike else 1,
+            thinks=thinks,
         )
 
     def begin(
@@ -120,9 +127,35 @@ class ReplyMaker:
         Raises:
             InputError: a request that can't be run.
         """
-        request, prompt = prepared.request, prepared.prompt
-        stop = stop or Stop()
+        stop, width = stop or Stop(), prepared.width
         self._warn_of_greed(prepared)
+
+        def ended(run: ReplyRun, end: End) -> None:
+            if prepared.request.text is None:
+                self.memory.remember(end.answer, self._known(prepared.prompt.ids, run.ids))
+            if on_end is not None:
+                on_end(end, prepared.decision)
+
+        def run_of(row: int, engine: Engine, stop: Stop, start: KvStart | None) -> ReplyRun:
+            return self._run(prepared, engine, number=number * width + row, stop=stop, settles=settles, start=start)
+
+        if prepared.thinking.width == 1 or not prepared.thinks:
+            run = run_of(0, engine, stop, None)
+            return Reply(run.events(stop, ended), stop, run.control)
+        thoughts = ThoughtRows(prepared, engine, stop, run_of, ended)
+        return Reply(thoughts.events(), stop, thoughts)
+
+    def _run(
+        self,
+        prepared: PreparedReply,
+        engine: Engine,
+        *,
+        number: int,
+        stop: Stop,
+        settles: bool,
+        start: KvStart | None,
+    ) -> ReplyRun:
+        request, prompt = prepared.request, prepared.prompt
         constraint = self._constraint(request, prepared.toolbox)
         forced: deque[int] = deque()
         room = engine.context_length - len(prompt.ids)
@@ -144,19 +177,20 @@ class ReplyMaker:
             drafts=self.drafts if request.drafts is None else request.drafts,
             stop=stop,
             following=None if following is None else following.start,
+            start=start,
         )
         continued = request.text is not None
         ids = None if continued else self.manifest.thinking
         splitter = ReplySplitter(self.tokenizer, ids, prepared.opening, prepared.toolbox, continued=continued)
+        return ReplyRun(tokens, len(prompt.ids), prepared.decision, splitter, control, guard, recorder, following)
 
-        def ended(run: ReplyRun, end: End) -> None:
-            if not continued:
-                self.memory.remember(end.answer, self._known(prompt.ids, run.ids))
-            if on_end is not None:
-                on_end(end, prepared.decision)
-
-        run = ReplyRun(tokens, len(prompt.ids), prepared.decision, splitter, control, guard, recorder, following)
-        return Reply(run.events(stop, ended), stop, control)
+    def _checked_width(self, width: int) -> int:
+        if width > self.max_rows:
+            raise InputError(
+                f"width is {width}, expected at most {self.max_rows}, the replies that share a step here: think fewer "
+                "thoughts at a time, or load the model with a higher max_rows, and without deterministic"
+            )
+        return width
 
     def _following(self, prepared: PreparedReply) -> FollowingPrompt:
         """The start of the prompt after a reply to messages."""

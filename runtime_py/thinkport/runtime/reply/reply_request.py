@@ -112,6 +112,8 @@ class PreparedReply:
     """A request that was checked, with its prompt and what was decided for it: replies are begun from it.
 
     `opening` is what the prompt leaves open of a thought, `settings` the sampling of the mode that was decided.
+    `thinks`: a thought is not ruled out. `width` is how many thoughts are written: 1 where the reply does not think, or
+    all of them would be the same.
     """
 
     request: ReplyRequest
@@ -121,3 +123,5 @@ class PreparedReply:
     opening: Opening
     settings: SamplingSettings
     toolbox: ToolBox
+    thinks: bool = False
+    width: int = 1

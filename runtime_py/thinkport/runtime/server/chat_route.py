@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from thinkport.runtime.engine.generation import TokenLogprob
-from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtEnd, ThoughtPiece, ToolCall
+from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtEnd, ThoughtPiece, ThoughtsProgress, ToolCall
 from thinkport.runtime.model import Model
 from thinkport.runtime.prompt.tokenizer import Tokenizer
 from thinkport.runtime.reply.reply_request import ReplyRequest
@@ -117,6 +117,8 @@ class ChatReply(Choices):
         if isinstance(event, End):
             ended = _content(index, {}, finish_reason=finish_reason(event), thinking=thinking(event))
             yield ended | {"timings": timings(event)}
+        elif isinstance(event, ThoughtsProgress):
+            yield _content(index, {}, thinking={"tokens": event.tokens, "ended": event.ended})
         elif delta := self._delta(index, event):
             noted = event.logprobs if isinstance(event, AnswerPiece) else ()
             content = _content(index, delta, logprobs={"content": self._logprobs(noted)} if noted else None)
@@ -125,7 +127,7 @@ class ChatReply(Choices):
             yield content
 
     def _delta(self, index: int, event: Event) -> dict[str, Any]:
-        if isinstance(event, ThoughtEnd):
+        if isinstance(event, ThoughtEnd | ThoughtsProgress):
             return {}
         if isinstance(event, ThoughtPiece):
             return _thought(event.text) if event.text else {}

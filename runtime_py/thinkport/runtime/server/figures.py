@@ -4,6 +4,7 @@ Knows ends of replies; must not know how they are sent.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from time import perf_counter
 from typing import Any
 
@@ -19,23 +20,26 @@ def finish_reason(end: End) -> str:
 
 
 def thinking(end: End) -> dict[str, Any]:
-    """Whether the reply thought, who decided that, and why thinking ended."""
+    """Whether the reply thought, who decided that, why thinking ended, and how the thought was chosen of several."""
     return {
         "enabled": end.enabled.value,
         "decided_by": end.decided_by.value,
         "end": end.thinking_end.value,
         "tokens": end.thought_tokens,
         "answer_end": end.answer_end.value,
+        **({} if end.parallel is None else {"parallel": asdict(end.parallel)}),
     }
 
 
 def usage(ends: Sequence[End]) -> dict[str, Any]:
     """Tokens of all replies to one prompt, which counts once.
 
-    Reasoning is what isn't the answer's: the thought and what was written to close it.
+    Reasoning is what isn't the answer's: the thought and what was written to close it, and all that was written for
+    thoughts that were not chosen.
     """
     prompt = ends[0].prompt_tokens
     thought = sum(end.thought_tokens + end.forced_tokens for end in ends)
+    thought += sum(end.parallel.tokens for end in ends if end.parallel is not None)
     written = thought + sum(end.answer_tokens for end in ends)
     return {
         "prompt_tokens": prompt,

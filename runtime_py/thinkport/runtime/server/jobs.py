@@ -25,13 +25,16 @@ from thinkport.runtime.server.reply_plan import ReplyPlan
 
 
 class Places:
-    """At most `max_rows` replies at a time, and at most `queue` requests that wait for one to end, first come first."""
+    """At most `max_rows` rows at a time, and at most `queue` requests that wait for some to end, first come first.
+
+    A reply takes a row, or as many as it writes thoughts at the same time.
+    """
 
     def __init__(self, model: Model, max_rows: int, queue: int):
         self._model, self._refreshing = model, asyncio.Lock()
         self._idle = [model.engine() for _ in range(max_rows)]
-        self._max_rows, self._queue = max_rows, queue
-        self._line: list[asyncio.Future[None]] = []
+        self.max_rows, self._queue, self._free = max_rows, queue, max_rows
+        self._line: dict[asyncio.Future[None], int] = {}  # and the rows that each waits for
         self._seconds = 5.0  # of a reply, on average
         self._asked = monotonic()
         self.closed = self.asleep = False
@@ -43,8 +46,8 @@ class Places:
 
     @property
     def active(self) -> int:
-        """How many replies are being written."""
-        return self._max_rows - len(self._idle)
+        """How many rows are being written."""
+        return self.max_rows - self._free
 
     @property
     def steps(self) -> StepFigures:
@@ -54,12 +57,12 @@ class Places:
     @property
     def wait_seconds(self) -> int:
         """About how long a request that came now would wait for a place, by how long replies took; 0 with one free."""
-        if self._idle and not self._line:
+        if self._free and not self._line:
             return 0
-        return max(1, math.ceil(self._seconds * (len(self._line) + 1) / self._max_rows))
+        return max(1, math.ceil(self._seconds * (len(self._line) + 1) / self.max_rows))
 
-    async def take(self, prompt: Sequence[int]) -> Engine:
-        """A place, once there is one: the idle one whose KV cache holds most of the prompt's start.
+    async def take(self, prompt: Sequence[int], rows: int = 1) -> Engine:
+        """A place, once there are so many rows: the idle one whose KV cache holds most of the prompt's start.
 
         Raises:
             ApiError: 429 with Retry-After, too many wait; 503, the server ends.
@@ -74,10 +77,11 @@ class Places:
             elif self._model.stale and not self.active:
                 await asyncio.shield(asyncio.to_thread(self._model.refresh))
         self._check_open()  # loading takes a while
-        if self._line or not self._idle:
-            await self._wait()
+        if self._line or self._free < rows:
+            await self._wait(rows)
         best = max(self._idle, key=lambda engine: (common_prefix(engine.ids, prompt), -len(engine.ids)))
         self._idle.remove(best)
+        self._free -= rows
         self._wake()
         return best
 
@@ -95,11 +99,12 @@ class Places:
                         self.asleep, self._asked = not self._model.loaded, monotonic()
                         _LOG.error("the idle model can't be unloaded, which is tried again later: %s", error)
 
-    def give_back(self, engine: Engine, seconds: float) -> None:
-        """The place's reply is over, after so many seconds."""
+    def give_back(self, engine: Engine, seconds: float, rows: int = 1) -> None:
+        """The place's reply of so many rows is over, after so many seconds."""
         self._asked = monotonic()
         self._seconds += 0.2 * (seconds - self._seconds)
         self._idle.append(engine)
+        self._free += rows
         self._wake()
 
     def close(self) -> None:
@@ -109,31 +114,31 @@ class Places:
             if not future.done():
                 future.set_result(None)
 
-    async def _wait(self) -> None:
+    async def _wait(self, rows: int) -> None:
         if len(self._line) >= self._queue:
             seconds = self.wait_seconds
             told = f"{len(self._line)} requests wait already: try again in about {seconds} seconds"
             raise ApiError(429, told, headers={"retry-after": str(min(seconds, 600))})
         future = asyncio.get_running_loop().create_future()
-        self._line.append(future)
+        self._line[future] = rows
         try:
             await future
         except asyncio.CancelledError:
-            self._line.remove(future)
+            del self._line[future]
             self._wake()  # it may have been called, or counted as called: call the next one
             raise
-        self._line.remove(future)
+        del self._line[future]
         self._check_open()
 
     def _wake(self) -> None:
-        """Call as many waiting requests as there are idle places."""
-        called = sum(future.done() for future in self._line)
-        for future in self._line:
-            if called >= len(self._idle):
+        """Call the waiting requests that there are rows for, none before one that came earlier."""
+        left = self._free
+        for future, rows in self._line.items():
+            left -= rows
+            if left < 0:
                 return
             if not future.done():
                 future.set_result(None)
-                called += 1
 
     def _check_open(self) -> None:
         if self.closed:
@@ -214,17 +219,18 @@ class Jobs:
             ApiError: too many wait, or the server ends.
             ThinkportError: a request that can't be run.
         """
-        engine = await self.places.take(plan.prepared.prompt.ids)
+        rows = min(plan.prepared.width, self.places.max_rows)
+        engine = await self.places.take(plan.prepared.prompt.ids, rows)
         began = monotonic()
         try:
             job = self._running[name] = Job(name, plan, engine)
         except BaseException:  # no thread is to be had
-            self.places.give_back(engine, 0.0)
+            self.places.give_back(engine, 0.0, rows)
             raise
 
         def over(_: "asyncio.Future[None]") -> None:
             del self._running[name]
-            self.places.give_back(engine, monotonic() - began)
+            self.places.give_back(engine, monotonic() - began, rows)
 
         job.over.add_done_callback(over)
         try:

@@ -60,6 +60,7 @@ class Metrics:
             ("thought", event.thought_tokens),
             ("answer", event.answer_tokens),
             ("forced", event.forced_tokens),
+            ("others", 0 if event.parallel is None else event.parallel.tokens),
         ):
             self._tokens.labels(kind).inc(tokens)
         self._ends.labels(event.thinking_end.value).inc()

@@ -122,7 +122,8 @@ def _thinking(service: Service) -> dict[str, Any]:
     """How a reply thinks whose request doesn't say."""
     default = service.model.thinking
     decided = decide([], None, None, default, service.model.manifest.enable_thinking)
-    return {"enabled": decided.enabled.value, "budget": default.budget}
+    several = {"width": default.width, "choose": default.choose.value, "quorum": default.quorum}
+    return {"enabled": decided.enabled.value, "budget": default.budget, **several}
 
 
 def _model(service: Service) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from thinkport.runtime.events import Event
+from thinkport.runtime.events import Event, ThoughtsProgress
 from thinkport.runtime.model import Model
 from thinkport.runtime.server.api_error import NO_MODEL, ApiError, failure
 from thinkport.runtime.server.jobs import Job, Jobs, Places
@@ -115,8 +115,12 @@ class Service:
                     yield answer.still_here
                     continue
                 self.metrics.note(piece.event)
+                silent = isinstance(piece.event, ThoughtsProgress)  # in the form of most interfaces
                 for event in answer.events(*piece):
+                    silent = False
                     yield answer.frame(event)
+                if silent:
+                    yield answer.still_here
             if plan.include_usage:
                 for event in answer.figures():
                     yield answer.frame(event)

@@ -8,13 +8,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from pydantic import Field
+
+from thinkport.runtime.errors import InputError
 from thinkport.runtime.server.api_error import bad
 from thinkport.runtime.server.fields import RequestBody
-from thinkport.runtime.thinking.thinking import Switch, Thinking
+from thinkport.runtime.thinking.thinking import Choose, Switch, Thinking
 
 # Tokens of thought. Qwen3 was trained for on and off only; where these come from is in the documentation.
 EFFORTS: dict[str, int | None] = {"minimal": 128, "low": 512, "medium": 2048, "high": 8192, "xhigh": None, "max": None}
 _NONE = ("none", "off")
+_SEVERAL = {"thinking_width": "width", "thinking_choose": "choose", "thinking_quorum": "quorum"}
 BUDGETS = ("thinking_token_budget", "thinking_budget_tokens", "thinking_budget", "reasoning_budget")
 
 
@@ -31,6 +35,9 @@ class ThinkingFields(RequestBody):
     think: bool | str | None = None
     enable_thinking: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
+    thinking_width: int | None = Field(None, ge=1, description="Thoughts at the same time, of which one answers.")
+    thinking_choose: str | None = Field(None, description="Which of them: first (to end), or vote.")
+    thinking_quorum: int | None = Field(None, ge=1, description="Thoughts that vote; all where it is not given.")
 
     def asked(self, default: Thinking, context: int) -> Thinking:
         """The settings of the reply; see `asked_thinking`."""
@@ -57,7 +64,7 @@ def asked_thinking(fields: Mapping[str, Any], default: Thinking, context: int) -
     said = [
         one
         for field in ThinkingFields.model_fields
-        if fields.get(field) is not None
+        if fields.get(field) is not None and field not in _SEVERAL
         for one in _read(field, fields[field], context)
     ]
     on = _agreed([one for one in said if one.on is not None], "on")
@@ -68,7 +75,23 @@ def asked_thinking(fields: Mapping[str, Any], default: Thinking, context: int) -
         raise bad(f"{off} switches thinking off and {exact[0].field} gives it {budget} tokens: leave one out", off)
     settings = default if on is None else replace(default, enabled=Switch.ON if on else Switch.OFF)
     unlimited = on and not exact and any(one.on and one.budget is None and "effort" in one.field for one in said)
-    return replace(settings, budget=budget) if budget is not None or unlimited else settings
+    settings = replace(settings, budget=budget) if budget is not None or unlimited else settings
+    return _with_width(settings, fields)
+
+
+def _with_width(settings: Thinking, fields: Mapping[str, Any]) -> Thinking:
+    """The settings with what the fields say of several thoughts, which replaces all that the default says of them."""
+    several = {name: fields[field] for field, name in _SEVERAL.items() if fields.get(field) is not None}
+    if not several:
+        return settings
+    if "width" not in several:
+        raise bad("thinking_choose and thinking_quorum are for several thoughts: give thinking_width", "thinking_width")
+    if settings.enabled is Switch.OFF and several["width"] > 1:
+        raise bad(f"thinking is off and thinking_width asks for {several['width']} thoughts", "thinking_width")
+    try:
+        return replace(settings, **{"choose": Choose.FIRST, "quorum": None, **several})
+    except InputError as error:
+        raise bad(f"thinking_{error}", "thinking_width") from None
 
 
 def _agreed(said: list[_Said], what: str) -> Any:

@@ -11,12 +11,13 @@ from inspect import getdoc
 from pathlib import Path
 
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.events import Event
+from thinkport.runtime.events import Event, OtherThought
 from thinkport.runtime.terminal.controls import harmless
 from thinkport.runtime.terminal.conversation import Conversation
 from thinkport.runtime.terminal.figures import totals
 from thinkport.runtime.terminal.option_values import OFF
-from thinkport.runtime.thinking.thinking import Switch
+from thinkport.runtime.terminal.parted_lines import DOT
+from thinkport.runtime.thinking.thinking import Choose, Switch
 
 _FILE = "FILE"
 KEYS = (
@@ -91,6 +92,19 @@ def budget(conversation: Conversation, argument: str) -> LineResult:
     return LineResult(notice="no thinking budget" if limit is None else f"thinking budget {limit} tokens")
 
 
+def width(conversation: Conversation, argument: str) -> LineResult:
+    """Write N thoughts at the same time; the first to end answers, or with `vote` the answer of most is taken."""
+    number, _, how = argument.partition(" ")
+    if argument and (not number.isdecimal() or how not in ("", *Choose)):
+        raise InputError(f"/width takes a number of thoughts, and {' or '.join(Choose)} after it, not {argument!r}")
+    if argument:
+        conversation.think(width=int(number), choose=how or Choose.FIRST, quorum=None)
+    thinking = conversation.chat.thinking
+    if thinking.width == 1:
+        return LineResult(notice="one thought at a time")
+    return LineResult(notice=f"{thinking.width} thoughts at a time, {thinking.choose}")
+
+
 def system(conversation: Conversation, argument: str) -> LineResult:
     """Set the system message; `off` takes it out; alone, it is shown."""
     if argument:
@@ -136,12 +150,16 @@ def stats(conversation: Conversation, argument: str) -> LineResult:
 
 
 def thought(conversation: Conversation, argument: str) -> LineResult:
-    """Show the last thought; `show` leaves thoughts standing from now on, `fold` folds them to a line."""
+    """Show the last thought, or the `others`; `show` leaves thoughts standing from now on, `fold` folds them."""
     if argument in ("show", "fold"):
         conversation.unfolded = argument == "show"
         return LineResult(notice="thoughts stay" if conversation.unfolded else "thoughts fold to a line")
+    if argument == "others":
+        parallel = conversation.last.parallel if conversation.last else None
+        shown = [_other(number, one) for number, one in enumerate(parallel.others if parallel else (), 1)]
+        return LineResult(notice="\n\n".join(shown) or "the last reply has no other thoughts")
     if argument:
-        raise InputError(f"/thought takes show or fold, not {argument!r}")
+        raise InputError(f"/thought takes show, fold or others, not {argument!r}")
     text = conversation.last.thought.strip("\n") if conversation.last else ""
     return LineResult(notice=harmless(text) or "the last reply has no thought")
 
@@ -170,13 +188,14 @@ COMMANDS = (
     Command("no_think", no_think, switches=True),
     Command("auto", auto),
     Command("budget", budget, f"[N|{OFF}]"),
+    Command("width", width, "[N [first|vote]]"),
     Command("system", system, f"[TEXT|{OFF}]"),
     Command("retry", retry),
     Command("undo", undo),
     Command("save", save, _FILE),
     Command("load", load, _FILE),
     Command("stats", stats),
-    Command("thought", thought, "[show|fold]"),
+    Command("thought", thought, "[show|fold|others]"),
     Command("new", new),
     Command("help", show_help),
     Command("exit", leave),
@@ -214,6 +233,13 @@ def _named(name: str) -> Command:
     close = get_close_matches(name.lower(), _BY_NAME, n=1)
     hint = f"did you mean /{close[0]}?" if close else "/help shows them all."
     raise InputError(f"unknown command /{name}: {hint} To say it to the model, begin with two slashes.")
+
+
+def _other(number: int, other: OtherThought) -> str:
+    """A thought that was not chosen."""
+    answered = [] if other.answer is None else [f"answered {harmless(other.answer.strip())}"]
+    head = [f"thought {number}", f"{other.tokens} tokens", other.end.value if other.end else "stopped", *answered]
+    return "\n".join([DOT.join(head), harmless(other.thought)])
 
 
 def _switch(conversation: Conversation, enabled: Switch) -> LineResult:

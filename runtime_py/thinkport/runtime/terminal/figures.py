@@ -12,12 +12,14 @@ def totals(ends: Sequence[End]) -> list[str]:
     prefill, thinking = _sum(end.prefill for end in ends), _sum(end.thinking for end in ends)
     answering = _sum(end.answering for end in ends)
     prompt, cached = sum(end.prompt_tokens for end in ends), sum(end.cached_tokens for end in ends)
+    others = sum(end.parallel.tokens for end in ends if end.parallel)
     return [
         f"turns    {len(ends)} in {prefill.seconds + thinking.seconds + answering.seconds:.1f} s",
         f"prompts  {prompt} tokens, {cached} of them cached; the others {_named(prefill)}",
         f"thoughts {_named(thinking)}; ended: {_counted(end.thinking_end for end in ends)}",
         f"answers  {_named(answering)}; ended: {_counted(end.answer_end for end in ends)}",
         f"forced   {sum(end.forced_tokens for end in ends)} tokens that the runtime wrote",
+        *([f"others   {others} tokens for thoughts that were not chosen"] if others else []),
     ]
 
 
@@ -34,6 +36,9 @@ def turn_parts(end: End) -> list[str]:
 
 def _parts(end: End, told: Callable[[Speed], str]) -> list[str]:
     thought = [f"thought {told(end.thinking)}, {end.thinking_end}"] if end.thought_tokens else []
+    if end.parallel is not None:
+        others = f", the others {end.parallel.tokens} tokens" if end.parallel.others else ""
+        thought.append(f"{end.parallel.reason}{others}")
     return [*thought, f"answer {told(end.answering)}, {end.answer_end}"]
 
 

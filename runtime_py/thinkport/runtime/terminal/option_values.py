@@ -24,7 +24,14 @@ def given(*, top_k: int | None, **values: float | None) -> dict[str, float | Non
     return {name: value for name, value in values.items() if value is not None} | limit
 
 
-def thinking_of(think: bool | None, think_budget: int | None, soft_from: str | None) -> Thinking:
+def thinking_of(
+    think: bool | None,
+    think_budget: int | None,
+    soft_from: str | None,
+    think_width: int | None = None,
+    think_choose: str | None = None,
+    think_quorum: int | None = None,
+) -> Thinking:
     """Settings of the options that were given.
 
     Raises:
@@ -33,6 +40,11 @@ def thinking_of(think: bool | None, think_budget: int | None, soft_from: str | N
     settings: dict[str, Any] = {"enabled": think, "budget": think_budget}
     if soft_from is not None:
         settings["soft_from"] = None if soft_from == OFF else _share(soft_from)
+    several = {"width": think_width, "choose": think_choose, "quorum": think_quorum}
+    several = {name: value for name, value in several.items() if value is not None}
+    if several and "width" not in several:
+        raise InputError("--think-choose and --think-quorum are for several thoughts: give --think-width too")
+    settings |= several
     return Thinking(**settings)
 
 
@@ -48,7 +60,7 @@ def prompt_of(text: str) -> str:
     return said
 
 
-def reply_thinking_of(think: bool | None, think_budget: int | None, soft_from: str | None) -> Thinking:
+def reply_thinking_of(think: bool | None, think_budget: int | None, soft_from: str | None, **several: Any) -> Thinking:
     """Settings of one reply, which can't be without a thought and have a budget for it.
 
     Raises:
@@ -58,7 +70,9 @@ def reply_thinking_of(think: bool | None, think_budget: int | None, soft_from: s
         raise InputError(
             f"--no-think rules thinking out and --think-budget gives it {think_budget} tokens: leave one out"
         )
-    return thinking_of(think, think_budget, soft_from)
+    if think is False and (width := several.get("think_width") or 1) > 1:
+        raise InputError(f"--no-think rules thinking out and --think-width asks for {width} thoughts: leave one out")
+    return thinking_of(think, think_budget, soft_from, **several)
 
 
 def response_format_of(schema: Path | None, regex: str | None, choices: Sequence[str]) -> ResponseFormat | None:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.errors import InputError, ThinkportError
-from thinkport.runtime.events import Event, ThoughtPiece
+from thinkport.runtime.events import Event, ThoughtPiece, ThoughtsProgress
 from thinkport.runtime.model import Model
 from thinkport.runtime.terminal.commands import answer_line
 from thinkport.runtime.terminal.conversation import Conversation, provider_of
@@ -150,7 +150,7 @@ class ChatProgram:
     def _watched(self, events: Iterator[Event]) -> Iterator[Event]:
         """The events, while the program notes whether a thought is open."""
         for event in events:
-            self._thought_open = isinstance(event, ThoughtPiece)
+            self._thought_open = isinstance(event, ThoughtPiece | ThoughtsProgress)
             yield event
         self._thought_open = False
 

@@ -13,7 +13,7 @@ from time import perf_counter
 from rich.console import Console
 from rich.text import Text
 
-from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtEnd, ThoughtPiece, ToolCall
+from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtEnd, ThoughtPiece, ThoughtsProgress, ToolCall
 from thinkport.runtime.terminal.answer_view import AnswerView
 from thinkport.runtime.terminal.controls import harmless
 from thinkport.runtime.terminal.interrupts import Press
@@ -91,6 +91,9 @@ class ReplyScreen:
                 self._part = ThoughtPiece
                 self._thought.count(event.tokens)
                 self._thought_text.feed(event.text)
+            case ThoughtsProgress():
+                self._part = ThoughtPiece  # their text comes once one is chosen
+                self._thought.count_several(event.tokens)
             case ThoughtEnd():
                 self._end_thought(event.reason)
             case AnswerPiece():

@@ -3,7 +3,7 @@
 Knows counts and a clock; must not know how a thought is written or ended.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 from rich.cells import cell_len
@@ -71,6 +71,7 @@ class ThoughtLine:
     def __init__(self, thinking: Thinking, clock: Callable[[], float] = perf_counter):
         """Under the chat's settings; `clock` counts seconds."""
         self.tokens = 0
+        self._several: Sequence[int] = ()
         self._thinking, self._clock = thinking, clock
         self._begun: float | None = None
         self._ended: float | None = None
@@ -85,6 +86,12 @@ class ThoughtLine:
         """Take note of a piece; `tokens` are the thought's so far."""
         self._begun = self._clock() if self._begun is None else self._begun
         self.tokens = max(tokens, self.tokens)
+        self._several = ()
+
+    def count_several(self, tokens: Sequence[int]) -> None:
+        """Take note of how far several thoughts have come."""
+        self._begun = self._clock() if self._begun is None else self._begun
+        self._several = tokens
 
     def end(self) -> None:
         """Stop the clock."""
@@ -95,11 +102,13 @@ class ThoughtLine:
 
         Where not all of them fit, the speed goes first, then the key. A `hint` comes first, and in place of the key.
         """
-        parts = [*([hint] if hint else []), f"thinking {self.tokens} tokens", f"{self.seconds:.1f} s"]
-        known = self.seconds >= _SETTLED and self.tokens > 1
-        speed = [f"{(self.tokens - 1) / self.seconds:.1f} tok/s"] if known else []
+        tokens = max(self._several, default=self.tokens)
+        each = f"{len(self._several)} thoughts, {min(self._several)} to {tokens}" if self._several else str(tokens)
+        parts = [*([hint] if hint else []), f"thinking {each} tokens", f"{self.seconds:.1f} s"]
+        known = self.seconds >= _SETTLED and tokens > 1 and not self._several
+        speed = [f"{(tokens - 1) / self.seconds:.1f} tok/s"] if known else []
         budget = self._thinking.budget
-        share = [f"{bar(self.tokens / budget)} of {budget}"] if budget else []
+        share = [f"{bar(tokens / budget)} of {budget}"] if budget else []
         for line in [] if hint else [[*parts, *speed, *share, _KEY], [*parts, *share, _KEY]]:
             if cell_len(DOT.join(line)) <= width:
                 return DOT.join(line)

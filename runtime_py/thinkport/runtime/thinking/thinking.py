@@ -12,6 +12,7 @@ from thinkport.runtime.errors import InputError
 QWEN_MESSAGE = (
     "\n\nConsidering the limited time by the user, I have to give the solution based on the thinking directly now.\n"
 )
+MOST_THOUGHTS = 64  # as many rows as a step may have
 
 
 class Switch(StrEnum):
@@ -56,6 +57,17 @@ class ThinkingEnd(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Choose(StrEnum):
+    """Which of several thoughts answers.
+
+    first: the shortest, as soon as it has ended (short-1@k of arXiv 2505.17813). vote: the shortest `quorum` of them
+    answer, and the answer that most of them give is taken (self-consistency, arXiv 2203.11171).
+    """
+
+    FIRST = "first"
+    VOTE = "vote"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Thinking:
     """How a reply may think.
@@ -67,6 +79,9 @@ class Thinking:
     a thought only where the model nearly would, a large one nearly always. message: what is written before
     `</think>` where a thought is closed for the model. answer_reserve: tokens of `max_tokens` and of the context that
     are the answer's, at most half of either. stop_loops: close a thought that repeats itself.
+
+    width: how many thoughts are written at the same time, each with the whole budget; number i draws with seed + i.
+    choose: which of them answers. quorum: how many thoughts answer where they vote; None for all.
     """
 
     enabled: Switch | bool | None = None
@@ -76,6 +91,9 @@ class Thinking:
     message: str = QWEN_MESSAGE
     answer_reserve: int = 256
     stop_loops: bool = True
+    width: int = 1
+    choose: Choose = Choose.FIRST
+    quorum: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "enabled", _switch(self.enabled))
@@ -92,6 +110,7 @@ class Thinking:
             raise InputError(f"soft_lift is {self.soft_lift}, expected logits above 0")
         if self.answer_reserve < 1:
             raise InputError(f"answer_reserve is {self.answer_reserve}, expected 1 token or more")
+        _check_parallel(self)
 
     def over(self, default: "Thinking") -> "Thinking":
         """These settings where a default's stand: they replace it whole, but for a switch that is None here."""
@@ -114,6 +133,21 @@ def _switch(enabled: Switch | bool | str | None) -> Switch | None:
         ) from None
 
 
+def _check_parallel(thinking: Thinking) -> None:
+    try:
+        object.__setattr__(thinking, "choose", Choose(thinking.choose))
+    except ValueError:
+        raise InputError(f"choose is {thinking.choose!r}, expected {' or '.join(Choose)}") from None
+    if not 1 <= thinking.width <= MOST_THOUGHTS:
+        raise InputError(f"width is {thinking.width}, expected 1 to {MOST_THOUGHTS} thoughts")
+    if thinking.quorum is None:
+        return
+    if thinking.choose is not Choose.VOTE:
+        raise InputError(f"quorum is {thinking.quorum} and choose is {thinking.choose}: a quorum is for choose='vote'")
+    if not 1 <= thinking.quorum <= thinking.width:
+        raise InputError(f"quorum is {thinking.quorum}, expected 1 to {thinking.width}, the width")
+
+
 def _check_kinds(thinking: Thinking) -> None:
     kinds: dict[str, tuple[type, ...]] = {
         "budget": (int, type(None)),
@@ -122,6 +156,8 @@ def _check_kinds(thinking: Thinking) -> None:
         "message": (str,),
         "answer_reserve": (int,),
         "stop_loops": (bool,),
+        "width": (int,),
+        "quorum": (int, type(None)),
     }
     for name, allowed in kinds.items():
         value = getattr(thinking, name)

@@ -3,14 +3,16 @@
  * nothing is lost. Every function returns a new conversation. Knows messages; must not know where they are kept.
  */
 
-import type { Figures, Said, Sampling, ThinkingChoice } from "../transport/transport";
+import type { Figures, ParallelThoughts, Said, Sampling, ThinkingChoice } from "../transport/transport";
 
-/** A thought. `end` is why it ended, as the runtime names it; `budget` is the limit that it was given. */
+/** A thought. `end` is why it ended, as the runtime names it; `budget` is the limit that it was given. `parallel`
+ * says how it was chosen of several. */
 export interface Thought {
   text: string;
   tokens: number;
   end: string;
   budget: number | null;
+  parallel?: ParallelThoughts;
 }
 
 /** interrupted: the page was left in the middle of it. */

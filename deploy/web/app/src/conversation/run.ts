@@ -5,7 +5,7 @@
 
 import { signal } from "@preact/signals";
 import type { Message } from "./conversation";
-import type { Reply, ReplyEvent, Speed } from "../transport/transport";
+import type { Reply, ReplyEvent, Speed, ThoughtsProgress } from "../transport/transport";
 import { inWords, isAbort } from "../transport/trouble";
 
 export type Part = "waiting" | "thinking" | "answering";
@@ -17,6 +17,7 @@ export class Run {
   readonly answer = signal("");
   readonly part = signal<Part>("waiting");
   readonly speed = signal<Speed | null>(null);
+  readonly thoughts = signal<ThoughtsProgress | null>(null); // of several, until one is chosen
   readonly stopping = signal(false);
   private newThought = "";
   private newAnswer = "";
@@ -51,7 +52,7 @@ export class Run {
     return {
       ...this.message,
       text: this.answer.value + this.newAnswer,
-      thought: thought === "" ? null : { text: thought, tokens, end: this.end?.thinkingEnd ?? "", budget: this.budget },
+      thought: thought === "" ? null : { text: thought, tokens, end: this.end?.thinkingEnd ?? "", budget: this.budget, ...(this.end?.parallel && { parallel: this.end.parallel }) },
     };
   }
 
@@ -69,9 +70,10 @@ export class Run {
       this.end = event;
       return;
     }
-    const part = event.kind === "thought" ? "thinking" : "answering";
-    if (part === "thinking") [this.newThought, this.thoughtSpeed] = [this.newThought + event.text, event.speed];
-    else [this.newAnswer, this.answerSpeed] = [this.newAnswer + event.text, event.speed];
+    this.thoughts.value = event.kind === "thoughts" ? event.progress : null;
+    const part = event.kind === "answer" ? "answering" : "thinking";
+    if (event.kind === "thought") [this.newThought, this.thoughtSpeed] = [this.newThought + event.text, event.speed];
+    else if (event.kind === "answer") [this.newAnswer, this.answerSpeed] = [this.newAnswer + event.text, event.speed];
     if (this.part.value !== part) {
       this.draw();
       this.part.value = part;

@@ -1,6 +1,6 @@
 /** The JSON that a server sends (chat completions with llama-server's timings), read into what the page knows. */
 
-import type { About, ReplyEvent, ReplyRequest, Sampling, Speed } from "./transport";
+import type { About, ParallelThoughts, ReplyEvent, ReplyRequest, Sampling, Speed, ThoughtsProgress } from "./transport";
 import { Trouble } from "./trouble";
 
 interface Timings {
@@ -15,7 +15,15 @@ interface Timings {
 interface Choice {
   delta: { reasoning_content?: string; content?: string | null };
   finish_reason: string | null;
-  thinking?: { end: string; answer_end: string; tokens: number };
+  thinking?: Thought | ThoughtsProgress;
+}
+
+/** What is said of the thought at a reply's end. */
+interface Thought {
+  end: string;
+  answer_end: string;
+  tokens: number;
+  parallel?: ParallelThoughts;
 }
 
 export interface Chunk {
@@ -32,7 +40,8 @@ export interface Health {
   can_think: boolean;
   context: number | null;
   key_needed?: boolean;
-  thinking?: { enabled: string | null; budget: number | null };
+  max_rows?: number;
+  thinking?: { enabled: string | null; budget: number | null; width?: number };
   sampling?: { thinking: Sampling; answering: Sampling };
   provider: { reason: string; chosen: HealthAttempt | null; attempts: HealthAttempt[] };
 }
@@ -56,23 +65,26 @@ export function eventsOf(chunk: Chunk): ReplyEvent[] {
   const { reasoning_content: thought, content } = choice.delta;
   if (thought) events.push({ kind: "thought", text: thought, speed: speedOf(timings, "thinking") });
   if (content) events.push({ kind: "answer", text: content, speed: speedOf(timings, "predicted") });
-  if (choice.finish_reason) events.push(endOf(choice, timings));
+  const { thinking } = choice;
+  if (thinking && "ended" in thinking) events.push({ kind: "thoughts", progress: thinking });
+  else if (choice.finish_reason) events.push(endOf(thinking, choice.finish_reason, timings));
   return events;
 }
 
-function endOf(choice: Choice, timings: Timings): ReplyEvent {
+function endOf(thinking: Thought | undefined, finish: string, timings: Timings): ReplyEvent {
   const nothing: Speed = { tokens: 0, perSecond: null };
   const thought = speedOf(timings, "thinking") ?? nothing;
   return {
     kind: "end",
-    thinkingEnd: choice.thinking?.end ?? "none",
-    answerEnd: choice.thinking?.answer_end ?? choice.finish_reason ?? "stop",
+    thinkingEnd: thinking?.end ?? "none",
+    answerEnd: thinking?.answer_end ?? finish,
     figures: {
       prompt: (timings.prompt_n ?? 0) + (timings.cache_n ?? 0),
       cached: timings.cache_n ?? 0,
-      thought: { ...thought, tokens: choice.thinking?.tokens ?? thought.tokens },
+      thought: { ...thought, tokens: thinking?.tokens ?? thought.tokens },
       answer: speedOf(timings, "predicted") ?? nothing,
     },
+    ...(thinking?.parallel && { parallel: thinking.parallel }),
   };
 }
 
@@ -95,9 +107,17 @@ export function bodyOf(request: ReplyRequest): Record<string, unknown> {
 function thinkingOf(choice: ReplyRequest["thinking"]): Record<string, unknown> {
   if (choice === null) return {};
   if (!choice.on) return { enable_thinking: false };
+  const { budget, width } = choice;
+  const several = width === undefined ? {} : { thinking_width: width, ...(width > 1 && { thinking_choose: "vote" }) };
   // An effort without a limit is how a request takes a server's own budget away.
-  if (choice.budget === null) return { reasoning_effort: "max" };
-  return { enable_thinking: true, thinking_token_budget: choice.budget };
+  if (budget === null) return { reasoning_effort: "max", ...several };
+  return { enable_thinking: true, thinking_token_budget: budget, ...several };
+}
+
+/** The server's own number of thoughts, where it is more than one. */
+function widthOf(health: Health): { width?: number } {
+  const width = health.thinking?.width ?? 1;
+  return width > 1 ? { width } : {};
 }
 
 export function aboutOf(health: Health): About {
@@ -109,7 +129,8 @@ export function aboutOf(health: Health): About {
     chats: health.task === "chat",
     canThink: health.can_think,
     context: health.context,
-    thinking: { on: health.can_think && health.thinking?.enabled !== "off", budget: health.thinking?.budget ?? null },
+    thinking: { on: health.can_think && health.thinking?.enabled !== "off", budget: health.thinking?.budget ?? null, ...widthOf(health) },
+    mostThoughts: health.max_rows ?? 1,
     presets: health.sampling ?? null,
     runsOn: chosen ? `${place(chosen)} · ${chosen.graph}` : "",
     reason: health.provider.reason,

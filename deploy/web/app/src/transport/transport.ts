@@ -17,15 +17,42 @@ export interface Figures {
   answer: Speed;
 }
 
-/** A reply's events, in their order; the last one is `end`. `speed` is that of the part so far. */
+/** A thought that was not chosen. `answer` is what it answered, null where it did not. */
+export interface OtherThought {
+  thought: string;
+  tokens: number;
+  answer: string | null;
+}
+
+/** How the thought was chosen, where several were written at the same time. `reason` says it in words. */
+export interface ParallelThoughts {
+  reason: string;
+  others: OtherThought[];
+}
+
+/** How far several thoughts have come, in tokens, and how many of them have ended. */
+export interface ThoughtsProgress {
+  tokens: number[];
+  ended: number;
+}
+
+/**
+ * A reply's events, in their order; the last one is `end`. `speed` is that of the part so far. `thoughts` come while
+ * none of several thoughts is chosen; the chosen one's text follows.
+ */
 export type ReplyEvent =
   | { kind: "thought" | "answer"; text: string; speed: Speed | null }
-  | { kind: "end"; thinkingEnd: string; answerEnd: string; figures: Figures };
+  | { kind: "thoughts"; progress: ThoughtsProgress }
+  | { kind: "end"; thinkingEnd: string; answerEnd: string; figures: Figures; parallel?: ParallelThoughts };
 
-/** Whether to think, and the most tokens of a thought; null for no limit. */
+/**
+ * Whether to think, the most tokens of a thought (null for no limit), and how many thoughts are written at the same
+ * time and vote (left out where nobody chose).
+ */
 export interface ThinkingChoice {
   on: boolean;
   budget: number | null;
+  width?: number;
 }
 
 /** What tokens are drawn by. What is left out is the model's own preset. */
@@ -80,6 +107,8 @@ export interface About {
   canThink: boolean;
   context: number | null;
   thinking: ThinkingChoice;
+  /** The most thoughts at the same time; 1 where a reply has one alone. */
+  mostThoughts: number;
   presets: { thinking: Sampling; answering: Sampling } | null;
   runsOn: string;
   reason: string;

@@ -1,24 +1,37 @@
-/** Whether the next replies think, and the most tokens of a thought. They begin as the server's settings say. */
+/** Whether the next replies think, the most tokens of a thought, and how many thoughts vote. They begin as the server's settings say. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { ThinkingChoice } from "../transport/transport";
 import { Icon } from "./Icon";
 import { usePage } from "./context";
 
+const WIDTHS = [1, 2, 4, 8];
 const STEPS = [0, 64, 128, 256, 512, 1024, 2048, 4096, 8192];
 
 export function ThinkingControls() {
   const { talk } = usePage();
-  const { on, budget } = talk.thinking.value;
+  const { on, budget, width } = talk.thinking.value;
+  const most = talk.connection.about.value?.mostThoughts ?? 1;
   const choose = (thinking: ThinkingChoice) =>
     talk.library.change(talk.library.open.value.id, (before) => ({ ...before, thinking }));
   return (
     <div class="thinking" role="group" aria-label="Thinking">
-      <button type="button" class="chip" role="switch" aria-checked={on} onClick={() => choose({ on: !on, budget })}>
+      <button type="button" class="chip" role="switch" aria-checked={on} onClick={() => choose({ ...talk.thinking.value, on: !on })}>
         <Icon name="think" /> Think
       </button>
-      {on && <Budget budget={budget} choose={(tokens) => choose({ on, budget: tokens })} />}
+      {on && <Budget budget={budget} choose={(tokens) => choose({ ...talk.thinking.value, budget: tokens })} />}
+      {on && most > 1 && <Width width={width ?? 1} most={most} choose={(thoughts) => choose({ on, budget, width: thoughts })} />}
     </div>
+  );
+}
+
+/** How many thoughts are written at the same time; the answer of most of them is given. */
+function Width({ width, most, choose }: { width: number; most: number; choose: (width: number) => void }) {
+  const widths = [...new Set([...WIDTHS.filter((one) => one <= most), width])].sort((a, b) => a - b);
+  return (
+    <select class="chip" aria-label="Thoughts at a time" title="Several thoughts are written at the same time, and the answer of most of them is given." value={width} onChange={(event) => choose(Number(event.currentTarget.value))}>
+      {widths.map((one) => <option key={one} value={one}>{one === 1 ? "1 thought" : `${one} thoughts`}</option>)}
+    </select>
   );
 }
 

@@ -3,15 +3,18 @@
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import type { Message } from "../conversation/conversation";
 import type { Run } from "../conversation/run";
+import type { OtherThought } from "../transport/transport";
 import { Icon } from "./Icon";
 import { count, rate, thoughtEnd } from "./figures";
 
 export function ThoughtView({ message, run }: { message: Message; run: Run | null }) {
+  const several = run?.thoughts.value ?? null;
   const text = run ? run.thought.value : (message.thought?.text ?? "");
   const live = run?.part.value === "thinking";
   const [chosen, setChosen] = useState<boolean | null>(null);
   const id = useId();
-  if (text === "") return null;
+  if (text === "" && several === null) return null;
+  const others = run ? [] : (message.thought?.parallel?.others ?? []);
   const open = chosen ?? live; // it folds by itself when the answer begins, unless somebody chose
   return (
     <section class={live ? "thought live" : "thought"} aria-label="Thought">
@@ -20,13 +23,19 @@ export function ThoughtView({ message, run }: { message: Message; run: Run | nul
         <span class="label">{label(message, run, live)}</span>
         <Icon name={open ? "down" : "right"} />
       </button>
-      {live && run.budget !== null && <Bar tokens={run.speed.value?.tokens ?? 0} budget={run.budget} />}
-      <Body id={id} text={text} open={open} live={live} />
+      {live && run.budget !== null && <Bar tokens={several ? Math.max(...several.tokens) : (run.speed.value?.tokens ?? 0)} budget={run.budget} />}
+      <Body id={id} text={text} open={open && text !== ""} live={live} />
+      {open && others.map((other, at) => <Other key={at} other={other} />)}
     </section>
   );
 }
 
 function label(message: Message, run: Run | null, live: boolean): string {
+  const several = run?.thoughts.value;
+  if (several) {
+    const [least, most] = [Math.min(...several.tokens), Math.max(...several.tokens)];
+    return `${several.tokens.length} thoughts · ${least === most ? count(most) : `${least} to ${count(most)}`} · ${several.ended} ended`;
+  }
   if (run && live) {
     const { tokens, perSecond } = run.speed.value ?? { tokens: 0, perSecond: null };
     const of = run.budget === null ? count(tokens) : `${tokens.toLocaleString("en")} of ${count(run.budget)}`;
@@ -34,7 +43,18 @@ function label(message: Message, run: Run | null, live: boolean): string {
   }
   const thought = run ? run.snapshot().thought : message.thought;
   if (!thought) return "Thought";
-  return ["Thought", count(thought.tokens), thoughtEnd(thought.end)].filter(Boolean).join(" · ");
+  return ["Thought", count(thought.tokens), thoughtEnd(thought.end), thought.parallel?.reason].filter(Boolean).join(" · ");
+}
+
+/** A thought that was not chosen, folded. */
+function Other({ other }: { other: OtherThought }) {
+  const answered = other.answer === null ? "stopped before its answer" : `answered ${other.answer.trim()}`;
+  return (
+    <details class="other">
+      <summary>Another thought · {count(other.tokens)} · {answered}</summary>
+      <div class="body" dir="auto">{other.thought}</div>
+    </details>
+  );
 }
 
 function Bar({ tokens, budget }: { tokens: number; budget: number }) {

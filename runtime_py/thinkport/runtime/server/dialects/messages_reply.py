@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from thinkport.runtime.engine.generation import Finish
-from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtEnd, ThoughtPiece, ToolCall
+from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtEnd, ThoughtPiece, ThoughtsProgress, ToolCall
 from thinkport.runtime.server.chat_route import call_text
 from thinkport.runtime.server.figures import thinking, timings, usage
 from thinkport.runtime.server.service import Answer
@@ -36,7 +36,7 @@ class MessagesReply(Answer):
                 yield from self._piece(_THOUGHT if isinstance(event, ThoughtPiece) else _ANSWER, event.text)
         elif isinstance(event, ToolCall):
             yield from self._call(event)
-        else:
+        elif not isinstance(event, ThoughtsProgress):
             yield from self._close()
             if not isinstance(event, ThoughtEnd):
                 yield from self._ended(event)

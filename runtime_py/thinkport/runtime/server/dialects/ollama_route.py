@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from thinkport.runtime.engine.generation import Finish
-from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtEnd, ThoughtPiece, ToolCall
+from thinkport.runtime.events import AnswerPiece, End, Event, ThoughtEnd, ThoughtPiece, ThoughtsProgress, ToolCall
 from thinkport.runtime.model import Model
 from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.server.api_error import bad
@@ -152,12 +152,13 @@ class OllamaReply(Answer):
         }
 
 
-def _delta(event: ThoughtPiece | ThoughtEnd | AnswerPiece | ToolCall) -> dict[str, Any]:
-    if isinstance(event, ThoughtEnd):
+def _delta(event: Event) -> dict[str, Any]:
+    if isinstance(event, ThoughtEnd | ThoughtsProgress):
         return {}
     if isinstance(event, ToolCall):
         arguments = event.arguments if isinstance(event.arguments, dict) else {}
         return {"tool_calls": [{"function": {"name": event.name, "arguments": arguments}}]}
+    assert isinstance(event, ThoughtPiece | AnswerPiece)
     name = "thinking" if isinstance(event, ThoughtPiece) else "content"
     return {name: event.text} if event.text else {}
 
