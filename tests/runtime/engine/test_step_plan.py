@@ -55,8 +55,9 @@ def test_a_piece_is_what_fits_into_nine_tenths_of_the_longest_wait_beside_a_step
     assert plan.width(0, 5) == NARROWEST
 
 
-def test_a_step_that_leaves_no_time_for_a_piece_leaves_it_the_narrowest() -> None:
-    assert planned(shared=0.3, token=0.001).width(0, 1000) == NARROWEST
+def test_a_piece_beside_a_step_that_leaves_it_no_time_takes_half_as_long_as_that() -> None:
+    assert planned(shared=0.3, token=0.001).width(0, 144) == 144
+    assert planned(shared=0.3, token=0.1).width(0, 1000) == NARROWEST
 
 
 def test_a_first_piece_is_narrow_while_nothing_is_known() -> None:

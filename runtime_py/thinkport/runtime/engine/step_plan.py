@@ -38,9 +38,11 @@ class StepPlan:
     def width(self, past: int, left: int) -> int:
         """Tokens of the next of `left` ones over `past`, as many as fit into `longest_wait` with the shared step.
 
-        Pieces of a step are about equal: a narrow last one would cost nearly as much as a wide one.
+        A piece may take half as long as that step in any case, or prompts would never end beside slow ones. Pieces are
+        about equal: a narrow last one would cost nearly as much as a wide one.
         """
         spare = _PLANNED * self._settings.longest_wait - (1 + _PATIENCE) * self._shared
+        spare = max(spare, self._shared / 2)
         token = self._token_seconds(past)
         fits = max(NARROWEST, int(spare / token) // NARROWEST * NARROWEST) if token else _FIRST_PIECE
         pieces = -(-left // fits)
