@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from itertools import count
 from pathlib import Path
 from random import Random
 from threading import Thread
@@ -84,7 +84,7 @@ def test_a_row_whose_move_into_a_slot_is_interrupted_keeps_what_it_holds(
     session: Session, at: int, monkeypatch
 ) -> None:
     lanes, texts = filled(session, lengths=[5, 9])
-    cache, calls = lanes[1].slotted, count()
+    cache, calls = lanes[1].slotted, itertools.count()
     of = cache._buffers.of
 
     def interrupted(array: Any) -> Any:
