@@ -224,6 +224,17 @@ class Model:
         return session.scheduler.figures if isinstance(session, Session) else StepFigures()
 
     @property
+    def at_once(self) -> int:
+        """How many replies of several threads are best written at a time here: those that share a step.
+
+        Under a memory limit no more than have room for a whole context each.
+        """
+        session = self.session
+        rows = session.scheduler.settings.max_rows if isinstance(session, Session) else 1
+        limit, whole = self._pool.limit, session.kv_size.bytes(session.context_length)
+        return rows if limit is None else max(1, min(rows, limit // whole))
+
+    @property
     def loaded(self) -> bool:
         """Whether its graph is in memory: it was neither unloaded nor closed."""
         return self._session is not None

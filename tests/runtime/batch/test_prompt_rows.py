@@ -1,5 +1,6 @@
 """The rows of a file: what is read, and what is refused before anything runs, by its line."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ def test_a_text_has_a_prompt_a_line_and_a_table_has_a_column(tmp_path: Path) -> 
         PromptRow(id="x", messages=said('two\nlines, and "more"')),
         PromptRow(id="3", messages=said("plain")),
     ]
+
+
+def test_a_cell_may_be_longer_than_pythons_default(tmp_path: Path) -> None:
+    limit, prompt = csv.field_size_limit(), "x" * 200_000
+    (row,) = read_rows(written(tmp_path, "p.csv", f"prompt\n{prompt}\n"))
+    assert row.messages == said(prompt)
+    assert csv.field_size_limit() == limit, "other readers of this process keep theirs"
 
 
 @pytest.mark.parametrize("name", ["p.txt", "p.csv"])
@@ -95,6 +103,7 @@ def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
         ({"id": True, "prompt": "a"}, "id is True"),
         ({"id": 1.5, "prompt": "a"}, "id is 1.5"),
         ({"id": 1, "prompt": "a", "seed": 3, "temperature": 0}, "seed, temperature: a row says no more"),
+        ({"id": 1, "prompt": "a", "stop": ["\n"]}, "stop: a row says no more"),
         ({"id": 1, "prompt": "\ud800"}, "half of a surrogate pair"),
         ({"id": 1, "messages": []}, "there are no messages"),
         ({"id": 1, "messages": [{"role": "robot", "content": "a"}]}, "role is 'robot'"),

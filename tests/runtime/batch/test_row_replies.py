@@ -1,7 +1,10 @@
 """Lines of rows: own rows and OpenAI's, rows that fail, seeds; and the same by pieces of a table."""
 
 import json
+import sys
 from pathlib import Path
+from threading import Barrier
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -9,9 +12,10 @@ import pytest
 
 from thinkport.runtime import Model, Thinking
 from thinkport.runtime.batch.batch_replies import BatchReplies
-from thinkport.runtime.batch.prompt_rows import row_of
+from thinkport.runtime.batch.prompt_rows import PromptRow, row_of
 from thinkport.runtime.batch.row_replies import RowReplies, failed, row_id, row_seed, written_tokens
 from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.row_settings import RowSettings
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.reply.reply_maker import ReplyMaker
 from thinkport.runtime.tools.response_format import Regex
@@ -26,13 +30,17 @@ def nano(nano_artifact: Path) -> Any:
         yield model
 
 
+def answered(replies: RowReplies, *records: dict[str, Any], **options: Any) -> list[dict[str, Any]]:
+    return [*replies.lines([row_of(record) for record in records], **options)]
+
+
 def request(**body: Any) -> dict[str, Any]:
     return {"custom_id": "r", "body": {"messages": [{"role": "user", "content": QUESTION}], "seed": 3, **body}}
 
 
 def test_a_line_has_the_reply_with_its_reasons_and_figures(nano: Model) -> None:
     thinking = Thinking(enabled=True, budget=30)
-    line = RowReplies(nano, name="nano", seed=5, thinking=thinking).line(row_of({"id": "q", "prompt": QUESTION}))
+    (line,) = answered(RowReplies(nano, name="nano", seed=5, thinking=thinking), {"id": "q", "prompt": QUESTION})
     end = nano.generate(QUESTION, thinking=thinking, seed=row_seed(5, "q"))
     same = ("thought", "answer", "thinking_end", "answer_end", "thought_tokens", "answer_tokens", "forced_tokens")
     assert {name: line[name] for name in same} == {name: end.as_json()[name] for name in same}
@@ -44,11 +52,86 @@ def test_a_line_has_the_reply_with_its_reasons_and_figures(nano: Model) -> None:
 
 def test_a_row_that_fails_has_its_reason_and_the_next_row_its_reply(nano: Model) -> None:
     replies = RowReplies(nano, name="nano", thinking=False)
-    lines = [replies.line(row_of({"id": text[:4], "prompt": text})) for text in ("x" * 30_000, QUESTION)]
+    lines = answered(replies, *({"id": text[:4], "prompt": text} for text in ("x" * 30_000, QUESTION)))
     assert lines[0].keys() == {"id", "error"}
     assert "context" in lines[0]["error"]
     assert [failed(line) for line in lines] == [True, False]
     assert lines[1]["answer"]
+
+
+def said(line: dict[str, Any]) -> dict[str, Any]:
+    """A line without its seconds, and what was reused or guessed ahead for it."""
+    how = ("seconds", "timings", "cached_tokens", "drafted_tokens", "accepted_tokens")
+    return {name: value for name, value in line.items() if name not in how}
+
+
+def test_rows_that_are_answered_at_the_same_time_have_the_lines_of_rows_in_turn_in_their_order(
+    nano: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[dict[str, Any]] = [{"id": "long", "prompt": QUESTION}, *ROWS, {"id": "fails", "prompt": "x" * 30_000}]
+    replies = RowReplies(nano, name="nano", seed=7, thinking=Thinking(enabled=True, budget=40))
+    begun, together = [], Barrier(3)
+    own = replies._own
+
+    def noting(row: PromptRow, *more: Any) -> dict[str, Any]:
+        begun.append(row.id)
+        if len(begun) <= 3:
+            together.wait(30)  # three at a time, or this breaks
+        if row.id == "long":
+            while 14 not in begun:  # later rows end first
+                sleep(0.001)
+        return own(row, *more)
+
+    monkeypatch.setattr(replies, "_own", noting)
+    found = answered(replies, *rows, at_once=3)
+    assert [line["id"] for line in found] == [row["id"] for row in rows]
+    alone = answered(RowReplies(nano, name="nano", seed=7, thinking=Thinking(enabled=True, budget=40)), *rows)
+    assert [*map(said, found)] == [*map(said, alone)]
+
+
+def test_lines_that_nobody_wants_any_more_end_the_replies_in_progress(
+    nano: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replies = RowReplies(nano, name="nano", thinking=False)
+    begun, stops = [], list[Any]()
+
+    def waiting(row: PromptRow, _: Engine, stop: Any) -> dict[str, Any]:
+        begun.append(row.id)
+        stops.append(stop)
+        while len(begun) > 1 and not stop.cancelled:
+            sleep(0.001)
+        return {"id": row.id, "error": None}
+
+    monkeypatch.setattr(replies, "_own", waiting)
+    lines = replies.lines([row_of(row) for row in ROWS], at_once=2)
+    assert next(lines)["id"] == ROWS[0]["id"]
+    lines.close()
+    assert len(begun) <= 3, "rows that had not begun never do"
+    assert all(stop.cancelled for stop in stops)
+
+
+def test_rows_share_steps_with_our_own_kernels_and_get_the_lines_of_rows_in_turn(
+    nano_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "thinkport_kernels", raising=False)  # tests hide it
+    pytest.importorskip("thinkport_kernels", reason="thinkport-kernels is not installed")
+    options: dict[str, Any] = {"name": "nano", "seed": 3, "thinking": Thinking(enabled=True, budget=60)}
+    found = {}
+    for rows in (1, 4):
+        with Model.load(nano_artifact, provider="cpu", kernels="auto", rows=RowSettings(max_rows=rows)) as model:
+            found[rows] = [*map(said, answered(RowReplies(model, **options), *ROWS))]
+            assert (model.at_once, model.steps.shared_steps > 0) == (rows, rows > 1)
+    assert found[4] == found[1]
+
+
+def test_a_memory_limit_keeps_rows_from_being_refused_for_others_memory(nano_artifact: Path) -> None:
+    loading: dict[str, Any] = {"provider": "cpu", "kernels": "off", "prefix_cache_bytes": 0}
+    with Model.load(nano_artifact, **loading) as model:
+        whole = model.session.kv_size.bytes(model.session.context_length)
+        assert model.at_once == RowSettings.max_rows
+    for limit, rows in ((whole // 2, 1), (3 * whole, 3), (100 * whole, RowSettings.max_rows)):
+        with Model.load(nano_artifact, memory_limit=limit, **loading) as model:
+            assert model.at_once == rows
 
 
 def test_seeds_differ_by_row_and_not_by_order_and_number_and_text_are_one_id() -> None:
@@ -70,7 +153,7 @@ def test_a_request_of_openais_batches_gets_what_the_server_sends(nano: Model) ->
     row = row_of(request(n=2, reasoning_effort="low", tools=[{"type": "web_search"}]))
     replies = RowReplies(nano, name="nano", thinking=Thinking(enabled=False))
     replies.check([row])
-    line = replies.line(row)
+    (line,) = replies.lines([row])
     assert (line["custom_id"], line["error"], line["response"]["status_code"]) == ("r", None, 200)
     assert "web_search" in line["response"]["note"]
     completion = openai.ChatCompletion.model_validate(line["response"]["body"])
@@ -94,7 +177,7 @@ def test_nothing_is_run_for_a_next_turn(nano: Model, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(ReplyMaker, "begin", noting)
     monkeypatch.setattr(Engine, "settles_beside", True)  # as with thinkport's own kernels
     replies = RowReplies(nano, name="nano", thinking=Thinking(enabled=False))
-    assert not any(failed(replies.line(row_of(record))) for record in (ROWS[0], request(max_tokens=3)))
+    assert not any(failed(line) for line in answered(replies, ROWS[0], request(max_tokens=3)))
     assert asked == [False] * 3  # the first one tries the options
 
 
@@ -107,7 +190,7 @@ def test_nothing_is_run_for_a_next_turn(nano: Model, monkeypatch: pytest.MonkeyP
     ],
 )
 def test_a_request_that_fails_has_its_status(nano: Model, body: dict[str, Any], status: int, told: str) -> None:
-    line = RowReplies(nano, name="nano").line(row_of(request(**body)))
+    (line,) = answered(RowReplies(nano, name="nano"), request(**body))
     assert line["response"]["status_code"] == status
     assert told in line["response"]["body"]["error"]["message"]
     assert failed(line)
@@ -126,7 +209,7 @@ def test_what_would_fail_row_by_row_is_refused_at_once(nano: Model) -> None:
 def test_pieces_of_a_table_give_the_lines_of_the_rows(nano: Model, nano_artifact: Path) -> None:
     options: dict[str, Any] = {"seed": 2, "thinking": Thinking(enabled=True, budget=20)}
     replies = RowReplies(nano, name="nano", **options)
-    expected = {str(row["id"]): replies.line(row_of(row))["answer"] for row in ROWS}
+    expected = {str(line["id"]): line["answer"] for line in answered(replies, *ROWS)}
     loading = {"provider": "cpu", "kernels": "off", "deterministic": True}
     worker = BatchReplies(nano_artifact, loading=loading, **options)
     found: dict[str, str] = {}

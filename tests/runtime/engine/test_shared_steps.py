@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -76,6 +77,34 @@ def test_rows_of_unequal_pasts_get_what_they_get_alone_beside_poisoned_slots(ses
             np.testing.assert_allclose(logits[0, 0], expected, atol=2e-3 if session.graph.kv.dtype != "int8" else 0.5)
         poison(session)
     assert [lane.length for lane in lanes] == [length + 4 for length in LENGTHS]
+
+
+@pytest.mark.parametrize("at", [0, 1, 3])
+def test_a_row_whose_move_into_a_slot_is_interrupted_keeps_what_it_holds(
+    session: Session, at: int, monkeypatch
+) -> None:
+    lanes, texts = filled(session, lengths=[5, 9])
+    cache, calls = lanes[1].slotted, itertools.count()
+    of = cache._buffers.of
+
+    def interrupted(array: Any) -> Any:
+        if next(calls) == at:
+            raise KeyboardInterrupt
+        return of(array)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cache._buffers, "of", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            session.together.slots.gather([cache])
+    poison(session)
+    for token in (7, 8):
+        alone_now = lanes[1].run(np.array([[token]]), None, 1)[0, 0].copy()
+        texts[1].append(token)
+        assert np.corrcoef(alone_now, alone(session, texts[1], tail=token - 6))[0, 1] > 0.999
+    found = session.together.run(lanes, [3, 4])
+    poison(session)
+    for text, token, logits in zip(texts, (3, 4), found, strict=True):
+        assert np.corrcoef(logits[0, 0], alone(session, [*text, token], tail=1))[0, 1] > 0.999
 
 
 def test_rows_that_leave_and_come_back_keep_what_they_hold(session: Session) -> None:

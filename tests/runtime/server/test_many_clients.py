@@ -4,14 +4,17 @@ import asyncio
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from threading import Thread
+from threading import Event, Thread
 from time import monotonic, sleep
+from types import SimpleNamespace
+from typing import cast
 
 import httpx
 import openai
 import pytest
 from tests.runtime.server.conftest import Served, running
 
+from thinkport.runtime import Model
 from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.jobs import Places
 
@@ -197,6 +200,36 @@ def test_one_that_gives_up_waiting_leaves_its_turn_to_the_next(nano_model) -> No
         first.cancel()
         assert await asyncio.wait_for(second, 60) is engine
         assert not places.waiting
+
+    asyncio.run(run())
+
+
+def test_nobody_takes_a_place_while_the_graph_changes_for_one_that_gave_up() -> None:
+    begun, go, done = Event(), Event(), Event()
+
+    def refresh() -> None:
+        begun.set()
+        assert go.wait(60)
+        done.set()
+
+    model = SimpleNamespace(engine=lambda: SimpleNamespace(ids=[]), stale=True, refresh=refresh)
+
+    async def run() -> None:
+        places = Places(cast("Model", model), 2, 5)
+        first = asyncio.create_task(places.take([]))
+        assert await asyncio.to_thread(begun.wait, 60)
+        second = asyncio.create_task(places.take([]))
+        for _ in range(3):
+            first.cancel()
+            await asyncio.sleep(0.01)
+        assert not second.done()
+        model.stale = False
+        go.set()
+        await asyncio.wait_for(second, 60)
+        assert done.is_set()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert places.active == 1, "the one that gave up has none"
 
     asyncio.run(run())
 

@@ -1,20 +1,15 @@
-"""Clients that nobody here wrote, and a soak: minutes each, or with packages that the main suite does without."""
+"""Clients that nobody here wrote: minutes each, or with packages that the main suite does without."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import monotonic, sleep
 
-import httpx
 import pytest
 
 pytestmark = pytest.mark.long
 QUESTION = {"role": "user", "content": "What is 86*57?"}
-MINUTES = float(os.environ.get("THINKPORT_SOAK_MINUTES", "10"))
 NODE = """
 import OpenAI from "openai";
 const client = new OpenAI({ baseURL: process.argv[2] + "/v1", apiKey: "any" });
@@ -91,49 +86,3 @@ def test_schemathesis_finds_no_server_error(serve, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert served.idle()
-
-
-def test_memory_stays_where_it_is_while_32_clients_ask(nano_artifact: Path, tmp_path: Path) -> None:
-    if not Path("/proc/self/status").exists():
-        pytest.skip("memory is read from /proc, which this system lacks")
-    log = tmp_path / "log"
-    command = [sys.executable, "-m", "thinkport.runtime", "serve", str(nano_artifact), "--sidecar", "--queue", "64"]
-    with log.open("w") as errors:
-        server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
-    assert server.stdout is not None
-    told = json.loads(server.stdout.readline())
-    headers = {"authorization": f"Bearer {told['api_key']}"}
-    until, replies = monotonic() + 60 * MINUTES, [0] * 32
-
-    def ask(number: int) -> None:
-        with httpx.Client(base_url=told["url"], headers=headers, timeout=120) as client:
-            while monotonic() < until:
-                question = f"What is {11 + number}*{10 + replies[number] % 89}?"
-                body = {"messages": [{"role": "user", "content": question}], "stream": bool(replies[number] % 2)}
-                if replies[number] % 5 == 4:  # hangs up within the reply
-                    with client.stream("POST", "/v1/chat/completions", json={**body, "stream": True}) as answer:
-                        next(answer.iter_bytes())
-                else:
-                    assert client.post("/v1/chat/completions", json=body).status_code == 200
-                replies[number] += 1
-
-    def held() -> int:
-        return 1024 * int(Path(f"/proc/{server.pid}/status").read_text().split("VmRSS:")[1].split()[0])
-
-    with ThreadPoolExecutor(len(replies)) as clients:
-        asking = [clients.submit(ask, number) for number in range(len(replies))]
-        sleep(min(60.0, 12 * MINUTES))
-        before, most = held(), 0
-        while monotonic() < until:
-            most = max(most, held())
-            sleep(1)
-        for one in asking:
-            one.result()
-    grown = most - before
-    assert server.stdin is not None
-    server.stdin.close()  # a sidecar ends with the pipe that its app holds
-    assert server.wait(120) == 0
-    server.stdout.close()
-    print(f"{sum(replies)} replies in {MINUTES:g} minutes, {before / 1e6:.1f} MB before, {grown / 1e6:+.2f} MB")
-    assert grown < 5e6
-    assert "Traceback" not in log.read_text()

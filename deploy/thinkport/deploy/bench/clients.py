@@ -160,8 +160,8 @@ class _Bench:
     def late(self, context: int, count: int, told: Callable[[str], None]) -> LateClient:
         told(f"a client more beside {count} at {context}")
         prompt = [at % 1000 for at in range(LATE_PROMPT)]
-        alone = self._first_token(prompt)
         self._session.share_steps(self._rows)
+        alone = self._first_token(prompt)  # from which the scheduler knows what a prompt costs, as a server's does
         clients, together = self._clients(context, count, tokens=LATE_PROMPT)
         together.wait()
         _until(lambda: all(len(client.times) > 4 for client in clients), clients)

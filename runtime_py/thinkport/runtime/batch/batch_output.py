@@ -30,7 +30,7 @@ class BatchOutput:
     | there | others                | is refused, with what differs                                            |
     | there | the same              | cuts off half a last line, keeps the whole ones and goes on with the rest |
 
-    A line is on disk before the next row is begun. A second run at the same time is refused.
+    Lines are in the order of the rows, each on disk when `add` returns. A second run at the same time is refused.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], ids: Collection[str]):

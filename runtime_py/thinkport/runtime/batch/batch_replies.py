@@ -68,7 +68,7 @@ class BatchReplies:
         cells = zip(*(batch[name].tolist() for name in names), strict=True)
         rows = [row_of({name: _plain(name, cell) for name, cell in zip(names, row, strict=True)}) for row in cells]
         self._replies.check(rows)
-        lines = [self._replies.line(row) for row in rows]
+        lines = [*self._replies.lines(rows)]
         columns = {
             "answer": [_answer(line) for line in lines],
             "error": [_error(line) if failed(line) else "" for line in lines],

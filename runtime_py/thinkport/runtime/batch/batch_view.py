@@ -35,5 +35,8 @@ class BatchView(ReplyBar):
         done, failed, seconds = len(self._output.done), self._output.failed, self.tasks[0].elapsed or 0.0
         before = f", {self._before} of them before this run" if self._before else ""
         open_rows = f", {self._rows - done} left" if done < self._rows else ""
-        here = f"; {self._tokens} tokens in {seconds:.1f} s" if done > self._before else ""
+        here = ""
+        if (rows := done - self._before) and seconds:
+            speeds = f"{rows / seconds:.2f} rows/s, {self._tokens / seconds:.1f} tok/s"
+            here = f"; {self._tokens} tokens in {seconds:.1f} s ({speeds})"
         return f"{done - failed} of {self._rows} rows answered, {failed} failed{open_rows}{before}{here}"

@@ -26,7 +26,7 @@ from thinkport.runtime.reply.reply_request import ReplyOptions
 
 _ROUTE = "/v1/chat/completions"
 # A row may have further fields, which nobody reads, but none that would seem to change its reply.
-_OPTIONS = {*ReplyOptions.__annotations__, *(field.name for field in fields(SamplingSettings))} - {"engine", "stop"}
+_OPTIONS = {*ReplyOptions.__annotations__, *(field.name for field in fields(SamplingSettings))} - {"engine"}
 
 RowId = str | int
 
@@ -137,15 +137,19 @@ def _object(line: str, where: str) -> dict[str, Any]:
     return record
 
 
-def _table(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(StringIO(text, newline=""), strict=True)
+def _table(text: str, path: Path) -> list[tuple[int, dict[str, Any]]]:
+    reader, rows = csv.DictReader(StringIO(text, newline=""), strict=True), list[tuple[int, dict[str, Any]]]()
+    before = csv.field_size_limit(max(len(text), 1))  # of the whole process; a cell may be a long document
     try:
         for row in reader:
             if None in row or None in row.values():
                 raise InputError(f"{path} line {reader.line_num}: it has not as many cells as the header")
-            yield reader.line_num, row
+            rows.append((reader.line_num, row))
     except csv.Error as error:
         raise InputError(f"{path} line {reader.line_num}: found no CSV ({error})") from None
+    finally:
+        csv.field_size_limit(before)
+    return rows
 
 
 def _text(path: Path) -> str:

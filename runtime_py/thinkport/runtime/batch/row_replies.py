@@ -1,19 +1,26 @@
-"""Answers the rows of a batch with a loaded model, one after the other. Must not know files."""
+"""Answers the rows of a batch with a loaded model, several at a time. Must not know files."""
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
 from thinkport.runtime.batch.prompt_rows import PromptRow, RowId
 from thinkport.runtime.engine.engine import Engine
+from thinkport.runtime.engine.row_settings import MOST_ROWS
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import require
 from thinkport.runtime.model import Model
 
 NO_NAME = (None, "", "default")
+_AHEAD = 4  # times the rows that are answered at a time: lines that may wait for the one of an earlier row
+_LOOK = 0.2  # seconds between two looks for the signals that Windows doesn't end a wait with
+
+Line = dict[str, Any]
 
 
 class RowReplies:
@@ -32,8 +39,8 @@ class RowReplies:
             InputError: options that no reply could be made with.
         """
         self._model, self._name, self._seed, self._options = model, name, seed, options
-        self._engine: Engine = model.engine()
-        model.stream("?", engine=self._engine, seed=seed, **options).close()
+        self._idle: list[Engine] = [model.engine()]
+        model.stream("?", engine=self._idle[0], seed=seed, **options).close()
 
     def check(self, rows: Iterable[PromptRow]) -> None:
         """Refuse what would fail row by row.
@@ -57,32 +64,57 @@ class RowReplies:
                     f"the row {row.id!r} asks for the model {asked!r}, expected {self._name!r}, 'default' or no model"
                 )
 
-    def line(self, row: PromptRow) -> dict[str, Any]:
-        """The line of a row.
+    def lines(self, rows: Iterable[PromptRow], *, at_once: int | None = None) -> Generator[Line]:
+        """Yield the lines of rows in their order; `at_once` of them are answered at a time, by default `Model.at_once`.
+
+        Closed early, it ends the replies in progress.
 
         Raises:
             ThinkportError: no row can be answered any more.
         """
-        if self._model.stale:
-            self._model.refresh()
-        return self._own(row) if row.body is None else self._request(row, row.body)
+        todo, begun, stop = deque(rows), deque[Future[Line]](), Stop()
+        with ThreadPoolExecutor(MOST_ROWS, "row") as threads, _cancelling(stop, begun):
+            while todo or begun:
+                going = [one for one in begun if not one.done()]
+                stale = self._model.stale
+                if stale and todo and not going:  # it would end replies in progress
+                    self._model.refresh()
+                most = 1 if stale else at_once or self._model.at_once
+                if todo and len(going) < most and len(begun) < _AHEAD * most:
+                    begun.append(threads.submit(self._line, todo.popleft(), stop))
+                elif begun[0].done():
+                    yield begun.popleft().result()
+                else:
+                    wait(going, _LOOK, FIRST_COMPLETED)
 
-    def _own(self, row: PromptRow) -> dict[str, Any]:
+    def _line(self, row: PromptRow, stop: Stop) -> Line:
+        try:
+            engine = self._idle.pop()
+        except IndexError:
+            engine = self._model.engine()
+        try:
+            if row.body is None:
+                return self._own(row, engine, stop)
+            return self._request(row, row.body, engine, stop)
+        finally:
+            self._idle.append(engine)
+
+    def _own(self, row: PromptRow, engine: Engine, stop: Stop) -> Line:
         seed = None if self._seed is None else row_seed(self._seed, row.id)
         begun = perf_counter()
         try:
-            end = self._model.generate(row.messages, engine=self._engine, seed=seed, **self._options)
+            end = self._model.generate(row.messages, engine=engine, stop=stop, seed=seed, **self._options)
         except InputError as error:
             return {"id": row.id, "error": str(error)}
         return {"id": row.id, "error": None, **end.as_json(), "seed": seed, "seconds": perf_counter() - begun}
 
-    def _request(self, row: PromptRow, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _request(self, row: PromptRow, body: Mapping[str, Any], engine: Engine, stop: Stop) -> Line:
         """A line as OpenAI's batches have it, whose reply is what `thinkport serve` sends."""
         from thinkport.runtime.server.api_error import ApiError, failure
 
         note: dict[str, Any] = {}
         try:
-            found, notes = self._completion(body)
+            found, notes = self._completion(body, engine, stop)
             status, note = 200, {"note": "; ".join(notes)} if notes else {}
         except (ApiError, InputError) as error:
             told = failure(error)
@@ -90,7 +122,7 @@ class RowReplies:
         response = {"status_code": status, "request_id": f"{self._name}-{row.id}", "body": found, **note}
         return {"id": f"batch-{row.id}", "custom_id": row.id, "response": response, "error": None}
 
-    def _completion(self, body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def _completion(self, body: Mapping[str, Any], engine: Engine, stop: Stop) -> tuple[Line, tuple[str, ...]]:
         from uuid import uuid4
 
         from thinkport.runtime.server.chat_route import ChatReply, ChatRequest
@@ -102,9 +134,20 @@ class RowReplies:
         name, tokenizer = f"chatcmpl-{uuid4().hex}", self._model.tokenizer
         reply = ChatReply(name, self._name, tokenizer, logprobs=bool(asked.logprobs), live=False)
         for number in range(plan.replies):
-            for event in plan.begin(self._engine, number, Stop(), last=True):
+            for event in plan.begin(engine, number, Stop(within=stop), last=True):
                 deque(reply.events(number, event), maxlen=0)
         return reply.whole(), plan.notes
+
+
+@contextmanager
+def _cancelling(stop: Stop, begun: Iterable[Future[Line]]) -> Generator[None]:
+    """End what was begun, and begin no more of it, where the block is left."""
+    try:
+        yield
+    finally:
+        stop.cancel()
+        for one in begun:
+            one.cancel()
 
 
 def row_seed(seed: int, row: RowId) -> int:

@@ -1,6 +1,7 @@
 """The verb `batch`: replies to the prompts of a file. What it calls is imported when it runs."""
 
 import sys
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from thinkport.runtime.cli.cli_options import (
     ThinkingOptions,
     argument,
 )
+from thinkport.runtime.engine.row_settings import RowSettings
 from thinkport.runtime.terminal.interrupts import INTERRUPTED
 from thinkport.runtime.terminal.option_values import given, reply_thinking_of, response_format_of, tools_of
 
@@ -40,6 +42,13 @@ def batch(
     form: FormOptions,
     sampling: SamplingOptions,
     running: RunningOptions,
+    max_rows: Annotated[
+        int,
+        typer.Option(
+            rich_help_panel="Running",
+            help="Rows answered at a time; their steps are shared, and each has a KV cache.",
+        ),
+    ] = RowSettings.max_rows,
 ) -> None:
     """Answer every prompt of a file, a line of JSON each: the reply, why its parts ended, tokens and seconds.
 
@@ -55,11 +64,12 @@ def batch(
         "sampling": given(**vars(sampling)) or None,
         **vars(reply),
     }
-    if not _run(artifact, prompts, output, running=running.loading(), options=options):
+    loading = running.loading() | {"rows": RowSettings(max_rows=max_rows)}
+    if not _run(artifact, prompts, output, loading=loading, options=options):
         raise typer.Exit(1)
 
 
-def _run(artifact: Path, prompts: Path, output: Path, *, running: dict[str, Any], options: dict[str, Any]) -> bool:
+def _run(artifact: Path, prompts: Path, output: Path, *, loading: dict[str, Any], options: dict[str, Any]) -> bool:
     """Whether every row was answered."""
     from rich.console import Console
 
@@ -82,12 +92,11 @@ def _run(artifact: Path, prompts: Path, output: Path, *, running: dict[str, Any]
         left = [row for row in rows if str(row.id) not in lines.done]
         try:
             if left:
-                with tidy_warnings(), Model.load(artifact, thinking=options["thinking"], **running) as model:
+                with tidy_warnings(), Model.load(artifact, thinking=options["thinking"], **loading) as model:
                     replies = RowReplies(model, name=artifact.resolve().name, **options)
                     replies.check(left)
-                    with view:
-                        for row in left:
-                            line = replies.line(row)
+                    with view, closing(replies.lines(left)) as found:
+                        for line in found:
                             lines.add(line)
                             view.written(line)
         except KeyboardInterrupt:

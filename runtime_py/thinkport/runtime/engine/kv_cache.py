@@ -179,13 +179,14 @@ class InPlaceCache(_KvCache):
 
     _capacity = 0
     slot: Slot | None = None
+    _between: tuple[Slot | None, ...] = ()  # where values lie while they move, or since that was interrupted
 
     def prepare(self, total: int) -> None:
         """Bind past and present for a step after which the longest sequence has `total` tokens.
 
         Raises what ONNX Runtime raises where a device has no room; the cache is as before.
         """
-        if total > self._capacity:
+        if total > self._capacity or self._between:
             self._grow(capacity_for(total, self._model.context_length, at_hand=self._buffers.at_hand))
 
     def advance(self, lengths: npt.NDArray[np.int64]) -> None:
@@ -258,17 +259,20 @@ class InPlaceCache(_KvCache):
         """Put new buffers in place of the old ones.
 
         The CPU's one at a time, so that the peak is one above the new size. A device's once all are made: its allocator
-        keeps the old ones in either order, and where it has no room for new ones the cache stays as it was.
+        keeps the old ones in either order, and where it has no room for new ones the cache stays as it was. Where the
+        thread is interrupted meanwhile, some values are in the old place and some in the new one, and both are kept.
         """
         with self._buffers.turn:
             values = made if self._buffers.at_hand else list(made)
             if not self._values:
                 self._values = [None] * len(self._pasts)
+            self._between = (*self._between, self.slot, slot)
+            self._capacity, self.slot = min(self._capacity, capacity), None
             for index, value in enumerate(values):
                 self._values[index] = value
                 self._binding.bind_ortvalue_input(self._pasts[index], value)
                 self._binding.bind_ortvalue_output(self._presents[index], value)
-            self._capacity, self.slot = capacity, slot
+            self._capacity, self.slot, self._between = capacity, slot, ()
 
 
 class AppendedCache(_KvCache):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from thinkport.runtime.errors import InputError
 
 MAX_ROWS = 8
+MOST_ROWS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,12 +18,12 @@ class RowSettings:
     """
 
     max_rows: int = MAX_ROWS
-    prompt_share: float = 0.5
+    prompt_share: float = 0.6
     longest_wait: float = 0.25
 
     def __post_init__(self) -> None:
-        if isinstance(self.max_rows, bool) or not isinstance(self.max_rows, int) or not 1 <= self.max_rows <= 64:
-            raise InputError(f"max_rows is {self.max_rows!r}, expected 1 (replies take turns) to 64")
+        if isinstance(self.max_rows, bool) or not isinstance(self.max_rows, int) or not 1 <= self.max_rows <= MOST_ROWS:
+            raise InputError(f"max_rows is {self.max_rows!r}, expected 1 (replies take turns) to {MOST_ROWS}")
         if not 0.05 <= self.prompt_share <= 0.95:
             raise InputError(f"prompt_share is {self.prompt_share}, expected 0.05 to 0.95 of the time")
         if not 0.01 <= self.longest_wait <= 60:

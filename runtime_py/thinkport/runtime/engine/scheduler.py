@@ -16,14 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from thinkport.runtime.engine.row_settings import RowSettings
+from thinkport.runtime.engine.step_plan import StepPlan
 from thinkport.runtime.errors import UnavailableError
 
 _Ids = npt.NDArray[np.int64]
 _Logits = npt.NDArray[np.float32]
 
-_PATIENCE, _LEAST_PATIENCE = 0.3, 0.005  # of a shared step, and seconds: how long it waits for the rows of the last one
 _ACTIVE = 0.5  # seconds after its last step in which a row counts as one of several
-_NARROWEST = 8  # tokens of a piece; matrices take fewer for little less
 
 
 class Row:
@@ -157,9 +156,7 @@ class Scheduler:
         self._running: list[Step] = []
         self._served: dict[Row, None] = {}  # rows of shared steps whose next one may come
         self._seen: dict[Row, float] = {}  # rows, and when their last step ended or began to wait
-        self._step_seconds = 0.0  # of a shared step
-        self._token_seconds = 0.0  # of a token of a piece
-        self._owed = 0.0  # seconds that prompts are ahead of their share
+        self._plan = StepPlan(settings)
 
     def step(self, lane: ScheduledLane, ids: _Ids, lengths: _Ids | None, keep: int) -> _Logits:
         """Run a step; its logits are valid until the lane's next one.
@@ -216,14 +213,10 @@ class Scheduler:
         now, row = perf_counter(), step.lane.row
         self._waiting.append(step)
         self._served.pop(row, None)
-        row.late = row.late and now - row.done_at > self._patience
+        row.late = row.late and now - row.done_at > self._plan.patience
         self._seen[row] = now
         if len(self._seen) > 2 * self.settings.max_rows:
             self._seen = {one: seen for one, seen in self._seen.items() if now - seen < _ACTIVE}
-
-    @property
-    def _patience(self) -> float:
-        return max(_LEAST_PATIENCE, _PATIENCE * self._step_seconds)
 
     def _choose(self) -> tuple[list[Step], float | None]:
         """The steps to run now, or none and the seconds after which to look again."""
@@ -232,7 +225,7 @@ class Scheduler:
         shared = [step for step in self._waiting if step.shared][: self.settings.max_rows]
         alone = next((step for step in self._waiting if not step.shared), None)
         patience = self._due()
-        if alone is not None and (self._owed <= 0 or not (shared or patience)):
+        if alone is not None and (self._plan.prompts_turn or not (shared or patience)):
             return [alone], None
         if len(shared) == self.settings.max_rows or not patience:
             return shared, None
@@ -242,10 +235,10 @@ class Scheduler:
         """Seconds that rows of the last step have left to come; those whose time is over are late from now on."""
         now = perf_counter()
         for row in list(self._served):
-            if row.late or now - row.done_at >= self._patience:
+            if row.late or now - row.done_at >= self._plan.patience:
                 row.late = True
                 del self._served[row]
-        return max((self._patience - (now - row.done_at) for row in self._served), default=0.0)
+        return max((self._plan.patience - (now - row.done_at) for row in self._served), default=0.0)
 
     def _run(self, chosen: list[Step]) -> None:
         first, most = chosen[0], self.settings.max_rows
@@ -288,10 +281,8 @@ class Scheduler:
             return None
         if not written:
             return widest
-        left = self.settings.longest_wait - 1.3 * self._step_seconds
-        fits = int(left / self._token_seconds) if self._token_seconds else 2 * _NARROWEST
-        narrow = max(_NARROWEST, fits // _NARROWEST * _NARROWEST)
-        return narrow if widest is None else min(narrow, widest)
+        width = self._plan.width(step.before + step.at, step.ids.shape[1] - step.at)
+        return width if widest is None else min(width, widest)
 
     def _ran(self, chosen: list[Step]) -> None:
         """Let those go on whose steps are done; next pieces wait behind all that wait, so that prompts take turns."""
@@ -308,26 +299,18 @@ class Scheduler:
             step.changed.notify()
 
     def _count(self, first: Step, rows: int, columns: int, seconds: float, *, written: bool) -> None:
-        share, figures = self.settings.prompt_share, self.figures
+        figures = self.figures
         figures.steps += 1
-        if first.shared:
-            self._step_seconds = _mean(self._step_seconds, seconds)
-            self._owed = self._owed - seconds * share if any(not step.shared for step in self._waiting) else 0.0
-            if rows > 1:
-                figures.shared_steps += 1
-                figures.shared_rows += rows
-                figures.most_rows = max(figures.most_rows, rows)
+        if not first.shared:
+            self._plan.ran_alone(seconds, first.before + first.at - columns, columns, rows_wait=written)
             return
-        self._owed = self._owed + seconds * (1 - share) if written else 0.0
-        if columns >= _NARROWEST:
-            self._token_seconds = _mean(self._token_seconds, seconds / columns)
+        self._plan.ran_shared(seconds, prompt_waits=any(not step.shared for step in self._waiting))
+        if rows > 1:
+            figures.shared_steps += 1
+            figures.shared_rows += rows
+            figures.most_rows = max(figures.most_rows, rows)
 
     def _wake_next(self) -> None:
         """Have one of those who wait look for what runs next; called by a thread that goes."""
         if self._waiting and not self._running:
             self._waiting[0].changed.notify()
-
-
-def _mean(before: float, new: float) -> float:
-    """A mean in which earlier values count less and less; a burst of other work counts twice the mean at most."""
-    return before + (min(new, 2 * before) - before) / 5 if before else new

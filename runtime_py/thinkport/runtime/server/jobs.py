@@ -72,10 +72,10 @@ class Places:
         self._asked = monotonic()
         async with self._refreshing:  # nobody takes a place while the graph changes, and no place is taken then
             if self.asleep:
-                await asyncio.shield(asyncio.to_thread(self._model.reload))
+                await _to_its_end(self._model.reload)
                 self.asleep = False
             elif self._model.stale and not self.active:
-                await asyncio.shield(asyncio.to_thread(self._model.refresh))
+                await _to_its_end(self._model.refresh)
         self._check_open()  # loading takes a while
         if self._line or self._free < rows:
             await self._wait(rows)
@@ -94,7 +94,7 @@ class Places:
                 if still and not self.asleep and self._model.loaded:
                     self.asleep = True  # first: a request that is cancelled meanwhile must not hide it
                     try:
-                        await asyncio.shield(asyncio.to_thread(self._model.unload))
+                        await _to_its_end(self._model.unload)
                     except Exception as error:  # nobody awaits this task
                         self.asleep, self._asked = not self._model.loaded, monotonic()
                         _LOG.error("the idle model can't be unloaded, which is tried again later: %s", error)
@@ -143,6 +143,21 @@ class Places:
     def _check_open(self) -> None:
         if self.closed:
             raise ApiError(503, "the server is ending", headers={"retry-after": "5"})
+
+
+async def _to_its_end(work: Callable[[], object]) -> None:
+    """Do some work in a thread; whoever is cancelled meanwhile waits for its end, and so keeps the locks that it holds.
+
+    Raises:
+        ThinkportError: what `work` raises.
+    """
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(working)
+    finally:
+        while not working.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([working])
 
 
 Found = TypeVar("Found")
