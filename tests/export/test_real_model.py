@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.conftest import SHARED
 
@@ -20,6 +21,7 @@ from thinkport.export.settings import ExportSettings
 from thinkport.runtime import Model
 from thinkport.runtime.artifact.certificate import Certificate
 from thinkport.runtime.artifact.verdict import verdict_line
+from thinkport.runtime.providers.kernels import Kernels
 
 TOOLS = SHARED / "tools" / "real"
 TOOL = TOOLS / "make_smollm2.py"
@@ -92,3 +94,61 @@ def test_recipes_come_nearer_the_more_bits_they_have_and_all_beat_plain_rounding
     ]
     assert found[1] < 0.6 * found[0]
     assert found == sorted(found, reverse=True)
+
+
+QUESTIONS = (
+    "Why is the sky blue?",
+    "How do I sort a list in Python?",
+    "Explain gravity to a child.",
+    "Give me three tips for better sleep.",
+    "Tell me a short story about a dragon.",
+    "What is 17 times 23? Show the steps.",
+    "Who wrote Hamlet and when?",
+    "What is recursion in programming?",
+    "Suggest a vegetarian dinner.",
+    "Describe the water cycle.",
+    "What causes thunder?",
+    "Write an email asking for a day off.",
+    "How does a bicycle stay upright?",
+    "What are prime numbers?",
+    "How do I boil an egg?",
+    "Summarize the French Revolution.",
+)
+
+
+@pytest.mark.long
+def test_the_native_graph_is_as_near_to_a_real_model_as_its_parent(smollm2: Path, tmp_path: Path) -> None:
+    """Over the model's own greedy replies, where it is sure of much: noise in attention shows there first."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    obstacle = Kernels.here("auto").obstacle
+    if obstacle is not None:
+        pytest.skip(f"the native graph {obstacle} (and THINKPORT_TEST_KERNELS=native)")
+    export(
+        ExportSettings(
+            checkpoint=str(smollm2), output=tmp_path / "artifact", targets=("cpu",), recipe="int8", certificate=False
+        )
+    )
+    tokenizer = AutoTokenizer.from_pretrained(smollm2)
+    reference = AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.float32).eval()
+    models = {name: Model.load(tmp_path / "artifact", provider="cpu", kernels=name) for name in ("auto", "off")}
+    assert models["auto"].provider_report.chosen.kernels is not None
+    found: dict[str, list[float]] = {name: [] for name in models}
+    for question in QUESTIONS:
+        asked = tokenizer.apply_chat_template(
+            [{"role": "user", "content": question}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )["input_ids"]
+        with torch.inference_mode():
+            ids = reference.generate(asked, max_new_tokens=80, do_sample=False, pad_token_id=0)
+            expected = torch.log_softmax(reference(ids).logits[0].float(), -1).numpy()[asked.shape[1] - 1 :]
+        for name, model in models.items():
+            engine, tokens = model.engine(), ids[0].tolist()
+            logits = [engine.logits([tokens[at : at + 64]], keep=64)[0] for at in range(0, len(tokens) // 64 * 64, 64)]
+            rest = len(tokens) % 64
+            logits += [engine.logits([tokens[-rest:]], keep=rest)[0]] if rest else []
+            given = torch.log_softmax(torch.from_numpy(np.concatenate(logits)), -1).numpy()[asked.shape[1] - 1 :]
+            found[name].append(float((np.exp(expected) * (expected - given)).sum(-1).mean()))
+    for name, of in found.items():
+        print(f"kernels {name}: {np.mean(of):.4f} ± {np.std(of) / len(of) ** 0.5:.4f} nats over {len(of)} replies")
+    assert np.mean(found["auto"]) < 1.02 * np.mean(found["off"])

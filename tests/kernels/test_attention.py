@@ -65,7 +65,11 @@ class Case:
             query, key = (_normed(one, weight) for one, weight in zip((query, key), self.norms, strict=True))
         tables = self.cosines[:tokens, None].astype(np.float64), self.sines[:tokens, None].astype(np.float64)
         steps = np.abs(value).max(axis=-1) / 127
-        query, key, value = _rounded(_turned(query, *tables)), _rounded(_turned(key, *tables)), _rounded(value)
+        query, key, value = (
+            _rounded(_mixed(_turned(query, *tables))),
+            _rounded(_mixed(_turned(key, *tables))),
+            _rounded(value),
+        )
         out, largest = np.empty_like(query), np.empty(query.shape[:2])
         for head in range(self.heads):
             of = head * self.kv_heads // self.heads
@@ -84,6 +88,15 @@ def _normed(x: Doubles, weight: Floats) -> Doubles:
 def _turned(x: Doubles, cosines: Doubles, sines: Doubles) -> Doubles:
     a, b = np.split(x, 2, axis=-1)
     return np.concatenate([a * cosines - b * sines, b * cosines + a * sines], axis=-1)
+
+
+def _mixed(x: Doubles) -> Doubles:
+    """Times a Hadamard matrix of the largest power of two in the width, stretch by stretch: dots are as before."""
+    stretch = x.shape[-1] & -x.shape[-1]
+    signs = np.ones((1, 1))
+    while len(signs) < stretch:
+        signs = np.block([[signs, signs], [signs, -signs]])
+    return (x.reshape(*x.shape[:-1], -1, stretch) @ (signs / np.sqrt(stretch))).reshape(x.shape)
 
 
 def _rounded(x: Doubles) -> Doubles:
@@ -189,7 +202,10 @@ def test_weights_are_rounded_less_than_the_values_were(attention: Open, sets: li
     expected, steps = case.expected_and_steps()
     for name in sets:
         for pieces in ([tokens], [1] * 3 + [2, 3] + [tokens - 8]):
-            off = np.abs(stepped(attention(case, name), case, pieces) - expected).reshape(tokens, 4, 64) / steps[..., None]
+            off = (
+                np.abs(stepped(attention(case, name), case, pieces) - expected).reshape(tokens, 4, 64)
+                / steps[..., None]
+            )
             assert np.quantile(off, 0.999) < 0.5, "half a step, which a value alone may be off"
             assert off.mean() < 0.02, (name, pieces[:2])
 

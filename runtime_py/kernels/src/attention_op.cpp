@@ -8,7 +8,8 @@
 // the same buffers if the caller binds the same.
 //
 // As GroupQueryAttention does it: a first step of several tokens begins at position 0 and may be padded on the right; a
-// later one ends with each row's last token. Keys, values and queries are rounded to int8 with a scale a token and head.
+// later one ends with each row's last token. Queries and keys are mixed, and they and values rounded to int8 with
+// a scale a token and head.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -88,6 +89,20 @@ void turn(float* x, const float* cosines, const float* sines, size_t width) {
   }
 }
 
+// The Walsh-Hadamard transform of stretches as long as the largest power of two in the width, not divided by its norm:
+// dots of two heads become `stretch` times as large. Rotary makes a few channels of a head much larger than the others;
+// mixed, they share one scale without being lost in it (QuaRot, arXiv 2404.00456).
+size_t stretch_of(size_t width) { return width & (~width + 1); }
+
+void mix(float* x, size_t width) {
+  for (size_t half = 1; half < stretch_of(width); half *= 2)
+    for (size_t first = 0; first < width; first += 2 * half)
+      for (size_t i = first; i < first + half; ++i) {
+        const float a = x[i], b = x[i + half];
+        x[i] = a + b, x[i + half] = a - b;
+      }
+}
+
 // One head of one token: a query is rounded for the dots, a key or value into its cache.
 void Step::prepare(size_t item) const {
   const size_t head = item % all_heads(), token = item / all_heads() % tokens, b = item / all_heads() / tokens;
@@ -98,13 +113,14 @@ void Step::prepare(size_t item) const {
   if (!value) {
     if (q_norm) normalize(x, query ? q_norm : k_norm, width, kernel.epsilon);
     turn(x, cosines + position * (width / 2), sines + position * (width / 2), width);
+    mix(x, width);
   }
   float scale;
   int32_t sum;
   if (query) {
     const size_t of = (b * tokens + token) * kernel.heads + head;
     kernel.session->set->quantize(x, 1, width, width, 1, codes + of * width, &scale, &sum);
-    scales[of] = scale * kernel.scale;
+    scales[of] = scale * kernel.scale / static_cast<float>(stretch_of(width));
     return;
   }
   const size_t kv_head = head - kernel.heads - (value ? kernel.kv_heads : 0);

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-OPERATORS = 1
+OPERATORS = 2
 """The version of what the operators mean; a graph names the one that it was written for."""
 
 LIBRARY = next(

@@ -103,7 +103,8 @@ def test_health_says_how_replies_think_unless_told_otherwise(served, serve, serv
     assert (health["thinking"]["budget"], health["key_needed"]) == (None, False)
     assert health["sampling"]["thinking"]["top_k"] == served.service.model.manifest.sampling.thinking.top_k
     with Model.load(nano_artifact, kernels="off", thinking=Thinking(enabled=False, budget=30)) as model:
-        assert httpx.get(f"{serve_model(model).url}/health").json()["thinking"] == {"enabled": "off", "budget": 30}
+        thinking = httpx.get(f"{serve_model(model).url}/health").json()["thinking"]
+        assert (thinking["enabled"], thinking["budget"], thinking["width"]) == ("off", 30, 1)
     assert httpx.get(f"{serve(api_key='a-key-of-some-length').url}/health").json()["key_needed"] is True
 
 

@@ -36,7 +36,7 @@ def plans(
             for width in sorted(widths)
             if width != 1
             for choose in Choose
-            for budget in sorted(budgets) or [None]
+            for budget in (sorted(budgets) or (None,))
         ),
     )
 

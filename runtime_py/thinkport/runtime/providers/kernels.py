@@ -25,7 +25,7 @@ from thinkport.runtime.providers.program import TRIAL_VERB, begin, program
 from thinkport.runtime.providers.verdicts import VerdictKey, Verdicts
 
 AUTO, OFF = "auto", "off"
-OPERATORS = 1
+OPERATORS = 2
 """The version of the package's operators that graphs are written for."""
 PACKAGE = "thinkport-kernels"
 TRIAL = "--kernels"  # of the verb for trials: print what is wrong with a library, or with one of its kernel sets
