@@ -133,7 +133,9 @@ def test_the_native_graph_is_as_near_to_a_real_model_as_its_parent(smollm2: Path
     tokenizer = AutoTokenizer.from_pretrained(smollm2)
     reference = AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.float32).eval()
     models = {name: Model.load(tmp_path / "artifact", provider="cpu", kernels=name) for name in ("auto", "off")}
-    assert models["auto"].provider_report.chosen.kernels is not None
+    chosen = models["auto"].provider_report.chosen
+    assert chosen is not None
+    assert chosen.kernels is not None
     found: dict[str, list[float]] = {name: [] for name in models}
     for question in QUESTIONS:
         asked = tokenizer.apply_chat_template(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PIXELS = (2400, 825)
 _DPI = 150
-_STYLES = (
+_STYLES: "tuple[tuple[str, str, Dashes], ...]" = (
     ("#0072B2", "o", "-"),
     ("#D55E00", "s", "--"),
     ("#009E73", "^", "-."),
