@@ -1,5 +1,6 @@
 #include "self_test.h"
 
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -42,7 +43,7 @@ std::vector<float> attention(const KernelSet& set, Span span) {
 bool attention_agrees(const KernelSet& scalar, const KernelSet& set) {
   Numbers numbers;
   for (const size_t width : {32, 64, 96, 128})
-    for (const size_t queries : {size_t{1}, size_t{2}, size_t{5}, Span::QUERIES}) {
+    for (const size_t queries : {size_t{1}, size_t{2}, size_t{5}, size_t{16}, size_t{35}}) {
       std::vector<int8_t> codes(queries * width), keys(Span::TOKENS * (width + 4)), values(keys.size());
       std::vector<float> scales(queries);
       std::vector<size_t> seen(queries);
@@ -52,7 +53,7 @@ bool attention_agrees(const KernelSet& scalar, const KernelSet& set) {
         for (size_t token = 0; token < Span::TOKENS; ++token) {
           int8_t* row = rows->data() + token * (width + 4);
           for (size_t i = 0; i < width; ++i) row[i] = static_cast<int8_t>(numbers.next() % 255 - 127);
-          const float scale = numbers.value();
+          const float scale = std::fabs(numbers.value());  // as a cache's are
           std::memcpy(row + width, &scale, 4);
         }
       const Span span = {codes.data(), scales.data(), seen.data(), queries, keys.data(), values.data(), width};

@@ -1,7 +1,11 @@
 """Feeding one by one or starting again: decided by what steps took on this machine, here by made-up seconds."""
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
+from thinkport.runtime.engine.held_sequence import HeldSequence
 from thinkport.runtime.engine.pace import Pace
 
 
@@ -42,3 +46,19 @@ def test_a_step_that_is_neither_says_nothing(tokens: int, over_past: bool) -> No
     pace.add(tokens, 0.0, over_past=over_past)
     assert pace.one_by_one(50, 1000)
     assert not pace.one_by_one(51, 1000)
+
+
+@pytest.mark.parametrize(
+    ("exact", "seconds", "widths"),
+    [(True, 0.1, [256, 256, 88]), (True, 0.3, [128] * 4 + [88]), (False, 0.1, [128] * 4 + [88])],
+)
+def test_steps_of_a_prompt_are_wider_where_they_are_short_and_exact(
+    exact: bool, seconds: float, widths: list[int]
+) -> None:
+    pace = Pace()
+    session: Any = SimpleNamespace(several_tokens_over_past=True, exact_steps=exact, prefill_chunk=128)
+    held = HeldSequence(session, pace=pace)
+    held.lane = cast("Any", SimpleNamespace(batch=1, expect=lambda _: None))
+    assert [len(piece) for piece in held.pieces(range(300))] == [128, 128, 44], "nothing is known yet"
+    pace.add(128, seconds, over_past=False)
+    assert [len(piece) for piece in held.pieces(range(600))] == widths

@@ -41,7 +41,7 @@ class HeldSequence:
         *,
         fixed: bool = False,
     ):
-        """`pace` matters to graphs that take several tokens over an empty cache only."""
+        """`pace` says how long steps take, which all sequences of a model tell each other."""
         self.ids: list[int] = []  # what the KV cache holds of one sequence; empty where it holds a batch
         self.lane: Lane | None = None
         self._session: LaneSource | None = session
@@ -248,6 +248,8 @@ class HeldSequence:
             return 1 if held else pending
         assert self._session, "a closed engine runs no steps"
         left, chunk = self._boundary - held, self._session.prefill_chunk
+        if self._session.exact_steps and self._pace.soon(2 * chunk):
+            chunk *= 2  # measured: a tenth faster where tiles multiply (AMX), no slower elsewhere
         return min(left, chunk) if left > 0 else chunk
 
     def _aligned(self, tokens: int) -> int:
