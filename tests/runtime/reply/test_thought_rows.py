@@ -4,6 +4,8 @@ The fakes draw the first token of a thought among letters that are equally likel
 """
 
 from threading import Event as Flag
+from time import sleep
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,12 +21,15 @@ from thinkport.runtime import (
     InputError,
     RowSettings,
     Sampler,
+    Speed,
     Thinking,
     ThinkingEnd,
     ThoughtEnd,
     ThoughtPiece,
     ThoughtsProgress,
 )
+from thinkport.runtime.engine.stop import Stop
+from thinkport.runtime.reply.thought_rows import ThoughtRow
 
 LONG, SHORT, MIDDLE = "a long thought, that says more</think>\n\n5", "b</think>\n\n42", "c and more</think>\n\n42.0"
 CALL = 'd<tool_call>\n{"name": "l", "arguments": {}}\n</tool_call>'
@@ -317,3 +322,28 @@ def test_settings_that_contradict_each_other_are_refused(settings, said):
 def test_rows_that_share_a_step_are_the_limit(new_model):
     model = new_model()
     assert model.replies.max_rows == RowSettings().max_rows
+
+
+def test_a_thread_that_ends_late_does_not_close_what_the_next_one_reads():
+    answering, go_on = Flag(), Flag()
+
+    def events(stop, on_end):
+        yield ThoughtEnd(reason=ThinkingEnd.NATURAL, thinking=Speed(tokens=1, seconds=1))
+        answering.set()
+        assert go_on.wait(20)
+        yield AnswerPiece(text="42")
+
+    run: Any = SimpleNamespace(events=events, control=None)
+    engine: Any = SimpleNamespace(close=lambda: None)
+    row = ThoughtRow(1, run, engine, Stop(), lambda: None)
+    with row._lock:  # its first thread is held up where it parks
+        row.think()
+        assert row.work
+        assert row.work.wait(20)
+        row.answer()
+    assert answering.wait(20)
+    sleep(0.1)  # by now the first thread has ended
+    row.drop()
+    go_on.set()
+    assert row.work.wait(20)
+    assert row.work.error is None

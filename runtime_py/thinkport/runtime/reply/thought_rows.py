@@ -80,6 +80,7 @@ class ThoughtRow:
         self.end: End | None = None
         self.work: Background | None = None
         self._told, self._parked, self._lock = told, True, RLock()
+        self._readers = 0  # that have read it so far; a thread may end after the next one has begun
 
     @property
     def tokens(self) -> int:
@@ -133,9 +134,18 @@ class ThoughtRow:
         elif isinstance(event, End):
             self.end = event
 
+    def show(self) -> None:
+        """Have its events read by who calls this."""
+        self._begin_reading()
+
+    def _begin_reading(self) -> int:
+        with self._lock:
+            self._parked, self._readers = False, self._readers + 1
+            return self._readers
+
     def _work(self, last: type[Event]) -> None:
-        self._parked = False
-        self.work = Background(partial(self._read, last), self._park, self.stop)
+        parks = partial(self._park, self._begin_reading())
+        self.work = Background(partial(self._read, last), parks, self.stop)
 
     def _read(self, last: type[Event], _: Stop) -> None:
         for event in self.events:
@@ -146,11 +156,12 @@ class ThoughtRow:
             if isinstance(event, last):
                 return
 
-    def _park(self, _: Background) -> None:
+    def _park(self, reader: int, _: Background) -> None:
         with self._lock:
-            self._parked = True
-            if self.stop.abandoned:
-                self._close()
+            if reader == self._readers:
+                self._parked = True
+                if self.stop.abandoned:
+                    self._close()
         self._told()
 
     def _close(self) -> None:
@@ -318,6 +329,7 @@ class ThoughtRows:
     def _give(self, row: ThoughtRow, reason: str, **counts: Any) -> Iterator[Event]:
         """Choose a row: yield what it has said, and go on with it."""
         self._chosen = row
+        row.show()
         if row.number:
             self._engine.exchange(row.engine)
         for event in row.taken:
