@@ -19,6 +19,8 @@ from thinkport.runtime import (
     End,
     Finish,
     InputError,
+    JsonSchema,
+    Regex,
     RowSettings,
     Sampler,
     Speed,
@@ -187,6 +189,29 @@ def test_answers_that_can_not_be_compared_leave_it_to_the_shortest(branching, te
     assert end.thought == "b"
     assert (end.parallel.agreed, end.parallel.answered) == (None, 2)
     assert end.parallel.reason == "the shortest of 2 thoughts: their answers can't be compared"
+
+
+@pytest.mark.parametrize(
+    ("form", "answers"),
+    [
+        (JsonSchema({}), ('{"a": 1, "b": 9}', '{"a": 2, "b": 9}', '{"b": 9, "a": 2}')),
+        (Regex("[0-9]{4}-[0-9]{2}"), ("2023-05", "2024-05", "2024-05")),
+    ],
+)
+def test_answers_of_a_given_form_agree_where_all_they_say_does(branching, form, answers):
+    first, second, third = answers
+    model = branching(f"a</think>\n\n{first}", f"b and more</think>\n\n{second}", f"c and more</think>\n\n{third}")
+    seed = seed_of(model, "a", "b", "c")
+    end = model.generate("hi", thinking=thinking(3, choose="vote"), seed=seed, response_format=form)
+    assert (end.answer, end.parallel.agreed, end.parallel.answered) == (second, 2, 3)
+
+
+def test_answers_that_were_cut_off_do_not_vote(branching):
+    model = branching("a</think>\n\n" + "1" * 90, "b longer</think>\n\n7", "c</think>\n\n" + "1" * 90)
+    seed = seed_of(model, "a", "b", "c")
+    end = model.generate("hi", thinking=thinking(3, choose="vote"), seed=seed, max_tokens=60)
+    assert [other.answer for other in end.parallel.others] == ["1" * len(end.parallel.others[0].answer)] * 2
+    assert (end.answer, end.parallel.agreed, end.parallel.answered) == ("7", 1, 3)
 
 
 def test_each_thought_has_the_whole_budget(branching):

@@ -19,6 +19,7 @@ Knows rows, their events and their ranks. Must not know how a thought is limited
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
@@ -28,6 +29,7 @@ from threading import RLock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import UnavailableError
 from thinkport.runtime.events import (
@@ -44,7 +46,6 @@ from thinkport.runtime.reply.background import Background
 from thinkport.runtime.thinking.answer_values import answer_value
 from thinkport.runtime.thinking.thinking import Choose, ThinkingEnd
 from thinkport.runtime.thinking.thinking_switch import Part
-from thinkport.runtime.tools.response_format import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -314,10 +315,9 @@ class ThoughtRows:
 
     def _value(self, row: ThoughtRow) -> object:
         end = row.end
-        if end is None or end.tool_calls:
+        if end is None or end.tool_calls or end.answer_end is not Finish.STOP:
             return None
-        given = isinstance(self._prepared.request.response_format, Choice)
-        return end.answer if given else answer_value(end.answer)
+        return answer_value(end.answer) if self._prepared.request.response_format is None else _held_value(end.answer)
 
     def _shortest(self) -> str:
         return f"the shortest of {sum(not row.refused for row in self._rows)} thoughts{self._fewer()}"
@@ -369,6 +369,14 @@ class ThoughtRows:
             **counts,
         )
         return replace(end, cached_tokens=first.cached_tokens, prefill=first.prefill, parallel=parallel)
+
+
+def _held_value(answer: str) -> str:
+    """What an answer of a given form says: its text, of JSON without its order and white space."""
+    try:
+        return json.dumps(json.loads(answer), sort_keys=True)
+    except (ValueError, RecursionError):
+        return answer
 
 
 def _other(row: ThoughtRow) -> OtherThought:
