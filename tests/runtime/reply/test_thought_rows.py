@@ -372,3 +372,17 @@ def test_a_thread_that_ends_late_does_not_close_what_the_next_one_reads():
     go_on.set()
     assert row.work.wait(20)
     assert row.work.error is None
+
+
+@pytest.mark.parametrize("leave", ["close", "abandon"])
+def test_a_reply_that_is_left_within_its_answer_keeps_one_kv_cache(branching, leave):
+    model = branching(LONG, SHORT)
+    engine = model.engine()
+    reply = model.stream("hi", thinking=thinking(2), seed=seed_of(model, "a", "b"), engine=engine)
+    while not isinstance(next(reply), AnswerPiece):
+        pass
+    getattr(reply, leave)()
+    assert list(reply) == []
+    assert [one.reserved > 0 for one in model._pool.holders()].count(True) == 1
+    engine.reset()
+    assert model._pool.bytes == 0

@@ -139,6 +139,12 @@ class ThoughtRow:
         """Have its events read by who calls this."""
         self._begin_reading()
 
+    def leave(self) -> None:
+        """End it where the reader stands, and let go of what it does not leave to the conversation."""
+        self.events.close()
+        if self.number:
+            self.engine.close()  # which has the first row's KV cache by now
+
     def _begin_reading(self) -> int:
         with self._lock:
             self._parked, self._readers = False, self._readers + 1
@@ -223,7 +229,7 @@ class ThoughtRows:
                 yield from self._give(settled[0], self._shortest())
         finally:
             for row in self._rows:
-                row.drop() if row is not self._chosen else row.events.close()
+                row.drop() if row is not self._chosen else row.leave()
 
     def _row(self, number: int, engine: Engine, start: KvStart | None) -> ThoughtRow:
         stop = Stop(within=self._stop)
@@ -353,8 +359,7 @@ class ThoughtRows:
                 other.drop()
                 if other.work is not None:
                     other.work.wait()
-        if row.number:
-            row.engine.close()  # which has the first row's KV cache by now
+        row.leave()  # now: its reader may stop at the end
 
     def _whole(self, row: ThoughtRow, end: End, reason: str, **counts: Any) -> End:
         """The end with what belongs to all rows."""
