@@ -300,6 +300,11 @@ def test_more_thoughts_than_rows_are_refused(branching):
     model.generate("hi", thinking=Thinking(enabled=False, width=9))
 
 
+def test_a_model_whose_replies_would_have_more_thoughts_than_rows_is_not_loaded(new_model):
+    with pytest.raises(InputError, match=r"width is 9, expected at most 8"):
+        new_model(thinking=thinking(9))
+
+
 def test_greedy_thoughts_would_be_the_same_so_there_is_one(branching):
     model = branching(SHORT)
     with pytest.warns(match="greedy"):
