@@ -100,6 +100,8 @@ class Model:
         self.replies.thinking = as_thinking(thinking, Thinking()) or Thinking()
         self._rows = rows or RowSettings()
         self._share_steps(session)
+        if manifest.thinking is not None:
+            self.replies.checked_width(self.replies.thinking.width)
         self._session: LaneSource | None = session
         self._closed, self._source, self._lost = False, source, False
         self._changing = RLock()  # closing does without: a signal handler may close while its thread reloads

@@ -205,3 +205,12 @@ def test_an_interruption_keeps_the_rows_that_were_done(
     assert ("accuracy %" in printed.out) is (rows > 0)
     written = json.loads(out.read_text(encoding="utf-8"))["rows"] if out.exists() else []
     assert len(written) == rows
+
+
+def test_as_many_thoughts_share_a_step_as_are_asked_for(
+    nano_artifact: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [nano_artifact, "--n", 1, "--budgets", 4, "--widths", "9", "--kernels", "off", "--json"]
+    assert run(monkeypatch, *asked) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["width"] for row in rows] == [1, 1, 1, 9, 9]

@@ -3,8 +3,9 @@
 import json
 import sys
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Lock
 from time import sleep
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,37 @@ def test_rows_that_are_answered_at_the_same_time_have_the_lines_of_rows_in_turn_
     assert [line["id"] for line in found] == [row["id"] for row in rows]
     alone = answered(RowReplies(nano, name="nano", seed=7, thinking=Thinking(enabled=True, budget=40)), *rows)
     assert [*map(said, found)] == [*map(said, alone)]
+
+
+class CountingModel:
+    """A model whose replies take a moment; `most` is how many were written at a time."""
+
+    at_once, stale, thinking = 8, False, Thinking()
+
+    def __init__(self) -> None:
+        self.going, self.most, self._lock = 0, 0, Lock()
+
+    def engine(self) -> None:
+        """No KV cache."""
+
+    def stream(self, *_: Any, **options: Any) -> Any:
+        return SimpleNamespace(close=lambda: None)
+
+    def generate(self, *_: Any, **options: Any) -> Any:
+        with self._lock:
+            self.going += 1
+            self.most = max(self.most, self.going)
+        sleep(0.1)
+        with self._lock:
+            self.going -= 1
+        return SimpleNamespace(as_json=dict)
+
+
+@pytest.mark.parametrize(("width", "most"), [(1, 8), (4, 2), (8, 1)])
+def test_rows_with_several_thoughts_are_so_many_fewer_at_a_time(width: int, most: int) -> None:
+    model: Any = CountingModel()
+    answered(RowReplies(model, name="fake", thinking=Thinking(enabled=True, width=width)), *ROWS, *ROWS)
+    assert model.most == most
 
 
 def test_lines_that_nobody_wants_any_more_end_the_replies_in_progress(

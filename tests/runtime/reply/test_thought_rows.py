@@ -4,6 +4,8 @@ The fakes draw the first token of a thought among letters that are equally likel
 """
 
 from threading import Event as Flag
+from time import sleep
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,14 +19,19 @@ from thinkport.runtime import (
     End,
     Finish,
     InputError,
+    JsonSchema,
+    Regex,
     RowSettings,
     Sampler,
+    Speed,
     Thinking,
     ThinkingEnd,
     ThoughtEnd,
     ThoughtPiece,
     ThoughtsProgress,
 )
+from thinkport.runtime.engine.stop import Stop
+from thinkport.runtime.reply.thought_rows import ThoughtRow
 
 LONG, SHORT, MIDDLE = "a long thought, that says more</think>\n\n5", "b</think>\n\n42", "c and more</think>\n\n42.0"
 CALL = 'd<tool_call>\n{"name": "l", "arguments": {}}\n</tool_call>'
@@ -184,6 +191,29 @@ def test_answers_that_can_not_be_compared_leave_it_to_the_shortest(branching, te
     assert end.parallel.reason == "the shortest of 2 thoughts: their answers can't be compared"
 
 
+@pytest.mark.parametrize(
+    ("form", "answers"),
+    [
+        (JsonSchema({}), ('{"a": 1, "b": 9}', '{"a": 2, "b": 9}', '{"b": 9, "a": 2}')),
+        (Regex("[0-9]{4}-[0-9]{2}"), ("2023-05", "2024-05", "2024-05")),
+    ],
+)
+def test_answers_of_a_given_form_agree_where_all_they_say_does(branching, form, answers):
+    first, second, third = answers
+    model = branching(f"a</think>\n\n{first}", f"b and more</think>\n\n{second}", f"c and more</think>\n\n{third}")
+    seed = seed_of(model, "a", "b", "c")
+    end = model.generate("hi", thinking=thinking(3, choose="vote"), seed=seed, response_format=form)
+    assert (end.answer, end.parallel.agreed, end.parallel.answered) == (second, 2, 3)
+
+
+def test_answers_that_were_cut_off_do_not_vote(branching):
+    model = branching("a</think>\n\n" + "1" * 90, "b longer</think>\n\n7", "c</think>\n\n" + "1" * 90)
+    seed = seed_of(model, "a", "b", "c")
+    end = model.generate("hi", thinking=thinking(3, choose="vote"), seed=seed, max_tokens=60)
+    assert [other.answer for other in end.parallel.others] == ["1" * len(end.parallel.others[0].answer)] * 2
+    assert (end.answer, end.parallel.agreed, end.parallel.answered) == ("7", 1, 3)
+
+
 def test_each_thought_has_the_whole_budget(branching):
     model = branching(LONG)
     end = model.generate("hi", thinking=thinking(2, budget=6, choose="vote"), seed=1)
@@ -270,6 +300,11 @@ def test_more_thoughts_than_rows_are_refused(branching):
     model.generate("hi", thinking=Thinking(enabled=False, width=9))
 
 
+def test_a_model_whose_replies_would_have_more_thoughts_than_rows_is_not_loaded(new_model):
+    with pytest.raises(InputError, match=r"width is 9, expected at most 8"):
+        new_model(thinking=thinking(9))
+
+
 def test_greedy_thoughts_would_be_the_same_so_there_is_one(branching):
     model = branching(SHORT)
     with pytest.warns(match="greedy"):
@@ -317,3 +352,42 @@ def test_settings_that_contradict_each_other_are_refused(settings, said):
 def test_rows_that_share_a_step_are_the_limit(new_model):
     model = new_model()
     assert model.replies.max_rows == RowSettings().max_rows
+
+
+def test_a_thread_that_ends_late_does_not_close_what_the_next_one_reads():
+    answering, go_on = Flag(), Flag()
+
+    def events(stop, on_end):
+        yield ThoughtEnd(reason=ThinkingEnd.NATURAL, thinking=Speed(tokens=1, seconds=1))
+        answering.set()
+        assert go_on.wait(20)
+        yield AnswerPiece(text="42")
+
+    run: Any = SimpleNamespace(events=events, control=None)
+    engine: Any = SimpleNamespace(close=lambda: None)
+    row = ThoughtRow(1, run, engine, Stop(), lambda: None)
+    with row._lock:  # its first thread is held up where it parks
+        row.think()
+        assert row.work
+        assert row.work.wait(20)
+        row.answer()
+    assert answering.wait(20)
+    sleep(0.1)  # by now the first thread has ended
+    row.drop()
+    go_on.set()
+    assert row.work.wait(20)
+    assert row.work.error is None
+
+
+@pytest.mark.parametrize("leave", ["close", "abandon"])
+def test_a_reply_that_is_left_within_its_answer_keeps_one_kv_cache(branching, leave):
+    model = branching(LONG, SHORT)
+    engine = model.engine()
+    reply = model.stream("hi", thinking=thinking(2), seed=seed_of(model, "a", "b"), engine=engine)
+    while not isinstance(next(reply), AnswerPiece):
+        pass
+    getattr(reply, leave)()
+    assert list(reply) == []
+    assert [one.reserved > 0 for one in model._pool.holders()].count(True) == 1
+    engine.reset()
+    assert model._pool.bytes == 0

@@ -16,6 +16,7 @@ from thinkport.deploy.evaluation.evaluator import Evaluation, Replier, check_see
 from thinkport.deploy.evaluation.view import EvaluationView, show
 from thinkport.deploy.outputs import Outputs
 from thinkport.deploy.tables import facts_table
+from thinkport.runtime.engine.row_settings import MAX_ROWS, RowSettings
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import require
 from thinkport.runtime.model import Model
@@ -58,7 +59,8 @@ def run_eval(
         logging.getLogger("math_verify").addHandler(logging.NullHandler())
     outputs.check()
     finish_trials(artifact, loading["provider"])
-    with Model.load(artifact, prefix_cache_bytes=0, **loading) as model:
+    rows = RowSettings(max_rows=max([MAX_ROWS, *(way.width for way in ways)]))
+    with Model.load(artifact, prefix_cache_bytes=0, rows=rows, **loading) as model:
         facts = {"artifact": str(artifact), "model": model.manifest.name}
         facts |= {name: loading[name] for name in ("provider", "threads")}
         if model.manifest.thinking is None:

@@ -15,6 +15,7 @@ from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import require
 from thinkport.runtime.model import Model
+from thinkport.runtime.thinking.thinking import Thinking
 
 NO_NAME = (None, "", "default")
 _AHEAD = 4  # times the rows that are answered at a time: lines that may wait for the one of an earlier row
@@ -39,6 +40,8 @@ class RowReplies:
             InputError: options that no reply could be made with.
         """
         self._model, self._name, self._seed, self._options = model, name, seed, options
+        thinking = options.get("thinking")
+        self._width = (thinking if isinstance(thinking, Thinking) else model.thinking).width
         self._idle: list[Engine] = [model.engine()]
         model.stream("?", engine=self._idle[0], seed=seed, **options).close()
 
@@ -65,7 +68,8 @@ class RowReplies:
                 )
 
     def lines(self, rows: Iterable[PromptRow], *, at_once: int | None = None) -> Generator[Line]:
-        """Yield the lines of rows in their order; `at_once` of them are answered at a time, by default `Model.at_once`.
+        """Yield the lines of rows in their order; `at_once` of them are answered at a time, by default `Model.at_once`
+        thoughts or replies.
 
         Closed early, it ends the replies in progress.
 
@@ -79,7 +83,7 @@ class RowReplies:
                 stale = self._model.stale
                 if stale and todo and not going:  # it would end replies in progress
                     self._model.refresh()
-                most = 1 if stale else at_once or self._model.at_once
+                most = 1 if stale else at_once or max(1, self._model.at_once // self._width)
                 if todo and len(going) < most and len(begun) < _AHEAD * most:
                     begun.append(threads.submit(self._line, todo.popleft(), stop))
                 elif begun[0].done():

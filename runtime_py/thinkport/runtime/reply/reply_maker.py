@@ -104,9 +104,22 @@ class ReplyMaker:
             opening=switched(opening(prompt.ids, ids, self.tokenizer), decision.hard),
             settings=settings,
             toolbox=toolbox,
-            width=self._checked_width(thinking.width) if thinks and not alike else 1,
+            width=self.checked_width(thinking.width) if thinks and not alike else 1,
             thinks=thinks,
         )
+
+    def checked_width(self, width: int) -> int:
+        """As many thoughts at a time.
+
+        Raises:
+            InputError: more than rows share a step.
+        """
+        if width > self.max_rows:
+            raise InputError(
+                f"width is {width}, expected at most {self.max_rows}, the replies that share a step here: think fewer "
+                "thoughts at a time, or load the model with a higher max_rows, and without deterministic"
+            )
+        return width
 
     def begin(
         self,
@@ -183,14 +196,6 @@ class ReplyMaker:
         ids = None if continued else self.manifest.thinking
         splitter = ReplySplitter(self.tokenizer, ids, prepared.opening, prepared.toolbox, continued=continued)
         return ReplyRun(tokens, len(prompt.ids), prepared.decision, splitter, control, guard, recorder, following)
-
-    def _checked_width(self, width: int) -> int:
-        if width > self.max_rows:
-            raise InputError(
-                f"width is {width}, expected at most {self.max_rows}, the replies that share a step here: think fewer "
-                "thoughts at a time, or load the model with a higher max_rows, and without deterministic"
-            )
-        return width
 
     def _following(self, prepared: PreparedReply) -> FollowingPrompt:
         """The start of the prompt after a reply to messages."""

@@ -19,6 +19,7 @@ Knows rows, their events and their ranks. Must not know how a thought is limited
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
@@ -28,6 +29,7 @@ from threading import RLock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from thinkport.runtime.engine.generation import Finish
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import UnavailableError
 from thinkport.runtime.events import (
@@ -44,7 +46,6 @@ from thinkport.runtime.reply.background import Background
 from thinkport.runtime.thinking.answer_values import answer_value
 from thinkport.runtime.thinking.thinking import Choose, ThinkingEnd
 from thinkport.runtime.thinking.thinking_switch import Part
-from thinkport.runtime.tools.response_format import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -80,6 +81,7 @@ class ThoughtRow:
         self.end: End | None = None
         self.work: Background | None = None
         self._told, self._parked, self._lock = told, True, RLock()
+        self._readers = 0  # that have read it so far; a thread may end after the next one has begun
 
     @property
     def tokens(self) -> int:
@@ -133,9 +135,24 @@ class ThoughtRow:
         elif isinstance(event, End):
             self.end = event
 
+    def show(self) -> None:
+        """Have its events read by who calls this."""
+        self._begin_reading()
+
+    def leave(self) -> None:
+        """End it where the reader stands, and let go of what it does not leave to the conversation."""
+        self.events.close()
+        if self.number:
+            self.engine.close()  # which has the first row's KV cache by now
+
+    def _begin_reading(self) -> int:
+        with self._lock:
+            self._parked, self._readers = False, self._readers + 1
+            return self._readers
+
     def _work(self, last: type[Event]) -> None:
-        self._parked = False
-        self.work = Background(partial(self._read, last), self._park, self.stop)
+        parks = partial(self._park, self._begin_reading())
+        self.work = Background(partial(self._read, last), parks, self.stop)
 
     def _read(self, last: type[Event], _: Stop) -> None:
         for event in self.events:
@@ -146,11 +163,12 @@ class ThoughtRow:
             if isinstance(event, last):
                 return
 
-    def _park(self, _: Background) -> None:
+    def _park(self, reader: int, _: Background) -> None:
         with self._lock:
-            self._parked = True
-            if self.stop.abandoned:
-                self._close()
+            if reader == self._readers:
+                self._parked = True
+                if self.stop.abandoned:
+                    self._close()
         self._told()
 
     def _close(self) -> None:
@@ -211,7 +229,7 @@ class ThoughtRows:
                 yield from self._give(settled[0], self._shortest())
         finally:
             for row in self._rows:
-                row.drop() if row is not self._chosen else row.events.close()
+                row.drop() if row is not self._chosen else row.leave()
 
     def _row(self, number: int, engine: Engine, start: KvStart | None) -> ThoughtRow:
         stop = Stop(within=self._stop)
@@ -303,10 +321,9 @@ class ThoughtRows:
 
     def _value(self, row: ThoughtRow) -> object:
         end = row.end
-        if end is None or end.tool_calls:
+        if end is None or end.tool_calls or end.answer_end is not Finish.STOP:
             return None
-        given = isinstance(self._prepared.request.response_format, Choice)
-        return end.answer if given else answer_value(end.answer)
+        return answer_value(end.answer) if self._prepared.request.response_format is None else _held_value(end.answer)
 
     def _shortest(self) -> str:
         return f"the shortest of {sum(not row.refused for row in self._rows)} thoughts{self._fewer()}"
@@ -318,6 +335,7 @@ class ThoughtRows:
     def _give(self, row: ThoughtRow, reason: str, **counts: Any) -> Iterator[Event]:
         """Choose a row: yield what it has said, and go on with it."""
         self._chosen = row
+        row.show()
         if row.number:
             self._engine.exchange(row.engine)
         for event in row.taken:
@@ -341,8 +359,7 @@ class ThoughtRows:
                 other.drop()
                 if other.work is not None:
                     other.work.wait()
-        if row.number:
-            row.engine.close()  # which has the first row's KV cache by now
+        row.leave()  # now: its reader may stop at the end
 
     def _whole(self, row: ThoughtRow, end: End, reason: str, **counts: Any) -> End:
         """The end with what belongs to all rows."""
@@ -357,6 +374,14 @@ class ThoughtRows:
             **counts,
         )
         return replace(end, cached_tokens=first.cached_tokens, prefill=first.prefill, parallel=parallel)
+
+
+def _held_value(answer: str) -> str:
+    """What an answer of a given form says: its text, of JSON without its order and white space."""
+    try:
+        return json.dumps(json.loads(answer), sort_keys=True)
+    except (ValueError, RecursionError):
+        return answer
 
 
 def _other(row: ThoughtRow) -> OtherThought:
