@@ -98,7 +98,7 @@ def test_lines_that_nobody_wants_any_more_end_the_replies_in_progress(
     def waiting(row: PromptRow, _: Engine, stop: Any) -> dict[str, Any]:
         begun.append(row.id)
         stops.append(stop)
-        while len(begun) > 1 and not stop.cancelled:
+        while row.id != ROWS[0]["id"] and not stop.cancelled:
             sleep(0.001)
         return {"id": row.id, "error": None}
 
