@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Lock
 from time import sleep
 from typing import Any
 
@@ -108,6 +108,41 @@ def test_lines_that_nobody_wants_any_more_end_the_replies_in_progress(
     lines.close()
     assert len(begun) <= 3, "rows that had not begun never do"
     assert all(stop.cancelled for stop in stops)
+
+
+@pytest.mark.parametrize(
+    ("width", "body", "most"),
+    [
+        (1, None, 8),
+        (3, None, 2),
+        (8, None, 1),
+        (1, {"thinking_width": 4}, 2),
+        (4, {}, 2),
+        (4, {"thinking_width": 1}, 8),
+    ],
+)
+def test_rows_of_several_thoughts_take_the_places_of_as_many_rows(
+    nano_artifact: Path, monkeypatch: pytest.MonkeyPatch, width: int, body: dict[str, Any] | None, most: int
+) -> None:
+    going, highest, lock = 0, 0, Lock()
+
+    def waiting(row: PromptRow, *_: Any) -> dict[str, Any]:
+        nonlocal going, highest
+        with lock:
+            going += 1
+            highest = max(highest, going)
+        sleep(0.05)
+        with lock:
+            going -= 1
+        return {"id": row.id, "error": None}
+
+    monkeypatch.setattr(RowReplies, "_own", lambda _, *row: waiting(*row))
+    monkeypatch.setattr(RowReplies, "_request", lambda _, *row: waiting(*row))
+    rows = [{"id": at, "prompt": QUESTION} if body is None else request(**body) for at in range(16)]
+    thinking = Thinking(enabled=True, width=width)
+    with Model.load(nano_artifact, provider="cpu", kernels="off", thinking=thinking) as model:
+        assert len(answered(RowReplies(model, name="nano"), *rows)) == 16
+    assert highest == most
 
 
 def test_rows_share_steps_with_our_own_kernels_and_get_the_lines_of_rows_in_turn(
