@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from threading import Barrier, Lock
 from time import sleep
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -90,37 +89,6 @@ def test_rows_that_are_answered_at_the_same_time_have_the_lines_of_rows_in_turn_
     assert [*map(said, found)] == [*map(said, alone)]
 
 
-class CountingModel:
-    """A model whose replies take a moment; `most` is how many were written at a time."""
-
-    at_once, stale, thinking = 8, False, Thinking()
-
-    def __init__(self) -> None:
-        self.going, self.most, self._lock = 0, 0, Lock()
-
-    def engine(self) -> None:
-        """No KV cache."""
-
-    def stream(self, *_: Any, **options: Any) -> Any:
-        return SimpleNamespace(close=lambda: None)
-
-    def generate(self, *_: Any, **options: Any) -> Any:
-        with self._lock:
-            self.going += 1
-            self.most = max(self.most, self.going)
-        sleep(0.1)
-        with self._lock:
-            self.going -= 1
-        return SimpleNamespace(as_json=dict)
-
-
-@pytest.mark.parametrize(("width", "most"), [(1, 8), (4, 2), (8, 1)])
-def test_rows_with_several_thoughts_are_so_many_fewer_at_a_time(width: int, most: int) -> None:
-    model: Any = CountingModel()
-    answered(RowReplies(model, name="fake", thinking=Thinking(enabled=True, width=width)), *ROWS, *ROWS)
-    assert model.most == most
-
-
 def test_lines_that_nobody_wants_any_more_end_the_replies_in_progress(
     nano: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +98,7 @@ def test_lines_that_nobody_wants_any_more_end_the_replies_in_progress(
     def waiting(row: PromptRow, _: Engine, stop: Any) -> dict[str, Any]:
         begun.append(row.id)
         stops.append(stop)
-        while len(begun) > 1 and not stop.cancelled:
+        while row.id != ROWS[0]["id"] and not stop.cancelled:
             sleep(0.001)
         return {"id": row.id, "error": None}
 
@@ -140,6 +108,41 @@ def test_lines_that_nobody_wants_any_more_end_the_replies_in_progress(
     lines.close()
     assert len(begun) <= 3, "rows that had not begun never do"
     assert all(stop.cancelled for stop in stops)
+
+
+@pytest.mark.parametrize(
+    ("width", "body", "most"),
+    [
+        (1, None, 8),
+        (3, None, 2),
+        (8, None, 1),
+        (1, {"thinking_width": 4}, 2),
+        (4, {}, 2),
+        (4, {"thinking_width": 1}, 8),
+    ],
+)
+def test_rows_of_several_thoughts_take_the_places_of_as_many_rows(
+    nano_artifact: Path, monkeypatch: pytest.MonkeyPatch, width: int, body: dict[str, Any] | None, most: int
+) -> None:
+    going, highest, lock = 0, 0, Lock()
+
+    def waiting(row: PromptRow, *_: Any) -> dict[str, Any]:
+        nonlocal going, highest
+        with lock:
+            going += 1
+            highest = max(highest, going)
+        sleep(0.05)
+        with lock:
+            going -= 1
+        return {"id": row.id, "error": None}
+
+    monkeypatch.setattr(RowReplies, "_own", lambda _, *row: waiting(*row))
+    monkeypatch.setattr(RowReplies, "_request", lambda _, *row: waiting(*row))
+    rows = [{"id": at, "prompt": QUESTION} if body is None else request(**body) for at in range(16)]
+    thinking = Thinking(enabled=True, width=width)
+    with Model.load(nano_artifact, provider="cpu", kernels="off", thinking=thinking) as model:
+        assert len(answered(RowReplies(model, name="nano"), *rows)) == 16
+    assert highest <= most
 
 
 def test_rows_share_steps_with_our_own_kernels_and_get_the_lines_of_rows_in_turn(

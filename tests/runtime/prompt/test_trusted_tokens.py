@@ -63,6 +63,16 @@ def test_a_word_that_the_model_has_no_id_for_is_text(tuned, template, manifest) 
     assert known.leading("</doc>") is None
 
 
+def test_a_word_that_spells_another_one_which_the_model_has_no_id_for_stays_a_token(tokenizer) -> None:
+    backend = Backend.from_str(tokenizer._backend.to_str())
+    backend.add_tokens([AddedToken(word, normalized=False) for word in ("<doc>s", "x<doc", "<doc>")])
+    every = Tokenizer(backend)
+    known = every.within(every.added["<doc>"])
+    for text in ("<doc>s", "a<doc>s b", "x<doc>"):
+        assert known.encode(text) == every.encode(text), text
+    assert known.encode("a<doc>b") == [*every.encode("a"), *every.encode_plain("<doc>"), *every.encode("b")]
+
+
 def test_without_trust_all_are_text(tuned, template) -> None:
     ids = PromptEncoder(tuned, template).encode([{"role": "user", "content": "<doc>b</doc><|gene|>"}]).ids
     assert not {tuned.added[word] for word in WORDS} & set(ids)

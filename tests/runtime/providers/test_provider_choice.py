@@ -6,7 +6,7 @@ import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,10 +14,11 @@ import pytest
 from thinkport.runtime.artifact.block_hashes import ChangedBlockError
 from thinkport.runtime.artifact.certificate import Certificate
 from thinkport.runtime.artifact.goldens import FORMAT
-from thinkport.runtime.artifact.manifest import FileRecord, Graph, Manifest, hash_file
+from thinkport.runtime.artifact.manifest import FileRecord, Graph, Manifest, Native, hash_file
 from thinkport.runtime.errors import ArtifactError, InputError, ProviderWarning, UnavailableError
 from thinkport.runtime.extras import install_line, installs_here
 from thinkport.runtime.providers.devices import Device, graphics_devices
+from thinkport.runtime.providers.kernels import Kernels
 from thinkport.runtime.providers.ort import Candidate, OrtBuild, clash_of
 from thinkport.runtime.providers.provider_choice import Machine, ProviderChoice
 from thinkport.runtime.providers.provider_report import Outcome, ProviderReport
@@ -215,6 +216,31 @@ def test_a_device_that_fails_in_a_step_has_another_cure_than_a_missing_one(
     bench.step_faults, bench.load_faults = {}, {"cuda.onnx": fault, "dml.onnx": fault, "dml-plain.onnx": fault}
     with pytest.raises(InputError, match="Update the device's driver"):
         bench.choice.choose(GRAPHS, asked)
+
+
+class MadeUpKernels:
+    """Kernels that are installed and run."""
+
+    obstacle, useless, name = None, False, "made-up"
+
+
+@pytest.mark.parametrize("fault", ["wrong", "broken"])
+def test_a_native_graph_that_is_asked_for_and_cannot_be_used_has_a_cure_of_its_own(bench: Bench, fault: str) -> None:
+    graphs = [
+        GRAPHS[0].model_copy(update={"native": Native(graph=graph("cpu-native.onnx", "cpu", [CPU]), operators=1)})
+    ]
+    bench.manifest = bench.manifest.model_copy(update={"graphs": graphs})
+    bench.machine = replace(bench.machine, kernels=cast("Kernels", MadeUpKernels()))
+    if fault == "wrong":
+        bench.makes_wrong("cpu-native.onnx")
+    else:
+        bench.load_faults["cpu-native.onnx"] = ArtifactError("it is broken")
+    for _ in range(2):  # and where it was found before
+        with pytest.raises(InputError, match=r"cpu-native.*Install thinkport-kernels again, or leave the provider out"):
+            bench.choice.choose(graphs, "cpu-native")
+    bench.makes_wrong("cpu.onnx")
+    with pytest.raises(InputError, match=r"cpu-native.*cpu\.onnx.*(Upgrade the installed build|Install)"):
+        bench.choice.choose(graphs, "cpu")
 
 
 def test_a_check_that_ends_the_process_is_known_of_at_the_next_start(bench: Bench) -> None:

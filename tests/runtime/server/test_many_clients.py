@@ -204,6 +204,36 @@ def test_one_that_gives_up_waiting_leaves_its_turn_to_the_next(nano_model) -> No
     asyncio.run(run())
 
 
+def test_a_request_of_several_rows_is_told_its_wait_and_goes_before_later_ones(nano_model) -> None:
+    async def run() -> None:
+        places = Places(nano_model, 4, 2)
+        engines = [await places.take([]) for _ in range(3)]
+        assert places.wait_seconds == 0
+        wide, narrow = asyncio.create_task(places.take([], 3)), asyncio.create_task(places.take([]))
+        await asyncio.sleep(0)
+        assert (places.waiting, places.active) == (2, 3)
+        assert places.wait_seconds == 7, "5 s a reply; a row more, after four that wait, of four at a time"
+        with pytest.raises(ApiError, match="try again in about 10 seconds") as told:
+            await places.take([], 4)
+        assert told.value.headers == {"retry-after": "10"}
+        places.give_back(engines[0], 5.0)
+        await asyncio.sleep(0)
+        assert not narrow.done(), "there is a row for it, but another request came before"
+        places.give_back(engines[1], 5.0)
+        engine = await wide
+        assert (places.waiting, places.active) == (1, 4)
+        places.give_back(engine, 5.0, 3)
+        await narrow
+        assert (places.waiting, places.active) == (0, 2)
+
+        full = Places(nano_model, 4, 0)
+        await full.take([])
+        with pytest.raises(ApiError, match="in about 5 seconds"):  # where a single row would not wait
+            await full.take([], 4)
+
+    asyncio.run(run())
+
+
 def test_nobody_takes_a_place_while_the_graph_changes_for_one_that_gave_up() -> None:
     begun, go, done = Event(), Event(), Event()
 

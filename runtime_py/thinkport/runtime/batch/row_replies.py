@@ -15,7 +15,7 @@ from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.errors import InputError
 from thinkport.runtime.extras import require
 from thinkport.runtime.model import Model
-from thinkport.runtime.thinking.thinking import Thinking
+from thinkport.runtime.thinking.thinking import as_thinking
 
 NO_NAME = (None, "", "default")
 _AHEAD = 4  # times the rows that are answered at a time: lines that may wait for the one of an earlier row
@@ -40,8 +40,6 @@ class RowReplies:
             InputError: options that no reply could be made with.
         """
         self._model, self._name, self._seed, self._options = model, name, seed, options
-        thinking = options.get("thinking")
-        self._width = (thinking if isinstance(thinking, Thinking) else model.thinking).width
         self._idle: list[Engine] = [model.engine()]
         model.stream("?", engine=self._idle[0], seed=seed, **options).close()
 
@@ -68,28 +66,35 @@ class RowReplies:
                 )
 
     def lines(self, rows: Iterable[PromptRow], *, at_once: int | None = None) -> Generator[Line]:
-        """Yield the lines of rows in their order; `at_once` of them are answered at a time, by default `Model.at_once`
-        thoughts or replies.
+        """Yield the lines of rows in their order; `at_once` of them are answered at a time.
 
-        Closed early, it ends the replies in progress.
+        By default as many as write `Model.at_once` thoughts together. Closed early, it ends the replies in progress.
 
         Raises:
             ThinkportError: no row can be answered any more.
         """
         todo, begun, stop = deque(rows), deque[Future[Line]](), Stop()
+        thoughts = max(map(self._thoughts, todo), default=1)
         with ThreadPoolExecutor(MOST_ROWS, "row") as threads, _cancelling(stop, begun):
             while todo or begun:
                 going = [one for one in begun if not one.done()]
                 stale = self._model.stale
                 if stale and todo and not going:  # it would end replies in progress
                     self._model.refresh()
-                most = 1 if stale else at_once or max(1, self._model.at_once // self._width)
+                most = 1 if stale else at_once or max(1, self._model.at_once // thoughts)
                 if todo and len(going) < most and len(begun) < _AHEAD * most:
                     begun.append(threads.submit(self._line, todo.popleft(), stop))
                 elif begun[0].done():
                     yield begun.popleft().result()
                 else:
                     wait(going, _LOOK, FIRST_COMPLETED)
+
+    def _thoughts(self, row: PromptRow) -> int:
+        """How many thoughts at a time the reply to a row may write, each of which takes part in shared steps."""
+        usual = self._model.thinking
+        asked = (row.body or {}).get("thinking_width")  # which is checked with the rest of the body, in its turn
+        width = (as_thinking(self._options.get("thinking"), usual) or usual).width
+        return max(1, asked) if isinstance(asked, int) else width
 
     def _line(self, row: PromptRow, stop: Stop) -> Line:
         try:

@@ -59,7 +59,7 @@ class Tokenizer:
         self._plain = _without_added_tokens(backend)
         self.added = {token.content: number for number, token in backend.get_added_tokens_decoder().items()}
         self.added_pattern = self.guarded = Spellings(self.added)
-        self._left_out = Spellings(())
+        self._before = Spellings(())  # of all added tokens, those that `within` left out too; none where it left none
 
     @classmethod
     def from_file(cls, path: Path) -> "Tokenizer":
@@ -82,7 +82,7 @@ class Tokenizer:
         other = copy(self)
         other.added = {token: number for token, number in self.added.items() if number < size}
         other.added_pattern = other.guarded = Spellings(other.added)
-        other._left_out = Spellings(self.added.keys() - other.added.keys())
+        other._before = Spellings(self.added if len(other.added) < len(self.added) else ())
         return other
 
     def guarding(self, tokens: Collection[str]) -> "Tokenizer":
@@ -93,20 +93,21 @@ class Tokenizer:
 
     def encode_content(self, text: str) -> list[int]:
         """Ids of what somebody wrote, where the spelling of a guarded token is mere text."""
-        return self._encode_but(self.guarded, text, self.encode)
+        return self._encode_but(self.guarded.spans(text), text, self.encode)
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`, where the spelling of an added token is that token."""
-        return self._encode_but(self._left_out, text, partial(_encode, self._backend))
+        left_out = ((start, end) for start, end in self._before.spans(text) if text[start:end] not in self.added)
+        return self._encode_but(left_out, text, partial(_encode, self._backend))
 
     def encode_plain(self, text: str) -> list[int]:
         """Ids of `text` as mere text: no added token is ever among them."""
         return _encode(self._plain, text)
 
-    def _encode_but(self, plain: Spellings, text: str, encode: Callable[[str], list[int]]) -> list[int]:
-        """Ids as `encode` gives them, but for what spells one of `plain`, which is mere text."""
+    def _encode_but(self, plain: Iterable[tuple[int, int]], text: str, encode: Callable[[str], list[int]]) -> list[int]:
+        """Ids as `encode` gives them, but for the spans of `plain`, which are mere text."""
         ids, at = list[int](), 0
-        for start, end in plain.spans(text):
+        for start, end in plain:
             ids += encode(text[at:start]) + self.encode_plain(text[start:end])
             at = end
         return ids + encode(text[at:])

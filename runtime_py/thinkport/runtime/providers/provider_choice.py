@@ -26,7 +26,7 @@ from thinkport.runtime.providers.auto_choice import AutoChoice, auto_choice
 from thinkport.runtime.providers.devices import Device, graphics_devices
 from thinkport.runtime.providers.drivers import graphics_drivers
 from thinkport.runtime.providers.graph_check import Goldens, check_graph, check_unrounded, pieces
-from thinkport.runtime.providers.kernels import Kernels
+from thinkport.runtime.providers.kernels import PACKAGE, Kernels
 from thinkport.runtime.providers.ort import (
     AUTO,
     CPU,
@@ -144,7 +144,7 @@ class ProviderChoice:
         tried = ". ".join(map(str, attempts))
         if provider == AUTO:
             raise ArtifactError(f"none of the artifact's graphs can be used here. {tried}")
-        raise InputError(f"provider {provider!r} can't be used here. {tried}. {self._cure(attempts)}")
+        raise InputError(f"provider {provider!r} can't be used here. {tried}. {_cure(found[0].graph, attempts)}")
 
     def found_since(self, graphs: Sequence[Graph], report: ProviderReport) -> AutoChoice | None:
         """What `auto` would choose now that trials are through that `report` says go on; None where they still do."""
@@ -273,23 +273,25 @@ class ProviderChoice:
             missing = f" ({self._machine.missing})" if self._machine.missing else ""
             return None, attempt_of(candidate, Outcome.FAILED, f"{error}{missing}")
 
-    def _cure(self, attempts: Sequence[Attempt]) -> str:
-        """What to do about a provider none of whose graphs can be used."""
-        first = attempts[0]
-        if all(one.outcome is Outcome.IMPOSSIBLE for one in attempts):
-            return "Leave the provider out"
-        graph = next(one for one in self._manifest.graphs if one.file == first.graph)
-        if any(one.ran for one in attempts):
-            if first.provider == CPU:
-                return "Upgrade the installed build of ONNX Runtime, or export the artifact again"
-            other = f"try another device ({graph.target}:{int(not first.device)}), " if graph.has_devices else ""
-            return (
-                f"Update the device's driver, {other}export the artifact again if an older thinkport did it, or leave "
-                "the provider out"
-            )
-        if first.device is not None:
-            return f"Is there a device {first.device}? Give another number, or none for the first device"
-        return f"Install its driver and {install_line(graph.target)}, or leave the provider out"
+
+def _cure(graph: Graph, attempts: Sequence[Attempt]) -> str:
+    """What to do about a provider none of whose graphs can be used; `graph` is that of the first attempt."""
+    first = attempts[0]
+    if all(one.outcome is Outcome.IMPOSSIBLE for one in attempts):
+        return "Leave the provider out"
+    if all(one.kernels is not None for one in attempts):
+        return f"Install {PACKAGE} again, or leave the provider out, which takes standard kernels"
+    if any(one.ran for one in attempts):
+        if first.provider == CPU:
+            return "Upgrade the installed build of ONNX Runtime, or export the artifact again"
+        other = f"try another device ({graph.target}:{int(not first.device)}), " if graph.has_devices else ""
+        return (
+            f"Update the device's driver, {other}export the artifact again if an older thinkport did it, or leave "
+            "the provider out"
+        )
+    if first.device is not None:
+        return f"Is there a device {first.device}? Give another number, or none for the first device"
+    return f"Install its driver and {install_line(graph.target)}, or leave the provider out"
 
 
 def narrow_steps(session: LaneSource, widest: int | None) -> None:

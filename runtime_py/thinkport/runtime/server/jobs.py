@@ -59,7 +59,11 @@ class Places:
         """About how long a request that came now would wait for a place, by how long replies took; 0 with one free."""
         if self._free and not self._line:
             return 0
-        return max(1, math.ceil(self._seconds * (len(self._line) + 1) / self.max_rows))
+        return self._wait_of(1)
+
+    def _wait_of(self, rows: int) -> int:
+        """About how many seconds so many rows more would wait."""
+        return max(1, math.ceil(self._seconds * (sum(self._line.values()) + rows) / self.max_rows))
 
     async def take(self, prompt: Sequence[int], rows: int = 1) -> Engine:
         """A place, once there are so many rows: the idle one whose KV cache holds most of the prompt's start.
@@ -116,7 +120,7 @@ class Places:
 
     async def _wait(self, rows: int) -> None:
         if len(self._line) >= self._queue:
-            seconds = self.wait_seconds
+            seconds = self._wait_of(rows)
             told = f"{len(self._line)} requests wait already: try again in about {seconds} seconds"
             raise ApiError(429, told, headers={"retry-after": str(min(seconds, 600))})
         future = asyncio.get_running_loop().create_future()
