@@ -14,7 +14,7 @@ import openai
 import pytest
 from tests.runtime.server.conftest import Served, running
 
-from thinkport.runtime import Model
+from thinkport.runtime import Model, RowSettings
 from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.jobs import Places
 
@@ -55,6 +55,14 @@ def test_a_client_that_waits_for_the_whole_and_hangs_up_frees_its_place_too(serv
         served.client(timeout=0.5).chat.completions.create(**{**LONG, "stream": False})
     assert served.idle()
     assert len(engine.ids) < 1000
+
+
+def test_health_says_how_many_thoughts_a_request_may_ask_for(nano_artifact) -> None:
+    for options, most in (({"rows": RowSettings(max_rows=2)}, 2), ({"deterministic": True}, 1)):
+        with Model.load(nano_artifact, kernels="off", **options) as model, running(model) as served:
+            assert httpx.get(f"{served.url}/health", timeout=60).json()["thinking"]["most_width"] == most
+            asked = {"messages": LONG["messages"], "thinking_width": most + 1}
+            assert httpx.post(f"{served.url}/v1/chat/completions", json=asked, timeout=60).status_code == 400
 
 
 def test_past_the_queue_a_client_is_told_when_to_come_back(serve) -> None:

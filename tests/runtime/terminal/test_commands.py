@@ -1,12 +1,14 @@
 """The commands: what they do to a chat, and what is never sent to the model."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from thinkport.runtime.errors import InputError
+from thinkport.runtime.events import OtherThought, ParallelThoughts
 from thinkport.runtime.terminal.commands import COMMANDS, answer_line
-from thinkport.runtime.thinking.thinking import Switch, Thinking
+from thinkport.runtime.thinking.thinking import Choose, Switch, Thinking
 
 
 def said(conversation) -> list[str]:
@@ -103,6 +105,18 @@ def test_the_last_thought_is_shown_and_folding_is_switched(talk, script) -> None
     assert conversation.unfolded
     with pytest.raises(InputError, match="takes show, fold or others"):
         turn(conversation, "/thought hide")
+
+
+def test_other_thoughts_are_shown_with_what_their_tokens_are_of(talk) -> None:
+    conversation = talk()
+    assert turn(conversation, "/thought others").notice == "the last reply has no other thoughts"
+    turn(conversation, "x")
+    others = (OtherThought(thought="hm", tokens=67, answer="4\n"), OtherThought(thought="so", tokens=9))
+    parallel = ParallelThoughts(asked=3, width=3, chosen=0, choose=Choose.VOTE, reason="…", others=others)
+    conversation.last = replace(conversation.last, parallel=parallel)
+    first, second = turn(conversation, "/thought others").notice.split("\n\n")
+    assert first.splitlines() == ["thought 1 · 67 tokens with its answer · stopped · answered 4", "hm"]
+    assert second.splitlines() == ["thought 2 · 9 tokens · stopped", "so"]
 
 
 def test_the_stats_are_sums(talk, script) -> None:

@@ -79,6 +79,15 @@ describe("what a model repeats without end", () => {
     expect(tokens.map(({ raw }) => raw).join("").trimEnd()).toBe(text.trimEnd());
   });
 
+  it.each([["$$", "$$"], ["\\[", "\\]"]])("has the end of a formula looked for no further than one is long: %s", (open, close) => {
+    const kinds = (length: number): string[] => tokensOf(`${open}\n${"x + ".repeat(length / 4)}y\n${close}`).map(({ type }) => type);
+    expect(kinds(4_000)).toEqual(["formula"]);
+    expect(kinds(400_000)).toEqual(["paragraph"]);
+    const slow = performance.now();
+    tokensOf(`${open}a\n`.repeat(8_000).trimEnd());
+    expect(performance.now() - slow).toBeLessThan(4_000);
+  });
+
   it("is text where a paragraph is longer than people write, and what follows is read", () => {
     const [long, , after] = tokensOf(`${"_a_b".repeat(5_000)}\n\n**bold**`) as { tokens?: Token[] }[];
     expect(long?.tokens?.map(({ type }) => type)).toEqual(["text"]);

@@ -140,7 +140,7 @@ class Opening {
     let lane: LoadedLane | null = null;
     try {
       const onnx = new OnnxFile(await this.timed("files", () => this.files.bytes(graph.file)), graph.file);
-      const refusal = runtime.refusal(graph, this.read.manifest.model, onnx, this.context);
+      const refusal = runtime.refusal(graph, this.read.manifest.model, onnx);
       if (refusal) return refuse(refusal);
       lane = await this.loaded(runtime, graph, onnx);
       const goldens = kept?.score ? { ...kept, kept: true } : { ...(await this.checked(lane, graph)), kept: false };

@@ -59,10 +59,15 @@ test("a list that can't be used is refused with what is wrong", () => {
   expect(() => read({ files: { "weights.bin": { ...weights, pieces: ["../x", hash("b"), hash("c")] } } })).toThrow(/don't add up/);
 });
 
-/** A folder of the browser's file system; the bytes that `room` is left for are written, then its worker is ended. */
+/**
+ * A folder of the browser's file system; the bytes that `room` is left for are written, then its worker is ended. Files move
+ * as Safari has it: with a folder and a name, in old ones (not `replaces`) in place of no other file.
+ */
 class FakeFolder {
   readonly files = new Map<string, Uint8Array>();
   room = Infinity;
+
+  constructor(readonly replaces = true) {}
 
   getDirectoryHandle = async (name: string): Promise<FakeFolder> => (name === "pieces" ? new FakeFolder() : this);
   removeEntry = async (name: string): Promise<void> => void this.files.delete(name);
@@ -75,7 +80,12 @@ class FakeFolder {
     const folder = this;
     return {
       getFile: async () => new Blob([folder.files.get(name) as Uint8Array<ArrayBuffer>]),
-      move: async (to: string) => void (folder.files.set(to, folder.files.get(name)!), folder.files.delete(name)),
+      async move(into: FakeFolder, to: string) {
+        if (into !== folder) throw new TypeError("Not enough arguments");
+        if (!folder.replaces && folder.files.has(to)) throw new DOMException(to, "UnknownError");
+        folder.files.set(to, folder.files.get(name)!);
+        folder.files.delete(name);
+      },
       createSyncAccessHandle: async () => ({
         truncate: () => folder.files.set(name, new Uint8Array()),
         write(bytes: Uint8Array) {
@@ -90,8 +100,8 @@ class FakeFolder {
   }
 }
 
-test("a list that is not written to its end leaves the one before in its place", async () => {
-  const folder = new FakeFolder();
+test.each([true, false])("a list that is not written to its end leaves the one before in its place (files replace others: %s)", async (replaces) => {
+  const folder = new FakeFolder(replaces);
   vi.stubGlobal("navigator", { storage: { getDirectory: async () => folder } });
   const store = new PieceStore("site");
   await store.keep(index, []);

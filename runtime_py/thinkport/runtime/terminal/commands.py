@@ -238,7 +238,8 @@ def _named(name: str) -> Command:
 def _other(number: int, other: OtherThought) -> str:
     """A thought that was not chosen."""
     answered = [] if other.answer is None else [f"answered {harmless(other.answer.strip())}"]
-    head = [f"thought {number}", f"{other.tokens} tokens", other.end.value if other.end else "stopped", *answered]
+    tokens = f"{other.tokens} tokens{' with its answer' if answered else ''}"
+    head = [f"thought {number}", tokens, other.end.value if other.end else "stopped", *answered]
     return "\n".join([DOT.join(head), harmless(other.thought)])
 
 

@@ -21,7 +21,7 @@ export class Talk {
 
   /** What the open conversation's next reply is asked with: its own choice, else what the server says. */
   readonly thinking = computed<ThinkingChoice>(
-    () => this.library.open.value.thinking ?? this.connection.about.value?.thinking ?? { on: true, budget: null },
+    () => this.fitting(this.library.open.value.thinking) ?? this.connection.about.value?.thinking ?? { on: true, budget: null },
   );
 
   constructor(readonly connection: Connection) {}
@@ -73,7 +73,7 @@ export class Talk {
     const canThink = this.connection.about.value?.canThink ?? false;
     const reply = this.connection.transport.reply({
       messages: saidUpTo(conversation, question),
-      thinking: canThink ? thinking : null,
+      thinking: canThink ? this.fitting(thinking) : null,
       sampling,
     });
     const message = newMessage("assistant", question, "");
@@ -87,6 +87,12 @@ export class Talk {
     this.runs.value = new Map([...this.runs.value].filter(([at]) => at !== id));
     this.spoken.value = written.problem ?? (written.text ? `Answer: ${written.text}` : "Stopped.");
     if (error instanceof Trouble) void this.connection.ask();
+  }
+
+  /** A choice with no more thoughts than there can be here: it may be of a time when there could be more. */
+  private fitting(choice: ThinkingChoice | null): ThinkingChoice | null {
+    const most = this.connection.about.value?.mostThoughts ?? 1;
+    return choice?.width === undefined ? choice : { ...choice, width: Math.min(choice.width, most) };
   }
 
   private tell(part: Part): void {

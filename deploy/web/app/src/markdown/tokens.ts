@@ -12,7 +12,8 @@ export interface FormulaToken {
   display: boolean;
 }
 
-const BLOCK = /^ {0,3}(?:\$\$([\s\S]+?)\$\$|\\\[([\s\S]+?)\\\])[ \t]*(?:\n|$)/;
+// Its end is looked for in 5,000 characters: one that never closes would have all that follows read again at each line.
+const BLOCK = /^ {0,3}(?:\$\$([\s\S]{1,5000}?)\$\$|\\\[([\s\S]{1,5000}?)\\\])[ \t]*(?:\n|$)/;
 // A dollar sign opens a formula if no blank follows, and closes it if none precedes and no digit follows: $5 and $6 stay.
 const INLINE = [
   { display: true, rule: /^\$\$([^$]+?)\$\$/ },
@@ -24,7 +25,7 @@ const INLINE = [
 const block: TokenizerExtension = {
   name: "formula",
   level: "block",
-  start: (source) => beginOf(source, /(?:^|\n) {0,3}(?:\$\$|\\\[)/),
+  start: beginOfBlock,
   tokenizer(source) {
     const found = BLOCK.exec(source);
     if (!found) return undefined;
@@ -44,6 +45,13 @@ const inline: TokenizerExtension = {
     return undefined;
   },
 };
+
+/** Where a paragraph ends since a formula follows; one that never closes ends none, which would be read line by line. */
+function beginOfBlock(source: string): number | undefined {
+  const paragraph = source.slice(0, beginOf(source, /\n[ \t]*\n/) ?? source.length);
+  for (const { index } of paragraph.matchAll(/\n {0,3}(?:\$\$|\\\[)/g)) if (BLOCK.test(source.slice(index + 1))) return index;
+  return undefined;
+}
 
 function beginOf(source: string, rule: RegExp): number | undefined {
   const at = source.search(rule);

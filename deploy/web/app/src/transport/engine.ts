@@ -30,6 +30,7 @@ export class EngineTransport implements Transport {
       canThink,
       context: report.contextLength,
       thinking: { on: canThink && switched !== "off", budget: thinking.budget },
+      thoughts: 1,
       mostThoughts: 1,
       presets: manifest.sampling,
       runsOn: `${report.provider} · ${report.graph}`,

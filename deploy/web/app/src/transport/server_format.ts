@@ -40,8 +40,7 @@ export interface Health {
   can_think: boolean;
   context: number | null;
   key_needed?: boolean;
-  max_rows?: number;
-  thinking?: { enabled: string | null; budget: number | null; width?: number };
+  thinking?: { enabled: string | null; budget: number | null; width?: number; most_width?: number };
   sampling?: { thinking: Sampling; answering: Sampling };
   provider: { reason: string; chosen: HealthAttempt | null; attempts: HealthAttempt[] };
 }
@@ -114,12 +113,6 @@ function thinkingOf(choice: ReplyRequest["thinking"]): Record<string, unknown> {
   return { enable_thinking: true, thinking_token_budget: budget, ...several };
 }
 
-/** The server's own number of thoughts, where it is more than one. */
-function widthOf(health: Health): { width?: number } {
-  const width = health.thinking?.width ?? 1;
-  return width > 1 ? { width } : {};
-}
-
 export function aboutOf(health: Health): About {
   const place = (one: HealthAttempt): string =>
     [one.provider.replace("ExecutionProvider", ""), one.device_name, one.kernels].filter(Boolean).join(", ");
@@ -129,8 +122,9 @@ export function aboutOf(health: Health): About {
     chats: health.task === "chat",
     canThink: health.can_think,
     context: health.context,
-    thinking: { on: health.can_think && health.thinking?.enabled !== "off", budget: health.thinking?.budget ?? null, ...widthOf(health) },
-    mostThoughts: health.max_rows ?? 1,
+    thinking: { on: health.can_think && health.thinking?.enabled !== "off", budget: health.thinking?.budget ?? null },
+    thoughts: health.thinking?.width ?? 1,
+    mostThoughts: health.thinking?.most_width ?? 1,
     presets: health.sampling ?? null,
     runsOn: chosen ? `${place(chosen)} · ${chosen.graph}` : "",
     reason: health.provider.reason,

@@ -107,7 +107,8 @@ export interface About {
   canThink: boolean;
   context: number | null;
   thinking: ThinkingChoice;
-  /** The most thoughts at the same time; 1 where a reply has one alone. */
+  /** How many thoughts a reply has at the same time unless told otherwise, and at most. */
+  thoughts: number;
   mostThoughts: number;
   presets: { thinking: Sampling; answering: Sampling } | null;
   runsOn: string;

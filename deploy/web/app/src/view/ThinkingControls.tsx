@@ -11,7 +11,7 @@ const STEPS = [0, 64, 128, 256, 512, 1024, 2048, 4096, 8192];
 export function ThinkingControls() {
   const { talk } = usePage();
   const { on, budget, width } = talk.thinking.value;
-  const most = talk.connection.about.value?.mostThoughts ?? 1;
+  const { thoughts = 1, mostThoughts: most = 1 } = talk.connection.about.value ?? {};
   const choose = (thinking: ThinkingChoice) =>
     talk.library.change(talk.library.open.value.id, (before) => ({ ...before, thinking }));
   return (
@@ -20,7 +20,7 @@ export function ThinkingControls() {
         <Icon name="think" /> Think
       </button>
       {on && <Budget budget={budget} choose={(tokens) => choose({ ...talk.thinking.value, budget: tokens })} />}
-      {on && most > 1 && <Width width={width ?? 1} most={most} choose={(thoughts) => choose({ on, budget, width: thoughts })} />}
+      {on && most > 1 && <Width width={width ?? thoughts} most={most} choose={(thoughts) => choose({ on, budget, width: thoughts })} />}
     </div>
   );
 }

@@ -5,7 +5,7 @@ import type { Message } from "../conversation/conversation";
 import type { Run } from "../conversation/run";
 import type { OtherThought } from "../transport/transport";
 import { Icon } from "./Icon";
-import { count, rate, thoughtEnd } from "./figures";
+import { count, otherInWords, rate, thoughtEnd } from "./figures";
 
 export function ThoughtView({ message, run }: { message: Message; run: Run | null }) {
   const several = run?.thoughts.value ?? null;
@@ -46,13 +46,12 @@ function label(message: Message, run: Run | null, live: boolean): string {
   return ["Thought", count(thought.tokens), thoughtEnd(thought.end), thought.parallel?.reason].filter(Boolean).join(" · ");
 }
 
-/** A thought that was not chosen, folded. */
+/** A thought that was not chosen, folded, and what it answered. */
 function Other({ other }: { other: OtherThought }) {
-  const answered = other.answer === null ? "stopped before its answer" : `answered ${other.answer.trim()}`;
   return (
     <details class="other">
-      <summary>Another thought · {count(other.tokens)} · {answered}</summary>
-      <div class="body" dir="auto">{other.thought}</div>
+      <summary>{otherInWords(other)}</summary>
+      <div class="body" dir="auto">{[other.thought, other.answer?.trim()].filter(Boolean).join("\n\n")}</div>
     </details>
   );
 }

@@ -1,7 +1,7 @@
 /** Figures and ends of replies in words. */
 
 import type { Message } from "../conversation/conversation";
-import type { Figures, Speed } from "../transport/transport";
+import type { Figures, OtherThought, Speed } from "../transport/transport";
 
 export function count(tokens: number): string {
   return `${tokens.toLocaleString("en")} token${tokens === 1 ? "" : "s"}`;
@@ -42,4 +42,14 @@ export function endOf({ state, answerEnd, problem }: Message): string {
   if (answerEnd === "length") return "The reply reached its limit of tokens.";
   if (answerEnd === "context") return "The context is full: begin a new chat.";
   return "";
+}
+
+const SHORT = 60; // characters of an answer that fit a line
+
+/** What a thought that was not chosen came to; its tokens are those of its answer too. */
+export function otherInWords({ tokens, answer }: OtherThought): string {
+  if (answer === null) return `Another thought · ${count(tokens)} · stopped before its answer`;
+  const [line = "", ...more] = answer.trim().split("\n");
+  const cut = more.length > 0 || line.length > SHORT;
+  return `Another thought and its answer · ${count(tokens)} · ${[...line].slice(0, SHORT).join("")}${cut ? "…" : ""}`;
 }

@@ -28,8 +28,8 @@ export interface Runtime {
   describe(): Promise<string>;
   /** The graphs that suit it, best first; others are left out. */
   suited(graphs: readonly Graph[]): readonly Graph[];
-  /** Why the device can't run a graph, in words; null where it can. `context` is the most tokens of a sequence. */
-  refusal(graph: Graph, model: ModelShape, onnx: OnnxFile, context: number): string | null;
+  /** Why the device can't run a graph, in words; null where it can. */
+  refusal(graph: Graph, model: ModelShape, onnx: OnnxFile): string | null;
   /** Load a graph. Throws an artifact error where ONNX Runtime refuses it. */
   load(loading: Loading): Promise<LoadedLane>;
 }

@@ -18,8 +18,8 @@ export interface SyncHandle {
 
 interface SyncFileHandle {
   createSyncAccessHandle(options?: { readonly mode?: "read-only" }): Promise<SyncHandle>;
-  /** Give a file another name in its folder, in place of one that has it. */
-  move(name: string): Promise<void>;
+  /** Give a file a name in a folder, in place of one that has it; Safari has this form only, and old ones replace none. */
+  move(folder: FileSystemDirectoryHandle, name: string): Promise<void>;
 }
 
 const PIECES = "pieces";
@@ -158,7 +158,11 @@ async function write(folder: FileSystemDirectoryHandle, name: string, bytes: Uin
 async function replace(folder: FileSystemDirectoryHandle, name: string, bytes: Uint8Array): Promise<void> {
   const beside = `${name}.new`;
   await write(folder, beside, bytes);
-  await ((await folder.getFileHandle(beside)) as unknown as SyncFileHandle).move(name);
+  const made = (await folder.getFileHandle(beside)) as unknown as SyncFileHandle;
+  await made.move(folder, name).catch(async () => {
+    await folder.removeEntry(name);
+    await made.move(folder, name);
+  });
 }
 
 const isMissing = (error: unknown): boolean => error instanceof DOMException && error.name === "NotFoundError";

@@ -14,6 +14,7 @@ import { failure } from "../errors.js";
 const HEAP = 4 * 2 ** 30; // of 32-bit WebAssembly
 const PROGRAM = 2 ** 28; // bytes of the heap that are neither weights nor KV cache
 const WIDEST = 2 ** 23; // weights of a product, which take four bytes each in every step
+const LEAST = 256; // tokens of a conversation, as the least that a site may be written for
 const ERRORS_ONLY = 3;
 
 /** How onnxruntime-web is set up. `wasmPaths` is the folder of its .wasm files; left out, they lie beside its script. */
@@ -36,6 +37,12 @@ export function setUpWasm(ort: Ort, { wasmPaths, wasmBinary, threads }: WasmOpti
   return count;
 }
 
+const bytesOf = (onnx: Pick<OnnxFile, "external">): number => onnx.external.reduce((sum, tensor) => sum + tensor.bytes, 0);
+
+/** The tokens of a KV cache that fit into the heap beside a graph's weights; past and present are both in it. */
+export const tokensBeside = (onnx: Pick<OnnxFile, "external">, shape: KvShape): number =>
+  Math.floor((HEAP - PROGRAM - bytesOf(onnx)) / (2 * shape.pasts.length * shape.bytes(1)));
+
 export class WasmRuntime implements Runtime {
   readonly provider = "wasm";
   readonly threads: number;
@@ -56,18 +63,17 @@ export class WasmRuntime implements Runtime {
     return graphsForCpu(graphs);
   }
 
-  refusal(graph: Graph, model: ModelShape, onnx: OnnxFile, context: number): string | null {
-    const weights = onnx.external.reduce((sum, tensor) => sum + tensor.bytes, 0);
-    const shape = new KvShape(model, graph.kv);
-    const cache = 2 * shape.pasts.length * shape.bytes(context); // past and present
-    if (weights + cache + PROGRAM <= HEAP) return null;
-    return `its weights have ${weights} bytes and its KV cache ${cache} at ${context} tokens, and WebAssembly's memory ends at ${HEAP}: ask for a shorter context`;
+  refusal(graph: Graph, model: ModelShape, onnx: OnnxFile): string | null {
+    const tokens = tokensBeside(onnx, new KvShape(model, graph.kv));
+    if (tokens >= LEAST) return null;
+    return `its weights have ${bytesOf(onnx)} bytes, beside which no KV cache of ${LEAST} tokens fits into WebAssembly's memory of ${HEAP}`;
   }
 
   async load(loading: Loading): Promise<OrtLane> {
     const { graph, model, onnx, context } = loading;
     const session = await createSession(this.ort, loading, ["wasm"], onnx.withNarrowProducts(WIDEST));
-    return new OrtLane(this.ort, session, graph, model, new AppendedKv(this.ort, new KvShape(model, graph.kv)), context);
+    const shape = new KvShape(model, graph.kv);
+    return new OrtLane(this.ort, session, graph, model, new AppendedKv(this.ort, shape), Math.min(context, tokensBeside(onnx, shape)));
   }
 }
 
