@@ -68,7 +68,7 @@ def counts(reference: Reference, ids: np.ndarray) -> list[list[int]]:
 
 
 def test_routing_is_uneven(reference: Reference) -> None:
-    found = counts(reference, fresh_ids(reference.vocabulary, 1, 60))
+    found = counts(reference, reference.ids(1, 60))
     assert found
     for layer in found:
         padded = [*layer, *[0] * (16 - len(layer))]
@@ -78,12 +78,12 @@ def test_routing_is_uneven(reference: Reference) -> None:
 
 
 def test_prefill_gives_pytorchs_logits(artifact: Path, reference: Reference) -> None:
-    ids = fresh_ids(reference.vocabulary, 1, 77)
+    ids = reference.ids(1, 77)
     assert relative(Driver(artifact).step(ids), reference.logits(ids)) <= BOUND
 
 
 def test_uneven_chunks_and_decoding_give_pytorchs_logits(artifact: Path, reference: Reference) -> None:
-    ids = fresh_ids(reference.vocabulary, 1, 96)
+    ids = reference.ids(1, 96)
     driver = Driver(artifact)
     cuts = [(0, 7), (7, 71), (71, 72), (72, 80), *((at, at + 1) for at in range(80, 96))]
     found = [driver.step(ids[:, start:stop]) for start, stop in cuts]
@@ -101,7 +101,7 @@ def test_rounded_experts_compute_what_their_codes_say(
 ) -> None:
     artifact = exported(checkpoint, recipe=recipe, kv="fp32", fuse=fuse)
     reference = Dequantized(checkpoint, artifact)
-    ids = fresh_ids(reference.vocabulary, 1, 64)
+    ids = reference.ids(1, 64)
     driver = Driver(artifact)
     steps = [ids[:, :41], ids[:, 41:56], *(ids[:, at : at + 1] for at in range(56, 64))]
     found = np.concatenate([driver.step(step) for step in steps], axis=1)
@@ -115,7 +115,7 @@ def test_int8_arithmetic_stays_near_the_same_codes(
     """A token whose choice of experts is nearly tied may choose another one: the median token counts."""
     artifact = exported(checkpoint, recipe=recipe, kv="fp32")
     reference = Dequantized(checkpoint, artifact)
-    ids = fresh_ids(reference.vocabulary, 1, 64)
+    ids = reference.ids(1, 64)
     found, wanted = Driver(artifact).step(ids)[0], reference.logits(ids)[0]
     errors = np.abs(found - wanted).max(-1) / np.abs(wanted).max(-1)
     print(f"median error of a token {np.median(errors):.1e}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from tests.export.parity.driver import Driver, relative
-from tests.export.parity.reference import Reference, fresh_ids
+from tests.export.parity.reference import Reference
 
 LENGTHS = np.array([5, 31, 18])
 DECODED = 8
@@ -13,7 +13,7 @@ DECODED = 8
 def errors_of_unequal_rows(artifact: Path, reference: Reference) -> list[float]:
     """The relative error of each row's logits, from its last token of prefill on."""
     count, longest = len(LENGTHS), LENGTHS.max()
-    ids = fresh_ids(reference.vocabulary, count, longest + DECODED)
+    ids = reference.ids(count, longest + DECODED)
     driver = Driver(artifact, batch=count)
     logits = driver.step(np.where(np.arange(longest)[None] < LENGTHS[:, None], ids[:, :longest], 0), new=LENGTHS)
     rows = [[logits[row, length - 1]] for row, length in enumerate(LENGTHS)]
