@@ -83,3 +83,24 @@ def test_whenever_it_comes_there_is_no_traceback_of_ours(nano_artifact: Path) ->
             child.send_signal(signal.SIGINT)
             _, said = child.communicate(timeout=120)
         assert "Traceback" not in said, (delay, said)
+
+
+@pytest.mark.parametrize(("cause", "code"), [("KeyboardInterrupt()", 130), ("None", 1)])
+def test_a_compiled_module_that_is_interrupted_while_it_starts_is_an_interrupt(
+    cause: str, code: int, nano_artifact: Path
+) -> None:
+    """It raises an ImportError, whose cause is the interrupt; one without that cause is a fault, and shown whole."""
+    source = f"""
+import sys
+
+class Started:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onnxruntime":
+            raise ImportError("initialization failed") from {cause}
+
+sys.meta_path.insert(0, Started())
+"""
+    command = [sys.executable, "-c", source + MAIN, "generate", str(nano_artifact), "hi"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code
+    assert (done.stderr == "thinkport: interrupted\n") == (code == 130), done.stderr

@@ -64,6 +64,8 @@ def main() -> None:
         where = f": {error.filename}" if error.filename else ""
         sys.stderr.write(f"thinkport: {harmless(f'{error.strerror or error}{where}')}\n")
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ImportError) as error:
+        if isinstance(error, ImportError) and not isinstance(error.__cause__, KeyboardInterrupt):
+            raise  # a compiled module that is interrupted while it starts says that it can't be imported
         sys.stderr.write("thinkport: interrupted\n")
         sys.exit(INTERRUPTED)
