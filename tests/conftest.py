@@ -54,6 +54,14 @@ def standard_kernels() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def native_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has a test use our own kernels as they are installed, which other tests do without."""
+    monkeypatch.delitem(sys.modules, "thinkport_kernels", raising=False)
+    installed = pytest.importorskip("thinkport_kernels", reason="thinkport-kernels is not installed")
+    assert installed.LIBRARY.exists(), f"{installed.LIBRARY} is missing"
+
+
 @pytest.fixture(scope="session")
 def nano_checkpoint() -> Path:
     """The trained reference checkpoint that the repository carries."""

@@ -22,6 +22,8 @@ SOURCE = Path(__file__).resolve().parents[2] / "runtime_py" / "kernels"
 sys.path.insert(0, str(SOURCE))
 import compile_library as compiling  # noqa: E402
 
+sys.path.remove(str(SOURCE))  # the sources' own thinkport_kernels has no library, and would hide the one installed
+
 Floats = npt.NDArray[np.float32]
 
 

@@ -1,7 +1,6 @@
 """Lines of rows: own rows and OpenAI's, rows that fail, seeds; and the same by pieces of a table."""
 
 import json
-import sys
 from pathlib import Path
 from threading import Barrier, Lock
 from time import sleep
@@ -146,10 +145,8 @@ def test_rows_of_several_thoughts_take_the_places_of_as_many_rows(
 
 
 def test_rows_share_steps_with_our_own_kernels_and_get_the_lines_of_rows_in_turn(
-    nano_artifact: Path, monkeypatch: pytest.MonkeyPatch
+    native_kernels: None, nano_artifact: Path
 ) -> None:
-    monkeypatch.delitem(sys.modules, "thinkport_kernels", raising=False)  # tests hide it
-    pytest.importorskip("thinkport_kernels", reason="thinkport-kernels is not installed")
     options: dict[str, Any] = {"name": "nano", "seed": 3, "thinking": Thinking(enabled=True, budget=60)}
     found = {}
     for rows in (1, 4):
