@@ -299,7 +299,8 @@ def bench(
         str,
         typer.Option(
             metavar="1,2,4,8",
-            help="Only measure what so many clients get at the same time, in shared steps and in turns.",
+            help="Only measure what so many clients get at the same time, in shared steps and in turns; with "
+            "--against, in shared steps and of other engines.",
         ),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object instead of tables.")] = False,
@@ -320,23 +321,31 @@ def bench(
     only = [name for name, on in (("--profile", profile), ("--drafts", drafts), ("--clients", clients)) if on]
     if len(only) > 1:
         raise InputError(f"{' and '.join(only)} measure one thing each, and nothing else: ask for one of them")
-    others = {"--conversation": conversation, "--against": against, "--recipes": recipes, "--plot": plot}
+    beside = {"--against": against, "--recipes": recipes}
+    others = {"--conversation": conversation, "--plot": plot} | ({} if clients else beside)
     unused = [name for name, value in others.items() if value]
     if only and unused:
         raise InputError(f"{only[0]} measures one thing only, and not {', '.join(unused)}: leave it out, or {only[0]}")
     contexts, prefills = _numbers("context", context, int), _numbers("prefill", prefill, int)
     how = loading.loading() | {"threads": physical_cores() or 1 if loading.threads is None else loading.threads}
-    talk = TalkPlan.of(_numbers("conversation", conversation, int))
+    talk, together = TalkPlan.of(_numbers("conversation", conversation, int)), _numbers("clients", clients, int)
     plan = BenchPlan(
-        contexts=contexts, prefills=prefills, rounds=rounds, steps=steps, overhead=overhead, talk=talk, **how
+        contexts=contexts,
+        prefills=() if clients else prefills,
+        rounds=rounds,
+        steps=steps,
+        overhead=overhead,
+        talk=talk,
+        clients=together,
+        **how,
     )
     outputs = Outputs(as_json=as_json, plot=plot)
     if profile:
         run_profile(artifact, plan, outputs)
     elif drafts:
         run_drafts(artifact, plan, outputs)
-    elif clients:
-        run_clients(artifact, plan, _numbers("clients", clients, int), outputs)
+    elif clients and not any(beside.values()):
+        run_clients(artifact, plan, outputs)
     else:
         run_bench(artifact, plan, outputs, against=against or [], recipes=recipes)
 

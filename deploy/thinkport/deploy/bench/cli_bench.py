@@ -74,11 +74,11 @@ def run_drafts(artifact: Path, plan: BenchPlan, outputs: Outputs) -> None:
     outputs.write(facts, lambda console: show_drafts(console, this_machine(), found))
 
 
-def run_clients(artifact: Path, plan: BenchPlan, clients: Sequence[int], outputs: Outputs) -> None:
+def run_clients(artifact: Path, plan: BenchPlan, outputs: Outputs) -> None:
     """Measure what several clients get at the same time, and write."""
     check_replies(read_manifest(artifact))
     with _progress() as told:
-        found = measure_clients(artifact, plan, clients, told)
+        found = measure_clients(artifact, plan, told)
     facts = {**_facts(artifact), "plan": asdict(plan), **asdict(found)}
     outputs.write(facts, lambda console: show_clients(console, this_machine(), found))
 

@@ -4,7 +4,8 @@ Clients are threads with an engine each, as the server's are. Contexts are noise
 hold.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ from threading import Barrier, Thread
 from time import perf_counter
 
 from thinkport.deploy.bench.contender import BenchPlan
-from thinkport.deploy.bench.workers.artifact_worker import noise
+from thinkport.deploy.bench.workers.artifact_worker import engine_name, noise
 from thinkport.deploy.cold_start import process_memory
 from thinkport.runtime.engine.engine import Engine
 from thinkport.runtime.engine.row_settings import RowSettings
@@ -95,9 +96,7 @@ class _Client(Thread):
             self.error = error
 
 
-def measure_clients(
-    artifact: Path, plan: BenchPlan, clients: Sequence[int], told: Callable[[str], None] = lambda _: None
-) -> ClientsFound:
+def measure_clients(artifact: Path, plan: BenchPlan, told: Callable[[str], None] = lambda _: None) -> ClientsFound:
     """Time every number of clients at every context, in turns and in shared steps, one after the other in each round.
 
     Raises:
@@ -105,6 +104,28 @@ def measure_clients(
             so few steps that the clients don't write at the same time.
         ArtifactError: the artifact is broken.
     """
+    with _opened(artifact, plan, LATE_PROMPT) as bench:
+        gains = [bench.gain(context, count, told) for context in plan.contexts for count in plan.clients]
+        late = [bench.late(context, max(plan.clients), told) for context in plan.contexts]
+        return ClientsFound(rows=bench.rows, gains=tuple(gains), late=tuple(late))
+
+
+def shared_speeds(artifact: Path, plan: BenchPlan) -> tuple[str, dict[int, dict[int, float]]]:
+    """The engine, and the tokens per second of all clients in shared steps, by context and number of clients.
+
+    Raises:
+        InputError: as of `measure_clients`.
+        ArtifactError: the artifact is broken.
+    """
+    with _opened(artifact, plan) as bench:
+        speeds = {n: {count: bench.run(n, count, bench.rows)[0] for count in plan.clients} for n in plan.contexts}
+        return engine_name(bench.model), speeds
+
+
+@contextmanager
+def _opened(artifact: Path, plan: BenchPlan, more: int = 0) -> Iterator["_Bench"]:
+    """A model that holds `more` tokens, or the plan's steps, after every context."""
+    clients = plan.clients
     if min(clients, default=0) < 1 or not plan.contexts:
         raise InputError(f"{clients} clients at contexts of {plan.contexts}: expected numbers, each 1 or more")
     rows = RowSettings(max_rows=max(clients))
@@ -117,19 +138,17 @@ def measure_clients(
         bench = _Bench(model, session, plan, rows)
         if rows.max_rows > 1 and session.scheduler.settings.max_rows == 1:
             raise InputError(f"replies take turns here: {model.provider_report.reason}; only graphs for the CPU share")
-        needed = max(plan.contexts) + max(plan.steps + _FIRST, LATE_PROMPT)
+        needed = max(plan.contexts) + max(plan.steps + _FIRST, more)
         if needed > session.context_length:
             raise InputError(f"the context holds {session.context_length} tokens, {needed} are needed: --context less")
-        gains = [bench.gain(context, count, told) for context in plan.contexts for count in clients]
-        late = [bench.late(context, max(clients), told) for context in plan.contexts]
-    return ClientsFound(rows=rows, gains=tuple(gains), late=tuple(late))
+        yield bench
 
 
 class _Bench:
     """A loaded model under measurement."""
 
     def __init__(self, model: Model, session: Session, plan: BenchPlan, rows: RowSettings):
-        self._model, self._session, self._plan, self._rows = model, session, plan, rows
+        self.model, self.rows, self._session, self._plan = model, rows, session, plan
         self._sampling = SamplingSettings.from_preset(model.manifest.sampling.answering)
         self._turns = RowSettings(max_rows=1)
         session.share_steps(rows)
@@ -138,8 +157,8 @@ class _Bench:
         turns, shared, waits, memory = [], [], [], []
         for turn in range(self._plan.rounds):
             told(f"round {turn + 1} of {self._plan.rounds}: {count} clients at {context}")
-            for settings in (self._turns, self._rows) if turn % 2 == 0 else (self._rows, self._turns):
-                speed, wait, private = self._run(context, count, settings)
+            for settings in (self._turns, self.rows) if turn % 2 == 0 else (self.rows, self._turns):
+                speed, wait, private = self.run(context, count, settings)
                 if settings is self._turns:
                     turns.append(speed)
                 else:
@@ -160,7 +179,7 @@ class _Bench:
     def late(self, context: int, count: int, told: Callable[[str], None]) -> LateClient:
         told(f"a client more beside {count} at {context}")
         prompt = [at % 1000 for at in range(LATE_PROMPT)]
-        self._session.share_steps(self._rows)
+        self._session.share_steps(self.rows)
         alone = self._first_token(prompt)  # from which the scheduler knows what a prompt costs, as a server's does
         clients, together = self._clients(context, count, tokens=LATE_PROMPT)
         together.wait()
@@ -185,23 +204,23 @@ class _Bench:
         )
 
     def _first_token(self, prompt: list[int]) -> float:
-        engine, began = self._model.engine(), perf_counter()
+        engine, began = self.model.engine(), perf_counter()
         next(engine.generate(prompt, Sampler(self._sampling, seed=1)))
         return perf_counter() - began
 
     def _clients(self, context: int, count: int, tokens: int) -> tuple[list[_Client], Barrier]:
         """Clients that begin once the barrier is waited for."""
         held, together = [7] * (context - 1), Barrier(count + 1)
-        kept = noise(self._model.manifest.model, self._session.graph, context - 1)
+        kept = noise(self.model.manifest.model, self._session.graph, context - 1)
         clients = []
         for number in range(count):
-            engine = self._model.engine()
+            engine = self.model.engine()
             engine.restore(held, kept)
             clients.append(_Client(engine, self._sampling, [*held, 8 + number], tokens, together))
             clients[-1].start()
         return clients, together
 
-    def _run(self, context: int, count: int, settings: RowSettings) -> tuple[float, float, int | None]:
+    def run(self, context: int, count: int, settings: RowSettings) -> tuple[float, float, int | None]:
         """Tokens a second after everybody's third, the longest wait for one of these, and the process's memory."""
         self._session.share_steps(settings)
         clients, together = self._clients(context, count, self._plan.steps + _FIRST)

@@ -26,8 +26,9 @@ class BenchPlan:
 
     `steps` tokens are decoded at each context and their median counts. Each of the `rounds` runs every contender once,
     in a new process, so that all of them see the machine's slow and fast minutes; one round before them warms up and
-    does not count. `talk` is a conversation whose seconds are taken too. Artifacts are loaded with `provider` and
-    `kernels`, as `Model.load` takes them.
+    does not count. `talk` is a conversation whose seconds are taken too. With `clients`, nothing is measured but what
+    so many get at the same time at each context. Artifacts are loaded with `provider` and `kernels`, as `Model.load`
+    takes them.
     """
 
     contexts: tuple[int, ...] = (128, 1024, 4096)
@@ -37,6 +38,7 @@ class BenchPlan:
     rounds: int = 3
     overhead: bool = True
     talk: TalkPlan | None = None
+    clients: tuple[int, ...] = ()
     provider: str = AUTO
     kernels: str = AUTO
 
@@ -74,7 +76,7 @@ _NEEDS = {
     Kind.ARTIFACT: "thinkport and onnxruntime",
     Kind.ONNX: "onnxruntime",
     Kind.OPENVINO: "openvino-genai",
-    Kind.LLAMA: "llama.cpp's llama-bench",
+    Kind.LLAMA: "llama.cpp's llama-bench, and llama-server beside it for --clients",
 }
 
 
@@ -102,12 +104,13 @@ class Sample:
     first token, `context_bytes` its memory with a cache of a context. `weights_pages` and `kv_pages` are bytes in
     memory that the system was asked to make huge pages of, and those that are in huge pages: of native kernels'
     weights, and of a KV cache of the longest context. `device` is None where the KV cache is in the CPU's memory.
-    `talk` is None where the plan has no conversation.
+    `talk` is None where the plan has no conversation. `together` has tokens per second of all clients by context and
+    number of clients.
     """
 
     engine: str
-    prefill: dict[int, float]
-    decode: dict[int, float]
+    prefill: dict[int, float] = field(default_factory=dict)
+    decode: dict[int, float] = field(default_factory=dict)
     import_s: float | None = None
     load_s: float | None = None
     files_s: float | None = None
@@ -120,6 +123,7 @@ class Sample:
     kv_pages: tuple[int, int] | None = None
     device: DeviceBytes | None = None
     talk: TalkSeconds | None = None
+    together: dict[int, dict[int, float]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -131,6 +135,10 @@ class Sample:
         facts: dict[str, Any] = json.loads(text)
         for key in {"prefill", "decode", "context_bytes"} & facts.keys():
             facts[key] = {int(length): value for length, value in facts[key].items()}
+        facts["together"] = {
+            int(context): {int(count): speed for count, speed in found.items()}
+            for context, found in facts.get("together", {}).items()
+        }
         kinds: dict[str, Any] = {"device": DeviceBytes, "talk": TalkSeconds}
         for key, kind in kinds.items():
             if facts.get(key):
@@ -199,7 +207,8 @@ class Contender:
             plan = replace(plan, kernels=self.kernels)
         model, asked = str(self.path), plan.for_worker()
         if self.kind is Kind.ARTIFACT:
-            return [self.program, "-m", f"{workers.__name__}.artifact_worker", model, asked]
+            worker = "clients_worker" if plan.clients else "artifact_worker"
+            return [self.program, "-m", f"{workers.__name__}.{worker}", model, asked]
         worker = str(_WORKERS / f"{self.kind.name.lower()}_worker.py")
         if self.kind is Kind.LLAMA:
             return [sys.executable, worker, model, asked, self.program]

@@ -32,6 +32,9 @@ def show_benchmark(console: Console, bench: Benchmark) -> None:
         if row.failed is not None:
             console.print(f"{row.name} failed after {len(row.samples)} rounds: {row.failed}")
     bench = replace(bench, rows=tuple(row for row in bench.rows if row.samples))
+    if plan.clients:
+        console.print("", _together(console, bench), "\ntok/s of all clients together, medians", sep="\n")
+        return
     for table in (
         _speeds(console, bench),
         _talks(console, bench),
@@ -149,6 +152,20 @@ def _talks(console: Console, bench: Benchmark) -> Table | None:
         best = row.talks[0]
         parts = (best.prompt, best.reply, best.second, best.total, total)
         table.add_row(row.name, *(_number(part, 2) for part in parts), _number(total / totals[0], 2))
+    return table
+
+
+def _together(console: Console, bench: Benchmark) -> Table:
+    """What all clients get, and how many times as much the first row's do."""
+    pairs = [(context, count) for context in bench.plan.contexts for count in bench.plan.clients]
+    table = number_table(console, "clients", *(f"{count} at {context:,}" for context, count in pairs))
+    own: list[float] = []
+    for row in bench.rows:
+        speeds = [median(one.together[context][count] for one in row.samples) for context, count in pairs]
+        own = own or speeds
+        table.add_row(row.name, *(f"{speed:.1f}" for speed in speeds))
+        if own is not speeds:
+            table.add_row("  times", *(f"{one / speed:.2f}" for one, speed in zip(own, speeds, strict=True)))
     return table
 
 

@@ -145,7 +145,7 @@ def measure_overhead(model: Model, prompt: str, *, tokens: int = 64, rounds: int
     return Overhead(bare=max(bares), stream=max(streams))
 
 
-def _engine(model: Model) -> str:
+def engine_name(model: Model) -> str:
     """ONNX Runtime's version, and the provider if it is not the CPU's, or the kernels if they are not its own."""
     chosen, session = model.provider_report.chosen, model.session
     name = f"onnxruntime {getattr(session, 'ort').__version__}"  # noqa: B009 - as above
@@ -187,7 +187,7 @@ def main() -> None:
             "weights_pages": weights,
             "kv_pages": kv,
             "device": measured.device(max(plan["contexts"], default=1)),
-            "engine": _engine(model),
+            "engine": engine_name(model),
             "decode": {context: speed for context, (speed, _) in decoded.items()},
             "context_bytes": {context: private for context, (_, private) in decoded.items() if private},
             "prefill": {n: max(measured.prefill(n) for _ in range(_PROMPTS)) for n in plan["prefills"]},

@@ -1,9 +1,19 @@
-"""Measures a GGUF file with llama.cpp's own `llama-bench`, whose path is the third argument."""
+"""Measures a GGUF file with llama.cpp's own `llama-bench`, whose path is the third argument.
+
+Several clients at the same time are measured with the `llama-server` beside it.
+"""
 
 import json
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from time import perf_counter, sleep
 from typing import Any
+
+_FIRST = 3  # tokens of a client before speeds are taken
 
 
 def bench(program: str, model: str, *options: str) -> "list[dict[str, Any]]":
@@ -32,10 +42,69 @@ def talk(program: str, model: str, asked: "dict[str, int]", threads: "list[str]"
     }
 
 
+def written(port: int, slot: int, prompt: "list[int]", tokens: int) -> "list[float]":
+    """When each token of a reply came."""
+    asked = {"prompt": prompt, "n_predict": tokens, "id_slot": slot, "cache_prompt": True, "ignore_eos": True}
+    connection = HTTPConnection("127.0.0.1", port)
+    body = json.dumps({**asked, "stream": True, "temperature": 0, "return_tokens": True})
+    connection.request("POST", "/completion", body, {"Content-Type": "application/json"})
+    times: list[float] = []
+    for line in connection.getresponse():
+        if line.startswith(b"data: {"):
+            times += [perf_counter()] * len(json.loads(line[6:]).get("tokens") or [])
+    return times
+
+
+def served(port: int, server: "subprocess.Popen[bytes]") -> bool:
+    """Whether the server has its model by now."""
+    if server.poll() is not None:
+        raise RuntimeError(f"llama-server ended with {server.returncode}")
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+
+
+def together(program: str, model: str, threads: "list[str]", context: int, clients: int, steps: int) -> float:
+    """Tokens per second of all clients, from everybody's third token to the first one's last.
+
+    Each slot has run its prompt before, so that all begin to write at once.
+    """
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    tokens = _FIRST + steps
+    holds = str(clients * (context + tokens + 8))
+    options = ["--host", "127.0.0.1", "--port", str(port), "-np", str(clients), "-c", holds]
+    command = [str(Path(program).with_name("llama-server")), "-m", model, *threads, *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            while not served(port, server):
+                sleep(0.1)
+            prompts = [[100 + (7 * at + slot) % 1000 for at in range(context)] for slot in range(clients)]
+            for slot, prompt in enumerate(prompts):
+                written(port, slot, prompt, 1)
+            with ThreadPoolExecutor(clients) as pool:
+                times = [*pool.map(lambda slot: written(port, slot, prompts[slot], tokens), range(clients))]
+        finally:
+            server.kill()
+    began, ended = max(found[_FIRST - 1] for found in times), min(found[-1] for found in times)
+    return sum(began < at <= ended for found in times for at in found) / (ended - began)
+
+
 def main() -> None:
     """Measure and write."""
     model, plan, program = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
     threads = ["-t", str(plan["threads"])]
+    if plan["clients"]:
+        speeds = {
+            context: {n: together(program, model, threads, context, n, plan["steps"]) for n in plan["clients"]}
+            for context in plan["contexts"]
+        }
+        sys.stdout.write(json.dumps({"engine": "llama.cpp's server", "together": speeds}))
+        return
     prefills, contexts = (",".join(map(str, plan[name])) for name in ("prefills", "contexts"))
     records = []
     if prefills:

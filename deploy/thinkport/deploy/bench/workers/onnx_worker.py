@@ -23,9 +23,9 @@ _CHUNK = 128  # prompts are tried whole and in such pieces, which is faster on s
 
 
 class OnnxDecoder:
-    """A session and its cache of `capacity` tokens."""
+    """A session and its cache of `capacity` tokens for each of `rows` sequences."""
 
-    def __init__(self, ort: Any, model: Path, threads: int, capacity: int, head_size: int) -> None:
+    def __init__(self, ort: Any, model: Path, threads: int, capacity: int, head_size: int, rows: int = 1) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads
@@ -38,7 +38,7 @@ class OnnxDecoder:
             if value.name.startswith("past_key_values."):
                 _, heads, _, width = value.shape
                 width = width if isinstance(width, int) else head_size
-                draw = noise.standard_normal((1, heads, capacity, width), np.float32)
+                draw = noise.standard_normal((rows, heads, capacity, width), np.float32)
                 dtype = _DTYPES[value.type]
                 held = ort.OrtValue.ortvalue_from_numpy((draw * (20 if "int8" in dtype else 1)).astype(dtype))
                 self.values.append(held)
@@ -46,12 +46,14 @@ class OnnxDecoder:
                 self.binding.bind_ortvalue_output(value.name.replace("past_key_values", "present"), held)
 
     def step(self, ids: Any, total: int) -> None:
-        """Run `ids` (1, tokens) so that the cache holds `total` tokens; what it held beyond those is overwritten."""
+        """Run `ids` (rows, tokens) so that the cache holds `total` tokens; what it held beyond is overwritten."""
+        rows, tokens = ids.shape
         self.binding.bind_cpu_input("input_ids", ids)
         if "attention_mask" in self.names:
-            self.binding.bind_cpu_input("attention_mask", np.ones((1, total), np.int64))
+            self.binding.bind_cpu_input("attention_mask", np.ones((rows, total), np.int64))
         if "position_ids" in self.names:
-            self.binding.bind_cpu_input("position_ids", np.arange(total - ids.shape[1], total, dtype=np.int64)[None])
+            positions = np.arange(total - tokens, total, dtype=np.int64)
+            self.binding.bind_cpu_input("position_ids", np.tile(positions, (rows, 1)))
         self.binding.bind_output("logits", "cpu")
         self.session.run_with_iobinding(self.binding)
 
@@ -81,14 +83,14 @@ class OnnxDecoder:
         reply = perf_counter() - start
         return {"prompt": first, "reply": reply, "second": self.run(answer + asked["question"], chunk, prompt)}
 
-    def decode(self, context: int, steps: int) -> float:
-        """Tokens per second over a cache of `context` tokens."""
+    def decode(self, context: int, steps: int, rows: int = 1) -> float:
+        """Tokens per second of all rows over a cache of `context` tokens each."""
         seconds = []
         for count in range(_WARM + steps):
             start = perf_counter()
-            self.step(np.array([[count]], np.int64), context + 1)
+            self.step(np.full((rows, 1), count, np.int64), context + 1)
             seconds.append(perf_counter() - start)
-        return 1 / median(seconds[_WARM:])
+        return rows / median(seconds[_WARM:])
 
 
 def private_bytes() -> "int | None":
@@ -115,6 +117,16 @@ def main() -> None:
     model = folder if folder.is_file() else folder / "model.onnx"
     head_size = head_size_beside(model)
     ort = importlib.import_module("onnxruntime")
+    engine = f"onnxruntime {ort.__version__}"
+    if plan["clients"]:
+
+        def together(context: int, rows: int) -> float:
+            decoder = OnnxDecoder(ort, model, plan["threads"], context + 1, head_size, rows)
+            return decoder.decode(context, plan["steps"], rows)
+
+        found = {n: {rows: together(n, rows) for rows in plan["clients"]} for n in plan["contexts"]}
+        sys.stdout.write(json.dumps({"engine": engine, "together": found}) + "\n")
+        return
     talk = plan["talk"]
     longest = max([*plan["prefills"], *(context + 1 for context in plan["contexts"]), sum((talk or {}).values()), 1])
     start = perf_counter()
@@ -129,7 +141,7 @@ def main() -> None:
     }
     decode = {context: decoder.decode(context, plan["steps"]) for context in plan["contexts"]}
     speeds = {"prefill": prefill, "decode": decode, "talk": decoder.talk(talk) if talk else None}
-    facts = {"engine": f"onnxruntime {ort.__version__}", "load_s": loaded, "private_bytes": memory}
+    facts = {"engine": engine, "load_s": loaded, "private_bytes": memory}
     sys.stdout.write(json.dumps({**facts, **speeds}) + "\n")
 
 

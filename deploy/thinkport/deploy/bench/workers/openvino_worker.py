@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+_FIRST = 3  # tokens of a request before speeds are taken
+
 
 def private_bytes() -> "int | None":
     """Memory that belongs to this process alone and is in no file; None if the system does not say."""
@@ -55,10 +57,45 @@ def talk(pipeline: Any, asked: "dict[str, int]") -> "dict[str, float]":
     return {"prompt": told, "reply": replied - start - told, "second": perf_counter() - again}
 
 
+def together(folder: str, threads: int, context: int, clients: int, steps: int) -> float:
+    """Tokens per second of all requests, from everybody's third token to the first one's last."""
+    openvino, genai = importlib.import_module("openvino"), importlib.import_module("openvino_genai")
+    scheduling = genai.SchedulerConfig()
+    scheduling.max_num_seqs, scheduling.cache_size = clients, 2  # GB; prompts join steps, as its defaults have it
+    pipeline = genai.ContinuousBatchingPipeline(folder, scheduling, "CPU", {"INFERENCE_NUM_THREADS": threads})
+    config = genai.GenerationConfig()
+    config.do_sample, config.ignore_eos = False, True
+    # Prompts are run one after the other while earlier ones are written: replies are long enough to overlap.
+    config.max_new_tokens = _FIRST + steps + clients * (1 + context // scheduling.max_num_batched_tokens)
+    handles = [
+        pipeline.add_request(number, openvino.Tensor(drawn(context)[None].astype(np.int64)), config)
+        for number in range(clients)
+    ]
+    times: list[list[float]] = [[] for _ in handles]
+    while pipeline.has_non_finished_requests():
+        pipeline.step()
+        now = perf_counter()
+        for handle, found in zip(handles, times, strict=True):
+            if handle.can_read():
+                found += [now for part in handle.read().values() for _ in part.generated_ids]
+    began, ended = max(found[_FIRST - 1] for found in times), min(found[-1] for found in times)
+    return sum(began < at <= ended for found in times for at in found) / (ended - began)
+
+
 def main() -> None:
     """Measure and write."""
     folder, plan = sys.argv[1], json.loads(sys.argv[2])
     genai = importlib.import_module("openvino_genai")
+    engine = f"openvino_genai {genai.__version__}"
+    if plan["clients"]:
+        speeds = {
+            context: {
+                count: together(folder, plan["threads"], context, count, plan["steps"]) for count in plan["clients"]
+            }
+            for context in plan["contexts"]
+        }
+        sys.stdout.write(json.dumps({"engine": engine, "together": speeds}) + "\n")
+        return
     start = perf_counter()
     pipeline = genai.LLMPipeline(folder, "CPU", INFERENCE_NUM_THREADS=plan["threads"])
     loaded = perf_counter() - start
@@ -67,7 +104,7 @@ def main() -> None:
     prefill = {length: 1e3 * length / generate(pipeline, length, 1).get_ttft().mean for length in plan["prefills"]}
     decode = {context: decoded(generate(pipeline, context, plan["steps"] + 1)) for context in plan["contexts"]}
     said = talk(pipeline, plan["talk"]) if plan["talk"] else None
-    facts = {"engine": f"openvino_genai {genai.__version__}", "load_s": loaded, "private_bytes": memory}
+    facts = {"engine": engine, "load_s": loaded, "private_bytes": memory}
     sys.stdout.write(json.dumps({**facts, "prefill": prefill, "decode": decode, "talk": said}) + "\n")
 
 
