@@ -1,5 +1,6 @@
 """Runs an artifact: text or messages in, thoughts and answers out."""
 
+import thinkport.runtime.uncollected_imports  # noqa: F401
 from thinkport.runtime.artifact.manifest import Manifest
 from thinkport.runtime.artifact_loading import LoadProgress, LoadStage
 from thinkport.runtime.chat.chat import Chat
