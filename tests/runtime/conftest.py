@@ -155,6 +155,7 @@ def new_model(tokenizer: Tokenizer, template: ChatTemplate, thinking_ids: Thinki
         prefix_cache_bytes=1 << 24,
         artifact="",
         memory_limit=None,
+        rows=None,
         manifest=None,
         template=template,
         **options,
@@ -181,6 +182,7 @@ def new_model(tokenizer: Tokenizer, template: ChatTemplate, thinking_ids: Thinki
             prefix_cache_bytes=prefix_cache_bytes,
             artifact=artifact,
             memory_limit=memory_limit,
+            rows=rows,
             source=Reopened(open_session),
         )
 

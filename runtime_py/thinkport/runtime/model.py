@@ -237,6 +237,11 @@ class Model:
         return rows if limit is None else max(1, min(rows, limit // whole))
 
     @property
+    def rows(self) -> RowSettings:
+        """How replies of several threads share steps, as it was loaded."""
+        return self._rows
+
+    @property
     def loaded(self) -> bool:
         """Whether its graph is in memory: it was neither unloaded nor closed."""
         return self._session is not None

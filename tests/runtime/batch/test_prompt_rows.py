@@ -2,12 +2,15 @@
 
 import csv
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from thinkport.runtime.batch.prompt_rows import PromptRow, read_rows, row_of
+from thinkport.runtime.batch.prompt_rows import PromptRow, _cells, read_rows, row_of
 from thinkport.runtime.errors import InputError
 
 BODY = {"model": "nano", "messages": [{"role": "user", "content": "hi"}]}
@@ -44,11 +47,21 @@ def test_a_text_has_a_prompt_a_line_and_a_table_has_a_column(tmp_path: Path) -> 
     ]
 
 
-def test_a_cell_may_be_longer_than_pythons_default(tmp_path: Path) -> None:
-    limit, prompt = csv.field_size_limit(), "x" * 200_000
-    (row,) = read_rows(written(tmp_path, "p.csv", f"prompt\n{prompt}\n"))
+def test_a_cell_may_be_longer_than_pythons_limit_which_is_left_to_other_readers(tmp_path: Path, monkeypatch) -> None:
+    prompt = "x" * 200_000
+    monkeypatch.setattr(csv, "field_size_limit", lambda *_: pytest.fail("it holds for the whole process"))
+    (row,) = read_rows(written(tmp_path, "p.csv", f'prompt\n"{prompt}"\n'))
     assert row.messages == said(prompt)
-    assert csv.field_size_limit() == limit, "other readers of this process keep theirs"
+
+
+@given(
+    st.lists(st.lists(st.text(' ",\nax\u2028'), min_size=2, max_size=2), min_size=1), st.sampled_from(["\n", "\r\n"])
+)
+def test_what_pythons_module_writes_is_read_back(tmp_path_factory, rows: list[list[str]], end: str) -> None:
+    text = StringIO()
+    csv.writer(text, lineterminator=end).writerows([["id", "prompt"], *rows])
+    file = tmp_path_factory.getbasetemp() / "p.csv"
+    assert [cells for _, cells in _cells(text.getvalue(), file)] == [["id", "prompt"], *rows]
 
 
 @pytest.mark.parametrize("name", ["p.txt", "p.csv"])
@@ -76,7 +89,9 @@ def test_requests_of_openais_batches_are_rows(tmp_path: Path) -> None:
         ("p.txt", "  \n", "has no prompts"),
         ("p.csv", "id,promt\n1,a\n", "line 2: found neither: did you mean 'promt'?"),
         ("p.csv", "prompt\na,b\n", "line 2: it has not as many cells as the header"),
-        ("p.csv", 'prompt\n"a', "found no CSV"),
+        ("p.csv", 'prompt\n"a', "line 2: found no CSV"),
+        ("p.csv", 'prompt\n"a\nb"\n"c"d\n', "line 4: found no CSV"),
+        ("p.csv", "prompt,id,prompt\na,1,b\n", "line 1: the header names prompt twice"),
         ("p.parquet", b"PAR1\xff", "is no .jsonl, .csv or .txt"),
     ],
 )

@@ -1,5 +1,7 @@
 """Text to ids and back: Qwen3's published vectors, and files that are no tokenizer of ours."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -7,9 +9,11 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models
 
 from thinkport.runtime.errors import ArtifactError
+from thinkport.runtime.prompt.native_panics import without_panics
 from thinkport.runtime.prompt.tokenizer import Detokenizer, Tokenizer
 
 QWEN3 = Path(__file__).resolve().parents[4] / "shared" / "qwen3"
+NANO_TOKENIZER = Path(__file__).resolve().parents[3] / "artifacts" / "checkpoints" / "nano-qwen3" / "tokenizer.json"
 SEPARATOR = "\n__ggml_vocab_test__\n"
 
 
@@ -47,6 +51,63 @@ def test_qwen3s_public_vectors_decode_and_stream_back_to_their_text(qwen3, vecto
 def test_the_added_token_that_a_text_begins_with_is_told(tokenizer) -> None:
     assert tokenizer.leading("<|im_end|>\n") == tokenizer.added["<|im_end|>"]
     assert [tokenizer.leading(text) for text in ("", "hi", "hi<|im_end|>", "<|im_end")] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},  # panics where it is read
+        {"normalizer": {"type": "Replace", "pattern": {"String": ""}, "content": "x"}},  # and over its first text
+        {"pre_tokenizer": {"type": "FixedLength", "length": 0}},
+        {
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [{"SpecialToken": {"id": "X", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                "pair": [{"Sequence": {"id": "A", "type_id": 0}}],
+                "special_tokens": {},
+            }
+        },
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_tokenizer_over_which_its_library_panics_is_refused_and_nothing_else_is_printed(
+    tmp_path, capfd, change
+) -> None:
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps(json.loads(NANO_TOKENIZER.read_bytes()) | change), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"can't be read as a tokenizer \(.+\): export the artifact again"):
+        Tokenizer.from_file(file)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_others_write_while_a_library_panics_is_kept(capfd) -> None:
+    with without_panics():
+        os.write(2, b"before\n\nthread 'a' (1) panicked at b.rs:1:2:\nno\nnote: run with `RUST_BACKTRACE=1`\nafter\n")
+    assert capfd.readouterr().err == "before\nafter\n"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"truncation": {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}},
+        {
+            "padding": {
+                "strategy": {"Fixed": 1000},
+                "direction": "Left",
+                "pad_to_multiple_of": None,
+                "pad_id": 0,
+                "pad_type_id": 0,
+                "pad_token": "x",
+            }
+        },
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_tokenizers_own_limits_change_no_prompt(tmp_path, change) -> None:
+    file, text = tmp_path / "tokenizer.json", "one two three"
+    file.write_text(json.dumps(json.loads(NANO_TOKENIZER.read_bytes()) | change), encoding="utf-8")
+    limited = Tokenizer.from_file(file)
+    assert limited.encode(text) == limited.encode_plain(text) == Tokenizer.from_file(NANO_TOKENIZER).encode(text)
 
 
 @pytest.mark.parametrize(

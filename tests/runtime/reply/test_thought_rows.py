@@ -31,7 +31,9 @@ from thinkport.runtime import (
     ThoughtsProgress,
 )
 from thinkport.runtime.engine.stop import Stop
+from thinkport.runtime.reply.reply_request import ReplyRequest
 from thinkport.runtime.reply.thought_rows import ThoughtRow
+from thinkport.runtime.server.reply_plan import ReplyPlan
 
 LONG, SHORT, MIDDLE = "a long thought, that says more</think>\n\n5", "b</think>\n\n42", "c and more</think>\n\n42.0"
 CALL = 'd<tool_call>\n{"name": "l", "arguments": {}}\n</tool_call>'
@@ -204,6 +206,26 @@ def test_answers_of_a_given_form_agree_where_all_they_say_does(branching, form, 
     seed = seed_of(model, "a", "b", "c")
     end = model.generate("hi", thinking=thinking(3, choose="vote"), seed=seed, response_format=form)
     assert (end.answer, end.parallel.agreed, end.parallel.answered) == (second, 2, 3)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_answers_are_compared_up_to_where_a_stop_string_ends_them(branching, stream):
+    model = branching(
+        "a</think>\n\n5. So 9", "b and more</think>\n\n42. So 9", "c and longer</think>\n\n42" + ". So 1" * 70
+    )
+    prepared = model.replies.prepare(
+        ReplyRequest(
+            messages=[{"role": "user", "content": "hi"}],
+            call=thinking(3, choose="vote"),
+            seed=seed_of(model, "a", "b", "c"),
+            max_tokens=200,
+        )
+    )
+    plan = ReplyPlan(maker=model.replies, prepared=prepared, stops=(" So",), stream=stream)
+    *_, end = plan.begin(model.engine(), 0, Stop())
+    assert (end.answer, end.answer_end, end.stop_text) == ("42.", Finish.STOP, " So")
+    assert (end.parallel.chosen, end.parallel.agreed, end.parallel.answered) == (1, 2, 3)
+    assert [other.answer for other in end.parallel.others] == ["5.", "42."]
 
 
 def test_answers_that_were_cut_off_do_not_vote(branching):

@@ -14,7 +14,8 @@ import openai
 import pytest
 from tests.runtime.server.conftest import Served, running
 
-from thinkport.runtime import Model, RowSettings
+from thinkport.runtime import InputError, Model, RowSettings
+from thinkport.runtime.server import ServerSettings, create_app
 from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.jobs import Places
 
@@ -63,6 +64,24 @@ def test_health_says_how_many_thoughts_a_request_may_ask_for(nano_artifact) -> N
             assert httpx.get(f"{served.url}/health", timeout=60).json()["thinking"]["most_width"] == most
             asked = {"messages": LONG["messages"], "thinking_width": most + 1}
             assert httpx.post(f"{served.url}/v1/chat/completions", json=asked, timeout=60).status_code == 400
+
+
+def test_a_server_takes_over_the_rows_of_its_model_and_no_more(new_model) -> None:
+    model = new_model("one", rows=RowSettings(max_rows=3))
+    with running(model) as served:
+        assert httpx.get(f"{served.url}/health", timeout=60).json()["max_rows"] == 3
+    with pytest.raises(InputError, match=r"max_rows is 4 and the model was loaded for 3 .* leave max_rows out"):
+        create_app(model, "nano", ServerSettings(max_rows=4))
+
+
+def test_more_thoughts_than_a_server_writes_at_a_time_are_refused(serve) -> None:
+    served = serve(max_rows=2)
+    assert httpx.get(f"{served.url}/health", timeout=60).json()["thinking"]["most_width"] == 2
+    told = httpx.post(
+        f"{served.url}/v1/chat/completions", json={"messages": LONG["messages"], "thinking_width": 3}, timeout=60
+    )
+    assert (told.status_code, told.json()["error"]["param"]) == (400, "thinking_width")
+    assert "expected at most 2" in told.json()["error"]["message"]
 
 
 def test_past_the_queue_a_client_is_told_when_to_come_back(serve) -> None:

@@ -147,6 +147,13 @@ class FakeChat:
 FAKE_MANIFEST = SimpleNamespace(name="fake-int4", model=SimpleNamespace(context_length=4096))
 
 
+def checked_width(width: int) -> int:
+    """As `ReplyMaker.checked_width`, of a model whose steps hold eight rows."""
+    if width > 8:
+        raise InputError(f"width is {width}, expected at most 8")
+    return width
+
+
 @dataclass
 class FakeModel:
     """A model of scripts, the last of which it goes on repeating; a token of its context is a letter."""
@@ -158,6 +165,7 @@ class FakeModel:
     said: int = 0
     provider_report: Any = None
     refreshed: bool = False
+    replies: Any = field(default_factory=lambda: SimpleNamespace(checked_width=checked_width))
 
     def refresh(self) -> bool:
         return self.refreshed

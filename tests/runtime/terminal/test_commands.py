@@ -54,6 +54,27 @@ def test_a_budget_is_set_shown_and_taken_away(talk) -> None:
         turn(conversation, "/budget many")
 
 
+def test_thoughts_at_a_time_are_set_shown_and_refused_at_once(talk) -> None:
+    conversation = talk()
+    assert turn(conversation, "/width 4 vote").notice == "4 thoughts at a time, vote"
+    assert conversation.chat.thinking == Thinking(width=4, choose="vote")
+    for line, told in (
+        ("/width 9", "width is 9, expected at most 8"),
+        ("/width 0", "width is 0"),
+        ("/width 2 x", "'2 x'"),
+    ):
+        with pytest.raises(InputError, match=told):
+            turn(conversation, line)
+    assert conversation.chat.thinking.width == 4
+    assert turn(conversation, "/width 1").notice == "one thought at a time"
+
+
+@pytest.mark.parametrize("command", ["budget", "width"])
+def test_a_number_too_long_to_read_is_refused(talk, command: str) -> None:
+    with pytest.raises(InputError, match=f"/{command} takes a number of"):
+        turn(talk(), f"/{command} {'9' * 5000}")
+
+
 def test_a_system_message_is_set_shown_and_taken_away(talk) -> None:
     conversation = talk()
     turn(conversation, "/system Be brief.\nBe kind.")

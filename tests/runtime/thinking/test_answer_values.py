@@ -51,5 +51,49 @@ def test_the_last_number_of_the_last_line_counts():
     assert answer_value("First 12, then 30.\nThat makes 12 + 30 = 42") == Fraction(42)
 
 
+@pytest.mark.parametrize(
+    ("answer", "other"),
+    [
+        ("2024-01-15", "2023-05-15"),
+        ("It is 15/01/2024.", "It is 15/02/2024."),
+        ("January 15", "on May 15"),
+        ("15th of January", "15 May"),
+        ("January 15, 2024", "May 15, 2024"),
+        ("2024-01-15T10:30", "2024-01-15T11:30"),
+        ("10:30", "11:30"),
+        ("4:3", "16:3"),
+        ("10 to 15 km", "12 to 15 km"),
+        ("3, 4", "5, 4"),
+        ("(3, 4)", "(5, 4)"),
+        ("3 hours 20 minutes", "5 hours 20 minutes"),
+        ("12 apples and 30 pears", "11 apples and 30 pears"),
+        ("10 000", "20 000"),
+        ("192.168.0.1", "192.168.2.1"),
+        ("version 1.2.3", "version 2.2.3"),
+        ("x = 3, y = 4", "x = 5, y = 4"),
+        ("5-3", "7-3"),
+    ],
+)
+def test_a_number_that_is_one_part_of_a_value_is_not_the_value(answer, other):
+    assert answer_value(answer) != answer_value(other)
+    assert answer_value(answer) == answer_value(f"The answer:\n {answer}.")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "12 + 30 = 42",
+        "12 plus 30 is 42.",
+        "First 12, then 42",
+        "Step 2: 42",
+        "It may be 42",
+        "In May he has 42",
+        "= 42 km",
+    ],
+)
+def test_a_number_that_a_sentence_ends_in_is_the_value(answer):
+    assert answer_value(answer) == Fraction(42)
+
+
 def test_an_increase_is_no_choice():
     assert answer_value("The answer is A 5 percent increase") == Fraction(5)

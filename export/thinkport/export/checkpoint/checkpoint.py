@@ -83,7 +83,7 @@ class Checkpoint:
     @staticmethod
     def _stored(entry: TensorEntry, start: int, stop: int) -> NDArray[np.float32]:
         block = entry.rows(start, stop)
-        _check_finite(entry, block, start)
+        _check_usable(entry, block, start)
         return block
 
     def divided(self, rows_by: Mapping[str, NDArray[np.float32]]) -> "Checkpoint":
@@ -231,16 +231,15 @@ def _gguf(found: ResolvedCheckpoint) -> Path | None:
     return found.gguf or gguf_file(found.folder)
 
 
-def _check_finite(entry: TensorEntry, block: NDArray[np.float32], start: int) -> None:
+def _check_usable(entry: TensorEntry, block: NDArray[np.float32], start: int) -> None:
+    """Refuse NaN, infinities, and what is so large that its square is one in float32."""
+    flat = block.ravel()
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(block.sum()):  # a third of the cost of looking at every weight
+        if np.isfinite(flat @ flat):  # a third of the cost of looking at every weight
             return
-    bad = np.argwhere(~np.isfinite(block))
-    if len(bad):
-        where = bad[0].copy()
-        where[0] += start
-        value = block[tuple(bad[0])]
-        raise CheckpointError(
-            f"{entry.name} holds {value} at {where.tolist()} in {entry.source}: "
-            "that is damaged, or its training diverged"
-        )
+        worst = np.unravel_index(np.argmax(np.where(np.isnan(block), np.inf, np.abs(block))), block.shape)
+    where = [int(at) for at in worst]
+    where[0] += start
+    raise CheckpointError(
+        f"{entry.name} holds {block[worst]:g} at {where} in {entry.source}: that is damaged, or its training diverged"
+    )

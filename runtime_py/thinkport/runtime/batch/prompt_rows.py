@@ -11,11 +11,10 @@ Knows files and the forms of a row; must not know models.
 Blank lines are left out. A row without an `id` has the number of its line.
 """
 
-import csv
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,8 @@ from thinkport.runtime.errors import InputError, did_you_mean
 from thinkport.runtime.prompt.messages import checked
 from thinkport.runtime.reply.reply_request import ReplyOptions
 
+_CELL = re.compile(r'(?:"([^"]*(?:""[^"]*)*)"|([^",\r\n][^,\r\n]*|))(,|\r\n|[\r\n]|\Z)')
+_LINE_END = re.compile(r"\r\n|[\r\n]")
 _ROUTE = "/v1/chat/completions"
 # A row may have further fields, which nobody reads, but none that would seem to change its reply.
 _OPTIONS = {*ReplyOptions.__annotations__, *(field.name for field in fields(SamplingSettings))} - {"engine"}
@@ -137,19 +138,35 @@ def _object(line: str, where: str) -> dict[str, Any]:
     return record
 
 
-def _table(text: str, path: Path) -> list[tuple[int, dict[str, Any]]]:
-    reader, rows = csv.DictReader(StringIO(text, newline=""), strict=True), list[tuple[int, dict[str, Any]]]()
-    before = csv.field_size_limit(max(len(text), 1))  # of the whole process; a cell may be a long document
-    try:
-        for row in reader:
-            if None in row or None in row.values():
-                raise InputError(f"{path} line {reader.line_num}: it has not as many cells as the header")
-            rows.append((reader.line_num, row))
-    except csv.Error as error:
-        raise InputError(f"{path} line {reader.line_num}: found no CSV ({error})") from None
-    finally:
-        csv.field_size_limit(before)
-    return rows
+def _table(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows below the header, by the line in which each ends; blank lines are left out."""
+    header: list[str] | None = None
+    for line, cells in _cells(text, path):
+        if cells == [""]:
+            continue
+        if header is None:
+            header = cells
+            if twice := next((name for name in cells if name and cells.count(name) > 1), None):
+                raise InputError(f"{path} line {line}: the header names {twice} twice")
+        elif len(cells) != len(header):
+            raise InputError(f"{path} line {line}: it has not as many cells as the header")
+        else:
+            yield line, dict(zip(header, cells, strict=True))
+
+
+def _cells(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows of RFC 4180; the module `csv` has one limit on cells, of 131,072 characters, for a whole process."""
+    at, line, cells = 0, 1, list[str]()
+    while at < len(text) or cells:
+        found = _CELL.match(text, at)
+        if found is None:
+            raise InputError(f"{path} line {line}: found no CSV (a quoted cell does not end where its quotes do)")
+        quoted, plain, end = found.groups()
+        cells.append(plain if quoted is None else quoted.replace('""', '"'))
+        at, line = found.end(), line + len(_LINE_END.findall(quoted or ""))
+        if end != ",":
+            yield line, cells
+            cells, line = [], line + 1
 
 
 def _text(path: Path) -> str:

@@ -16,9 +16,11 @@ from tokenizers import decoders
 
 from thinkport.runtime.artifact.strangers_file import read_strangers
 from thinkport.runtime.errors import ArtifactError, InputError
+from thinkport.runtime.prompt.native_panics import without_panics
 
 _LONG = 1 << 16  # characters: encoding so many takes some 40 ms
 _LARGEST = 256 << 20  # bytes of a tokenizer.json; the largest published ones have 35 MB
+_TRIAL = "A trial: 1 + 2, \u00e9.\n"
 _CUT = 64  # tokens that a cut through a text may add, and many more than it does
 
 
@@ -69,7 +71,7 @@ class Tokenizer:
             ArtifactError: it is missing or malformed.
         """
         try:
-            return cls(Backend.from_str(read_strangers(path, _LARGEST).decode("utf-8")))
+            return cls(_tried(read_strangers(path, _LARGEST).decode("utf-8")))
         except ArtifactError as error:
             raise ArtifactError(f"{path}: {error}") from None
         except BaseException as error:  # tokenizers raises bare Exceptions, and where its own code fails not even those
@@ -150,6 +152,20 @@ class Tokenizer:
         """The vocabulary's spelling of an id, in byte-level letters; None beyond the vocabulary."""
         spelling: str | None = self._backend.id_to_token(id)
         return spelling
+
+
+def _tried(text: str) -> Backend:
+    """The tokenizer of a `tokenizer.json`, which has encoded a text.
+
+    Its own limits are switched off, as transformers does: they cut prompts in silence, or fill them up.
+    """
+    with without_panics():
+        backend = Backend.from_str(text)
+        backend.no_truncation()
+        backend.no_padding()
+        for special in (False, True):
+            backend.encode(_TRIAL, add_special_tokens=special)
+    return backend
 
 
 def _encode(backend: Backend, text: str) -> list[int]:

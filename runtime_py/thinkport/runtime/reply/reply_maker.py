@@ -130,12 +130,13 @@ class ReplyMaker:
         stop: Stop | None = None,
         on_end: OnEnd | None = None,
         settles: bool = False,
+        stops: tuple[str, ...] = (),
     ) -> Reply:
         """A reply over an engine, whose first token is run when its first event is asked for.
 
         `number` tells the replies to one request apart: it is added to the request's seed. `stop` ends the reply from
         outside. `on_end` gets the end just before that is yielded. `settles` runs what the next prompt begins with
-        beside a long reply.
+        beside a long reply. `stops` end the answers that a vote compares; its reader ends the reply there.
 
         Raises:
             InputError: a request that can't be run.
@@ -155,7 +156,7 @@ class ReplyMaker:
         if prepared.thinking.width == 1 or not prepared.thinks:
             run = run_of(0, engine, stop, None)
             return Reply(run.events(stop, ended), stop, run.control)
-        thoughts = ThoughtRows(prepared, engine, stop, run_of, ended)
+        thoughts = ThoughtRows(prepared, engine, stop, run_of, ended, stops)
         return Reply(thoughts.events(), stop, thoughts)
 
     def _run(

@@ -43,6 +43,7 @@ from thinkport.runtime.events import (
     ThoughtsProgress,
 )
 from thinkport.runtime.reply.background import Background
+from thinkport.runtime.reply.stop_text import StopText
 from thinkport.runtime.thinking.answer_values import answer_value
 from thinkport.runtime.thinking.thinking import Choose, ThinkingEnd
 from thinkport.runtime.thinking.thinking_switch import Part
@@ -73,12 +74,22 @@ class ThoughtRow:
     | closed   | a drop, while nobody reads  | nobody                 | never                                 |
     """
 
-    def __init__(self, number: int, run: ReplyRun, engine: Engine, stop: Stop, told: Callable[[], None]):
+    def __init__(
+        self,
+        number: int,
+        run: ReplyRun,
+        engine: Engine,
+        stop: Stop,
+        told: Callable[[], None],
+        stops: tuple[str, ...] = (),
+    ):
+        """`told` is called after each event; the answer ends before one of `stops`, as `answer_text`."""
         self.number, self.run, self.engine, self.stop = number, run, engine, stop
         self.events = run.events(stop, lambda run, end: None)
         self.taken: list[Event] = []  # events that came and were not shown
         self.thought_end: ThoughtEnd | None = None
         self.end: End | None = None
+        self.answer_text, self._text = "", StopText(stops)
         self.work: Background | None = None
         self._told, self._parked, self._lock = told, True, RLock()
         self._readers = 0  # that have read it so far; a thread may end after the next one has begun
@@ -132,8 +143,18 @@ class ThoughtRow:
         self.taken.append(event)
         if isinstance(event, ThoughtEnd):
             self.thought_end = event
+        elif isinstance(event, AnswerPiece):
+            self.answer_text += self._text.feed(event.text)
+            if self._text.met is not None:
+                self.stop.cancel()
         elif isinstance(event, End):
             self.end = event
+            self.answer_text += self._text.flush()
+
+    @property
+    def answered(self) -> bool:
+        """Whether its answer is whole: it ended by itself, or at a stop string."""
+        return self.end is not None and (self._text.met is not None or self.end.answer_end is Finish.STOP)
 
     def show(self) -> None:
         """Have its events read by who calls this."""
@@ -188,12 +209,13 @@ class ThoughtRows:
         stop: Stop,
         make: MakeRun,
         on_end: Callable[[ReplyRun, End], None],
+        stops: tuple[str, ...] = (),
     ):
         """`make` gives the run of a row, over an engine that begins with some keys and values. `on_end` gets the
-        chosen row's end before it is yielded.
+        chosen row's end before it is yielded. `stops` end the answers that are compared.
         """
         self._prepared, self._engine, self._stop, self._make, self._on_end = prepared, engine, stop, make, on_end
-        self._thinking = prepared.thinking
+        self._thinking, self._stops = prepared.thinking, stops
         self._changed: SimpleQueue[None] = SimpleQueue()
         self._chosen: ThoughtRow | None = None
         self._rows = [self._row(0, engine, None)]
@@ -234,7 +256,7 @@ class ThoughtRows:
     def _row(self, number: int, engine: Engine, start: KvStart | None) -> ThoughtRow:
         stop = Stop(within=self._stop)
         run = self._make(number, engine, stop, start)
-        return ThoughtRow(number, run, engine, stop, lambda: self._changed.put(None))
+        return ThoughtRow(number, run, engine, stop, lambda: self._changed.put(None), self._stops)
 
     @property
     def _needed(self) -> int:
@@ -320,10 +342,10 @@ class ThoughtRows:
         yield from self._give(row, reason, agreed=agreed, answered=len(rows))
 
     def _value(self, row: ThoughtRow) -> object:
-        end = row.end
-        if end is None or end.tool_calls or end.answer_end is not Finish.STOP:
+        if row.end is None or row.end.tool_calls or not row.answered:
             return None
-        return answer_value(end.answer) if self._prepared.request.response_format is None else _held_value(end.answer)
+        held = self._prepared.request.response_format is not None
+        return _held_value(row.answer_text) if held else answer_value(row.answer_text)
 
     def _shortest(self) -> str:
         return f"the shortest of {sum(not row.refused for row in self._rows)} thoughts{self._fewer()}"
@@ -385,6 +407,6 @@ def _held_value(answer: str) -> str:
 
 
 def _other(row: ThoughtRow) -> OtherThought:
-    answer = None if row.end is None else row.end.answer
+    answer = None if row.end is None else row.answer_text
     reason = None if row.thought_end is None else row.thought_end.reason
     return OtherThought(thought=row.run.texts[Part.THOUGHT], tokens=row.run.written, end=reason, answer=answer)

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -41,8 +42,12 @@ def create_app(served: Model, name: str, settings: ServerSettings | None = None)
     """The app that serves a model under a name; `app.state.service` is what it works with.
 
     Its lifespan ends replies when the app ends. The model stays the caller's, who closes it.
+
+    Raises:
+        InputError: the settings have more rows than the model was loaded for.
     """
     chosen = settings or ServerSettings()
+    chosen = replace(chosen, max_rows=chosen.rows_of(served.rows.max_rows))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

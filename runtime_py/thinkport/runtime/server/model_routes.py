@@ -99,7 +99,7 @@ async def health(request: Request) -> Response:
         "model": service.name,
         "provider": report.as_json(),
         "active": places.active,
-        "max_rows": service.settings.max_rows,
+        "max_rows": places.max_rows,
         "waiting": places.waiting,
         "wait_seconds": places.wait_seconds,
         "loaded": loaded,
@@ -123,7 +123,7 @@ def _thinking(service: Service) -> dict[str, Any]:
     default = service.model.thinking
     decided = decide([], None, None, default, service.model.manifest.enable_thinking)
     several = {"width": default.width, "choose": default.choose.value, "quorum": default.quorum}
-    several |= {"most_width": service.model.replies.max_rows}
+    several |= {"most_width": min(service.model.replies.max_rows, service.jobs.places.max_rows)}
     return {"enabled": decided.enabled.value, "budget": default.budget, **several}
 
 

@@ -1,7 +1,6 @@
 """What a body asks for, once it is checked, and how it is written: replies whose answers end before a stop string.
 
-Knows requests and events of the runtime; must not know fields, or how a reply is sent. A stop string may begin and end
-within tokens. Streamed text is never taken back, so text that may begin a stop string is held until more text decides.
+Knows requests and events of the runtime; must not know fields, or how a reply is sent.
 """
 
 from collections.abc import Generator
@@ -15,6 +14,7 @@ from thinkport.runtime.events import AnswerPiece, End, Event, ToolCall
 from thinkport.runtime.reply.reply import Reply
 from thinkport.runtime.reply.reply_maker import ReplyMaker
 from thinkport.runtime.reply.reply_request import PreparedReply
+from thinkport.runtime.reply.stop_text import StopText
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class ReplyPlan:
         """
         echoed = self._echoed(engine, stop)  # a reply that has begun would be ended by it
         settles = engine.settles_beside and self.replies == 1 and not last
-        reply = self.maker.begin(self.prepared, engine, number=number, stop=stop, settles=settles)
+        reply = self.maker.begin(self.prepared, engine, number=number, stop=stop, settles=settles, stops=self.stops)
         return self._events(reply, stop, echoed)
 
     def _echoed(self, engine: Engine, stop: Stop) -> tuple[TokenLogprob, ...]:
@@ -80,36 +80,3 @@ class ReplyPlan:
                     stop.cancel()
             else:
                 yield event
-
-
-class StopText:
-    """Text that ends before the first of some strings; `met` is that string, once it came."""
-
-    def __init__(self, stops: tuple[str, ...]):
-        self._stops = stops
-        self._held = ""
-        self.met: str | None = None
-
-    def feed(self, text: str) -> str:
-        """Add text and return what can be shown now."""
-        if self.met is not None:
-            return ""
-        text = self._held + text
-        found = [(at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
-        if found:
-            self._held = ""
-            at, self.met = min(found)
-            return text[:at]
-        held = max((_overlap(text, stop) for stop in self._stops), default=0)
-        self._held = text[len(text) - held :]
-        return text[: len(text) - held]
-
-    def flush(self) -> str:
-        """Return the held text, which turned out to be no stop string."""
-        held, self._held = self._held, ""
-        return held
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Return how many characters at the end of `text` may begin `stop`."""
-    return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)

@@ -57,7 +57,7 @@ class Service:
 
     def __init__(self, model: Model, name: str, settings: ServerSettings):
         self.model, self.name, self.settings = model, name, settings
-        places = Places(model, settings.max_rows, settings.queue)
+        places = Places(model, settings.rows_of(model.rows.max_rows), settings.queue)
         self.jobs = Jobs(places)
         self.metrics = Metrics(places)
 

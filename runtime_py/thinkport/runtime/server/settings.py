@@ -7,7 +7,6 @@ import ipaddress
 import math
 from dataclasses import dataclass
 
-from thinkport.runtime.engine.row_settings import MAX_ROWS
 from thinkport.runtime.errors import InputError
 
 _LOCAL_NAMES = ("localhost", "localhost.localdomain")
@@ -20,7 +19,8 @@ class ServerSettings:
     host, port: where it listens; port 0 takes a free one. api_key: what clients have to send; needed unless `host` is
     this machine's own loopback. allow_hosts: further names that a request may call this server by. allow_origins: pages
     elsewhere that browsers may let in, `null` for pages of an app's own files, `*` for all, which takes a key.
-    max_rows: replies that are written at the same time, in shared steps. queue: requests that wait beyond them; more
+    max_rows: replies that are written at the same time, in shared steps, None for as many as the model was loaded
+    for; more than that are refused where the app is made. queue: requests that wait beyond them; more
     are told to come back. max_body: bytes of a request. max_messages, max_choices: of one request. max_tokens: of one
     reply, None for what the context has room for. header_seconds, body_seconds, write_seconds: how long a client may
     take to send its request's head, to send the next bytes of its body, and to take what is written to it.
@@ -34,7 +34,7 @@ class ServerSettings:
     api_key: str | None = None
     allow_hosts: tuple[str, ...] = ()
     allow_origins: tuple[str, ...] = ()
-    max_rows: int = MAX_ROWS
+    max_rows: int | None = None
     queue: int = 32
     max_body: int = 4 << 20
     max_messages: int = 1024
@@ -52,7 +52,7 @@ class ServerSettings:
         if not 0 <= self.port <= 65535:
             raise InputError(f"the port is {self.port}, expected 0 (a free one) to 65535")
         for name in ("max_rows", "max_body", "max_messages", "max_choices"):
-            if getattr(self, name) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
         for name in ("header_seconds", "body_seconds", "write_seconds", "grace_seconds"):
             value, least = getattr(self, name), "0 or more" if name == "grace_seconds" else "more than 0"
@@ -64,6 +64,19 @@ class ServerSettings:
             raise InputError(f"queue is {self.queue}, expected 0 (nobody waits) or more")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise InputError(f"max_tokens is {self.max_tokens}, expected 1 or more, or nothing for the context")
+
+    def rows_of(self, loaded: int) -> int:
+        """How many replies are written at the same time by a model that was loaded for `loaded`.
+
+        Raises:
+            InputError: `max_rows` is more.
+        """
+        if self.max_rows is not None and self.max_rows > loaded:
+            raise InputError(
+                f"the server's max_rows is {self.max_rows} and the model was loaded for {loaded} replies at the same "
+                f"time: leave max_rows out, or load the model with rows=RowSettings(max_rows={self.max_rows})"
+            )
+        return self.max_rows or loaded
 
     def _check_key(self) -> None:
         if self.api_key is not None and len(self.api_key) < 8:

@@ -20,6 +20,7 @@ from thinkport.runtime.terminal.parted_lines import DOT
 from thinkport.runtime.thinking.thinking import Choose, Switch
 
 _FILE = "FILE"
+_NUMBER = re.compile(r"[0-9]{1,9}")
 KEYS = (
     ("Enter", "Send."),
     ("Alt-Enter, \\ Enter", "Begin another line."),
@@ -84,8 +85,8 @@ def auto(conversation: Conversation, argument: str) -> LineResult:
 
 def budget(conversation: Conversation, argument: str) -> LineResult:
     """Limit the thoughts to N tokens; `off` for no limit."""
-    if argument and argument != OFF and not argument.isdecimal():
-        raise InputError(f"/budget takes a number of tokens or {OFF}, not {argument!r}")
+    if argument and argument != OFF and not _NUMBER.fullmatch(argument):
+        raise InputError(f"/budget takes a number of tokens or {OFF}, not {argument[:40]!r}")
     if argument:
         conversation.think(budget=None if argument == OFF else int(argument))
     limit = conversation.chat.thinking.budget
@@ -95,10 +96,13 @@ def budget(conversation: Conversation, argument: str) -> LineResult:
 def width(conversation: Conversation, argument: str) -> LineResult:
     """Write N thoughts at the same time; the first to end answers, or with `vote` the answer of most is taken."""
     number, _, how = argument.partition(" ")
-    if argument and (not number.isdecimal() or how not in ("", *Choose)):
-        raise InputError(f"/width takes a number of thoughts, and {' or '.join(Choose)} after it, not {argument!r}")
+    if argument and (not _NUMBER.fullmatch(number) or how not in ("", *Choose)):
+        raise InputError(
+            f"/width takes a number of thoughts, and {' or '.join(Choose)} after it, not {argument[:40]!r}"
+        )
     if argument:
-        conversation.think(width=int(number), choose=how or Choose.FIRST, quorum=None)
+        wanted = conversation.model.replies.checked_width(int(number))
+        conversation.think(width=wanted, choose=how or Choose.FIRST, quorum=None)
     thinking = conversation.chat.thinking
     if thinking.width == 1:
         return LineResult(notice="one thought at a time")

@@ -72,7 +72,6 @@ def run_serve(
     options["grace_seconds"] = grace
     options["idle_seconds"] = None if idle_unload is None else idle_unload * 60
     rows = RowSettings(max_rows=max_rows, prompt_share=prompt_share)
-    options["max_rows"] = max_rows
     settings = ServerSettings(allow_hosts=tuple(allow_hosts or ()), allow_origins=tuple(allow_origins or ()), **options)
     limit = None if memory_limit is None else memory_limit * _MEGABYTE
     parent = Parent() if sidecar else None

@@ -26,16 +26,33 @@ _NAMED_CHOICE = re.compile(
 _TEXT = re.compile(r"\\(?:text|mathrm|mathbf)\s*\{([^{}]*)\}")
 _EXPRESSION = re.compile(r"[=^]|\d[A-Za-z]|\\(?![dt]?frac)[A-Za-z]|[A-Za-z]\d")  # more than a number
 _WORDS = ("yes", "no", "true", "false")
+_MONTHS = (
+    "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
+    "nov(?:ember)?|dec(?:ember)?"
+)
+_MONTH = re.compile(rf"\b(?:{_MONTHS})\b", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]+")
+_JOINS = frozenset(["and", "or", "to", "of", "the", "by", "x", "st", "nd", "rd", "th"])
+_RESULT = re.compile(r"\b(?:is|are|was|were|be|equals?|makes?|gives?|leaves?|becomes?|means?)\b", re.IGNORECASE)
+_AHEAD = re.compile(
+    r"[=<>\N{ALMOST EQUAL TO}\N{RIGHTWARDS ARROW}]|:\s|^\s*[.,;]\s*[^\W\d]"
+)  # a value of its own follows
+_ASSIGNMENT = re.compile(r"[A-Za-z]\s*=")
 
 
 def numbers(text: str) -> list[Fraction]:
     """Every number of a text, in order and exact; `a/b` counts as one."""
+    return [_number(match) for match in _NUMBER.finditer(_plain(text))]
+
+
+def _plain(text: str) -> str:
     text = text.replace("\N{MINUS SIGN}", "-").replace("{,}", ",").replace("\\!", "").replace("\\,", "")
-    found = []
-    for match in _NUMBER.finditer(_LATEX_FRACTION.sub(r"\1/\2", text)):
-        value = Fraction(match["value"].replace(",", "")) / int(match["divisor"] or 1)
-        found.append(-value if match["sign"] else value)
-    return found
+    return _LATEX_FRACTION.sub(r"\1/\2", text)
+
+
+def _number(match: re.Match[str]) -> Fraction:
+    value = Fraction(match["value"].replace(",", "")) / int(match["divisor"] or 1)
+    return -value if match["sign"] else value
 
 
 def last_number(text: str) -> Fraction | None:
@@ -50,7 +67,8 @@ def answer_value(answer: str) -> Fraction | str | None:
     1. What its last `\boxed{}` holds: as 2 to 4, or else its text without white space.
     2. A choice from A to J that is the whole answer, or that it names as its answer (`the answer is (B)`).
     3. `yes`, `no`, `true` or `false`, where it says nothing else.
-    4. The last number of its last line.
+    4. The last number of its last line; the text of all parts where it is only one part of a date, a time, a range, a
+       list or an amount in several units, and of the line where that has several assignments.
     """
     box = last_box(answer)
     if box is None:
@@ -68,7 +86,35 @@ def _value(text: str) -> Fraction | str | None:
         return str(named[-1])
     if (word := text.rstrip(".!").casefold()) in _WORDS:
         return word
-    return last_number(text.splitlines()[-1]) if text else None
+    return _last_value(_plain(text.splitlines()[-1])) if text else None
+
+
+def _last_value(line: str) -> Fraction | str | None:
+    if len(_ASSIGNMENT.findall(line)) > 1:
+        return _same(line)
+    marks = sorted([*_NUMBER.finditer(line), *_MONTH.finditer(line)], key=re.Match.start)
+    while marks and marks[-1].re is _MONTH and (len(marks) == 1 or not _joined(line, *marks[-2:])):
+        marks.pop()
+    if not marks:
+        return None
+    first = len(marks) - 1
+    while first and _joined(line, *marks[first - 1 : first + 1]):
+        first -= 1
+    if first < len(marks) - 1:
+        return _same(line[marks[first].start() : marks[-1].end()])
+    return _number(marks[-1])
+
+
+def _joined(line: str, left: re.Match[str], right: re.Match[str]) -> bool:
+    """Whether two numbers, or a number and a month, are parts of one value."""
+    between = line[left.end() : right.start()]
+    words = {word.casefold() for word in _WORD.findall(between)} - _JOINS
+    most = 0 if _MONTH in (left.re, right.re) else 1  # such as the hours of 3 hours 20 minutes
+    return len(words) <= most and not _RESULT.search(between) and not _AHEAD.search(between)
+
+
+def _same(text: str) -> str:
+    return " ".join(text.rstrip(".").split()).casefold()
 
 
 def last_box(text: str) -> str | None:
