@@ -55,11 +55,13 @@ def standard_kernels() -> Iterator[None]:
 
 
 @pytest.fixture
-def native_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has a test use our own kernels as they are installed, which other tests do without."""
+def native_kernels(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Has a test use our own kernels as they are installed, which other tests do without; returns their library."""
     monkeypatch.delitem(sys.modules, "thinkport_kernels", raising=False)
     installed = pytest.importorskip("thinkport_kernels", reason="thinkport-kernels is not installed")
-    assert installed.LIBRARY.exists(), f"{installed.LIBRARY} is missing"
+    library: Path = installed.LIBRARY
+    assert library.exists(), f"{library} is missing"
+    return library
 
 
 @pytest.fixture(scope="session")

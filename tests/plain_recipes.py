@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from thinkport.export.quantize.recipes import TABLES, ModelRecipe, RoleRecipe
+from thinkport.export.quantize.recipes import EXPERTS, TABLES, ModelRecipe, RoleRecipe
 
 PLAIN = {
     size: ModelRecipe(name=f"plain-{size}", summary="", layers=RoleRecipe(group_size=size)) for size in (32, 64, 128)
@@ -14,4 +14,10 @@ HEAD_IN_8 = ModelRecipe(
     summary="",
     layers=RoleRecipe(group_size=32),
     roles=dict.fromkeys(TABLES, RoleRecipe(bits=8, group_size=32)),
+)
+EXPERTS_IN_8 = ModelRecipe(
+    name="plain-experts-8",
+    summary="",
+    layers=RoleRecipe(group_size=32),
+    roles={EXPERTS: RoleRecipe(bits=8, group_size=64)},
 )

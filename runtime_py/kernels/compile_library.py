@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +61,10 @@ def this_system() -> str:
     """This machine's name among `SYSTEMS`.
 
     Raises:
-        SystemExit: it is none of them.
+        SystemExit: it is none of them, or its C library is musl, whose threads have 128 KiB of stack.
     """
+    if "musl" in (sysconfig.get_config_var("SOABI") or ""):
+        raise SystemExit("no kernels for musl, whose threads have too small a stack: expected a Linux with glibc")
     cpu = _CPUS.get(platform.machine().lower())
     kind = {"linux": "linux", "win32": "win", "darwin": "macos"}.get(sys.platform)
     for name, system in SYSTEMS.items():

@@ -8,6 +8,7 @@ import pytest
 from tests.export.trace.checkpoints import MIXTURE, NARROW
 
 from thinkport.deploy.targets import target
+from thinkport.export.errors import RecipeError
 from thinkport.export.families import family_of
 from thinkport.export.plans import fitted, fitted_plans, plan_graphs, suited
 from thinkport.export.reference.decoder import Loudness
@@ -51,6 +52,12 @@ def test_a_mixture_of_experts_has_graphs_for_those_targets_that_can_run_it() -> 
     assert settings.quantization.of("experts").group_size == 64
     yardstick = suited(ExportSettings(checkpoint="x", output=Path("y"), precision="fp32"), mixture)
     assert [plan.onnxruntime_floor for plan in plan_graphs(yardstick, experts=True)] == ["1.32"]
+
+
+def test_integers_of_a_mixture_of_experts_are_not_kept() -> None:
+    mixture = family_of(MIXTURE).shape(NARROW | MIXTURE)
+    with pytest.raises(RecipeError, match="'kept' can't be had of a mixture of experts"):
+        suited(ExportSettings(checkpoint="x", output=Path("y"), recipe="kept"), mixture)
 
 
 def test_an_unknown_target_is_refused_with_the_known_ones() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from tests.kernels.conftest import SOURCE
 
+from compile_library import this_system
+
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -29,6 +31,12 @@ def test_an_sdist_holds_every_source(sdist: Path) -> None:
     found = {path.relative_to(sdist) for path in sdist.rglob("*") if path.is_file()}
     assert wanted <= found
     assert {path.name for path in found - wanted} <= {"PKG-INFO", ".gitignore"}
+
+
+def test_a_python_of_musl_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sysconfig.get_config_var", {"SOABI": "cpython-312-x86_64-linux-musl"}.get)
+    with pytest.raises(SystemExit, match="no kernels for musl"):
+        this_system()
 
 
 @pytest.mark.long

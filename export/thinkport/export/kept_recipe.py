@@ -47,9 +47,12 @@ def told(
 ) -> list[str]:
     """What became of weights that the checkpoint holds quantized, in sentences; none of a plain checkpoint's."""
     tensors = by_role(checkpoint, family, shape)
+    otherwise = "the integers of a mixture of experts are not kept"
+    if shape.mixture is None:
+        otherwise = "without --recipe and --precision the integers are kept as they are"
     by_fate: dict[str, list[Role]] = defaultdict(list)
     for role, found in tensors.items():
-        by_fate[_fate(settings, recipe, role, found)].append(role)
+        by_fate[_fate(settings, recipe, role, found, otherwise)].append(role)
     if not any(entry.is_quantized for found in tensors.values() for entry in found):
         return []
     said = [f"{', '.join(sorted(roles))}: {fate}" for fate, roles in by_fate.items()]
@@ -86,7 +89,9 @@ def _keeping(forms: Mapping[Role, IntegerForm], tensors: ByRole) -> ModelRecipe:
     )
 
 
-def _fate(settings: ExportSettings, recipe: ModelRecipe | None, role: Role, tensors: list[TensorEntry]) -> str:
+def _fate(
+    settings: ExportSettings, recipe: ModelRecipe | None, role: Role, tensors: list[TensorEntry], otherwise: str
+) -> str:
     stored = " and ".join(sorted({entry.dtype for entry in tensors}))
     how = recipe.of(role) if recipe is not None else None
     if how is not None and how.kept:
@@ -97,7 +102,7 @@ def _fate(settings: ExportSettings, recipe: ModelRecipe | None, role: Role, tens
     if not any(entry.is_quantized for entry in tensors):
         return f"stored as {stored}, {rounded}"
     if any(entry.form for entry in tensors) and how is not None and not settings.keeps:
-        why = "; without --recipe and --precision the integers are kept as they are"
+        why = f"; {otherwise}"
     else:
         why = "".join(f"; {obstacle}" for obstacle in _obstacles({role: tensors}))
     again = "" if how is None else ", on top of what the checkpoint's own rounding lost"

@@ -12,9 +12,9 @@ import onnx_ir as ir
 from packaging.version import Version
 
 from thinkport.deploy.targets import TARGETS, Activations, KvForm, Target
-from thinkport.export.errors import UnsupportedModelError
+from thinkport.export.errors import RecipeError, UnsupportedModelError
 from thinkport.export.families import DecoderShape
-from thinkport.export.quantize.recipes import EXPERTS, ModelRecipe
+from thinkport.export.quantize.recipes import EXPERTS, KEPT, ModelRecipe
 from thinkport.export.reference.decoder import Loudness
 from thinkport.export.settings import ExportSettings
 
@@ -79,7 +79,7 @@ def suited(settings: ExportSettings, shape: DecoderShape) -> ExportSettings:
     """The settings for a model: with experts, the targets that can run them, and one size of group for their matrices.
 
     Raises:
-        RecipeError: no size of group fits the experts.
+        RecipeError: no size of group fits the experts, or a checkpoint's integers were to be kept.
         UnsupportedModelError: a target was asked for that can't; the message names those that can.
     """
     if shape.mixture is None:
@@ -91,6 +91,11 @@ def suited(settings: ExportSettings, shape: DecoderShape) -> ExportSettings:
         raise UnsupportedModelError(
             f"target {' and '.join(unable)} can't run a mixture of experts: no graph for it was ever checked there; "
             f"export with --target {','.join(known)}"
+        )
+    if settings.recipe == KEPT:
+        raise RecipeError(
+            f"recipe {KEPT!r} can't be had of a mixture of experts, whose weights are always rounded anew: name "
+            "another recipe, or none"
         )
     recipe = settings.quantization
     if recipe is None:

@@ -11,8 +11,9 @@ from time import monotonic, sleep
 import httpx
 import pytest
 
-from thinkport.deploy.sidecar.build import Sidecar, build_sidecar
+from thinkport.deploy.sidecar.build import KERNELS, Sidecar, build_sidecar
 from thinkport.runtime import InputError
+from thinkport.runtime.providers.kernels import kernel_sets
 from thinkport.runtime.providers.program import TRIAL_VERB
 
 EXAMPLES = Path(__file__).parents[3] / "deploy" / "examples"
@@ -23,7 +24,9 @@ CLEAN = {"PATH": "/nowhere", "HOME": "/nowhere"}
 @pytest.fixture(scope="module")
 def sidecar(nano_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Sidecar:
     pytest.importorskip("PyInstaller", reason="pyinstaller is not installed")
-    return build_sidecar(nano_artifact, tmp_path_factory.mktemp("built") / "side car")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, KERNELS, raising=False)  # which is hidden from tests
+        return build_sidecar(nano_artifact, tmp_path_factory.mktemp("built") / "side car")
 
 
 def start(sidecar: Sidecar, cache: Path) -> tuple[subprocess.Popen[str], dict]:
@@ -127,3 +130,14 @@ def test_it_tries_graphs_in_processes_of_its_own(sidecar: Sidecar, tmp_path: Pat
     told = json.loads(done.stdout)
     assert told["outcome"] == outcome, told
     assert "not installed" not in told["reason"]  # the plugin travels; what is missing is a device
+
+
+def test_it_runs_kernels_of_its_own(sidecar: Sidecar, native_kernels: Path, tmp_path: Path) -> None:
+    best = kernel_sets(sidecar.folder / "lib" / KERNELS / native_kernels.name)[0]
+    command = [str(sidecar.program), "doctor", str(sidecar.folder / "artifact"), "--json"]
+    environment = CLEAN | {"XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stdout + done.stderr  # 1: with a warning
+    attempts = [trial["attempt"] for trial in json.loads(done.stdout)["trials"]]
+    native = next(one for one in attempts if one["graph"] == "cpu-native.onnx")
+    assert (native["outcome"], native["kernels"]) == ("checked", best), native

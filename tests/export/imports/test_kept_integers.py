@@ -10,6 +10,7 @@ from tests.export.imports.packed import FORMATS, PackedCheckpoint, packed_checkp
 from tests.export.parity.dequantized import Dequantized
 from tests.export.parity.driver import Driver, relative
 from tests.export.parity.reference import fresh_ids
+from tests.export.trace.checkpoints import MIXTURE
 
 from thinkport.export.certify import recertify
 from thinkport.export.checkpoint import open_checkpoint
@@ -17,8 +18,8 @@ from thinkport.export.errors import RecipeError
 from thinkport.export.exporter import export
 from thinkport.export.families import family_of
 from thinkport.export.finer_recipe import advised
-from thinkport.export.kept_recipe import chosen_recipe
-from thinkport.export.plans import plan_graphs
+from thinkport.export.kept_recipe import chosen_recipe, told
+from thinkport.export.plans import plan_graphs, suited
 from thinkport.export.quantize.integers import IntegerForm, common_form, form_of
 from thinkport.export.quantize.recipes import ModelRecipe
 from thinkport.export.settings import ExportSettings
@@ -156,3 +157,16 @@ def test_the_room_that_is_asked_for_is_that_of_the_kept_integers(
     estimate = weight_sizes(family, shape, recipe, plan_graphs(settings, recipe))
     padding = 4096 * 40  # pages; nothing beside real weights, and much of so small a file
     assert 0 <= (artifact / "weights.bin").stat().st_size - estimate.total < padding
+
+
+def test_of_a_mixture_of_experts_no_integers_are_kept_and_the_notes_say_so(tmp_path: Path) -> None:
+    packed = packed_checkpoint(tmp_path, *FORMATS["compressed-tensors"], **MIXTURE)
+    checkpoint = open_checkpoint(packed.folder)
+    family = family_of(checkpoint.config)
+    shape = family.shape(checkpoint.config)
+    settings = suited(ExportSettings(checkpoint=str(packed.folder), output=tmp_path / "artifact"), shape)
+    recipe = chosen_recipe(settings, checkpoint, family, shape)
+    assert recipe is not None
+    assert not any(form.kept for form in recipe.formats)
+    said = [note for note in told(settings, recipe, checkpoint, family, shape) if note.startswith("attention, experts")]
+    assert [note.rpartition("; ")[2] for note in said] == ["the integers of a mixture of experts are not kept"]

@@ -61,6 +61,12 @@ inline simde__m512i widened_512(simde__m128i x) {
   for (int i = 0; i < 16; ++i) to.at[i] = from[i];
   return to.vector();
 }
+inline simde__m256i shortened_512(simde__m512i x) {
+  const Lanes512<int> from(x);
+  short to[16];
+  for (int i = 0; i < 16; ++i) to[i] = static_cast<short>(from.at[i]);
+  return simde_mm256_loadu_si256(reinterpret_cast<const simde__m256i*>(to));
+}
 inline simde__m512i loaded_512(__mmask64 there, const void* from) {
   Lanes512<signed char> to;
   for (int i = 0; i < 64; ++i)
@@ -95,6 +101,7 @@ inline int total_512(simde__m512i x) {
 #undef _mm512_mask_sub_epi8
 #define _mm512_cvtps_epi32 rounded_512
 #define _mm512_cvtepi8_epi32 widened_512
+#define _mm512_cvtepi32_epi16 shortened_512
 #define _mm512_maskz_loadu_epi8 loaded_512
 #define _mm512_movepi8_mask signs_512
 #define _mm512_mask_sub_epi8 subtracted_512
