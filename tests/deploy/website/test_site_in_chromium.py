@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.long
 SHOTS = os.environ.get("THINKPORT_SCREENSHOTS")  # a folder to keep them in, to be looked at
-WIDTHS = (320, 1440)
+WIDTHS = (320, 390, 768, 1440)
+AXE = NPM.parent / "axe-core" / "axe.min.js"
 FIRST_LOAD = 400_000  # bytes
 
 
@@ -57,10 +58,20 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 def shoot(page: Any, name: str) -> None:
-    if SHOTS:
-        for width in WIDTHS:
+    """Hold a screen against axe's rules, light and dark, on a phone and on a desk; keep pictures where asked to."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width in WIDTHS if SHOTS else (WIDTHS[0], WIDTHS[-1]):
             page.set_viewport_size({"width": width, "height": 800})
-            page.screenshot(path=f"{SHOTS}/{name}-{width}.png")
+            broken = page.evaluate(
+                "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes[0].html]))"
+            )
+            assert not broken, (name, scheme, width, broken)
+            wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, (name, width, wide)
+            if SHOTS:
+                page.screenshot(path=f"{SHOTS}/{name}-{scheme}-{width}.png")
 
 
 def download(page: Any) -> None:

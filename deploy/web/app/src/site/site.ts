@@ -160,9 +160,13 @@ export class Site {
     if (!this.lock!.held && !(await this.lock!.take())) throw new Error("Another tab has the model: delete it there.");
     this.updating.abort(new Cancelled());
     this.engine?.terminate();
-    await this.store.clear();
-    await dropScripts(this.base);
-    location.reload();
+    try {
+      await patiently(() => this.store.clear());
+      await dropScripts(this.base);
+      location.reload();
+    } catch (error) {
+      this.fail(error); // the engine is gone
+    }
   }
 
   /** The same where it can't run; what goes wrong is shown. */
@@ -213,7 +217,9 @@ export class Site {
         this.state.value = { kind: "fetching", share: null };
         await this.have(index, way, (share) => this.fetching(share), signal);
         if (reloadForThreads()) return;
-        return await this.opened(index, await this.open(index, way, signal));
+        const model = await this.open(index, way, signal);
+        signal.throwIfAborted(); // another tab took it meanwhile
+        return this.opened(index, model);
       } catch (error) {
         if (this.state.value.kind === "moved") return;
         if (signal.aborted) {
@@ -252,9 +258,15 @@ export class Site {
     }
   }
 
-  private async opened(index: PieceIndex, model: Model): Promise<void> {
+  /** Show the page; what else is told of the model is no reason to run another. */
+  private opened(index: PieceIndex, model: Model): void {
     this.lock!.tell("runs");
     this.state.value = { kind: "ready", model, name: index.name };
+    void this.tellKept(index).catch(() => undefined);
+  }
+
+  /** Tell what the model takes of this device, and of a newer version. */
+  private async tellKept(index: PieceIndex): Promise<void> {
     const lasting = (await navigator.storage.persisted?.().catch(() => false)) ?? false;
     const sizes = await this.store.sizes();
     this.kept.value = { bytes: [...sizes.values()].reduce((sum, size) => sum + size, 0), lasting };
@@ -295,6 +307,18 @@ export class Site {
 }
 
 class Cancelled extends Error {}
+
+/** Work on files that a worker which was ended a moment ago may still hold. */
+async function patiently(work: () => Promise<void>): Promise<void> {
+  for (let left = 20; ; left--) {
+    try {
+      return await work();
+    } catch (error) {
+      if (left === 0) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
 
 const NAMES = { webgpu: "On the GPU", wasm: "On the processor" };
 
