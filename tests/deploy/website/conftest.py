@@ -16,6 +16,7 @@ import uvicorn
 from thinkport.deploy.website import SiteSettings, make_site
 from thinkport.deploy.website.onnxruntime_files import BINARIES, SCRIPTS, VERSION
 from thinkport.deploy.website.site_server import site_app
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME
 from thinkport.runtime.server.interface.page import FOLDER
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 NPM = ROOT / "deploy" / "web" / "node_modules" / "onnxruntime-web"
 PIECE = 1 << 20
+LONG = 2_000_000  # tokens, whose KV cache no WebAssembly has room for
 GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"]
 
 
@@ -46,6 +48,17 @@ def stand_in_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in (*SCRIPTS, *BINARIES.values()):
         (folder / "dist" / name).write_bytes(f"{name}\n".encode() * 1000)
     return folder
+
+
+@pytest.fixture
+def long_artifact(nano_artifact: Path, tmp_path: Path) -> Path:
+    """A copy of the reference artifact that says it takes very long conversations."""
+    copy = Path(shutil.copytree(nano_artifact, tmp_path / "long"))
+    manifest = json.loads((copy / MANIFEST_NAME).read_text(encoding="utf-8"))
+    manifest.pop("manifest_sha256", None)
+    manifest["model"]["context_length"] = LONG
+    (copy / MANIFEST_NAME).write_text(json.dumps(manifest), encoding="utf-8")
+    return copy
 
 
 class Host:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from tests.deploy.website.conftest import GPU, NPM, PIECE
+from tests.deploy.website.conftest import GPU, LONG, NPM, PIECE
 
 from thinkport.deploy.website import SiteSettings, make_site
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME
@@ -279,6 +279,28 @@ def test_a_device_with_too_little_storage_or_memory_is_told_before_the_download(
     fails(page, r"On the processor: it takes 0\.\d GB of memory, and this device has 0\.3 GB")
     shoot(page, "refused")
     assert served.pieces == 0
+
+
+def test_a_device_without_webgpu_is_told_what_a_site_for_long_conversations_left_out(
+    long_artifact, real_runtime, host, opened, tmp_path
+) -> None:
+    made = make_site(long_artifact, tmp_path / "site", SiteSettings(onnxruntime_web=real_runtime, context=LONG))
+    page = opened(host(made.path).url)
+    fails(page, r"On the processor: with a conversation of 2,000,000 tokens it takes \d\.\d GB")
+    fails(page, "On the GPU: this browser gives no GPU by WebGPU")
+    shoot(page, "left-out")
+
+
+def test_a_large_model_in_webassembly_is_said_to_be_slow_before_the_download(site, host, opened) -> None:
+    index = json.loads((site / "site.json").read_text(encoding="utf-8"))
+    weights, piece = index["files"]["weights.bin"], index["pieceBytes"]
+    names = [f"{at:064x}" for at in range(400)]
+    weights.update(bytes=400 * piece, pieces=names)
+    (site / "site.json").write_text(json.dumps(index), encoding="utf-8")
+    page = opened(host(site).url)
+    page.get_by_role("button", name=re.compile(r"^Download \d+ MB")).wait_for()
+    assert re.search(r"about 2 seconds for each word or part of one", text(page))
+    shoot(page, "slow")
 
 
 def test_storage_that_is_full_in_the_middle_keeps_what_came(site, host, opened) -> None:

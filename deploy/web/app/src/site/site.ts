@@ -94,7 +94,7 @@ export class Site {
       this.latest = latest instanceof Error ? null : latest;
       this.index = kept ?? this.latest;
       if (this.index === null) throw new Error("The site can't be reached, and no model is kept on this device. Open it again when there is a network.");
-      const choice = choose(this.index.ways, this.device);
+      const choice = choose(this.index, this.device);
       if (!choice.ways.length) return this.refuse(reasonsOf(choice), kept !== null);
       if (kept === null) await this.offer(this.index, choice);
       else await this.begin();
@@ -144,7 +144,7 @@ export class Site {
     const update = this.update.value;
     if (latest === null || device === null || update === null || update.share !== null) return;
     try {
-      const way = choose(latest.ways, device).ways[0]!;
+      const way = choose(latest, device).ways[0]!;
       const onProgress = (share: Share): void => void (this.update.value = { ...update, share, problem: null });
       this.update.value = { ...update, share: { done: 0, total: 1, fetched: 0 }, problem: null };
       this.updating = new AbortController();
@@ -207,7 +207,7 @@ export class Site {
     this.working = new AbortController();
     const { signal } = this.working;
     const problems: string[] = [];
-    const choice = choose(index.ways, device);
+    const choice = choose(index, device);
     if (!choice.ways.length) {
       this.lock!.letGo();
       return this.refuse(reasonsOf(choice), true);
@@ -272,7 +272,7 @@ export class Site {
     this.kept.value = { bytes: [...sizes.values()].reduce((sum, size) => sum + size, 0), lasting };
     const { latest, device } = this;
     if (latest === null || latest.version === index.version || device === null) return;
-    const newer = choose(latest.ways, device).ways[0];
+    const newer = choose(latest, device).ways[0];
     if (!newer) return;
     const bytes = bytesOf(piecesOf(latest, newer.files).filter((piece) => !sizes.has(piece.sha256)));
     this.update.value = { bytes, share: null, done: false, problem: null };
@@ -323,7 +323,7 @@ async function patiently(work: () => Promise<void>): Promise<void> {
 const NAMES = { webgpu: "On the GPU", wasm: "On the processor" };
 
 /** Why ways don't suit the device, a sentence a reason. */
-export const reasonsOf = ({ refusals }: Choice): string[] => [...new Set(refusals.map(({ way, reason }) => `${NAMES[way.provider]}: ${reason}.`))];
+export const reasonsOf = ({ refusals }: Choice): string[] => [...new Set(refusals.map(({ provider, reason }) => `${NAMES[provider]}: ${reason}.`))];
 
 /** An error as a sentence. */
 function wordsOf(error: unknown): string {

@@ -26,6 +26,13 @@ export interface Way {
   readonly tokens: number;
 }
 
+/** A graph that can't run anywhere with conversations as long as the site allows. */
+export interface LeftOut {
+  readonly provider: Way["provider"];
+  readonly graph: string;
+  readonly reason: string;
+}
+
 export interface PieceIndex {
   readonly format: number;
   readonly name: string;
@@ -37,6 +44,8 @@ export interface PieceIndex {
   readonly pieceBytes: number;
   readonly files: Readonly<Record<string, PiecedFile>>;
   readonly ways: readonly Way[];
+  /** Absent in sites of an earlier thinkport. */
+  readonly leftOut?: readonly LeftOut[];
 }
 
 /** A piece: its hash, which names it, and its bytes. */
