@@ -467,6 +467,20 @@ def test_on_a_host_without_headers_the_second_load_has_threads(site, host, opene
     assert answers(page) == "4902"
 
 
+def test_in_a_folder_of_a_host_that_knows_no_types_and_packs_everything_it_runs(site, host, opened) -> None:
+    served = host(site, headers=False, at="/x/y", plain=True)
+    page = opened(served.url)
+    page.locator(".start").filter(has_text=re.compile(r"WebAssembly\), [2-4] threads")).wait_for()
+    download(page)
+    running(page)
+    assert answers(page) == "4902"
+    assert all(path.startswith("/x/y/") for path in served.asked)
+    kept_by_worker(page)
+    page.context.set_offline(True)
+    page.reload()
+    running(page)
+
+
 def test_without_headers_and_service_worker_there_is_one_thread_and_it_is_said(site, host, opened) -> None:
     served = host(site, headers=False)
     page = opened(served.url, service_workers="block")
