@@ -12,18 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Mount
 
 from thinkport.deploy.website import SiteSettings, make_site
 from thinkport.deploy.website.onnxruntime_files import BINARIES, SCRIPTS, VERSION
 from thinkport.deploy.website.site_server import site_app
+from thinkport.runtime.artifact.manifest import MANIFEST_NAME
 from thinkport.runtime.server.interface.page import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 ROOT = Path(__file__).parents[3]
 NPM = ROOT / "deploy" / "web" / "node_modules" / "onnxruntime-web"
 PIECE = 1 << 20
+LONG = 2_000_000  # tokens, whose KV cache no WebAssembly has room for
 GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"]
 
 
@@ -48,14 +56,43 @@ def stand_in_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def long_artifact(nano_artifact: Path, tmp_path: Path) -> Path:
+    """A copy of the reference artifact that says it takes very long conversations."""
+    copy = Path(shutil.copytree(nano_artifact, tmp_path / "long"))
+    manifest = json.loads((copy / MANIFEST_NAME).read_text(encoding="utf-8"))
+    manifest.pop("manifest_sha256", None)
+    manifest["model"]["context_length"] = LONG
+    (copy / MANIFEST_NAME).write_text(json.dumps(manifest), encoding="utf-8")
+    return copy
+
+
+def _without_types(app: ASGIApp) -> ASGIApp:
+    """Calls scripts with a name of .mjs, and all that browsers don't ask a type of, bytes."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sender(message: Message) -> None:
+            if message["type"] == "http.response.start" and not scope["path"].endswith(("/", ".html", ".js", ".css")):
+                MutableHeaders(scope=message)["content-type"] = "application/octet-stream"
+            await send(message)
+
+        await app(scope, receive, sender)
+
+    return answer
+
+
 class Host:
     """A web host of one folder, which counts what it is asked for and may fail."""
 
-    def __init__(self, folder: Path, *, headers: bool):
+    def __init__(self, folder: Path, *, headers: bool, at: str = "", plain: bool = False):
+        """`at` is the host's folder that the site lies in; a `plain` host knows no types and packs what it sends."""
         self.folder, self.asked, self.refuses = folder, list[str](), set[str]()
-        self._app = site_app(folder, headers=headers)
+        app = site_app(folder, headers=headers)
+        if plain:
+            app = GZipMiddleware(_without_types(app))
+        self._app = Starlette(routes=[Mount(at, app)]) if at else app
         self._bound = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._bound.getsockname()[1]}/"
+        self.url = f"http://127.0.0.1:{self._bound.getsockname()[1]}{at}/"
         self._server = uvicorn.Server(
             uvicorn.Config(self._answer, interface="asgi3", log_config=None, lifespan="off", ws="none")
         )
@@ -86,8 +123,8 @@ def host() -> Iterator[Callable[..., Host]]:
     """Serves a folder: `host(folder, headers=False)` is a host that sends none of its own."""
     hosts = []
 
-    def make(folder: Path, *, headers: bool = True) -> Host:
-        hosts.append(Host(folder, headers=headers))
+    def make(folder: Path, *, headers: bool = True, **odd: Any) -> Host:
+        hosts.append(Host(folder, headers=headers, **odd))
         return hosts[-1]
 
     yield make

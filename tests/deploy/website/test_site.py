@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import re
 import shutil
 import struct
 import zlib
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tests.deploy.website.conftest import LONG
 
 from thinkport.deploy.website import Site, SiteSettings, make_site
 from thinkport.deploy.website.icons import png
@@ -57,6 +60,19 @@ def test_weights_are_there_once_and_graphs_for_browsers_only(made: Site) -> None
     assert {path.stem for path in (made.path / "pieces").iterdir()} == named
     assert made.largest <= 1 << 20
     assert made.downloads["cpu.onnx"] == sum(index["files"][name]["bytes"] for name in index["ways"][2]["files"])
+
+
+def test_a_graph_that_long_conversations_leave_no_room_for_is_told(
+    long_artifact: Path, settings: SiteSettings, tmp_path: Path
+) -> None:
+    site = make_site(long_artifact, tmp_path / "site", replace(settings, context=LONG))
+    index = index_of(site.path)
+    assert {way["provider"] for way in index["ways"]} == {"webgpu"}
+    (left_out,) = index["leftOut"]
+    assert (left_out["provider"], left_out["graph"]) == ("wasm", "cpu.onnx")
+    assert re.match(r"with a conversation of 2,000,000 tokens it takes \d\.\d GB", left_out["reason"])
+    assert site.left_out == {"cpu.onnx": left_out["reason"]}
+    assert "cpu.onnx" not in index["files"]
 
 
 def test_the_manifest_lists_what_a_browser_reads_and_nothing_else(made: Site) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from tests.deploy.website.conftest import GPU, NPM, PIECE
+from tests.deploy.website.conftest import GPU, LONG, NPM, PIECE
 
 from thinkport.deploy.website import SiteSettings, make_site
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.long
 SHOTS = os.environ.get("THINKPORT_SCREENSHOTS")  # a folder to keep them in, to be looked at
-WIDTHS = (320, 1440)
+WIDTHS = (320, 390, 768, 1440)
+AXE = NPM.parent / "axe-core" / "axe.min.js"
 FIRST_LOAD = 400_000  # bytes
 
 
@@ -57,10 +58,20 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 def shoot(page: Any, name: str) -> None:
-    if SHOTS:
-        for width in WIDTHS:
+    """Hold a screen against axe's rules, light and dark, on a phone and on a desk; keep pictures where asked to."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width in WIDTHS if SHOTS else (WIDTHS[0], WIDTHS[-1]):
             page.set_viewport_size({"width": width, "height": 800})
-            page.screenshot(path=f"{SHOTS}/{name}-{width}.png")
+            broken = page.evaluate(
+                "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes[0].html]))"
+            )
+            assert not broken, (name, scheme, width, broken)
+            wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, (name, width, wide)
+            if SHOTS:
+                page.screenshot(path=f"{SHOTS}/{name}-{scheme}-{width}.png")
 
 
 def download(page: Any) -> None:
@@ -262,12 +273,35 @@ def test_a_device_with_too_little_storage_or_memory_is_told_before_the_download(
     served = host(site)
     little = "navigator.storage.estimate = async () => ({ quota: 3e6, usage: 1e6 })"
     page = opened(served.url, script=little)
-    fails(page, r"It needs 13 MB of storage, and this browser has 2\.0 MB left")
+    wanted = sum((site / "pieces" / f"{name}.bin").stat().st_size for name in pieces_of(site))
+    fails(page, rf"It needs {wanted / 1e6:.0f} MB of storage, and this browser has 2\.0 MB left")
     assert page.get_by_role("button", name=re.compile("^Download")).is_disabled()
     page = opened(served.url, script="Object.defineProperty(Navigator.prototype, 'deviceMemory', { value: 0.25 })")
     fails(page, r"On the processor: it takes 0\.\d GB of memory, and this device has 0\.3 GB")
     shoot(page, "refused")
     assert served.pieces == 0
+
+
+def test_a_device_without_webgpu_is_told_what_a_site_for_long_conversations_left_out(
+    long_artifact, real_runtime, host, opened, tmp_path
+) -> None:
+    made = make_site(long_artifact, tmp_path / "site", SiteSettings(onnxruntime_web=real_runtime, context=LONG))
+    page = opened(host(made.path).url)
+    fails(page, r"On the processor: with a conversation of 2,000,000 tokens it takes \d\.\d GB")
+    fails(page, "On the GPU: this browser gives no GPU by WebGPU")
+    shoot(page, "left-out")
+
+
+def test_a_large_model_in_webassembly_is_said_to_be_slow_before_the_download(site, host, opened) -> None:
+    index = json.loads((site / "site.json").read_text(encoding="utf-8"))
+    weights, piece = index["files"]["weights.bin"], index["pieceBytes"]
+    names = [f"{at:064x}" for at in range(400)]
+    weights.update(bytes=400 * piece, pieces=names)
+    (site / "site.json").write_text(json.dumps(index), encoding="utf-8")
+    page = opened(host(site).url)
+    page.get_by_role("button", name=re.compile(r"^Download \d+ MB")).wait_for()
+    assert re.search(r"about 2 seconds for each word or part of one", text(page))
+    shoot(page, "slow")
 
 
 def test_storage_that_is_full_in_the_middle_keeps_what_came(site, host, opened) -> None:
@@ -432,6 +466,20 @@ def test_on_a_host_without_headers_the_second_load_has_threads(site, host, opene
     download(page)
     running(page)
     assert answers(page) == "4902"
+
+
+def test_in_a_folder_of_a_host_that_knows_no_types_and_packs_everything_it_runs(site, host, opened) -> None:
+    served = host(site, headers=False, at="/x/y", plain=True)
+    page = opened(served.url)
+    page.locator(".start").filter(has_text=re.compile(r"WebAssembly\), [2-4] threads")).wait_for()
+    download(page)
+    running(page)
+    assert answers(page) == "4902"
+    assert all(path.startswith("/x/y/") for path in served.asked)
+    kept_by_worker(page)
+    page.context.set_offline(True)
+    page.reload()
+    running(page)
 
 
 def test_without_headers_and_service_worker_there_is_one_thread_and_it_is_said(site, host, opened) -> None:

@@ -48,8 +48,10 @@ def opened(browser: Any, page_built: None) -> Iterator[Callable[..., Any]]:
         page.on("console", lambda told: wrong.append(told.text) if "Content Security" in told.text else None)
         page.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith((url, "blob:")) else None)
 
-    def open_page(url: str, *, wait: bool = True, **options: Any) -> Any:
+    def open_page(url: str, *, wait: bool = True, script: str | None = None, **options: Any) -> Any:
         page = browser.new_context(**options).new_page()
+        if script is not None:
+            page.add_init_script(script)
         page.set_default_timeout(60_000)
         listen(page, url)
         page.goto(url)
@@ -418,6 +420,112 @@ def test_conversations_are_found_exported_deleted_and_brought_back(served, opene
     page.reload()
     page.locator(".entry").nth(1).wait_for()
     assert entries.all_inner_texts() == ["What is 5*5?", "What is 2*3?"]
+
+
+DENIED = """for (const name of ["sessionStorage", "localStorage", "indexedDB"])
+  Object.defineProperty(window, name, { get() { throw new DOMException("The user denied it.", "SecurityError"); } });"""
+
+
+@pytest.mark.long
+def test_a_browser_that_denies_its_stores_gets_a_page_that_says_what_is_not_kept(served, opened) -> None:
+    page = opened(served.url, script=DENIED, viewport={"width": 1440, "height": 900})
+    page.get_by_role("alert").filter(has_text="this browser keeps nothing for this page").wait_for()
+    ask(page)
+    finished(page)
+    assert page.locator(".answer").inner_text().strip() == "4902"
+
+
+PUT = """async (records) => {
+  const opening = indexedDB.open("thinkport", 1);
+  await new Promise((resolve) => (opening.onsuccess = resolve));
+  const writing = opening.result.transaction("conversations", "readwrite");
+  for (const one of records) writing.objectStore("conversations").put(one);
+  await new Promise((resolve) => (writing.oncomplete = resolve));
+  opening.result.close();
+}"""
+
+
+def conversation(messages: int, text: str) -> dict[str, Any]:
+    """One as the page keeps it, of the future too: clocks go back."""
+    empty: dict[str, Any] = {"state": "done", "thought": None, "figures": None, "answerEnd": None, "problem": None}
+    said = [
+        {"id": f"m{at}", "parent": f"m{at - 1}" if at else None, "role": ("user", "assistant")[at % 2], "text": text}
+        for at in range(messages)
+    ]
+    kept: dict[str, Any] = {
+        "id": "long",
+        "title": "A long one",
+        "changed": 4e12,
+        "system": "",
+        "thinking": None,
+        "sampling": {},
+    }
+    return kept | {"leaf": f"m{messages - 1}", "messages": [{"at": 4e12} | empty | one for one in said]}
+
+
+@pytest.mark.long
+def test_a_conversation_of_5000_messages_opens_and_goes_on_beside_records_that_are_none(served, opened) -> None:
+    page = opened(served.url, viewport={"width": 1440, "height": 900})
+    odd = [{"id": "odd"}, {"id": "null", "title": None, "system": "", "messages": [None]}]
+    page.evaluate(PUT, [conversation(5000, "Some **bold** text, `code` and\n\n- a list\n- of two"), *odd])
+    page.reload()
+    page.get_by_role("alert").filter(has_text="2 of 3 kept conversations can't be read").wait_for()
+    page.get_by_role("button", name="A long one", exact=True).click()
+    page.locator(".reply").nth(2499).wait_for()
+    replying(page, "It goes on.")
+    ask(page, "And now?")
+    page.locator(".answer").filter(has_text="It goes on.").wait_for()
+
+
+@pytest.mark.long
+def test_a_text_of_2_mb_is_pasted_and_refused_in_the_servers_words(served, opened) -> None:
+    page = opened(served.url)
+    ask(page, "many words " * 190_000)
+    page.get_by_role("alert").filter(has_text=re.compile("maximum context|too l(arge|ong)|at most")).wait_for()
+    page.get_by_role("button", name="New chat").first.click()
+    ask(page)
+    page.locator(".answer").filter(has_text="4902").wait_for()
+
+
+HOSTILE = """[a](javascript:alert(1)) [b](JaVaScRiPt&colon;alert(1)) <javascript:alert(1)>
+[c](data:text/html,<script>1</script>)
+[d](//evil.example/x) [e](vbscript:x) ![f](http://evil.example/x.svg) [g]: javascript:alert(1)
+
+<svg onload="document.title='taken over'"><a xlink:href="javascript:alert(1)">x</a></svg>
+<iframe srcdoc="<script>parent.document.title='taken over'</script>"></iframe><style>* { display: none }</style>
+<form action="http://evil.example"><button>Send</button></form><meta http-equiv="refresh" content="0;url=http://evil.example">
+
+$\\href{javascript:alert(1)}{x}$ $\\includegraphics{http://evil.example/x.png}$ $\\htmlStyle{display:none}{y}$
+
+| <img src=x onerror="document.title='taken over'"> | `<b>` |
+|---|---|
+| [h](  javascript:alert(1)) | \u202e reversed |
+
+```html"><script>document.title='taken over'</script>
+<script>document.title = "taken over"</script>
+```
+"""
+
+
+@pytest.mark.long
+def test_what_a_hostile_model_writes_stays_text(served, opened) -> None:
+    page = opened(served.url)
+    replying(page, HOSTILE)
+    ask(page)
+    finished(page)
+    answer = page.locator(".answer")
+    answer.get_by_text("reversed").wait_for()
+    page.wait_for_function("document.querySelectorAll('.answer .code').length === 1")
+    made = answer.evaluate("(all) => [...all.querySelectorAll('*')].map((one) => one.localName)")
+    assert not {"script", "iframe", "style", "form", "meta", "img", "object", "embed", "base"} & set(made)
+    links = answer.evaluate("(all) => [...all.querySelectorAll('[href], [src], [action]')].map((one) => one.outerHTML)")
+    assert all(re.match(r'<a href="http://evil\.example/x\.svg"', link) for link in links), links
+    handlers = answer.evaluate(
+        "(all) => [...all.querySelectorAll('*')].flatMap((one) => [...one.attributes]"
+        ".filter(({ name }) => name.startsWith('on')).map(({ name }) => name))"
+    )
+    assert handlers == []
+    assert page.title() != "taken over"
 
 
 @pytest.mark.long

@@ -43,24 +43,41 @@ class BrowserGraph:
         return f"{BINARIES[self.provider]}.gz"
 
 
-def browser_graphs(folder: Path, manifest: Manifest, context: int) -> list[BrowserGraph]:
-    """The graphs of an artifact that browsers run, in the order in which they are tried: WebGPU's, then WebAssembly's.
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A graph that could run in browsers, but not with conversations of the length that is asked for."""
 
-    `context` is the most tokens of a conversation.
+    provider: Literal["webgpu", "wasm"]
+    graph: str
+    reason: str
+
+
+def browser_graphs(folder: Path, manifest: Manifest, context: int) -> tuple[list[BrowserGraph], list[LeftOut]]:
+    """The graphs of an artifact that browsers run, in the order in which they are tried, and those that are left out.
+
+    WebGPU's come first, then WebAssembly's. `context` is the most tokens of a conversation.
 
     Raises:
         InputError: there is none, saying why.
         ArtifactError: a graph can't be read.
     """
-    found = [
-        _described(folder, manifest, graph, min(context, manifest.model.context_length)) for graph in _own(manifest)
+    tokens = min(context, manifest.model.context_length)
+    found = [_described(folder, manifest, graph, tokens) for graph in _own(manifest)]
+    left_out = [
+        LeftOut(
+            provider=one.provider,
+            graph=one.graph.file,
+            reason=f"with a conversation of {tokens:,} tokens it takes {_heap(manifest, one) / 1e9:.1f} GB, and "
+            f"WebAssembly's memory ends at {_WEBASSEMBLY / 1e9:.1f} GB",
+        )
+        for one in found
+        if one.provider == "wasm" and _heap(manifest, one) > _WEBASSEMBLY
     ]
-    usable = [one for one in found if one.provider != "wasm" or _heap(manifest, one) <= _WEBASSEMBLY]
+    usable = [one for one in found if one.graph.file not in {graph.graph for graph in left_out}]
     if found and not usable:
-        size, heap = sum(found[0].weights.values()), _heap(manifest, found[0])
         raise InputError(
-            f"{manifest.name} has weights of {size / 1e9:.1f} GB and no graph for WebGPU: with a conversation of "
-            f"{found[0].tokens} tokens it takes {heap / 1e9:.1f} GB, and WebAssembly's memory ends at 4.3 GB: "
+            f"{manifest.name} has weights of {sum(found[0].weights.values()) / 1e9:.1f} GB and no graph for WebGPU: "
+            f"{left_out[0].reason}: "
             "give a shorter --context, or export it with --target cpu --target webgpu, or a smaller model"
         )
     if not usable:
@@ -69,7 +86,7 @@ def browser_graphs(folder: Path, manifest: Manifest, context: int) -> list[Brows
             f"{manifest.name} has no graph that a browser runs, only {files}: export it again with --target cpu, "
             "and --target webgpu for graphics cards"
         )
-    return usable
+    return usable, left_out
 
 
 def _own(manifest: Manifest) -> list[Graph]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from thinkport.deploy.bundle.archive import SUMS, sha256_of
 from thinkport.deploy.bundle.entries import sealed_text, with_graphs
-from thinkport.deploy.website.browser_graphs import BrowserGraph, browser_graphs
+from thinkport.deploy.website.browser_graphs import BrowserGraph, LeftOut, browser_graphs
 from thinkport.deploy.website.icons import SIZES, TOUCH_ICON, icons
 from thinkport.deploy.website.onnxruntime_files import BINARIES, SCRIPTS, VERSION
 from thinkport.deploy.website.onnxruntime_web import find_onnxruntime_web
@@ -57,13 +57,17 @@ class SiteSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """A site that was written: bytes of all its files, and by the graph, bytes that a first visit downloads."""
+    """A site that was written: bytes of all its files, and by the graph, bytes that a first visit downloads.
+
+    `left_out` says by the graph why one that could run in browsers is not in it.
+    """
 
     path: Path
     bytes: int
     files: int
     largest: int
     downloads: dict[str, int]
+    left_out: dict[str, str]
 
 
 def make_site(
@@ -88,13 +92,13 @@ def make_site(
     told("Checking the artifact")
     check_seal(artifact)
     check_files(artifact, manifest, verify=True)
-    graphs = browser_graphs(artifact, manifest, settings.context)
+    graphs, left_out = browser_graphs(artifact, manifest, settings.context)
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent, prefix=".thinkport-site-") as work:
         folder = Path(work) / "site"
         (folder / PIECES).mkdir(parents=True)
         told("Cutting the model into pieces")
-        index = _index(folder, artifact, manifest, graphs, runtime, settings)
+        index = _index(folder, artifact, manifest, graphs, left_out, runtime, settings)
         told("Writing the page")
         _put_page(folder, page, runtime, index)
         for name in manifest.files:
@@ -111,6 +115,7 @@ def make_site(
         files=len(sizes),
         largest=max(sizes),
         downloads={way["graph"]: sum(index["files"][name]["bytes"] for name in way["files"]) for way in index["ways"]},
+        left_out={one.graph: one.reason for one in left_out},
     )
 
 
@@ -128,6 +133,7 @@ def _index(
     artifact: Path,
     manifest: Manifest,
     graphs: list[BrowserGraph],
+    left_out: list[LeftOut],
     runtime: Path,
     settings: SiteSettings,
 ) -> dict[str, Any]:
@@ -152,6 +158,7 @@ def _index(
         "pieceBytes": settings.piece_bytes,
         "files": {name: asdict(file) for name, file in files.items()},
         "ways": ways,
+        "leftOut": [asdict(one) for one in left_out],
     }
     made["version"] = _version(files, ways)
     (folder / INDEX).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
 import type { Way } from "@thinkport/engine/pieces";
 import { expect, it } from "vitest";
-import { choose, megabytes } from "../src/site/choice";
+import { choose, megabytes, slowness } from "../src/site/choice";
 import type { Device } from "../src/site/device";
 
 const GB = 2 ** 30;
@@ -11,8 +11,8 @@ const WAYS = [way("webgpu", "half", { float16: true }), way("webgpu", "single"),
 const device = (changed: Partial<Device> = {}): Device => ({
   lacking: null, memory: 8 * GB, threads: 4, isolated: true, gpu: { float16: true, buffer: 128e6 }, room: null, ...changed,
 });
-const graphs = (changed: Partial<Device>): string[] => choose(WAYS, device(changed)).ways.map(({ graph }) => graph);
-const reasons = (changed: Partial<Device>): string => choose(WAYS, device(changed)).refusals.map(({ way: { graph }, reason }) => `${graph}: ${reason}`).join("; ");
+const graphs = (changed: Partial<Device>): string[] => choose({ ways: WAYS }, device(changed)).ways.map(({ graph }) => graph);
+const reasons = (changed: Partial<Device>): string => choose({ ways: WAYS }, device(changed)).refusals.map(({ graph, reason }) => `${graph}: ${reason}`).join("; ");
 
 it("takes what the GPU has the type and the buffers for, then the processor", () => {
   expect(graphs({})).toEqual(["half", "single", "cpu"]);
@@ -27,6 +27,20 @@ it("leaves out what a device that tells of little memory has no room for", () =>
   expect(graphs({ memory: GB })).toEqual([]);
   expect(reasons({ memory: 2 * GB })).toMatch(/cpu: it takes 1\.6 GB of memory, and this device has 2\.1 GB, of which a page may have about 1\.3 GB/);
   expect(graphs({ memory: null })).toEqual(["half", "single", "cpu"]);
+});
+
+it("tells of a graph that the site's length of conversations leaves no room for", () => {
+  const leftOut = [{ provider: "wasm", graph: "cpu", reason: "it takes 5.1 GB" }] as const;
+  const found = choose({ ways: WAYS.slice(0, 1), leftOut }, device({ gpu: null }));
+  expect(found.ways).toEqual([]);
+  expect(found.refusals.map(({ graph, reason }) => `${graph}: ${reason}`)).toEqual(["cpu: it takes 5.1 GB", "half: this browser gives no GPU by WebGPU"]);
+});
+
+it("warns of a large model's speed in WebAssembly", () => {
+  expect(slowness(WAYS[2]!, 13e6)).toBeNull();
+  expect(slowness(WAYS[2]!, 390e6)).toBe("2");
+  expect(slowness(WAYS[2]!, 90e6)).toBe("0.4");
+  expect(slowness(WAYS[1]!, 390e6)).toBeNull();
 });
 
 it("writes sizes as people do", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
-  adding, afterReload, newConversation, newMessage, pathOf, replacing, saidUpTo, showing, versionsOf, without, type Conversation,
+  adding, afterReload, isReadable, newConversation, newMessage, pathOf, replacing, saidUpTo, showing, versionsOf, without, type Conversation,
 } from "../src/conversation/conversation";
 import { asMarkdown, fileName } from "../src/conversation/export";
 import { found } from "../src/conversation/library";
@@ -15,6 +15,16 @@ function talkOf(...texts: string[]): Conversation {
 const texts = (conversation: Conversation): string[] => pathOf(conversation).map((one) => one.text);
 
 describe("a conversation", () => {
+  it("is read from a store only if it is one that can be shown", () => {
+    const whole = talkOf("first", "one", "second");
+    const [first, ...rest] = whole.messages;
+    expect(isReadable(whole)).toBe(true);
+    const odd = [null, undefined, {}, { ...whole, messages: null }, { ...whole, title: 3 }, { ...whole, messages: [null] }, { ...whole, messages: rest }];
+    const circle = { ...whole, messages: [{ ...first, parent: first!.id }, ...rest] };
+    const twice = { ...whole, messages: [...whole.messages, first] };
+    expect([...odd, circle, twice].map((one) => isReadable(one as Conversation))).toEqual(Array(9).fill(false));
+  });
+
   it("shows one path and keeps the others", () => {
     const before = talkOf("first", "one", "second", "two");
     const question = pathOf(before)[2]!;

@@ -47,3 +47,31 @@ it("restores a conversation whose reply was being written with a reply that ende
   library.restore(removed);
   expect(library.find(id)?.messages.map((one) => one.state)).toEqual(["done", "interrupted"]);
 });
+
+/** A store that holds what this page did not write, or can't be read at all. */
+class OddStore extends MemoryStore {
+  override readonly lasting: boolean = true;
+  constructor(private readonly given: () => Promise<unknown[]>) {
+    super();
+  }
+
+  override all = (): Promise<Conversation[]> => this.given() as Promise<Conversation[]>;
+}
+
+it("shows what it can read of a store, and says what it can't", async () => {
+  const whole = adding(newConversation(), newMessage("user", null, "hi"));
+  const library = new Library();
+  await library.use(new OddStore(async () => [whole, { id: "x" }]), () => false);
+  expect(library.conversations.value.map(({ id }) => id)).toEqual([whole.id]);
+  expect(library.unkept.value).toBe("1 of 2 kept conversations can't be read; they stay as they are.");
+});
+
+it("goes on over a store that fails, or keeps nothing, and says so", async () => {
+  const library = new Library();
+  await library.use(new OddStore(() => Promise.reject(new Error("the disk is damaged"))), () => false);
+  expect(library.unkept.value).toBe("Conversations can't be kept: the disk is damaged");
+  library.change(library.open.value.id, (before) => adding(before, newMessage("user", null, "hi")));
+  expect(library.conversations.value).toHaveLength(1);
+  await library.use(new MemoryStore(), () => false);
+  expect(library.unkept.value).toMatch(/^Conversations can't be kept: this browser keeps nothing for this page/);
+});

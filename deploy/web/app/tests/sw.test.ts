@@ -32,6 +32,19 @@ it.each([
   expect([headers.get("cross-origin-opener-policy"), headers.get("cross-origin-embedder-policy")]).toEqual(["same-origin", "require-corp"]);
 });
 
+it("scripts are JavaScript, whatever the host calls them", async () => {
+  const told = async (name: string) => (await answered(`${ROOT}ort/1.30.0/${name}`, "cors"))!.headers.get("content-type");
+  expect(await told("ort.wasm.min.mjs")).toBe("text/javascript");
+  expect(await told("other.txt")).toBe("text/plain;charset=UTF-8");
+});
+
+it("the host answers where the browser denies what is kept", async () => {
+  const { match } = caches;
+  Object.assign(caches, { match: () => Promise.reject(new DOMException("denied", "SecurityError")) });
+  expect(await (await answered(ROOT, "navigate"))!.text()).toBe("of the host");
+  Object.assign(caches, { match });
+});
+
 it.each([
   ["https://host.test/", "navigate"],
   [`${ROOT}other/`, "navigate"],

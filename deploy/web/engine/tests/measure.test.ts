@@ -10,6 +10,12 @@ import { expect, test } from "vitest";
 import { buildPage, openPage, ORT, serveFolders } from "./browser/chromium.js";
 import type { Steps, StepsRequest } from "./browser/measureWorker.js";
 
+/** What a request gave: rows as far as they came, and what ended it before its end. */
+interface Found {
+  rows: Steps[];
+  problem: string | null;
+}
+
 const file = process.env.THINKPORT_STEPS ?? "";
 const folder = process.env.THINKPORT_ARTIFACT ?? "";
 
@@ -18,15 +24,26 @@ test.skipIf(!file || !folder)("steps are timed (skipped without THINKPORT_STEPS)
   await buildPage(built);
   const { server, url } = await serveFolders({ page: built, model: folder, ort: ORT });
   const { browser, page } = await openPage(`${url}/page/measure.html`);
-  const asked = JSON.parse(readFileSync(file, "utf8")) as Pick<StepsRequest, "provider" | "graph" | "rows" | "steps">[];
-  const found: Steps[][] = [];
+  const asked = JSON.parse(readFileSync(file, "utf8")) as Omit<StepsRequest, "model" | "ort">[];
+  const found: Found[] = asked.map(() => ({ rows: [], problem: null }));
+  const write = (): void => writeFileSync(`${file}.out`, JSON.stringify(found));
+  let now = 0;
+  await page.exposeFunction("told", (rows: Steps[]) => {
+    found[now]!.rows = rows;
+    write();
+  });
   for (const one of asked) {
     const request: StepsRequest = { ...one, model: "/model/", ort: "/ort/" };
-    found.push(await page.evaluate((given) => (globalThis as unknown as { steps(one: StepsRequest): Promise<Steps[]> }).steps(given), request));
+    await page
+      .evaluate((given) => (globalThis as unknown as { steps(one: StepsRequest): Promise<void> }).steps(given), request)
+      .catch((error: unknown) => void (found[now]!.problem = String(error)));
+    write();
+    now++;
   }
-  writeFileSync(`${file}.out`, JSON.stringify(found));
   await browser.close();
   server.close();
   rmSync(built, { recursive: true });
-  expect(found.map((rows) => rows.length)).toEqual(asked.map(({ rows }) => rows.length));
+  expect(found.map(({ rows, problem }) => [problem, rows.map((row) => [row.problem, row.ms.length])])).toEqual(
+    asked.map(({ rows, steps }) => [null, rows.map(() => [null, steps])]),
+  );
 }, 3_600_000);

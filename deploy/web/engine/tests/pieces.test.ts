@@ -54,6 +54,9 @@ test("a list that can't be used is refused with what is wrong", () => {
   const read = (changed: object): unknown => parseIndex(JSON.stringify({ ...index, ...changed }), "site.json");
   expect(read({})).toEqual(index);
   expect(() => parseIndex("<html>", "site.json")).toThrow(/site\.json is no list of a model's files/);
+  const way = { provider: "wasm", files: ["gone.onnx"] };
+  const odd = [{ files: null }, { files: { a: null } }, { ways: undefined }, { ways: [null] }, { ways: [way] }, { scripts: 3 }, { pieceBytes: 0 }, { name: 1 }];
+  for (const changed of odd) expect(() => read(changed)).toThrow(/site\.json is no list of a model's files: make the site again/);
   expect(() => read({ format: 2 })).toThrow(/has format 2, this page reads 1: close all tabs/);
   expect(() => read({ files: { "weights.bin": { ...weights, bytes: 31 } } })).toThrow(/weights\.bin has pieces that don't add up/);
   expect(() => read({ files: { "weights.bin": { ...weights, pieces: ["../x", hash("b"), hash("c")] } } })).toThrow(/don't add up/);

@@ -71,9 +71,25 @@ export function pathTo(conversation: Conversation, leaf: string | null): Message
   return path;
 }
 
+const placeOf = ({ role, parent }: Message): string => `${role} ${parent}`;
+const places = new WeakMap<readonly Message[], ReadonlyMap<string, Message[]>>(); // of all messages, since each is drawn
+
 /** The message and those that were written in its place, in order of time. */
-export function versionsOf(conversation: Conversation, message: Message): Message[] {
-  return conversation.messages.filter((one) => one.parent === message.parent && one.role === message.role);
+export function versionsOf({ messages }: Conversation, message: Message): Message[] {
+  const found = places.get(messages) ?? byPlace(messages);
+  places.set(messages, found);
+  return found.get(placeOf(message)) ?? [];
+}
+
+function byPlace(messages: readonly Message[]): Map<string, Message[]> {
+  const found = new Map<string, Message[]>();
+  for (const one of messages) {
+    const place = placeOf(one);
+    const there = found.get(place);
+    if (there) there.push(one);
+    else found.set(place, [one]);
+  }
+  return found;
 }
 
 /** Show the path through a message, to the latest end below it. */
@@ -111,6 +127,17 @@ export function saidUpTo(conversation: Conversation, leaf: string): Said[] {
 
 function said({ role, text, thought }: Message): Said {
   return thought ? { role, content: text, reasoning_content: thought.text } : { role, content: text };
+}
+
+/** Whether a record of the store is a conversation that can be shown: other pages of an origin write to it too. */
+export function isReadable(record: Conversation | null | undefined): record is Conversation {
+  if (typeof record?.id !== "string" || typeof record.title !== "string" || typeof record.system !== "string" || !Array.isArray(record.messages)) return false;
+  const above = new Set<string | null>([null]); // a message stands behind its parent, which leaves no circles
+  return record.messages.every((one) => {
+    const fits = typeof one?.id === "string" && typeof one.text === "string" && above.has(one.parent ?? null) && !above.has(one.id);
+    above.add(one?.id);
+    return fits;
+  });
 }
 
 /** As it is after the page was left in the middle of a reply. */

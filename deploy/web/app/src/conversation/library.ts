@@ -4,7 +4,7 @@
  */
 
 import { computed, signal } from "@preact/signals";
-import { afterReload, newConversation, type Conversation } from "./conversation";
+import { afterReload, isReadable, newConversation, type Conversation } from "./conversation";
 import { MemoryStore, type Preferences, type Store, DEFAULTS } from "./store";
 
 const CHANNEL = "thinkport.conversations";
@@ -12,7 +12,7 @@ const CHANNEL = "thinkport.conversations";
 export class Library {
   readonly conversations = signal<readonly Conversation[]>([]);
   readonly preferences = signal<Preferences>(DEFAULTS);
-  /** Why conversations can't be kept, once that showed. */
+  /** Why conversations can't be kept, or read again, once that showed. */
   readonly unkept = signal<string | null>(null);
   private readonly draft = signal(newConversation());
   private readonly openId = signal<string | null>(null);
@@ -28,9 +28,17 @@ export class Library {
   /** Take what a store has. `writing` tells which conversations a reply of this page is being written to. */
   async use(store: Store, writing: (id: string) => boolean): Promise<void> {
     this.store = store;
-    this.preferences.value = await store.preferences();
-    this.conversations.value = (await store.all()).map(afterReload);
-    this.channel?.addEventListener("message", () => void this.reread(writing));
+    if (!store.lasting) this.fail("this browser keeps nothing for this page. A private window may be the reason. Export what you need.");
+    try {
+      this.preferences.value = await store.preferences();
+      const all = await store.all();
+      this.conversations.value = all.filter(isReadable).map(afterReload);
+      const odd = all.length - this.conversations.value.length;
+      if (odd > 0) this.unkept.value = `${odd} of ${all.length} kept conversations can't be read; they stay as they are.`;
+    } catch (error) {
+      this.fail(error);
+    }
+    this.channel?.addEventListener("message", () => void this.reread(writing).catch((error: unknown) => this.fail(error)));
   }
 
   find(id: string | null): Conversation | undefined {
@@ -91,14 +99,18 @@ export class Library {
   private writing(done: Promise<void>): void {
     done.then(
       () => this.channel?.postMessage("changed"),
-      (error: unknown) => (this.unkept.value = error instanceof Error ? error.message : String(error)),
+      (error: unknown) => this.fail(error),
     );
+  }
+
+  private fail(error: unknown): void {
+    this.unkept.value = `Conversations can't be kept: ${error instanceof Error ? error.message : String(error)}`;
   }
 
   /** Another tab changed something: what this page writes to, or changed while the store was read, stays as it is here. */
   private async reread(writing: (id: string) => boolean): Promise<void> {
     const before = new Map(this.conversations.value.map((one) => [one.id, one]));
-    const stored = await this.store.all();
+    const stored = (await this.store.all()).filter(isReadable);
     const now = new Map(this.conversations.value.map((one) => [one.id, one]));
     const own = [...now.values()].filter((one) => writing(one.id) || before.get(one.id) !== one);
     const kept = new Map(own.map((one) => [one.id, one]));
@@ -112,6 +124,7 @@ export class Library {
 /** Conversations whose title or messages have all words of a search; all of them for none. */
 export function found(conversations: readonly Conversation[], search: string): Conversation[] {
   const words = search.toLocaleLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length === 0) return [...conversations];
   return conversations.filter((one) => {
     const text = [one.title, ...one.messages.map((message) => message.text)].join("\n").toLocaleLowerCase();
     return words.every((word) => text.includes(word));

@@ -86,7 +86,7 @@ class IndexedDbStore implements Store {
 }
 
 export class MemoryStore implements Store {
-  readonly lasting = false;
+  readonly lasting: boolean = false;
   private readonly kept = new Map<string, Conversation>();
   private chosen = DEFAULTS;
 

@@ -1,7 +1,7 @@
 /** What a static site shows while its model is not open: its size, what the device can do, how far the download is. */
 
 import type { OpenProgress } from "@thinkport/engine";
-import { gigabytes, megabytes } from "./choice";
+import { gigabytes, megabytes, slowness } from "./choice";
 import type { Device } from "./device";
 import { type Offer, reasonsOf, type Share, type Site } from "./site";
 
@@ -65,6 +65,7 @@ function Now({ site }: { site: Site }) {
 function Offered({ offer, device, begin }: { offer: Offer; device: Device; begin: () => void }) {
   const { way, bytes, total, choice, problem } = offer;
   const begun = bytes < total;
+  const seconds = slowness(way, total);
   return (
     <>
       <h1>{offer.name}, in this browser</h1>
@@ -76,6 +77,12 @@ function Offered({ offer, device, begin }: { offer: Offer; device: Device; begin
         <dd>{begun ? `${megabytes(bytes)} of ${megabytes(total)} are still to come` : megabytes(total)}</dd>
         <dt>Runs on</dt>
         <dd>{way.provider === "webgpu" ? "this device's GPU (WebGPU)" : `this device's processor (WebAssembly), ${threads(device)}`}</dd>
+        {seconds !== null && (
+          <>
+            <dt>Speed</dt>
+            <dd>slow: about {seconds} seconds for each word or part of one, as estimated from its size</dd>
+          </>
+        )}
         <dt>Memory</dt>
         <dd>about {gigabytes(way.memory)}; {device.memory === null ? "this browser doesn't say how much there is" : `this browser tells of ${device.memory / 2 ** 30} GB`}</dd>
       </dl>

@@ -1,30 +1,35 @@
 /** Which ways of running a model suit a device, and why others don't. Knows numbers; must not know the browser. */
 
-import type { Way } from "@thinkport/engine/pieces";
+import type { LeftOut, PieceIndex, Way } from "@thinkport/engine/pieces";
 import type { Device } from "./device";
-
-export interface Refusal {
-  readonly way: Way;
-  readonly reason: string;
-}
 
 export interface Choice {
   /** What can run here, in the order in which it is tried. */
   readonly ways: readonly Way[];
-  readonly refusals: readonly Refusal[];
+  readonly refusals: readonly LeftOut[];
 }
 
 // What a system may leave to one tab: an assumption, for want of devices to try. Browsers tell at most 8 GB.
 const SHARE = 0.6;
+// Seconds of a step in WebAssembly for each byte that is downloaded: 1.6 s of a 0.6B in 380 MB, on one thread of a busy
+// machine (python -m tests.web.measure_steps). All weights are written in float32 each time.
+const STEP = 4e-9;
+const SLOW = 0.3; // seconds a step from which on it is said
 
-export function choose(ways: readonly Way[], device: Device): Choice {
-  const refusals: Refusal[] = [];
+export function choose({ ways, leftOut = [] }: Pick<PieceIndex, "ways" | "leftOut">, device: Device): Choice {
+  const refusals = [...leftOut];
   const fit = ways.filter((way) => {
     const reason = refusalOf(way, device);
-    if (reason !== null) refusals.push({ way, reason });
+    if (reason !== null) refusals.push({ provider: way.provider, graph: way.graph, reason });
     return reason === null;
   });
   return { ways: fit, refusals };
+}
+
+/** About how many seconds a token takes in WebAssembly, where that is slow; null elsewhere. `bytes` are downloaded. */
+export function slowness({ provider }: Way, bytes: number): string | null {
+  const seconds = STEP * bytes;
+  return provider === "webgpu" || seconds < SLOW ? null : seconds.toPrecision(1);
 }
 
 function refusalOf({ provider, float16, largest, memory }: Way, device: Device): string | null {

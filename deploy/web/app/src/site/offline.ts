@@ -1,6 +1,7 @@
 /** The service worker, and what of onnxruntime-web is kept for visits without a network. */
 
 import type { PieceIndex } from "@thinkport/engine/pieces";
+import { remember, remembered } from "../transport/tab_memory";
 
 const RELOADED = "thinkport reloaded for threads";
 
@@ -20,8 +21,8 @@ export function keepPage(onKept: () => void): void {
  * Returns whether it does.
  */
 export function reloadForThreads(): boolean {
-  if (globalThis.crossOriginIsolated || !navigator.serviceWorker?.controller || sessionStorage.getItem(RELOADED)) return false;
-  sessionStorage.setItem(RELOADED, "yes");
+  if (globalThis.crossOriginIsolated || !navigator.serviceWorker?.controller || remembered(RELOADED)) return false;
+  if (!remember(RELOADED, "yes")) return false; // it would be loaded again and again
   location.reload();
   return true;
 }

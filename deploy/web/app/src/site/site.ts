@@ -94,7 +94,7 @@ export class Site {
       this.latest = latest instanceof Error ? null : latest;
       this.index = kept ?? this.latest;
       if (this.index === null) throw new Error("The site can't be reached, and no model is kept on this device. Open it again when there is a network.");
-      const choice = choose(this.index.ways, this.device);
+      const choice = choose(this.index, this.device);
       if (!choice.ways.length) return this.refuse(reasonsOf(choice), kept !== null);
       if (kept === null) await this.offer(this.index, choice);
       else await this.begin();
@@ -144,7 +144,7 @@ export class Site {
     const update = this.update.value;
     if (latest === null || device === null || update === null || update.share !== null) return;
     try {
-      const way = choose(latest.ways, device).ways[0]!;
+      const way = choose(latest, device).ways[0]!;
       const onProgress = (share: Share): void => void (this.update.value = { ...update, share, problem: null });
       this.update.value = { ...update, share: { done: 0, total: 1, fetched: 0 }, problem: null };
       this.updating = new AbortController();
@@ -160,9 +160,13 @@ export class Site {
     if (!this.lock!.held && !(await this.lock!.take())) throw new Error("Another tab has the model: delete it there.");
     this.updating.abort(new Cancelled());
     this.engine?.terminate();
-    await this.store.clear();
-    await dropScripts(this.base);
-    location.reload();
+    try {
+      await patiently(() => this.store.clear());
+      await dropScripts(this.base);
+      location.reload();
+    } catch (error) {
+      this.fail(error); // the engine is gone
+    }
   }
 
   /** The same where it can't run; what goes wrong is shown. */
@@ -203,7 +207,7 @@ export class Site {
     this.working = new AbortController();
     const { signal } = this.working;
     const problems: string[] = [];
-    const choice = choose(index.ways, device);
+    const choice = choose(index, device);
     if (!choice.ways.length) {
       this.lock!.letGo();
       return this.refuse(reasonsOf(choice), true);
@@ -213,7 +217,9 @@ export class Site {
         this.state.value = { kind: "fetching", share: null };
         await this.have(index, way, (share) => this.fetching(share), signal);
         if (reloadForThreads()) return;
-        return await this.opened(index, await this.open(index, way, signal));
+        const model = await this.open(index, way, signal);
+        signal.throwIfAborted(); // another tab took it meanwhile
+        return this.opened(index, model);
       } catch (error) {
         if (this.state.value.kind === "moved") return;
         if (signal.aborted) {
@@ -252,15 +258,21 @@ export class Site {
     }
   }
 
-  private async opened(index: PieceIndex, model: Model): Promise<void> {
+  /** Show the page; what else is told of the model is no reason to run another. */
+  private opened(index: PieceIndex, model: Model): void {
     this.lock!.tell("runs");
     this.state.value = { kind: "ready", model, name: index.name };
+    void this.tellKept(index).catch(() => undefined);
+  }
+
+  /** Tell what the model takes of this device, and of a newer version. */
+  private async tellKept(index: PieceIndex): Promise<void> {
     const lasting = (await navigator.storage.persisted?.().catch(() => false)) ?? false;
     const sizes = await this.store.sizes();
     this.kept.value = { bytes: [...sizes.values()].reduce((sum, size) => sum + size, 0), lasting };
     const { latest, device } = this;
     if (latest === null || latest.version === index.version || device === null) return;
-    const newer = choose(latest.ways, device).ways[0];
+    const newer = choose(latest, device).ways[0];
     if (!newer) return;
     const bytes = bytesOf(piecesOf(latest, newer.files).filter((piece) => !sizes.has(piece.sha256)));
     this.update.value = { bytes, share: null, done: false, problem: null };
@@ -296,10 +308,22 @@ export class Site {
 
 class Cancelled extends Error {}
 
+/** Work on files that a worker which was ended a moment ago may still hold. */
+async function patiently(work: () => Promise<void>): Promise<void> {
+  for (let left = 20; ; left--) {
+    try {
+      return await work();
+    } catch (error) {
+      if (left === 0) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
+
 const NAMES = { webgpu: "On the GPU", wasm: "On the processor" };
 
 /** Why ways don't suit the device, a sentence a reason. */
-export const reasonsOf = ({ refusals }: Choice): string[] => [...new Set(refusals.map(({ way, reason }) => `${NAMES[way.provider]}: ${reason}.`))];
+export const reasonsOf = ({ refusals }: Choice): string[] => [...new Set(refusals.map(({ provider, reason }) => `${NAMES[provider]}: ${reason}.`))];
 
 /** An error as a sentence. */
 function wordsOf(error: unknown): string {

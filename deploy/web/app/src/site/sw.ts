@@ -67,9 +67,13 @@ function isPage({ url, mode }: Request): boolean {
 
 async function answer(request: Request): Promise<Response> {
   const asked = request.mode === "navigate" ? new URL("./", ROOT).href : request;
-  const found = (await caches.match(asked, { ignoreSearch: true })) ?? (await fetch(request));
+  const found = (await kept(asked)) ?? (await fetch(request));
   if (found.type === "opaqueredirect" || found.status === 0) return found;
   const headers = new Headers(found.headers);
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
+  if (found.ok && new URL(request.url).pathname.endsWith(".mjs")) headers.set("Content-Type", "text/javascript"); // which not every host knows
   return new Response(found.body, { status: found.status, statusText: found.statusText, headers });
 }
+
+/** What is kept of a file; nothing where the browser denies its store, so that the host answers. */
+const kept = (asked: Request | string): Promise<Response | undefined> => caches.match(asked, { ignoreSearch: true }).catch(() => undefined);

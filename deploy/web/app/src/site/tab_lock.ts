@@ -60,9 +60,9 @@ export class TabLock {
     this.channel.postMessage({ what } satisfies Told);
   }
 
-  /** Resolves once the lock is decided; it is held until it is let go, the tab is left, or another one steals it. */
+  /** Resolves once the lock is decided; it is held until it is let go, the tab is left, or another one steals it. Rejects where the browser denies locks. */
   private request(options: LockOptions): Promise<boolean> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       let held = false;
       const holding = navigator.locks.request(this.name, options, (lock) => {
         held = lock !== null;
@@ -70,8 +70,8 @@ export class TabLock {
         resolve(held);
         return held ? new Promise<void>((release) => (this.release = release)) : undefined;
       });
-      holding.catch(() => {
-        if (!held) return; // the wait was ended
+      holding.catch((error: unknown) => {
+        if (!held) return (error as Error).name === "AbortError" ? undefined : reject(error); // the wait was ended, or denied
         this.held = false;
         this.onLost();
       });

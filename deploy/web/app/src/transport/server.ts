@@ -2,6 +2,7 @@
 
 import { framesOf } from "./frames";
 import { aboutOf, bodyOf, eventsOf, type Chunk, type Health } from "./server_format";
+import { remember, remembered } from "./tab_memory";
 import type { About, Reply, ReplyEvent, ReplyRequest, Transport } from "./transport";
 import { isAbort, Trouble } from "./trouble";
 
@@ -10,7 +11,7 @@ const PATIENCE = 4000; // ms that a server has to end a reply by itself
 
 export class ServerTransport implements Transport {
   readonly place = "server";
-  private key = sessionStorage.getItem(KEY) ?? "";
+  private key = remembered(KEY) ?? "";
   private checked = false; // whether the server took this key
   private tried: string | null = null;
 
@@ -25,7 +26,7 @@ export class ServerTransport implements Transport {
     this.checked = false;
     this.tried = null;
     if (!(await this.isRight())) return false;
-    sessionStorage.setItem(KEY, key);
+    remember(KEY, key);
     return true;
   }
 

@@ -45,7 +45,7 @@ export function Sidebar() {
           ))}
           {listed.length === 0 && <p class="note">{search.value ? "Nothing found." : "Conversations stay on this device and show up here."}</p>}
         </div>
-        {talk.library.unkept.value !== null && <p class="note bad" role="alert">Conversations can't be kept: {talk.library.unkept.value}</p>}
+        {talk.library.unkept.value !== null && <p class="note bad" role="alert">{talk.library.unkept.value}</p>}
         <Undo />
       </nav>
     </>

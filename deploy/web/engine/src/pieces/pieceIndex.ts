@@ -26,6 +26,13 @@ export interface Way {
   readonly tokens: number;
 }
 
+/** A graph that can't run anywhere with conversations as long as the site allows. */
+export interface LeftOut {
+  readonly provider: Way["provider"];
+  readonly graph: string;
+  readonly reason: string;
+}
+
 export interface PieceIndex {
   readonly format: number;
   readonly name: string;
@@ -37,6 +44,8 @@ export interface PieceIndex {
   readonly pieceBytes: number;
   readonly files: Readonly<Record<string, PiecedFile>>;
   readonly ways: readonly Way[];
+  /** Absent in sites of an earlier thinkport. */
+  readonly leftOut?: readonly LeftOut[];
 }
 
 /** A piece: its hash, which names it, and its bytes. */
@@ -56,6 +65,7 @@ export function parseIndex(text: string, place: string): PieceIndex {
   if (index?.format !== FORMAT) {
     throw artifactError(`${place} has format ${String(index?.format)}, this page reads ${FORMAT}: close all tabs of this page and open it again`);
   }
+  if (!isList(index)) throw artifactError(`${place} is no list of a model's files: make the site again with thinkport web`);
   const odd = Object.entries(index.files).find(([, file]) => !isWhole(file, index.pieceBytes));
   if (odd) throw artifactError(`${place}: ${odd[0]} has pieces that don't add up: make the site again with thinkport web`);
   return index;
@@ -74,6 +84,14 @@ export function piecesOf(index: PieceIndex, files: readonly string[]): Piece[] {
 }
 
 export const bytesOf = (pieces: readonly Piece[]): number => pieces.reduce((sum, piece) => sum + piece.bytes, 0);
+
+/** Whether names, pieces and ways are there, and every way's files are listed. */
+function isList({ name, version, runtime, scripts, pieceBytes, files, ways }: Partial<PieceIndex>): boolean {
+  const named = [name, version, runtime].every((one) => typeof one === "string") && pieceBytes! > 0;
+  if (!named || !Array.isArray(scripts) || !Array.isArray(ways) || typeof files !== "object" || files === null) return false;
+  const whole = Object.values(files).every((file) => typeof file?.bytes === "number" && Array.isArray(file.pieces));
+  return whole && ways.every((way: Way) => Array.isArray(way?.files) && way.files.every((one) => Object.hasOwn(files, one)));
+}
 
 const isWhole = ({ bytes, pieces }: PiecedFile, pieceBytes: number): boolean =>
   pieces.every((piece) => /^[0-9a-f]{64}$/.test(piece)) && pieces.length === Math.ceil(bytes / pieceBytes);

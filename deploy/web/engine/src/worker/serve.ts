@@ -126,6 +126,6 @@ async function imported(folder: string, script: string): Promise<Ort> {
   try {
     return (await import(/* @vite-ignore */ url)) as Ort;
   } catch (error) {
-    throw unavailableError(`onnxruntime-web can't be loaded from ${url} (${wordsOf(error)}): is it served there?`, error);
+    throw unavailableError(`onnxruntime-web can't be loaded from ${url} (${wordsOf(error)}): is it served there, as JavaScript?`, error);
   }
 }

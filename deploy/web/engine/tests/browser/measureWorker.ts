@@ -21,13 +21,17 @@ export interface StepsRequest {
   readonly steps: number;
 }
 
-/** Each step in milliseconds; `copied` is what of it went into and out of the API's memory; `bytes` are those of one step. */
+/**
+ * Each step in milliseconds; `copied` is what of it went into and out of the API's memory; `bytes` are those of one step.
+ * `problem` is what ended a row before its steps were over.
+ */
 export interface Steps {
   readonly tokens: number;
   readonly room: number;
   readonly ms: readonly number[];
   readonly copied: readonly number[];
   readonly bytes: number;
+  readonly problem: string | null;
 }
 
 const WARM = 2; // steps that are not counted
@@ -41,7 +45,8 @@ typed.set = function (source, offset) {
   copies.bytes += (source as Uint8Array).byteLength ?? 0;
 };
 
-async function measured({ model: url, ort: folder, provider, graph: file, rows, steps, threads }: StepsRequest): Promise<Steps[]> {
+/** `told` gets all rows again after each turn: a browser that dies later takes only what followed. */
+async function measure({ model: url, ort: folder, provider, graph: file, rows, steps, threads }: StepsRequest, told: (found: Steps[]) => void): Promise<void> {
   const source = new HttpSource(url);
   const { manifest } = await readManifest(source);
   const graph = manifest.graphs.find((one) => one.file === file)!;
@@ -63,20 +68,27 @@ async function measured({ model: url, ort: folder, provider, graph: file, rows, 
     lane.expect(room);
     await cache.prepare(room);
     cache.advance(tokens, provider === "wasm" ? zeros(ort, shape, tokens) : {}); // they cost what keys and values do
-    return { lane, tokens, room, ms: [] as number[], copied: [] as number[], bytes: 0 };
+    return { lane, tokens, room, ms: [] as number[], copied: [] as number[], bytes: 0, problem: null as string | null };
   }));
+  const found = (): Steps[] => lanes.map(({ lane: _, ...one }) => one);
   for (let step = -WARM; step < steps; step++) {
     for (const one of lanes) { // turn about: what else a machine does slows all of them
+      if (one.problem !== null) continue;
       Object.assign(copies, { ms: 0, bytes: 0 });
       const begun = performance.now();
-      await one.lane.step([(step + WARM) % model.vocab_size]);
+      try {
+        await one.lane.step([(step + WARM) % model.vocab_size]);
+      } catch (error) {
+        one.problem = String(error);
+        continue;
+      }
       if (step < 0) continue;
       one.ms.push(performance.now() - begun);
       one.copied.push(copies.ms);
       one.bytes = copies.bytes;
     }
+    told(found());
   }
-  return lanes.map(({ lane: _, ...one }) => one);
 }
 
 function zeros(ort: Ort, shape: KvShape, tokens: number): Tensors {
@@ -86,7 +98,7 @@ function zeros(ort: Ort, shape: KvShape, tokens: number): Tensors {
 }
 
 globalThis.onmessage = ({ data }: MessageEvent<StepsRequest>) =>
-  void measured(data).then(
-    (found) => postMessage(found),
+  void measure(data, (found) => postMessage(found)).then(
+    () => postMessage(null),
     (error: unknown) => postMessage(String(error)),
   );
