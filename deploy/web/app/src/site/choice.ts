@@ -11,8 +11,8 @@ export interface Choice {
 
 // What a system may leave to one tab: an assumption, for want of devices to try. Browsers tell at most 8 GB.
 const SHARE = 0.6;
-// Seconds of a step in WebAssembly for each byte that is downloaded: 1.6 s of a 0.6B in 380 MB, on one thread of a busy
-// machine (python -m tests.web.measure_steps). All weights are written in float32 each time.
+// Seconds of a step in WebAssembly for each byte that is downloaded: 1.5 s of a 0.6B in 380 MB, on one thread of a
+// Xeon (python -m tests.web.measure_steps). All weights are written in float32 each time.
 const STEP = 4e-9;
 const SLOW = 0.3; // seconds a step from which on it is said
 
