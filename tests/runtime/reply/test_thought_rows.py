@@ -223,6 +223,8 @@ def test_answers_are_compared_up_to_where_a_stop_string_ends_them(branching, str
     )
     plan = ReplyPlan(maker=model.replies, prepared=prepared, stops=(" So",), stream=stream)
     *_, end = plan.begin(model.engine(), 0, Stop())
+    assert isinstance(end, End)
+    assert end.parallel is not None
     assert (end.answer, end.answer_end, end.stop_text) == ("42.", Finish.STOP, " So")
     assert (end.parallel.chosen, end.parallel.agreed, end.parallel.answered) == (1, 2, 3)
     assert [other.answer for other in end.parallel.others] == ["5.", "42."]

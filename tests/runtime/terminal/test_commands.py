@@ -57,7 +57,7 @@ def test_a_budget_is_set_shown_and_taken_away(talk) -> None:
 def test_thoughts_at_a_time_are_set_shown_and_refused_at_once(talk) -> None:
     conversation = talk()
     assert turn(conversation, "/width 4 vote").notice == "4 thoughts at a time, vote"
-    assert conversation.chat.thinking == Thinking(width=4, choose="vote")
+    assert conversation.chat.thinking == Thinking(width=4, choose=Choose.VOTE)
     for line, told in (
         ("/width 9", "width is 9, expected at most 8"),
         ("/width 0", "width is 0"),
