@@ -57,6 +57,12 @@ def test_no_clients_or_contexts_are_refused(tmp_path: Path, clients, contexts) -
         measure_clients(tmp_path, BenchPlan(contexts=contexts, clients=clients))
 
 
+@pytest.mark.parametrize("clients", [(0, 4), (2, 2), (-1,)])
+def test_a_plan_of_no_clients_or_of_the_same_ones_is_refused_before_anything_runs(clients) -> None:
+    with pytest.raises(InputError, match=r"--clients is .*, expected different numbers, each 1 or more"):
+        BenchPlan(clients=clients)
+
+
 def test_other_engines_have_the_same_clients(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nano_artifact: Path
 ) -> None:

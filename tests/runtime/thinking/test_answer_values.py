@@ -24,6 +24,12 @@ SAME = [
     ["yes", "Yes.", "YES!"],
     ["\\boxed{2x + 3}", "\\boxed{2x+3}", "so \\boxed{ 2x+3 }"],
     ["\\boxed{\\sqrt{2}}", "it is \\boxed{\\sqrt{2}}."],
+    ["1, 2, 3", "1,2,3", "(1, 2, 3)", "It is 1, 2, and 3."],
+    ["July 4, 1776", "on July 4th, 1776.", "Jul 4 1776", "**July 4**, 1776"],
+    ["3:45 PM", "at 03:45 p.m.", "3:45pm"],
+    ["x = 5, y = 3", "x=5, y=3", "So x = 5 and y = 3.", "\\(x = 5\\), \\(y = 3\\)"],
+    ["3 hours 20 minutes", "It takes 3 hours and 20 minutes."],
+    ["2-5", "2 \N{EN DASH} 5"],
 ]
 
 
@@ -68,6 +74,10 @@ def test_the_last_number_of_the_last_line_counts():
         ("3 hours 20 minutes", "5 hours 20 minutes"),
         ("12 apples and 30 pears", "11 apples and 30 pears"),
         ("10 000", "20 000"),
+        ("10 000", "10 00"),
+        ("2, -5", "2-5"),
+        ("3:45 AM", "3:45 PM"),
+        ("3 AM", "3 PM"),
         ("192.168.0.1", "192.168.2.1"),
         ("version 1.2.3", "version 2.2.3"),
         ("x = 3, y = 4", "x = 5, y = 4"),
@@ -89,6 +99,11 @@ def test_a_number_that_is_one_part_of_a_value_is_not_the_value(answer, other):
         "It may be 42",
         "In May he has 42",
         "= 42 km",
+        "Cost = price \N{MULTIPLICATION SIGN} count = 6 \N{MULTIPLICATION SIGN} 7 = 42",
+        "Since x = 40 and y = 2, x + y = 42",
+        "6 \\times 7 \\implies 42",
+        "84/2 \\approx 42",
+        "42. May I help further?",
     ],
 )
 def test_a_number_that_a_sentence_ends_in_is_the_value(answer):

@@ -43,7 +43,7 @@ class BenchPlan:
     kernels: str = AUTO
 
     def __post_init__(self) -> None:
-        for name, values in (("context", self.contexts), ("prefill", self.prefills)):
+        for name, values in (("context", self.contexts), ("prefill", self.prefills), ("clients", self.clients)):
             if len(set(values)) < len(values) or (values and min(values) < 1):
                 raise InputError(
                     f"--{name} is {','.join(map(str, values))}, expected different numbers, each 1 or more"

@@ -23,7 +23,7 @@ from thinkport.runtime.errors import InputError, did_you_mean
 from thinkport.runtime.prompt.messages import checked
 from thinkport.runtime.reply.reply_request import ReplyOptions
 
-_CELL = re.compile(r'(?:"([^"]*(?:""[^"]*)*)"|([^",\r\n][^,\r\n]*|))(,|\r\n|[\r\n]|\Z)')
+_CELL = re.compile(r'(?:"([^"]*+(?:""[^"]*+)*+)"|([^",\r\n][^,\r\n]*+|))(,|\r\n|[\r\n]|\Z)')
 _LINE_END = re.compile(r"\r\n|[\r\n]")
 _ROUTE = "/v1/chat/completions"
 # A row may have further fields, which nobody reads, but none that would seem to change its reply.

@@ -16,7 +16,6 @@ from tokenizers import decoders
 
 from thinkport.runtime.artifact.strangers_file import read_strangers
 from thinkport.runtime.errors import ArtifactError, InputError
-from thinkport.runtime.prompt.native_panics import without_panics
 
 _LONG = 1 << 16  # characters: encoding so many takes some 40 ms
 _LARGEST = 256 << 20  # bytes of a tokenizer.json; the largest published ones have 35 MB
@@ -159,12 +158,11 @@ def _tried(text: str) -> Backend:
 
     Its own limits are switched off, as transformers does: they cut prompts in silence, or fill them up.
     """
-    with without_panics():
-        backend = Backend.from_str(text)
-        backend.no_truncation()
-        backend.no_padding()
-        for special in (False, True):
-            backend.encode(_TRIAL, add_special_tokens=special)
+    backend = Backend.from_str(text)
+    backend.no_truncation()
+    backend.no_padding()
+    for special in (False, True):
+        backend.encode(_TRIAL, add_special_tokens=special)
     return backend
 
 

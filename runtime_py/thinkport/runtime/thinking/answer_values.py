@@ -27,17 +27,22 @@ _TEXT = re.compile(r"\\(?:text|mathrm|mathbf)\s*\{([^{}]*)\}")
 _EXPRESSION = re.compile(r"[=^]|\d[A-Za-z]|\\(?![dt]?frac)[A-Za-z]|[A-Za-z]\d")  # more than a number
 _WORDS = ("yes", "no", "true", "false")
 _MONTHS = (
-    "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
-    "nov(?:ember)?|dec(?:ember)?"
+    "jan(?:uary)?|feb(?:ruary)?|(?-i:Mar(?:ch)?)|apr(?:il)?|(?-i:May)|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
+    "oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
 )
 _MONTH = re.compile(rf"\b(?:{_MONTHS})\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+")
 _JOINS = frozenset(["and", "or", "to", "of", "the", "by", "x", "st", "nd", "rd", "th"])
 _RESULT = re.compile(r"\b(?:is|are|was|were|be|equals?|makes?|gives?|leaves?|becomes?|means?)\b", re.IGNORECASE)
-_AHEAD = re.compile(
-    r"[=<>\N{ALMOST EQUAL TO}\N{RIGHTWARDS ARROW}]|:\s|^\s*[.,;]\s*[^\W\d]"
-)  # a value of its own follows
-_ASSIGNMENT = re.compile(r"[A-Za-z]\s*=")
+_AHEAD = re.compile(  # a value of its own follows
+    r"[=<>\u2248\u2260\u2261\u2264\u2265\u2192\u21d2\u27f9]|:\s|^\s*[.,;]\s*(?!(?:and|or)\W*$)[^\W\d]|"
+    r"\\(?:approx|simeq|equiv|to|implies|(?:[Ll]ong)?[Rr]ightarrow)\b"
+)
+_NAME = re.compile(r"[A-Za-z]\w{0,40}\s?=[\s$\\({]{0,9}$")
+_NEXT_NAME = re.compile(r"[\s$\\)}]*[,;]?\s*(?:and|or)?[\s$\\({]*[A-Za-z]\w{0,40}\s?=[\s$\\({]*", re.IGNORECASE)
+_HALF = re.compile(r"\s?([ap])\.?m\b", re.IGNORECASE)  # of a day
+_FILLING = re.compile(r"[*$,;(){}\\\s]|\b(?:and|of|the)\b|(?<=\d)(?:st|nd|rd|th)\b")
+_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013"), "-")
 
 
 def numbers(text: str) -> list[Fraction]:
@@ -68,7 +73,7 @@ def answer_value(answer: str) -> Fraction | str | None:
     2. A choice from A to J that is the whole answer, or that it names as its answer (`the answer is (B)`).
     3. `yes`, `no`, `true` or `false`, where it says nothing else.
     4. The last number of its last line; the text of all parts where it is only one part of a date, a time, a range, a
-       list or an amount in several units, and of the line where that has several assignments.
+       list, an amount in several units or several assignments. Commas, small words and spaces make no difference there.
     """
     box = last_box(answer)
     if box is None:
@@ -90,8 +95,6 @@ def _value(text: str) -> Fraction | str | None:
 
 
 def _last_value(line: str) -> Fraction | str | None:
-    if len(_ASSIGNMENT.findall(line)) > 1:
-        return _same(line)
     marks = sorted([*_NUMBER.finditer(line), *_MONTH.finditer(line)], key=re.Match.start)
     while marks and marks[-1].re is _MONTH and (len(marks) == 1 or not _joined(line, *marks[-2:])):
         marks.pop()
@@ -100,21 +103,43 @@ def _last_value(line: str) -> Fraction | str | None:
     first = len(marks) - 1
     while first and _joined(line, *marks[first - 1 : first + 1]):
         first -= 1
-    if first < len(marks) - 1:
-        return _same(line[marks[first].start() : marks[-1].end()])
-    return _number(marks[-1])
+    half = _HALF.match(line, marks[-1].end())
+    if first == len(marks) - 1 and half is None:
+        return _number(marks[-1])
+    start = marks[first].start()
+    if first < len(marks) - 1 and (name := _name(line, marks[first])):
+        start -= len(name)
+    return _same(line, start, marks[first:]) + (half[1].casefold() if half else "")
 
 
 def _joined(line: str, left: re.Match[str], right: re.Match[str]) -> bool:
-    """Whether two numbers, or a number and a month, are parts of one value."""
+    """Whether two numbers, or a number and a month, are parts of one value, or of two that have names."""
     between = line[left.end() : right.start()]
+    if _NEXT_NAME.fullmatch(between):
+        return bool(_name(line, left))
     words = {word.casefold() for word in _WORD.findall(between)} - _JOINS
     most = 0 if _MONTH in (left.re, right.re) else 1  # such as the hours of 3 hours 20 minutes
+    if right.re is _MONTH and "." in between:  # another sentence
+        return False
     return len(words) <= most and not _RESULT.search(between) and not _AHEAD.search(between)
 
 
-def _same(text: str) -> str:
-    return " ".join(text.rstrip(".").split()).casefold()
+def _name(line: str, mark: re.Match[str]) -> str:
+    """The name with an equals sign that stands before a number; empty without one."""
+    found = _NAME.search(line[max(0, mark.start() - 64) : mark.start()])
+    return found[0] if found else ""
+
+
+def _same(line: str, at: int, marks: list[re.Match[str]]) -> str:
+    """The marks and what is between them, without what changes no value."""
+    said = list[str]()
+    for mark in marks:
+        number = mark.re is _NUMBER
+        said += [line[at : mark.start()], mark[0].replace(",", "").replace("$", "") if number else mark[0][:3]]
+        at = mark.end()
+    text = _FILLING.sub(" ", "".join(said).casefold().translate(_DASHES))
+    text = re.sub(r"(?<![\d.])0(?=[1-9](?!\d))", "", " ".join(text.split()))
+    return re.sub(r"\s?([=:/\u00d7])\s?| (-) ", r"\1\2", text)
 
 
 def last_box(text: str) -> str | None:

@@ -48,8 +48,10 @@ def written(port: int, slot: int, prompt: "list[int]", tokens: int) -> "list[flo
     connection = HTTPConnection("127.0.0.1", port)
     body = json.dumps({**asked, "stream": True, "temperature": 0, "return_tokens": True})
     connection.request("POST", "/completion", body, {"Content-Type": "application/json"})
-    times: list[float] = []
-    for line in connection.getresponse():
+    answer, times = connection.getresponse(), list[float]()
+    if answer.status != 200:
+        raise RuntimeError(f"llama-server refused a prompt: {answer.read(1000).decode(errors='replace')}")
+    for line in answer:
         if line.startswith(b"data: {"):
             times += [perf_counter()] * len(json.loads(line[6:]).get("tokens") or [])
     return times
