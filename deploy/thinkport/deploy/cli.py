@@ -318,24 +318,24 @@ def bench(
     from thinkport.deploy.bench.talk import TalkPlan
     from thinkport.deploy.outputs import Outputs
 
-    only = [name for name, on in (("--profile", profile), ("--drafts", drafts), ("--clients", clients)) if on]
+    together = _numbers("clients", clients, int)
+    only = [name for name, on in (("--profile", profile), ("--drafts", drafts), ("--clients", together)) if on]
     if len(only) > 1:
         raise InputError(f"{' and '.join(only)} measure one thing each, and nothing else: ask for one of them")
     beside = {"--against": against, "--recipes": recipes}
-    others = {"--conversation": conversation, "--plot": plot} | ({} if clients else beside)
+    others = {"--conversation": conversation, "--plot": plot} | ({} if together else beside)
     unused = [name for name, value in others.items() if value]
     if only and unused:
         raise InputError(f"{only[0]} measures one thing only, and not {', '.join(unused)}: leave it out, or {only[0]}")
     contexts, prefills = _numbers("context", context, int), _numbers("prefill", prefill, int)
     how = loading.loading() | {"threads": physical_cores() or 1 if loading.threads is None else loading.threads}
-    talk, together = TalkPlan.of(_numbers("conversation", conversation, int)), _numbers("clients", clients, int)
     plan = BenchPlan(
         contexts=contexts,
-        prefills=() if clients else prefills,
+        prefills=() if together else prefills,
         rounds=rounds,
         steps=steps,
         overhead=overhead,
-        talk=talk,
+        talk=TalkPlan.of(_numbers("conversation", conversation, int)),
         clients=together,
         **how,
     )
@@ -344,7 +344,7 @@ def bench(
         run_profile(artifact, plan, outputs)
     elif drafts:
         run_drafts(artifact, plan, outputs)
-    elif clients and not any(beside.values()):
+    elif together and not any(beside.values()):
         run_clients(artifact, plan, outputs)
     else:
         run_bench(artifact, plan, outputs, against=against or [], recipes=recipes)

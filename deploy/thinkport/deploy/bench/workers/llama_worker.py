@@ -93,6 +93,8 @@ def together(program: str, model: str, threads: "list[str]", context: int, clien
         finally:
             server.kill()
     began, ended = max(found[_FIRST - 1] for found in times), min(found[-1] for found in times)
+    if ended <= began:
+        raise RuntimeError("one client wrote all of its tokens before another one began: --steps more")
     return sum(began < at <= ended for found in times for at in found) / (ended - began)
 
 

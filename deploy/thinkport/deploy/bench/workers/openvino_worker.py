@@ -79,6 +79,8 @@ def together(folder: str, threads: int, context: int, clients: int, steps: int) 
             if handle.can_read():
                 found += [now for part in handle.read().values() for _ in part.generated_ids]
     began, ended = max(found[_FIRST - 1] for found in times), min(found[-1] for found in times)
+    if ended <= began:
+        raise RuntimeError("one client wrote all of its tokens before another one began: --steps more")
     return sum(began < at <= ended for found in times for at in found) / (ended - began)
 
 
