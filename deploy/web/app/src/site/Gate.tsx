@@ -65,7 +65,7 @@ function Now({ site }: { site: Site }) {
 function Offered({ offer, device, begin }: { offer: Offer; device: Device; begin: () => void }) {
   const { way, bytes, total, choice, problem } = offer;
   const begun = bytes < total;
-  const seconds = slowness(way, total);
+  const slow = slowness(way, total);
   return (
     <>
       <h1>{offer.name}, in this browser</h1>
@@ -77,10 +77,10 @@ function Offered({ offer, device, begin }: { offer: Offer; device: Device; begin
         <dd>{begun ? `${megabytes(bytes)} of ${megabytes(total)} are still to come` : megabytes(total)}</dd>
         <dt>Runs on</dt>
         <dd>{way.provider === "webgpu" ? "this device's GPU (WebGPU)" : `this device's processor (WebAssembly), ${threads(device)}`}</dd>
-        {seconds !== null && (
+        {slow !== null && (
           <>
             <dt>Speed</dt>
-            <dd>slow: about {seconds} seconds for each word or part of one, as estimated from its size</dd>
+            <dd>slow: about {slow} for each word or part of one, as estimated from its size</dd>
           </>
         )}
         <dt>Memory</dt>
