@@ -62,6 +62,9 @@ export interface Update {
   readonly problem: string | null;
 }
 
+const PATIENCE = 30_000; // ms that a host has for its list of files
+const LITTLE = 4000; // where a model or an older list is at hand
+
 export class Site {
   readonly state = signal<SiteState>({ kind: "looking" });
   readonly update = signal<Update | null>(null);
@@ -89,7 +92,8 @@ export class Site {
       this.device = await lookAtDevice();
       if (this.device.lacking !== null) return this.refuse([this.device.lacking], false);
       keepPage(() => this.state.value.kind === "offer" && reloadForThreads());
-      const [kept, latest] = await Promise.all([this.keptIndex(), fetchIndex(this.base).catch((error: unknown) => error as Error)]);
+      const kept = await this.keptIndex();
+      const latest = await fetchIndex(this.base, kept === null ? PATIENCE : LITTLE).catch((error: unknown) => error as Error);
       if (latest instanceof Error && kept === null) throw latest;
       this.latest = latest instanceof Error ? null : latest;
       this.index = kept ?? this.latest;
@@ -182,10 +186,11 @@ export class Site {
     }
   }
 
-  /** What to run: another tab may have replaced what is kept since this one looked. */
+  /** What to run: another tab may have replaced what is kept since this one looked, or where nothing is, the host its list. */
   private async currentIndex(): Promise<PieceIndex | null> {
     const kept = await this.keptIndex();
     if (kept !== null && kept.version !== this.index?.version) [this.index, this.latest] = [kept, null];
+    if (kept === null) this.index = this.latest = (await fetchIndex(this.base, LITTLE)) ?? this.index;
     return this.index;
   }
 
