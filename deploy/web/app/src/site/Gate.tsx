@@ -3,6 +3,7 @@
 import type { OpenProgress } from "@thinkport/engine";
 import { gigabytes, megabytes, slowness } from "./choice";
 import type { Device } from "./device";
+import { NewPage } from "./NewVersion";
 import { type Offer, reasonsOf, type Share, type Site } from "./site";
 
 export function Gate({ site }: { site: Site }) {
@@ -10,6 +11,7 @@ export function Gate({ site }: { site: Site }) {
     <main class="start">
       <div class="inside">
         <Now site={site} />
+        <NewPage site={site} />
       </div>
     </main>
   );

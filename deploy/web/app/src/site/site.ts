@@ -21,7 +21,7 @@ import type { Model, OpenProgress } from "@thinkport/engine";
 import { openInWorker } from "@thinkport/engine/worker/workerModel";
 import { choose, type Choice, megabytes } from "./choice";
 import { lookAtDevice, type Device } from "./device";
-import { dropScripts, keepPage, keepScripts, reloadForThreads, scriptsOf } from "./offline";
+import { dropScripts, keepPage, keepScripts, reloadForThreads, scriptsOf, takeNewPage } from "./offline";
 import { havePieces } from "./pieces";
 import { TabLock } from "./tab_lock";
 
@@ -70,6 +70,8 @@ export class Site {
   readonly update = signal<Update | null>(null);
   /** What the model takes of this device's storage, in bytes; and whether the browser may delete it. */
   readonly kept = signal<{ readonly bytes: number; readonly lasting: boolean } | null>(null);
+  /** Whether a newer page is kept already, and whether other tabs that show the old one are in its way. */
+  readonly newPage = signal<"here" | "others" | null>(null);
   device: Device | null = null;
 
   private readonly base = new URL("./", document.baseURI).href;
@@ -91,7 +93,7 @@ export class Site {
     try {
       this.device = await lookAtDevice();
       if (this.device.lacking !== null) return this.refuse([this.device.lacking], false);
-      keepPage(() => this.state.value.kind === "offer" && reloadForThreads());
+      keepPage(() => this.state.value.kind === "offer" && reloadForThreads(), () => (this.newPage.value ??= "here"));
       const kept = await this.keptIndex();
       const latest = await fetchIndex(this.base, kept === null ? PATIENCE : LITTLE).catch((error: unknown) => error as Error);
       if (latest instanceof Error && kept === null) throw latest;
@@ -157,6 +159,11 @@ export class Site {
     } catch (error) {
       if (!(error instanceof Cancelled)) this.update.value = { ...update, problem: wordsOf(error) };
     }
+  }
+
+  /** Load the newer page, unless another tab shows the old one. */
+  async loadNewPage(): Promise<void> {
+    if (!(await takeNewPage())) this.newPage.value = "others";
   }
 
   /** Delete the model from this device, and begin again. Conversations stay. */
