@@ -14,9 +14,11 @@ import pytest
 from tests.deploy.website.conftest import LONG
 
 from thinkport.deploy.website import Site, SiteSettings, make_site
+from thinkport.deploy.website.browser_graphs import browser_graphs
 from thinkport.deploy.website.icons import png
 from thinkport.deploy.website.onnxruntime_files import VERSION
 from thinkport.runtime import ArtifactError, InputError
+from thinkport.runtime.artifact.manifest import read_manifest
 from thinkport.runtime.errors import MissingExtraError
 
 ROOT = Path(__file__).parents[3]
@@ -71,8 +73,20 @@ def test_a_graph_that_long_conversations_leave_no_room_for_is_told(
     (left_out,) = index["leftOut"]
     assert (left_out["provider"], left_out["graph"]) == ("wasm", "cpu.onnx")
     assert re.match(r"with a conversation of 2,000,000 tokens it takes \d\.\d GB", left_out["reason"])
-    assert site.left_out == {"cpu.onnx": left_out["reason"]}
+    told = site.left_out["cpu.onnx"]
+    found = re.fullmatch(re.escape(left_out["reason"]) + r"; --context (\d+) keeps it", told)
+    assert found
     assert "cpu.onnx" not in index["files"]
+    most = int(found[1])
+    kept = browser_graphs(long_artifact, read_manifest(long_artifact), most)
+    assert ("cpu.onnx" in {one.graph.file for one in kept[0]}, kept[1]) == (True, [])
+    assert browser_graphs(long_artifact, read_manifest(long_artifact), most + 100)[1]
+
+
+def test_weights_that_no_length_leaves_room_for_are_told(nano_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thinkport.deploy.website.browser_graphs._WEBASSEMBLY", 1 << 20)
+    (left_out,) = browser_graphs(nano_artifact, read_manifest(nano_artifact), 100)[1]
+    assert left_out.told.endswith("GB; no --context keeps it")
 
 
 def test_the_manifest_lists_what_a_browser_reads_and_nothing_else(made: Site) -> None:

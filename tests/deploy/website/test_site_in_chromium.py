@@ -405,6 +405,34 @@ def test_a_tab_that_takes_the_model_over_runs_the_version_that_is_kept_by_then(
     assert second.get_by_text("There is a new version of the model").count() == 0
 
 
+def test_a_new_page_waits_for_the_old_ones_tabs_and_comes_at_once_for_the_only_one(
+    site, host, opened, nano_artifact, tmp_path
+) -> None:
+    first = opened(host(site).url)
+    kept_by_worker(first)
+    first.wait_for_function("navigator.serviceWorker.controller !== null")
+    newer(site, Path(shutil.copytree(nano_artifact, tmp_path / "artifact")))
+    index = site / "index.html"
+    index.write_text(index.read_text(encoding="utf-8").replace('<html lang="en">', '<html lang="en" id="new">'))
+    second = opened(first.url, first.context)
+    for page in (first, second):
+        page.get_by_text("A new version of this page is here").wait_for()
+    assert second.locator("#new").count() == 0
+    second.get_by_role("button", name="Load the new page").click()
+    second.get_by_text("Another tab shows this page").wait_for()
+    second.reload()
+    second.get_by_text("A new version of this page is here").wait_for()
+    assert second.locator("#new").count() == 0
+    download(first)
+    running(first)
+    assert answers(first) == "4902"
+    second.close()
+    shoot(first, "new-page")
+    first.get_by_role("button", name="Load the new page").click()
+    first.locator("#new").wait_for(state="attached")
+    assert first.get_by_text("A new version of this page is here").count() == 0
+
+
 def test_another_page_in_a_folder_of_the_site_is_the_hosts_own(site, host, opened) -> None:
     page = opened(host(site).url)
     kept_by_worker(page)

@@ -45,11 +45,20 @@ class BrowserGraph:
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """A graph that could run in browsers, but not with conversations of the length that is asked for."""
+    """A graph that could run in browsers, but not with conversations of the length that is asked for.
+
+    `fits` is the most tokens with which it could be kept; 0 where its weights alone are too much.
+    """
 
     provider: Literal["webgpu", "wasm"]
     graph: str
     reason: str
+    fits: int
+
+    @property
+    def told(self) -> str:
+        """The reason, and what a site's maker can do."""
+        return f"{self.reason}; {f'--context {self.fits} keeps it' if self.fits else 'no --context keeps it'}"
 
 
 def browser_graphs(folder: Path, manifest: Manifest, context: int) -> tuple[list[BrowserGraph], list[LeftOut]]:
@@ -69,6 +78,7 @@ def browser_graphs(folder: Path, manifest: Manifest, context: int) -> tuple[list
             graph=one.graph.file,
             reason=f"with a conversation of {tokens:,} tokens it takes {_heap(manifest, one) / 1e9:.1f} GB, and "
             f"WebAssembly's memory ends at {_WEBASSEMBLY / 1e9:.1f} GB",
+            fits=_fits(manifest, one),
         )
         for one in found
         if one.provider == "wasm" and _heap(manifest, one) > _WEBASSEMBLY
@@ -77,8 +87,7 @@ def browser_graphs(folder: Path, manifest: Manifest, context: int) -> tuple[list
     if found and not usable:
         raise InputError(
             f"{manifest.name} has weights of {sum(found[0].weights.values()) / 1e9:.1f} GB and no graph for WebGPU: "
-            f"{left_out[0].reason}: "
-            "give a shorter --context, or export it with --target cpu --target webgpu, or a smaller model"
+            f"{left_out[0].told}. Another way is an export with --target cpu --target webgpu, or a smaller model"
         )
     if not usable:
         files = ", ".join(graph.file for graph in manifest.graphs)
@@ -99,6 +108,12 @@ def _own(manifest: Manifest) -> list[Graph]:
 def _heap(manifest: Manifest, one: BrowserGraph) -> int:
     """Bytes of WebAssembly's memory at the end of a conversation: past and present are both in it."""
     return sum(one.weights.values()) + 2 * one.tokens * kv_bytes(manifest.model, one.graph.kv) + _PROGRAM
+
+
+def _fits(manifest: Manifest, one: BrowserGraph) -> int:
+    """The most tokens of a conversation for which that memory suffices, in whole hundreds."""
+    left = _WEBASSEMBLY - _PROGRAM - sum(one.weights.values())
+    return max(0, left // (2 * kv_bytes(manifest.model, one.graph.kv))) // 100 * 100
 
 
 def _serves_conversations(graph: Graph) -> bool:

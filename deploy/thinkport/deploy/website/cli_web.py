@@ -98,7 +98,7 @@ def _write(made: "Site", *, as_json: bool) -> None:
     lines = [f"{made.path}  {made.bytes / 1e6:.1f} MB in {made.files} files, the largest {made.largest / 1e6:.1f} MB"]
     lines += [f"a first visit downloads {size / 1e6:.1f} MB for {graph}" for graph, size in made.downloads.items()]
     lines += [
-        f"{graph} is left out: {reason}. Visitors without WebGPU are refused; a shorter --context keeps it."
+        f"{graph} is left out: {reason}. Without it, visitors who have no WebGPU are refused."
         for graph, reason in made.left_out.items()
     ]
     sys.stdout.write("\n".join(lines) + "\n")

@@ -59,7 +59,7 @@ class SiteSettings:
 class Site:
     """A site that was written: bytes of all its files, and by the graph, bytes that a first visit downloads.
 
-    `left_out` says by the graph why one that could run in browsers is not in it.
+    `left_out` says by the graph why one that could run in browsers is not in it, and what keeps it.
     """
 
     path: Path
@@ -115,7 +115,7 @@ def make_site(
         files=len(sizes),
         largest=max(sizes),
         downloads={way["graph"]: sum(index["files"][name]["bytes"] for name in way["files"]) for way in index["ways"]},
-        left_out={one.graph: one.reason for one in left_out},
+        left_out={one.graph: one.told for one in left_out},
     )
 
 
@@ -158,7 +158,7 @@ def _index(
         "pieceBytes": settings.piece_bytes,
         "files": {name: asdict(file) for name, file in files.items()},
         "ways": ways,
-        "leftOut": [asdict(one) for one in left_out],
+        "leftOut": [{"provider": one.provider, "graph": one.graph, "reason": one.reason} for one in left_out],
     }
     made["version"] = _version(files, ways)
     (folder / INDEX).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")

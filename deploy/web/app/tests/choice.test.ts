@@ -38,8 +38,8 @@ it("tells of a graph that the site's length of conversations leaves no room for"
 
 it("warns of a large model's speed in WebAssembly", () => {
   expect(slowness(WAYS[2]!, 13e6)).toBeNull();
-  expect(slowness(WAYS[2]!, 390e6)).toBe("2");
-  expect(slowness(WAYS[2]!, 90e6)).toBe("0.4");
+  const told = [90e6, 250e6, 390e6, 2.4e9, 3.1e9].map((bytes) => slowness(WAYS[2]!, bytes));
+  expect(told).toEqual(["0.4 seconds", "1 second", "2 seconds", "10 seconds", "10 seconds"]);
   expect(slowness(WAYS[1]!, 390e6)).toBeNull();
 });
 

@@ -1,12 +1,16 @@
 import { beforeAll, expect, it } from "vitest";
 
 const ROOT = "https://host.test/model/";
+const open: { url: string }[] = [];
+let skipped = 0;
 const listeners: Record<string, (event: object) => void> = {};
 
 beforeAll(async () => {
   const self = {
     SHELL: { version: "1", files: ["assets/site-1.js", "icon.svg", "./", "manifest.webmanifest"] },
     registration: { scope: ROOT },
+    clients: { matchAll: async () => open },
+    skipWaiting: async () => void skipped++,
     addEventListener: (type: string, listener: (event: object) => void) => (listeners[type] = listener),
   };
   Object.assign(globalThis, { self, caches: { match: async () => undefined }, fetch: async () => new Response("of the host") });
@@ -58,4 +62,18 @@ it.each([
 
 it("only reads are answered", () => {
   expect(answered(ROOT, "cors", "POST")).toBeNull();
+});
+
+it("a newer version comes at once for the only tab of the page, whatever else of the host is open", async () => {
+  const asked = async (...urls: string[]): Promise<[unknown, number]> => {
+    open.splice(0, Infinity, ...urls.map((url) => ({ url })));
+    skipped = 0;
+    let told: unknown = null;
+    let work: Promise<unknown> = Promise.resolve();
+    listeners.message!({ data: "use", ports: [{ postMessage: (data: unknown) => (told = data) }], waitUntil: (given: Promise<unknown>) => (work = given) });
+    await work;
+    return [told, skipped];
+  };
+  expect(await asked(`${ROOT}?a`, `${ROOT}other/`, "https://host.test/")).toEqual([true, 1]);
+  expect(await asked(ROOT, `${ROOT}index.html#b`)).toEqual([false, 0]);
 });

@@ -1,6 +1,7 @@
 /** Lists of pieces, and where a range of a file lies in them. */
 
 import { expect, test, vi } from "vitest";
+import { fetchIndex } from "../src/pieces/fetchPieces.js";
 import { parseIndex, type PieceIndex, piecesOf } from "../src/pieces/pieceIndex.js";
 import { partsOf, PieceSource } from "../src/pieces/pieceSource.js";
 import { PieceStore } from "../src/pieces/pieceStore.js";
@@ -48,6 +49,16 @@ test("a piece that a file has twice is opened once, and closed", async () => {
 test("a piece that two files share is one piece, and the last one is shorter", () => {
   const found = piecesOf(index, ["copy.bin", "weights.bin"]).map(({ sha256, bytes }) => [sha256[0], bytes]);
   expect(found).toEqual([["a", 10], ["b", 10], ["c", 5]]);
+});
+
+test("a host that never answers, or breaks off in the middle, is one that can't be reached", async () => {
+  const never = (_: string, { signal }: RequestInit) => new Promise((_, reject) => signal!.addEventListener("abort", () => reject(signal!.reason)));
+  const broken = async () => new Response(new ReadableStream({ start: (body) => body.error(new TypeError("network error")) }));
+  for (const fetch of [never, broken]) {
+    vi.stubGlobal("fetch", fetch);
+    expect(await fetchIndex("https://host.test/", 20)).toBeNull();
+  }
+  vi.unstubAllGlobals();
 });
 
 test("a list that can't be used is refused with what is wrong", () => {

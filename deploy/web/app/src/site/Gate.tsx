@@ -3,6 +3,7 @@
 import type { OpenProgress } from "@thinkport/engine";
 import { gigabytes, megabytes, slowness } from "./choice";
 import type { Device } from "./device";
+import { NewPage } from "./NewVersion";
 import { type Offer, reasonsOf, type Share, type Site } from "./site";
 
 export function Gate({ site }: { site: Site }) {
@@ -10,6 +11,7 @@ export function Gate({ site }: { site: Site }) {
     <main class="start">
       <div class="inside">
         <Now site={site} />
+        <NewPage site={site} />
       </div>
     </main>
   );
@@ -65,7 +67,7 @@ function Now({ site }: { site: Site }) {
 function Offered({ offer, device, begin }: { offer: Offer; device: Device; begin: () => void }) {
   const { way, bytes, total, choice, problem } = offer;
   const begun = bytes < total;
-  const seconds = slowness(way, total);
+  const slow = slowness(way, total);
   return (
     <>
       <h1>{offer.name}, in this browser</h1>
@@ -77,10 +79,10 @@ function Offered({ offer, device, begin }: { offer: Offer; device: Device; begin
         <dd>{begun ? `${megabytes(bytes)} of ${megabytes(total)} are still to come` : megabytes(total)}</dd>
         <dt>Runs on</dt>
         <dd>{way.provider === "webgpu" ? "this device's GPU (WebGPU)" : `this device's processor (WebAssembly), ${threads(device)}`}</dd>
-        {seconds !== null && (
+        {slow !== null && (
           <>
             <dt>Speed</dt>
-            <dd>slow: about {seconds} seconds for each word or part of one, as estimated from its size</dd>
+            <dd>slow: about {slow} for each word or part of one, as estimated from its size</dd>
           </>
         )}
         <dt>Memory</dt>

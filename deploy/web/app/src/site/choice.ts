@@ -26,10 +26,12 @@ export function choose({ ways, leftOut = [] }: Pick<PieceIndex, "ways" | "leftOu
   return { ways: fit, refusals };
 }
 
-/** About how many seconds a token takes in WebAssembly, where that is slow; null elsewhere. `bytes` are downloaded. */
+/** About how long a token takes in WebAssembly, where that is slow; null elsewhere. `bytes` are downloaded. */
 export function slowness({ provider }: Way, bytes: number): string | null {
   const seconds = STEP * bytes;
-  return provider === "webgpu" || seconds < SLOW ? null : seconds.toPrecision(1);
+  if (provider === "webgpu" || seconds < SLOW) return null;
+  const rounded = Number(seconds.toPrecision(1));
+  return `${rounded} second${rounded === 1 ? "" : "s"}`;
 }
 
 function refusalOf({ provider, float16, largest, memory }: Way, device: Device): string | null {

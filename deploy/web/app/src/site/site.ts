@@ -21,7 +21,7 @@ import type { Model, OpenProgress } from "@thinkport/engine";
 import { openInWorker } from "@thinkport/engine/worker/workerModel";
 import { choose, type Choice, megabytes } from "./choice";
 import { lookAtDevice, type Device } from "./device";
-import { dropScripts, keepPage, keepScripts, reloadForThreads, scriptsOf } from "./offline";
+import { dropScripts, keepPage, keepScripts, reloadForThreads, scriptsOf, takeNewPage } from "./offline";
 import { havePieces } from "./pieces";
 import { TabLock } from "./tab_lock";
 
@@ -62,11 +62,16 @@ export interface Update {
   readonly problem: string | null;
 }
 
+const PATIENCE = 30_000; // ms that a host has for its list of files
+const LITTLE = 4000; // where a model or an older list is at hand
+
 export class Site {
   readonly state = signal<SiteState>({ kind: "looking" });
   readonly update = signal<Update | null>(null);
   /** What the model takes of this device's storage, in bytes; and whether the browser may delete it. */
   readonly kept = signal<{ readonly bytes: number; readonly lasting: boolean } | null>(null);
+  /** Whether a newer page is kept already, and whether other tabs that show the old one are in its way. */
+  readonly newPage = signal<"here" | "others" | null>(null);
   device: Device | null = null;
 
   private readonly base = new URL("./", document.baseURI).href;
@@ -88,8 +93,9 @@ export class Site {
     try {
       this.device = await lookAtDevice();
       if (this.device.lacking !== null) return this.refuse([this.device.lacking], false);
-      keepPage(() => this.state.value.kind === "offer" && reloadForThreads());
-      const [kept, latest] = await Promise.all([this.keptIndex(), fetchIndex(this.base).catch((error: unknown) => error as Error)]);
+      keepPage(() => this.state.value.kind === "offer" && reloadForThreads(), () => (this.newPage.value ??= "here"));
+      const kept = await this.keptIndex();
+      const latest = await fetchIndex(this.base, kept === null ? PATIENCE : LITTLE).catch((error: unknown) => error as Error);
       if (latest instanceof Error && kept === null) throw latest;
       this.latest = latest instanceof Error ? null : latest;
       this.index = kept ?? this.latest;
@@ -155,6 +161,11 @@ export class Site {
     }
   }
 
+  /** Load the newer page, unless another tab shows the old one. */
+  async loadNewPage(): Promise<void> {
+    if (!(await takeNewPage())) this.newPage.value = "others";
+  }
+
   /** Delete the model from this device, and begin again. Conversations stay. */
   async remove(): Promise<void> {
     if (!this.lock!.held && !(await this.lock!.take())) throw new Error("Another tab has the model: delete it there.");
@@ -182,10 +193,11 @@ export class Site {
     }
   }
 
-  /** What to run: another tab may have replaced what is kept since this one looked. */
+  /** What to run: another tab may have replaced what is kept since this one looked, or where nothing is, the host its list. */
   private async currentIndex(): Promise<PieceIndex | null> {
     const kept = await this.keptIndex();
     if (kept !== null && kept.version !== this.index?.version) [this.index, this.latest] = [kept, null];
+    if (kept === null) this.index = this.latest = (await fetchIndex(this.base, LITTLE)) ?? this.index;
     return this.index;
   }
 

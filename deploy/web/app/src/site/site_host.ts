@@ -2,12 +2,12 @@
 
 import { BrowserHost } from "../window/host";
 import { KeptModel } from "./KeptModel";
-import { NewVersion } from "./NewVersion";
+import { News } from "./NewVersion";
 import type { Site } from "./site";
 
 export class SiteHost extends BrowserHost {
   override readonly section = () => KeptModel({ site: this.site });
-  override readonly notice = () => NewVersion({ site: this.site });
+  override readonly notice = () => News({ site: this.site });
 
   constructor(private readonly site: Site) {
     super();

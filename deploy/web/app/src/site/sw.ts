@@ -7,14 +7,20 @@
 interface Scope {
   readonly SHELL: { readonly version: string; readonly files: readonly string[] };
   readonly registration: ServiceWorkerRegistration;
-  readonly clients: { claim(): Promise<void> };
+  readonly clients: { claim(): Promise<void>; matchAll(options: object): Promise<readonly { readonly url: string }[]> };
   skipWaiting(): Promise<void>;
   addEventListener(type: "install" | "activate", listener: (event: Lasting) => void): void;
+  addEventListener(type: "message", listener: (event: Asked) => void): void;
   addEventListener(type: "fetch", listener: (event: Fetching) => void): void;
 }
 
 interface Lasting {
   waitUntil(work: Promise<unknown>): void;
+}
+
+interface Asked extends Lasting {
+  readonly data: unknown;
+  readonly ports: readonly MessagePort[];
 }
 
 interface Fetching {
@@ -35,6 +41,9 @@ const HEADERS = {
 
 worker.addEventListener("install", (event) => event.waitUntil(install()));
 worker.addEventListener("activate", (event) => event.waitUntil(activate()));
+worker.addEventListener("message", (event) => {
+  if (event.data === "use") event.waitUntil(use(event.ports[0]!));
+});
 worker.addEventListener("fetch", (event) => {
   const { request } = event;
   if (request.method === "GET" && isPage(request)) event.respondWith(answer(request));
@@ -53,11 +62,19 @@ async function activate(): Promise<void> {
   await worker.clients.claim();
 }
 
+/** A tab asks for this version while the older one is shown: it comes if no other tab would miss the older one's files. */
+async function use(port: MessagePort): Promise<void> {
+  const open = await worker.clients.matchAll({ type: "window", includeUncontrolled: true });
+  const alone = open.filter(({ url }) => isPage({ url, mode: "navigate" })).length <= 1;
+  port.postMessage(alone);
+  if (alone) await worker.skipWaiting();
+}
+
 /**
  * The page, its files, and scripts of onnxruntime-web: neither the list of the model's files nor its pieces, nor what else
  * lies in the folder, such as another site.
  */
-function isPage({ url, mode }: Request): boolean {
+function isPage({ url, mode }: Pick<Request, "url" | "mode">): boolean {
   const { href, pathname } = new URL(url);
   if (!href.startsWith(ROOT)) return false;
   const inside = pathname.slice(new URL(ROOT).pathname.length);

@@ -16,13 +16,14 @@ export interface PieceProgress {
   readonly fetched: number;
 }
 
-/** The site's index; null where the host can't be reached. Throws an artifact error where it is no index. */
-export async function fetchIndex(base: string): Promise<PieceIndex | null> {
+/** The site's index; null where the host can't be reached in `patience` ms. Throws an artifact error where it is no index. */
+export async function fetchIndex(base: string, patience: number): Promise<PieceIndex | null> {
   const url = new URL(INDEX, base).href;
-  const response = await fetch(url, { cache: "no-cache" }).catch(() => null);
+  const response = await fetch(url, { cache: "no-cache", signal: AbortSignal.timeout(patience) }).catch(() => null);
   if (response === null || response.status >= 500) return null;
   if (!response.ok) throw artifactError(`${url} is not there (status ${response.status}): upload the whole site again`);
-  return parseIndex(await response.text(), url);
+  const text = await response.text().catch(() => null); // the connection may break in the middle
+  return text === null ? null : parseIndex(text, url);
 }
 
 /**
