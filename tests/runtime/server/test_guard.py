@@ -150,6 +150,14 @@ def test_an_address_that_others_reach_needs_a_key() -> None:
         {"header_seconds": 0},
         {"body_seconds": float("nan")},
         {"write_seconds": 0},
+        {"port": "8000"},
+        {"max_rows": "3"},
+        {"max_rows": 2.5},
+        {"queue": True},
+        {"max_body": None},
+        {"max_tokens": float("nan")},
+        {"body_seconds": "30"},
+        {"idle_seconds": False},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong) -> None:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from thinkport.runtime.errors import InputError
 
+_WHOLE = ("port", "max_rows", "queue", "max_body", "max_messages", "max_choices", "max_tokens")
+_SECONDS = ("header_seconds", "body_seconds", "write_seconds", "grace_seconds", "idle_seconds")
+_UNSET = ("max_rows", "max_tokens", "idle_seconds")  # may be None
 _LOCAL_NAMES = ("localhost", "localhost.localdomain")
 
 
@@ -49,6 +52,7 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         self._check_key()
+        self._check_types()
         if not 0 <= self.port <= 65535:
             raise InputError(f"the port is {self.port}, expected 0 (a free one) to 65535")
         for name in ("max_rows", "max_body", "max_messages", "max_choices"):
@@ -64,6 +68,18 @@ class ServerSettings:
             raise InputError(f"queue is {self.queue}, expected 0 (nobody waits) or more")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise InputError(f"max_tokens is {self.max_tokens}, expected 1 or more, or nothing for the context")
+
+    def _check_types(self) -> None:
+        """Numbers are numbers: a text would be compared with one, and `True` counts as 1."""
+        for names, kinds, expected in (
+            (_WHOLE, int, "a whole number"),
+            (_SECONDS, (int, float), "a number of seconds"),
+        ):
+            for name in names:
+                value = getattr(self, name)
+                unset = value is None and name in _UNSET
+                if not unset and (isinstance(value, bool) or not isinstance(value, kinds)):
+                    raise InputError(f"{name} is {value!r}, expected {expected}")
 
     def rows_of(self, loaded: int) -> int:
         """How many replies are written at the same time by a model that was loaded for `loaded`.
