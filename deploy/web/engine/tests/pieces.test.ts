@@ -1,7 +1,7 @@
 /** Lists of pieces, and where a range of a file lies in them. */
 
 import { expect, test, vi } from "vitest";
-import { fetchIndex } from "../src/pieces/fetchPieces.js";
+import { fetchIndex, inRoom } from "../src/pieces/fetchPieces.js";
 import { parseIndex, type PieceIndex, piecesOf } from "../src/pieces/pieceIndex.js";
 import { partsOf, PieceSource } from "../src/pieces/pieceSource.js";
 import { PieceStore } from "../src/pieces/pieceStore.js";
@@ -59,6 +59,12 @@ test("a host that never answers, or breaks off in the middle, is one that can't 
     expect(await fetchIndex("https://host.test/", 20)).toBeNull();
   }
   vi.unstubAllGlobals();
+});
+
+test("what doesn't fit on the device, or can't be written, says what to do", async () => {
+  const failing = (error: Error) => inRoom(() => Promise.reject(error), 1_200_000);
+  await expect(failing(new DOMException("10 of 20 bytes were written", "QuotaExceededError"))).rejects.toThrow(/no room for 2 MB more: free some space/);
+  await expect(failing(new Error("the disk is damaged"))).rejects.toThrow(/the model can't be kept \(the disk is damaged\): free some space/);
 });
 
 test("a list that can't be used is refused with what is wrong", () => {

@@ -1,6 +1,6 @@
 /** The script of a worker that fetches and checks pieces, and keeps them. It ends by being ended, at any time. */
 
-import { fetchPieces, type Piece, type PieceIndex, type PieceProgress, piecesOf, PieceStore } from "@thinkport/engine/pieces";
+import { fetchPieces, inRoom, type Piece, type PieceIndex, type PieceProgress, piecesOf, PieceStore } from "@thinkport/engine/pieces";
 
 /** `keep`: the index whose pieces are the model that is kept from then on; others go. */
 export interface PieceRequest {
@@ -23,7 +23,7 @@ async function run({ folder, base, pieces, keep }: PieceRequest): Promise<void> 
   const store = new PieceStore(folder);
   try {
     await fetchPieces(store, base, pieces, (progress) => told({ kind: "progress", progress }));
-    await store.keep(keep, piecesOf(keep, Object.keys(keep.files)));
+    await inRoom(() => store.keep(keep, piecesOf(keep, Object.keys(keep.files))), 1);
     told({ kind: "done" });
   } catch (error) {
     told({ kind: "error", message: error instanceof Error ? error.message : String(error) });

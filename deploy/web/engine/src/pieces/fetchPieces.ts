@@ -42,7 +42,7 @@ export async function fetchPieces(
   for (const piece of pieces) {
     if (!(await store.holds(piece))) {
       const bytes = await fetchPiece(base, piece, (part) => onProgress({ done: done + part, total, fetched: fetched + part }));
-      await kept(store, piece, bytes, total - done);
+      await inRoom(() => store.put(piece, bytes), total - done);
       fetched += piece.bytes;
     }
     done += piece.bytes;
@@ -92,12 +92,13 @@ async function received(url: string, piece: Piece, anew: boolean, onPart: (bytes
   return bytes;
 }
 
-async function kept(store: PieceStore, piece: Piece, bytes: Uint8Array, missing: number): Promise<void> {
+/** Write to the store; throws an unavailable error where the device has no room. `missing` bytes are still to be written. */
+export async function inRoom(write: () => Promise<void>, missing: number): Promise<void> {
   try {
-    await store.put(piece, bytes);
+    await write();
   } catch (error) {
     const full = error instanceof DOMException && error.name === "QuotaExceededError";
-    const what = full ? `this browser has no room for ${Math.ceil(missing / 1e6)} MB more` : `a piece can't be kept (${wordsOf(error)})`;
+    const what = full ? `this browser has no room for ${Math.ceil(missing / 1e6)} MB more` : `the model can't be kept (${wordsOf(error)})`;
     throw unavailableError(`${what}: free some space, then go on; what came so far is kept`, error);
   }
 }
