@@ -103,6 +103,7 @@ class Environment:
 
     def _clear(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+        kept["DISPLAY"] = os.environ.get("DISPLAY") or ":0"  # without a screen a window is refused first
         return kept | {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200"}
 
 
@@ -125,7 +126,7 @@ def cured(fresh: Environment, *arguments: str, dry: bool = False) -> subprocess.
 @pytest.mark.online
 def test_install_lines_of_messages_work_where_they_are_printed(fresh: Environment, nano_artifact: Path) -> None:
     """One story: nothing is installed, and each message's line is run until the verb does its work."""
-    ask = ("generate", str(nano_artifact), "What is 3*4?", "--seed", "0", "--no-think")
+    ask = ("generate", str(nano_artifact), "What is 3*4?", "--seed", "0", "--no-think", "--kernels", "off")
     answered = cured(fresh, *ask)
     assert (answered.returncode, answered.stdout.strip().isdigit()) == (0, True), answered.stderr
     served = cured(fresh, "serve", str(nano_artifact / "nowhere"))  # what is missing is looked for first
