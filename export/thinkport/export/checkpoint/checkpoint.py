@@ -232,7 +232,7 @@ def _gguf(found: ResolvedCheckpoint) -> Path | None:
 
 
 def _check_usable(entry: TensorEntry, block: NDArray[np.float32], start: int) -> None:
-    """Refuse NaN, infinities, and what is so large that its square is one in float32."""
+    """Refuse NaN, infinities, and weights so large that the sum of their squares is one in float32."""
     flat = block.ravel()
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(flat @ flat):  # a third of the cost of looking at every weight
