@@ -87,7 +87,7 @@ def test_requests_of_openais_batches_are_rows(tmp_path: Path) -> None:
         ("p.jsonl", b"\xff", "is no UTF-8 (invalid start byte at byte 0)"),
         ("p.jsonl", '{"prompt": "a", "id": "1"}\n{"prompt": "b", "id": 1}', "line 2: the id 1 is there before"),
         ("p.txt", "  \n", "has no prompts"),
-        ("p.csv", "id,promt\n1,a\n", "line 2: found neither: did you mean 'promt'?"),
+        ("p.csv", "id,promt\n1,a\n", "line 2: found neither, but id, promt, expected either prompt or messages"),
         ("p.csv", "prompt\na,b\n", "line 2: it has not as many cells as the header"),
         ("p.csv", 'prompt\n"a', "line 2: found no CSV"),
         ("p.csv", 'prompt\n"a\nb"\n"c"d\n', "line 4: found no CSV"),
@@ -110,7 +110,8 @@ def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("record", "told"),
     [
-        ({"id": 1}, "found neither"),
+        ({"id": 1}, "found neither, but id, expected"),
+        ({}, "found neither, but no field, expected"),
         ({"id": 1, "prompt": "a", "messages": said("a")}, "found prompt and messages"),
         ({"id": 1, "prompt": " "}, "prompt is ' '"),
         ({"id": 1, "prompt": 5}, "prompt is 5"),

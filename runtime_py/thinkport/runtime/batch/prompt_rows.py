@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkport.runtime.engine.sampling import SamplingSettings
-from thinkport.runtime.errors import InputError, did_you_mean
+from thinkport.runtime.errors import InputError
 from thinkport.runtime.prompt.messages import checked
 from thinkport.runtime.reply.reply_request import ReplyOptions
 
@@ -81,7 +81,7 @@ def row_of(record: Mapping[str, Any], line: int | None = None) -> PromptRow:
         )
     given = [name for name in ("prompt", "messages") if record.get(name) is not None]
     if len(given) != 1:
-        found = " and ".join(given) or f"neither{did_you_mean('prompt', [*record])}"
+        found = " and ".join(given) or f"neither, but {', '.join([*record][:8]) or 'no field'}"
         raise InputError(f"found {found}, expected either prompt or messages")
     said = record[given[0]]
     if given == ["prompt"] and (not isinstance(said, str) or not said.strip()):

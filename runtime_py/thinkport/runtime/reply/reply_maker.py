@@ -117,7 +117,8 @@ class ReplyMaker:
         if width > self.max_rows:
             raise InputError(
                 f"width is {width}, expected at most {self.max_rows}, the replies that share a step here: think fewer "
-                "thoughts at a time, or load the model with a higher max_rows, and without deterministic"
+                "thoughts at a time; a server (--max-rows) and Python (RowSettings) can be given more, but not with "
+                "deterministic on standard kernels"
             )
         return width
 
