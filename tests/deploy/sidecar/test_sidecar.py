@@ -124,7 +124,7 @@ def test_what_is_there_is_not_replaced(sidecar: Sidecar, nano_artifact: Path) ->
 @pytest.mark.parametrize(("graph", "outcome"), [("cpu.onnx", "right"), ("webgpu-float32.onnx", "impossible")])
 def test_it_tries_graphs_in_processes_of_its_own(sidecar: Sidecar, tmp_path: Path, graph: str, outcome: str) -> None:
     pytest.importorskip("onnxruntime_ep_webgpu", reason="the WebGPU plugin is not installed")
-    command = [str(sidecar.program), TRIAL_VERB, str(sidecar.folder / "artifact"), graph]
+    command = [str(sidecar.program), TRIAL_VERB, str(sidecar.folder / "artifact"), graph, "60"]
     environment = CLEAN | {"XDG_CACHE_HOME": str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     told = json.loads(done.stdout)
