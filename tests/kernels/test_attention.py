@@ -37,16 +37,21 @@ class Case:
         rng, (heads, kv_heads, width, normed) = np.random.default_rng(), shape
         angles = rng.uniform(0, 6, (POSITIONS, width // 2))
         norms = rng.uniform(0.5, 2, (2, width)).astype(np.float32)
-        packed = 3 * rng.standard_normal((tokens, (heads + 2 * kv_heads) * width))
-        return cls(
+        packed = (3 * rng.standard_normal((tokens, (heads + 2 * kv_heads) * width))).astype(np.float32)
+        case = cls(
             heads=heads,
             kv_heads=kv_heads,
             width=width,
             cosines=np.cos(angles).astype(np.float32),
             sines=np.sin(angles).astype(np.float32),
             norms=(norms[0], norms[1]) if normed else None,
-            packed=packed.astype(np.float32),
+            packed=packed,
         )
+        # Half-way between two codes float32 and float64 may round apart, and a code of a query moves all its weights.
+        vectors = packed.reshape(tokens, -1, width)
+        while (halfway := case.halfway()).any():
+            vectors[halfway] = 3 * rng.standard_normal((halfway.sum(), width))
+        return case
 
     @property
     def scale(self) -> float:
@@ -59,17 +64,9 @@ class Case:
     def expected_and_steps(self) -> tuple[Doubles, Doubles]:
         """The same, and by token and head the largest step of a value's codes times the value's weight."""
         tokens = len(self.packed)
-        x = self.packed.astype(np.float64).reshape(tokens, -1, self.width)
-        query, key, value = np.split(x, [self.heads, self.heads + self.kv_heads], axis=1)
-        if self.norms is not None:
-            query, key = (_normed(one, weight) for one, weight in zip((query, key), self.norms, strict=True))
-        tables = self.cosines[:tokens, None].astype(np.float64), self.sines[:tokens, None].astype(np.float64)
-        steps = np.abs(value).max(axis=-1) / 127
-        query, key, value = (
-            _rounded(_mixed(_turned(query, *tables))),
-            _rounded(_mixed(_turned(key, *tables))),
-            _rounded(value),
-        )
+        before = self._before_rounding()
+        query, key, value = (np.rint(x / _steps(x)) * _steps(x) for x in before)
+        steps = _steps(before[2])[..., 0]
         out, largest = np.empty_like(query), np.empty(query.shape[:2])
         for head in range(self.heads):
             of = head * self.kv_heads // self.heads
@@ -79,6 +76,23 @@ class Case:
             weights /= weights.sum(axis=-1, keepdims=True)
             out[:, head], largest[:, head] = weights @ value[:, of], (weights * steps[:, of]).max(axis=-1)
         return out.reshape(tokens, -1), largest
+
+    def halfway(self) -> npt.NDArray[np.bool_]:
+        """By token and head of the packed projections: does a number of it lie half-way between two codes?"""
+        x = np.concatenate(self._before_rounding(), axis=1)
+        codes = x / _steps(x)
+        found: npt.NDArray[np.bool_] = np.any(np.abs(codes - np.floor(codes) - 0.5) < 1e-4, axis=-1)
+        return found
+
+    def _before_rounding(self) -> tuple[Doubles, Doubles, Doubles]:
+        """Queries, keys and values (tokens, heads, width) as they are rounded to int8."""
+        tokens = len(self.packed)
+        x = self.packed.astype(np.float64).reshape(tokens, -1, self.width)
+        query, key, value = np.split(x, [self.heads, self.heads + self.kv_heads], axis=1)
+        if self.norms is not None:
+            query, key = (_normed(one, weight) for one, weight in zip((query, key), self.norms, strict=True))
+        tables = self.cosines[:tokens, None].astype(np.float64), self.sines[:tokens, None].astype(np.float64)
+        return _mixed(_turned(query, *tables)), _mixed(_turned(key, *tables)), value
 
 
 def _normed(x: Doubles, weight: Floats) -> Doubles:
@@ -99,9 +113,10 @@ def _mixed(x: Doubles) -> Doubles:
     return (x.reshape(*x.shape[:-1], -1, stretch) @ (signs / np.sqrt(stretch))).reshape(x.shape)
 
 
-def _rounded(x: Doubles) -> Doubles:
-    top = np.abs(x).max(axis=-1, keepdims=True)
-    return np.rint(x * (127 / top)) * (top / 127)
+def _steps(x: Doubles) -> Doubles:
+    """The distance of two codes of int8, a vector."""
+    steps: Doubles = np.abs(x).max(axis=-1, keepdims=True) / 127
+    return steps
 
 
 Run = Callable[[Floats, Any, Any, Sequence[int], int], list[Any]]
@@ -182,9 +197,7 @@ def test_it_is_attention_over_rounded_heads_in_any_pieces(
 ) -> None:
     case = Case.made_up(shape, 600)
     whole = stepped(attention(case, sets[0]), case, [600])
-    # A number between two codes may fall to either: a code's step is 1/127 of a head's largest.
-    assert np.abs(whole - case.expected()).max() < 5e-3 * np.abs(whole).max()
-    assert np.abs(whole - case.expected()).mean() < 1e-5 * np.abs(whole).max()
+    assert np.abs(whole - case.expected()).max() < 4e-4 * np.abs(whole).max()
     for name in sets:
         for threads in (1, 2):
             run = attention(case, name, threads)
