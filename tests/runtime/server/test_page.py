@@ -93,6 +93,11 @@ def thinking_shows(page: Any) -> None:
     page.locator(".thought.live").filter(has_text="=").wait_for()
 
 
+def at_end(page: Any) -> None:
+    left = "(one) => one.scrollHeight - one.scrollTop - one.clientHeight"
+    page.wait_for_function(f"({left})(document.querySelector('.thread')) < 2")
+
+
 def replying(page: Any, text: str, *, status: int = 200) -> None:
     """Have the server reply with this text, whatever it is asked."""
     frames: list[dict[str, Any]] = [{"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}]
@@ -198,6 +203,37 @@ def test_stop_ends_the_reply_keeps_its_figures_and_frees_its_place(serve, opened
     assert "Stopped." in page.locator(".reply").inner_text()
     assert re.search(r"no answer · thought \d+ at .*prompt \d+", figures(page).inner_text())
     assert page.get_by_role("button", name="Send").is_visible()
+
+
+@pytest.mark.long
+def test_on_a_page_made_narrow_the_list_goes_and_the_composer_is_one_row_while_it_writes(serve, opened) -> None:
+    served = serve(max_rows=1)
+    page = opened(served.url, viewport={"width": 1440, "height": 800})
+    page.get_by_role("navigation", name="Conversations").wait_for()
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.get_by_role("navigation", name="Conversations").wait_for(state="detached")
+    served.slow_down(0.05)
+    ask(page)
+    thinking_shows(page)
+    row = page.locator(".composer .row")
+    assert row.bounding_box()["height"] < 50
+    page.get_by_role("button", name="Answer now").click()
+    served.slow_down(0)
+    finished(page)
+    at_end(page)
+    page.get_by_role("switch", name="Think").wait_for()
+
+
+@pytest.mark.long
+def test_enter_begins_a_line_on_a_touch_screen(served, opened) -> None:
+    page = opened(served.url, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    replying(page, "Read.")
+    ask(page, "one")
+    box(page).press_sequentially("two")
+    assert box(page).input_value() == "one\ntwo"
+    page.get_by_role("button", name="Send").click()
+    finished(page)
+    assert page.locator(".question .said").inner_text() == "one\ntwo"
 
 
 @pytest.mark.long
@@ -338,13 +374,15 @@ def test_unfolding_a_thought_leaves_its_question_where_it_is(served, opened) -> 
 
 @pytest.mark.long
 def test_markdown_is_drawn_and_can_neither_run_nor_load_anything(served, opened) -> None:
-    page = opened(served.url, viewport={"width": 900, "height": 1200})
+    page = opened(served.url, viewport={"width": 900, "height": 400})
     replying(page, MARKDOWN)
     ask(page)
     finished(page)
     answer = page.locator(".answer")
     answer.locator(".hljs-keyword").first.wait_for()
     answer.locator(".formula.display .katex").wait_for()
+    at_end(page)  # though code and formulas are drawn after their text
+    page.set_viewport_size({"width": 900, "height": 1200})
     assert answer.locator(".formula .katex").count() == 2
     assert answer.locator("h3").inner_text() == "A heading"
     assert answer.locator("td").all_inner_texts() == ["a", "1"]

@@ -5,6 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { Icon } from "./Icon";
 import { ThinkingControls } from "./ThinkingControls";
 import { usePage } from "./context";
+import { sends } from "./keys";
 
 /** What was begun in each conversation and not sent; a reply never touches it. */
 const drafts = signal<ReadonlyMap<string, string>>(new Map());
@@ -28,7 +29,7 @@ export function Composer() {
   }, []);
   useEffect(() => grow(area.current), [text]);
   const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    if (sends(event)) {
       event.preventDefault();
       send();
     }

@@ -6,6 +6,7 @@ import { CopyButton } from "./CopyButton";
 import { Icon } from "./Icon";
 import { Versions } from "./Versions";
 import { usePage } from "./context";
+import { sends } from "./keys";
 
 export function Question({ message }: { message: Message }) {
   const { talk } = usePage();
@@ -41,7 +42,7 @@ function Edit({ message, onDone }: { message: Message; onDone: () => void }) {
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "Escape") onDone();
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    if (sends(event)) {
       event.preventDefault();
       send();
     }

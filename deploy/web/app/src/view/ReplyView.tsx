@@ -28,7 +28,7 @@ export function ReplyView({ message }: { message: Message }) {
 function Foot({ message }: { message: Message }) {
   const { talk } = usePage();
   if (message.state === "writing") return <p class="ended">Being written in another tab…</p>;
-  const end = endOf(message);
+  const end = talk.failure.value === message ? "" : endOf(message);
   return (
     <>
       {end && <p class="ended">{end}</p>}

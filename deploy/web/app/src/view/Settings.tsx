@@ -75,7 +75,7 @@ function ThisDevice() {
         <button type="button" class="plain" disabled={many === 0} onClick={() => panels.attempt(host.save("conversations.json", asJson(library.conversations.value)))}>Export all ({many})</button>
         <button type="button" class="plain danger" disabled={many === 0} onClick={removeAll}>Delete all</button>
       </div>
-      <p class="note">Enter sends, Shift+Enter begins a line, Escape stops a reply, Ctrl+Shift+O begins a chat.</p>
+      <p class="note">Enter sends (on a touch screen it begins a line), Shift+Enter begins a line, Escape stops a reply, Ctrl+Shift+O begins a chat.</p>
     </section>
   );
 }

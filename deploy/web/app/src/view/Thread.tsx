@@ -1,6 +1,5 @@
 /** The conversation from top to bottom. It stays at its end while a reply grows, unless it was scrolled away. */
 
-import { effect } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { pathOf } from "../conversation/conversation";
 import { First } from "./First";
@@ -45,23 +44,25 @@ function useFollowing(place: { current: HTMLDivElement | null }) {
   useEffect(() => {
     const box = place.current;
     if (!box) return;
+    const sizes = new ResizeObserver(() => following.current && toEnd()); // formulas come after their text, and the box shrinks too
+    for (const one of [box, ...box.children]) sizes.observe(one);
+    let top = 0;
     const look = () => {
-      following.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR;
+      const near = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR;
+      if (near || box.scrollTop < top) following.current = near; // what grew meanwhile scrolled nobody away
+      top = box.scrollTop;
       setAtEnd(following.current);
     };
+    const hold = () => { if (!talk.run.value) following.current = false; };
     box.addEventListener("scroll", look, { passive: true });
-    requestAnimationFrame(toEnd);
-    return () => box.removeEventListener("scroll", look);
+    box.addEventListener("click", hold);
+    return () => {
+      sizes.disconnect();
+      box.removeEventListener("scroll", look);
+      box.removeEventListener("click", hold);
+    };
   }, []);
-  useEffect(() => effect(() => {
-    const run = talk.run.value;
-    void [run?.thought.value, run?.answer.value]; // and once more when the run is over, for its figures
-    if (following.current) requestAnimationFrame(toEnd);
-  }), []);
   const asked = pathOf(talk.library.open.value).at(-1)?.parent;
-  useEffect(() => {
-    following.current = true;
-    requestAnimationFrame(toEnd);
-  }, [asked]);
+  useEffect(() => void (following.current = true), [asked]);
   return { atEnd, toEnd };
 }

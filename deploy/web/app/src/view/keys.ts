@@ -1,4 +1,4 @@
-/** Keys that work wherever the focus is. */
+/** Keys that work wherever the focus is, and the one that sends a message. */
 
 import type { Talk } from "../conversation/talk";
 import type { Panels } from "./panels";
@@ -13,4 +13,9 @@ export function listenToKeys(talk: Talk, panels: Panels): void {
       panels.chosen();
     }
   });
+}
+
+/** Whether a key sends what is written. A touch screen's Enter begins a line: its keyboard has no Shift+Enter. */
+export function sends(event: KeyboardEvent): boolean {
+  return event.key === "Enter" && !event.shiftKey && !event.isComposing && !matchMedia("(pointer: coarse)").matches;
 }

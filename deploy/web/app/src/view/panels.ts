@@ -11,6 +11,10 @@ export class Panels {
   /** What went wrong with something other than a reply. */
   readonly notice = signal<string | null>(null);
 
+  constructor() {
+    matchMedia(NARROW).addEventListener("change", ({ matches }) => (this.sidebar.value = !matches));
+  }
+
   /** Show why something that was asked for did not work. */
   attempt(work: Promise<unknown>): void {
     work.catch((error: unknown) => (this.notice.value = inWords(error)));
