@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from thinkport.export.checkpoint import open_checkpoint
 from thinkport.export.errors import CheckpointError
+from thinkport.runtime.prompt.template import ChatTemplate
 
 INDEX = "model.safetensors.index.json"
 
@@ -72,6 +74,37 @@ def test_of_several_named_templates_the_default_one_is_taken(tiny: Path) -> None
     templates = [{"name": "tools", "template": "a"}, {"name": "default", "template": "b"}]
     (tiny / "tokenizer_config.json").write_text(json.dumps({"chat_template": templates}))
     assert open_checkpoint(tiny).chat_template == "b"
+
+
+PLAIN, TOOLS = (
+    "\n{% for m in messages %}{{ m.content }}\n{% endfor %}\n  ",
+    "T{{ tools | length }}{{ messages | length }}\n",
+)
+
+
+@pytest.mark.parametrize("form", ["list", "object", "files"])
+def test_a_template_for_tools_is_taken_where_there_are_tools(tiny: Path, form: str) -> None:
+    named: dict[str, object] = {
+        "list": [{"name": "tool_use", "template": TOOLS}, {"name": "default", "template": PLAIN}]
+    }
+    named |= {"object": {"tool_use": TOOLS, "default": PLAIN}, "files": None}
+    (tiny / "tokenizer_config.json").write_text(json.dumps({"chat_template": named[form]}))
+    if form == "files":
+        (tiny / "additional_chat_templates").mkdir()
+        (tiny / "chat_template.jinja").write_text(PLAIN)
+        (tiny / "additional_chat_templates" / "tool_use.jinja").write_text(TOOLS)
+    both, asked = open_checkpoint(tiny).chat_template, [{"role": "user", "content": "hi"}]
+    assert both is not None
+    for source, tools in ((PLAIN, None), (TOOLS, []), (TOOLS, [{"name": "f"}])):
+        alone = ChatTemplate(source, {}).render(asked, tools=tools)
+        assert ChatTemplate(both, {}).render(asked, tools=tools) == alone
+
+
+def test_named_templates_without_a_default_are_refused(tiny: Path) -> None:
+    named = [{"name": "rag", "template": PLAIN}, {"name": "tool_use", "template": TOOLS}]
+    (tiny / "tokenizer_config.json").write_text(json.dumps({"chat_template": named}))
+    with pytest.raises(CheckpointError, match=r"are named rag, tool_use, and none is the default"):
+        open_checkpoint(tiny)
 
 
 def test_a_base_model_has_no_chat_template(tiny: Path) -> None:
@@ -151,6 +184,18 @@ def test_an_index_that_disagrees_with_a_shard_is_refused(tiny: Path) -> None:
     index["weight_map"]["ghost"] = "model-0.safetensors"
     (tiny / INDEX).write_text(json.dumps(index))
     with pytest.raises(CheckpointError, match=r"says that model-0.safetensors holds ghost, and it doesn't"):
+        open_checkpoint(tiny)
+
+
+def test_a_tensor_in_two_shards_is_refused_as_nobody_knows_which_counts(tiny: Path) -> None:
+    shard(tiny)
+    shutil.copyfile(tiny / "model-0.safetensors", tiny / "model-4.safetensors")
+    index = json.loads((tiny / INDEX).read_text())
+    index["weight_map"]["other"] = "model-4.safetensors"
+    (tiny / INDEX).write_text(json.dumps(index))
+    with pytest.raises(
+        CheckpointError, match=r"lies in model-0.safetensors and in model-4.safetensors; expected it once"
+    ):
         open_checkpoint(tiny)
 
 

@@ -93,6 +93,12 @@ def test_a_file_that_ends_within_its_header_is_refused(tmp_path: Path, content: 
         read_header(tmp_path / "w.safetensors")
 
 
+def test_a_gguf_file_that_is_named_as_safetensors_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"GGUF\3\0\0\0" + bytes(64))
+    with pytest.raises(CheckpointError, match=r"is a GGUF file by its content: give it a name that ends in \.gguf"):
+        read_header(tmp_path / "w.safetensors")
+
+
 def test_weights_of_another_dtype_are_listed_but_not_read(tmp_path: Path) -> None:
     save_file({"q": np.zeros((2, 2), np.int8)}, tmp_path / "w.safetensors")
     entry = read_header(tmp_path / "w.safetensors")["q"]

@@ -62,6 +62,27 @@ def test_a_head_of_its_own_is_used_and_said(folder: Path) -> None:
     assert second_reading(checkpoint, said(checkpoint), None).passed
 
 
+def test_a_head_that_only_its_shard_names_is_used(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors") | {HEAD: another(folder)}
+    save_file(tensors, folder / "model-1.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").unlink()
+    index = {"metadata": {}, "weight_map": dict.fromkeys(tensors.keys() - {HEAD}, "model-1.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    checkpoint = open_checkpoint(folder)
+    assert shape_of(checkpoint).tied is False
+    assert second_reading(checkpoint, said(checkpoint), None).passed
+
+
+def test_names_of_a_model_without_a_causal_lm_around_it_may_have_a_head_beside_them(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    plain = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
+    save_file(plain | {HEAD: another(folder)}, folder / "model.safetensors", metadata={"format": "pt"})
+    checkpoint = open_checkpoint(folder)
+    assert checkpoint.tensors.keys() == {*tensors, HEAD}
+    assert shape_of(checkpoint).tied is False
+    assert second_reading(checkpoint, said(checkpoint), None).passed
+
+
 def test_one_differing_number_in_the_last_row_makes_two_tables(folder: Path) -> None:
     head = load_file(folder / "model.safetensors")[TABLE].copy()
     head[-1, -1] += 1e-3

@@ -66,6 +66,18 @@ def test_a_padding_token_that_the_model_has_no_id_for_is_said(folder: Path) -> N
     ]
 
 
+def test_a_token_that_the_tokenizers_configuration_alone_adds_is_refused(folder: Path) -> None:
+    size = last_id(folder) + 1
+    file = folder / "tokenizer_config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    config.setdefault("added_tokens_decoder", {})[str(size)] = {"content": "<doc>", "special": False}
+    file.write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"adds <doc>, which tokenizer\.json lacks: write both anew"):
+        check_ids(open_checkpoint(folder), size + 1, ("<think>", "</think>"), {})
+    add_tokens(folder, {"<doc>": size})
+    check_ids(open_checkpoint(folder), size + 1, ("<think>", "</think>"), {})
+
+
 def test_a_vocabulary_that_is_larger_than_the_models_is_refused(folder: Path) -> None:
     last = tokenizer_of(open_checkpoint(folder)).last_id
     with pytest.raises(CheckpointError, match=f"the last token of .* is {last} and the model has {last} ids"):

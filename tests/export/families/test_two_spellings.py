@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from transformers import Qwen3Config
+from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
 from thinkport.export.errors import UnsupportedModelError
 from thinkport.export.families import family_of
@@ -45,10 +46,10 @@ SAID = {
     "no block": ["rope_theta is 10000, and 1000000.0 among"],
     "an empty block": ["rope_theta is 10000, and 1000000.0 among"],
     "the new name alone": [],
-    "theta twice": ["rope_theta is 500000.0, and 1000000.0 among"],
+    "theta twice": ["rope_theta is 500000.0, and 1000000.0 among the rotary parameters; 1000000.0 counts"],
     "two kinds in one block": ["rope_type is 'yarn' and type is 'linear'"],
     "the original length outside": [],
-    "the original length twice": ["original_max_position_embeddings is 512, and 4096 among"],
+    "the original length twice": ["is 512, and 4096 among the rotary parameters; 512 counts"],
 }
 
 
@@ -60,7 +61,8 @@ def config_of(changes: dict[str, Any]) -> dict[str, Any]:
 def test_the_rotary_parameters_are_those_of_transformers(name: str) -> None:
     config = config_of(CASES[name])
     ours = family_of(config).shape(config).rope
-    theirs = Qwen3Config(**json.loads(json.dumps(config))).rope_parameters
+    # A model reads its configuration once more, and then what stands outside of the block counts.
+    theirs = Qwen3RotaryEmbedding(Qwen3Config(**json.loads(json.dumps(config)))).config.rope_parameters
     assert (ours.kind, ours.theta) == (theirs["rope_type"], theirs["rope_theta"])
     if ours.kind == "yarn":
         assert (ours.factor, ours.original_context) == (theirs["factor"], theirs["original_max_position_embeddings"])

@@ -1,5 +1,7 @@
 """What clients get wrong, and what they send along: each is told in words that they know, and none is a 500."""
 
+import gzip
+import json
 from typing import Any
 
 import httpx
@@ -163,3 +165,42 @@ def test_what_is_far_too_long_is_refused_before_all_of_it_is_encoded(served, mon
     answer = post(served, messages=[{"role": "user", "content": "one two three " * 250_000}])
     assert (answer.status_code, error_of(answer)["code"]) == (400, "context_length_exceeded")
     assert sum(encoded) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("route", "fields"),
+    [
+        ("chat/completions", {**ASKED, "functions": None, "function_call": None, "audio": None, "prediction": None}),
+        ("completions", {"prompt": "2*3=", "max_tokens": 2, "response_format": None}),
+        ("responses", {"input": "2*3?", "max_output_tokens": 4, "conversation": None, "max_tool_calls": None}),
+        ("messages", {**ASKED, "mcp_servers": None, "container": None}),
+    ],
+)
+def test_a_field_that_is_null_asks_for_nothing_whatever_its_name(served, route, fields) -> None:
+    assert post(served, route, **fields).status_code == 200
+
+
+def test_a_field_that_has_a_value_and_no_meaning_is_refused(served) -> None:
+    assert error_of(post(served, **ASKED, functions=[]))["param"] == "functions"
+    assert "should be 'text'" in error_of(post(served, **ASKED, modalities=["text", "audio"]))["message"]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP, br", "x"])
+def test_a_compressed_body_is_named_so(served, coding) -> None:
+    headers = {"Content-Encoding": coding, "Content-Type": "application/json"}
+    body = gzip.compress(json.dumps(ASKED).encode())
+    answer = httpx.post(f"{served.url}/v1/chat/completions", content=body, headers=headers)
+    assert answer.status_code == 415
+    assert "Content-Encoding" in error_of(answer)["message"]
+
+
+def test_an_error_that_no_field_has_alone_begins_with_its_words(served) -> None:
+    answer = httpx.post(f"{served.url}/tokenize", json={})
+    assert error_of(answer)["message"].startswith("expected exactly one of")
+    assert error_of(answer)["param"] is None
+
+
+def test_minus_one_is_no_seed_to_ollamas_clients(served) -> None:
+    body = {"messages": ASKED["messages"], "stream": False, "options": {"num_predict": 2, "seed": -1}}
+    assert httpx.post(f"{served.url}/api/chat", json=body, timeout=60).status_code == 200
+    assert httpx.post(f"{served.url}/api/chat", json=body | {"options": {"seed": -2}}).status_code == 400

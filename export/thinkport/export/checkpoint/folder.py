@@ -9,33 +9,60 @@ from thinkport.export.errors import CheckpointError
 
 INDEX = "model.safetensors.index.json"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_DEFAULT, _TOOL_USE = "default", "tool_use"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 def read_chat_template(folder: Path) -> str | None:
-    """The Jinja source of `chat_template.jinja`, or else of `tokenizer_config.json`; of several, the default one.
+    """The Jinja source of `chat_template.jinja`, or else of `tokenizer_config.json`.
 
-    None for a base model, which has none.
+    Of several, the default one, and `tool_use` where there are tools, as transformers chooses. None for a base model.
 
     Raises:
-        CheckpointError: it can't be read, or isn't a text.
+        CheckpointError: one can't be read or isn't a text, or several have names and none is the default.
     """
-    file = folder / "chat_template.jinja"
+    default = _jinja(folder / "chat_template.jinja")
+    with_tools = _jinja(folder / "additional_chat_templates" / f"{_TOOL_USE}.jinja")
+    if default is None:
+        named = _named_templates(folder)
+        default, with_tools = named.get(_DEFAULT), with_tools or named.get(_TOOL_USE)
+        if default is None and any(template is not None for template in named.values()):
+            raise CheckpointError(
+                f"{folder}: the chat templates in tokenizer_config.json are named {', '.join(named)}, and none is "
+                "the default: call one of them default"
+            )
+    return default if default is None or with_tools is None else _chosen_by_tools(with_tools, default)
+
+
+def _jinja(file: Path) -> str | None:
     try:
         return read_small(file).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
-        template = (read_json(folder / "tokenizer_config.json") or {}).get("chat_template")
+        return None
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{file} can't be read: {error}") from error
-    if isinstance(template, list) and all(isinstance(item, dict) for item in template):
-        # an older form: [{"name": …, "template": …}]
-        template = next((item.get("template") for item in template if item.get("name") == "default"), None)
-    if template is not None and not isinstance(template, str):
-        raise CheckpointError(
-            f"{folder}: the chat template in tokenizer_config.json is {template!r}; expected a text, or a "
-            "list of named ones: correct it, or remove it"
-        )
-    return template
+
+
+def _named_templates(folder: Path) -> dict[str, str | None]:
+    """A text, a list `[{"name": …, "template": …}]`, or an object of texts by name."""
+    found = (read_json(folder / "tokenizer_config.json") or {}).get("chat_template")
+    if isinstance(found, list) and all(isinstance(item, dict) for item in found):
+        found = {item.get("name"): item.get("template") for item in found}
+    named = found if isinstance(found, dict) else {_DEFAULT: found}
+    for name, template in named.items():
+        if not isinstance(name, str) or not isinstance(template, str | None):
+            raise CheckpointError(
+                f"{folder}: the chat template in tokenizer_config.json is {found!r:.200}; expected a text, or a "
+                "list of named ones: correct it, or remove it"
+            )
+    return named
+
+
+def _chosen_by_tools(with_tools: str, default: str) -> str:
+    """One template of two: Jinja drops a newline at the end of each, and blanks and one newline beside a block."""
+    first, second = (template.removesuffix("\n") for template in (with_tools, default))
+    blanks = ["+" if template[-1:] in (" ", "\t") else "" for template in (first, second)]
+    return f"{{% if tools is not none %}}\n{first}{{%{blanks[0]} else %}}\n{second}{{%{blanks[1]} endif %}}"
 
 
 def names_of_weights(folder: Path) -> list[str] | None:
@@ -75,11 +102,18 @@ def _sharded(folder: Path) -> dict[str, TensorEntry]:
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise CheckpointError(f"{folder} lacks the shard {missing[0]}{more}, of {len(shards)}; fetch it again")
-    headers = {shard: read_header(folder / shard) for shard in shards}
+    entries: dict[str, TensorEntry] = {}
+    for shard in shards:  # whole, as transformers reads them: an index may leave out a tensor
+        for name, entry in read_header(folder / shard).items():
+            if name in entries:
+                raise CheckpointError(
+                    f"{name} lies in {entries[name].file.name} and in {shard}; expected it once: save it again"
+                )
+            entries[name] = entry
     for name, shard in weight_map.items():
-        if name not in headers[shard]:
+        if name not in entries or entries[name].file.name != shard:
             raise CheckpointError(f"{INDEX} says that {shard} holds {name}, and it doesn't; fetch both again")
-    return {name: headers[shard][name] for name, shard in weight_map.items()}
+    return entries
 
 
 def _no_safetensors(folder: Path) -> CheckpointError:

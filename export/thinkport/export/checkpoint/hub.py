@@ -18,6 +18,7 @@ DESCRIPTION = (
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
+    "additional_chat_templates/tool_use.jinja",
     "*.safetensors.index.json",
     "adapter_config.json",  # an adapter beside a model, or in the place of one
     "LICENSE*",

@@ -102,6 +102,8 @@ def read_header(file: Path) -> dict[str, TensorEntry]:
             begin = stream.read(8)
             if begin == LFS[:8]:
                 raise lfs_pointer(file)
+            if begin.startswith(b"GGUF"):
+                raise CheckpointError(f"{file.name} is a GGUF file by its content: give it a name that ends in .gguf")
             length = int.from_bytes(begin, "little")
             if size < 8 or length > min(size - 8, LARGEST_HEADER):
                 raise CheckpointError(

@@ -12,6 +12,7 @@ from thinkport.export.errors import CheckpointError
 
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _FIRST = "module"
+_HEAD = "lm_head."
 
 
 def unwrapped(tensors: Mapping[str, TensorEntry]) -> tuple[dict[str, TensorEntry], list[str]]:
@@ -38,7 +39,8 @@ def as_causal(tensors: Mapping[str, TensorEntry]) -> dict[str, TensorEntry]:
     """The tensors by their names in a causal LM: without one around it, transformers saves a model's as they are."""
     if "embed_tokens.weight" not in tensors:
         return dict(tensors)
-    return {f"model.{name}": replace(entry, name=f"model.{name}") for name, entry in tensors.items()}
+    named = {name if name.startswith(_HEAD) else f"model.{name}": entry for name, entry in tensors.items()}
+    return {name: replace(entry, name=name) for name, entry in named.items()}
 
 
 def _plain(name: str) -> tuple[str, list[str]]:

@@ -85,6 +85,7 @@ def check_ids(checkpoint: Checkpoint, vocab_size: int, thinking: tuple[str, str]
     Raises:
         CheckpointError: an id is beyond the model's, or the runtime can't use the tokenizer.
     """
+    _check_added(checkpoint)
     ids = {"the last token": tokenizer_of(checkpoint).last_id, **stops}
     found = thinking_ids(checkpoint, thinking)
     if found is not None:
@@ -95,6 +96,18 @@ def check_ids(checkpoint: Checkpoint, vocab_size: int, thinking: tuple[str, str]
                 f"{name} of {checkpoint.id} is {number} and the model has {vocab_size} ids: "
                 "config.json and the tokenizer belong to different models, fetch both again"
             )
+
+
+def _check_added(checkpoint: Checkpoint) -> None:
+    """Refuse tokens that tokenizer_config.json alone adds: transformers takes them from there, and nobody else does."""
+    decoder = (read_json(checkpoint.folder / "tokenizer_config.json") or {}).get("added_tokens_decoder")
+    added = tokenizer_of(checkpoint).added
+    named = {_text("added_tokens_decoder", token) for token in decoder.values()} if isinstance(decoder, dict) else set()
+    if lacking := sorted(text for text in named if text and text not in added):
+        raise CheckpointError(
+            f"tokenizer_config.json of {checkpoint.id} adds {', '.join(lacking[:3])}, which {TOKENIZER} lacks: write "
+            "both anew: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+        )
 
 
 def unknown_tokens(checkpoint: Checkpoint, vocab_size: int) -> list[str]:

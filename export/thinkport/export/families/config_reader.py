@@ -17,6 +17,7 @@ ROPE_KEYS: dict[RopeKind, tuple[str, ...]] = {
     "llama3": ("factor", "low_freq_factor", "high_freq_factor"),
 }
 REQUIRED_ROPE_KEYS = ("factor", "low_freq_factor", "high_freq_factor")
+_GROWING = ("dynamic", "longrope")
 _THETA = 10000.0  # of transformers' configurations that name none
 _LARGEST_NUMBER = 1e30  # which float32 holds
 _OLD, _NEW = "rope_scaling", "rope_parameters"
@@ -84,13 +85,15 @@ def read_rope(config: Mapping[str, Any], context_length: int) -> Rope:
     if nested:
         raise UnsupportedModelError(f"rotary parameters that differ by layer type ({', '.join(nested)}): not supported")
     values = {"rope_theta": config.get("rope_theta"), _PARTIAL: config.get(_PARTIAL), **found}
+    if config.get(_CONTEXT) is not None:  # which alone counts outside of the rotary parameters, as in transformers
+        values[_CONTEXT] = config[_CONTEXT]
     if _theta_left_behind(config) is not None:
         values["rope_theta"] = _THETA
     name = values.get("rope_type") or values.get("type") or "default"
     if name not in ROPE_KEYS:
+        grows = " (its table changes as text grows)" if name in _GROWING else ""
         raise UnsupportedModelError(
-            f"rope scaling {name!r} is not supported: its table changes as text grows; "
-            f"supported are {', '.join(ROPE_KEYS)}"
+            f"rope scaling {name!r} is not supported{grows}; supported are {', '.join(ROPE_KEYS)}"
         )
     if values.get(_PARTIAL) not in (None, 1, 1.0):
         raise UnsupportedModelError(f"{_PARTIAL} {values[_PARTIAL]} is not supported: only 1")
@@ -120,7 +123,8 @@ def disagreements(config: Mapping[str, Any]) -> list[str]:
     for key in ("rope_theta", _PARTIAL, _CONTEXT):
         outer, inner = config.get(key), used.get(key)
         if outer is not None and inner is not None and outer != inner:
-            told.append(f"config.json: {key} is {outer!r}, and {inner!r} among the rotary parameters, which counts")
+            counts = f"{outer!r}" if key == _CONTEXT else f"{inner!r}"
+            told.append(f"config.json: {key} is {outer!r}, and {inner!r} among the rotary parameters; {counts} counts")
     left = _theta_left_behind(config)
     if left is not None and left != _THETA:
         told.append(

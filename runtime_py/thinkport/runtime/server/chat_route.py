@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 from starlette.requests import Request
@@ -38,7 +38,7 @@ class ChatRequest(ConversationFields, ChoiceFields):
     response_format: dict[str, Any] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
-    modalities: list[str] | None = None
+    modalities: list[Literal["text"]] | None = None
     timings_per_token: bool | None = Field(None, description="Each chunk of a stream says how fast it goes.")
 
     def request(self, model: Model, settings: ServerSettings) -> ReplyRequest:

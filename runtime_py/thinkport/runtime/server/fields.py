@@ -15,12 +15,14 @@ from thinkport.runtime.server.api_error import ApiError, bad
 UNSUPPORTED = "Not supported"
 """Begins the description of a field that is refused; the error quotes the description, not the rule of the field."""
 
+_PLAIN = "identity"  # the Content-Encoding that is none
+
 Body = TypeVar("Body", bound="RequestBody")
 Ids = list[Annotated[int, Field(ge=0)]]
 
 
 class RequestBody(BaseModel):
-    """A request's body. An unknown field is an error, so that nothing is ignored in silence."""
+    """A request's body. An unknown field is an error, so that nothing is ignored in silence; null asks for nothing."""
 
     model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 
@@ -29,8 +31,11 @@ async def read_body(request: Request, kind: type[Body]) -> Body:
     """The request's body.
 
     Raises:
-        ApiError: 400, no JSON object, or one that does not fit; 413 and 408 by the guard.
+        ApiError: 400, no JSON object, or one that does not fit; 415, a compressed one; 413 and 408 by the guard.
     """
+    coding = request.headers.get("content-encoding", _PLAIN)
+    if coding.strip().lower() not in ("", _PLAIN):
+        raise ApiError(415, f"the body's Content-Encoding is {coding!r:.40}, expected none: send plain JSON")
     data = await request.body()
     try:
         given = json.loads(data, parse_constant=_refuse)
@@ -49,7 +54,8 @@ def checked_fields(kind: type[Body], given: dict[str, Any]) -> Body:
         ApiError: 400, one that does not fit.
     """
     try:
-        return kind.model_validate(given)
+        known = {key: value for key, value in given.items() if value is not None or key in kind.model_fields}
+        return kind.model_validate(known)
     except ValidationError as error:
         raise _told(error, kind) from None
     except RecursionError:
@@ -77,6 +83,7 @@ def _told(error: ValidationError, kind: type[BaseModel]) -> ApiError:
     if field and field.description and field.description.startswith(UNSUPPORTED):
         return bad(f"{path}: {field.description}", path)
     if first["type"] != "extra_forbidden":
-        return bad(f"{path}: {first['msg']}", path)
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        return bad(f"{path}: {reason}" if path else reason, path or None)
     close = get_close_matches(path, kind.model_fields, n=1)
     return bad(f"unknown field {path!r}{f': did you mean {close[0]!r}?' if close else ''}", path)

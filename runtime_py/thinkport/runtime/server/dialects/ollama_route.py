@@ -33,6 +33,7 @@ from thinkport.runtime.tools.response_format import JsonSchema, ResponseFormat
 _SAMPLING = {"repeat_penalty": "repetition_penalty"} | {
     name: name for name in ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "seed")
 }
+_ANY_SEED = -1  # what Ollama's clients send for none
 _PLANNED = ("num_predict", "stop")
 # About Ollama's own engine: without a meaning here.
 _ENGINE = ("num_ctx", "num_keep", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "numa", "low_vram")
@@ -53,6 +54,8 @@ class OllamaRequest(ReplyFields, ThinkingFields):
         if unknown := sorted(set(given) - {*_SAMPLING, *_PLANNED, *_ENGINE}):
             raise bad(f"options has {', '.join(unknown)}, expected of: {', '.join((*_SAMPLING, *_PLANNED))}", "options")
         named = {_SAMPLING[name]: value for name, value in given.items() if name in _SAMPLING and value is not None}
+        if named.get("seed") == _ANY_SEED:
+            del named["seed"]
         fields = checked_fields(ReplyFields, named)
         most = given.get("num_predict")
         if most is not None and (type(most) is not int or most < -2 or most == 0):
