@@ -1,5 +1,6 @@
 """The kernels' wheels for all systems, as Zig cross-compiles them: the library's form, what it exports and needs."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,12 @@ from compile_library import SYSTEMS
 # How a library of each kind of system begins, where its CPU's number stands, and those numbers.
 X86_64, ARM64 = (62, 0x8664, 0x01000007), (183, 0xAA64, 0x0100000C)
 EXPORTED = (b"RegisterCustomOps", b"thinkport_kernel_set", b"thinkport_kernel_agrees", b"thinkport_read_bandwidth")
+# What it may load, all of it the system's: on Windows kernel32 and the Universal C Runtime, on macOS libSystem.
+LIBRARY = re.compile(rb"[\w/.@-]+\.(?:dll|dylib)", re.IGNORECASE)
+LOADED = {
+    "win": re.compile(rb"kernel32\.dll|api-ms-win-crt-[a-z]+-l1-1-0\.dll", re.IGNORECASE),
+    "macos": re.compile(rb"/usr/lib/libSystem\.B\.dylib"),
+}
 
 
 def library_of(wheel: Path, system: str) -> bytes:
@@ -50,6 +57,15 @@ def oldest_macos(content: bytes) -> tuple[int, int]:
             return number(content, at + 14, 2), number(content, at + 13, 1)
         at += number(content, at + 4)
     raise AssertionError("it does not say for which macOS it is")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("system", [name for name in SYSTEMS if not name.startswith("linux")])
+def test_a_library_loads_nothing_but_its_systems_own(kernel_wheel: Callable[[str], Path], system: str) -> None:
+    named = set(LIBRARY.findall(library_of(kernel_wheel(system), system)))
+    others = {name for name in named if not name.endswith(SYSTEMS[system].library.encode())}
+    assert others
+    assert all(LOADED[system.partition("-")[0]].fullmatch(name) for name in others), others
 
 
 @pytest.mark.long
