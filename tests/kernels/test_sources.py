@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from tests.kernels.conftest import SOURCE
@@ -33,6 +34,10 @@ def test_an_sdist_holds_every_source(sdist: Path) -> None:
     assert {path.name for path in found - wanted} <= {"PKG-INFO", ".gitignore"}
 
 
+def test_its_licence_is_that_of_thinkport() -> None:
+    assert (SOURCE / "LICENSE").read_bytes() == (SOURCE.parents[1] / "LICENSE").read_bytes()
+
+
 def test_a_python_of_musl_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sysconfig.get_config_var", {"SOABI": "cpython-312-x86_64-linux-musl"}.get)
     with pytest.raises(SystemExit, match="no kernels for musl"):
@@ -43,6 +48,8 @@ def test_a_python_of_musl_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wheel_of_an_sdist_registers_its_operators(sdist: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(command, cwd=sdist, check=True, capture_output=True)
+    with ZipFile(next(tmp_path.glob("*.whl"))) as file:
+        assert [name for name in file.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target"]
     subprocess.run([*install, str(tmp_path / "site"), str(next(tmp_path.glob("*.whl")))], check=True)
     program = (

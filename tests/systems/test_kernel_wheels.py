@@ -1,5 +1,6 @@
 """The kernels' wheels for all systems, as Zig cross-compiles them: the library's form, what it exports and needs."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,10 @@ from compile_library import SYSTEMS
 # How a library of each kind of system begins, where its CPU's number stands, and those numbers.
 X86_64, ARM64 = (62, 0x8664, 0x01000007), (183, 0xAA64, 0x0100000C)
 EXPORTED = (b"RegisterCustomOps", b"thinkport_kernel_set", b"thinkport_kernel_agrees", b"thinkport_read_bandwidth")
+DLL = re.compile(rb"[\w.-]+\.dll", re.IGNORECASE)
+# What a DLL may load: kernel32, and the Universal C Runtime that is a part of Windows from 10 on.
+WINDOWS_OWN = re.compile(rb"kernel32\.dll|api-ms-win-crt-[a-z]+-l1-1-0\.dll", re.IGNORECASE)
+ID_DYLIB, LOAD_DYLIB, BUILD_VERSION = 0xD, 0xC, 0x32  # load commands of a Mach-O file (loader.h)
 
 
 def library_of(wheel: Path, system: str) -> bytes:
@@ -42,14 +47,41 @@ def test_a_wheel_holds_a_library_of_its_system_and_cpu(kernel_wheel: Callable[[s
     assert all(name in content for name in EXPORTED)
 
 
-def oldest_macos(content: bytes) -> tuple[int, int]:
-    """Of a Mach-O file: the minimum in LC_BUILD_VERSION (0x32; loader.h)."""
-    at = 32
+def commands(content: bytes, kind: int) -> list[int]:
+    """Where the load commands of a kind begin in a Mach-O file."""
+    found, at = [], 32
     for _ in range(number(content, 16)):
-        if number(content, at) == 0x32:
-            return number(content, at + 14, 2), number(content, at + 13, 1)
+        if number(content, at) == kind:
+            found.append(at)
         at += number(content, at + 4)
-    raise AssertionError("it does not say for which macOS it is")
+    return found
+
+
+def oldest_macos(content: bytes) -> tuple[int, int]:
+    (at,) = commands(content, BUILD_VERSION)
+    return number(content, at + 14, 2), number(content, at + 13, 1)
+
+
+def dylibs(content: bytes, kind: int) -> list[bytes]:
+    """The names in commands of a kind that names a dylib."""
+    starts = (at + number(content, at + 8) for at in commands(content, kind))
+    return [content[start : content.index(b"\0", start)] for start in starts]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("system", ["win-amd64", "win-arm64"])
+def test_a_dll_loads_nothing_but_windows_own(kernel_wheel: Callable[[str], Path], system: str) -> None:
+    named = set(DLL.findall(library_of(kernel_wheel(system), system))) - {SYSTEMS[system].library.encode()}
+    assert named
+    assert all(WINDOWS_OWN.fullmatch(name) for name in named), named
+
+
+@pytest.mark.long
+def test_a_dylib_loads_nothing_but_macos_own(kernel_wheel: Callable[[str], Path]) -> None:
+    content = library_of(kernel_wheel("macos-arm64"), "macos-arm64")
+    assert dylibs(content, LOAD_DYLIB) == [b"/usr/lib/libSystem.B.dylib"]
+    # its own name; the path that it was linked at would make other bytes each time
+    assert dylibs(content, ID_DYLIB) == [b"@rpath/libthinkport_kernels.dylib"]
 
 
 @pytest.mark.long
