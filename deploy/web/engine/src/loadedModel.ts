@@ -14,7 +14,7 @@ import type { ChatTemplate } from "./prompt/template.js";
 import type { ModelTokenizer } from "./prompt/tokenizer.js";
 import { ReplyMaker, type PreparedReply } from "./reply/replyMaker.js";
 import { saidMessage } from "./reply/saidMessage.js";
-import { StreamedReply } from "./reply/streamedReply.js";
+import { type OnEnd, StreamedReply } from "./reply/streamedReply.js";
 import type { Thinking } from "./thinking/thinking.js";
 import type { Decision } from "./thinking/thinkingSwitch.js";
 
@@ -41,11 +41,11 @@ export class LoadedModel implements Model, Replies {
     return this.begin(typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt, options, null);
   }
 
-  begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null): Reply {
+  begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null, onEnd?: OnEnd): Reply {
     this.checkOpen();
     const prepared = this.replies.prepare(messages, options, chat);
     const stop = new Stop();
-    return new StreamedReply(() => this.events(prepared, messages, stop), stop);
+    return new StreamedReply(this.events(prepared, messages, stop), stop, onEnd);
   }
 
   chat(options: ChatOptions = {}): Chat {
