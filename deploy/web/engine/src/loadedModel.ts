@@ -34,7 +34,7 @@ export class LoadedModel implements Model, Replies {
     readonly report: ModelReport,
   ) {
     this.replies = new ReplyMaker(manifest, tokenizer, template, thinking);
-    this.held = new HeldSequence(lane, lane);
+    this.held = new HeldSequence(lane);
   }
 
   stream(prompt: string | readonly Message[], options: ReplyOptions = {}): Reply {
