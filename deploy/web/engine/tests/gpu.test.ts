@@ -71,7 +71,7 @@ test("a cache that finds no room says so, keeps what it holds, and leaves nothin
   const before = cache.pasts();
   await expect(cache.prepare(300)).rejects.toThrow(/out of memory: no room/);
   expect(cache.pasts()).toEqual(before);
-  expect([cache.length, cache.bytes]).toEqual([100, one * SHAPE.bytes(256)]);
+  expect(cache.length).toBe(100);
   expect(device.buffers.filter((buffer) => !buffer.destroyed)).toHaveLength(one);
 });
 
