@@ -3,6 +3,7 @@
  * open, write and remove; a page reads the index and deletes all. Knows folders; must not know where pieces come from.
  */
 
+import { bytesToHex } from "@noble/hashes/utils.js";
 import { artifactError, ThinkportError, wordsOf } from "../errors.js";
 import { INDEX, parseIndex, type Piece, type PieceIndex } from "./pieceIndex.js";
 
@@ -125,8 +126,7 @@ export class PieceStore {
 
 /** The sha256 of bytes as hex. Only secure contexts (https, localhost) have it. */
 export async function hashOf(bytes: BufferSource): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }
 
 async function folderAt(path: readonly string[], create: boolean): Promise<FileSystemDirectoryHandle> {
