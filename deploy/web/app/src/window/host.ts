@@ -27,7 +27,8 @@ export interface Host {
   readonly notice: (() => VNode | null) | null;
   /** Called once another model is open. */
   opened: () => void;
-  store(): Promise<Store>;
+  /** Where conversations stay; null where they can't. */
+  store(): Promise<Store | null>;
   /** Give a file to the person: a download, or a dialog that asks where. Returns whether it was written. */
   save(name: string, text: string): Promise<boolean>;
   /** Open a folder; null asks for one. */
@@ -43,7 +44,7 @@ export class BrowserHost implements Host {
   readonly notice: Host["notice"] = null;
   opened = (): void => undefined;
 
-  store(): Promise<Store> {
+  store(): Promise<Store | null> {
     return openStore();
   }
 

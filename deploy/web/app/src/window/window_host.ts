@@ -54,7 +54,6 @@ class WindowHost implements Host {
 
 /** Conversations in files of the window's program, so that they outlive its port and its web view. */
 class DiskStore implements Store {
-  readonly lasting = true;
   all = (): Promise<Conversation[]> => tell("GET", "/window/conversations");
   put = (conversation: Conversation): Promise<void> => tell("PUT", `/window/conversations/${conversation.id}`, conversation);
   remove = (id: string): Promise<void> => tell("DELETE", `/window/conversations/${id}`);
