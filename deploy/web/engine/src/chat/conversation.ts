@@ -7,11 +7,20 @@ import { saidMessage } from "../reply/saidMessage.js";
 import type { OnEnd } from "../reply/streamedReply.js";
 import { asThinking, type Thinking } from "../thinking/thinking.js";
 
-/** What a conversation needs of its model. `chat` is how it thinks where a call does not say; `onEnd` hears the end first. */
-export interface Replies {
-  readonly thinking: Thinking;
-  begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null, onEnd?: OnEnd): Reply;
-  settle(messages: readonly Message[], options: EncodeOptions): Promise<void>;
+/** What gives replies: a model's part that is the same in its own thread and in another one. */
+export abstract class Replies {
+  abstract readonly thinking: Thinking;
+  /** `chat` is how a conversation thinks where a call does not say; `onEnd` hears the end first. */
+  abstract begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null, onEnd?: OnEnd): Reply;
+  abstract settle(messages: readonly Message[], options?: EncodeOptions): Promise<void>;
+
+  stream(prompt: string | readonly Message[], options: ReplyOptions = {}): Reply {
+    return this.begin(typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt, options, null);
+  }
+
+  chat(options: ChatOptions = {}): Chat {
+    return new Conversation(this, options);
+  }
 }
 
 /** A turn that begins while another goes on ends that one, which then does not join the history. */

@@ -1,10 +1,10 @@
 /** A model that runs in a worker, as the page holds it: the same interface as in one thread. */
 
-import { Conversation, type Replies } from "../chat/conversation.js";
+import { Replies } from "../chat/conversation.js";
 import { Stop, type Wish } from "../engine/stop.js";
 import { unavailableError } from "../errors.js";
 import type { ReplyEvent } from "../events.js";
-import type { Chat, ChatOptions, EncodeOptions, Model, OpenProgress, Reply, ReplyOptions } from "../model.js";
+import type { EncodeOptions, Model, OpenProgress, Reply, ReplyOptions } from "../model.js";
 import type { Message } from "../prompt/message.js";
 import { type OnEnd, StreamedReply } from "../reply/streamedReply.js";
 import type { Thinking } from "../thinking/thinking.js";
@@ -75,7 +75,7 @@ class Line {
   }
 }
 
-class WorkerModel implements Model, Replies {
+class WorkerModel extends Replies implements Model {
   readonly manifest;
   readonly report;
   readonly thinking: Thinking;
@@ -85,13 +85,10 @@ class WorkerModel implements Model, Replies {
     private readonly number: number,
     { manifest, report, thinking }: Opened,
   ) {
+    super();
     this.manifest = manifest;
     this.report = report;
     this.thinking = thinking;
-  }
-
-  stream(prompt: string | readonly Message[], options: ReplyOptions = {}): Reply {
-    return this.begin(typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt, options, null);
   }
 
   begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null, onEnd?: OnEnd): Reply {
@@ -105,10 +102,6 @@ class WorkerModel implements Model, Replies {
     };
     const stop = new Stop(tell);
     return new StreamedReply(this.events({ method: "begin", model: this.number, messages, options, chat }, number, stop, onBegin), stop, onEnd);
-  }
-
-  chat(options: ChatOptions = {}): Chat {
-    return new Conversation(this, options);
   }
 
   async encode(messages: readonly Message[], options: EncodeOptions = {}): Promise<number[]> {
