@@ -14,7 +14,7 @@ export default defineConfig({
       },
       formats: ["es"],
     },
-    rolldownOptions: { external: [/^node:/, /^onnxruntime-/, /^@huggingface\//] },
+    rolldownOptions: { external: [/^node:/, /^onnxruntime-/, /^@huggingface\//, /^@noble\//, "idb"] },
   },
   test: { include: ["tests/**/*.test.ts"], testTimeout: 120_000 },
 });

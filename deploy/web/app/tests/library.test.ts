@@ -1,10 +1,19 @@
 import { expect, it } from "vitest";
 import { adding, newConversation, newMessage, type Conversation } from "../src/conversation/conversation";
 import { Library } from "../src/conversation/library";
-import { MemoryStore } from "../src/conversation/store";
+import { DEFAULTS, type Store } from "../src/conversation/store";
+
+/** A store that is empty and takes everything. */
+class FakeStore implements Store {
+  all = (): Promise<Conversation[]> => Promise.resolve([]);
+  put = async (): Promise<void> => undefined;
+  remove = async (): Promise<void> => undefined;
+  preferences = async () => DEFAULTS;
+  keep = async (): Promise<void> => undefined;
+}
 
 /** A store that others wrote to as well, and that is read as slowly as a test wants. */
-class SlowStore extends MemoryStore {
+class SlowStore extends FakeStore {
   asked = 0;
   answer: (conversations: Conversation[]) => void = () => undefined;
 
@@ -38,7 +47,7 @@ it("keeps what is said here while another tab's changes are read", async () => {
 
 it("restores a conversation whose reply was being written with a reply that ended", async () => {
   const library = new Library();
-  await library.use(new MemoryStore(), () => false);
+  await library.use(new FakeStore(), () => false);
   const { id } = library.open.value;
   library.change(id, (before) => adding(before, newMessage("user", null, "question")));
   library.change(id, (before) => adding(before, newMessage("assistant", before.leaf, "half")));
@@ -49,8 +58,7 @@ it("restores a conversation whose reply was being written with a reply that ende
 });
 
 /** A store that holds what this page did not write, or can't be read at all. */
-class OddStore extends MemoryStore {
-  override readonly lasting: boolean = true;
+class OddStore extends FakeStore {
   constructor(private readonly given: () => Promise<unknown[]>) {
     super();
   }
@@ -72,6 +80,6 @@ it("goes on over a store that fails, or keeps nothing, and says so", async () =>
   expect(library.unkept.value).toBe("Conversations can't be kept: the disk is damaged");
   library.change(library.open.value.id, (before) => adding(before, newMessage("user", null, "hi")));
   expect(library.conversations.value).toHaveLength(1);
-  await library.use(new MemoryStore(), () => false);
+  await library.use(null, () => false);
   expect(library.unkept.value).toMatch(/^Conversations can't be kept: this browser keeps nothing for this page/);
 });

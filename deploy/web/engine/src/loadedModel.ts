@@ -1,24 +1,24 @@
 /** A loaded artifact in the thread that runs it: one KV cache, and one reply at a time over it. */
 
 import type { Manifest } from "./artifact/manifest.js";
-import { Conversation, type Replies } from "./chat/conversation.js";
+import { Replies } from "./chat/conversation.js";
 import { HeldSequence, type HeldUse } from "./engine/heldSequence.js";
 import type { LoadedLane } from "./engine/ortLane.js";
 import { Stop } from "./engine/stop.js";
 import { prefill } from "./engine/tokenLoop.js";
 import { unavailableError } from "./errors.js";
 import type { End, ReplyEvent } from "./events.js";
-import type { Chat, ChatOptions, EncodeOptions, Model, ModelReport, Reply, ReplyOptions } from "./model.js";
+import type { EncodeOptions, Model, ModelReport, Reply, ReplyOptions } from "./model.js";
 import type { Message } from "./prompt/message.js";
 import type { ChatTemplate } from "./prompt/template.js";
 import type { ModelTokenizer } from "./prompt/tokenizer.js";
 import { ReplyMaker, type PreparedReply } from "./reply/replyMaker.js";
 import { saidMessage } from "./reply/saidMessage.js";
-import { StreamedReply } from "./reply/streamedReply.js";
+import { type OnEnd, StreamedReply } from "./reply/streamedReply.js";
 import type { Thinking } from "./thinking/thinking.js";
 import type { Decision } from "./thinking/thinkingSwitch.js";
 
-export class LoadedModel implements Model, Replies {
+export class LoadedModel extends Replies implements Model {
   private readonly replies: ReplyMaker;
   private readonly held: HeldSequence;
   private replying: HeldUse | null = null; // the reply in progress
@@ -33,23 +33,16 @@ export class LoadedModel implements Model, Replies {
     lane: LoadedLane,
     readonly report: ModelReport,
   ) {
+    super();
     this.replies = new ReplyMaker(manifest, tokenizer, template, thinking);
-    this.held = new HeldSequence(lane, lane);
+    this.held = new HeldSequence(lane);
   }
 
-  stream(prompt: string | readonly Message[], options: ReplyOptions = {}): Reply {
-    return this.begin(typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt, options, null);
-  }
-
-  begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null): Reply {
+  begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null, onEnd?: OnEnd): Reply {
     this.checkOpen();
     const prepared = this.replies.prepare(messages, options, chat);
     const stop = new Stop();
-    return new StreamedReply(() => this.events(prepared, messages, stop), stop);
-  }
-
-  chat(options: ChatOptions = {}): Chat {
-    return new Conversation(this, options);
+    return new StreamedReply(this.events(prepared, messages, stop), stop, onEnd);
   }
 
   async encode(messages: readonly Message[], options: EncodeOptions = {}): Promise<number[]> {

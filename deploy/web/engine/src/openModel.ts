@@ -169,7 +169,6 @@ class Opening {
       graph,
       model,
       onnx,
-      weights: onnx.locations,
       weightsOf: (name) => this.timed("files", () => this.files.weights(name)),
       folder: source.path?.("") ?? null,
       check: (name) => this.timed("files", () => this.files.unread(name)),

@@ -38,7 +38,6 @@ export type Row = number | Readonly<Record<string, number>>;
 /** Gives the script's rows in turn, one for each step that a draw follows; then it stops. */
 export class ScriptedLane implements LoadedLane {
   readonly vocabSize = 512;
-  readonly kvBytes = 0;
   length = 0;
   readonly steps: number[] = [];
 

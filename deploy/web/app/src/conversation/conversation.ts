@@ -3,6 +3,7 @@
  * nothing is lost. Every function returns a new conversation. Knows messages; must not know where they are kept.
  */
 
+import { bytesToHex, randomBytes } from "@noble/hashes/utils.js";
 import type { Figures, ParallelThoughts, Said, Sampling, ThinkingChoice } from "../transport/transport";
 
 /** A thought. `end` is why it ended, as the runtime names it; `budget` is the limit that it was given. `parallel`
@@ -45,9 +46,7 @@ export interface Conversation {
 const TITLE = 60; // characters
 
 /** A random name; `crypto.randomUUID` is missing in insecure contexts. */
-export function newId(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
+const newId = (): string => bytesToHex(randomBytes(12));
 
 export function newConversation(): Conversation {
   return { id: newId(), title: "", changed: Date.now(), system: "", thinking: null, sampling: {}, messages: [], leaf: null };

@@ -5,7 +5,7 @@
 
 import { computed, signal } from "@preact/signals";
 import { afterReload, isReadable, newConversation, type Conversation } from "./conversation";
-import { MemoryStore, type Preferences, type Store, DEFAULTS } from "./store";
+import { type Preferences, type Store, DEFAULTS } from "./store";
 
 const CHANNEL = "thinkport.conversations";
 
@@ -16,7 +16,7 @@ export class Library {
   readonly unkept = signal<string | null>(null);
   private readonly draft = signal(newConversation());
   private readonly openId = signal<string | null>(null);
-  private store: Store = new MemoryStore();
+  private store: Store | null = null;
   private readonly channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel(CHANNEL);
 
   /** The one that is open; a new one is listed once it has a message. */
@@ -25,10 +25,10 @@ export class Library {
   /** Newest first. */
   readonly sorted = computed(() => [...this.conversations.value].sort((a, b) => b.changed - a.changed));
 
-  /** Take what a store has. `writing` tells which conversations a reply of this page is being written to. */
-  async use(store: Store, writing: (id: string) => boolean): Promise<void> {
+  /** Take what a store has; null where nothing can be kept. `writing` tells which conversations a reply of this page is being written to. */
+  async use(store: Store | null, writing: (id: string) => boolean): Promise<void> {
     this.store = store;
-    if (!store.lasting) this.fail("this browser keeps nothing for this page. A private window may be the reason. Export what you need.");
+    if (store === null) return this.fail("this browser keeps nothing for this page. A private window may be the reason. Export what you need.");
     try {
       this.preferences.value = await store.preferences();
       const all = await store.all();
@@ -38,7 +38,7 @@ export class Library {
     } catch (error) {
       this.fail(error);
     }
-    this.channel?.addEventListener("message", () => void this.reread(writing).catch((error: unknown) => this.fail(error)));
+    this.channel?.addEventListener("message", () => void this.reread(store, writing).catch((error: unknown) => this.fail(error)));
   }
 
   find(id: string | null): Conversation | undefined {
@@ -71,7 +71,7 @@ export class Library {
   remove(id: string): void {
     if (this.open.value.id === id) this.begin();
     this.conversations.value = this.conversations.value.filter((one) => one.id !== id);
-    this.writing(this.store.remove(id));
+    this.writing(this.store?.remove(id));
   }
 
   /** Put back what was removed; a reply that was written in it ended then. */
@@ -83,7 +83,7 @@ export class Library {
 
   prefer(preferences: Preferences): void {
     this.preferences.value = preferences;
-    this.writing(this.store.keep(preferences));
+    this.writing(this.store?.keep(preferences));
   }
 
   private list(conversation: Conversation): void {
@@ -93,11 +93,11 @@ export class Library {
   }
 
   private keep(conversation: Conversation): void {
-    this.writing(this.store.put(conversation));
+    this.writing(this.store?.put(conversation));
   }
 
-  private writing(done: Promise<void>): void {
-    done.then(
+  private writing(done: Promise<void> | undefined): void {
+    done?.then(
       () => this.channel?.postMessage("changed"),
       (error: unknown) => this.fail(error),
     );
@@ -108,9 +108,9 @@ export class Library {
   }
 
   /** Another tab changed something: what this page writes to, or changed while the store was read, stays as it is here. */
-  private async reread(writing: (id: string) => boolean): Promise<void> {
+  private async reread(store: Store, writing: (id: string) => boolean): Promise<void> {
     const before = new Map(this.conversations.value.map((one) => [one.id, one]));
-    const stored = (await this.store.all()).filter(isReadable);
+    const stored = (await store.all()).filter(isReadable);
     const now = new Map(this.conversations.value.map((one) => [one.id, one]));
     const own = [...now.values()].filter((one) => writing(one.id) || before.get(one.id) !== one);
     const kept = new Map(own.map((one) => [one.id, one]));

@@ -1,5 +1,6 @@
-/** Where conversations stay: on this device, in IndexedDB, or for as long as the page is open where there is none. */
+/** Where conversations stay on this device: in IndexedDB. */
 
+import { openDB } from "idb";
 import type { Conversation } from "./conversation";
 
 export type Theme = "system" | "light" | "dark";
@@ -12,8 +13,6 @@ export interface Preferences {
 export const DEFAULTS: Preferences = { theme: "system" };
 
 export interface Store {
-  /** Whether conversations outlive the page. */
-  readonly lasting: boolean;
   all(): Promise<Conversation[]>;
   put(conversation: Conversation): Promise<void>;
   remove(id: string): Promise<void>;
@@ -25,74 +24,22 @@ const NAME = "thinkport";
 const CONVERSATIONS = "conversations";
 const PREFERENCES = "preferences";
 
-/** The device's own store, or a page's memory where a browser refuses one, as some do in private windows. */
-export async function openStore(): Promise<Store> {
-  try {
-    return new IndexedDbStore(await openDatabase());
-  } catch {
-    return new MemoryStore();
-  }
-}
+/** The device's own store; null where a browser refuses one, as some do in private windows. */
+export const openStore = (): Promise<Store | null> => indexedDbStore().catch(() => null);
 
-function openDatabase(): Promise<IDBDatabase> {
-  return new Promise((resolve, reject) => {
-    const opening = indexedDB.open(NAME, 1);
-    opening.onupgradeneeded = () => {
-      opening.result.createObjectStore(CONVERSATIONS, { keyPath: "id" });
-      opening.result.createObjectStore(PREFERENCES);
-    };
-    opening.onsuccess = () => resolve(opening.result);
-    opening.onerror = () => reject(opening.error);
-    opening.onblocked = () => reject(new Error("another tab holds an older store"));
+async function indexedDbStore(): Promise<Store> {
+  const database = await openDB(NAME, 1, {
+    upgrade(made) {
+      made.createObjectStore(CONVERSATIONS, { keyPath: "id" });
+      made.createObjectStore(PREFERENCES);
+    },
+    blocking: (_, __, { target }) => (target as IDBDatabase).close(), // a newer page in another tab
   });
-}
-
-class IndexedDbStore implements Store {
-  readonly lasting = true;
-
-  constructor(private readonly database: IDBDatabase) {
-    database.onversionchange = () => database.close();
-  }
-
-  all(): Promise<Conversation[]> {
-    return this.does(CONVERSATIONS, "readonly", (store) => store.getAll() as IDBRequest<Conversation[]>);
-  }
-
-  async put(conversation: Conversation): Promise<void> {
-    await this.does(CONVERSATIONS, "readwrite", (store) => store.put(conversation));
-  }
-
-  async remove(id: string): Promise<void> {
-    await this.does(CONVERSATIONS, "readwrite", (store) => store.delete(id));
-  }
-
-  async preferences(): Promise<Preferences> {
-    const kept = await this.does(PREFERENCES, "readonly", (store) => store.get("all") as IDBRequest<Preferences | undefined>);
-    return { ...DEFAULTS, ...kept };
-  }
-
-  async keep(preferences: Preferences): Promise<void> {
-    await this.does(PREFERENCES, "readwrite", (store) => store.put(preferences, "all"));
-  }
-
-  private does<T>(name: string, mode: IDBTransactionMode, ask: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const transaction = this.database.transaction(name, mode);
-      const request = ask(transaction.objectStore(name));
-      transaction.oncomplete = () => resolve(request.result);
-      transaction.onabort = () => reject(transaction.error);
-    });
-  }
-}
-
-export class MemoryStore implements Store {
-  readonly lasting: boolean = false;
-  private readonly kept = new Map<string, Conversation>();
-  private chosen = DEFAULTS;
-
-  all = async (): Promise<Conversation[]> => [...this.kept.values()];
-  put = async (conversation: Conversation): Promise<void> => void this.kept.set(conversation.id, conversation);
-  remove = async (id: string): Promise<void> => void this.kept.delete(id);
-  preferences = async (): Promise<Preferences> => this.chosen;
-  keep = async (preferences: Preferences): Promise<void> => void (this.chosen = preferences);
+  return {
+    all: () => database.getAll(CONVERSATIONS),
+    put: async (conversation) => void (await database.put(CONVERSATIONS, conversation)),
+    remove: (id) => database.delete(CONVERSATIONS, id),
+    preferences: async () => ({ ...DEFAULTS, ...(await database.get(PREFERENCES, "all")) }),
+    keep: async (preferences) => void (await database.put(PREFERENCES, preferences, "all")),
+  };
 }

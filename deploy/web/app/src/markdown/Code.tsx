@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { CopyButton } from "../view/CopyButton";
-import type { Part } from "./highlight";
+import type { Nodes } from "./highlight";
 
 const MOST = 20_000; // characters that are coloured
 
@@ -23,8 +23,8 @@ export function Code({ text, language }: { text: string; language: string }) {
   );
 }
 
-function useHighlighted(text: string, language: string): Part[] | null {
-  const [highlight, setHighlight] = useState<((text: string, language: string) => Part[] | null) | null>(null);
+function useHighlighted(text: string, language: string): Nodes | null {
+  const [highlight, setHighlight] = useState<((text: string, language: string) => Nodes | null) | null>(null);
   const wanted = language !== "" && text.length <= MOST;
   useEffect(() => {
     if (wanted) import("./highlight").then((loaded) => setHighlight(() => loaded.highlighted), () => undefined);
@@ -32,6 +32,7 @@ function useHighlighted(text: string, language: string): Part[] | null {
   return wanted && highlight ? highlight(text, language) : null;
 }
 
-function coloured(part: Part): ComponentChildren {
-  return typeof part === "string" ? part : <span class={part.kind}>{part.parts.map(coloured)}</span>;
+function coloured(node: Nodes[number]): ComponentChildren {
+  if (node.type === "element") return <span class={[node.properties.className].flat().join(" ")}>{node.children.map(coloured)}</span>;
+  return node.type === "text" ? node.value : null;
 }

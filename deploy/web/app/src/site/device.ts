@@ -1,5 +1,7 @@
 /** What this browser and device can do, as far as they say. Knows the browser's interfaces; must not know the model. */
 
+import { type GpuLimits, limitsOf } from "@thinkport/engine/web/gpuRuntime";
+
 export interface Device {
   /** Why nothing runs here at all; null where it can. */
   readonly lacking: string | null;
@@ -9,7 +11,7 @@ export interface Device {
   readonly threads: number;
   readonly isolated: boolean;
   /** The GPU's limits; null where there is none. */
-  readonly gpu: { readonly float16: boolean; readonly buffer: number } | null;
+  readonly gpu: GpuLimits | null;
   /** Bytes that may still be kept here; null where that isn't told. */
   readonly room: number | null;
 }
@@ -38,9 +40,7 @@ function lacking(): string | null {
 
 async function gpu(): Promise<Device["gpu"]> {
   const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" }).catch(() => null);
-  if (!adapter) return null;
-  const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
-  return { float16: adapter.features.has("shader-f16"), buffer: Math.min(maxBufferSize, maxStorageBufferBindingSize) };
+  return adapter ? limitsOf(adapter) : null;
 }
 
 async function room(): Promise<number | null> {

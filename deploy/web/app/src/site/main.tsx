@@ -2,23 +2,15 @@
 
 import { effect, signal } from "@preact/signals";
 import { render } from "preact";
-import type { Model } from "@thinkport/engine";
-import { Talk } from "../conversation/talk";
-import "../style/base.css";
-import "../style/page.css";
-import "../style/thread.css";
-import "../style/markdown.css";
-import "../style/panels.css";
-import "./site.css";
-import { Connection } from "../transport/connection";
 import { EngineTransport } from "../transport/engine";
 import { App } from "../view/App";
-import { type Page, PageProvider } from "../view/context";
-import { listenToKeys } from "../view/keys";
-import { Panels } from "../view/panels";
+import { type Page, PageProvider, pageOf } from "../view/context";
+import { Host } from "../window/host";
 import { Gate } from "./Gate";
+import { KeptModel } from "./KeptModel";
+import { News } from "./NewVersion";
 import { Site } from "./site";
-import { SiteHost } from "./site_host";
+import "./site.css";
 
 const site = new Site();
 const page = signal<Page | null>(null);
@@ -27,21 +19,12 @@ function Root() {
   return page.value !== null && site.state.value.kind === "ready" ? <PageProvider value={page.value}><App /></PageProvider> : <Gate site={site} />;
 }
 
-/** The page of a model, which is opened once: another one comes by loading the page again. */
-async function pageOf(model: Model, name: string): Promise<Page> {
-  const host = new SiteHost(site);
-  const talk = new Talk(new Connection(new EngineTransport(name, Promise.resolve(model))));
-  const panels = new Panels();
-  await talk.library.use(await host.store(), (id) => talk.runs.value.has(id));
-  talk.connection.start();
-  listenToKeys(talk, panels);
-  return { talk, host, panels };
-}
-
+// The page of a model, which is opened once: another one comes by loading the page again.
 effect(() => {
   const state = site.state.value;
   if (state.kind !== "ready" || page.peek() !== null) return;
-  pageOf(state.model, state.name).then(
+  const host = new Host(() => <KeptModel site={site} />, () => <News site={site} />);
+  pageOf(new EngineTransport(state.name, Promise.resolve(state.model)), host).then(
     (made) => (page.value = made),
     (error: unknown) => site.fail(error),
   );

@@ -16,7 +16,7 @@
  */
 
 import { signal } from "@preact/signals";
-import { bytesOf, fetchIndex, type PieceIndex, piecesOf, PieceStore, type Way } from "@thinkport/engine/pieces";
+import { bytesOf, fetchIndex, type PieceIndex, type PieceProgress, piecesOf, PieceStore, type Way } from "@thinkport/engine/pieces";
 import type { Model, OpenProgress } from "@thinkport/engine";
 import { openInWorker } from "@thinkport/engine/worker/workerModel";
 import { choose, type Choice, megabytes } from "./choice";
@@ -37,11 +37,7 @@ export interface Offer {
 }
 
 /** Progress of a download or a check; `fetched` bytes came from the host. */
-export interface Share {
-  readonly done: number;
-  readonly total: number;
-  readonly fetched: number;
-}
+export type Share = PieceProgress;
 
 export type SiteState =
   | { readonly kind: "looking" }

@@ -3,11 +3,6 @@
  * does. Knows tabs; must not know the model.
  */
 
-/** What the tab that has the model tells the others. */
-export interface Told {
-  readonly what: string;
-}
-
 export class TabLock {
   /** Whether this tab has the model. */
   held = false;
@@ -23,7 +18,7 @@ export class TabLock {
     private readonly onLost: () => void,
   ) {
     this.channel = new BroadcastChannel(name);
-    this.channel.onmessage = ({ data }: MessageEvent<Told | "who">) => {
+    this.channel.onmessage = ({ data }: MessageEvent<{ readonly what: string } | "who">) => {
       if (data !== "who") this.onTold(data.what);
       else if (this.telling !== null) this.tell(this.telling);
     };
@@ -57,7 +52,7 @@ export class TabLock {
   /** Tell the other tabs what this one does with the model. */
   tell(what: string): void {
     this.telling = what;
-    this.channel.postMessage({ what } satisfies Told);
+    this.channel.postMessage({ what });
   }
 
   /** Resolves once the lock is decided; it is held until it is let go, the tab is left, or another one steals it. Rejects where the browser denies locks. */

@@ -1,6 +1,11 @@
 /** The whole page: the list of conversations, the open one, and the panels over both. */
 
 import { useEffect } from "preact/hooks";
+import "../style/base.css";
+import "../style/page.css";
+import "../style/thread.css";
+import "../style/markdown.css";
+import "../style/panels.css";
 import { Composer } from "./Composer";
 import { Failure } from "./Failure";
 import { Header } from "./Header";

@@ -1,15 +1,29 @@
-/** What every view may use, given once by `main.tsx`. */
+/** What every view may use, made once. */
 
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
-import type { Talk } from "../conversation/talk";
+import { Talk } from "../conversation/talk";
+import { Connection } from "../transport/connection";
+import type { Transport } from "../transport/transport";
 import type { Host } from "../window/host";
-import type { Panels } from "./panels";
+import { listenToKeys } from "./keys";
+import { Panels } from "./panels";
 
 export interface Page {
   talk: Talk;
   host: Host;
   panels: Panels;
+}
+
+/** A page whose replies come from a transport, with the conversations that its host keeps; it begins to look for the model. */
+export async function pageOf(transport: Transport, host: Host): Promise<Page> {
+  const talk = new Talk(new Connection(transport));
+  const panels = new Panels();
+  await talk.library.use(await host.store(), (id) => talk.runs.value.has(id));
+  host.opened = () => void talk.connection.ask();
+  talk.connection.start();
+  listenToKeys(talk, panels);
+  return { talk, host, panels };
 }
 
 const PageContext = createContext<Page | null>(null);

@@ -3,8 +3,6 @@
 import { signal } from "@preact/signals";
 import { inWords } from "../transport/trouble";
 
-const NARROW = "(max-width: 56rem)";
-
 export class Panels {
   readonly sidebar = signal(!isNarrow());
   readonly settings = signal(false);
@@ -26,6 +24,4 @@ export class Panels {
   }
 }
 
-export function isNarrow(): boolean {
-  return matchMedia(NARROW).matches;
-}
+const isNarrow = (): boolean => matchMedia("(max-width: 56rem)").matches;

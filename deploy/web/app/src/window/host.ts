@@ -17,36 +17,27 @@ export interface Opening {
   back: boolean;
 }
 
-export interface Host {
+/** A browser; what `WindowHost` overrides, only the window has. */
+export class Host {
   /** Set while there is no model to talk to. */
-  readonly opening: { readonly value: Opening | null };
-  /** Whether another artifact can be picked. */
-  readonly picks: boolean;
-  /** What it adds to the settings, and above the message box; null for nothing. */
-  readonly section: (() => VNode | null) | null;
-  readonly notice: (() => VNode | null) | null;
-  /** Called once another model is open. */
-  opened: () => void;
-  store(): Promise<Store>;
-  /** Give a file to the person: a download, or a dialog that asks where. Returns whether it was written. */
-  save(name: string, text: string): Promise<boolean>;
-  /** Open a folder; null asks for one. */
-  open(folder: string | null): Promise<void>;
-  /** Go back to the artifact that is open. */
-  back(): Promise<void>;
-}
-
-export class BrowserHost implements Host {
   readonly opening = signal<Opening | null>(null);
-  readonly picks = false;
-  readonly section: Host["section"] = null;
-  readonly notice: Host["notice"] = null;
+  /** Whether another artifact can be picked. */
+  readonly picks: boolean = false;
+  /** Called once another model is open. */
   opened = (): void => undefined;
 
-  store(): Promise<Store> {
+  /** What it adds to the settings, and above the message box; null for nothing. */
+  constructor(
+    readonly section: (() => VNode | null) | null = null,
+    readonly notice: (() => VNode | null) | null = null,
+  ) {}
+
+  /** Where conversations stay; null where they can't. */
+  store(): Promise<Store | null> {
     return openStore();
   }
 
+  /** Give a file to the person: a download, or a dialog that asks where. Returns whether it was written. */
   async save(name: string, text: string): Promise<boolean> {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], { type: "application/octet-stream" }));
@@ -56,11 +47,9 @@ export class BrowserHost implements Host {
     return true;
   }
 
-  async open(): Promise<void> {
-    // a browser's page talks to what its server serves
-  }
+  /** Open a folder; null asks for one. */
+  async open(_folder: string | null): Promise<void> {}
 
-  async back(): Promise<void> {
-    // as above
-  }
+  /** Go back to the artifact that is open. */
+  async back(): Promise<void> {}
 }

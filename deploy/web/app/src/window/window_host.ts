@@ -1,40 +1,35 @@
 /** The desktop window around the page: its program opens artifacts, asks for places, and keeps conversations. */
 
-import { signal } from "@preact/signals";
 import type { Conversation } from "../conversation/conversation";
 import { DEFAULTS, type Preferences, type Store } from "../conversation/store";
 import { Trouble } from "../transport/trouble";
-import { BrowserHost, type Host, type Opening } from "./host";
+import { Host, type Opening } from "./host";
 
 const PERIOD = 250; // ms between two looks at an opening
 
 /** The program of the window opens the page as `/?window`. */
 export function hostOfPage(): Host {
-  return new URLSearchParams(location.search).has("window") ? new WindowHost() : new BrowserHost();
+  return new URLSearchParams(location.search).has("window") ? new WindowHost() : new Host();
 }
 
-class WindowHost implements Host {
-  readonly opening = signal<Opening | null>(null);
-  readonly picks = true;
-  readonly section = null;
-  readonly notice = null;
-  opened = (): void => undefined;
+class WindowHost extends Host {
+  override readonly picks = true;
 
-  async store(): Promise<Store> {
+  override async store(): Promise<Store> {
     await this.look();
     return new DiskStore();
   }
 
-  async save(name: string, text: string): Promise<boolean> {
+  override async save(name: string, text: string): Promise<boolean> {
     return (await tell<{ written: boolean }>("POST", "/window/save", { name, text })).written;
   }
 
-  async open(folder: string | null): Promise<void> {
+  override async open(folder: string | null): Promise<void> {
     await tell("POST", "/window/open", { folder });
     await this.look();
   }
 
-  async back(): Promise<void> {
+  override async back(): Promise<void> {
     await tell("POST", "/window/back", {});
     await this.look();
   }
@@ -54,7 +49,6 @@ class WindowHost implements Host {
 
 /** Conversations in files of the window's program, so that they outlive its port and its web view. */
 class DiskStore implements Store {
-  readonly lasting = true;
   all = (): Promise<Conversation[]> => tell("GET", "/window/conversations");
   put = (conversation: Conversation): Promise<void> => tell("PUT", `/window/conversations/${conversation.id}`, conversation);
   remove = (id: string): Promise<void> => tell("DELETE", `/window/conversations/${id}`);

@@ -3,8 +3,9 @@
  * runtime's `artifact/manifest.py` is the schema.
  */
 
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
 import { artifactError, wordsOf } from "../errors.js";
-import { Sha256 } from "./sha256.js";
 import type { ArtifactSource, ReadOptions } from "./source.js";
 
 export const MANIFEST = "thinkport.json";
@@ -107,7 +108,7 @@ export const KV_BYTES: Readonly<Record<KvType, number>> = { float32: 4, float16:
 /** Read and check the manifest of an artifact; other files are not looked at. Throws an artifact error. */
 export async function readManifest(source: ArtifactSource, options: ReadOptions = {}): Promise<ReadManifest> {
   const bytes = await source.read(MANIFEST, options);
-  const fingerprint = new Sha256().update(bytes).digest();
+  const fingerprint = bytesToHex(sha256(bytes));
   return { manifest: parseManifest(new TextDecoder().decode(bytes), source.place), fingerprint };
 }
 

@@ -1,5 +1,7 @@
 /** Where an artifact's files are read from. */
 
+import { cancelledError, failure } from "../errors.js";
+
 /** The bytes from `start` up to `end`, which is not included. */
 export interface ByteRange {
   readonly start: number;
@@ -29,4 +31,14 @@ export interface ArtifactSource {
   open?(name: string): Promise<SyncFile>;
   /** Where ONNX Runtime opens a file by itself; absent where it can't. */
   path?(name: string): string;
+}
+
+/** Read something; where that fails, throws a cancelled error once the signal says so, else what `failure` makes of it. */
+export async function reading<T>(what: string, advice: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (signal?.aborted) throw cancelledError("opening the model");
+    throw failure(`${what} can't be read`, error, advice);
+  }
 }

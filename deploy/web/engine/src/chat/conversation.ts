@@ -4,14 +4,23 @@ import { inputError } from "../errors.js";
 import type { Chat, ChatOptions, EncodeOptions, Reply, ReplyOptions } from "../model.js";
 import { checked, type Message, type MessageCall } from "../prompt/message.js";
 import { saidMessage } from "../reply/saidMessage.js";
+import type { OnEnd } from "../reply/streamedReply.js";
 import { asThinking, type Thinking } from "../thinking/thinking.js";
-import { TurnReply } from "./turnReply.js";
 
-/** What a conversation needs of its model. `chat` is how it thinks where a call does not say. */
-export interface Replies {
-  readonly thinking: Thinking;
-  begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null): Reply;
-  settle(messages: readonly Message[], options: EncodeOptions): Promise<void>;
+/** What gives replies: a model's part that is the same in its own thread and in another one. */
+export abstract class Replies {
+  abstract readonly thinking: Thinking;
+  /** `chat` is how a conversation thinks where a call does not say; `onEnd` hears the end first. */
+  abstract begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null, onEnd?: OnEnd): Reply;
+  abstract settle(messages: readonly Message[], options?: EncodeOptions): Promise<void>;
+
+  stream(prompt: string | readonly Message[], options: ReplyOptions = {}): Reply {
+    return this.begin(typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt, options, null);
+  }
+
+  chat(options: ChatOptions = {}): Chat {
+    return new Conversation(this, options);
+  }
 }
 
 /** A turn that begins while another goes on ends that one, which then does not join the history. */
@@ -73,12 +82,12 @@ export class Conversation implements Chat {
   private begin(asked: readonly Message[], options: ReplyOptions): Reply {
     const { tools = null, sampling = null, settle = true } = this.options;
     const given = Object.entries(options).filter(([, value]) => value !== null && value !== undefined);
-    const inner = this.model.begin(asked, { tools, sampling, settle, ...Object.fromEntries(given) }, this.thinking);
-    this.leave();
-    this.going = inner;
-    return new TurnReply(inner, (end) => {
-      if (this.going === inner) this.history = [...asked, saidMessage(end)];
+    const reply = this.model.begin(asked, { tools, sampling, settle, ...Object.fromEntries(given) }, this.thinking, (end) => {
+      if (this.going === reply) this.history = [...asked, saidMessage(end)];
     });
+    this.leave();
+    this.going = reply;
+    return reply;
   }
 
   private leave(): void {

@@ -1,6 +1,6 @@
 /** One GPU buffer for past and present of each key and value, with room for later tokens. */
 
-import { capacityFor, type KvCache, type KvShape, named, type Tensors } from "./kvCache.js";
+import { type KvShape, RoomyKv } from "./kvCache.js";
 import type { Ort, OrtTensor } from "./ort.js";
 
 // https://www.w3.org/TR/webgpu/#buffer-usage
@@ -19,33 +19,25 @@ export async function scoped<T>(device: GPUDevice, work: () => T | Promise<T>): 
   }
 }
 
-export class GpuKv implements KvCache {
-  length = 0;
-  private capacity = 0;
+export class GpuKv extends RoomyKv {
   private buffers: GPUBuffer[] = [];
-  private tensors: OrtTensor[] = [];
   private failure: string | null = null;
   private readonly closing = new AbortController();
 
-  /** Buffers of ONNX Runtime's own device; the cache never exceeds `context` tokens. */
+  /** Buffers of ONNX Runtime's own device. */
   constructor(
-    private readonly ort: Ort,
+    ort: Ort,
     private readonly device: GPUDevice,
-    private readonly shape: KvShape,
-    private readonly context: number,
+    shape: KvShape,
+    context: number,
   ) {
+    super(ort, shape, context);
     const onError = ({ error }: GPUUncapturedErrorEvent): void => void (this.failure ??= error.message);
     device.addEventListener("uncapturederror", onError, { signal: this.closing.signal }); // of ONNX Runtime's own buffers
     void device.lost.then(({ reason, message }) => (this.failure = `the device was lost (${reason}): ${message}`));
   }
 
-  get bytes(): number {
-    return this.buffers.length * this.shape.bytes(this.capacity);
-  }
-
-  async prepare(total: number): Promise<void> {
-    if (total <= this.capacity) return;
-    const capacity = capacityFor(total, this.context);
+  protected override async grown(capacity: number): Promise<OrtTensor[]> {
     const { shape, device } = this;
     const usage = STORAGE | COPY_SRC | COPY_DST;
     const size = Math.ceil(shape.bytes(capacity) / 16) * 16;
@@ -60,22 +52,9 @@ export class GpuKv implements KvCache {
       throw error;
     }
     for (const buffer of this.buffers) buffer.destroy();
-    const dataType = shape.dtype as "float32" | "float16";
-    this.tensors = buffers.map((buffer) => this.ort.Tensor.fromGpuBuffer(buffer, { dataType, dims: shape.dims(capacity) }));
     this.buffers = buffers;
-    this.capacity = capacity;
-  }
-
-  pasts(): Tensors {
-    return named(this.shape.pasts, this.tensors);
-  }
-
-  presents(): Tensors {
-    return named(this.shape.presents, this.tensors);
-  }
-
-  advance(total: number): void {
-    this.length = total;
+    const dataType = shape.dtype as "float32" | "float16";
+    return buffers.map((buffer) => this.ort.Tensor.fromGpuBuffer(buffer, { dataType, dims: shape.dims(capacity) }));
   }
 
   check(): void {
@@ -84,16 +63,11 @@ export class GpuKv implements KvCache {
     if (failure !== null) throw new Error(failure);
   }
 
-  trim(length: number): void {
-    this.length = Math.min(this.length, length);
-  }
-
-  close(): void {
+  override close(): void {
+    super.close();
     this.closing.abort();
     for (const buffer of this.buffers) buffer.destroy();
     this.buffers = [];
-    this.tensors = [];
-    this.capacity = this.length = 0;
   }
 
   /** Copy the tokens of each head to its place in larger buffers. */

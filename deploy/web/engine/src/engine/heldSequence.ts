@@ -6,21 +6,33 @@
 import { inputError, unavailableError } from "../errors.js";
 import type { Lane, LaneLimits } from "./lane.js";
 
+/** A reply, or a prefill for a later turn. Throws an input error where a later use has the KV cache, an unavailable one where it was closed. */
+export interface HeldUse {
+  readonly limits: LaneLimits;
+  /** Hold the longest start of `wanted` of at most `most` tokens that is there already; its length. */
+  rewind(wanted: readonly number[], most: number): Promise<number>;
+  /** What the next steps take of `pending`. */
+  pieces(pending: readonly number[]): number[][];
+  /** Run ids in one step; the logits after the last. What a failed step left is forgotten. */
+  run(ids: readonly number[]): Promise<Float32Array>;
+}
+
 export class HeldSequence {
   private ids: number[] = []; // what the KV cache holds
   private latest: HeldUse | null = null;
   private running: Promise<unknown> = Promise.resolve();
   private closed = false;
 
-  constructor(
-    private readonly lane: Lane,
-    readonly limits: LaneLimits,
-  ) {}
+  constructor(private readonly lane: Lane & LaneLimits) {}
 
-  /** A use of the KV cache: a reply, or a prefill for a later turn. */
   begin(): HeldUse {
-    this.latest = new HeldUse(this);
-    return this.latest;
+    const use: HeldUse = {
+      limits: this.lane,
+      rewind: (wanted, most) => this.rewind(use, wanted, most),
+      pieces: (pending) => this.pieces(pending),
+      run: (ids) => this.run(use, ids),
+    };
+    return (this.latest = use);
   }
 
   /** Free the KV cache once the step in progress ends. */
@@ -31,14 +43,12 @@ export class HeldSequence {
     await this.lane.close();
   }
 
-  /** Throws an input error where a later use has the KV cache, an unavailable one where it was closed. */
-  check(use: HeldUse): void {
+  private check(use: HeldUse): void {
     if (this.closed) throw unavailableError("the model was closed: open it again");
     if (use !== this.latest) throw inputError("another reply was begun with this model: read one reply to its end before the next");
   }
 
-  /** Hold the longest start of `wanted` of at most `most` tokens that is there already; its length. */
-  async rewind(use: HeldUse, wanted: readonly number[], most: number): Promise<number> {
+  private async rewind(use: HeldUse, wanted: readonly number[], most: number): Promise<number> {
     await this.running;
     this.check(use);
     const shared = commonPrefix(this.ids, wanted.slice(0, most));
@@ -47,15 +57,13 @@ export class HeldSequence {
     return shared;
   }
 
-  /** What the next steps take of `pending`. */
-  pieces(pending: readonly number[]): number[][] {
+  private pieces(pending: readonly number[]): number[][] {
     this.lane.expect(this.ids.length + pending.length);
-    const chunk = this.limits.prefillChunk;
+    const chunk = this.lane.prefillChunk;
     return Array.from({ length: Math.ceil(pending.length / chunk) }, (_, at) => pending.slice(at * chunk, (at + 1) * chunk));
   }
 
-  /** Run ids in one step; the logits after the last. What a failed step left is forgotten. */
-  run(use: HeldUse, ids: readonly number[]): Promise<Float32Array> {
+  private run(use: HeldUse, ids: readonly number[]): Promise<Float32Array> {
     this.check(use);
     const step = this.step(ids);
     this.running = step.catch(() => undefined);
@@ -71,31 +79,6 @@ export class HeldSequence {
       this.lane.trim(this.ids.length);
       throw error;
     }
-  }
-}
-
-/** One use of a held sequence. */
-export class HeldUse {
-  constructor(private readonly held: HeldSequence) {}
-
-  get limits(): LaneLimits {
-    return this.held.limits;
-  }
-
-  check(): void {
-    this.held.check(this);
-  }
-
-  rewind(wanted: readonly number[], most: number): Promise<number> {
-    return this.held.rewind(this, wanted, most);
-  }
-
-  pieces(pending: readonly number[]): number[][] {
-    return this.held.pieces(pending);
-  }
-
-  run(ids: readonly number[]): Promise<Float32Array> {
-    return this.held.run(this, ids);
   }
 }
 

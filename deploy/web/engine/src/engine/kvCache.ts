@@ -13,8 +13,6 @@ export type Tensors = Readonly<Record<string, OrtTensor>>;
 export interface KvCache {
   /** Tokens that are held. */
   readonly length: number;
-  /** Bytes that it takes. */
-  readonly bytes: number;
   /** Have room for `total` tokens. Throws where the device has none, and keeps what it holds. */
   prepare(total: number): void | Promise<void>;
   /** The past, by input names, for a step. */
@@ -86,33 +84,28 @@ function resized(shape: KvShape, data: Numbers, from: number, kept: number, toke
   return made;
 }
 
-export const named = (names: readonly string[], tensors: readonly OrtTensor[]): Tensors =>
+const named = (names: readonly string[], tensors: readonly OrtTensor[]): Tensors =>
   Object.fromEntries(names.map((name, at) => [name, tensors[at]!]));
 
-/** One array for past and present, with room for later tokens: for a runtime that computes in the caller's memory. */
-export class SharedKv implements KvCache {
+/** Past and present are one memory with room for later tokens; it never exceeds `context` tokens. */
+export abstract class RoomyKv implements KvCache {
   length = 0;
-  private capacity = 0;
-  private tensors: OrtTensor[] = [];
+  protected capacity = 0;
+  protected tensors: OrtTensor[] = [];
 
   constructor(
-    private readonly ort: Ort,
-    private readonly shape: KvShape,
+    protected readonly ort: Ort,
+    protected readonly shape: KvShape,
     private readonly context: number,
   ) {}
 
-  get bytes(): number {
-    return this.shape.pasts.length * this.shape.bytes(this.capacity);
-  }
+  /** The tensors of a larger capacity, in which the tokens held stand. Throws where there is no room. */
+  protected abstract grown(capacity: number): OrtTensor[] | Promise<OrtTensor[]>;
 
-  prepare(total: number): void {
+  async prepare(total: number): Promise<void> {
     if (total <= this.capacity) return;
-    const { shape, capacity: before } = this;
     const capacity = capacityFor(total, this.context);
-    this.tensors = shape.pasts.map((_, at) => {
-      const old = (this.tensors[at]?.data as Numbers | undefined) ?? zeros(shape.dtype, 0);
-      return tensorOf(this.ort, shape, resized(shape, old, before, this.length, capacity), capacity);
-    });
+    this.tensors = await this.grown(capacity);
     this.capacity = capacity;
   }
 
@@ -138,6 +131,16 @@ export class SharedKv implements KvCache {
   }
 }
 
+/** In this program's memory: for a runtime that computes there. */
+export class SharedKv extends RoomyKv {
+  protected override grown(capacity: number): OrtTensor[] {
+    return this.shape.pasts.map((_, at) => {
+      const old = (this.tensors[at]?.data as Numbers | undefined) ?? zeros(this.shape.dtype, 0);
+      return tensorOf(this.ort, this.shape, resized(this.shape, old, this.capacity, this.length, capacity), capacity);
+    });
+  }
+}
+
 /** Past is exactly the tokens seen, present is past with the new ones: nothing but tokens is copied in and out. */
 export class AppendedKv implements KvCache {
   length = 0;
@@ -148,10 +151,6 @@ export class AppendedKv implements KvCache {
     private readonly shape: KvShape,
   ) {
     this.tensors = this.empty();
-  }
-
-  get bytes(): number {
-    return this.shape.pasts.length * this.shape.bytes(this.length);
   }
 
   prepare(): void {}

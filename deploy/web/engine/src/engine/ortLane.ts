@@ -13,7 +13,7 @@ export const ANOTHER = "open another graph, or export the artifact again";
 const LOST = /device.{0,20}(lost|hung|removed|destroyed)/i;
 
 /** A loaded graph as the token loop uses it. */
-export type LoadedLane = Lane & LaneLimits & { readonly kvBytes: number };
+export type LoadedLane = Lane & LaneLimits;
 
 export class OrtLane implements LoadedLane {
   readonly vocabSize: number;
@@ -36,10 +36,6 @@ export class OrtLane implements LoadedLane {
 
   get length(): number {
     return this.cache.length;
-  }
-
-  get kvBytes(): number {
-    return this.cache.bytes;
   }
 
   trim(length: number): void {

@@ -9,8 +9,7 @@ export interface Loading {
   readonly graph: Graph;
   readonly model: ModelShape;
   readonly onnx: OnnxFile;
-  /** The files of weights that the graph names, and what gives one of them, checked. */
-  readonly weights: readonly string[];
+  /** Gives one of the files of weights that the graph names, checked. */
   weightsOf(name: string): Promise<Uint8Array>;
   /** Where the artifact lies, for a runtime that opens weights by itself; null where it can't. */
   readonly folder: string | null;

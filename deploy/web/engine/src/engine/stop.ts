@@ -14,15 +14,23 @@ export class Stop {
   cancelled = false;
   abandoned = false;
 
+  /** `onWish` hears of each wish, such as to tell another thread. */
+  constructor(private readonly onWish: (wish: Wish) => void = () => undefined) {}
+
   stopThinking(): void {
     this.thinkingStopped = true;
+    this.onWish("stopThinking");
   }
 
   cancel(): void {
     this.cancelled = true;
+    this.onWish("cancel");
   }
 
   abandon(): void {
     this.abandoned = this.cancelled = true;
+    this.onWish("abandon");
   }
 }
+
+export type Wish = "stopThinking" | "cancel" | "abandon";

@@ -3,8 +3,7 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import type { ArtifactSource, ByteRange, ReadOptions, SyncFile } from "../artifact/source.js";
-import { cancelledError, failure } from "../errors.js";
+import { type ArtifactSource, type ByteRange, reading, type ReadOptions, type SyncFile } from "../artifact/source.js";
 
 export class FolderSource implements ArtifactSource {
   readonly place: string;
@@ -50,12 +49,7 @@ export class FolderSource implements ArtifactSource {
     return join(this.place, name);
   }
 
-  private async careful<T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      if (signal?.aborted) throw cancelledError("opening the model");
-      throw failure(`${this.place}/${name} can't be read`, error, "expected a folder that `thinkport export` wrote");
-    }
+  private careful<T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return reading(`${this.place}/${name}`, "expected a folder that `thinkport export` wrote", work, signal);
   }
 }

@@ -1,7 +1,7 @@
 /** onnxruntime-node on the CPU: past and present are one array of this program, and weights are mapped from their file. */
 
 import { arch, cpus, platform } from "node:os";
-import type { Graph, ModelShape } from "../artifact/manifest.js";
+import type { Graph } from "../artifact/manifest.js";
 import { KvShape, SharedKv } from "../engine/kvCache.js";
 import type { Ort } from "../engine/ort.js";
 import { ANOTHER, KEEP, OrtLane } from "../engine/ortLane.js";
@@ -34,9 +34,9 @@ export class NodeRuntime implements Runtime {
     return null;
   }
 
-  async load({ graph, model, onnx, weights, folder, check, context }: Loading): Promise<OrtLane> {
+  async load({ graph, model, onnx, folder, check, context }: Loading): Promise<OrtLane> {
     if (folder === null) throw artifactError(`${graph.file} lies in no folder of this machine, expected one: onnxruntime-node maps weights from there`);
-    for (const name of weights) await check(name);
+    for (const name of onnx.locations) await check(name);
     const session = await this.ort.InferenceSession.create(onnx.withRequired(KEEP).bytes, {
       executionProviders: ["cpu"],
       logSeverityLevel: ERRORS_ONLY,
@@ -45,10 +45,6 @@ export class NodeRuntime implements Runtime {
     }).catch((error: unknown) => {
       throw failure(`${graph.file} can't be loaded by onnxruntime-node`, error, ANOTHER);
     });
-    return new OrtLane(this.ort, session, graph, model, this.cache(model, graph, context), context);
-  }
-
-  private cache(model: ModelShape, graph: Graph, context: number): SharedKv {
-    return new SharedKv(this.ort, new KvShape(model, graph.kv), context);
+    return new OrtLane(this.ort, session, graph, model, new SharedKv(this.ort, new KvShape(model, graph.kv), context), context);
   }
 }

@@ -3,7 +3,9 @@
  * open, write and remove; a page reads the index and deletes all. Knows folders; must not know where pieces come from.
  */
 
-import { artifactError, ThinkportError, wordsOf } from "../errors.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+import { reading } from "../artifact/source.js";
+import { ThinkportError } from "../errors.js";
 import { INDEX, parseIndex, type Piece, type PieceIndex } from "./pieceIndex.js";
 
 /** What TypeScript's library lacks of files that a worker opens. */
@@ -80,20 +82,11 @@ export class PieceStore {
 
   /** A piece, opened for reading without waiting. Throws an artifact error where it is gone. */
   async open(sha256: string): Promise<SyncHandle> {
-    try {
-      const file = await (await this.pieces()).getFileHandle(sha256);
-      return await (file as unknown as SyncFileHandle).createSyncAccessHandle({ mode: "read-only" });
-    } catch (error) {
-      throw goneError(this.folder, sha256, error);
-    }
+    return this.reading(sha256, openSync);
   }
 
   async read(sha256: string): Promise<Uint8Array<ArrayBuffer>> {
-    try {
-      return new Uint8Array(await (await (await (await this.pieces()).getFileHandle(sha256)).getFile()).arrayBuffer());
-    } catch (error) {
-      throw goneError(this.folder, sha256, error);
-    }
+    return this.reading(sha256, async (file) => new Uint8Array(await (await file.getFile()).arrayBuffer()));
   }
 
   /** Delete everything. */
@@ -103,6 +96,11 @@ export class PieceStore {
     await parent?.removeEntry(name!, { recursive: true }).catch((error: unknown) => {
       if (!isMissing(error)) throw error;
     });
+  }
+
+  private reading<T>(sha256: string, work: (file: FileSystemFileHandle) => Promise<T>): Promise<T> {
+    const what = `${this.folder}/${sha256.slice(0, 12)}…`;
+    return reading(what, "download the model again", async () => work(await (await this.pieces()).getFileHandle(sha256)));
   }
 
   private async text(): Promise<string | null> {
@@ -125,11 +123,15 @@ export class PieceStore {
 
 /** The sha256 of bytes as hex. Only secure contexts (https, localhost) have it. */
 export async function hashOf(bytes: BufferSource): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }
 
-async function folderAt(path: readonly string[], create: boolean): Promise<FileSystemDirectoryHandle> {
+/** A file for reading without waiting, which only a worker may. */
+export const openSync = (file: FileSystemFileHandle): Promise<SyncHandle> =>
+  (file as unknown as SyncFileHandle).createSyncAccessHandle({ mode: "read-only" });
+
+/** The folder at a path from the root. */
+export async function folderAt(path: readonly string[], create: boolean): Promise<FileSystemDirectoryHandle> {
   let folder = await navigator.storage.getDirectory();
   for (const part of path) folder = await folder.getDirectoryHandle(part, { create });
   return folder;
@@ -166,6 +168,3 @@ async function replace(folder: FileSystemDirectoryHandle, name: string, bytes: U
 }
 
 const isMissing = (error: unknown): boolean => error instanceof DOMException && error.name === "NotFoundError";
-
-const goneError = (folder: string, sha256: string, error: unknown): Error =>
-  artifactError(`${folder}/${sha256.slice(0, 12)}… can't be read (${wordsOf(error)}): download the model again`, error);

@@ -3,44 +3,18 @@
 import type { ThinkingIds } from "../artifact/manifest.js";
 import type { Finish } from "../events.js";
 import { Detokenizer } from "../prompt/detokenizer.js";
+import { HeldNewlines } from "../prompt/heldNewlines.js";
 import type { ModelTokenizer } from "../prompt/tokenizer.js";
 import type { Opening, Part } from "../thinking/thinkingSwitch.js";
 import { type ReplyPiece, ToolCallSplitter } from "../tools/toolCallSplitter.js";
 import type { ToolBox } from "../tools/toolbox.js";
 
-/** A thought's ids as text: newlines at its start are left out, later ones held until more text follows. */
-class ThoughtText {
-  private readonly detokenizer: Detokenizer;
-  private bare = true; // nothing was shown yet
-  private held = "";
-
-  constructor(tokenizer: ModelTokenizer) {
-    this.detokenizer = new Detokenizer(tokenizer);
-  }
-
-  feed(id: number): ReplyPiece[] {
-    return this.show(this.detokenizer.feed(id));
-  }
-
-  flush(): ReplyPiece[] {
-    return this.show(this.detokenizer.flush());
-  }
-
-  private show(text: string): ReplyPiece[] {
-    const joined = this.held + text;
-    const whole = this.bare ? joined.replace(/^\n+/, "") : joined;
-    const shown = whole.replace(/\n+$/, "");
-    this.held = whole.slice(shown.length);
-    this.bare &&= !shown;
-    return shown ? [shown] : [];
-  }
-}
-
 /** Turns a reply's ids into pieces of thought and answer and into tool calls, without the markers between them. */
 export class ReplySplitter {
   part: Part;
   readonly tokens: Record<Part, number> = { thought: 0, answer: 0 };
-  private readonly thought: ThoughtText;
+  private readonly thought = new HeldNewlines();
+  private readonly detokenizer: Detokenizer; // of thoughts
   private readonly answer: ToolCallSplitter;
 
   constructor(
@@ -50,7 +24,7 @@ export class ReplySplitter {
     toolbox: ToolBox,
   ) {
     this.part = begin === "thinking" ? "thought" : "answer";
-    this.thought = new ThoughtText(tokenizer);
+    this.detokenizer = new Detokenizer(tokenizer);
     this.answer = new ToolCallSplitter(tokenizer, toolbox);
   }
 
@@ -63,11 +37,11 @@ export class ReplySplitter {
       return pieces;
     }
     if (!forced) this.tokens[this.part] += 1;
-    return this.part === "answer" ? this.answer.feed(id) : this.thought.feed(id);
+    return this.part === "answer" ? this.answer.feed(id) : this.thought.show(this.detokenizer.feed(id));
   }
 
   /** The pieces that are still held where the reply ends by `finish`. */
   flush(finish: Finish): ReplyPiece[] {
-    return this.part === "answer" ? this.answer.flush(finish) : this.thought.flush();
+    return this.part === "answer" ? this.answer.flush(finish) : this.thought.show(this.detokenizer.flush());
   }
 }

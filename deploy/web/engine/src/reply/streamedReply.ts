@@ -1,23 +1,23 @@
 /** A reply as its reader holds it: events that come one after the other, and the wish that it ends. */
 
-import { Stop } from "../engine/stop.js";
+import type { Stop } from "../engine/stop.js";
 import { inputError } from "../errors.js";
 import type { End, ReplyEvent } from "../events.js";
 import type { Reply } from "../model.js";
 
-/** Makes the events, once they are asked for. */
-export type Events = (stop: Stop) => AsyncGenerator<ReplyEvent, void, void>;
+export type OnEnd = (end: End) => void;
 
 export class StreamedReply implements Reply {
   private readonly events: AsyncGenerator<ReplyEvent, void, void>;
   private ending: End | null = null;
 
-  /** `stop` may be held by others as well, such as another thread's side. */
+  /** `onEnd` is told the end before the reader gets it. */
   constructor(
-    events: Events,
-    private readonly stop: Stop = new Stop(),
+    events: AsyncGenerator<ReplyEvent, void, void>,
+    private readonly stop: Stop,
+    private readonly onEnd: OnEnd | undefined,
   ) {
-    this.events = this.noted(events(stop));
+    this.events = this.noted(events);
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<ReplyEvent, void, void> {
@@ -44,7 +44,10 @@ export class StreamedReply implements Reply {
 
   private async *noted(events: AsyncGenerator<ReplyEvent, void, void>): AsyncGenerator<ReplyEvent, void, void> {
     for await (const event of events) {
-      if (event.type === "end") this.ending = event;
+      if (event.type === "end") {
+        this.ending = event;
+        this.onEnd?.(event);
+      }
       yield event;
     }
   }

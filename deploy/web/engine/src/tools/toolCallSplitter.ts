@@ -2,6 +2,7 @@
 
 import type { Finish, ToolCall } from "../events.js";
 import { Detokenizer } from "../prompt/detokenizer.js";
+import { HeldNewlines } from "../prompt/heldNewlines.js";
 import type { ModelTokenizer } from "../prompt/tokenizer.js";
 import { cutCall } from "./toolCalls.js";
 import type { ToolBox } from "./toolbox.js";
@@ -21,8 +22,7 @@ export class ToolCallSplitter {
   private readonly stop: number | undefined;
   private readonly detokenizer: Detokenizer;
   private body: string | null = null; // of the open call
-  private held = ""; // newlines
-  private bare = true; // no text was shown yet
+  private readonly text = new HeldNewlines();
   private besideCall = false; // what is held follows a call
 
   constructor(
@@ -46,16 +46,16 @@ export class ToolCallSplitter {
   flush(finish: Finish): ReplyPiece[] {
     const pieces: ReplyPiece[] = this.take(this.detokenizer.flush());
     if (this.body !== null) pieces.push(finish === "stop" ? this.toolbox.parse(this.body) : cutCall(this.body));
-    else if (this.held && !this.bare && !this.besideCall) pieces.push(this.held);
+    else if (!this.besideCall) pieces.push(...this.text.show("", false));
     this.body = null;
-    this.held = "";
+    this.text.held = "";
     return pieces;
   }
 
   private open(): ReplyPiece[] {
     // A model that forgets to close a call before the next one has written the first all the same.
     const pieces = this.body !== null ? this.close() : this.take(this.detokenizer.flush());
-    this.body = this.held = "";
+    this.body = this.text.held = "";
     return pieces;
   }
 
@@ -71,12 +71,8 @@ export class ToolCallSplitter {
       this.body += text;
       return [];
     }
-    const joined = this.held + text;
-    const whole = this.bare ? joined.replace(/^\n+/, "") : joined;
-    const shown = this.start === undefined ? whole : whole.replace(/\n+$/, "");
-    this.held = whole.slice(shown.length);
-    if (!shown) return [];
-    this.bare = this.besideCall = false;
-    return [shown];
+    const shown = this.text.show(text, this.start !== undefined);
+    if (shown.length) this.besideCall = false;
+    return shown;
   }
 }

@@ -4,6 +4,7 @@
  * Knows the form that Qwen's templates use: a JSON object with `name` and `arguments`. Must not know tags and ids.
  */
 
+import { bytesToHex, randomBytes } from "@noble/hashes/utils.js";
 import { wordsOf } from "../errors.js";
 import type { ToolCall } from "../events.js";
 import type { MessageCall } from "../prompt/message.js";
@@ -45,7 +46,8 @@ export const messageCalls = (calls: readonly ToolCall[]): MessageCall[] =>
 export const shown = (text: string): string => (text.length <= SHOWN ? text : `${text.slice(0, SHOWN)}…`);
 
 function made(text: string, name: string, args: Json | null, problem: string | null): ToolCall {
-  return { type: "tool_call", id: `call_${randomHex()}`, name, args, text, problem };
+  const id = `call_${bytesToHex(randomBytes(16))}`; // `crypto.randomUUID` needs a secure context, which a page in a home network is not
+  return { type: "tool_call", id, name, args, text, problem };
 }
 
 function argumentsOf(written: Json): { args: Json | null; wrong: string | null } {
@@ -97,7 +99,3 @@ function spelledArguments(text: string): string {
   const rest = lead ? text.slice(lead[0].length).trim() : text.trim();
   return lead && rest.endsWith("}") ? rest.slice(0, -1) : rest;
 }
-
-/** 128 random bits; `crypto.randomUUID` needs a secure context, which a page in a home network is not. */
-const randomHex = (): string =>
-  [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");

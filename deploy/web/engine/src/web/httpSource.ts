@@ -1,7 +1,6 @@
 /** An artifact in a folder of a web server. */
 
-import type { ArtifactSource, ReadOptions } from "../artifact/source.js";
-import { cancelledError, failure } from "../errors.js";
+import { type ArtifactSource, reading, type ReadOptions } from "../artifact/source.js";
 
 export class HttpSource implements ArtifactSource {
   readonly place: string;
@@ -14,15 +13,13 @@ export class HttpSource implements ArtifactSource {
 
   async read(name: string, { range, signal }: ReadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     const url = `${this.place}/${name.split("/").map(encodeURIComponent).join("/")}`;
-    try {
+    const work = async (): Promise<Uint8Array<ArrayBuffer>> => {
       const headers: HeadersInit = range ? { Range: `bytes=${range.start}-${range.end - 1}` } : {};
       const response = await fetch(url, { headers, signal: signal ?? null });
       if (!response.ok) throw new Error(`the server answers ${response.status} ${response.statusText}`.trim());
       const bytes = new Uint8Array(await response.arrayBuffer());
       return range && response.status === 200 ? bytes.subarray(range.start, range.end) : bytes; // a server without ranges
-    } catch (error) {
-      if (signal?.aborted) throw cancelledError("opening the model");
-      throw failure(`${url} can't be read`, error, "is the artifact's folder served there?");
-    }
+    };
+    return reading(url, "is the artifact's folder served there?", work, signal);
   }
 }

@@ -1,5 +1,6 @@
 /** What this browser remembers of artifacts, in IndexedDB, which pages and workers have. */
 
+import { type IDBPDatabase, openDB } from "idb";
 import type { Store } from "../artifact/store.js";
 
 const NAME = "thinkport-engine";
@@ -7,28 +8,16 @@ const TABLE = "known";
 
 export class IndexedStore implements Store {
   async get(key: string): Promise<string | null> {
-    const found = await this.within("readonly", (table) => table.get(key));
+    const found = await this.within((database) => database.get(TABLE, key));
     return typeof found === "string" ? found : null;
   }
 
   async set(key: string, value: string): Promise<void> {
-    await this.within("readwrite", (table) => table.put(value, key));
+    await this.within((database) => database.put(TABLE, value, key));
   }
 
-  private async within(mode: IDBTransactionMode, work: (table: IDBObjectStore) => IDBRequest): Promise<unknown> {
-    const opening = indexedDB.open(NAME, 1);
-    opening.onupgradeneeded = () => opening.result.createObjectStore(TABLE);
-    const database = (await settled(opening)) as IDBDatabase;
-    try {
-      return await settled(work(database.transaction(TABLE, mode).objectStore(TABLE)));
-    } finally {
-      database.close();
-    }
+  private async within(work: (database: IDBPDatabase) => Promise<unknown>): Promise<unknown> {
+    const database = await openDB(NAME, 1, { upgrade: (made) => void made.createObjectStore(TABLE) });
+    return work(database).finally(() => database.close());
   }
 }
-
-const settled = (request: IDBRequest): Promise<unknown> =>
-  new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error ?? new Error("IndexedDB failed"));
-  });

@@ -3,19 +3,8 @@
  * hashed at each opening: Chromium's times of change there do not always change with the content.
  */
 
-import type { ArtifactSource, ByteRange, ReadOptions, SyncFile } from "../artifact/source.js";
-import { cancelledError, failure } from "../errors.js";
-
-/** Only a worker reads files without waiting. */
-interface SyncHandles {
-  createSyncAccessHandle(options?: { readonly mode?: "read-only" }): Promise<SyncHandle>;
-}
-
-interface SyncHandle {
-  getSize(): number;
-  read(bytes: Uint8Array, options: { readonly at: number }): number;
-  close(): void;
-}
+import { type ArtifactSource, type ByteRange, reading, type ReadOptions, type SyncFile } from "../artifact/source.js";
+import { folderAt, openSync } from "../pieces/pieceStore.js";
 
 export class OpfsSource implements ArtifactSource {
   readonly place: string;
@@ -38,7 +27,7 @@ export class OpfsSource implements ArtifactSource {
   }
 
   private async sync(name: string): Promise<SyncFile> {
-    const handle = await ((await this.handle(name)) as unknown as SyncHandles).createSyncAccessHandle({ mode: "read-only" });
+    const handle = await openSync(await this.handle(name));
     const read = ({ start, end }: ByteRange): Uint8Array => {
       const bytes = new Uint8Array(end - start);
       return bytes.subarray(0, handle.read(bytes, { at: start }));
@@ -48,17 +37,10 @@ export class OpfsSource implements ArtifactSource {
 
   private async handle(name: string): Promise<FileSystemFileHandle> {
     const path = `${this.folder}/${name}`.split("/").filter(Boolean);
-    let folder = await navigator.storage.getDirectory();
-    for (const part of path.slice(0, -1)) folder = await folder.getDirectoryHandle(part);
-    return folder.getFileHandle(path.at(-1)!);
+    return (await folderAt(path.slice(0, -1), false)).getFileHandle(path.at(-1)!);
   }
 
-  private async careful<T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      if (signal?.aborted) throw cancelledError("opening the model");
-      throw failure(`${this.place}/${name} can't be read`, error, "download the model again");
-    }
+  private careful<T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return reading(`${this.place}/${name}`, "download the model again", work, signal);
   }
 }

@@ -80,12 +80,12 @@ export class WasmRuntime implements Runtime {
 /** A session over bytes; `within` watches its making. Throws an artifact error where ONNX Runtime refuses the graph, an unavailable one without memory. */
 export async function createSession(
   ort: Ort,
-  { graph, weights, weightsOf }: Loading,
+  { graph, weightsOf }: Loading,
   executionProviders: readonly (string | { readonly name: string })[],
   onnx: OnnxFile,
   within: <T>(work: () => Promise<T>) => Promise<T> = (work) => work(),
 ): Promise<OrtSession> {
-  const externalData = await Promise.all(weights.map(async (path) => ({ path, data: await weightsOf(path) })));
+  const externalData = await Promise.all(onnx.locations.map(async (path) => ({ path, data: await weightsOf(path) })));
   const { bytes } = onnx.withRequired(KEEP);
   const made: OrtSession[] = [];
   try {

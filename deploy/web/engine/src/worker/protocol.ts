@@ -3,6 +3,7 @@
 import type { ErrorCode } from "../errors.js";
 import { ThinkportError } from "../errors.js";
 import type { Manifest } from "../artifact/manifest.js";
+import type { Wish } from "../engine/stop.js";
 import type { ReplyEvent } from "../events.js";
 import type { EncodeOptions, ModelReport, OpenProgress, ReplyOptions } from "../model.js";
 import type { Message } from "../prompt/message.js";
@@ -26,8 +27,6 @@ export interface OpenRequest {
   readonly contextLength?: number | null;
   readonly verify?: boolean;
 }
-
-export type Wish = "stopThinking" | "cancel" | "abandon";
 
 /**
  * From the page. `number` tells requests apart; a `wish` is of the reply that was begun by that number, and a `model` is the

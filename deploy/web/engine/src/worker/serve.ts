@@ -3,6 +3,7 @@
 import { throwIfAborted } from "../artifact/checkedFiles.js";
 import type { ArtifactSource } from "../artifact/source.js";
 import type { Ort } from "../engine/ort.js";
+import type { Wish } from "../engine/stop.js";
 import type { Runtime } from "../engine/runtime.js";
 import { unavailableError, wordsOf } from "../errors.js";
 import type { LoadedModel } from "../loadedModel.js";
@@ -15,7 +16,7 @@ import { HttpSource } from "../web/httpSource.js";
 import { IndexedStore } from "../web/indexedStore.js";
 import { OpfsSource } from "../web/opfsSource.js";
 import { WasmRuntime } from "../web/wasmRuntime.js";
-import { type OpenRequest, type Opened, type Port, type Request, type SourceRequest, toAnswer, type Wish } from "./protocol.js";
+import { type OpenRequest, type Opened, type Port, type Request, type SourceRequest, toAnswer } from "./protocol.js";
 
 /** Makes the source that a page names; a page with a way of its own to keep files gives another one. */
 export type MakeSource = (request: SourceRequest) => ArtifactSource;

@@ -1,14 +1,14 @@
 /** A model that runs in a worker, as the page holds it: the same interface as in one thread. */
 
-import { Conversation, type Replies } from "../chat/conversation.js";
-import { Stop } from "../engine/stop.js";
+import { Replies } from "../chat/conversation.js";
+import { Stop, type Wish } from "../engine/stop.js";
 import { unavailableError } from "../errors.js";
 import type { ReplyEvent } from "../events.js";
-import type { Chat, ChatOptions, EncodeOptions, Model, OpenProgress, Reply, ReplyOptions } from "../model.js";
+import type { EncodeOptions, Model, OpenProgress, Reply, ReplyOptions } from "../model.js";
 import type { Message } from "../prompt/message.js";
-import { StreamedReply } from "../reply/streamedReply.js";
+import { type OnEnd, StreamedReply } from "../reply/streamedReply.js";
 import type { Thinking } from "../thinking/thinking.js";
-import { type Answer, type OpenRequest, type Opened, type Port, toError, type Unnumbered, type Wish } from "./protocol.js";
+import { type Answer, type OpenRequest, type Opened, type Port, toError, type Unnumbered } from "./protocol.js";
 
 /** Options of `openInWorker` that stay on the page's side. */
 export interface PageOptions {
@@ -75,7 +75,7 @@ class Line {
   }
 }
 
-class WorkerModel implements Model, Replies {
+class WorkerModel extends Replies implements Model {
   readonly manifest;
   readonly report;
   readonly thinking: Thinking;
@@ -85,23 +85,23 @@ class WorkerModel implements Model, Replies {
     private readonly number: number,
     { manifest, report, thinking }: Opened,
   ) {
+    super();
     this.manifest = manifest;
     this.report = report;
     this.thinking = thinking;
   }
 
-  stream(prompt: string | readonly Message[], options: ReplyOptions = {}): Reply {
-    return this.begin(typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt, options, null);
-  }
-
-  begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null): Reply {
+  begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null, onEnd?: OnEnd): Reply {
     const number = this.line.next();
-    const stop = new RemoteStop((wish) => this.line.post({ method: "wish", wish }, number));
-    return new StreamedReply(() => this.events({ method: "begin", model: this.number, messages, options, chat }, number, stop), stop);
-  }
-
-  chat(options: ChatOptions = {}): Chat {
-    return new Conversation(this, options);
+    const early: Wish[] = []; // the worker knows the reply once it is begun
+    let begun = false;
+    const tell = (wish: Wish): void => void (begun ? this.line.post({ method: "wish", wish }, number) : early.push(wish));
+    const onBegin = (): void => {
+      begun = true;
+      early.forEach(tell);
+    };
+    const stop = new Stop(tell);
+    return new StreamedReply(this.events({ method: "begin", model: this.number, messages, options, chat }, number, stop, onBegin), stop, onEnd);
   }
 
   async encode(messages: readonly Message[], options: EncodeOptions = {}): Promise<number[]> {
@@ -116,7 +116,7 @@ class WorkerModel implements Model, Replies {
     await this.line.asked({ method: "close", model: this.number });
   }
 
-  private async *events(request: Unnumbered, number: number, stop: RemoteStop): AsyncGenerator<ReplyEvent, void, void> {
+  private async *events(request: Unnumbered, number: number, stop: Stop, onBegin: () => void): AsyncGenerator<ReplyEvent, void, void> {
     const events: ReplyEvent[] = [];
     let heard: () => void = () => undefined;
     let over = false;
@@ -130,7 +130,7 @@ class WorkerModel implements Model, Replies {
         heard();
       });
     done.catch(() => undefined); // thrown below
-    stop.connect();
+    onBegin();
     try {
       for (;;) {
         while (events.length) yield events.shift()!;
@@ -141,36 +141,5 @@ class WorkerModel implements Model, Replies {
     } finally {
       if (!over) stop.abandon(); // the reader left
     }
-  }
-}
-
-/** A stop whose wishes go to a reply in the worker, those of before its begin as well. */
-class RemoteStop extends Stop {
-  private connected = false;
-
-  constructor(private readonly tell: (wish: Wish) => void) {
-    super();
-  }
-
-  connect(): void {
-    this.connected = true;
-    if (this.thinkingStopped) this.tell("stopThinking");
-    if (this.abandoned) this.tell("abandon");
-    else if (this.cancelled) this.tell("cancel");
-  }
-
-  override stopThinking(): void {
-    super.stopThinking();
-    if (this.connected) this.tell("stopThinking");
-  }
-
-  override cancel(): void {
-    super.cancel();
-    if (this.connected) this.tell("cancel");
-  }
-
-  override abandon(): void {
-    super.abandon();
-    if (this.connected) this.tell("abandon");
   }
 }

@@ -58,7 +58,7 @@ async function measure({ model: url, ort: folder, provider, graph: file, rows, s
   const context = manifest.model.context_length;
   const weightsOf = (name: string): Promise<Uint8Array> => source.read(name);
   const { model } = manifest;
-  const first = await runtime.load({ graph, model, onnx, weights: onnx.locations, weightsOf, folder: null, check: async () => undefined, context });
+  const first = await runtime.load({ graph, model, onnx, weightsOf, folder: null, check: async () => undefined, context });
   const { session, cache: own } = first as unknown as { readonly session: OrtSession; readonly cache: KvCache & { readonly device: GPUDevice } };
   const shape = new KvShape(model, graph.kv);
   const cacheOf = (): KvCache => (provider === "wasm" ? new AppendedKv(ort, shape) : new GpuKv(ort, own.device, shape, context));
