@@ -50,6 +50,9 @@ def main(artifact: Path, tokens: list[int], steps: int, threads: int, *, webgpu:
             print(f"webgpu-float32.onnx at {AT} tokens, ms a step by capacity, medians of {steps}")
             told = [f"{one['room']:,}: {np.median(one['ms']):.1f}" for one in both]
             print(f"{' | '.join(told)}, median of ratios {ratio:.2f} ×", flush=True)
+            print("of one step by capacity: workgroups, bytes copied, bytes cleared")
+            told = [f"{one['room']:,}: {one['groups']:,}, {one['moved']:,}, {one['cleared']:,}" for one in both]
+            print(" | ".join(told), flush=True)
     print(f"{graph} in Python, ms a step on as many threads, the fastest of {steps}")
     for length, ms in in_python(artifact, graph, tokens, steps, threads):
         print(f"{length:,} | {ms:.2f}", flush=True)

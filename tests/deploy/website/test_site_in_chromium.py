@@ -348,12 +348,12 @@ def test_a_model_that_the_browser_deleted_is_offered_again(site, host, opened) -
     page.get_by_role("button", name=re.compile("^Download")).wait_for()
 
 
-def newer(site: Path, artifact: Path) -> list[str]:
+def newer(site: Path, artifact: Path, name: str = "nano-two") -> list[str]:
     """Put another version of the model into a site; returns its pieces that the first one lacks."""
     old = set(pieces_of(site))
     manifest = json.loads((artifact / MANIFEST_NAME).read_text(encoding="utf-8"))
     manifest.pop("manifest_sha256", None)
-    manifest["name"] = "nano-two"
+    manifest["name"] = name
     (artifact / MANIFEST_NAME).write_text(json.dumps(manifest), encoding="utf-8")
     make_site(artifact, site, SiteSettings(onnxruntime_web=NPM, piece_bytes=PIECE), force=True)
     return [piece for piece in pieces_of(site) if piece not in old]
@@ -383,6 +383,60 @@ def test_a_new_version_fetches_what_changed_while_the_old_one_goes_on(
     page.get_by_role("button", name="Use it now").click()
     page.locator(".top .name").filter(has_text="nano-two").wait_for()
     assert sorted(page.evaluate(KEPT)) == sorted(pieces_of(site))
+    assert answers(page) == "4902"
+
+
+def test_a_new_version_that_the_host_replaces_while_it_is_offered_or_downloaded_is_left_for_its_successor(
+    site, host, opened, nano_artifact, tmp_path
+) -> None:
+    artifact = Path(shutil.copytree(nano_artifact, tmp_path / "artifact"))
+    served = host(site)
+    page = opened(served.url)
+    download(page)
+    running(page)
+    first = Path(shutil.copytree(site, tmp_path / "first"))
+    offered = page.locator(".newer").filter(has_text=re.compile("new version of the model|is being downloaded"))
+    begin = page.get_by_role("button", name="Download", exact=True)
+    newer(site, artifact)
+    page.reload()
+    offered.wait_for()
+    shutil.rmtree(site)
+    shutil.copytree(first, site)  # the host takes it back
+    begin.click()
+    offered.wait_for(state="detached")
+    newer(site, artifact)
+    page.reload()
+    offered.wait_for()
+    changed = newer(site, artifact, "nano-three")
+    served.refuses.update(f"/pieces/{piece}.bin" for piece in changed)
+    served.asked.clear()
+    begin.click()
+    while not served.refuses & set(served.asked):
+        page.wait_for_timeout(20)
+    changed = newer(site, artifact, "nano-four")
+    served.refuses.clear()
+    page.get_by_text("The new version of the model is here").wait_for()
+    assert answers(page) == "4902"
+    assert {f"/pieces/{piece}.bin" for piece in changed} <= set(served.asked)
+    page.get_by_role("button", name="Use it now").click()
+    page.locator(".top .name").filter(has_text="nano-four").wait_for()
+    assert sorted(page.evaluate(KEPT)) == sorted(pieces_of(site))
+
+
+def test_a_kept_model_that_is_damaged_after_the_host_replaced_it_makes_room_for_the_new_one(
+    site, host, opened, nano_artifact, tmp_path
+) -> None:
+    page = opened(host(site).url)
+    download(page)
+    running(page)
+    old = set(pieces_of(site))
+    newer(site, Path(shutil.copytree(nano_artifact, tmp_path / "artifact")))
+    (lost, *_) = old - set(pieces_of(site))
+    page.evaluate(DAMAGE, lost)
+    page.reload()
+    fails(page, r"is not there \(status 404\)")
+    page.get_by_role("button", name="Try again").click()
+    page.locator(".top .name").filter(has_text="nano-two").wait_for()
     assert answers(page) == "4902"
 
 

@@ -75,6 +75,8 @@ export class Site {
   private readonly lock: TabLock | null;
   private index: PieceIndex | null = null;
   private latest: PieceIndex | null = null;
+  /** A version that ran in no way: where it is the one that is kept, what the host has goes first. */
+  private broken: string | null = null;
   private working = new AbortController();
   private updating = new AbortController();
   private engine: Worker | null = null;
@@ -140,20 +142,21 @@ export class Site {
     this.working.abort(new Cancelled());
   }
 
-  /** Download the newer version while the model in use goes on. */
+  /** Download what the host has by now while the model in use goes on: the version that was offered may be replaced already. */
   async fetchUpdate(): Promise<void> {
-    const { latest, device } = this;
+    const { index } = this;
     const update = this.update.value;
-    if (latest === null || device === null || update === null || update.share !== null) return;
+    if (index === null || update === null || update.share !== null) return;
+    const tell = (share: Share): void => void (this.update.value = { ...update, share, problem: null });
+    tell({ done: 0, total: 1, fetched: 0 });
+    this.updating = new AbortController();
     try {
-      const way = choose(latest, device).ways[0]!;
-      const onProgress = (share: Share): void => void (this.update.value = { ...update, share, problem: null });
-      this.update.value = { ...update, share: { done: 0, total: 1, fetched: 0 }, problem: null };
-      this.updating = new AbortController();
-      await this.have(latest, way, onProgress, this.updating.signal);
-      this.update.value = { ...update, done: true };
+      const came = await this.haveNewest(index, tell, this.updating.signal);
+      this.update.value = came ? { ...update, done: true } : null;
     } catch (error) {
-      if (!(error instanceof Cancelled)) this.update.value = { ...update, problem: wordsOf(error) };
+      if (error instanceof Cancelled) return;
+      const left = await this.newer(index).catch(() => null);
+      this.update.value = { ...(left ?? update), problem: wordsOf(error) };
     }
   }
 
@@ -189,22 +192,21 @@ export class Site {
     }
   }
 
-  /** What to run: another tab may have replaced what is kept since this one looked, or where nothing is, the host its list. */
+  /** What to run: another tab may have replaced what is kept since this one looked, or where nothing usable is, the host its list. */
   private async currentIndex(): Promise<PieceIndex | null> {
     const kept = await this.keptIndex();
     if (kept !== null && kept.version !== this.index?.version) [this.index, this.latest] = [kept, null];
-    if (kept === null) this.index = this.latest = (await fetchIndex(this.base, LITTLE)) ?? this.index;
+    if (kept === null || kept.version === this.broken) this.index = this.latest = (await fetchIndex(this.base, LITTLE)) ?? this.index;
     return this.index;
   }
 
   private async offer(index: PieceIndex, choice: Choice): Promise<void> {
     const way = choice.ways[0]!;
-    const pieces = piecesOf(index, way.files);
-    const sizes = await this.store.sizes();
-    const bytes = bytesOf(pieces.filter((piece) => sizes.get(piece.sha256) !== piece.bytes));
+    const total = bytesOf(piecesOf(index, way.files));
+    const bytes = await this.missing(index, way);
     const room = this.device?.room ?? null;
     const problem = room !== null && room < bytes ? `It needs ${megabytes(bytes)} of storage, and this browser has ${megabytes(room)} left for this page. Free some space, then load the page again.` : null;
-    this.state.value = { kind: "offer", offer: { name: index.name, way, bytes, total: bytesOf(pieces), choice, problem } };
+    this.state.value = { kind: "offer", offer: { name: index.name, way, bytes, total, choice, problem } };
   }
 
   /** Run the model in the first way that works; the lock is this tab's. */
@@ -237,6 +239,7 @@ export class Site {
         problems.push(wordsOf(error));
       }
     }
+    this.broken ??= index.version;
     throw new Error([...new Set(problems)].join(" "));
   }
 
@@ -278,12 +281,43 @@ export class Site {
     const lasting = (await navigator.storage.persisted?.().catch(() => false)) ?? false;
     const sizes = await this.store.sizes();
     this.kept.value = { bytes: [...sizes.values()].reduce((sum, size) => sum + size, 0), lasting };
+    this.update.value = await this.newer(index);
+  }
+
+  /** What the host has in place of a version; null where that is the same, or can't run here. */
+  private async newer(index: PieceIndex): Promise<Update | null> {
     const { latest, device } = this;
-    if (latest === null || latest.version === index.version || device === null) return;
-    const newer = choose(latest, device).ways[0];
-    if (!newer) return;
-    const bytes = bytesOf(piecesOf(latest, newer.files).filter((piece) => !sizes.has(piece.sha256)));
-    this.update.value = { bytes, share: null, done: false, problem: null };
+    const way = latest === null || device === null ? undefined : choose(latest, device).ways[0];
+    if (latest === null || latest.version === index.version || way === undefined) return null;
+    return { bytes: await this.missing(latest, way), share: null, done: false, problem: null };
+  }
+
+  /** Have the host's version; begins again where it is replaced in the middle. Returns false where it is the one in use. */
+  private async haveNewest(used: PieceIndex, onProgress: (share: Share) => void, signal: AbortSignal): Promise<boolean> {
+    let failed = { version: "", error: null as unknown };
+    for (;;) {
+      const latest = (await fetchIndex(this.base, LITTLE)) ?? this.latest;
+      signal.throwIfAborted();
+      this.latest = latest;
+      if (latest === null || latest.version === used.version) return false;
+      if (latest.version === failed.version) throw failed.error;
+      const choice = choose(latest, this.device!);
+      const [way] = choice.ways;
+      if (way === undefined) throw new Error(`The new version can't run here. ${reasonsOf(choice).join(" ")}`);
+      try {
+        await this.have(latest, way, onProgress, signal);
+        return true;
+      } catch (error) {
+        if (signal.aborted) throw error;
+        failed = { version: latest.version, error };
+      }
+    }
+  }
+
+  /** Bytes of a way's files that are still to be downloaded. */
+  private async missing(index: PieceIndex, way: Way): Promise<number> {
+    const sizes = await this.store.sizes();
+    return bytesOf(piecesOf(index, way.files).filter((piece) => sizes.get(piece.sha256) !== piece.bytes));
   }
 
   private fetching(share: Share): void {

@@ -1,4 +1,7 @@
-/** Times steps of one token over caches of several lengths, and the copies that onnxruntime-web's API makes for them. */
+/**
+ * Times steps of one token over caches of several lengths, with the copies that onnxruntime-web's API makes for them and
+ * the work that it gives a GPU.
+ */
 
 import { readManifest } from "../../src/artifact/manifest.js";
 import { OnnxFile } from "../../src/artifact/onnxFile.js";
@@ -23,6 +26,7 @@ export interface StepsRequest {
 
 /**
  * Each step in milliseconds; `copied` is what of it went into and out of the API's memory; `bytes` are those of one step.
+ * `groups` are the workgroups of one step on a GPU, `moved` and `cleared` the bytes that are copied and zeroed there beside them.
  * `problem` is what ended a row before its steps were over.
  */
 export interface Steps {
@@ -31,6 +35,9 @@ export interface Steps {
   readonly ms: readonly number[];
   readonly copied: readonly number[];
   readonly bytes: number;
+  readonly groups: number;
+  readonly moved: number;
+  readonly cleared: number;
   readonly problem: string | null;
 }
 
@@ -44,6 +51,28 @@ typed.set = function (source, offset) {
   copies.ms += performance.now() - begun;
   copies.bytes += (source as Uint8Array).byteLength ?? 0;
 };
+
+const work = { groups: 0, moved: 0, cleared: 0 };
+if ("gpu" in navigator) {
+  const [pass, commands] = [GPUComputePassEncoder.prototype, GPUCommandEncoder.prototype];
+  const { dispatchWorkgroups } = pass;
+  const { copyBufferToBuffer, clearBuffer } = commands;
+  pass.dispatchWorkgroups = function (x, y = 1, z = 1) {
+    work.groups += x * y * z;
+    return dispatchWorkgroups.call(this, x, y, z);
+  };
+  pass.dispatchWorkgroupsIndirect = () => {
+    throw new Error("a GPU that decides on its own work is not counted");
+  };
+  commands.copyBufferToBuffer = function (from: GPUBuffer, ...rest: unknown[]) {
+    work.moved += rest.at(-1) instanceof GPUBuffer ? from.size : Number(rest.at(-1) ?? from.size);
+    return Reflect.apply(copyBufferToBuffer, this, [from, ...rest]);
+  };
+  commands.clearBuffer = function (buffer, offset = 0, size = buffer.size - offset) {
+    work.cleared += size;
+    return clearBuffer.call(this, buffer, offset, size);
+  };
+}
 
 /** `told` gets all rows again after each turn: a browser that dies later takes only what followed. */
 async function measure({ model: url, ort: folder, provider, graph: file, rows, steps, threads }: StepsRequest, told: (found: Steps[]) => void): Promise<void> {
@@ -68,13 +97,14 @@ async function measure({ model: url, ort: folder, provider, graph: file, rows, s
     lane.expect(room);
     await cache.prepare(room);
     cache.advance(tokens, provider === "wasm" ? zeros(ort, shape, tokens) : {}); // they cost what keys and values do
-    return { lane, tokens, room, ms: [] as number[], copied: [] as number[], bytes: 0, problem: null as string | null };
+    return { lane, tokens, room, ms: [] as number[], copied: [] as number[], bytes: 0, groups: 0, moved: 0, cleared: 0, problem: null as string | null };
   }));
   const found = (): Steps[] => lanes.map(({ lane: _, ...one }) => one);
   for (let step = -WARM; step < steps; step++) {
     for (const one of lanes) { // turn about: what else a machine does slows all of them
       if (one.problem !== null) continue;
       Object.assign(copies, { ms: 0, bytes: 0 });
+      Object.assign(work, { groups: 0, moved: 0, cleared: 0 });
       const begun = performance.now();
       try {
         await one.lane.step([(step + WARM) % model.vocab_size]);
@@ -86,6 +116,7 @@ async function measure({ model: url, ort: folder, provider, graph: file, rows, s
       one.ms.push(performance.now() - begun);
       one.copied.push(copies.ms);
       one.bytes = copies.bytes;
+      Object.assign(one, work);
     }
     told(found());
   }
