@@ -79,8 +79,8 @@ def test_a_server_takes_over_the_rows_of_its_model_and_no_more(new_model) -> Non
 def test_more_thoughts_than_share_a_step_are_refused_in_one_way_wherever_that_shows(serve, rows, widths) -> None:
     served = serve(max_rows=rows)
     assert httpx.get(f"{served.url}/health", timeout=60).json()["thinking"]["most_width"] == rows
-    chat = {"messages": LONG["messages"], "max_tokens": 9}
-    bodies = {
+    chat: dict[str, object] = {"messages": LONG["messages"], "max_tokens": 9}
+    bodies: dict[str, dict[str, object]] = {
         "/v1/chat/completions": chat,
         "/v1/responses": {"input": "Count."},
         "/v1/messages": chat,
