@@ -1,6 +1,7 @@
 """A benchmark: who runs when, what is kept, and what is refused before anything is measured."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from thinkport.deploy.bench.benchmark import BenchRow, Cost, measure
 from thinkport.deploy.bench.contender import BenchPlan, Contender, DeviceBytes, Kind, Sample
 from thinkport.deploy.bench.contender import Contender as Parsed
 from thinkport.deploy.bench.machine import this_machine
-from thinkport.deploy.bench.workers.openvino_worker import decoded
+from thinkport.deploy.bench.workers.openvino_worker import cache_gigabytes, decoded
 from thinkport.runtime.artifact.manifest import Manifest, read_manifest
 from thinkport.runtime.errors import InputError
 
@@ -140,3 +141,10 @@ def test_a_sample_keeps_what_crosses_to_a_device() -> None:
     assert sample.device == DeviceBytes(**device)
     row = BenchRow(name="x", kind=Kind.ARTIFACT, samples=(sample,))
     assert row.as_json()["samples"][0]["device"] == device
+
+
+@pytest.mark.parametrize(("memory", "given"), [(1, 1), (4, 1), (7, 1), (8, 2), (24, 2), (512, 2)])
+def test_openvinos_cache_is_a_quarter_of_the_memory_within_bounds(monkeypatch, memory, given) -> None:
+    sizes = {"SC_PHYS_PAGES": memory << 18, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(os, "sysconf", sizes.__getitem__, raising=False)
+    assert cache_gigabytes() == given

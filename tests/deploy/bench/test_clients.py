@@ -2,6 +2,8 @@
 
 import json
 import re
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from tests.deploy.bench.test_bench_command import run
 
 from thinkport.deploy.bench.clients import LATE_PROMPT, measure_clients
 from thinkport.deploy.bench.contender import BenchPlan, Contender, Sample
+from thinkport.deploy.bench.workers.llama_worker import await_model
 from thinkport.runtime import InputError
 
 LLAMA_SERVER = """
@@ -115,3 +118,28 @@ def test_llamas_server_has_every_prompt_before_time_is_taken(tmp_path: Path) -> 
     assert [(one["id_slot"], one["n_predict"]) for one in asked[:2]] == [(0, 1), (1, 1)]
     assert sorted((one["id_slot"], one["n_predict"]) for one in asked[2:]) == [(0, 23), (1, 23)]
     assert {one["id_slot"]: one["prompt"] for one in asked[:2]} == {one["id_slot"]: one["prompt"] for one in asked[2:]}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the fake program is a script")
+def test_a_llama_server_that_ends_is_told_with_its_last_lines(tmp_path: Path) -> None:
+    model, server = tmp_path / "a.gguf", tmp_path / "llama-server"
+    model.touch()
+    said = "import sys; print('one\\ntwo\\nerror: unknown model\\n\\nexiting', file=sys.stderr); sys.exit(7)"
+    server.write_text(f"#!{sys.executable}\n{said}\n")
+    server.chmod(0o755)
+    plan = BenchPlan(contexts=(5,), prefills=(), rounds=1, steps=20, threads=1, clients=(2,))
+    with pytest.raises(InputError, match=r"ended with 7; it said last: two \| error: unknown model \| exiting;"):
+        Contender.parse(f"{model}={tmp_path / 'llama-bench'}").measure(plan)
+
+
+def test_a_llama_server_that_never_has_its_model_is_not_waited_for_without_end() -> None:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))  # nobody listens there
+        port = found.getsockname()[1]
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as server:
+            try:
+                with pytest.raises(RuntimeError, match="has not loaded its model after 0 seconds"):
+                    await_model(port, server, seconds=0.0)
+                assert server.poll() is None
+            finally:
+                server.kill()

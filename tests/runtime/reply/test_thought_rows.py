@@ -167,6 +167,12 @@ def test_most_answers_win_whatever_their_words(branching):
     assert [other.answer for other in end.parallel.others] == ["5", "42.0"]
 
 
+def test_votes_of_other_units_are_for_another_answer(branching):
+    model = branching("a</think>\n\n15 m", "b more</think>\n\n15 km", "c and more</think>\n\n15 kilometers (in 2024)")
+    end = model.generate("hi", thinking=thinking(3, choose="vote"), seed=seed_of(model, "a", "b", "c"))
+    assert (end.answer, end.parallel.reason) == ("15 km", "2 of 3 answers agree")
+
+
 def test_ties_go_to_the_shortest_thought(branching):
     model = branching(LONG, SHORT)
     end = model.generate("hi", thinking=thinking(2, choose="vote"), seed=seed_of(model, "a", "b"))

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from threading import Event, Thread
 from time import monotonic, sleep
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import openai
 import pytest
 from tests.runtime.server.conftest import Served, running
 
-from thinkport.runtime import InputError, Model, RowSettings
+from thinkport.runtime import InputError, Model, RowSettings, Thinking
 from thinkport.runtime.server import ServerSettings, create_app
 from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.jobs import Places
@@ -74,14 +75,47 @@ def test_a_server_takes_over_the_rows_of_its_model_and_no_more(new_model) -> Non
         create_app(model, "nano", ServerSettings(max_rows=4))
 
 
-def test_more_thoughts_than_a_server_writes_at_a_time_are_refused(serve) -> None:
-    served = serve(max_rows=2)
-    assert httpx.get(f"{served.url}/health", timeout=60).json()["thinking"]["most_width"] == 2
-    told = httpx.post(
-        f"{served.url}/v1/chat/completions", json={"messages": LONG["messages"], "thinking_width": 3}, timeout=60
+@pytest.mark.parametrize(("rows", "widths"), [(2, (3, 9, 65)), (RowSettings().max_rows, (9, 10**9))])
+def test_more_thoughts_than_share_a_step_are_refused_in_one_way_wherever_that_shows(serve, rows, widths) -> None:
+    served = serve(max_rows=rows)
+    assert httpx.get(f"{served.url}/health", timeout=60).json()["thinking"]["most_width"] == rows
+    chat: dict[str, object] = {"messages": LONG["messages"], "max_tokens": 9}
+    bodies: dict[str, dict[str, object]] = {
+        "/v1/chat/completions": chat,
+        "/v1/responses": {"input": "Count."},
+        "/v1/messages": chat,
+        "/v1/messages/count_tokens": chat,
+        "/api/chat": {"messages": LONG["messages"]},
+    }
+    others: tuple[dict[str, object], ...] = (
+        {},
+        {"temperature": 0},
+        {"stream": True},
+        {"enable_thinking": True},
+        {"thinking_choose": "vote"},
     )
-    assert (told.status_code, told.json()["error"]["param"]) == (400, "thinking_width")
-    assert "expected at most 2" in told.json()["error"]["message"]
+    for (route, body), width, other in product(bodies.items(), widths, others):
+        asked = body | other | {"thinking_width": width}
+        told = httpx.post(f"{served.url}{route}", json=asked, timeout=60)
+        assert (told.status_code, told.json()["error"]) == (
+            400,
+            {
+                "message": f"thinking_width is {width}, expected at most {rows}, the replies that share a step here",
+                "type": "invalid_request_error",
+                "param": "thinking_width",
+                "code": None,
+            },
+        ), (route, other)
+
+
+def test_a_server_of_fewer_rows_than_its_model_thinks_thoughts_is_refused_at_its_start(new_model) -> None:
+    model = new_model("wide", thinking=Thinking(width=4))
+    with pytest.raises(InputError, match=r"max_rows is 2 and the model thinks 4 thoughts .*max_rows=4.*width=2"):
+        create_app(model, "nano", ServerSettings(max_rows=2))
+    with running(model, max_rows=4) as served:
+        asked = {"messages": LONG["messages"], "max_tokens": 40, "seed": 1}
+        told = httpx.post(f"{served.url}/v1/chat/completions", json=asked, timeout=60)
+        assert told.status_code == 200
 
 
 def test_past_the_queue_a_client_is_told_when_to_come_back(serve) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -56,6 +57,7 @@ class Soak:
     until: float
     seen: Counter[str] = field(default_factory=Counter)
     greedy: list[tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)  # the longest seconds between two tokens of each stream
 
     def client(self, number: int) -> None:
         """Ask until the time is over; a client that leaves comes back as another one, with a connection of its own."""
@@ -95,8 +97,14 @@ class Soak:
 
     def stream(self, client: httpx.Client, chance: Random) -> None:
         with self.streamed(client, said(f"What is {chance.randint(10, 99)}+5?", seed=chance.randint(0, 99))) as answer:
-            text = "".join(answer.iter_text())
-        assert answer.status_code == 429 or text.endswith("data: [DONE]\n\n"), text[-300:]
+            lines, came = [], []
+            for line in answer.iter_lines():
+                lines.append(line)
+                if '"content":' in line or '"reasoning_content":' in line:
+                    came.append(monotonic())
+        if answer.status_code != 429:
+            assert lines[-2:] == ["data: [DONE]", ""], lines[-3:]
+            self.gaps.append(max((after - before for before, after in pairwise(came)), default=0.0))
 
     def hang_up(self, client: httpx.Client, chance: Random) -> None:
         with self.streamed(client, said("What is 86*57?", enable_thinking=True)) as answer:
@@ -196,7 +204,12 @@ def test_32_clients_that_join_and_leave_find_memory_line_and_greedy_replies_as_t
     before, after = map(median, halves)  # of a saw's teeth: cycles are collected now and then
     print(f"{MINUTES:g} minutes: {dict(soak.seen)}; {equal} of {len(sample)} greedy replies equal those alone")
     most = max(held for _, held, _ in samples)
-    print(f"{before:.1f} MB in the first half, {after:.1f} in the second, {most:.1f} at most")
+    print(
+        f"{samples[0][1]:.1f} MB at first, {before:.1f} in the first half, {after:.1f} in the second, "
+        f"{most:.1f} at most"
+    )
+    gaps = sorted(soak.gaps) or [0.0]
+    print(f"longest gap between tokens of {len(soak.gaps)} streams: {median(gaps):.2f} s median, {gaps[-1]:.2f} s most")
     print("".join(f"{line}\n" for line in shared.splitlines() if "step" in line and not line.startswith("#")))
     assert "Traceback" not in log.read_text()
     assert soak.seen["turned away"] + soak.seen["gave up"] > 0

@@ -8,7 +8,7 @@ DEFAULT = Thinking(enabled=None, budget=77, soft_from=0.5)
 
 
 def said(**fields) -> Thinking:
-    return asked_thinking(fields, DEFAULT, context=1000)
+    return asked_thinking(fields, DEFAULT, context=1000, most=4)
 
 
 @pytest.mark.parametrize("field", BUDGETS)
@@ -87,3 +87,17 @@ def test_what_is_out_of_range_or_contradicts_itself_is_refused(fields) -> None:
     with pytest.raises(ApiError) as told:
         said(**fields)
     assert told.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"thinking_choose": "best"}, "thinking_choose"),
+        ({"thinking_quorum": 2}, "thinking_quorum"),
+        ({"thinking_choose": "vote", "thinking_quorum": 3}, "thinking_quorum"),
+    ],
+)
+def test_of_several_thoughts_the_field_that_is_wrong_is_named(fields, param) -> None:
+    with pytest.raises(ApiError) as told:
+        said(thinking_width=2, **fields)
+    assert (told.value.param, told.value.message.split()[0]) == (param, param)

@@ -4,13 +4,73 @@ from fractions import Fraction
 
 import pytest
 
-from thinkport.runtime.thinking.answer_values import answer_value
+from thinkport.runtime.thinking.answer_values import Value, answer_values
+from thinkport.runtime.thinking.quantities import UNITS, spelled_number
 
 SAME = [
-    ["1234", "1,234", "The result is 1,234.", "\\boxed{1234}", "\\boxed{1{,}234}", "$1,234", "It is\n1234 km."],
+    ["1234", "1,234", "The result is 1,234.", "\\boxed{1234}", "\\boxed{1{,}234}", "It is\n1234 km."],
     ["0", "0.0", "\\boxed{0}", "so 0"],
-    ["1/2", "0.5", "\\frac{1}{2}", "\\boxed{\\dfrac{1}{2}}", "x = .5"],
-    ["-3", "\N{MINUS SIGN}3", "\\boxed{-3}"],
+    [
+        "1/2",
+        "0.5",
+        "\\frac{1}{2}",
+        "\\boxed{\\dfrac{1}{2}}",
+        "x = .5",
+        "\\frac12",
+        "\N{VULGAR FRACTION ONE HALF}",
+        "1 / 2",
+    ],
+    ["1 1/2", "1\\frac{1}{2}", "1\N{VULGAR FRACTION ONE HALF}"],
+    ["-1/2", "-0.5", "-\\frac{1}{2}", "\\boxed{-\\frac12}", "x = - 0.5"],
+    [
+        "-3",
+        "\N{MINUS SIGN}3",
+        "\N{EN DASH}3",
+        "\\boxed{-3}",
+        "\\boxed{- 3}",
+        "x = - 3",
+        "minus 3",
+        "It is negative 3.",
+        "(-3)",
+    ],
+    [
+        "15",
+        "15 (in 2024)",
+        "It is 15 (in May 2024).",
+        "**15** (see step 2)",
+        "15 people (out of 30)",
+        "15 (rounded to 1 place)",
+    ],
+    [
+        "16 km",
+        "16km",
+        "**16 km**",
+        "16.0 kilometers",
+        "\\boxed{16 \\text{ km}}",
+        "16\\,\\mathrm{km}",
+        "\\(16\\ \\text{km}\\)",
+    ],
+    ["50 %", "50%", "50\\%", "\\boxed{50\\%}", "50 percent", "**50 %**."],
+    ["$17", "17 USD", "17$", "US$17", "17 dollars", "\\boxed{\\$17}", "USD 17.00", "It costs $17."],
+    ["\N{EURO SIGN}18", "18 \N{EURO SIGN}", "18 EUR", "EUR 18", "18 euros"],
+    ["90\N{DEGREE SIGN}", "90 degrees", "90^\\circ", "\\boxed{90^{\\circ}}"],
+    [
+        "5000",
+        "5e3",
+        "5 thousand",
+        "5 \N{MULTIPLICATION SIGN} 10^3",
+        "5 \\times 10^{3}",
+        "5\\cdot10^3",
+        "5.0E3",
+        "It is 5e3.",
+    ],
+    ["0.0025", "2.5e-3", "2.5 x 10^-3", "2.5\N{MULTIPLICATION SIGN}10\N{SUPERSCRIPT MINUS}\N{SUPERSCRIPT THREE}"],
+    ["7000000", "7 million", "**7** million people", "7,000,000"],
+    ["19", "nineteen", "Nineteen.", "The answer is nineteen.", "\\boxed{\\text{nineteen}}", "**19**"],
+    ["21", "twenty-one", "Twenty one", "It is twenty-one."],
+    ["{4, 5, 6}", "{6, 5, 4}", "\\boxed{\\{5,4,6\\}}", "The set is {6, 4 and 5}."],
+    ["\\sqrt{11}", "x = \\sqrt{11}", "It is \\sqrt{11}."],
+    ["\\boxed{Paris}", "\\boxed{\\text{Paris}}", "\\boxed{\\textbf{Paris}}", "\\boxed{1} no: \\boxed{\\text{Paris}}"],
     [
         "B",
         "(B)",
@@ -20,8 +80,13 @@ SAME = [
         "Answer: B",
         "the answer is B because 3 > 2",
         "\\boxed{\\text{B}}",
+        "B)",
+        "Option B",
+        "**Option (B)**",
+        "The correct option is B.",
+        "choice: B",
     ],
-    ["yes", "Yes.", "YES!"],
+    ["yes", "Yes.", "YES!", "**Yes**", '"Yes."', "The answer is yes.", "**Yes.**"],
     ["\\boxed{2x + 3}", "\\boxed{2x+3}", "so \\boxed{ 2x+3 }"],
     ["\\boxed{\\sqrt{2}}", "it is \\boxed{\\sqrt{2}}."],
     ["1, 2, 3", "1,2,3", "(1, 2, 3)", "It is 1, 2, and 3."],
@@ -33,28 +98,136 @@ SAME = [
 ]
 
 
+def agree(*answers: str) -> bool:
+    values = answer_values(answers)
+    return None not in values and len(set(values)) == 1
+
+
+def number(answer: str) -> object:
+    (value,) = answer_values([answer])
+    return value and value.what
+
+
 @pytest.mark.parametrize("answers", SAME, ids=lambda answers: answers[0])
 def test_answers_that_say_the_same_are_equal(answers):
-    assert len({answer_value(answer) for answer in answers}) == 1
-    assert answer_value(answers[0]) is not None
+    assert agree(*answers)
 
 
 def test_answers_that_say_something_else_differ():
-    values = [answer_value(answers[0]) for answers in SAME]
+    values = answer_values([answers[0] for answers in SAME])
     assert len(set(values)) == len(SAME)
-    assert answer_value("\\boxed{2x}") != answer_value("\\boxed{2y}")
-    assert answer_value("\\boxed{2x+3}") != answer_value("\\boxed{3}")
+    assert not agree("\\boxed{2x}", "\\boxed{2y}")
+    assert not agree("\\boxed{2x+3}", "\\boxed{3}")
+
+
+DIFFERENT = [
+    ("15", "It is 16 (see step 15)."),
+    ("5 (mod 7)", "5 (mod 8)"),
+    ("15 (in thousands 3)", "15"),
+    ("15 (or 16)", "15"),
+    ("15 (remaining: 3 left)", "3"),
+    ("15 km", "15 m"),
+    ("15 kg", "15 g"),
+    ("50%", "0.5"),
+    ("$5", "5 \N{EURO SIGN}"),
+    ("12 \N{DEGREE SIGN}C", "12 \N{DEGREE SIGN}F"),
+    ("5 million", "5 billion"),
+    ("5 million", "5"),
+    ("5k", "5"),
+    ("5M", "5 m"),
+    ("1,234", "1.234"),
+    ("1.234,5", "1,234.5"),
+    ("1,5", "1, 5"),
+    ("1,5", "15"),
+    ("1 234", "1, 234"),
+    ("1 3/4", "3/4"),
+    ("1\\frac{1}{2}", "11/2"),
+    ("1\N{VULGAR FRACTION ONE HALF}", "1"),
+    ("\\frac34", "34"),
+    ("1/3", "0.333"),
+    ("2e3", "2e-3"),
+    ("2 x 10^3", "2 x 10^4"),
+    ("2 x 10^3", "2"),
+    ("5\N{SUPERSCRIPT TWO}", "5"),
+    ("-3", "3"),
+    ("\N{EN DASH}3", "3"),
+    ("x = - 3", "3"),
+    ("minus 3", "3"),
+    ("x > 5", "x < 5"),
+    ("x > 5", "5"),
+    ("\\pm 5", "5"),
+    ("at least 5", "at most 5"),
+    ("It is not 5.", "5"),
+    ("between 3 and 5", "3 and 5"),
+    ("\\sqrt{5}", "5"),
+    ("\N{SQUARE ROOT}5", "5"),
+    ("\\sqrt{2}, \\sqrt{3}", "2, \\sqrt{3}"),
+    ("5\N{GREEK SMALL LETTER PI}", "5"),
+    ("5\\pi", "5"),
+    ("2x", "2y"),
+    ("2x", "2"),
+    ("5i", "5"),
+    ("f(3)", "3"),
+    ("\\boxed{5!}", "\\boxed{5}"),
+    ("\\boxed{1 23}", "\\boxed{12 3}"),
+    ("A", "B"),
+    ("Option A", "Option B"),
+    ("Yes, 5 is prime.", "No, 5 is not prime."),
+    ("No, it is 5.", "5"),
+    ("No, it is 5.", "No, it is 6."),
+    ("yes", "no"),
+    ("yes", "true"),
+    ("1, 2, 3", "3, 2, 1"),
+    ("(1, 2)", "(2, 1)"),
+    ("{1, 2, 3}", "{1, 2, 4}"),
+    ("{1, 2}", "1, 2"),
+    ("\\boxed{3} or \\boxed{5}", "\\boxed{3}"),
+    ("\\boxed{\\text{Paris}}", "\\boxed{\\text{London}}"),
+    ("five", "six"),
+    ("twenty-one", "twenty"),
+]
+
+
+@pytest.mark.parametrize(("answer", "other"), DIFFERENT)
+def test_what_makes_another_answer_of_a_number_is_seen(answer, other):
+    assert not agree(answer, other)
+    assert not agree(f"So:\n**{answer}**", other)
+
+
+def test_a_number_without_a_unit_agrees_where_no_two_units_are_said():
+    assert answer_values(["15", "15 km", "15 kilometers"]) == [Value(Fraction(15), "km")] * 3
+    bare, km, m, none = answer_values(["15", "15 km", "15 m", None])
+    assert len({bare, km, m}) == 3
+    assert none is None
+    assert agree("50", "50 %")
+    assert agree("10 to 15", "10 to 15 km")
+    assert not agree("10 to 15 m", "10 to 15 km")
+
+
+@pytest.mark.parametrize("value", range(100))
+def test_numbers_in_words_are_those_in_digits(value):
+    ones = ["", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    tens = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+    if value >= 20:
+        assert spelled_number(f"{tens[value // 10]} {ones[value % 10]}") == value
+    assert spelled_number(str(value)) is None
+    assert spelled_number("one hundred") is spelled_number("twenty-zero") is None
+
+
+def test_every_unit_has_one_meaning():
+    assert UNITS["km"] != UNITS["m"] != UNITS["mm"]
+    assert all(UNITS[unit] == unit for unit in UNITS.values())
 
 
 @pytest.mark.parametrize(
     "answer", ["", "Paris", "It rains.", "In 1990 it rained.\nIt does not any more.", "A house is red.", '{"a": true}']
 )
 def test_answers_in_words_can_not_be_compared(answer):
-    assert answer_value(answer) is None
+    assert number(answer) is None
 
 
 def test_the_last_number_of_the_last_line_counts():
-    assert answer_value("First 12, then 30.\nThat makes 12 + 30 = 42") == Fraction(42)
+    assert number("First 12, then 30.\nThat makes 12 + 30 = 42") == Fraction(42)
 
 
 @pytest.mark.parametrize(
@@ -85,8 +258,8 @@ def test_the_last_number_of_the_last_line_counts():
     ],
 )
 def test_a_number_that_is_one_part_of_a_value_is_not_the_value(answer, other):
-    assert answer_value(answer) != answer_value(other)
-    assert answer_value(answer) == answer_value(f"The answer:\n {answer}.")
+    assert number(answer) != number(other)
+    assert agree(answer, f"The answer:\n {answer}.")
 
 
 @pytest.mark.parametrize(
@@ -107,8 +280,8 @@ def test_a_number_that_is_one_part_of_a_value_is_not_the_value(answer, other):
     ],
 )
 def test_a_number_that_a_sentence_ends_in_is_the_value(answer):
-    assert answer_value(answer) == Fraction(42)
+    assert number(answer) == Fraction(42)
 
 
 def test_an_increase_is_no_choice():
-    assert answer_value("The answer is A 5 percent increase") == Fraction(5)
+    assert number("The answer is A 5 percent increase") == Fraction(5)

@@ -147,7 +147,7 @@ class _KvCache:
     @property
     def length(self) -> int:
         """The longest sequence's length in tokens."""
-        return int(self.lengths.max())
+        return int(self.lengths[0] if self.batch == 1 else self.lengths.max())
 
     def read(self, length: int) -> KvSnapshot:
         """The first `length` tokens of the one sequence, one buffer after the other."""

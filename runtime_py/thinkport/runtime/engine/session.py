@@ -320,6 +320,7 @@ class OrtLane(ScheduledLane):
         self._arrays: dict[str, npt.NDArray[Any]] = {}  # what the binding points to has to outlive the step
         self._keep = np.ones(1, np.int64)
         self._room = 0  # tokens
+        self._logits_bound = False
         if session.takes_keep:
             self._keep_value = session.ort.OrtValue.ortvalue_from_numpy(self._keep)
             self._binding.bind_ortvalue_input("logits_to_keep", self._keep_value)
@@ -430,10 +431,14 @@ class OrtLane(ScheduledLane):
         self._keep[0] = keep
         if rows > 1:
             self._binding.bind_output(self.session.answer, "cpu")
+            self._logits_bound = False
             return None
         shape = (self.batch, rows, self.session.width)
         logits = self._arrays.get("logits")
         if logits is None or logits.shape != shape:
-            logits = self._arrays["logits"] = np.empty(shape, np.float32)
-        self._binding.bind_output(self.session.answer, "cpu", 0, np.float32, shape, logits.ctypes.data)
+            logits, self._logits_bound = np.empty(shape, np.float32), False
+            self._arrays["logits"] = logits
+        if not self._logits_bound:
+            self._binding.bind_output(self.session.answer, "cpu", 0, np.float32, shape, logits.ctypes.data)
+            self._logits_bound = True
         return logits

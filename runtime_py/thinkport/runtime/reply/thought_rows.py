@@ -44,12 +44,12 @@ from thinkport.runtime.events import (
 )
 from thinkport.runtime.reply.background import Background
 from thinkport.runtime.reply.stop_text import StopText
-from thinkport.runtime.thinking.answer_values import answer_value
+from thinkport.runtime.thinking.answer_values import answer_values
 from thinkport.runtime.thinking.thinking import Choose, ThinkingEnd
 from thinkport.runtime.thinking.thinking_switch import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 
     from thinkport.runtime.engine.engine import Engine
     from thinkport.runtime.engine.kv_cache import KvStart
@@ -331,7 +331,7 @@ class ThoughtRows:
         yield from self._wait(lambda: all(row.work is not None and row.work.done for row in rows))
         if self._stop.abandoned:
             return
-        values = [self._value(row) for row in rows]
+        values = self._values(rows)
         counts = Counter(value for value in values if value is not None)
         if not counts:
             yield from self._give(rows[0], f"{self._shortest()}: their answers can't be compared", answered=len(rows))
@@ -341,11 +341,14 @@ class ThoughtRows:
         reason = f"{agreed} of {len(rows)} answers agree{self._fewer()}"
         yield from self._give(row, reason, agreed=agreed, answered=len(rows))
 
-    def _value(self, row: ThoughtRow) -> object:
-        if row.end is None or row.end.tool_calls or not row.answered:
-            return None
-        held = self._prepared.request.response_format is not None
-        return _held_value(row.answer_text) if held else answer_value(row.answer_text)
+    def _values(self, rows: list[ThoughtRow]) -> Sequence[Hashable | None]:
+        """What the rows' answers say, equal where they agree; None where that can't be told."""
+        texts = [
+            row.answer_text if row.end is not None and not row.end.tool_calls and row.answered else None for row in rows
+        ]
+        if self._prepared.request.response_format is None:
+            return answer_values(texts)
+        return [None if text is None else _held_value(text) for text in texts]
 
     def _shortest(self) -> str:
         return f"the shortest of {sum(not row.refused for row in self._rows)} thoughts{self._fewer()}"

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from thinkport.runtime.errors import ThinkportError
+from thinkport.runtime.errors import InputError, ThinkportError
 from thinkport.runtime.model import Model
 from thinkport.runtime.server.api_error import ApiError, failure
 from thinkport.runtime.server.chat_route import chat_completions, stop, stop_thinking
@@ -44,10 +44,17 @@ def create_app(served: Model, name: str, settings: ServerSettings | None = None)
     Its lifespan ends replies when the app ends. The model stays the caller's, who closes it.
 
     Raises:
-        InputError: the settings have more rows than the model was loaded for.
+        InputError: the settings have more rows than the model was loaded for, or fewer than it thinks thoughts at a
+            time unless a request says otherwise.
     """
     chosen = settings or ServerSettings()
     chosen = replace(chosen, max_rows=chosen.rows_of(served.rows.max_rows))
+    width = served.thinking.width if served.manifest.thinking is not None else 1
+    if width > (most := chosen.width_of(served.replies.max_rows)):
+        raise InputError(
+            f"the server's max_rows is {most} and the model thinks {width} thoughts at a time: give ServerSettings("
+            f"max_rows={width}) or more, or load the model with Thinking(width={most}) or less"
+        )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

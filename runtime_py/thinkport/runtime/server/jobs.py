@@ -20,7 +20,7 @@ from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.events import Event
 from thinkport.runtime.model import Model
 from thinkport.runtime.reply.background import Background, EventQueue
-from thinkport.runtime.server.api_error import ApiError, bad
+from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.reply_plan import ReplyPlan
 
 
@@ -239,12 +239,7 @@ class Jobs:
             ThinkportError: a request that can't be run.
         """
         rows = plan.prepared.width
-        if rows > self.places.max_rows:
-            raise bad(
-                f"{rows} thoughts at the same time were asked for, expected at most {self.places.max_rows}, as many as "
-                "this server writes replies at a time",
-                "thinking_width",
-            )
+        assert rows <= self.places.max_rows, "more would wait for ever: `ThinkingFields` and `create_app` refuse them"
         engine = await self.places.take(plan.prepared.prompt.ids, rows)
         began = monotonic()
         try:

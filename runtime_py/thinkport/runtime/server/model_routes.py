@@ -123,7 +123,7 @@ def _thinking(service: Service) -> dict[str, Any]:
     default = service.model.thinking
     decided = decide([], None, None, default, service.model.manifest.enable_thinking)
     several = {"width": default.width, "choose": default.choose.value, "quorum": default.quorum}
-    several |= {"most_width": min(service.model.replies.max_rows, service.jobs.places.max_rows)}
+    several |= {"most_width": service.settings.width_of(service.model.replies.max_rows)}
     return {"enabled": decided.enabled.value, "budget": default.budget, **several}
 
 

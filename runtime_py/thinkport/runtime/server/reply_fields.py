@@ -133,7 +133,9 @@ class ConversationFields(ReplyFields, ThinkingFields):
         """See `ReplyFields.request`."""
         return replace(
             super().request(model, settings),
-            call=self.asked(model.thinking, model.manifest.model.context_length),
+            call=self.asked(
+                model.thinking, model.manifest.model.context_length, settings.width_of(model.replies.max_rows)
+            ),
             tools=[function_tool(tool, f"tools.{at}") for at, tool in self._functions()] or None,
             tool_choice=self.tool_choice or "auto",
         )

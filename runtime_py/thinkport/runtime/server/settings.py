@@ -94,6 +94,10 @@ class ServerSettings:
             )
         return self.max_rows or loaded
 
+    def width_of(self, shared: int) -> int:
+        """How many thoughts a reply may have at a time, of a model whose steps `shared` replies share."""
+        return min(shared, self.max_rows or shared)
+
     def _check_key(self) -> None:
         if self.api_key is not None and len(self.api_key) < 8:
             raise InputError("the API key has fewer than 8 characters: take a longer one, such as a random 32")

@@ -39,9 +39,10 @@ class ThinkingFields(RequestBody):
     thinking_choose: str | None = Field(None, description="Which of them: first (to end), or vote.")
     thinking_quorum: int | None = Field(None, ge=1, description="Thoughts that vote; all where it is not given.")
 
-    def asked(self, default: Thinking, context: int) -> Thinking:
+    def asked(self, default: Thinking, context: int, most: int) -> Thinking:
         """The settings of the reply; see `asked_thinking`."""
-        return asked_thinking({name: getattr(self, name) for name in ThinkingFields.model_fields}, default, context)
+        fields = {name: getattr(self, name) for name in ThinkingFields.model_fields}
+        return asked_thinking(fields, default, context, most)
 
 
 class _Said(NamedTuple):
@@ -53,8 +54,8 @@ class _Said(NamedTuple):
     exact: bool = False
 
 
-def asked_thinking(fields: Mapping[str, Any], default: Thinking, context: int) -> Thinking:
-    """The settings of a reply; `default`, the model's, gives what the fields leave out.
+def asked_thinking(fields: Mapping[str, Any], default: Thinking, context: int, most: int) -> Thinking:
+    """The settings of a reply, of at most so many thoughts; `default`, the model's, gives what the fields leave out.
 
     An effort sets a budget; an exact budget replaces it.
 
@@ -76,10 +77,10 @@ def asked_thinking(fields: Mapping[str, Any], default: Thinking, context: int) -
     settings = default if on is None else replace(default, enabled=Switch.ON if on else Switch.OFF)
     unlimited = on and not exact and any(one.on and one.budget is None and "effort" in one.field for one in said)
     settings = replace(settings, budget=budget) if budget is not None or unlimited else settings
-    return _with_width(settings, fields)
+    return _with_width(settings, fields, most)
 
 
-def _with_width(settings: Thinking, fields: Mapping[str, Any]) -> Thinking:
+def _with_width(settings: Thinking, fields: Mapping[str, Any], most: int) -> Thinking:
     """The settings with what the fields say of several thoughts, which replaces all that the default says of them."""
     several = {name: fields[field] for field, name in _SEVERAL.items() if fields.get(field) is not None}
     if not several:
@@ -88,10 +89,14 @@ def _with_width(settings: Thinking, fields: Mapping[str, Any]) -> Thinking:
         raise bad("thinking_choose and thinking_quorum are for several thoughts: give thinking_width", "thinking_width")
     if settings.enabled is Switch.OFF and several["width"] > 1:
         raise bad(f"thinking is off and thinking_width asks for {several['width']} thoughts", "thinking_width")
+    if several["width"] > most:
+        told = f"thinking_width is {several['width']}, expected at most {most}, the replies that share a step here"
+        raise bad(told, "thinking_width")
     try:
         return replace(settings, **{"choose": Choose.FIRST, "quorum": None, **several})
     except InputError as error:
-        raise bad(f"thinking_{error}", "thinking_width") from None
+        told = f"thinking_{error}"  # which begins with the setting's name
+        raise bad(told, told.split()[0]) from None
 
 
 def _agreed(said: list[_Said], what: str) -> Any:

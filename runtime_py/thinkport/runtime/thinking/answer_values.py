@@ -1,21 +1,38 @@
-r"""What an answer says, so that answers in other words can be compared: a number, what is in a box, a choice.
+r"""What answers say, so that answers in other words can be compared: a number, what is in a box, a choice.
 
-Knows a text; must not know where it comes from. Numbers are read as people and models write them: `1,234`, `-$5.50`,
-`3/4`, `1e-5`, `\frac{1}{2}`. Units, currencies and percent signs are ignored: `50 %` is 50.
+Knows texts; must not know where they come from. Numbers are read as people and models write them: `1,234`, `-$5.50`,
+`3/4`, `1e-5`, `2 \times 10^3`, `\frac{1}{2}`, `5 million`. What is not understood stays text, which equals the same
+text only: two answers that differ should never be taken for one; one answer in two writings may be taken for two.
 """
 
 import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import NamedTuple
+
+from thinkport.runtime.thinking.quantities import SCALES, UNITS, spelled_number
 
 # Lengths are bounded: a looping model writes digits without end, and Python refuses to read thousands of them.
 _DIGITS = r"(?:(?:\d{1,3}(?:,\d{3}){1,30}(?!\d)|\d{1,300})(?:\.\d{1,300})?|\.\d{1,300})"
 _NUMBER = re.compile(
     r"(?P<sign>(?<![\w)\]}])-(?=\\?\$?[\d.]))?(?:\\?\$)?"  # the minus of 5-3 is no sign
-    rf"(?P<value>{_DIGITS}(?:[eE][-+]?\d{{1,3}}(?![\d.]))?)"
+    rf"(?P<value>{_DIGITS}(?:[eE][-+]?\d{{1,3}}(?!\d|\.\d))?)"
     r"(?:\s?/\s?(?P<divisor>[1-9]\d{0,300})(?![\d.]))?",
     re.ASCII,
 )
-_LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(-?\d+)\s*\}")
+_LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{\s*(-?\d+)\s*\}\s*\{\s*(-?\d+)\s*\}|(\d)\s*(\d)(?!\d))")
+_VULGAR = re.compile("[\u00bc-\u00be\u2150-\u215e]")  # a fraction that is one character
+_RAISED = re.compile("[\u207b\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+")
+_POWER_OF_TEN = re.compile(
+    r"(\d)\s*(?:[x*\u00d7\u00b7\u22c5]|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*\{?\s*(-?\d{1,2})\s*\}?(?!\d|\.\d)"
+)
+_DASHED = re.compile(r"((?:^|[\s$=({:*]))[\u2012\u2013](?=[\d.])", re.MULTILINE)
+_SIGNED = re.compile(
+    r"((?:[=({]|\bis\b)[ \t]*)-\s+(?=[\d.])|((?:^|[=({:*]|\bis\b)[ \t]*)(?:minus|negative)\s+(?=[\d.])",
+    re.IGNORECASE | re.MULTILINE,
+)
 _BOX = re.compile(r"\\boxed\s*\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _CHOICE = r"\**\(?([A-J])\)?\**"
@@ -23,9 +40,16 @@ _WHOLE_CHOICE = re.compile(rf"{_CHOICE}[.:)]?")
 _NAMED_CHOICE = re.compile(
     rf"(?i:\banswer\b(?:\s+is|\s*:)*)\**:?\s*{_CHOICE}(?=[.,:;\s]*$|[.,:;]\s|\s+(?:because|since|as)\b)", re.M
 )
-_TEXT = re.compile(r"\\(?:text|mathrm|mathbf)\s*\{([^{}]*)\}")
-_EXPRESSION = re.compile(r"[=^]|\d[A-Za-z]|\\(?![dt]?frac)[A-Za-z]|[A-Za-z]\d")  # more than a number
-_WORDS = ("yes", "no", "true", "false")
+_OPTION = re.compile(
+    rf"(?i:(?:the\s+)?(?:correct\s+|right\s+|best\s+)?(?:option|choice)(?:\s+is|\s*:)?)\s*{_CHOICE}\.?"
+)
+_TEXT = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
+_EXPRESSION = re.compile(r"[=^]|\d[A-Za-z!]|\\(?![dt]?frac)[A-Za-z]|[A-Za-z]\d")  # more than a number
+_POWERS = re.compile(r"(?<=\d)[eE](?=-?\d)")
+_WORD_ALONE = re.compile(r"(?:the answer is\b\W*)?(yes|no|true|false)[.!]*", re.IGNORECASE)
+_MARKS = "*_\"'` "  # of Markdown, and quotes
+_WORD_FIRST = re.compile(r"(?:yes|no|true|false)\b", re.IGNORECASE)
+_SPELLED = re.compile(r"(?:(?:the (?:answer|result)|it|that) (?:is|equals)\s)?\W*([a-z]+(?:[\s-][a-z]+)?)\W*", re.I)
 _MONTHS = (
     "jan(?:uary)?|feb(?:ruary)?|(?-i:Mar(?:ch)?)|apr(?:il)?|(?-i:May)|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
     "oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
@@ -43,6 +67,37 @@ _NEXT_NAME = re.compile(r"[\s$\\)}]*[,;]?\s*(?:and|or)?[\s$\\({]*[A-Za-z]\w{0,40
 _HALF = re.compile(r"\s?([ap])\.?m\b", re.IGNORECASE)  # of a day
 _FILLING = re.compile(r"[*$,;(){}\\\s]|\b(?:and|of|the)\b|(?<=\d)(?:st|nd|rd|th)\b")
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013"), "-")
+_YEAR = r"(?:in|as of|since|before|after|until|by)(?: the year)? (?:[a-z]{3,9}\.? )?\d{4}"
+_REMARK = re.compile(  # behind a value, which it does not change
+    rf"(?<=[^\s(])\s+\((?:{_YEAR}|(?:see|cf\.)\s[^()]*|out of (?:the )?\d[\d,]*|rounded[^()]*)\)(?=[\s.!*$]*$)", re.I
+)
+_CHANGED = re.compile(  # what makes another value of the number behind it
+    r"(?:(?:(?<![-=])>|<)=?|[\u2260\u2264\u2265\u00b1\u221a^_]|[A-Za-z]\(|"
+    r"\\(?:leq?|geq?|neq?|lt|gt|pm|mp|sqrt|log|ln|exp|sin|cos|tan)\b(?:\[\d*\])?|"
+    r"\b(?i:not|at least|at most|(?:more|less|fewer|greater|larger|smaller) than|over|under|above|below|between|up to)"
+    r"\b)[\s$*\\({]*$"
+)
+_ALGEBRA = re.compile(
+    r"\s*(?:[\^\u221a\u00b1\u03c0\u221e]|\\(?:pi|sqrt|pm|sin|cos|tan|log|ln|exp|theta|alpha|cdot|times)\b)"
+)
+_ATTACHED = re.compile(r"[^\W\d_]+")
+_ORDINALS = ("st", "nd", "rd", "th")
+_SCALE = re.compile(rf"[\s*]*({'|'.join(SCALES)})s?\b", re.IGNORECASE)
+_CIRCLE = re.compile(r"\s*\^?\s*\{?\\circ\}?(?:\s*([CF])\b)?")
+_UNIT = re.compile(
+    r"[\s*(\\]*(\u00b0(?:\s?[CF]\b)?|[%$\u00a2\u00a3\u00a5\u20b9\u20ac]|[A-Za-z]+(?:/[A-Za-z]+)?(?![A-Za-z]))"
+)
+_CURRENCY = re.compile(r"([\u00a3\u00a5\u20b9\u20ac]|\b(?:US|USD|EUR|GBP|JPY|INR|CNY))\s?$")
+_SET = re.compile(r"(?<![A-Za-z])\\?\{([^{}\\]*)\\?\}")
+_SEPARATOR = re.compile(r"\s*(?:[,;]\s*and\b|[,;]|\band\b)\s*")
+_BEGINS = re.compile(r"(?<![<>!=])=(?!>)|\b(?:is|are|equals?)\b|:")
+
+
+class Value(NamedTuple):
+    """What an answer says; `unit` is the first of its writings in `UNITS`, None without one."""
+
+    what: Fraction | str
+    unit: str | None = None
 
 
 def numbers(text: str) -> list[Fraction]:
@@ -52,7 +107,20 @@ def numbers(text: str) -> list[Fraction]:
 
 def _plain(text: str) -> str:
     text = text.replace("\N{MINUS SIGN}", "-").replace("{,}", ",").replace("\\!", "").replace("\\,", "")
-    return _LATEX_FRACTION.sub(r"\1/\2", text)
+    text = _LATEX_FRACTION.sub(lambda found: _apart(found, f"{found[1] or found[3]}/{found[2] or found[4]}"), text)
+    text = _VULGAR.sub(lambda found: _apart(found, _folded(found[0]).replace("\u2044", "/")), text)
+    text = _RAISED.sub(lambda found: "^" + _folded(found[0]).replace("\N{MINUS SIGN}", "-"), text)
+    text = _DASHED.sub(r"\1-", _POWER_OF_TEN.sub(r"\1e\2", text))
+    return _SIGNED.sub(lambda found: (found[1] or found[2] or "") + "-", text)
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
+
+
+def _apart(found: re.Match[str], fraction: str) -> str:
+    """A fraction, apart from the digits of a whole number before it."""
+    return f" {fraction}" if found.string[: found.start()][-1:].isdigit() else fraction
 
 
 def _number(match: re.Match[str]) -> Fraction:
@@ -66,35 +134,62 @@ def last_number(text: str) -> Fraction | None:
     return found[-1] if found else None
 
 
-def answer_value(answer: str) -> Fraction | str | None:
-    r"""What an answer says; equal for answers that say the same. None where that can't be told.
+def answer_values(answers: Sequence[str | None]) -> list[Value | None]:
+    r"""What the answers to one question say; equal for those that say the same. None where that can't be told.
 
-    1. What its last `\boxed{}` holds: as 2 to 4, or else its text without white space.
+    1. What the last `\boxed{}` holds: as 2 to 4, or else its text without white space.
     2. A choice from A to J that is the whole answer, or that it names as its answer (`the answer is (B)`).
     3. `yes`, `no`, `true` or `false`, where it says nothing else.
-    4. The last number of its last line; the text of all parts where it is only one part of a date, a time, a range, a
-       list, an amount in several units or several assignments. Commas, small words and spaces make no difference there.
+    4. A number from 0 to 99 in words that is the whole answer, or the last number of its last line; the text of all
+       parts where it is only one part of a date, a time, a range, a list, a term, a comparison, an amount in several
+       units or several assignments. Commas between parts, small words and spaces make no difference there.
+
+    Units count where answers have several: 15 agrees with 15 km, unless another one says 15 m.
     """
+    found = [None if answer is None else _read(answer) for answer in answers]
+    units = defaultdict[Fraction | str, set[str]](set)
+    for value in found:
+        if value is not None and value.unit is not None:
+            units[value.what].add(value.unit)
+    only = {what: next(iter(ones)) for what, ones in units.items() if len(ones) == 1}
+    return [value and (value if value.unit else Value(value.what, only.get(value.what))) for value in found]
+
+
+def _read(answer: str) -> Value | None:
     box = last_box(answer)
     if box is None:
         return _value(answer)
-    text = _TEXT.sub(r"\1", box).strip().strip("$")
-    found = None if _EXPRESSION.search(text) or len(numbers(text)) > 1 else _value(text)
-    return "".join(text.split()) if found is None else found
+    text = _plain(_TEXT.sub(r" \1", box).strip().strip("$"))
+    text = re.sub(r"^-\s+(?=[\d.])", "-", text)
+    if members := _set(text, 0, len(text)):
+        return Value(members)
+    said = _CIRCLE.sub("", text.replace("\\$", "").replace("\\%", ""))
+    found = None if _EXPRESSION.search(_POWERS.sub("", said)) or len(numbers(text)) > 1 else _value(text)
+    return Value("".join(re.sub(r"(?<=\d)\s+(?=\d)", "_", text).split())) if found is None else found
 
 
-def _value(text: str) -> Fraction | str | None:
+def _value(text: str) -> Value | None:
     text = text.strip()
     if whole := _WHOLE_CHOICE.fullmatch(text):
-        return whole[1]
+        return Value(whole[1])
     if named := _NAMED_CHOICE.findall(text):
-        return str(named[-1])
-    if (word := text.rstrip(".!").casefold()) in _WORDS:
-        return word
-    return _last_value(_plain(text.splitlines()[-1])) if text else None
+        return Value(str(named[-1]))
+    bare = text.strip(_MARKS)
+    if option := _OPTION.fullmatch(bare):
+        return Value(option[1])
+    if word := _WORD_ALONE.fullmatch(bare.rstrip(f".!{_MARKS}")):
+        return Value(word[1].casefold())
+    last = text.splitlines()[-1] if text else ""
+    if any(_WORD_FIRST.match(part.strip(_MARKS)) for part in (text, last)) and numbers(
+        text
+    ):  # the number is no answer: yes, 5 is a prime
+        return Value("".join(text.split()))
+    if (spelled := _SPELLED.fullmatch(bare)) and (number := spelled_number(spelled[1])) is not None:
+        return Value(Fraction(number))
+    return _last_value(_REMARK.sub("", _TEXT.sub(r" \1", _plain(last))))
 
 
-def _last_value(line: str) -> Fraction | str | None:
+def _last_value(line: str) -> Value | None:
     marks = sorted([*_NUMBER.finditer(line), *_MONTH.finditer(line)], key=re.Match.start)
     while marks and marks[-1].re is _MONTH and (len(marks) == 1 or not _joined(line, *marks[-2:])):
         marks.pop()
@@ -103,18 +198,69 @@ def _last_value(line: str) -> Fraction | str | None:
     first = len(marks) - 1
     while first and _joined(line, *marks[first - 1 : first + 1]):
         first -= 1
-    half = _HALF.match(line, marks[-1].end())
-    if first == len(marks) - 1 and half is None:
-        return _number(marks[-1])
-    start = marks[first].start()
-    if first < len(marks) - 1 and (name := _name(line, marks[first])):
+    marks = marks[first:]
+    start, end = marks[0].start(), marks[-1].end()
+    if len(marks) > 1 and (members := _set(line, start, end)):
+        return Value(members)
+    half = _HALF.match(line, end)
+    if half is None and (_CHANGED.search(line[:start]) or _goes_on(line, end)):
+        begins = [found.end() for found in _BEGINS.finditer(line, 0, start)]
+        return Value(re.sub(r"[\s$*]|\.$", "", line[begins[-1] if begins else 0 :].rstrip()))
+    if len(marks) == 1 and half is None:
+        number = _number(marks[0])
+        while scale := _SCALE.match(line, end):
+            number, end = number * SCALES[scale[1].casefold()], scale.end()
+        return Value(number, _unit(line, marks[0], end))
+    if len(marks) > 1 and (name := _name(line, marks[0])):
         start -= len(name)
-    return _same(line, start, marks[first:]) + (half[1].casefold() if half else "")
+    said = _same(line, start, marks)
+    return Value(said + half[1].casefold()) if half else Value(said, _unit(line, marks[-1], end))
+
+
+def _goes_on(line: str, end: int) -> bool:
+    """Whether what is behind a number makes a term of it, as in 2x or 5 pi."""
+    if circle := _CIRCLE.match(line, end):
+        return _ALGEBRA.match(line, circle.end()) is not None
+    if attached := _ATTACHED.match(line, end):
+        return attached[0] not in _ORDINALS and not (_known_unit(attached[0]) or _SCALE.match(line, end))
+    return _ALGEBRA.match(line, end) is not None
+
+
+def _known_unit(writing: str) -> str | None:
+    """The unit of a writing; single letters count as they are, since M is no m."""
+    return UNITS.get(writing) or (UNITS.get(writing.casefold()) if len(writing) > 1 else None)
+
+
+def _unit(line: str, mark: re.Match[str], end: int) -> str | None:
+    """The unit behind a number, or the currency before it; dollar signs in pairs are LaTeX's."""
+    if circle := _CIRCLE.match(line, end):
+        return f"\u00b0{(circle[1] or '').casefold()}"
+    dollars = "\\$" in line or line.count("$") % 2 == 1
+    found = _UNIT.match(line, end)
+    if found and (found[1] != "$" or dollars) and (unit := _known_unit("".join(found[1].split()))):
+        return unit
+    if mark.re is _MONTH:
+        return None
+    before = _CURRENCY.search(line[: mark.start("value")])
+    if before and before[1] != "US":
+        return _known_unit(before[1])
+    return "$" if "$" in mark[0] and dollars else None
+
+
+def _set(line: str, start: int, end: int) -> str | None:
+    """The numbers of a set in braces around a place, sorted; None without one."""
+    for found in _SET.finditer(line):
+        parts = [_NUMBER.fullmatch(member.strip()) for member in _SEPARATOR.split(found[1])]
+        if found.start() <= start and end <= found.end() and len(parts) > 1 and all(parts):
+            return "{" + ", ".join(map(str, sorted({_number(part) for part in parts if part}))) + "}"
+    return None
 
 
 def _joined(line: str, left: re.Match[str], right: re.Match[str]) -> bool:
     """Whether two numbers, or a number and a month, are parts of one value, or of two that have names."""
     between = line[left.end() : right.start()]
+    if (at := between.rfind(" (")) >= 0 and ")" not in between[at:]:  # a remark, which may change the value
+        return not (_RESULT.search(between[:at]) or _AHEAD.search(between[:at]))
     if _NEXT_NAME.fullmatch(between):
         return bool(_name(line, left))
     words = {word.casefold() for word in _WORD.findall(between)} - _JOINS
@@ -132,10 +278,13 @@ def _name(line: str, mark: re.Match[str]) -> str:
 
 def _same(line: str, at: int, marks: list[re.Match[str]]) -> str:
     """The marks and what is between them, without what changes no value."""
-    said = list[str]()
+    said, several = list[str](), len(marks) > 2 or line[max(0, at - 1) : at] in ("(", "[")
+    dated = any(mark.re is _MONTH for mark in marks)
     for mark in marks:
-        number = mark.re is _NUMBER
-        said += [line[at : mark.start()], mark[0].replace(",", "").replace("$", "") if number else mark[0][:3]]
+        number, between = mark.re is _NUMBER, line[at : mark.start()]
+        if mark is not marks[0] and not dated and (between.isspace() or (between == "," and not several)):
+            between = "_" if between.isspace() else "\u201a"  # maybe of one number: 10 000, and 1,5 in Europe
+        said += [between, mark[0].replace(",", "").replace("$", "") if number else mark[0][:3]]
         at = mark.end()
     text = _FILLING.sub(" ", "".join(said).casefold().translate(_DASHES))
     text = re.sub(r"(?<![\d.])0(?=[1-9](?!\d))", "", " ".join(text.split()))

@@ -7,13 +7,17 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from time import perf_counter, sleep
-from typing import Any
+from time import monotonic, perf_counter, sleep
+from typing import IO, Any
 
 _FIRST = 3  # tokens of a client before speeds are taken
+_LOADING = 600.0  # seconds until the server has its model
+_SILENT = 300.0  # seconds without a token; a long prompt comes before the first one
+_LAST = 3  # lines of what the server said that an error quotes
 
 
 def bench(program: str, model: str, *options: str) -> "list[dict[str, Any]]":
@@ -45,7 +49,7 @@ def talk(program: str, model: str, asked: "dict[str, int]", threads: "list[str]"
 def written(port: int, slot: int, prompt: "list[int]", tokens: int) -> "list[float]":
     """When each token of a reply came."""
     asked = {"prompt": prompt, "n_predict": tokens, "id_slot": slot, "cache_prompt": True, "ignore_eos": True}
-    connection = HTTPConnection("127.0.0.1", port)
+    connection = HTTPConnection("127.0.0.1", port, timeout=_SILENT)
     body = json.dumps({**asked, "stream": True, "temperature": 0, "return_tokens": True})
     connection.request("POST", "/completion", body, {"Content-Type": "application/json"})
     answer, times = connection.getresponse(), list[float]()
@@ -57,16 +61,36 @@ def written(port: int, slot: int, prompt: "list[int]", tokens: int) -> "list[flo
     return times
 
 
-def served(port: int, server: "subprocess.Popen[bytes]") -> bool:
+def served(port: int) -> bool:
     """Whether the server has its model by now."""
-    if server.poll() is not None:
-        raise RuntimeError(f"llama-server ended with {server.returncode}")
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status == 200
     except (OSError, HTTPException):
         return False
+
+
+def await_model(port: int, server: "subprocess.Popen[bytes]", seconds: float = _LOADING) -> None:
+    """Wait until the server has its model.
+
+    Raises:
+        RuntimeError: it ended, or does not have it after so many seconds.
+    """
+    until = monotonic() + seconds
+    while not served(port):
+        if server.poll() is not None:
+            raise RuntimeError(f"llama-server ended with {server.returncode}")
+        if monotonic() >= until:
+            raise RuntimeError(f"llama-server has not loaded its model after {seconds:g} seconds")
+        sleep(0.1)
+
+
+def last_lines(log: "IO[bytes]") -> str:
+    """What a program said last, in one line."""
+    log.seek(max(0, log.seek(0, 2) - 4096))
+    lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
+    return " | ".join([line for line in lines if line][-_LAST:]) or "nothing"
 
 
 def together(program: str, model: str, threads: "list[str]", context: int, clients: int, steps: int) -> float:
@@ -81,15 +105,20 @@ def together(program: str, model: str, threads: "list[str]", context: int, clien
     holds = str(clients * (context + tokens + 8))
     options = ["--host", "127.0.0.1", "--port", str(port), "-np", str(clients), "-c", holds]
     command = [str(Path(program).with_name("llama-server")), "-m", model, *threads, *options]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log) as server,
+    ):
         try:
-            while not served(port, server):
-                sleep(0.1)
+            await_model(port, server)
             prompts = [[100 + (7 * at + slot) % 1000 for at in range(context)] for slot in range(clients)]
             for slot, prompt in enumerate(prompts):
                 written(port, slot, prompt, 1)
             with ThreadPoolExecutor(clients) as pool:
                 times = [*pool.map(lambda slot: written(port, slot, prompts[slot], tokens), range(clients))]
+        except (OSError, HTTPException, RuntimeError) as error:
+            silent = f"llama-server sent nothing for {_SILENT:g} seconds" if isinstance(error, TimeoutError) else error
+            raise RuntimeError(f"{silent}; it said last: {last_lines(log)}") from error
         finally:
             server.kill()
     began, ended = max(found[_FIRST - 1] for found in times), min(found[-1] for found in times)

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import sys
 from time import perf_counter
 from typing import Any
@@ -18,6 +19,13 @@ def private_bytes() -> "int | None":
             return 1024 * sum(int(line.split()[1]) for line in file if line.startswith("Private_Dirty"))
     except OSError:
         return None
+
+
+def cache_gigabytes() -> int:
+    """What the pipeline's cache is given, whole GB: a quarter of this machine's memory, at least 1 and at most 2."""
+    if not hasattr(os, "sysconf"):  # Windows
+        return 2
+    return min(2, max(1, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 32))
 
 
 def drawn(length: int) -> Any:
@@ -61,7 +69,7 @@ def together(folder: str, threads: int, context: int, clients: int, steps: int) 
     """Tokens per second of all requests, from everybody's third token to the first one's last."""
     openvino, genai = importlib.import_module("openvino"), importlib.import_module("openvino_genai")
     scheduling = genai.SchedulerConfig()
-    scheduling.max_num_seqs, scheduling.cache_size = clients, 2  # GB; prompts join steps, as its defaults have it
+    scheduling.max_num_seqs, scheduling.cache_size = clients, cache_gigabytes()  # prompts join steps, as by default
     pipeline = genai.ContinuousBatchingPipeline(folder, scheduling, "CPU", {"INFERENCE_NUM_THREADS": threads})
     config = genai.GenerationConfig()
     config.do_sample, config.ignore_eos = False, True

@@ -54,7 +54,7 @@ class MessagesRequest(ReplyFields, ThinkingFields):
             tools=self.functions() or None,
             tool_choice=self._choice(),
             call=self.model_copy(update={"reasoning_effort": self.reasoning_effort or output.get("effort")}).asked(
-                model.thinking, model.manifest.model.context_length
+                model.thinking, model.manifest.model.context_length, settings.width_of(model.replies.max_rows)
             ),
             max_tokens=self.max_tokens,
             response_format=response_format_of(output.get("format")),

@@ -64,7 +64,9 @@ class OllamaRequest(ReplyFields, ThinkingFields):
             fields.request(model, settings),
             messages=chat_messages([_told(one) for one in self.messages], settings.max_messages),
             tools=[function_tool(tool, f"tools.{at}") for at, tool in enumerate(self.tools or [])] or None,
-            call=self.asked(model.thinking, model.manifest.model.context_length),
+            call=self.asked(
+                model.thinking, model.manifest.model.context_length, settings.width_of(model.replies.max_rows)
+            ),
             max_tokens=most if most is not None and most > 0 else None,
             response_format=self._form(),
         )
