@@ -200,7 +200,33 @@ def test_an_error_that_no_field_has_alone_begins_with_its_words(served) -> None:
     assert error_of(answer)["param"] is None
 
 
+@pytest.mark.parametrize(
+    ("route", "field", "value", "says", "param"),
+    [
+        ("completions", "prompt", 5, "prompt: Input should be a valid string or a valid list", "prompt"),
+        ("completions", "prompt", [[1, 2], ["a"]], "prompt.1.0: Input should be a valid integer", "prompt.1.0"),
+        ("chat/completions", "stop", ["a", 1], "stop.1: Input should be a valid string", "stop.1"),
+        (
+            "chat/completions",
+            "stream_options",
+            {"include_usage": "x"},
+            "stream_options.include_usage: Input should be a valid boolean",
+            "stream_options.include_usage",
+        ),
+    ],
+)
+def test_a_field_of_several_types_is_named_as_the_client_wrote_it(served, route, field, value, says, param) -> None:
+    asked = {"prompt": "a"} if route == "completions" else {"messages": ASKED["messages"]}
+    error = error_of(httpx.post(f"{served.url}/v1/{route}", json=asked | {field: value}))
+    assert (error["message"], error["param"]) == (says, param)
+
+
+def test_a_negative_seed_draws_the_same_reply_again(served) -> None:
+    body = {"prompt": "2*3=", "max_tokens": 8, "temperature": 1.5, "seed": -7}
+    replies = [httpx.post(f"{served.url}/v1/completions", json=body, timeout=60).json() for _ in range(2)]
+    assert replies[0]["choices"][0]["text"] == replies[1]["choices"][0]["text"]
+
+
 def test_minus_one_is_no_seed_to_ollamas_clients(served) -> None:
     body = {"messages": ASKED["messages"], "stream": False, "options": {"num_predict": 2, "seed": -1}}
     assert httpx.post(f"{served.url}/api/chat", json=body, timeout=60).status_code == 200
-    assert httpx.post(f"{served.url}/api/chat", json=body | {"options": {"seed": -2}}).status_code == 400

@@ -54,6 +54,7 @@ test("a manifest that can't be used is refused with what is wrong", () => {
   expect(() => parseManifest("{", "here")).toThrow(/here\/thinkport\.json is not JSON/);
   expect(() => read({ schema_version: 2 })).toThrow(/schema version 2, this engine reads up to 1/);
   expect(() => read({ model: {} })).toThrow(/model is missing or malformed/);
+  expect(() => read({ certificate: { goldens: "goldens.json" } })).toThrow(/certificate is missing or malformed/);
   expect(() => read({ files: { ...manifest.files, "../x": { bytes: 1, sha256: "0".repeat(64) } } })).toThrow(/leads out/);
   expect(() => read({ tokenizer: "other.json" })).toThrow(/other\.json is not among/);
 });

@@ -281,7 +281,7 @@ def stop_tokens(checkpoint: Checkpoint) -> list[StopToken]:
     named: dict[int, list[str]] = {}
     configs = {"generation_config.json": checkpoint.generation_config or {}, "config.json": checkpoint.config}
     for source, config in configs.items():
-        for number in _eos_ids(checkpoint, config.get("eos_token_id")):
+        for number in dict.fromkeys(_eos_ids(checkpoint, config.get("eos_token_id"))):
             named.setdefault(number, []).append(source)
     eos = tokenizer.added.get(special_tokens(checkpoint).get("eos_token", ""))
     turn_end = tokenizer.leading(template.after_reply)

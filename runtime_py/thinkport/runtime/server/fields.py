@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
 from thinkport.runtime.server.api_error import ApiError, bad
@@ -15,6 +16,7 @@ from thinkport.runtime.server.api_error import ApiError, bad
 UNSUPPORTED = "Not supported"
 """Begins the description of a field that is refused; the error quotes the description, not the rule of the field."""
 
+_EXPECTED = "Input should be "  # begins what pydantic says of each type that a value may have
 _PLAIN = "identity"  # the Content-Encoding that is none
 
 Body = TypeVar("Body", bound="RequestBody")
@@ -57,7 +59,7 @@ def checked_fields(kind: type[Body], given: dict[str, Any]) -> Body:
         known = {key: value for key, value in given.items() if value is not None or key in kind.model_fields}
         return kind.model_validate(known)
     except ValidationError as error:
-        raise _told(error, kind) from None
+        raise _told(error, kind, known) from None
     except RecursionError:
         raise bad("the body is nested too deeply") from None
 
@@ -76,14 +78,34 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"JSON has no {constant}")
 
 
-def _told(error: ValidationError, kind: type[BaseModel]) -> ApiError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    path = ".".join(str(part) for part in first["loc"])
+def _told(error: ValidationError, kind: type[BaseModel], given: dict[str, Any]) -> ApiError:
+    errors = error.errors(include_url=False, include_input=False)
+    # Of a value that may have several types, the one that it fits furthest.
+    tried = [(_place(one, given), one) for one in errors if one["loc"][:1] == errors[0]["loc"][:1]]
+    path, first = max(tried, key=lambda one: [int(part) for part in one[0].split(".") if part.isdecimal()])
     field = kind.model_fields.get(path)
     if field and field.description and field.description.startswith(UNSUPPORTED):
         return bad(f"{path}: {field.description}", path)
     if first["type"] != "extra_forbidden":
-        reason = str(first["msg"]).removeprefix("Value error, ")
+        same = [str(one["msg"]) for place, one in tried if place == path]
+        wanted = dict.fromkeys(text.removeprefix(_EXPECTED) for text in same if text.startswith(_EXPECTED))
+        reason = _EXPECTED + " or ".join(wanted) if wanted else same[0].removeprefix("Value error, ")
         return bad(f"{path}: {reason}" if path else reason, path or None)
     close = get_close_matches(path, kind.model_fields, n=1)
     return bad(f"unknown field {path!r}{f': did you mean {close[0]!r}?' if close else ''}", path)
+
+
+def _place(error: ErrorDetails, given: Any) -> str:
+    """A place in a body, without the names that pydantic gives to the types which one value may have."""
+    parts: list[str] = []
+    for index, part in enumerate(error["loc"]):
+        if isinstance(part, int):
+            inside = isinstance(given, list) and part < len(given)
+        else:
+            inside = isinstance(given, dict) and part in given
+        if inside:
+            given = given[part]
+        elif error["type"] != "missing" or index + 1 < len(error["loc"]):
+            continue
+        parts.append(str(part))
+    return ".".join(parts)

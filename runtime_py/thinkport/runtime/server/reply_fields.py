@@ -44,7 +44,7 @@ class ReplyFields(RequestBody):
     min_p: float | None = Field(None, ge=0, le=1)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     repetition_penalty: float | None = Field(None, ge=0.01, le=10)
-    seed: int | None = Field(None, ge=0, lt=1 << 63)
+    seed: int | None = Field(None, ge=-(1 << 63), lt=1 << 63)
     # About a provider's accounts, storage and routing: accepted, and without a meaning here.
     user: str | None = None
     metadata: dict[str, Any] | None = None
@@ -64,7 +64,7 @@ class ReplyFields(RequestBody):
         given = {name: value for name in _SAMPLING if (value := getattr(self, name)) is not None}
         if self.top_k == 0:
             given["top_k"] = None
-        return ReplyRequest(sampling=given or None, seed=self.seed)
+        return ReplyRequest(sampling=given or None, seed=None if self.seed is None else self.seed % (1 << 64))
 
     def plan(self, model: Model, settings: ServerSettings) -> ReplyPlan:
         """What the whole body asks for.

@@ -138,12 +138,13 @@ const hasNumbers = (value: unknown, names: readonly string[]): boolean =>
   isObject(value) && names.every((name) => Number.isFinite((value as Record<string, unknown>)[name]));
 
 function missingIn(manifest: Manifest): string | null {
-  const { model, graphs, stop_ids, sampling, files, thinking } = manifest;
+  const { model, graphs, stop_ids, sampling, files, thinking, certificate } = manifest;
   if (!hasNumbers(model, SHAPE)) return "model";
   if (!Array.isArray(graphs) || !graphs.every(isGraph)) return "graphs";
   if (!Array.isArray(stop_ids) || !stop_ids.every(Number.isInteger)) return "stop_ids";
   if (!hasNumbers(sampling?.thinking, PRESET) || !hasNumbers(sampling?.answering, PRESET)) return "sampling";
   if (thinking && !hasNumbers(thinking, ["start", "end"])) return "thinking";
+  if (certificate && !(Array.isArray(certificate.figures) && certificate.figures.every(isObject))) return "certificate";
   if (!isObject(files) || !Object.values(files).every(isRecord)) return "files";
   return typeof manifest.tokenizer !== "string" || typeof manifest.chat_template !== "string" ? "tokenizer" : null;
 }
