@@ -29,7 +29,7 @@ def rewritten(file: Path, **changes: Any) -> None:
 def artifact(folder: Path, template: str | None) -> Path:
     """A whole artifact of a Llama whose tokenizer has no thinking tokens."""
     checkpoint = narrow_checkpoint(folder / "checkpoint", **LLAMA)
-    rewritten(checkpoint / "tokenizer_config.json", chat_template=template)
+    rewritten(checkpoint / "tokenizer_config.json", chat_template=template, added_tokens_decoder=None)
     tokens = json.loads((checkpoint / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
     kept = [token for token in tokens if "think" not in token["content"]]
     rewritten(checkpoint / "tokenizer.json", added_tokens=kept)
