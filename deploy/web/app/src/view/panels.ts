@@ -3,14 +3,16 @@
 import { signal } from "@preact/signals";
 import { inWords } from "../transport/trouble";
 
+const narrow = matchMedia("(max-width: 56rem)");
+
 export class Panels {
-  readonly sidebar = signal(!isNarrow());
+  readonly sidebar = signal(!narrow.matches);
   readonly settings = signal(false);
   /** What went wrong with something other than a reply. */
   readonly notice = signal<string | null>(null);
 
   constructor() {
-    matchMedia(NARROW).addEventListener("change", ({ matches }) => (this.sidebar.value = !matches));
+    narrow.addEventListener("change", ({ matches }) => (this.sidebar.value = !matches));
   }
 
   /** Show why something that was asked for did not work. */
@@ -20,8 +22,6 @@ export class Panels {
 
   /** On a narrow page the list covers the conversation: it goes once something was chosen. */
   chosen(): void {
-    if (isNarrow()) this.sidebar.value = false;
+    if (narrow.matches) this.sidebar.value = false;
   }
 }
-
-const isNarrow = (): boolean => matchMedia("(max-width: 56rem)").matches;
