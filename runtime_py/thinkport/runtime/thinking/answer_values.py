@@ -35,6 +35,9 @@ _SIGNED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _BOX = re.compile(r"\\boxed\s*\{")
+_BOX_OPENS = re.compile(r"\\boxed\s*\{$")
+_MINUS = re.compile(r"(?:^|[\s=({:$*])[-\u2212]\$?$")
+_FORMULA = re.compile(r"(?<!\\)\$|\\[()\[\]]")  # what LaTeX's formulas stand between
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _CHOICE = r"\**\(?([A-J])\)?\**"
 _WHOLE_CHOICE = re.compile(rf"{_CHOICE}[.:)]?")
@@ -80,38 +83,44 @@ _REMARK = re.compile(  # behind a value, which it does not change
 )
 _CHANGED = re.compile(  # what makes another value of the number behind it
     r"(?:(?:(?<![-=])>|<)=?|[\u2260\u2264\u2265\u00b1\u221a\u221b^_]|[A-Za-z]\(|[(\[]\s?\w{1,3}\s?,|"
-    r"(?:(?<![^\W_])[^\W\d_]|\)|\\[A-Za-z]+)\s?[-+/\u00b7\u00d7]|(?:\u221e|\\infty|\binf(?:inity)?)\s?,|"
+    r"(?:(?<![^\W_])[^\W\d_]|\)|\\[A-Za-z]+)\s?[-+/\u00b7\u00d7]|[^\W\d_]\s?\+|(?:\u221e|\\infty|\binf(?:inity)?)\s?,|"
     r"\\(?:leq?|geq?|neq?|lt|gt|pm|mp|sqrt|log|ln|exp|sin|cos|tan)\b(?:\[\d*\])?|"
     r"\\[dt]?frac(?:\s*\{[^{}]*\})?|\b(?:sqrt|log|ln|exp|sin|cos|tan)|"
     r"\b(?i:not|at least|at most|(?:more|less|fewer|greater|larger|smaller) than(?: or equal to)?|over|under|above|"
     r"below|between|up to|before|exceeds|half of|twice|double|triple|"
     r"(?:loss|deficit|debt|decrease|decline|drop|reduction) of|(?:decreased|declined|fell|dropped|reduced) by|lost|"
     r"(?:hundred|thousand|million) and|"
-    r"(?:one|two|three|four|five|six|seven|eight|nine|ten) (?:in|of|out of|or))"
+    r"(?:one|two|three|four|five|six|seven|eight|nine|ten) (?:in|of|out of|or|and)|early|late|mid-?|none of(?: the)?|"
+    r"rather than|instead of|[a-z] (?:plus|minus|times|divided by)|"
+    r"(?:half|quarter|five|ten|twenty|minutes) (?:past|to))"
     r"\b)[\s$*\\({]*$"
 )
 _ALGEBRA = re.compile(
     r"\s*(?:[\^\u221a\u00b1\u03c0\u221e+\u2260\u2264\u2265>\u2026\u0305]|<(?!/)|\.\.\.|/\s?(?:[A-Za-z]\b|[(\\])|"
+    r"[-\u2212*\u00b7\u00d7]\s?[A-Za-z]\b|\(\s?[A-Za-z]\s?[-+]|"
     r",\s?(?:[-+\u2212]?\s?(?:\u221e|\\infty|inf)|[A-Za-z]\w?\s?[)\]])|"
     r"\\(?:pi|sqrt|pm|sin|cos|tan|log|ln|exp|theta|alpha|cdot|times)\b)"
 )
 _LATER = re.compile(  # words that make another value of the number before them, behind a unit too
-    r"(?:[\s*$%\u00b0]*(?:[^\W\d]+\s+){0,2})"
+    r"(?<=[12]\d\d0)'?s(?!\w)|"  # the 1990s
+    r"(?:[\s*$%\u00b0]*(?:o'clock\s+)?(?:[^\W\d]+\s+){0,3})"
     r"(?:\b(?i:or (?:more|less|fewer|greater|above|below|higher|lower|over|under|older|younger)|at (?:least|most)|"
     r"and (?:a|one) (?:half|third|quarter)|half|halves|(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|"
     r"hundredth|thousandth|millionth)s|squared|cubed|factorial|modulo|mod|choose|(?:percentage|basis) points?|"
-    r"pp|mn|mln|ago|less|fewer|lower|loss|deficit|decrease|decline|drop|reduction|north|south|east|west)|"
+    r"pp|mn|mln|ago|less|fewer|lower|loss|deficit|decrease|decline|drop|reduction|north|south|east|west|"
+    r"counter-?clockwise|anticlockwise|in the (?:morning|afternoon|evening)|at night|noon|midnight|"
+    r"(?:plus|minus|times|divided by) [a-z])|"
     r"\b(?:BCE?|CE|AD)|\bB\.C|\bA\.D|(?<=[\u00b0\s])[NSEW](?=[\s.*$]*$))(?!\w)"
 )
 _ALONE = re.compile(r"\s*([A-Za-z])(?=[\s.*$)]*$)")  # a letter that may be millions, or a unknown
 _ATTACHED = re.compile(r"[^\W\d_]+")
 _ORDINALS = ("st", "nd", "rd", "th")
-_SCALE = re.compile(rf"[\s*$]*({'|'.join(SCALES)})s?\b", re.IGNORECASE)
+_SCALE = re.compile(rf"[\s*$\\)]*({'|'.join(SCALES)})s?\b", re.IGNORECASE)
 _CIRCLE = re.compile(r"\s*\^?\s*\{?\\circ\}?(?:\s*([CF])\b)?")
 _UNIT = re.compile(
     r"[\s*(\\]*(?:\b(square|sq|cubic|cu)\b\.?\s*)?"
     r"(\u00b0(?:\s?[CF]\b)?|[%$\u00a2\u00a3\u00a5\u20b9\u20ac\u2030]|"
-    r"(?i:degrees?\s(?:celsius|fahrenheit|[CF])\b)|(?!per\b)[^\W\d_]+)"
+    r"(?i:degrees?\s(?:celsius|fahrenheit|[CF])\b|per\scent\b)|(?!per\b)[^\W\d_]+)"
 )
 _PER = re.compile(r"\s*(?:/\s?|\bper\s+(?:an?\s+)?)([A-Za-z]+)")
 _CURRENCY = re.compile(
@@ -166,7 +175,8 @@ def last_number(text: str) -> Fraction | None:
 def answer_values(answers: Sequence[str | None]) -> list[Value | None]:
     r"""What the answers to one question say; equal for those that say the same. None where that can't be told.
 
-    1. What the last `\boxed{}` holds: as 2 to 4, or else its text without white space.
+    1. What the last `\boxed{}` holds: as 2 to 4, with a sign and a unit around it, or else its text without white
+       space.
     2. A choice from A to J that is the whole answer, or that it names as its answer (`the answer is (B)`).
     3. `yes`, `no`, `true` or `false`, where it says nothing else.
     4. A number from 0 to 99 in words that is the whole answer, or the last number of its last line; the text of all
@@ -185,9 +195,26 @@ def answer_values(answers: Sequence[str | None]) -> list[Value | None]:
 
 
 def _read(answer: str) -> Value | None:
-    box = last_box(answer)
-    if box is None:
+    span = _last_span(answer)
+    if span is None:
         return _value(answer)
+    value = _read_box(answer[slice(*span)])
+    if value is None or isinstance(value.what, str) or value.unit:
+        return value
+    before = _BOX_OPENS.sub("", answer[: span[0]].rpartition("\n")[2])
+    behind = _TEXT.sub(r" \1", _FORMULA.sub("", answer[span[1] + 1 :].partition("\n")[0]))
+    if changed := _CHANGED.search(before):
+        return Value(f"{''.join(changed[0].split())}{value.what}")
+    number = -value.what if _MINUS.search(before) else value.what
+    around = None if numbers(behind) else _last_value(f"1{behind}")
+    if around is None:
+        return Value(number)
+    if isinstance(around.what, str):
+        return Value(f"{number}{around.what[1:]}")
+    return Value(number * around.what, around.unit)
+
+
+def _read_box(box: str) -> Value | None:
     text = _plain(_TEXT.sub(r" \1", box).strip().strip("$"))
     text = re.sub(r"^-\s+(?=[\d.])", "-", text)
     if members := _set(text, 0, len(text)):
@@ -293,6 +320,8 @@ def _unit(line: str, mark: re.Match[str], end: int) -> str | None:
             unit = _known_unit(before[1])
         elif "$" in mark[0] and dollars:
             unit = "$"
+    if found and found[2].casefold().startswith("per "):
+        return unit
     per = _PER.match(line, end) or (_PER.match(line, found.end()) if found else None)
     return f"{unit or ''}/{_known_unit(per[1]) or per[1]}" if per else unit
 
@@ -347,9 +376,15 @@ def _same(line: str, at: int, marks: list[re.Match[str]]) -> str:
 
 def last_box(text: str) -> str | None:
     r"""The content of the last closed `\boxed{}`, the inner one of nested boxes; None without a box."""
+    span = _last_span(text)
+    return None if span is None else text[slice(*span)]
+
+
+def _last_span(text: str) -> tuple[int, int] | None:
+    """Where the content of the last closed box begins and ends."""
     for start in reversed([found.end() for found in _BOX.finditer(text)]):
         if (end := _closing(text, start)) is not None:
-            return text[start:end]
+            return start, end
     return None
 
 
