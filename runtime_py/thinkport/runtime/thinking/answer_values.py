@@ -112,7 +112,7 @@ _LATER = re.compile(  # words that make another value of the number before them,
     r"(?:plus|minus|times|divided by) [a-z])|"
     r"\b(?:BCE?|CE|AD)|\bB\.C|\bA\.D|(?<=[\u00b0\s])[NSEW](?=[\s.*$]*$))(?!\w)"
 )
-_ALONE = re.compile(r"\s*([A-Za-z])(?=[\s.*$)]*$)")  # a letter that may be millions, or a unknown
+_ALONE = re.compile(r"\s*([A-Za-z])(?=[\s.*$)]*$)")  # a letter that may be millions, or an unknown
 _ATTACHED = re.compile(r"[^\W\d_]+")
 _ORDINALS = ("st", "nd", "rd", "th")
 _SCALE = re.compile(rf"[\s*$\\)]*({'|'.join(SCALES)})s?\b", re.IGNORECASE)
@@ -132,7 +132,7 @@ _BEGINS = re.compile(r"(?<![<>!=])=(?!>)|\b(?:is|are|equals?)\b|:")
 
 
 class Value(NamedTuple):
-    """What an answer says; `unit` is the first of its writings in `UNITS`, None without one."""
+    """What an answer says; `unit` as `UNITS` writes it first, squared or per another one too, None without one."""
 
     what: Fraction | str
     unit: str | None = None
