@@ -98,6 +98,7 @@ def test_a_template_for_tools_is_taken_where_there_are_tools(tiny: Path, form: s
     for source, tools in ((PLAIN, None), (TOOLS, []), (TOOLS, [{"name": "f"}])):
         alone = ChatTemplate(source, {}).render(asked, tools=tools)
         assert ChatTemplate(both, {}).render(asked, tools=tools) == alone
+    assert "{%+" not in both  # which the template engine of the page does not read
 
 
 def test_named_templates_without_a_default_are_refused(tiny: Path) -> None:

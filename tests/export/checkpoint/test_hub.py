@@ -54,6 +54,18 @@ def test_of_an_embedding_model_the_configurations_of_its_modules_are_fetched_too
     assert "onnx/model.safetensors" not in {name for name, _ in hub.fetched}
 
 
+def test_a_template_for_tools_is_fetched_from_its_folder_and_nothing_else_of_folders(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.files |= {"chat_template.jinja": b"plain", "additional_chat_templates/tool_use.jinja": b"with tools"}
+    others = ("additional_chat_templates/rag.jinja", "onnx/config.json", "a/x.safetensors.index.json", "LICENSES/MIT")
+    hub.files |= dict.fromkeys(others, b"other")
+    template = open_checkpoint(REPO, endpoint=hub.url, cache_dir=tmp_path / "cache").chat_template
+    assert template is not None
+    assert "with tools" in template
+    assert not {*others, "onnx/model.safetensors"} & {name for name, _ in hub.fetched}
+
+
 def test_a_checkpoint_that_is_refused_by_its_small_files_costs_no_weights(hub: FakeHub, tmp_path: Path) -> None:
     def refuse(checkpoint: Checkpoint) -> None:
         assert (checkpoint.revision, checkpoint.config, dict(checkpoint.tensors)) == (

@@ -194,6 +194,11 @@ def test_a_compressed_body_is_named_so(served, coding) -> None:
     assert "Content-Encoding" in error_of(answer)["message"]
 
 
+def test_plain_json_is_read_whatever_its_content_encoding_is_called(served) -> None:
+    answer = httpx.post(f"{served.url}/tokenize", json={"content": "hi"}, headers={"Content-Encoding": "utf-8"})
+    assert answer.status_code == 200
+
+
 def test_an_error_that_no_field_has_alone_begins_with_its_words(served) -> None:
     answer = httpx.post(f"{served.url}/tokenize", json={})
     assert error_of(answer)["message"].startswith("expected exactly one of")

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from thinkport.runtime.thinking.answer_values import Value, answer_values
-from thinkport.runtime.thinking.quantities import UNITS, spelled_number
+from thinkport.runtime.thinking.quantities import _UNITS, UNITS, spelled_number
 
 SAME = [
     ["1234", "1,234", "The result is 1,234.", "\\boxed{1234}", "\\boxed{1{,}234}", "It is\n1234 km."],
@@ -95,6 +95,18 @@ SAME = [
     ["x = 5, y = 3", "x=5, y=3", "So x = 5 and y = 3.", "\\(x = 5\\), \\(y = 3\\)"],
     ["3 hours 20 minutes", "It takes 3 hours and 20 minutes."],
     ["2-5", "2 \N{EN DASH} 5"],
+    ["60 mph", "60 miles per hour", "60 mi/h", "The speed is 60 mph."],
+    ["80 km/h", "80 kilometers per hour", "80 kph", "80 km per hour."],
+    ["25 \N{DEGREE SIGN}C", "25 degrees Celsius", "25 degrees C"],
+    ["11 square meters", "11 sq. metres"],
+    ["10 inches", "10 in", "It is 10 in."],
+    ["13 cm", "\\boxed{13} cm", "$\\boxed{13}$ cm.", "\\boxed{13}\\text{ cm}", "\\boxed{13 \\text{ cm}} is the length"],
+    ["3 million", "$\\boxed{3}$ million people", "\\(\\boxed{3}\\) million"],
+    ["-6", "-\\boxed{6}", "x = -\\boxed{6}", "- \\boxed{-6}", "$-\\boxed{6}$"],
+    ["8 lakh", "800,000"],
+    ["2/7", "The probability is 2/7.", "\\frac{2}{7}"],
+    ["3:15 PM", "Time: 3:15 PM"],
+    ["x_1 = 2, x_2 = 3", "So x_1 = 2 and x_2 = 3.", "\\(x_1 = 2\\), \\(x_2 = 3\\)"],
 ]
 
 
@@ -185,6 +197,68 @@ DIFFERENT = [
     ("\\boxed{\\text{Paris}}", "\\boxed{\\text{London}}"),
     ("five", "six"),
     ("twenty-one", "twenty"),
+    ("-five", "five"),
+    ("\\boxed{5} cm", "\\boxed{5} m"),
+    ("-\\boxed{5}", "\\boxed{5}"),
+    ("x > \\boxed{5}", "x < \\boxed{5}"),
+    ("\\boxed{5} or more", "\\boxed{5}"),
+    ("\\boxed{5}x", "\\boxed{5}"),
+    ("5 - x", "5"),
+    ("2(x + y)", "2"),
+    ("x plus 5", "x minus 5"),
+    ("half past 5", "quarter past 5"),
+    ("5 in the morning", "5 in the evening"),
+    ("the 1990s", "1990"),
+    ("one hundred and 5", "5"),
+    ("5 miles per hour", "5 miles"),
+    ("5 km/h", "5 km/s"),
+    ("5 per day", "5 per week"),
+    ("5 square meters", "5 meters"),
+    ("5 square meters", "5 cubic meters"),
+    ("5 degrees Celsius", "5 degrees Fahrenheit"),
+    ("10\N{DEGREE SIGN} N", "10\N{DEGREE SIGN} S"),
+    ("10 in", "10 ft"),
+    ("5 W", "5 kW"),
+    ("5 MB", "5 GB"),
+    ("5 nm", "5 mm"),
+    ("5 CAD", "5 USD"),
+    ("C$5", "$5"),
+    ("5\N{PER MILLE SIGN}", "5%"),
+    ("5 percentage points", "5%"),
+    ("$5 M", "$5"),
+    ("5 lakh", "5 crore"),
+    ("5 tenths", "5 hundredths"),
+    ("5 and a half hours", "5 hours"),
+    ("44 BC", "44 AD"),
+    ("5 years ago", "in 5 years"),
+    ("before 1990", "after 1990"),
+    ("a loss of $50", "a profit of $50"),
+    ("5% decrease", "5% increase"),
+    ("half of 10", "10"),
+    ("5 or more", "5"),
+    ("5 or fewer", "5 or more"),
+    ("less than or equal to 5", "greater than or equal to 5"),
+    ("5 < x", "5"),
+    ("[5, 7)", "(5, 7]"),
+    ("[5, 7]", "(5, 7)"),
+    ("(-\N{INFINITY}, 5)", "(-\N{INFINITY}, 5]"),
+    ("(5, \\infty)", "5"),
+    ("{a, 5}", "{b, 5}"),
+    ("n + 3", "m + 3"),
+    ("n + 3", "3"),
+    ("a/3", "3"),
+    ("1/x", "1"),
+    ("\N{GREEK SMALL LETTER PI}/5", "5"),
+    ("\\frac{\\pi}{5}", "5"),
+    ("\\frac{5}{x}", "5"),
+    ("log 5", "5"),
+    ("5 factorial", "5"),
+    ("0.333...", "0.333"),
+    ("x2", "2"),
+    ("A5", "B5"),
+    ("x_1 = 5, x_2 = 7", "x_1 = 6, x_2 = 7"),
+    ("John: 5, Mary: 7", "John: 6, Mary: 7"),
+    ("110 in base 2", "101 in base 2"),
 ]
 
 
@@ -217,6 +291,8 @@ def test_numbers_in_words_are_those_in_digits(value):
 def test_every_unit_has_one_meaning():
     assert UNITS["km"] != UNITS["m"] != UNITS["mm"]
     assert all(UNITS[unit] == unit for unit in UNITS.values())
+    written = [word for line in _UNITS for word in line.split()]
+    assert len(written) == len(set(written))
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,12 @@ def _named_templates(folder: Path) -> dict[str, str | None]:
 
 
 def _chosen_by_tools(with_tools: str, default: str) -> str:
-    """One template of two: Jinja drops a newline at the end of each, and blanks and one newline beside a block."""
-    first, second = (template.removesuffix("\n") for template in (with_tools, default))
-    blanks = ["+" if template[-1:] in (" ", "\t") else "" for template in (first, second)]
-    return f"{{% if tools is not none %}}\n{first}{{%{blanks[0]} else %}}\n{second}{{%{blanks[1]} endif %}}"
+    """One template of two: Jinja drops a newline at the end of each, and one newline behind a block.
+
+    The empty texts keep blanks at an end, which Jinja drops before a block; `{%+` does so too, in Python's Jinja only.
+    """
+    first, second = (template.removesuffix("\n") + "{{ '' }}" for template in (with_tools, default))
+    return f"{{% if tools is defined and tools is not none %}}\n{first}{{% else %}}\n{second}{{% endif %}}"
 
 
 def names_of_weights(folder: Path) -> list[str] | None:

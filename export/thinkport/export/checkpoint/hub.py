@@ -29,6 +29,7 @@ DESCRIPTION = (
 )
 MODULE_CONFIGS = ("*/config.json",)  # in folders that modules.json names
 WEIGHTS = ("*.safetensors",)
+_NESTED = ("*/*.safetensors*", "LICENSE*/*", "NOTICE*/*")  # a pattern's star also matches slashes: none of these
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,6 @@ def resolve(
         revision: str | None,
         patterns: Sequence[str],
         progress: Callable[[Progress], None] | None = None,
-        ignored: Sequence[str] = ("*/*",),  # a pattern's star also matches slashes
     ) -> Path:
         from huggingface_hub import snapshot_download
 
@@ -96,7 +96,7 @@ def resolve(
                 endpoint=endpoint,
                 cache_dir=cache_dir,
                 allow_patterns=list(patterns),
-                ignore_patterns=list(ignored),
+                ignore_patterns=list(_NESTED),
                 tqdm_class=reporting_bar(progress),
             )
         except Exception as error:
@@ -106,6 +106,6 @@ def resolve(
     described = fetch(wanted.revision, DESCRIPTION)
     commit = described.name  # the cache names a snapshot's folder by its commit
     if (described / "modules.json").is_file():
-        fetch(commit, MODULE_CONFIGS, ignored=())
+        fetch(commit, MODULE_CONFIGS)
     check(ResolvedCheckpoint(described, wanted.id, commit))
     return ResolvedCheckpoint(fetch(commit, WEIGHTS, progress), wanted.id, commit)

@@ -10,16 +10,17 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
-from thinkport.runtime.thinking.quantities import SCALES, UNITS, spelled_number
+from thinkport.runtime.thinking.quantities import POWERS, SCALES, UNITS, spelled_number
 
 # Lengths are bounded: a looping model writes digits without end, and Python refuses to read thousands of them.
 _DIGITS = r"(?:(?:\d{1,3}(?:,\d{3}){1,30}(?!\d)|\d{1,300})(?:\.\d{1,300})?|\.\d{1,300})"
 _NUMBER = re.compile(
     r"(?P<sign>(?<![\w)\]}])-(?=\\?\$?[\d.]))?(?:\\?\$)?"  # the minus of 5-3 is no sign
     rf"(?P<value>{_DIGITS}(?:[eE][-+]?\d{{1,3}}(?!\d|\.\d))?)"
-    r"(?:\s?/\s?(?P<divisor>[1-9]\d{0,300})(?![\d.]))?",
+    r"(?:\s?/\s?(?P<divisor>[1-9]\d{0,300})(?!\d|\.\d))?",
     re.ASCII,
 )
 _LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{\s*(-?\d+)\s*\}\s*\{\s*(-?\d+)\s*\}|(\d)\s*(\d)(?!\d))")
@@ -34,6 +35,9 @@ _SIGNED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _BOX = re.compile(r"\\boxed\s*\{")
+_BOX_OPENS = re.compile(r"\\boxed\s*\{$")
+_MINUS = re.compile(r"(?:^|[\s=({:$*])[-\u2212]\$?$")
+_FORMULA = re.compile(r"(?<!\\)\$|\\[()\[\]]")  # what LaTeX's formulas stand between
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _CHOICE = r"\**\(?([A-J])\)?\**"
 _WHOLE_CHOICE = re.compile(rf"{_CHOICE}[.:)]?")
@@ -49,7 +53,9 @@ _POWERS = re.compile(r"(?<=\d)[eE](?=-?\d)")
 _WORD_ALONE = re.compile(r"(?:the answer is\b\W*)?(yes|no|true|false)[.!]*", re.IGNORECASE)
 _MARKS = "*_\"'` "  # of Markdown, and quotes
 _WORD_FIRST = re.compile(r"(?:yes|no|true|false)\b", re.IGNORECASE)
-_SPELLED = re.compile(r"(?:(?:the (?:answer|result)|it|that) (?:is|equals)\s)?\W*([a-z]+(?:[\s-][a-z]+)?)\W*", re.I)
+_SPELLED = re.compile(
+    r"(?:(?:the (?:answer|result)|it|that) (?:is|equals)\s)?[^\w\-\u2212\u2013]*([a-z]+(?:[\s-][a-z]+)?)\W*", re.I
+)
 _MONTHS = (
     "jan(?:uary)?|feb(?:ruary)?|(?-i:Mar(?:ch)?)|apr(?:il)?|(?-i:May)|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
     "oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
@@ -62,8 +68,12 @@ _AHEAD = re.compile(  # a value of its own follows
     r"[=<>\u2248\u2260\u2261\u2264\u2265\u2192\u21d2\u27f9]|:\s|^\s*[.,;]\s*(?!(?:and|or)\W*$)[^\W\d]|"
     r"\\(?:approx|simeq|equiv|to|implies|(?:[Ll]ong)?[Rr]ightarrow)\b"
 )
-_NAME = re.compile(r"[A-Za-z]\w{0,40}\s?=[\s$\\({]{0,9}$")
-_NEXT_NAME = re.compile(r"[\s$\\)}]*[,;]?\s*(?:and|or)?[\s$\\({]*[A-Za-z]\w{0,40}\s?=[\s$\\({]*", re.IGNORECASE)
+_NAMED = r"[A-Za-z]\w{0,40}(?:\{\w{1,9}\})?\s?[=:]"
+_NAME = re.compile(rf"{_NAMED}[\s$\\({{]{{0,9}}$")
+_NEXT_NAME = re.compile(rf"[\s$\\)}}]*[,;]?\s*(?:and|or)?[\s$\\({{]*{_NAMED}[\s$\\({{]*", re.IGNORECASE)
+_LETTER = re.compile(r"(?<![A-Za-z\\])[A-Za-z]_?\{?$")  # whose number is an index, as in x_1 and A5
+_INDEXED = re.compile(r"\}?\s?=")
+_BASE = re.compile(r"\s*(?:in\s+)?base[\s-]*", re.IGNORECASE)
 _HALF = re.compile(r"\s?([ap])\.?m\b", re.IGNORECASE)  # of a day
 _FILLING = re.compile(r"[*$,;(){}\\\s]|\b(?:and|of|the)\b|(?<=\d)(?:st|nd|rd|th)\b")
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013"), "-")
@@ -72,29 +82,57 @@ _REMARK = re.compile(  # behind a value, which it does not change
     rf"(?<=[^\s(])\s+\((?:{_YEAR}|(?:see|cf\.)\s[^()]*|out of (?:the )?\d[\d,]*|rounded[^()]*)\)(?=[\s.!*$]*$)", re.I
 )
 _CHANGED = re.compile(  # what makes another value of the number behind it
-    r"(?:(?:(?<![-=])>|<)=?|[\u2260\u2264\u2265\u00b1\u221a^_]|[A-Za-z]\(|"
+    r"(?:(?:(?<![-=])>|<)=?|[\u2260\u2264\u2265\u00b1\u221a\u221b^_]|[A-Za-z]\(|[(\[]\s?\w{1,3}\s?,|"
+    r"(?:(?<![^\W_])[^\W\d_]|\)|\\[A-Za-z]+)\s?[-+/\u00b7\u00d7]|[^\W\d_]\s?\+|(?:\u221e|\\infty|\binf(?:inity)?)\s?,|"
     r"\\(?:leq?|geq?|neq?|lt|gt|pm|mp|sqrt|log|ln|exp|sin|cos|tan)\b(?:\[\d*\])?|"
-    r"\b(?i:not|at least|at most|(?:more|less|fewer|greater|larger|smaller) than|over|under|above|below|between|up to)"
+    r"\\[dt]?frac(?:\s*\{[^{}]*\})?|\b(?:sqrt|log|ln|exp|sin|cos|tan)|"
+    r"\b(?i:not|at least|at most|(?:more|less|fewer|greater|larger|smaller) than(?: or equal to)?|over|under|above|"
+    r"below|between|up to|before|exceeds|half of|twice|double|triple|"
+    r"(?:loss|deficit|debt|decrease|decline|drop|reduction) of|(?:decreased|declined|fell|dropped|reduced) by|lost|"
+    r"(?:hundred|thousand|million) and|"
+    r"(?:one|two|three|four|five|six|seven|eight|nine|ten) (?:in|of|out of|or|and)|early|late|mid-?|none of(?: the)?|"
+    r"rather than|instead of|[a-z] (?:plus|minus|times|divided by)|"
+    r"(?:half|quarter|five|ten|twenty|minutes) (?:past|to))"
     r"\b)[\s$*\\({]*$"
 )
 _ALGEBRA = re.compile(
-    r"\s*(?:[\^\u221a\u00b1\u03c0\u221e]|\\(?:pi|sqrt|pm|sin|cos|tan|log|ln|exp|theta|alpha|cdot|times)\b)"
+    r"\s*(?:[\^\u221a\u00b1\u03c0\u221e+\u2260\u2264\u2265>\u2026\u0305]|<(?!/)|\.\.\.|/\s?(?:[A-Za-z]\b|[(\\])|"
+    r"[-\u2212*\u00b7\u00d7]\s?[A-Za-z]\b|\(\s?[A-Za-z]\s?[-+]|"
+    r",\s?(?:[-+\u2212]?\s?(?:\u221e|\\infty|inf)|[A-Za-z]\w?\s?[)\]])|"
+    r"\\(?:pi|sqrt|pm|sin|cos|tan|log|ln|exp|theta|alpha|cdot|times)\b)"
 )
+_LATER = re.compile(  # words that make another value of the number before them, behind a unit too
+    r"(?<=[12]\d\d0)'?s(?!\w)|"  # the 1990s
+    r"(?:[\s*$%\u00b0]*(?:o'clock\s+)?(?:[^\W\d]+\s+){0,3})"
+    r"(?:\b(?i:or (?:more|less|fewer|greater|above|below|higher|lower|over|under|older|younger)|at (?:least|most)|"
+    r"and (?:a|one) (?:half|third|quarter)|half|halves|(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|"
+    r"hundredth|thousandth|millionth)s|squared|cubed|factorial|modulo|mod|choose|(?:percentage|basis) points?|"
+    r"pp|mn|mln|ago|less|fewer|lower|loss|deficit|decrease|decline|drop|reduction|north|south|east|west|"
+    r"counter-?clockwise|anticlockwise|in the (?:morning|afternoon|evening)|at night|noon|midnight|"
+    r"(?:plus|minus|times|divided by) [a-z])|"
+    r"\b(?:BCE?|CE|AD)|\bB\.C|\bA\.D|(?<=[\u00b0\s])[NSEW](?=[\s.*$]*$))(?!\w)"
+)
+_ALONE = re.compile(r"\s*([A-Za-z])(?=[\s.*$)]*$)")  # a letter that may be millions, or an unknown
 _ATTACHED = re.compile(r"[^\W\d_]+")
 _ORDINALS = ("st", "nd", "rd", "th")
-_SCALE = re.compile(rf"[\s*]*({'|'.join(SCALES)})s?\b", re.IGNORECASE)
+_SCALE = re.compile(rf"[\s*$\\)]*({'|'.join(SCALES)})s?\b", re.IGNORECASE)
 _CIRCLE = re.compile(r"\s*\^?\s*\{?\\circ\}?(?:\s*([CF])\b)?")
 _UNIT = re.compile(
-    r"[\s*(\\]*(\u00b0(?:\s?[CF]\b)?|[%$\u00a2\u00a3\u00a5\u20b9\u20ac]|[A-Za-z]+(?:/[A-Za-z]+)?(?![A-Za-z]))"
+    r"[\s*(\\]*(?:\b(square|sq|cubic|cu)\b\.?\s*)?"
+    r"(\u00b0(?:\s?[CF]\b)?|[%$\u00a2\u00a3\u00a5\u20b9\u20ac\u2030]|"
+    r"(?i:degrees?\s(?:celsius|fahrenheit|[CF])\b|per\scent\b)|(?!per\b)[^\W\d_]+)"
 )
-_CURRENCY = re.compile(r"([\u00a3\u00a5\u20b9\u20ac]|\b(?:US|USD|EUR|GBP|JPY|INR|CNY))\s?$")
+_PER = re.compile(r"\s*(?:/\s?|\bper\s+(?:an?\s+)?)([A-Za-z]+)")
+_CURRENCY = re.compile(
+    r"([\u00a3\u00a5\u20b9\u20ac]|\b(?:US|USD|EUR|GBP|JPY|INR|CNY|CAD|AUD|CHF)|\b(?!US)[A-Z]{1,2}\$)\s?$"
+)
 _SET = re.compile(r"(?<![A-Za-z])\\?\{([^{}\\]*)\\?\}")
 _SEPARATOR = re.compile(r"\s*(?:[,;]\s*and\b|[,;]|\band\b)\s*")
 _BEGINS = re.compile(r"(?<![<>!=])=(?!>)|\b(?:is|are|equals?)\b|:")
 
 
 class Value(NamedTuple):
-    """What an answer says; `unit` is the first of its writings in `UNITS`, None without one."""
+    """What an answer says; `unit` as `UNITS` writes it first, squared or per another one too, None without one."""
 
     what: Fraction | str
     unit: str | None = None
@@ -137,7 +175,8 @@ def last_number(text: str) -> Fraction | None:
 def answer_values(answers: Sequence[str | None]) -> list[Value | None]:
     r"""What the answers to one question say; equal for those that say the same. None where that can't be told.
 
-    1. What the last `\boxed{}` holds: as 2 to 4, or else its text without white space.
+    1. What the last `\boxed{}` holds: as 2 to 4, with a sign and a unit around it, or else its text without white
+       space.
     2. A choice from A to J that is the whole answer, or that it names as its answer (`the answer is (B)`).
     3. `yes`, `no`, `true` or `false`, where it says nothing else.
     4. A number from 0 to 99 in words that is the whole answer, or the last number of its last line; the text of all
@@ -156,9 +195,26 @@ def answer_values(answers: Sequence[str | None]) -> list[Value | None]:
 
 
 def _read(answer: str) -> Value | None:
-    box = last_box(answer)
-    if box is None:
+    span = _last_span(answer)
+    if span is None:
         return _value(answer)
+    value = _read_box(answer[slice(*span)])
+    if value is None or isinstance(value.what, str) or value.unit:
+        return value
+    before = _BOX_OPENS.sub("", answer[: span[0]].rpartition("\n")[2])
+    behind = _TEXT.sub(r" \1", _FORMULA.sub("", answer[span[1] + 1 :].partition("\n")[0]))
+    if changed := _CHANGED.search(before):
+        return Value(f"{''.join(changed[0].split())}{value.what}")
+    number = -value.what if _MINUS.search(before) else value.what
+    around = None if numbers(behind) else _last_value(f"1{behind}")
+    if around is None:
+        return Value(number)
+    if isinstance(around.what, str):
+        return Value(f"{number}{around.what[1:]}")
+    return Value(number * around.what, around.unit)
+
+
+def _read_box(box: str) -> Value | None:
     text = _plain(_TEXT.sub(r" \1", box).strip().strip("$"))
     text = re.sub(r"^-\s+(?=[\d.])", "-", text)
     if members := _set(text, 0, len(text)):
@@ -190,7 +246,8 @@ def _value(text: str) -> Value | None:
 
 
 def _last_value(line: str) -> Value | None:
-    marks = sorted([*_NUMBER.finditer(line), *_MONTH.finditer(line)], key=re.Match.start)
+    found = [mark for mark in _NUMBER.finditer(line) if not (_INDEXED.match(line, mark.end()) and _index(line, mark))]
+    marks = sorted([*found, *_MONTH.finditer(line)], key=re.Match.start)
     while marks and marks[-1].re is _MONTH and (len(marks) == 1 or not _joined(line, *marks[-2:])):
         marks.pop()
     if not marks:
@@ -200,25 +257,38 @@ def _last_value(line: str) -> Value | None:
         first -= 1
     marks = marks[first:]
     start, end = marks[0].start(), marks[-1].end()
-    if len(marks) > 1 and (members := _set(line, start, end)):
+    if members := _set(line, start, end):
         return Value(members)
     half = _HALF.match(line, end)
-    if half is None and (_CHANGED.search(line[:start]) or _goes_on(line, end)):
-        begins = [found.end() for found in _BEGINS.finditer(line, 0, start)]
+    changed = _CHANGED.search(line[:start])
+    if half is None and (changed or _index(line, marks[0]) or _goes_on(line, end)):
+        begins = [found.end() for found in _BEGINS.finditer(line, 0, changed.start() if changed else start)]
         return Value(re.sub(r"[\s$*]|\.$", "", line[begins[-1] if begins else 0 :].rstrip()))
     if len(marks) == 1 and half is None:
         number = _number(marks[0])
         while scale := _SCALE.match(line, end):
             number, end = number * SCALES[scale[1].casefold()], scale.end()
         return Value(number, _unit(line, marks[0], end))
-    if len(marks) > 1 and (name := _name(line, marks[0])):
-        start -= len(name)
+    if any(_NEXT_NAME.fullmatch(line[left.end() : right.start()]) for left, right in pairwise(marks)):
+        start -= len(_name(line, marks[0]))
     said = _same(line, start, marks)
+    ends = line[:start][-1:], line[end:].removeprefix("\\right")[:1]
+    if len(marks) == 2 and ("[" in ends or "]" in ends):
+        said = f"{ends[0]}{said}{ends[1]}"  # an interval's
     return Value(said + half[1].casefold()) if half else Value(said, _unit(line, marks[-1], end))
 
 
+def _index(line: str, mark: re.Match[str]) -> bool:
+    """Whether a number belongs to the letter before it."""
+    return mark.re is _NUMBER and _LETTER.search(line, max(0, mark.start() - 4), mark.start()) is not None
+
+
 def _goes_on(line: str, end: int) -> bool:
-    """Whether what is behind a number makes a term of it, as in 2x or 5 pi."""
+    """Whether what is behind a number makes a term or another value of it, as in 2x, 5 pi, 5 or more, 44 BC."""
+    if _LATER.match(line, end):
+        return True
+    if (letter := _ALONE.match(line, end)) and not _known_unit(letter[1]):
+        return True
     if circle := _CIRCLE.match(line, end):
         return _ALGEBRA.match(line, circle.end()) is not None
     if attached := _ATTACHED.match(line, end):
@@ -236,22 +306,33 @@ def _unit(line: str, mark: re.Match[str], end: int) -> str | None:
     if circle := _CIRCLE.match(line, end):
         return f"\u00b0{(circle[1] or '').casefold()}"
     dollars = "\\$" in line or line.count("$") % 2 == 1
-    found = _UNIT.match(line, end)
-    if found and (found[1] != "$" or dollars) and (unit := _known_unit("".join(found[1].split()))):
+    found, unit = _UNIT.match(line, end), None
+    if found and (found[2] != "$" or dollars):
+        last = found[2] == "in" and not line[found.end() :].strip(" .*$)\\")  # or else it is a small word
+        unit = UNITS["inch"] if last else _known_unit("".join(found[2].split()))
+        if found[1]:
+            unit = f"{POWERS[found[1]]} {unit or found[2]}"
+    if unit is None and mark.re is not _MONTH:
+        before = _CURRENCY.search(line[: mark.start("value")])
+        if before and before[1].endswith("$") and dollars:
+            unit = before[1]
+        elif before and before[1] != "US" and not before[1].endswith("$"):
+            unit = _known_unit(before[1])
+        elif "$" in mark[0] and dollars:
+            unit = "$"
+    if found and found[2].casefold().startswith("per "):
         return unit
-    if mark.re is _MONTH:
-        return None
-    before = _CURRENCY.search(line[: mark.start("value")])
-    if before and before[1] != "US":
-        return _known_unit(before[1])
-    return "$" if "$" in mark[0] and dollars else None
+    per = _PER.match(line, end) or (_PER.match(line, found.end()) if found else None)
+    return f"{unit or ''}/{_known_unit(per[1]) or per[1]}" if per else unit
 
 
 def _set(line: str, start: int, end: int) -> str | None:
-    """The numbers of a set in braces around a place, sorted; None without one."""
+    """The numbers of a set in braces around a place, sorted, or its text; None without one."""
     for found in _SET.finditer(line):
         parts = [_NUMBER.fullmatch(member.strip()) for member in _SEPARATOR.split(found[1])]
-        if found.start() <= start and end <= found.end() and len(parts) > 1 and all(parts):
+        if found.start() <= start and end <= found.end() and len(parts) > 1:
+            if not all(parts):
+                return "".join(found[0].split())
             return "{" + ", ".join(map(str, sorted({_number(part) for part in parts if part}))) + "}"
     return None
 
@@ -263,6 +344,8 @@ def _joined(line: str, left: re.Match[str], right: re.Match[str]) -> bool:
         return not (_RESULT.search(between[:at]) or _AHEAD.search(between[:at]))
     if _NEXT_NAME.fullmatch(between):
         return bool(_name(line, left))
+    if _BASE.fullmatch(between):
+        return True
     words = {word.casefold() for word in _WORD.findall(between)} - _JOINS
     most = 0 if _MONTH in (left.re, right.re) else 1  # such as the hours of 3 hours 20 minutes
     if right.re is _MONTH and "." in between:  # another sentence
@@ -271,7 +354,7 @@ def _joined(line: str, left: re.Match[str], right: re.Match[str]) -> bool:
 
 
 def _name(line: str, mark: re.Match[str]) -> str:
-    """The name with an equals sign that stands before a number; empty without one."""
+    """The name with an equals sign or a colon that stands before a number; empty without one."""
     found = _NAME.search(line[max(0, mark.start() - 64) : mark.start()])
     return found[0] if found else ""
 
@@ -293,9 +376,15 @@ def _same(line: str, at: int, marks: list[re.Match[str]]) -> str:
 
 def last_box(text: str) -> str | None:
     r"""The content of the last closed `\boxed{}`, the inner one of nested boxes; None without a box."""
+    span = _last_span(text)
+    return None if span is None else text[slice(*span)]
+
+
+def _last_span(text: str) -> tuple[int, int] | None:
+    """Where the content of the last closed box begins and ends."""
     for start in reversed([found.end() for found in _BOX.finditer(text)]):
         if (end := _closing(text, start)) is not None:
-            return text[start:end]
+            return start, end
     return None
 
 
