@@ -373,6 +373,25 @@ def test_unfolding_a_thought_leaves_its_question_where_it_is(served, opened) -> 
 
 
 @pytest.mark.long
+def test_what_is_asked_shows_at_the_end_after_a_click_and_from_further_up(served, opened) -> None:
+    page = opened(served.url, viewport={"width": 800, "height": 900})
+    replying(page, "Short.")
+    ask(page)
+    finished(page)
+    page.locator(".answer").click()
+    replying(page, "word\n\n" * 80)
+    page.get_by_role("button", name="Ask again").click()
+    page.locator(".answer").filter(has_text="word").wait_for()
+    at_end(page)
+    page.locator(".thread").evaluate("one => one.scrollTop = 0")
+    page.get_by_role("button", name="Go to the end").wait_for()
+    page.route("**/v1/chat/completions", lambda route: None)  # a long prompt
+    ask(page, "And now?")
+    page.get_by_text("Reading the question").wait_for()
+    at_end(page)
+
+
+@pytest.mark.long
 def test_markdown_is_drawn_and_can_neither_run_nor_load_anything(served, opened) -> None:
     page = opened(served.url, viewport={"width": 900, "height": 400})
     replying(page, MARKDOWN)

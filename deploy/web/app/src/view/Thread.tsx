@@ -1,6 +1,6 @@
 /** The conversation from top to bottom. It stays at its end while a reply grows, unless it was scrolled away. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { pathOf } from "../conversation/conversation";
 import { First } from "./First";
 import { Icon } from "./Icon";
@@ -53,7 +53,11 @@ function useFollowing(place: { current: HTMLDivElement | null }) {
       top = box.scrollTop;
       setAtEnd(following.current);
     };
-    const hold = () => { if (!talk.run.value) following.current = false; };
+    const hold = () => {
+      if (talk.run.value) return;
+      following.current = false; // for as long as it takes to draw what the click unfolds
+      requestAnimationFrame(() => requestAnimationFrame(look));
+    };
     box.addEventListener("scroll", look, { passive: true });
     box.addEventListener("click", hold);
     return () => {
@@ -63,6 +67,9 @@ function useFollowing(place: { current: HTMLDivElement | null }) {
     };
   }, []);
   const asked = pathOf(talk.library.open.value).at(-1)?.parent;
-  useEffect(() => void (following.current = true), [asked]);
+  useLayoutEffect(() => {
+    following.current = true;
+    toEnd();
+  }, [asked]);
   return { atEnd, toEnd };
 }
