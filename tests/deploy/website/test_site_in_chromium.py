@@ -411,8 +411,11 @@ def test_a_new_version_that_the_host_replaces_while_it_is_offered_or_downloaded_
     served.refuses.update(f"/pieces/{piece}.bin" for piece in changed)
     served.asked.clear()
     begin.click()
-    while not served.refuses & set(served.asked):
+    for _ in range(3000):
+        if served.refuses & set(served.asked):
+            break
         page.wait_for_timeout(20)
+    assert served.refuses & set(served.asked)
     changed = newer(site, artifact, "nano-four")
     served.refuses.clear()
     page.get_by_text("The new version of the model is here").wait_for()

@@ -48,7 +48,7 @@ export function Composer() {
             <Icon name="stop" />
           </button>
         ) : (
-          <button type="submit" class="round" aria-label="Send" title="Send (Enter)" disabled={!able || !text.trim()}>
+          <button type="submit" class="round" aria-label="Send" title="Send" disabled={!able || !text.trim()}>
             <Icon name="send" />
           </button>
         )}
