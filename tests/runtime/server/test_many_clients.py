@@ -215,8 +215,9 @@ def test_two_replies_are_written_at_the_same_time(serve) -> None:
     written = [len(engine.ids) - held for engine, held in zip(engines, before, strict=True)]
     assert min(written) > 10
     figures = httpx.get(f"{served.url}/metrics", timeout=60).text
-    counts = dict(line.split() for line in figures.splitlines() if line.startswith("thinkport_shared_step"))
+    counts = dict(line.rsplit(" ", 1) for line in figures.splitlines() if line.startswith("thinkport_"))
     assert float(counts["thinkport_shared_step_rows_total"]) >= 2 * float(counts["thinkport_shared_steps_total"]) > 0
+    assert float(counts["thinkport_kv_cache_bytes"]) > 0
     for stream in streams:
         stream.close()
 

@@ -6,6 +6,7 @@ memory is drawn.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -28,6 +29,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc, not on this system"),
 ]
 MINUTES = float(os.environ.get("THINKPORT_SOAK_MINUTES", "3"))
+CACHES = ("kv", "prefix")
 CLIENTS, ROWS, QUEUE = 32, 8, 20  # four clients more than there is room for
 ROUTE = "/v1/chat/completions"
 PATIENT = 1200.0  # seconds; a reply of a large model that waits for others takes minutes
@@ -145,13 +147,15 @@ def same(reply: dict[str, Any]) -> Any:
     return choice["message"], choice["logprobs"], choice["finish_reason"], reply["usage"]["completion_tokens"]
 
 
-def plotted(path: Path, samples: list[tuple[float, float, int]]) -> None:
+def plotted(path: Path, samples: list[tuple[float, float, float, int]]) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4), layout="constrained")
     memory, rows = figure.subplots(2, sharex=True)
-    minutes, megabytes, waiting = zip(*samples, strict=True)
-    memory.plot(minutes, megabytes)
+    minutes, megabytes, caches, waiting = zip(*samples, strict=True)
+    memory.plot(minutes, megabytes, label="all")
+    memory.plot(minutes, caches, label="KV caches")
+    memory.legend()
     memory.set(ylabel="resident, MB", ylim=(0, 1.1 * max(megabytes)))
     rows.plot(minutes, waiting)
     rows.set(ylabel="waiting", xlabel="minutes")
@@ -173,7 +177,7 @@ def test_32_clients_that_join_and_leave_find_memory_line_and_greedy_replies_as_t
     base = {"base_url": told["url"], "headers": {"authorization": f"Bearer {told['api_key']}"}, "timeout": PATIENT}
     begun = monotonic()
     soak = Soak(base, begun + 60 * MINUTES)
-    samples: list[tuple[float, float, int]] = []
+    samples: list[tuple[float, float, float, int]] = []
     with httpx.Client(**base) as looking, ThreadPoolExecutor(CLIENTS) as clients:
         asking = [clients.submit(soak.client, number) for number in range(CLIENTS)]
         while not all(one.done() for one in asking):
@@ -183,7 +187,9 @@ def test_32_clients_that_join_and_leave_find_memory_line_and_greedy_replies_as_t
             assert 0 <= state["waiting"] <= QUEUE
             assert state["wait_seconds"] >= (1 if state["waiting"] else 0)
             held = 1024 * int(Path(f"/proc/{server.pid}/status").read_text().split("VmRSS:")[1].split()[0])
-            samples.append(((monotonic() - begun) / 60, held / 1e6, state["waiting"]))
+            figures = looking.get("/metrics").text
+            caches = sum(float(re.findall(rf"^thinkport_{one}_cache_bytes (\S+)$", figures, re.M)[0]) for one in CACHES)
+            samples.append(((monotonic() - begun) / 60, held / 1e6, caches / 1e6, state["waiting"]))
             sleep(0.5)
         for one in asking:
             one.result()
@@ -200,13 +206,14 @@ def test_32_clients_that_join_and_leave_find_memory_line_and_greedy_replies_as_t
     if plot := os.environ.get("THINKPORT_SOAK_PLOT"):
         plotted(Path(plot), samples)
     equal = sum(same(found) == one for (_, found), one in zip(sample, alone, strict=True))
-    halves = ([held for at, held, _ in samples if (at < MINUTES / 2) is early] for early in (True, False))
-    before, after = map(median, halves)  # of a saw's teeth: cycles are collected now and then
+    # Of a saw's teeth: cycles are collected now and then. KV caches grow to the longest conversations that have come.
+    halves = ([held - kv for at, held, kv, _ in samples if (at < MINUTES / 2) is early] for early in (True, False))
+    before, after = map(median, halves)
     print(f"{MINUTES:g} minutes: {dict(soak.seen)}; {equal} of {len(sample)} greedy replies equal those alone")
-    most = max(held for _, held, _ in samples)
+    most, caches = (max(sample[index] for sample in samples) for index in (1, 2))
     print(
-        f"{samples[0][1]:.1f} MB at first, {before:.1f} in the first half, {after:.1f} in the second, "
-        f"{most:.1f} at most"
+        f"{samples[0][1]:.1f} MB at first, {most:.1f} at most, of it {caches:.1f} KV caches; without these "
+        f"{before:.1f} in the first half, {after:.1f} in the second"
     )
     gaps = sorted(soak.gaps) or [0.0]
     print(f"longest gap between tokens of {len(soak.gaps)} streams: {median(gaps):.2f} s median, {gaps[-1]:.2f} s most")

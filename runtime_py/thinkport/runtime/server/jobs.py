@@ -18,7 +18,7 @@ from thinkport.runtime.engine.held_sequence import common_prefix
 from thinkport.runtime.engine.scheduler import StepFigures
 from thinkport.runtime.engine.stop import Stop
 from thinkport.runtime.events import Event
-from thinkport.runtime.model import Model
+from thinkport.runtime.model import MemoryUse, Model
 from thinkport.runtime.reply.background import Background, EventQueue
 from thinkport.runtime.server.api_error import ApiError
 from thinkport.runtime.server.reply_plan import ReplyPlan
@@ -53,6 +53,11 @@ class Places:
     def steps(self) -> StepFigures:
         """What steps ran since the graph was loaded."""
         return self._model.steps
+
+    @property
+    def memory(self) -> MemoryUse:
+        """What the model's conversations take now."""
+        return self._model.memory
 
     @property
     def wait_seconds(self) -> int:
