@@ -54,7 +54,7 @@ def gap(model: Model, graph: str, ids: Sequence[int]) -> tuple[float, float]:
     """How far the best two logits behind `ids` are apart, and how far rounding moves the graph's logits there.
 
     Graphs of int4 weights round activations to int8, which WebAssembly does otherwise than x86-64. A code that flips
-    moves logits by a part of what all rounding moves them from the checkpoint's: the correlation of the certificate.
+    moves logits by a small part of what all rounding moves them from the checkpoint's (the certificate's correlation).
     """
     row = np.sort(model.engine().logits(np.array([ids]))[0, -1])
     certificate = model.manifest.certificate
@@ -113,7 +113,7 @@ def test_greedy_replies_have_the_same_ids(host: str, outcome: Outcome) -> None:
             f"{host}: {one['text']!r} parts at token {same}, where the best two are {between:.1e} apart and rounding "
             f"moves logits by {rounding:.1e}"
         )
-        assert between < max(TIE, rounding), (
+        assert between < max(TIE, rounding / 10), (
             f"{host} gives {theirs[same:][:5]} after {same} tokens, Python {ours[same:][:5]}"
         )
         parted += 1
