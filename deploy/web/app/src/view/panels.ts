@@ -3,16 +3,15 @@
 import { signal } from "@preact/signals";
 import { inWords } from "../transport/trouble";
 
-const narrow = matchMedia("(max-width: 56rem)");
-
 export class Panels {
-  readonly sidebar = signal(!narrow.matches);
+  private readonly narrow = matchMedia("(max-width: 56rem)");
+  readonly sidebar = signal(!this.narrow.matches);
   readonly settings = signal(false);
   /** What went wrong with something other than a reply. */
   readonly notice = signal<string | null>(null);
 
   constructor() {
-    narrow.addEventListener("change", ({ matches }) => (this.sidebar.value = !matches));
+    this.narrow.addEventListener("change", ({ matches }) => (this.sidebar.value = !matches));
   }
 
   /** Show why something that was asked for did not work. */
@@ -22,6 +21,6 @@ export class Panels {
 
   /** On a narrow page the list covers the conversation: it goes once something was chosen. */
   chosen(): void {
-    if (narrow.matches) this.sidebar.value = false;
+    if (this.narrow.matches) this.sidebar.value = false;
   }
 }
