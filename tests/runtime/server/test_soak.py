@@ -206,20 +206,21 @@ def test_32_clients_that_join_and_leave_find_memory_line_and_greedy_replies_as_t
     if plot := os.environ.get("THINKPORT_SOAK_PLOT"):
         plotted(Path(plot), samples)
     equal = sum(same(found) == one for (_, found), one in zip(sample, alone, strict=True))
-    # Of a saw's teeth: cycles are collected now and then. KV caches grow to the longest conversations that have come.
-    halves = ([held - kv for at, held, kv, _ in samples if (at < MINUTES / 2) is early] for early in (True, False))
-    before, after = map(median, halves)
+    halves = ([held for at, held, _, _ in samples if (at < MINUTES / 2) is early] for early in (True, False))
+    before, after = map(median, halves)  # of a saw's teeth: cycles are collected now and then
     print(f"{MINUTES:g} minutes: {dict(soak.seen)}; {equal} of {len(sample)} greedy replies equal those alone")
     most, caches = (max(sample[index] for sample in samples) for index in (1, 2))
     print(
-        f"{samples[0][1]:.1f} MB at first, {most:.1f} at most, of it {caches:.1f} KV caches; without these "
-        f"{before:.1f} in the first half, {after:.1f} in the second"
+        f"{samples[0][1]:.1f} MB at first, {before:.1f} in the first half, {after:.1f} in the second, "
+        f"{most:.1f} at most; KV caches may take {caches:.1f} of it"
     )
     gaps = sorted(soak.gaps) or [0.0]
     print(f"longest gap between tokens of {len(soak.gaps)} streams: {median(gaps):.2f} s median, {gaps[-1]:.2f} s most")
     print("".join(f"{line}\n" for line in shared.splitlines() if "step" in line and not line.startswith("#")))
     assert "Traceback" not in log.read_text()
     assert soak.seen["turned away"] + soak.seen["gave up"] > 0
-    assert after < 1.05 * before
+    if caches < 0.2 * most:  # large ones fill for as long as longer conversations come
+        assert after < 1.05 * before
+    assert most < 1.5 * samples[0][1] + caches
     if str(state["provider"].get("graph", "")).endswith("native.onnx"):
         assert equal == len(sample)  # other kernels promise the same distribution only

@@ -48,9 +48,9 @@ class Metrics:
         waiting.set_function(lambda: places.waiting)
         wait = Gauge("thinkport_wait_seconds", "About how long a new request would wait for a place.", **here)
         wait.set_function(lambda: places.wait_seconds)
-        chats = Gauge("thinkport_kv_cache_bytes", "What the KV caches of conversations take.", **here)
+        chats = Gauge("thinkport_kv_cache_bytes", "What the KV caches of conversations take at most.", **here)
         chats.set_function(lambda: places.memory.kv)
-        starts = Gauge("thinkport_prefix_cache_bytes", "What starts of prompts that are kept take.", **here)
+        starts = Gauge("thinkport_prefix_cache_bytes", "What starts of prompts that are kept take at most.", **here)
         starts.set_function(lambda: places.memory.shared)
         self._registry.register(_StepCounts(places))
 
