@@ -219,8 +219,8 @@ def test_32_clients_that_join_and_leave_find_memory_line_and_greedy_replies_as_t
     print("".join(f"{line}\n" for line in shared.splitlines() if "step" in line and not line.startswith("#")))
     assert "Traceback" not in log.read_text()
     assert soak.seen["turned away"] + soak.seen["gave up"] > 0
-    if caches < 0.2 * most:  # large ones fill for as long as longer conversations come
+    if caches < 0.5 * most:  # large ones fill for as long as longer conversations come
         assert after < 1.05 * before
-    assert most < 1.5 * samples[0][1] + caches
+    assert most < 2 * samples[0][1] + caches
     if str(state["provider"].get("graph", "")).endswith("native.onnx"):
         assert equal == len(sample)  # other kernels promise the same distribution only
