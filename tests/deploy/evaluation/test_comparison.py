@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinkport.deploy.evaluation.comparison import Comparison, matches
-from thinkport.runtime.thinking.answer_values import last_box, last_number, numbers
+from thinkport.runtime.thinking.boxes import last_box
+from thinkport.runtime.thinking.number_text import last_number, numbers
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import threading
 from enum import StrEnum
 
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.thinking.answer_values import last_box, last_number
+from thinkport.runtime.thinking.boxes import last_box
+from thinkport.runtime.thinking.number_text import last_number
 
 _SECONDS = 5  # for reading an expression and for comparing two; powers of powers would take forever
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from thinkport.deploy.evaluation.comparison import Comparison, comparison_named
 from thinkport.runtime.errors import InputError
-from thinkport.runtime.thinking.answer_values import numbers
+from thinkport.runtime.thinking.number_text import numbers
 
 # What Qwen's README recommends for mathematics: https://github.com/QwenLM/Qwen3, "best practices".
 MATH_SUFFIX = "Please reason step by step, and put your final answer within \\boxed{}."

@@ -1,44 +1,23 @@
 r"""What answers say, so that answers in other words can be compared: a number, what is in a box, a choice.
 
-Knows texts; must not know where they come from. Numbers are read as people and models write them: `1,234`, `-$5.50`,
-`3/4`, `1e-5`, `2 \times 10^3`, `\frac{1}{2}`, `5 million`. What is not understood stays text, which equals the same
-text only: two answers that differ should never be taken for one; one answer in two writings may be taken for two.
+Knows texts; must not know where they come from. What is not understood stays text, which equals the same text only: two
+answers that differ should never be taken for one; one answer in two writings may be taken for two.
 """
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
-from thinkport.runtime.thinking.quantities import POWERS, SCALES, UNITS, spelled_number
+from thinkport.runtime.thinking.boxes import last_span
+from thinkport.runtime.thinking.number_text import NUMBER, number_of, numbers, plain
+from thinkport.runtime.thinking.quantities import CIRCLE, SCALE, SCALES, known_unit, spelled_number, unit_beside
 
-# Lengths are bounded: a looping model writes digits without end, and Python refuses to read thousands of them.
-_DIGITS = r"(?:(?:\d{1,3}(?:,\d{3}){1,30}(?!\d)|\d{1,300})(?:\.\d{1,300})?|\.\d{1,300})"
-_NUMBER = re.compile(
-    r"(?P<sign>(?<![\w)\]}])-(?=\\?\$?[\d.]))?(?:\\?\$)?"  # the minus of 5-3 is no sign
-    rf"(?P<value>{_DIGITS}(?:[eE][-+]?\d{{1,3}}(?!\d|\.\d))?)"
-    r"(?:\s?/\s?(?P<divisor>[1-9]\d{0,300})(?!\d|\.\d))?",
-    re.ASCII,
-)
-_LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{\s*(-?\d+)\s*\}\s*\{\s*(-?\d+)\s*\}|(\d)\s*(\d)(?!\d))")
-_VULGAR = re.compile("[\u00bc-\u00be\u2150-\u215e]")  # a fraction that is one character
-_RAISED = re.compile("[\u207b\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+")
-_POWER_OF_TEN = re.compile(
-    r"(\d)\s*(?:[x*\u00d7\u00b7\u22c5]|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*\{?\s*(-?\d{1,2})\s*\}?(?!\d|\.\d)"
-)
-_DASHED = re.compile(r"((?:^|[\s$=({:*]))[\u2012\u2013](?=[\d.])", re.MULTILINE)
-_SIGNED = re.compile(
-    r"((?:[=({]|\bis\b)[ \t]*)-\s+(?=[\d.])|((?:^|[=({:*]|\bis\b)[ \t]*)(?:minus|negative)\s+(?=[\d.])",
-    re.IGNORECASE | re.MULTILINE,
-)
-_BOX = re.compile(r"\\boxed\s*\{")
 _BOX_OPENS = re.compile(r"\\boxed\s*\{$")
 _MINUS = re.compile(r"(?:^|[\s=({:$*])[-\u2212]\$?$")
 _FORMULA = re.compile(r"(?<!\\)\$|\\[()\[\]]")  # what LaTeX's formulas stand between
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _CHOICE = r"\**\(?([A-J])\)?\**"
 _WHOLE_CHOICE = re.compile(rf"{_CHOICE}[.:)]?")
 _NAMED_CHOICE = re.compile(
@@ -115,17 +94,6 @@ _LATER = re.compile(  # words that make another value of the number before them,
 _ALONE = re.compile(r"\s*([A-Za-z])(?=[\s.*$)]*$)")  # a letter that may be millions, or an unknown
 _ATTACHED = re.compile(r"[^\W\d_]+")
 _ORDINALS = ("st", "nd", "rd", "th")
-_SCALE = re.compile(rf"[\s*$\\)]*({'|'.join(SCALES)})s?\b", re.IGNORECASE)
-_CIRCLE = re.compile(r"\s*\^?\s*\{?\\circ\}?(?:\s*([CF])\b)?")
-_UNIT = re.compile(
-    r"[\s*(\\]*(?:\b(square|sq|cubic|cu)\b\.?\s*)?"
-    r"(\u00b0(?:\s?[CF]\b)?|[%$\u00a2\u00a3\u00a5\u20b9\u20ac\u2030]|"
-    r"(?i:degrees?\s(?:celsius|fahrenheit|[CF])\b|per\scent\b)|(?!per\b)[^\W\d_]+)"
-)
-_PER = re.compile(r"\s*(?:/\s?|\bper\s+(?:an?\s+)?)([A-Za-z]+)")
-_CURRENCY = re.compile(
-    r"([\u00a3\u00a5\u20b9\u20ac]|\b(?:US|USD|EUR|GBP|JPY|INR|CNY|CAD|AUD|CHF)|\b(?!US)[A-Z]{1,2}\$)\s?$"
-)
 _SET = re.compile(r"(?<![A-Za-z])\\?\{([^{}\\]*)\\?\}")
 _SEPARATOR = re.compile(r"\s*(?:[,;]\s*and\b|[,;]|\band\b)\s*")
 _BEGINS = re.compile(r"(?<![<>!=])=(?!>)|\b(?:is|are|equals?)\b|:")
@@ -136,40 +104,6 @@ class Value(NamedTuple):
 
     what: Fraction | str
     unit: str | None = None
-
-
-def numbers(text: str) -> list[Fraction]:
-    """Every number of a text, in order and exact; `a/b` counts as one."""
-    return [_number(match) for match in _NUMBER.finditer(_plain(text))]
-
-
-def _plain(text: str) -> str:
-    text = text.replace("\N{MINUS SIGN}", "-").replace("{,}", ",").replace("\\!", "").replace("\\,", "")
-    text = _LATEX_FRACTION.sub(lambda found: _apart(found, f"{found[1] or found[3]}/{found[2] or found[4]}"), text)
-    text = _VULGAR.sub(lambda found: _apart(found, _folded(found[0]).replace("\u2044", "/")), text)
-    text = _RAISED.sub(lambda found: "^" + _folded(found[0]).replace("\N{MINUS SIGN}", "-"), text)
-    text = _DASHED.sub(r"\1-", _POWER_OF_TEN.sub(r"\1e\2", text))
-    return _SIGNED.sub(lambda found: (found[1] or found[2] or "") + "-", text)
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text)
-
-
-def _apart(found: re.Match[str], fraction: str) -> str:
-    """A fraction, apart from the digits of a whole number before it."""
-    return f" {fraction}" if found.string[: found.start()][-1:].isdigit() else fraction
-
-
-def _number(match: re.Match[str]) -> Fraction:
-    value = Fraction(match["value"].replace(",", "")) / int(match["divisor"] or 1)
-    return -value if match["sign"] else value
-
-
-def last_number(text: str) -> Fraction | None:
-    """The last number of a text; None if it has none."""
-    found = numbers(text)
-    return found[-1] if found else None
 
 
 def answer_values(answers: Sequence[str | None]) -> list[Value | None]:
@@ -195,7 +129,7 @@ def answer_values(answers: Sequence[str | None]) -> list[Value | None]:
 
 
 def _read(answer: str) -> Value | None:
-    span = _last_span(answer)
+    span = last_span(answer)
     if span is None:
         return _value(answer)
     value = _read_box(answer[slice(*span)])
@@ -215,11 +149,11 @@ def _read(answer: str) -> Value | None:
 
 
 def _read_box(box: str) -> Value | None:
-    text = _plain(_TEXT.sub(r" \1", box).strip().strip("$"))
+    text = plain(_TEXT.sub(r" \1", box).strip().strip("$"))
     text = re.sub(r"^-\s+(?=[\d.])", "-", text)
     if members := _set(text, 0, len(text)):
         return Value(members)
-    said = _CIRCLE.sub("", text.replace("\\$", "").replace("\\%", ""))
+    said = CIRCLE.sub("", text.replace("\\$", "").replace("\\%", ""))
     found = None if _EXPRESSION.search(_POWERS.sub("", said)) or len(numbers(text)) > 1 else _value(text)
     return Value("".join(re.sub(r"(?<=\d)\s+(?=\d)", "_", text).split())) if found is None else found
 
@@ -242,11 +176,11 @@ def _value(text: str) -> Value | None:
         return Value("".join(text.split()))
     if (spelled := _SPELLED.fullmatch(bare)) and (number := spelled_number(spelled[1])) is not None:
         return Value(Fraction(number))
-    return _last_value(_REMARK.sub("", _TEXT.sub(r" \1", _plain(last))))
+    return _last_value(_REMARK.sub("", _TEXT.sub(r" \1", plain(last))))
 
 
 def _last_value(line: str) -> Value | None:
-    found = [mark for mark in _NUMBER.finditer(line) if not (_INDEXED.match(line, mark.end()) and _index(line, mark))]
+    found = [mark for mark in NUMBER.finditer(line) if not (_INDEXED.match(line, mark.end()) and _index(line, mark))]
     marks = sorted([*found, *_MONTH.finditer(line)], key=re.Match.start)
     while marks and marks[-1].re is _MONTH and (len(marks) == 1 or not _joined(line, *marks[-2:])):
         marks.pop()
@@ -265,75 +199,49 @@ def _last_value(line: str) -> Value | None:
         begins = [found.end() for found in _BEGINS.finditer(line, 0, changed.start() if changed else start)]
         return Value(re.sub(r"[\s$*]|\.$", "", line[begins[-1] if begins else 0 :].rstrip()))
     if len(marks) == 1 and half is None:
-        number = _number(marks[0])
-        while scale := _SCALE.match(line, end):
+        number = number_of(marks[0])
+        while scale := SCALE.match(line, end):
             number, end = number * SCALES[scale[1].casefold()], scale.end()
-        return Value(number, _unit(line, marks[0], end))
+        return Value(number, unit_beside(line, marks[0], end))
     if any(_NEXT_NAME.fullmatch(line[left.end() : right.start()]) for left, right in pairwise(marks)):
         start -= len(_name(line, marks[0]))
     said = _same(line, start, marks)
     ends = line[:start][-1:], line[end:].removeprefix("\\right")[:1]
     if len(marks) == 2 and ("[" in ends or "]" in ends):
         said = f"{ends[0]}{said}{ends[1]}"  # an interval's
-    return Value(said + half[1].casefold()) if half else Value(said, _unit(line, marks[-1], end))
+    return (
+        Value(said + half[1].casefold())
+        if half
+        else Value(said, unit_beside(line, marks[-1] if marks[-1].re is NUMBER else None, end))
+    )
 
 
 def _index(line: str, mark: re.Match[str]) -> bool:
     """Whether a number belongs to the letter before it."""
-    return mark.re is _NUMBER and _LETTER.search(line, max(0, mark.start() - 4), mark.start()) is not None
+    return mark.re is NUMBER and _LETTER.search(line, max(0, mark.start() - 4), mark.start()) is not None
 
 
 def _goes_on(line: str, end: int) -> bool:
     """Whether what is behind a number makes a term or another value of it, as in 2x, 5 pi, 5 or more, 44 BC."""
     if _LATER.match(line, end):
         return True
-    if (letter := _ALONE.match(line, end)) and not _known_unit(letter[1]):
+    if (letter := _ALONE.match(line, end)) and not known_unit(letter[1]):
         return True
-    if circle := _CIRCLE.match(line, end):
+    if circle := CIRCLE.match(line, end):
         return _ALGEBRA.match(line, circle.end()) is not None
     if attached := _ATTACHED.match(line, end):
-        return attached[0] not in _ORDINALS and not (_known_unit(attached[0]) or _SCALE.match(line, end))
+        return attached[0] not in _ORDINALS and not (known_unit(attached[0]) or SCALE.match(line, end))
     return _ALGEBRA.match(line, end) is not None
-
-
-def _known_unit(writing: str) -> str | None:
-    """The unit of a writing; single letters count as they are, since M is no m."""
-    return UNITS.get(writing) or (UNITS.get(writing.casefold()) if len(writing) > 1 else None)
-
-
-def _unit(line: str, mark: re.Match[str], end: int) -> str | None:
-    """The unit behind a number, or the currency before it; dollar signs in pairs are LaTeX's."""
-    if circle := _CIRCLE.match(line, end):
-        return f"\u00b0{(circle[1] or '').casefold()}"
-    dollars = "\\$" in line or line.count("$") % 2 == 1
-    found, unit = _UNIT.match(line, end), None
-    if found and (found[2] != "$" or dollars):
-        last = found[2] == "in" and not line[found.end() :].strip(" .*$)\\")  # or else it is a small word
-        unit = UNITS["inch"] if last else _known_unit("".join(found[2].split()))
-        if found[1]:
-            unit = f"{POWERS[found[1]]} {unit or found[2]}"
-    if unit is None and mark.re is not _MONTH:
-        before = _CURRENCY.search(line[: mark.start("value")])
-        if before and before[1].endswith("$") and dollars:
-            unit = before[1]
-        elif before and before[1] != "US" and not before[1].endswith("$"):
-            unit = _known_unit(before[1])
-        elif "$" in mark[0] and dollars:
-            unit = "$"
-    if found and found[2].casefold().startswith("per "):
-        return unit
-    per = _PER.match(line, end) or (_PER.match(line, found.end()) if found else None)
-    return f"{unit or ''}/{_known_unit(per[1]) or per[1]}" if per else unit
 
 
 def _set(line: str, start: int, end: int) -> str | None:
     """The numbers of a set in braces around a place, sorted, or its text; None without one."""
     for found in _SET.finditer(line):
-        parts = [_NUMBER.fullmatch(member.strip()) for member in _SEPARATOR.split(found[1])]
+        parts = [NUMBER.fullmatch(member.strip()) for member in _SEPARATOR.split(found[1])]
         if found.start() <= start and end <= found.end() and len(parts) > 1:
             if not all(parts):
                 return "".join(found[0].split())
-            return "{" + ", ".join(map(str, sorted({_number(part) for part in parts if part}))) + "}"
+            return "{" + ", ".join(map(str, sorted({number_of(part) for part in parts if part}))) + "}"
     return None
 
 
@@ -364,7 +272,7 @@ def _same(line: str, at: int, marks: list[re.Match[str]]) -> str:
     said, several = list[str](), len(marks) > 2 or line[max(0, at - 1) : at] in ("(", "[")
     dated = any(mark.re is _MONTH for mark in marks)
     for mark in marks:
-        number, between = mark.re is _NUMBER, line[at : mark.start()]
+        number, between = mark.re is NUMBER, line[at : mark.start()]
         if mark is not marks[0] and not dated and (between.isspace() or (between == "," and not several)):
             between = "_" if between.isspace() else "\u201a"  # maybe of one number: 10 000, and 1,5 in Europe
         said += [between, mark[0].replace(",", "").replace("$", "") if number else mark[0][:3]]
@@ -372,27 +280,3 @@ def _same(line: str, at: int, marks: list[re.Match[str]]) -> str:
     text = _FILLING.sub(" ", "".join(said).casefold().translate(_DASHES))
     text = re.sub(r"(?<![\d.])0(?=[1-9](?!\d))", "", " ".join(text.split()))
     return re.sub(r"\s?([=:/\u00d7])\s?| (-) ", r"\1\2", text)
-
-
-def last_box(text: str) -> str | None:
-    r"""The content of the last closed `\boxed{}`, the inner one of nested boxes; None without a box."""
-    span = _last_span(text)
-    return None if span is None else text[slice(*span)]
-
-
-def _last_span(text: str) -> tuple[int, int] | None:
-    """Where the content of the last closed box begins and ends."""
-    for start in reversed([found.end() for found in _BOX.finditer(text)]):
-        if (end := _closing(text, start)) is not None:
-            return start, end
-    return None
-
-
-def _closing(text: str, start: int) -> int | None:
-    """The place of the brace that closes the one before `start`; escaped braces do not count."""
-    depth = 1
-    for brace in _BRACE.finditer(text, start):
-        depth += {"{": 1, "}": -1}.get(brace[0], 0)
-        if depth == 0:
-            return brace.start()
-    return None
