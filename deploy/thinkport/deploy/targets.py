@@ -58,6 +58,7 @@ class Target:
         matmul_bias: whether it adds one.
         experts_floor: the oldest ONNX Runtime whose MoE and QMoE run a mixture of experts there; None where none does.
         quantized_embedding: whether GatherBlockQuantized runs there and not on the CPU.
+        buffer_bytes: of a quantized table, the most that each of its devices takes as one tensor; None for no limit.
         fused_norms_unsafe: whether some device computes fused norms wrongly, so that a graph without them is needed.
         impossible: why no bundle can be made with it, by the platforms for which that is so.
     """
@@ -91,6 +92,7 @@ class Target:
     matmul_bias: bool
     experts_floor: str | None = None
     quantized_embedding: bool
+    buffer_bytes: int | None = None
     fused_norms_unsafe: bool
     impossible: Mapping[str, str] = field(default_factory=dict, hash=False)
 
@@ -273,6 +275,7 @@ WEBGPU = Target(
     zero_points=True,  # measured
     matmul_bias=True,  # measured
     quantized_embedding=True,  # measured
+    buffer_bytes=128 << 20,  # https://www.w3.org/TR/webgpu/#limits: maxStorageBufferBindingSize's least
     fused_norms_unsafe=False,  # measured: they compute in float32
 )
 

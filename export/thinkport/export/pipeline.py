@@ -25,6 +25,7 @@ from thinkport.export.passes.native import NativeAttention, NativeExperts, Nativ
 from thinkport.export.passes.norms import PlainNorm, QkNorm, RmsNorm, SkipNorm
 from thinkport.export.passes.packed_projections import PackedGateUp, PackedQkv, Silu
 from thinkport.export.passes.quantized_matrices import MatMulNBits, PlainLookup
+from thinkport.export.passes.row_pieces import RowPieces
 from thinkport.export.passes.turned_states import TurnedStates
 from thinkport.export.plans import DTYPES, GraphPlan
 from thinkport.export.quantize.kv_scales import KvScales
@@ -166,7 +167,9 @@ class Pipeline:
         ]
         if self.shape.mixture is not None:
             passes.append(QuantizedExperts(per_layer=sparse, how=recipe.of(EXPERTS)))
-        return passes if target.quantized_embedding else [*passes, PlainLookup()]
+        if not target.quantized_embedding:
+            return [*passes, PlainLookup()]
+        return passes if target.buffer_bytes is None else [*passes, RowPieces(most=target.buffer_bytes)]
 
 
 def run_passes(model: ir.Model, passes: Sequence[GraphPass]) -> list[PassRecord]:

@@ -20,7 +20,8 @@ class WeightSource:
     """Checkpoint tensors stacked along their rows; `part` names the part of their quantized form.
 
     They are one matrix, or several of `per_matrix` tensors each, whose rows alternate if they are `interleaved`. `role`
-    is the family's role; None for `whole`, which is float32.
+    is the family's role; None for `whole`, which is float32. `rows` are the first of the stacked rows that it is and
+    the one behind its last; None for all.
     """
 
     tensors: tuple[str, ...]
@@ -28,6 +29,7 @@ class WeightSource:
     role: str | None = None
     per_matrix: int | None = None
     interleaved: bool = False
+    rows: tuple[int, int] | None = None
 
     @property
     def matrices(self) -> list[tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 Knows offsets and sizes only; must not read a checkpoint or write a file. A weight has one place, whichever graphs read
 it: the same weight in the same type is one blob. A weight that another graph packs with others is a range of rows of
-the packed blob.
+the packed blob, and so is a piece of a weight's rows.
 """
 
 import hashlib
@@ -60,6 +60,9 @@ def plan_blobs(graphs: Sequence[ir.Graph], rows_of: RowsOf) -> Layout:
     initializers = [value for graph in graphs for value in graph.initializers.values()]
     values = {_key(value): value for value in initializers if not _stays_inline(value)}
     sizes = {key: nbytes_of(value) for key, value in values.items()}
+    cuts = {key: cut for key in sizes if (cut := _cut(key)) is not None}
+    for key, (whole, start, stop) in cuts.items():
+        sizes[whole] = sizes.pop(key) // (stop - start) * _rows_in(whole, rows_of)
     sizes |= _scales_of_packed(sizes, rows_of)
     widest = _widest(sizes)
     places: dict[Key, Blob] = {}
@@ -77,6 +80,9 @@ def plan_blobs(graphs: Sequence[ir.Graph], rows_of: RowsOf) -> Layout:
         end = places[key].offset + nbytes
     blobs = tuple(places.values())
     places |= {key: _rows(key, sizes[key], places[packed], rows_of) for key, packed in widest.items()}
+    for key, (whole, start, stop) in cuts.items():
+        row = places[whole].nbytes // _rows_in(whole, rows_of)
+        places[key] = replace(places[whole], offset=places[whole].offset + row * start, nbytes=row * (stop - start))
     return Layout(blobs=blobs, places=places)
 
 
@@ -125,6 +131,19 @@ def _first(source: WeightSource, wide: WeightSource) -> int | None:
     size = len(source.tensors)
     starts = range(len(wide.tensors) - size + 1)
     return next((at for at in starts if wide.tensors[at : at + size] == source.tensors), None)
+
+
+def _cut(key: Key) -> tuple[Key, int, int] | None:
+    """The weight that a piece is of, its first row and the one behind its last; None for what is whole."""
+    source, dtype = key
+    if isinstance(source, str) or source.rows is None:
+        return None
+    return (replace(source, rows=None), dtype), *source.rows
+
+
+def _rows_in(key: Key, rows_of: RowsOf) -> int:
+    assert isinstance(key[0], WeightSource)
+    return sum(map(rows_of, key[0].tensors))
 
 
 def _rows(key: Key, nbytes: int, packed: Blob, rows_of: RowsOf) -> Blob:
