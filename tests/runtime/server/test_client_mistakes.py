@@ -171,6 +171,7 @@ def test_what_is_far_too_long_is_refused_before_all_of_it_is_encoded(served, mon
     ("route", "fields"),
     [
         ("chat/completions", {**ASKED, "functions": None, "function_call": None, "audio": None, "prediction": None}),
+        ("chat/completions", {**ASKED, "stream": True, "stream_options": {"include_usage": True, "later": None}}),
         ("completions", {"prompt": "2*3=", "max_tokens": 2, "response_format": None}),
         ("responses", {"input": "2*3?", "max_output_tokens": 4, "conversation": None, "max_tool_calls": None}),
         ("messages", {**ASKED, "mcp_servers": None, "container": None}),

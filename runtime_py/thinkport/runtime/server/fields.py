@@ -7,7 +7,7 @@ import json
 from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
@@ -27,6 +27,13 @@ class RequestBody(BaseModel):
     """A request's body. An unknown field is an error, so that nothing is ignored in silence; null asks for nothing."""
 
     model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_unknown_nulls(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {key: value for key, value in given.items() if value is not None or key in cls.model_fields}
 
 
 async def read_body(request: Request, kind: type[Body]) -> Body:
@@ -57,10 +64,9 @@ def checked_fields(kind: type[Body], given: dict[str, Any]) -> Body:
         ApiError: 400, one that does not fit.
     """
     try:
-        known = {key: value for key, value in given.items() if value is not None or key in kind.model_fields}
-        return kind.model_validate(known)
+        return kind.model_validate(given)
     except ValidationError as error:
-        raise _told(error, kind, known) from None
+        raise _told(error, kind, given) from None
     except RecursionError:
         raise bad("the body is nested too deeply") from None
 
