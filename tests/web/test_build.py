@@ -73,3 +73,14 @@ def test_packages_are_installed_again_only_where_they_are_not_what_the_lock_says
     builder = page_builder()
     assert builder.is_installed("app", web=web) is page
     assert builder.is_installed("engine", web=web) is engine
+
+
+def test_the_licence_of_every_library_of_the_page_is_told_with_its_text() -> None:
+    wanted = json.loads((WEB / "app" / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    missing = [name for name in wanted if not (WEB / "node_modules" / name).is_dir()]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)} (npm ci in deploy/web)")
+    texts = page_builder().licenses().split("-" * 80)
+    for name, version in wanted.items():
+        (text,) = [one for one in texts if one.strip().startswith(f"{name} {version} (")]
+        assert len(text) > 500, name

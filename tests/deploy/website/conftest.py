@@ -40,7 +40,7 @@ def stand_in_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with names of a built page, for tests that only write sites."""
     folder = tmp_path_factory.mktemp("page")
     (folder / "assets").mkdir()
-    for name in ("site.html", "index.html", "sw.js", "icon.svg", "assets/site-1.js"):
+    for name in ("site.html", "index.html", "sw.js", "icon.svg", "LICENSES.txt", "assets/site-1.js"):
         (folder / name).write_text(f"// {name}\n", encoding="utf-8")
     return folder
 

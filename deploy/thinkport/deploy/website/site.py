@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,6 +30,7 @@ FORMAT = 1
 PIECES = "pieces"
 _SHELL = "sw.js"
 _LEGAL = ("LICENSE", "NOTICE")
+_LICENSES = "licenses"
 _UNITS = 1_000_000
 Told = Callable[[str], None]
 
@@ -205,6 +207,7 @@ def _put_page(folder: Path, page: Path, runtime: Path, index: Mapping[str, Any])
         shutil.copyfile(path, to)
     shutil.copyfile(page / "icon.svg", folder / "icon.svg")
     shutil.copyfile(page / "site.html", folder / "index.html")
+    _put_licenses(folder / _LICENSES, page)
     for name in index["scripts"]:
         to = folder / "ort" / index["runtime"] / name
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -213,6 +216,21 @@ def _put_page(folder: Path, page: Path, runtime: Path, index: Mapping[str, Any])
         (folder / name).write_bytes(png)
     (folder / "manifest.webmanifest").write_text(json.dumps(_web_manifest(index["name"]), indent=1), encoding="utf-8")
     (folder / _SHELL).write_text(f"{_shell(folder)}{(page / _SHELL).read_text(encoding='utf-8')}", encoding="utf-8")
+
+
+def _put_licenses(folder: Path, page: Path) -> None:
+    """Of the page's packages and of ONNX Runtime, whose npm package has none: Python's is of the same sources."""
+    spec = find_spec("onnxruntime")
+    runtime = Path(spec.origin).parent if spec and spec.origin else Path()
+    texts = {
+        "page.txt": page / "LICENSES.txt",
+        "onnxruntime.txt": runtime / "LICENSE",
+        "onnxruntime-third-party.txt": runtime / "ThirdPartyNotices.txt",
+    }
+    folder.mkdir()
+    for name, text in texts.items():
+        if text.is_file():
+            shutil.copyfile(text, folder / name)
 
 
 def _web_manifest(name: str) -> dict[str, Any]:
@@ -247,7 +265,7 @@ def _shell(folder: Path) -> str:
 def _is_shell(folder: Path, path: Path) -> bool:
     """Whether a file is kept by the service worker: neither the model nor what only home screens and people read."""
     inside = path.relative_to(folder)
-    apart = {PIECES, "ort", INDEX, TOUCH_ICON, *SIZES}
+    apart = {PIECES, "ort", _LICENSES, INDEX, TOUCH_ICON, *SIZES}
     return path.is_file() and inside.parts[0] not in apart
 
 
