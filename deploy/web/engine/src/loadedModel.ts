@@ -46,6 +46,7 @@ export class LoadedModel extends Replies implements Model {
   }
 
   async encode(messages: readonly Message[], options: EncodeOptions = {}): Promise<number[]> {
+    this.checkOpen();
     return this.replies.encode(messages, options);
   }
 

@@ -18,6 +18,7 @@ interface Turns {
   readonly first: End;
   readonly second: End;
   readonly refused: string | null;
+  readonly closed: string | null;
 }
 
 interface Outcome {
@@ -80,7 +81,7 @@ describe.skipIf(!folder || !CHROMIUM)("an artifact in Chromium (skipped without 
   }, 300_000);
 
   test.each(["wasm", "webgpu"] as const)("%s answers early when told, and a second turn pays for what is new", async (provider) => {
-    const { report, first, second, refused } = await turns(provider);
+    const { report, first, second, refused, closed } = await turns(provider);
     expect(report.provider).toBe(provider);
     expect(report.goldens!.correlation).toBeGreaterThan(0.95);
     expect([report.graph, report.kv]).toEqual(provider === "wasm" ? ["cpu.onnx", "int8"] : ["webgpu-float32.onnx", "float32"]);
@@ -88,5 +89,6 @@ describe.skipIf(!folder || !CHROMIUM)("an artifact in Chromium (skipped without 
     expect(second.cachedTokens).toBeGreaterThanOrEqual(first.promptTokens);
     expect(second.promptTokens - second.cachedTokens).toBeLessThan(25);
     expect(refused).toMatch(/maxTokens is 0, expected 1 or more/);
+    expect(closed).toMatch(/the model was closed: open it again/);
   }, 600_000);
 });

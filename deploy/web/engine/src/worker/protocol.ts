@@ -1,11 +1,12 @@
-/** What a page and the worker that runs its model say to each other: plain data, a request with a number each. */
+/**
+ * What a page and the worker that runs its model say to each other: plain data, and a port for each call. By it go the
+ * wishes that belong to the call, what is told while it goes on, and what it ended with. An opening comes to the worker;
+ * the calls of a model come by the port that it was opened by.
+ */
 
-import type { ErrorCode } from "../errors.js";
-import { ThinkportError } from "../errors.js";
 import type { Manifest } from "../artifact/manifest.js";
-import type { Wish } from "../engine/stop.js";
-import type { ReplyEvent } from "../events.js";
-import type { EncodeOptions, ModelReport, OpenProgress, ReplyOptions } from "../model.js";
+import { type ErrorCode, ThinkportError, unavailableError, wordsOf } from "../errors.js";
+import type { EncodeOptions, ModelReport, ReplyOptions } from "../model.js";
 import type { Message } from "../prompt/message.js";
 import type { Thinking, ThinkingAsked } from "../thinking/thinking.js";
 
@@ -28,21 +29,6 @@ export interface OpenRequest {
   readonly verify?: boolean;
 }
 
-/**
- * From the page. `number` tells requests apart; a `wish` is of the reply that was begun by that number, and a `model` is the
- * number that it was opened by: a worker that has opened another one since refuses the request.
- */
-export type Request =
-  | { readonly number: number; readonly method: "open"; readonly request: OpenRequest }
-  | { readonly number: number; readonly method: "begin"; readonly model: number; readonly messages: readonly Message[]; readonly options: ReplyOptions; readonly chat: Thinking | null }
-  | { readonly number: number; readonly method: "wish"; readonly wish: Wish }
-  | { readonly number: number; readonly method: "encode"; readonly model: number; readonly messages: readonly Message[]; readonly options: EncodeOptions }
-  | { readonly number: number; readonly method: "settle"; readonly model: number; readonly messages: readonly Message[]; readonly options: EncodeOptions }
-  | { readonly number: number; readonly method: "close"; readonly model: number };
-
-/** A `Request` before it has a number. */
-export type Unnumbered = Request extends infer Each ? (Each extends Request ? Omit<Each, "number"> : never) : never;
-
 /** What the page knows of a model that was opened. */
 export interface Opened {
   readonly manifest: Manifest;
@@ -50,27 +36,53 @@ export interface Opened {
   readonly thinking: Thinking;
 }
 
-/** From the worker: progress or an event of a request that goes on, or what it ended with. */
-export type Answer =
-  | { readonly number: number; readonly kind: "progress"; readonly progress: OpenProgress }
-  | { readonly number: number; readonly kind: "event"; readonly event: ReplyEvent }
-  | { readonly number: number; readonly kind: "result"; readonly result: unknown }
-  | { readonly number: number; readonly kind: "error"; readonly code: ErrorCode | null; readonly message: string };
+/** A call of a model that was opened. */
+export type Request =
+  | { readonly method: "begin"; readonly messages: readonly Message[]; readonly options: ReplyOptions; readonly chat: Thinking | null }
+  | { readonly method: "encode" | "settle"; readonly messages: readonly Message[]; readonly options: EncodeOptions }
+  | { readonly method: "close" };
 
-/** An error as data. */
-export const toAnswer = (number: number, error: unknown): Answer => ({
-  number,
-  kind: "error",
-  code: error instanceof ThinkportError ? error.code : null,
-  message: error instanceof Error ? error.message : String(error),
-});
+type Answer =
+  | { readonly told: unknown }
+  | { readonly result: unknown }
+  | { readonly code: ErrorCode | null; readonly message: string };
 
-/** The error that an answer is. */
-export const toError = ({ code, message }: { readonly code: ErrorCode | null; readonly message: string }): Error =>
-  code ? new ThinkportError(code, message) : new Error(message);
+/** A worker, its own scope, or a port to one. */
+export type Port = Pick<Worker, "postMessage" | "addEventListener">;
 
-/** A worker, or a port to one. */
-export interface Port {
-  postMessage(message: unknown): void;
-  addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
+/** Answer a call: tell what comes of the work, and then what it gave or threw. */
+export async function answer(port: MessagePort, work: (tell: (told: unknown) => void) => Promise<unknown>): Promise<void> {
+  try {
+    port.postMessage({ result: await work((told) => port.postMessage({ told })) } satisfies Answer);
+  } catch (error) {
+    port.postMessage({ code: error instanceof ThinkportError ? error.code : null, message: wordsOf(error) } satisfies Answer);
+  }
+}
+
+/** The page's end of the line to a worker, which may fail at any time. */
+export class Line {
+  private broken: ThinkportError | null = null;
+  private readonly waiting = new Set<(error: ThinkportError) => void>();
+
+  constructor(private readonly worker: Port) {
+    worker.addEventListener("error", ({ message }: ErrorEvent) => {
+      this.broken = unavailableError(`the worker failed (${message || "its script can't be loaded"}): load the page again`);
+      for (const reject of this.waiting) reject(this.broken);
+    });
+  }
+
+  /** Call what is at the other end of `to`; hear what is told, and settle with what the call ended with. */
+  call(request: unknown, { port1, port2 }: MessageChannel, onTold: (told: never) => void = () => undefined, to: Pick<Port, "postMessage"> = this.worker): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.broken !== null) return reject(this.broken);
+      this.waiting.add(reject);
+      port1.onmessage = ({ data }: MessageEvent<Answer>) => {
+        if ("told" in data) return onTold(data.told as never);
+        this.waiting.delete(reject);
+        if ("result" in data) resolve(data.result);
+        else reject(data.code ? new ThinkportError(data.code, data.message) : new Error(data.message));
+      };
+      to.postMessage(request, [port2]);
+    });
+  }
 }
