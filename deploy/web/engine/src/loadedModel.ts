@@ -1,9 +1,9 @@
 /** A loaded artifact in the thread that runs it: one KV cache, and one reply at a time over it. */
 
 import type { Manifest } from "./artifact/manifest.js";
-import { Replies } from "./chat/conversation.js";
+import { Replies, saidMessage } from "./chat/conversation.js";
 import { HeldSequence, type HeldUse } from "./engine/heldSequence.js";
-import type { LoadedLane } from "./engine/ortLane.js";
+import type { Lane } from "./engine/lane.js";
 import { Stop } from "./engine/stop.js";
 import { prefill } from "./engine/tokenLoop.js";
 import { unavailableError } from "./errors.js";
@@ -13,7 +13,6 @@ import type { Message } from "./prompt/message.js";
 import type { ChatTemplate } from "./prompt/template.js";
 import type { ModelTokenizer } from "./prompt/tokenizer.js";
 import { ReplyMaker, type PreparedReply } from "./reply/replyMaker.js";
-import { saidMessage } from "./reply/saidMessage.js";
 import { type OnEnd, StreamedReply } from "./reply/streamedReply.js";
 import type { Thinking } from "./thinking/thinking.js";
 import type { Decision } from "./thinking/thinkingSwitch.js";
@@ -30,7 +29,7 @@ export class LoadedModel extends Replies implements Model {
     tokenizer: ModelTokenizer,
     template: ChatTemplate,
     readonly thinking: Thinking,
-    lane: LoadedLane,
+    lane: Lane,
     readonly report: ModelReport,
   ) {
     super();

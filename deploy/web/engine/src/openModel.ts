@@ -1,13 +1,12 @@
 /** From an artifact to a model: manifest, files, the graph that the device can run, and whether it computes rightly. */
 
 import { CheckedFiles, throwIfAborted } from "./artifact/checkedFiles.js";
-import { faultOf, quick, score } from "./artifact/goldenCheck.js";
-import { parseGoldens } from "./artifact/goldens.js";
+import { faultOf, parseGoldens, quick, score } from "./artifact/goldenCheck.js";
 import { type Graph, type GoldenScore, MANIFEST, type ReadManifest, readManifest } from "./artifact/manifest.js";
 import { OnnxFile } from "./artifact/onnxFile.js";
 import type { ArtifactSource } from "./artifact/source.js";
-import { CarefulStore, MemoryStore, type Store } from "./artifact/store.js";
-import type { LoadedLane } from "./engine/ortLane.js";
+import { carefully, MemoryStore, type Store } from "./artifact/store.js";
+import type { Lane } from "./engine/lane.js";
 import type { Runtime } from "./engine/runtime.js";
 import { artifactError, inputError, ThinkportError, unavailableError, wordsOf } from "./errors.js";
 import { LoadedModel } from "./loadedModel.js";
@@ -70,7 +69,7 @@ function checkedContext(asked: number | null, most: number): number {
 }
 
 interface Found {
-  readonly lane: LoadedLane;
+  readonly lane: Lane;
   readonly report: ModelReport;
 }
 
@@ -87,7 +86,7 @@ class Opening {
     private readonly context: number,
   ) {
     const { signal, source, verify = false, onProgress = () => undefined } = options;
-    this.store = new CarefulStore(options.store ?? MEMORY);
+    this.store = carefully(options.store ?? MEMORY);
     let done = 0;
     const total = Math.max(...read.manifest.graphs.map((graph) => this.bytesFor(graph)));
     const onBytes = (bytes: number): void => onProgress({ stage: "files", done: Math.min((done += bytes), total), total });
@@ -137,7 +136,7 @@ class Opening {
     const key = `goldens ${this.read.fingerprint} ${graph.file} ${device}`;
     const kept = JSON.parse((await this.store.get(key)) ?? "null") as Kept | null;
     if (kept?.fault) return refuse(`${kept.fault} (found out before)`);
-    let lane: LoadedLane | null = null;
+    let lane: Lane | null = null;
     try {
       const onnx = new OnnxFile(await this.timed("files", () => this.files.bytes(graph.file)), graph.file);
       const refusal = runtime.refusal(graph, this.read.manifest.model, onnx);
@@ -159,7 +158,7 @@ class Opening {
     return null;
   }
 
-  private async loaded(runtime: Runtime, graph: Graph, onnx: OnnxFile): Promise<LoadedLane> {
+  private async loaded(runtime: Runtime, graph: Graph, onnx: OnnxFile): Promise<Lane> {
     const { source, onProgress } = this.options;
     const { model } = this.read.manifest;
     onProgress?.({ stage: "session", done: 0, total: 1 });
@@ -178,7 +177,7 @@ class Opening {
     return lane;
   }
 
-  private async checked(lane: LoadedLane, graph: Graph): Promise<{ score: GoldenScore | null; fault: string | null }> {
+  private async checked(lane: Lane, graph: Graph): Promise<{ score: GoldenScore | null; fault: string | null }> {
     const { certificate } = this.read.manifest;
     if (!certificate) return { score: null, fault: null };
     const figure = certificate.figures.find((one) => one.graph === graph.file);

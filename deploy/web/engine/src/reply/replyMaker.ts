@@ -16,14 +16,12 @@ import { PromptEncoder } from "../prompt/promptEncoder.js";
 import { ReplyMemory, spellingsOf } from "../prompt/replyMemory.js";
 import type { ChatTemplate, TemplateOptions } from "../prompt/template.js";
 import type { ModelTokenizer } from "../prompt/tokenizer.js";
-import { Boundaries } from "../thinking/softClosing.js";
 import { asThinking, type Thinking } from "../thinking/thinking.js";
 import { decide, type Decision, type Opening, opening, switched } from "../thinking/thinkingSwitch.js";
-import { ThoughtControl } from "../thinking/thoughtControl.js";
-import { CALL_START } from "../tools/toolCallSplitter.js";
-import { ToolBox } from "../tools/toolbox.js";
+import { Boundaries, ThoughtControl } from "../thinking/thoughtControl.js";
+import { ToolBox } from "../tools/toolCalls.js";
 import { ReplyRun } from "./replyRun.js";
-import { ReplySplitter } from "./replySplitter.js";
+import { CALL_START, ReplySplitter } from "./replySplitter.js";
 
 /** A request that was checked, with its prompt and what was decided for it. */
 export interface PreparedReply {

@@ -6,8 +6,7 @@ import { type End, type Finish, type ReplyEvent, speed, type ToolCall } from "..
 import type { ThinkingEnd } from "../thinking/thinking.js";
 import type { Decision, Part } from "../thinking/thinkingSwitch.js";
 import type { ThoughtControl } from "../thinking/thoughtControl.js";
-import type { ReplyPiece } from "../tools/toolCallSplitter.js";
-import type { ReplySplitter } from "./replySplitter.js";
+import type { ReplyPiece, ReplySplitter } from "./replySplitter.js";
 
 /** What is kept while a reply is written. `ids` are its tokens, what ended it left out. */
 export class ReplyRun {
