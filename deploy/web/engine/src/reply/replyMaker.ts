@@ -6,10 +6,9 @@
 import type { Manifest, SamplingPreset } from "../artifact/manifest.js";
 import { commonPrefix, type HeldUse } from "../engine/heldSequence.js";
 import { randomOf, Sampler, sampling } from "../engine/sampling.js";
-import { Stop } from "../engine/stop.js";
+import type { Stop } from "../engine/stop.js";
 import { TokenLoop } from "../engine/tokenLoop.js";
 import { contextError, inputError } from "../errors.js";
-import type { End, ReplyEvent } from "../events.js";
 import type { ReplyOptions } from "../model.js";
 import { checked, type CheckedMessage, type Message } from "../prompt/message.js";
 import { PromptEncoder } from "../prompt/promptEncoder.js";
@@ -22,6 +21,7 @@ import { Boundaries, ThoughtControl } from "../thinking/thoughtControl.js";
 import { ToolBox } from "../tools/toolCalls.js";
 import { ReplyRun } from "./replyRun.js";
 import { CALL_START, ReplySplitter } from "./replySplitter.js";
+import type { Events, OnEnd } from "./streamedReply.js";
 
 /** A request that was checked, with its prompt and what was decided for it. */
 export interface PreparedReply {
@@ -33,8 +33,6 @@ export interface PreparedReply {
   readonly toolbox: ToolBox;
   readonly options: ReplyOptions;
 }
-
-export type OnEnd = (end: End, decision: Decision) => void;
 
 export class ReplyMaker {
   private readonly memory = new ReplyMemory();
@@ -88,7 +86,7 @@ export class ReplyMaker {
   }
 
   /** Events of a reply over a KV cache, whose first token is run when its first event is asked for. */
-  events(prepared: PreparedReply, use: HeldUse, stop: Stop, onEnd: OnEnd = () => undefined): AsyncGenerator<ReplyEvent, void, void> {
+  events(prepared: PreparedReply, use: HeldUse, stop: Stop, onEnd: OnEnd): Events {
     const { prompt, decision, options } = prepared;
     const forced: number[] = [];
     const room = use.limits.contextLength - prompt.length;
@@ -98,9 +96,9 @@ export class ReplyMaker {
     const { stop_ids, thinking } = this.manifest;
     const loop = new TokenLoop({ use, prompt, sampler, stopIds: new Set(stop_ids), maxTokens: options.maxTokens ?? null, forced, stop });
     const splitter = new ReplySplitter(this.tokenizer, thinking, prepared.opening, prepared.toolbox);
-    return new ReplyRun(loop, prompt.length, decision, splitter, control).events(stop, (run, end) => {
-      this.remember(end.answer, prompt, run.ids);
-      onEnd(end, decision);
+    return new ReplyRun(loop, prompt.length, decision, splitter, control).events(stop, (end) => {
+      this.remember(end.answer, prompt, end.ids);
+      onEnd(end);
     });
   }
 

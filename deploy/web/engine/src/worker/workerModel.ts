@@ -1,11 +1,11 @@
 /** A model that runs in a worker, as the page holds it: the same interface as in one thread. */
 
 import { Replies } from "../chat/conversation.js";
-import { Stop } from "../engine/stop.js";
+import type { Stop } from "../engine/stop.js";
 import type { ReplyEvent } from "../events.js";
 import type { EncodeOptions, Model, OpenProgress, Reply, ReplyOptions } from "../model.js";
 import type { Message } from "../prompt/message.js";
-import { type OnEnd, StreamedReply } from "../reply/streamedReply.js";
+import { type Events, type OnEnd, StreamedReply } from "../reply/streamedReply.js";
 import type { Thinking } from "../thinking/thinking.js";
 import { Line, type Opened, type OpenRequest, type Port, type Request } from "./protocol.js";
 
@@ -51,8 +51,8 @@ class WorkerModel extends Replies implements Model {
 
   begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null, onEnd?: OnEnd): Reply {
     const channel = new MessageChannel(); // it keeps a wish until the worker has begun the reply
-    const stop = new Stop((wish) => channel.port1.postMessage(wish));
-    return new StreamedReply(this.events({ method: "begin", messages, options, chat }, channel, stop), stop, onEnd);
+    const events = (stop: Stop): Events => this.events({ method: "begin", messages, options, chat }, channel, stop);
+    return new StreamedReply(events, onEnd, (wish) => channel.port1.postMessage(wish));
   }
 
   async encode(messages: readonly Message[], options: EncodeOptions = {}): Promise<number[]> {
@@ -71,7 +71,7 @@ class WorkerModel extends Replies implements Model {
     return this.line.call(request, channel, onTold, this.port).finally(() => channel.port1.close());
   }
 
-  private async *events(request: Request, channel: MessageChannel, stop: Stop): AsyncGenerator<ReplyEvent, void, void> {
+  private async *events(request: Request, channel: MessageChannel, stop: Stop): Events {
     const events: ReplyEvent[] = [];
     let heard: () => void = () => undefined;
     let over = false;
