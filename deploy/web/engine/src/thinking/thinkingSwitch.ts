@@ -54,14 +54,15 @@ export function decide(
   asked: { readonly call: Thinking | null; readonly chat: Thinking | null; readonly model: Thinking | null },
   manifest: boolean | null,
 ): Decision {
-  const { enabled, by } = nearest(asked, manifest);
+  const by = (["call", "chat", "model"] as const).find((one) => asked[one]?.enabled) ?? "model";
+  const enabled = asked[by]?.enabled ?? (manifest === null ? "auto" : manifest ? "on" : "off");
   const hard = enabled === "auto" ? null : enabled === "on";
   const soft = hard === false ? null : latestSoftSwitch(messages);
-  return soft ? { enabled: soft, by: "message", hard } : { enabled, by, hard };
+  return soft ? { enabled: soft, by: "message", hard } : { enabled, by: hard === null ? "template" : by, hard };
 }
 
 /** What the last `/think` or `/no_think` of the user's and system's messages says; null if there is none. */
-export function latestSoftSwitch(messages: readonly CheckedMessage[]): Switch | null {
+function latestSoftSwitch(messages: readonly CheckedMessage[]): Switch | null {
   for (const message of messages.toReversed()) {
     const said = message.role === "user" || message.role === "system" ? message.content : "";
     const isResult = said.startsWith("<tool_response>") && said.endsWith("</tool_response>");
@@ -69,15 +70,4 @@ export function latestSoftSwitch(messages: readonly CheckedMessage[]): Switch | 
     if (last) return last[1] ? "off" : "on";
   }
   return null;
-}
-
-function nearest(
-  asked: { readonly call: Thinking | null; readonly chat: Thinking | null; readonly model: Thinking | null },
-  manifest: boolean | null,
-): { enabled: Switch; by: DecidedBy } {
-  for (const by of ["call", "chat", "model"] as const) {
-    const enabled = asked[by]?.enabled ?? null;
-    if (enabled) return { enabled, by: enabled === "auto" ? "template" : by };
-  }
-  return manifest === null ? { enabled: "auto", by: "template" } : { enabled: manifest ? "on" : "off", by: "model" };
 }
