@@ -4,17 +4,17 @@
  * the calls of a model come by the port that it was opened by.
  */
 
-import type { Manifest } from "../artifact/manifest.js";
 import { type ErrorCode, ThinkportError, unavailableError, wordsOf } from "../errors.js";
-import type { EncodeOptions, ModelReport, ReplyOptions } from "../model.js";
+import type { EncodeOptions, Model, ReplyOptions } from "../model.js";
+import type { OpenOptions } from "../openModel.js";
 import type { Message } from "../prompt/message.js";
-import type { Thinking, ThinkingAsked } from "../thinking/thinking.js";
+import type { Thinking } from "../thinking/thinking.js";
 
 /** Where the artifact lies: a folder of a web server, or of the browser's file system, with its files or their pieces. */
 export type SourceRequest = { readonly kind: "http"; readonly url: string } | { readonly kind: "opfs" | "pieces"; readonly folder: string };
 
 /** What a worker opens, and with what. */
-export interface OpenRequest {
+export interface OpenRequest extends Pick<OpenOptions, "graph" | "thinking" | "contextLength" | "verify"> {
   readonly source: SourceRequest;
   /** The address of a folder with onnxruntime-web's scripts `ort.webgpu.min.mjs` and `ort.wasm.min.mjs` and their .wasm files. */
   readonly ort: string;
@@ -23,18 +23,10 @@ export interface OpenRequest {
   /** `auto` takes WebGPU where it is and computes rightly. */
   readonly provider?: "auto" | "webgpu" | "wasm";
   readonly threads?: number;
-  readonly graph?: string | null;
-  readonly thinking?: ThinkingAsked | null;
-  readonly contextLength?: number | null;
-  readonly verify?: boolean;
 }
 
 /** What the page knows of a model that was opened. */
-export interface Opened {
-  readonly manifest: Manifest;
-  readonly report: ModelReport;
-  readonly thinking: Thinking;
-}
+export type Opened = Pick<Model, "manifest" | "report" | "thinking">;
 
 /** A call of a model that was opened. */
 export type Request =

@@ -3,20 +3,19 @@
 import { Replies } from "../chat/conversation.js";
 import type { Stop } from "../engine/stop.js";
 import type { ReplyEvent } from "../events.js";
-import type { EncodeOptions, Model, OpenProgress, Reply, ReplyOptions } from "../model.js";
+import type { EncodeOptions, Model, Reply, ReplyOptions } from "../model.js";
+import type { OpenOptions } from "../openModel.js";
 import type { Message } from "../prompt/message.js";
 import { type Events, type OnEnd, StreamedReply } from "../reply/streamedReply.js";
 import type { Thinking } from "../thinking/thinking.js";
 import { Line, type Opened, type OpenRequest, type Port, type Request } from "./protocol.js";
 
-/** Options of `openInWorker` that stay on the page's side. */
-export interface PageOptions {
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: OpenProgress) => void;
-}
-
 /** Open an artifact in a worker that serves models. It throws what `openModel` does; a worker that can't start is unavailable. */
-export async function openInWorker(worker: Port, request: OpenRequest, { signal, onProgress }: PageOptions = {}): Promise<Model> {
+export async function openInWorker(
+  worker: Port,
+  request: OpenRequest,
+  { signal, onProgress }: Pick<OpenOptions, "signal" | "onProgress"> = {},
+): Promise<Model> {
   const line = new Line(worker);
   const channel = new MessageChannel();
   const onAbort = (): void => channel.port1.postMessage("cancel");
