@@ -54,30 +54,26 @@ export function parseGoldens(bytes: Uint8Array<ArrayBuffer>, place: string): Gol
 
 function goldensOf(read: (name: string) => Rows, header: Readonly<Record<string, Entry>>): Golden[] {
   const names = Object.keys(header).filter((name) => name.endsWith(".ids")).map((name) => name.slice(0, -4));
-  const sampleIds = read(SAMPLE).flat as number[];
+  const sampleIds = read(SAMPLE)[0] as number[];
   return names.sort().map((name) => ({
     name,
-    ids: read(`${name}.ids`).flat as number[],
-    rows: read(`${name}.rows`).flat as number[],
-    topIds: read(`${name}.top_ids`).rows as number[][],
-    topLogprobs: read(`${name}.top_logprobs`).rows as Float32Array[],
-    sampleLogits: read(`${name}.sample_logits`).rows as Float32Array[],
+    ids: read(`${name}.ids`)[0] as number[],
+    rows: read(`${name}.rows`)[0] as number[],
+    topIds: read(`${name}.top_ids`) as number[][],
+    topLogprobs: read(`${name}.top_logprobs`) as Float32Array[],
+    sampleLogits: read(`${name}.sample_logits`) as Float32Array[],
     sampleIds,
   }));
 }
 
-interface Rows {
-  readonly flat: number[] | Float32Array;
-  readonly rows: (number[] | Float32Array)[];
-}
+type Rows = (number[] | Float32Array)[];
 
-function tensor(bytes: Uint8Array<ArrayBuffer>, base: number, entry: Entry): Rows {
-  const [start, end] = entry.data_offsets;
+/** The rows of a tensor; one of one dimension is a row. */
+function tensor(bytes: Uint8Array<ArrayBuffer>, base: number, { dtype, shape, data_offsets: [start, end] }: Entry): Rows {
   const own = bytes.slice(base + start, base + end).buffer; // aligned
-  const flat = entry.dtype === "I64" ? Array.from(new BigInt64Array(own), Number) : new Float32Array(own);
-  const [count = 0, width = 0] = entry.shape;
-  const rows = entry.shape.length === 2 ? Array.from({ length: count }, (_, at) => flat.slice(at * width, (at + 1) * width)) : [];
-  return { flat, rows };
+  const flat = dtype === "I64" ? Array.from(new BigInt64Array(own), Number) : new Float32Array(own);
+  const [width = 0, count = 1] = shape.toReversed();
+  return Array.from({ length: count }, (_, at) => flat.slice(at * width, (at + 1) * width));
 }
 
 /** The first few short goldens that a graph answered at export: what is affordable before a first reply. */
