@@ -44,12 +44,12 @@ export class LoadedModel extends Replies implements Model {
 
   async encode(messages: readonly Message[], options: EncodeOptions = {}): Promise<number[]> {
     this.checkOpen();
-    return this.replies.encode(messages, options);
+    return this.replies.prompts.encode(messages, options);
   }
 
   async settle(messages: readonly Message[], options: EncodeOptions = {}): Promise<void> {
     this.checkOpen();
-    const ids = this.replies.history(messages, options);
+    const ids = this.replies.prompts.history(messages, options);
     if (this.replying || !ids.length) return;
     this.ahead?.cancel();
     const stop = (this.ahead = new Stop());

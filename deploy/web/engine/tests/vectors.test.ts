@@ -31,13 +31,13 @@ describe("prompts", () => {
     const encoder = new PromptEncoder(tokenizer, template, new ReplyMemory());
     const options = { tools: one.tools, enableThinking: one.enable_thinking };
     if (one.refused) {
-      expect(() => encoder.history(checked(one.messages), options)).toThrow(ThinkportError);
+      expect(() => encoder.history(one.messages, options)).toThrow(ThinkportError);
       return;
     }
-    const ids = encoder.encode(checked(one.messages), options);
+    const ids = encoder.encode(one.messages, options);
     expect(tokenizer.decode(ids)).toBe(tokenizer.decode(one.ids!));
     expect(ids).toEqual(one.ids);
-    expect(encoder.history(checked(one.messages), options)).toEqual(one.history);
+    expect(encoder.history(one.messages, options)).toEqual(one.history);
     expect(opening(ids, manifest.thinking, tokenizer)).toBe(one.opening);
   });
 });

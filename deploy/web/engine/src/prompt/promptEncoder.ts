@@ -8,7 +8,7 @@
 
 import { inputError } from "../errors.js";
 import { Marks, type Piece } from "./marks.js";
-import type { CheckedMessage, Tool } from "./message.js";
+import { checked, type CheckedMessage, type Message, type Tool } from "./message.js";
 import type { ReplyMemory } from "./replyMemory.js";
 import { type ChatTemplate, normalized, type TemplateOptions } from "./template.js";
 import type { ModelTokenizer } from "./tokenizer.js";
@@ -24,8 +24,8 @@ export class PromptEncoder {
   ) {}
 
   /** The prompt that the template makes of `messages`. Throws an input error: the template refuses them or garbles content. */
-  encode(messages: readonly CheckedMessage[], options: TemplateOptions = {}): number[] {
-    const { rendered, known } = this.render(messages, options);
+  encode(messages: readonly Message[], options: TemplateOptions = {}): number[] {
+    const { rendered, known } = this.render(checked(messages), options);
     return rendered.encode(this.tokenizer, known);
   }
 
@@ -33,9 +33,9 @@ export class PromptEncoder {
    * Ids that every prompt begins with in which something new follows `messages`; empty where the template hides it.
    * Templates write the last reply in one way and a reply that was answered in another, so an answer is put behind them.
    */
-  history(messages: readonly CheckedMessage[], options: TemplateOptions = {}): number[] {
+  history(messages: readonly Message[], options: TemplateOptions = {}): number[] {
     const role = messages.at(-1)?.tool_calls?.length ? "tool" : "user";
-    const { rendered, known } = this.render([...messages, { role, content: NEXT }], options);
+    const { rendered, known } = this.render([...checked(messages), { role, content: NEXT }], options);
     return rendered.encode(this.tokenizer, known, Math.max(0, rendered.text.lastIndexOf(NEXT)));
   }
 

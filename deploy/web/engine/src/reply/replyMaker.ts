@@ -13,7 +13,7 @@ import type { ReplyOptions } from "../model.js";
 import { checked, type CheckedMessage, type Message } from "../prompt/message.js";
 import { PromptEncoder } from "../prompt/promptEncoder.js";
 import { ReplyMemory, spellingsOf } from "../prompt/replyMemory.js";
-import type { ChatTemplate, TemplateOptions } from "../prompt/template.js";
+import type { ChatTemplate } from "../prompt/template.js";
 import type { ModelTokenizer } from "../prompt/tokenizer.js";
 import { asThinking, type Thinking } from "../thinking/thinking.js";
 import { decide, type Decision, type Opening, opening, switched } from "../thinking/thinkingSwitch.js";
@@ -36,7 +36,7 @@ export interface PreparedReply {
 
 export class ReplyMaker {
   private readonly memory = new ReplyMemory();
-  private readonly prompts: PromptEncoder;
+  readonly prompts: PromptEncoder;
   private readonly boundaries: Boundaries;
   private readonly header: readonly number[];
 
@@ -50,16 +50,6 @@ export class ReplyMaker {
     this.prompts = new PromptEncoder(tokenizer, template, this.memory);
     this.boundaries = new Boundaries(tokenizer);
     this.header = tokenizer.encode(template.replyHeader);
-  }
-
-  /** The prompt's ids. */
-  encode(messages: readonly Message[], options: TemplateOptions): number[] {
-    return this.prompts.encode(checked(messages), options);
-  }
-
-  /** The ids that every prompt after `messages` begins with. */
-  history(messages: readonly Message[], options: TemplateOptions): number[] {
-    return this.prompts.history(checked(messages), options);
   }
 
   /** Check a request, decide whether it thinks, and make its prompt; `chat` is how its chat thinks. */
