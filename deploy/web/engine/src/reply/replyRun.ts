@@ -3,8 +3,7 @@
 import type { Token, TokenLoop } from "../engine/tokenLoop.js";
 import type { Stop } from "../engine/stop.js";
 import { type End, type Finish, type ReplyEvent, speed, type ToolCall } from "../events.js";
-import type { ThinkingEnd } from "../thinking/thinking.js";
-import type { Decision, Part } from "../thinking/thinkingSwitch.js";
+import type { Decision, Part, ThinkingEnd } from "../thinking/thinking.js";
 import type { ThoughtControl } from "../thinking/thoughtControl.js";
 import type { ReplyPiece, ReplySplitter } from "./replySplitter.js";
 import type { Events, OnEnd } from "./streamedReply.js";

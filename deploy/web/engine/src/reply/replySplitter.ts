@@ -3,7 +3,7 @@
 import type { ThinkingIds } from "../artifact/manifest.js";
 import type { Finish, ToolCall } from "../events.js";
 import { Detokenizer, type ModelTokenizer } from "../prompt/tokenizer.js";
-import type { Opening, Part } from "../thinking/thinkingSwitch.js";
+import type { Opening, Part } from "../thinking/thinking.js";
 import { cutCall, type ToolBox } from "../tools/toolCalls.js";
 
 export const CALL_START = "<tool_call>";

@@ -11,8 +11,7 @@ import type { Token } from "../engine/tokenLoop.js";
 import type { Stop } from "../engine/stop.js";
 import { argmax } from "../engine/sampling.js";
 import { Detokenizer, type ModelTokenizer } from "../prompt/tokenizer.js";
-import type { Switch, Thinking, ThinkingEnd } from "./thinking.js";
-import type { Opening, Part } from "./thinkingSwitch.js";
+import type { Opening, Part, Switch, Thinking, ThinkingEnd } from "./thinking.js";
 import { LoopDetector } from "./thoughtLoops.js";
 
 const BREAK = "\n\n"; // Qwen's templates write it after `</think>` and in an empty thought

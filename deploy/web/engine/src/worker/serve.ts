@@ -13,9 +13,8 @@ import { openModel } from "../openModel.js";
 import { PieceSource } from "../pieces/pieceSource.js";
 import { PieceStore } from "../pieces/pieceStore.js";
 import { GpuRuntime } from "../web/gpuRuntime.js";
-import { HttpSource } from "../web/httpSource.js";
 import { IndexedStore } from "../web/indexedStore.js";
-import { OpfsSource } from "../web/opfsSource.js";
+import { HttpSource, OpfsSource } from "../web/sources.js";
 import { WasmRuntime } from "../web/wasmRuntime.js";
 import { answer, type Opened, type OpenRequest, type Port, type Request, type SourceRequest } from "./protocol.js";
 
