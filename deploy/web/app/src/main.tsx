@@ -4,7 +4,7 @@ import { render } from "preact";
 import { ServerTransport } from "./transport/server";
 import { App } from "./view/App";
 import { PageProvider, pageOf } from "./view/context";
-import { hostOfPage } from "./window/window_host";
+import { hostOfPage } from "./window/host";
 
 async function main(): Promise<void> {
   const page = await pageOf(new ServerTransport(), hostOfPage());

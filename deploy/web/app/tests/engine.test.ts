@@ -1,8 +1,7 @@
 import type { Model, Reply as EngineReply, ReplyEvent as EngineEvent, ReplyOptions } from "@thinkport/engine";
 import { expect, it } from "vitest";
 import { Connection } from "../src/transport/connection";
-import { EngineTransport } from "../src/transport/engine";
-import { LiveSpeed } from "../src/transport/live_speed";
+import { EngineTransport, LiveSpeed } from "../src/transport/engine";
 import type { ReplyEvent } from "../src/transport/transport";
 
 const SPEED = { tokens: 2, seconds: 1, perSecond: 2 };

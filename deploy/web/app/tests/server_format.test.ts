@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { framesOf } from "../src/transport/frames";
+import { framesOf } from "../src/transport/server";
 import { bodyOf, eventsOf, type Chunk } from "../src/transport/server_format";
 import { inWords, Trouble } from "../src/transport/trouble";
 
-function bodyWith(...parts: Uint8Array[]): ReadableStream<Uint8Array> {
+function bodyWith(...parts: Uint8Array<ArrayBuffer>[]): ReadableStream<Uint8Array<ArrayBuffer>> {
   return new ReadableStream({
     start(controller) {
       for (const part of parts) controller.enqueue(part);
@@ -26,7 +26,7 @@ it("frames are whole wherever the network cuts them, in the middle of a characte
 });
 
 it("a stream that breaks is a lost connection, and one that can't be read is a fault", async () => {
-  const broken = new ReadableStream<Uint8Array>({ pull: (controller) => controller.error(new TypeError("network")) });
+  const broken = new ReadableStream<Uint8Array<ArrayBuffer>>({ pull: (controller) => controller.error(new TypeError("network")) });
   await expect(all(framesOf(broken))).rejects.toMatchObject({ kind: "connection" });
   const garbled = all(framesOf(bodyWith(new TextEncoder().encode("data: {oops\n\n"))));
   await expect(garbled).rejects.toBeInstanceOf(SyntaxError);

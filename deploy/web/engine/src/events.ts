@@ -5,21 +5,16 @@ import type { DecidedBy, Switch, ThinkingEnd } from "./thinking/thinking.js";
 /** Why a reply ended: a stop id, the caller's limit, the model's context, or `cancel`. */
 export type Finish = "stop" | "length" | "context" | "cancelled";
 
-/** More text of the thought. `tokens` counts what the model wrote of it so far; `forced`: the engine wrote this piece. */
-export interface ThoughtPiece {
-  readonly type: "thought";
+/** More text of a part. `tokens` counts what the model wrote of the part so far; `forced`: the engine wrote this piece. */
+interface TextPiece<Part> {
+  readonly type: Part;
   readonly text: string;
   readonly forced: boolean;
   readonly tokens: number;
 }
 
-/** More text of the answer; its fields are those of a thought's piece. */
-export interface AnswerPiece {
-  readonly type: "answer";
-  readonly text: string;
-  readonly forced: boolean;
-  readonly tokens: number;
-}
+export type ThoughtPiece = TextPiece<"thought">;
+export type AnswerPiece = TextPiece<"answer">;
 
 /**
  * A call that the model asks for, whole. `text` is what it wrote between the tags. `problem` is null, or says in a

@@ -1,22 +1,20 @@
 /** A loaded artifact in the thread that runs it: one KV cache, and one reply at a time over it. */
 
 import type { Manifest } from "./artifact/manifest.js";
-import { Replies } from "./chat/conversation.js";
+import { Replies, saidMessage } from "./chat/conversation.js";
 import { HeldSequence, type HeldUse } from "./engine/heldSequence.js";
-import type { LoadedLane } from "./engine/ortLane.js";
+import type { Lane } from "./engine/lane.js";
 import { Stop } from "./engine/stop.js";
 import { prefill } from "./engine/tokenLoop.js";
 import { unavailableError } from "./errors.js";
-import type { End, ReplyEvent } from "./events.js";
+import type { End } from "./events.js";
 import type { EncodeOptions, Model, ModelReport, Reply, ReplyOptions } from "./model.js";
 import type { Message } from "./prompt/message.js";
 import type { ChatTemplate } from "./prompt/template.js";
 import type { ModelTokenizer } from "./prompt/tokenizer.js";
 import { ReplyMaker, type PreparedReply } from "./reply/replyMaker.js";
-import { saidMessage } from "./reply/saidMessage.js";
-import { type OnEnd, StreamedReply } from "./reply/streamedReply.js";
+import { type Events, type OnEnd, StreamedReply } from "./reply/streamedReply.js";
 import type { Thinking } from "./thinking/thinking.js";
-import type { Decision } from "./thinking/thinkingSwitch.js";
 
 export class LoadedModel extends Replies implements Model {
   private readonly replies: ReplyMaker;
@@ -30,7 +28,7 @@ export class LoadedModel extends Replies implements Model {
     tokenizer: ModelTokenizer,
     template: ChatTemplate,
     readonly thinking: Thinking,
-    lane: LoadedLane,
+    lane: Lane,
     readonly report: ModelReport,
   ) {
     super();
@@ -41,17 +39,17 @@ export class LoadedModel extends Replies implements Model {
   begin(messages: readonly Message[], options: ReplyOptions, chat: Thinking | null, onEnd?: OnEnd): Reply {
     this.checkOpen();
     const prepared = this.replies.prepare(messages, options, chat);
-    const stop = new Stop();
-    return new StreamedReply(this.events(prepared, messages, stop), stop, onEnd);
+    return new StreamedReply((stop) => this.events(prepared, messages, stop), onEnd);
   }
 
   async encode(messages: readonly Message[], options: EncodeOptions = {}): Promise<number[]> {
-    return this.replies.encode(messages, options);
+    this.checkOpen();
+    return this.replies.prompts.encode(messages, options);
   }
 
   async settle(messages: readonly Message[], options: EncodeOptions = {}): Promise<void> {
     this.checkOpen();
-    const ids = this.replies.history(messages, options);
+    const ids = this.replies.prompts.history(messages, options);
     if (this.replying || !ids.length) return;
     this.ahead?.cancel();
     const stop = (this.ahead = new Stop());
@@ -69,15 +67,16 @@ export class LoadedModel extends Replies implements Model {
     await this.held.close();
   }
 
-  private async *events(prepared: PreparedReply, messages: readonly Message[], stop: Stop): AsyncGenerator<ReplyEvent, void, void> {
+  private async *events(prepared: PreparedReply, messages: readonly Message[], stop: Stop): Events {
     this.checkOpen();
     this.ahead?.cancel();
     const use = (this.replying = this.held.begin());
-    const { tools = null, settle } = prepared.options;
-    const onEnd = (end: End, { hard }: Decision): void => {
+    const { decision, options } = prepared;
+    const onEnd = (end: End): void => {
       if (this.replying === use) this.replying = null;
-      // Losing a prefill for a later turn costs time only.
-      if (settle) void this.settle([...messages, saidMessage(end)], { tools, enableThinking: hard }).catch(() => undefined);
+      if (!options.settle) return;
+      const next = { tools: options.tools ?? null, enableThinking: decision.hard };
+      void this.settle([...messages, saidMessage(end)], next).catch(() => undefined); // losing a prefill costs time only
     };
     try {
       yield* this.replies.events(prepared, use, stop, onEnd);

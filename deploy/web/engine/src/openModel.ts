@@ -1,13 +1,12 @@
 /** From an artifact to a model: manifest, files, the graph that the device can run, and whether it computes rightly. */
 
 import { CheckedFiles, throwIfAborted } from "./artifact/checkedFiles.js";
-import { faultOf, quick, score } from "./artifact/goldenCheck.js";
-import { parseGoldens } from "./artifact/goldens.js";
+import { faultOf, parseGoldens, quick, score } from "./artifact/goldenCheck.js";
 import { type Graph, type GoldenScore, MANIFEST, type ReadManifest, readManifest } from "./artifact/manifest.js";
 import { OnnxFile } from "./artifact/onnxFile.js";
 import type { ArtifactSource } from "./artifact/source.js";
-import { CarefulStore, MemoryStore, type Store } from "./artifact/store.js";
-import type { LoadedLane } from "./engine/ortLane.js";
+import { carefully, MemoryStore, type Store } from "./artifact/store.js";
+import type { Lane } from "./engine/lane.js";
 import type { Runtime } from "./engine/runtime.js";
 import { artifactError, inputError, ThinkportError, unavailableError, wordsOf } from "./errors.js";
 import { LoadedModel } from "./loadedModel.js";
@@ -70,7 +69,7 @@ function checkedContext(asked: number | null, most: number): number {
 }
 
 interface Found {
-  readonly lane: LoadedLane;
+  readonly lane: Lane;
   readonly report: ModelReport;
 }
 
@@ -87,7 +86,7 @@ class Opening {
     private readonly context: number,
   ) {
     const { signal, source, verify = false, onProgress = () => undefined } = options;
-    this.store = new CarefulStore(options.store ?? MEMORY);
+    this.store = carefully(options.store ?? MEMORY);
     let done = 0;
     const total = Math.max(...read.manifest.graphs.map((graph) => this.bytesFor(graph)));
     const onBytes = (bytes: number): void => onProgress({ stage: "files", done: Math.min((done += bytes), total), total });
@@ -135,20 +134,17 @@ class Opening {
       return null;
     };
     const key = `goldens ${this.read.fingerprint} ${graph.file} ${device}`;
-    const kept = JSON.parse((await this.store.get(key)) ?? "null") as Kept | null;
+    const kept = JSON.parse((await this.store.get(key)) ?? "null") as Verdict | null;
     if (kept?.fault) return refuse(`${kept.fault} (found out before)`);
-    let lane: LoadedLane | null = null;
+    let lane: Lane | null = null;
     try {
       const onnx = new OnnxFile(await this.timed("files", () => this.files.bytes(graph.file)), graph.file);
       const refusal = runtime.refusal(graph, this.read.manifest.model, onnx);
       if (refusal) return refuse(refusal);
       lane = await this.loaded(runtime, graph, onnx);
-      const goldens = kept?.score ? { ...kept, kept: true } : { ...(await this.checked(lane, graph)), kept: false };
-      if (!goldens.kept && (goldens.score || goldens.fault)) {
-        await this.store.set(key, JSON.stringify({ score: goldens.score, fault: goldens.fault }));
-      }
-      if (!goldens.fault) return { lane, report: this.report(runtime, graph, goldens, lane.contextLength) };
-      refuse(goldens.fault);
+      const { score, fault } = kept ?? (await this.checked(lane, graph, key));
+      if (!fault) return { lane, report: this.report(runtime, graph, lane.contextLength, score, kept !== null) };
+      refuse(fault);
     } catch (error) {
       await lane?.close();
       const here = error instanceof ThinkportError && error.code !== "cancelled" && !isDamage(error, this.options.source.place);
@@ -159,7 +155,7 @@ class Opening {
     return null;
   }
 
-  private async loaded(runtime: Runtime, graph: Graph, onnx: OnnxFile): Promise<LoadedLane> {
+  private async loaded(runtime: Runtime, graph: Graph, onnx: OnnxFile): Promise<Lane> {
     const { source, onProgress } = this.options;
     const { model } = this.read.manifest;
     onProgress?.({ stage: "session", done: 0, total: 1 });
@@ -178,23 +174,24 @@ class Opening {
     return lane;
   }
 
-  private async checked(lane: LoadedLane, graph: Graph): Promise<{ score: GoldenScore | null; fault: string | null }> {
+  /** What the goldens say of a graph, which is kept by a key; nothing where the artifact has none for it. */
+  private async checked(lane: Lane, graph: Graph, key: string): Promise<Verdict> {
     const { certificate } = this.read.manifest;
-    if (!certificate) return { score: null, fault: null };
-    const figure = certificate.figures.find((one) => one.graph === graph.file);
-    const place = `${this.options.source.place}/${certificate.goldens}`;
-    const asked = quick(parseGoldens(await this.files.bytes(certificate.goldens), place), figure);
+    const figure = certificate?.figures.find((one) => one.graph === graph.file);
+    const place = `${this.options.source.place}/${certificate?.goldens}`;
+    const asked = certificate ? quick(parseGoldens(await this.files.bytes(certificate.goldens), place), figure) : [];
     if (!asked.length) return { score: null, fault: null };
     const onPrompt = (done: number): void => {
       throwIfAborted(this.options.signal);
       this.options.onProgress?.({ stage: "goldens", done, total: asked.length });
     };
     const found = await this.timed("goldens", () => score(lane, asked, onPrompt));
-    return { score: found, fault: faultOf(found, figure?.quick_score) };
+    const verdict = { score: found, fault: faultOf(found, figure?.quick_score) };
+    await this.store.set(key, JSON.stringify(verdict));
+    return verdict;
   }
 
-  private report(runtime: Runtime, graph: Graph, goldens: Kept & { kept: boolean }, contextLength: number): ModelReport {
-    const { score: found } = goldens;
+  private report(runtime: Runtime, graph: Graph, contextLength: number, found: GoldenScore | null, kept: boolean): ModelReport {
     return {
       provider: runtime.provider,
       graph: graph.file,
@@ -202,7 +199,7 @@ class Opening {
       threads: runtime.threads,
       contextLength,
       graphs: [...this.verdicts, { file: graph.file, taken: true, reason: `${runtime.provider}: the first that runs and is right` }],
-      goldens: found && { correlation: found.correlation, kl: found.kl, top1: found.top1, kept: goldens.kept },
+      goldens: found && { correlation: found.correlation, kl: found.kl, top1: found.top1, kept },
       seconds: this.seconds,
     };
   }
@@ -224,7 +221,7 @@ class Opening {
   }
 }
 
-interface Kept {
+interface Verdict {
   readonly score: GoldenScore | null;
   readonly fault: string | null;
 }

@@ -7,8 +7,8 @@ import { parseManifest } from "../src/artifact/manifest.js";
 import { OnnxFile } from "../src/artifact/onnxFile.js";
 import type { ArtifactSource } from "../src/artifact/source.js";
 import { MemoryStore } from "../src/artifact/store.js";
-import { FolderSource } from "../src/node/folderSource.js";
-import { HttpSource } from "../src/web/httpSource.js";
+import { FolderSource } from "../src/node/folders.js";
+import { HttpSource } from "../src/web/sources.js";
 import { manifest } from "./nano.js";
 
 const length = ({ length: bytes }: number[]): number[] => (bytes < 128 ? [bytes] : [(bytes % 128) | 128, bytes >> 7]);

@@ -6,7 +6,7 @@ import configText from "../../../../artifacts/checkpoints/nano-qwen3/tokenizer_c
 import tokenizerText from "../../../../artifacts/checkpoints/nano-qwen3/tokenizer.json?raw";
 import manifestText from "../../../../tests/contract/manifest.json?raw";
 import type { Manifest } from "../src/artifact/manifest.js";
-import type { LoadedLane } from "../src/engine/ortLane.js";
+import type { Lane } from "../src/engine/lane.js";
 import { LoadedModel } from "../src/loadedModel.js";
 import type { ModelReport } from "../src/model.js";
 import { ChatTemplate } from "../src/prompt/template.js";
@@ -36,7 +36,7 @@ export const manifest: Manifest = {
 export type Row = number | Readonly<Record<string, number>>;
 
 /** Gives the script's rows in turn, one for each step that a draw follows; then it stops. */
-export class ScriptedLane implements LoadedLane {
+export class ScriptedLane implements Lane {
   readonly vocabSize = 512;
   length = 0;
   readonly steps: number[] = [];
@@ -71,7 +71,7 @@ const REPORT: ModelReport = {
 };
 
 /** A model over a lane. */
-export function modelOver(lane: LoadedLane, changed: Partial<Manifest> = {}, thinking: ThinkingAsked | null = null): LoadedModel {
+export function modelOver(lane: Lane, changed: Partial<Manifest> = {}, thinking: ThinkingAsked | null = null): LoadedModel {
   const settings = asThinking(thinking, THINKING) ?? THINKING;
   return new LoadedModel({ ...manifest, ...changed }, tokenizer, template, settings, lane, REPORT);
 }

@@ -5,16 +5,14 @@ import type { SamplingPreset } from "../src/artifact/manifest.js";
 import { candidates, draw, penalizeRepetition, Sampler } from "../src/engine/sampling.js";
 import { ThinkportError } from "../src/errors.js";
 import type { Finish, ReplyEvent } from "../src/events.js";
-import { Detokenizer } from "../src/prompt/detokenizer.js";
 import { checked, type Message, type Tool } from "../src/prompt/message.js";
 import { PromptEncoder } from "../src/prompt/promptEncoder.js";
 import { ReplyMemory } from "../src/prompt/replyMemory.js";
-import { asThinking, THINKING, type ThinkingAsked } from "../src/thinking/thinking.js";
-import { decide, opening } from "../src/thinking/thinkingSwitch.js";
+import { Detokenizer } from "../src/prompt/tokenizer.js";
+import { ToolCallSplitter } from "../src/reply/replySplitter.js";
+import { asThinking, decide, opening, THINKING, type ThinkingAsked } from "../src/thinking/thinking.js";
 import { LoopDetector } from "../src/thinking/thoughtLoops.js";
-import { ToolBox } from "../src/tools/toolbox.js";
-import { ToolCallSplitter } from "../src/tools/toolCallSplitter.js";
-import { messageCalls, readCall } from "../src/tools/toolCalls.js";
+import { messageCalls, readCall, ToolBox } from "../src/tools/toolCalls.js";
 import { manifest, modelOver, type Row, ScriptedLane, template, tokenizer, vectors } from "./nano.js";
 
 interface Prompt {
@@ -32,13 +30,13 @@ describe("prompts", () => {
     const encoder = new PromptEncoder(tokenizer, template, new ReplyMemory());
     const options = { tools: one.tools, enableThinking: one.enable_thinking };
     if (one.refused) {
-      expect(() => encoder.history(checked(one.messages), options)).toThrow(ThinkportError);
+      expect(() => encoder.history(one.messages, options)).toThrow(ThinkportError);
       return;
     }
-    const ids = encoder.encode(checked(one.messages), options);
+    const ids = encoder.encode(one.messages, options);
     expect(tokenizer.decode(ids)).toBe(tokenizer.decode(one.ids!));
     expect(ids).toEqual(one.ids);
-    expect(encoder.history(checked(one.messages), options)).toEqual(one.history);
+    expect(encoder.history(one.messages, options)).toEqual(one.history);
     expect(opening(ids, manifest.thinking, tokenizer)).toBe(one.opening);
   });
 });

@@ -7,7 +7,6 @@ import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
 import type { ArtifactSource } from "../src/artifact/source.js";
 import { artifactError, ThinkportError } from "../src/errors.js";
-import type { Request } from "../src/worker/protocol.js";
 import { serve } from "../src/worker/serve.js";
 import { openInWorker } from "../src/worker/workerModel.js";
 import { manifest } from "./nano.js";
@@ -23,28 +22,14 @@ test("what opening throws in the worker is thrown on the page, with its code", a
   port1.close();
 });
 
-test("a request before a model is opened is refused, and an old wish is nobody's", async () => {
-  const { port1, port2 } = new MessageChannel();
-  serve(port1 as never);
-  port1.start();
-  const answers: unknown[] = [];
-  const two = new Promise((resolve) => port2.addEventListener("message", ({ data }) => answers.push(data) && resolve(null)));
-  port2.start();
-  const requests: Request[] = [{ number: 7, method: "wish", wish: "cancel" }, { number: 8, method: "encode", model: 1, messages: [], options: {} }];
-  requests.forEach((request) => port2.postMessage(request));
-  await two;
-  expect(answers).toEqual([{ number: 8, kind: "error", code: "unavailable", message: expect.stringMatching(/open it first/) as string }]);
-  port1.close();
-});
-
 test("an opening that was cancelled does not end the next one with the same worker", async () => {
   const { port1, port2 } = new MessageChannel();
-  const opened: number[] = [];
-  port1.addEventListener("message", ({ data }: MessageEvent<Request>) => {
-    if (data.method === "open") opened.push(data.number);
+  const opened: MessagePort[] = [];
+  port1.addEventListener("message", ({ ports }) => {
+    opened.push(ports[0]!);
     if (opened.length < 2) return;
-    port1.postMessage({ number: opened[0], kind: "error", code: "cancelled", message: "cancelled" });
-    port1.postMessage({ number: opened[1], kind: "result", result: { manifest, report: {}, thinking: {} } });
+    opened[0]!.postMessage({ code: "cancelled", message: "cancelled" });
+    opened[1]!.postMessage({ result: { manifest, report: {}, thinking: {} } });
   });
   port1.start();
   port2.start();
@@ -56,15 +41,38 @@ test("an opening that was cancelled does not end the next one with the same work
   const second = openInWorker(port2 as never, request);
   await ended;
   expect((await second).manifest.name).toBe(manifest.name);
+  opened.forEach((port) => port.close());
   port1.close();
+});
+
+test("a wish before the worker has begun a reply reaches it, and the reply ends as it does there", async () => {
+  const events = [{ type: "answer", text: "so far", forced: false, tokens: 2 }, { type: "end", answer: "so far" }];
+  const wishes: unknown[] = [];
+  const begin = (port: MessagePort): void => {
+    port.onmessage = ({ data }) => {
+      wishes.push(data);
+      if (data === "cancel") for (const told of [...events.map((event) => ({ told: event })), { result: null }]) port.postMessage(told);
+    };
+  };
+  const port = Object.assign(new EventTarget(), {
+    postMessage: (_: unknown, [line]: [MessagePort]) => {
+      line.onmessage = ({ data, ports }) => void setTimeout(() => data.method === "begin" && begin(ports[0]!));
+      line.postMessage({ result: { manifest, report: {}, thinking: {} } });
+    },
+  });
+  const model = await openInWorker(port as never, { source: { kind: "opfs", folder: "nano" }, ort: "ort" });
+  const reply = model.stream("hi");
+  reply.stopThinking();
+  reply.cancel();
+  const heard: unknown[] = [];
+  for await (const event of reply) heard.push(event);
+  expect(wishes).toEqual(["stopThinking", "cancel"]);
+  expect(heard).toEqual(events);
 });
 
 test("a worker that failed is asked nothing more", async () => {
   const port = Object.assign(new EventTarget(), {
-    postMessage: ({ number, method }: Request) => {
-      const result = { number, kind: "result", result: { manifest, report: {}, thinking: {} } };
-      if (method === "open") port.dispatchEvent(Object.assign(new Event("message"), { data: result }));
-    },
+    postMessage: (_: unknown, [line]: [MessagePort]) => line.postMessage({ result: { manifest, report: {}, thinking: {} } }),
   });
   const model = await openInWorker(port as never, { source: { kind: "opfs", folder: "nano" }, ort: "ort" });
   const waiting = model.encode([]);

@@ -1,10 +1,12 @@
 /** Markdown as elements. Images are links, links open by a click only, and HTML is shown as the text that it is. */
 
 import type { ComponentChildren, JSX } from "preact";
-import { useMemo } from "preact/hooks";
-import { Code } from "./Code";
-import { Formula } from "./Formula";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { CopyButton } from "../view/CopyButton";
+import type { Nodes } from "./highlight";
 import { decoded, safeAddress, tokensOf, type FormulaToken, type Token, type Tokens } from "./tokens";
+
+const COLOURED = 20_000; // characters of code
 
 /** A text that may grow: a block that stays as it was is not drawn again. */
 export function Markdown({ text }: { text: string }) {
@@ -100,5 +102,56 @@ function Link({ address, children }: { address: string; children: ComponentChild
     <a href={safe} title={safe} target="_blank" rel="noopener noreferrer nofollow">
       {children}
     </a>
+  );
+}
+
+/** A block of code with its language and a button that copies it; colours come once their library is there. */
+function Code({ text, language }: { text: string; language: string }) {
+  const name = language.trim().split(/\s+/)[0]?.toLowerCase() ?? "";
+  const parts = useHighlighted(text, name);
+  return (
+    <figure class="code" dir="ltr">
+      <figcaption>
+        <span>{name || "text"}</span>
+        <CopyButton text={text} what="Copy the code" />
+      </figcaption>
+      <pre tabIndex={0} aria-label={`Code${name ? `, ${name}` : ""}`}>
+        <code>{parts ? parts.map(coloured) : text}</code>
+      </pre>
+    </figure>
+  );
+}
+
+function useHighlighted(text: string, language: string): Nodes | null {
+  const [highlight, setHighlight] = useState<((text: string, language: string) => Nodes | null) | null>(null);
+  const wanted = language !== "" && text.length <= COLOURED;
+  useEffect(() => {
+    if (wanted) import("./highlight").then((loaded) => setHighlight(() => loaded.highlighted), () => undefined);
+  }, [wanted]);
+  return wanted && highlight ? highlight(text, language) : null;
+}
+
+function coloured(node: Nodes[number]): ComponentChildren {
+  if (node.type === "element") return <span class={[node.properties.className].flat().join(" ")}>{node.children.map(coloured)}</span>;
+  return node.type === "text" ? node.value : null;
+}
+
+/** A formula in TeX, drawn by KaTeX once that is loaded; until then, and where it is wrong, its source shows. */
+function Formula({ text, display }: { text: string; display: boolean }) {
+  const place = useRef<HTMLSpanElement>(null);
+  const [drawn, setDrawn] = useState(false);
+  useEffect(() => {
+    let wanted = true;
+    import("./katex").then(
+      ({ drawFormula }) => wanted && place.current && setDrawn(drawFormula(text, place.current, display)),
+      () => undefined,
+    );
+    return () => void (wanted = false);
+  }, [text, display]);
+  return (
+    <span class={display ? "formula display" : "formula"} dir="ltr" tabIndex={display ? 0 : undefined} role={display ? "group" : undefined} aria-label={display ? "Formula" : undefined}>
+      <span ref={place} hidden={!drawn} />
+      {!drawn && <code>{text}</code>}
+    </span>
   );
 }

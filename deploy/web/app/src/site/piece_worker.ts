@@ -1,6 +1,7 @@
 /** The script of a worker that fetches and checks pieces, and keeps them. It ends by being ended, at any time. */
 
-import { fetchPieces, inRoom, type Piece, type PieceIndex, type PieceProgress, piecesOf, PieceStore } from "@thinkport/engine/pieces";
+import { fetchPieces, inRoom, type Piece, type PieceIndex, piecesOf, PieceStore } from "@thinkport/engine/pieces";
+import { answer } from "@thinkport/engine/worker/protocol";
 
 /** `keep`: the index whose pieces are the model that is kept from then on; others go. */
 export interface PieceRequest {
@@ -10,22 +11,11 @@ export interface PieceRequest {
   readonly keep: PieceIndex;
 }
 
-export type PieceAnswer =
-  | { readonly kind: "progress"; readonly progress: PieceProgress }
-  | { readonly kind: "done" }
-  | { readonly kind: "error"; readonly message: string };
-
-const told = (answer: PieceAnswer): void => postMessage(answer);
-
-addEventListener("message", ({ data }: MessageEvent<PieceRequest>) => void run(data));
-
-async function run({ folder, base, pieces, keep }: PieceRequest): Promise<void> {
+addEventListener("message", ({ data, ports }: MessageEvent<PieceRequest>) => {
+  const { folder, base, pieces, keep } = data;
   const store = new PieceStore(folder);
-  try {
-    await fetchPieces(store, base, pieces, (progress) => told({ kind: "progress", progress }));
+  void answer(ports[0]!, async (tell) => {
+    await fetchPieces(store, base, pieces, tell);
     await inRoom(() => store.keep(keep, piecesOf(keep, Object.keys(keep.files))), 1);
-    told({ kind: "done" });
-  } catch (error) {
-    told({ kind: "error", message: error instanceof Error ? error.message : String(error) });
-  }
-}
+  });
+});

@@ -4,31 +4,7 @@
  * `thinkport web` writes the first line, which sets SHELL.
  */
 
-interface Scope {
-  readonly SHELL: { readonly version: string; readonly files: readonly string[] };
-  readonly registration: ServiceWorkerRegistration;
-  readonly clients: { claim(): Promise<void>; matchAll(options: object): Promise<readonly { readonly url: string }[]> };
-  skipWaiting(): Promise<void>;
-  addEventListener(type: "install" | "activate", listener: (event: Lasting) => void): void;
-  addEventListener(type: "message", listener: (event: Asked) => void): void;
-  addEventListener(type: "fetch", listener: (event: Fetching) => void): void;
-}
-
-interface Lasting {
-  waitUntil(work: Promise<unknown>): void;
-}
-
-interface Asked extends Lasting {
-  readonly data: unknown;
-  readonly ports: readonly MessagePort[];
-}
-
-interface Fetching {
-  readonly request: Request;
-  respondWith(answer: Promise<Response>): void;
-}
-
-const worker = self as unknown as Scope;
+const worker = self as unknown as ServiceWorkerGlobalScope & { readonly SHELL: { readonly version: string; readonly files: readonly string[] } };
 const { SHELL } = worker;
 const ROOT = worker.registration.scope;
 const SHELLS = `thinkport shell ${ROOT} `;

@@ -4,8 +4,7 @@
  */
 
 import type { Model, Reply as EngineReply, ReplyOptions, ReplyEvent as EngineEvent } from "@thinkport/engine";
-import { LiveSpeed } from "./live_speed";
-import type { About, Reply, ReplyEvent, ReplyRequest, Transport } from "./transport";
+import type { About, Reply, ReplyEvent, ReplyRequest, Speed, Transport } from "./transport";
 import { Trouble } from "./trouble";
 
 export class EngineTransport implements Transport {
@@ -103,6 +102,23 @@ class BrowserReply implements Reply {
   async stop(): Promise<void> {
     this.end();
     this.running?.cancel();
+  }
+}
+
+/** How fast the part of a reply that is being written goes, since its first piece. */
+export class LiveSpeed {
+  private part = "";
+  private began = 0;
+  private before = 0;
+
+  /** `now` tells milliseconds. */
+  constructor(private readonly now: () => number = () => performance.now()) {}
+
+  /** The speed at a piece of a part that has so many tokens by now. */
+  of(part: string, tokens: number): Speed {
+    if (part !== this.part) [this.part, this.began, this.before] = [part, this.now(), tokens];
+    const seconds = (this.now() - this.began) / 1000;
+    return { tokens, perSecond: tokens > this.before && seconds > 0 ? (tokens - this.before) / seconds : null };
   }
 }
 

@@ -1,6 +1,6 @@
 /** Replies over a server's API, on the address that this page came from. Works in an insecure context too. */
 
-import { framesOf } from "./frames";
+import { EventSourceParserStream } from "eventsource-parser/stream";
 import { aboutOf, bodyOf, eventsOf, type Chunk, type Health } from "./server_format";
 import { remember, remembered } from "./tab_memory";
 import type { About, Reply, ReplyEvent, ReplyRequest, Transport } from "./transport";
@@ -77,7 +77,7 @@ class ServerReply implements Reply {
         if (event.kind === "end") return;
       }
     }
-    throw new Trouble("connection", "The connection was lost in the middle of the reply.");
+    throw new Trouble("connection", LOST);
   }
 
   async answerNow(): Promise<void> {
@@ -99,6 +99,24 @@ class ServerReply implements Reply {
     } catch {
       return false;
     }
+  }
+}
+
+const LOST = "The connection was lost in the middle of the reply.";
+
+/** The JSON of each server-sent event of a body, in their order. */
+export async function* framesOf(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<unknown> {
+  const reader = body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream()).getReader();
+  try {
+    for (;;) {
+      const { value, done } = await reader.read().catch((error: unknown) => {
+        throw isAbort(error) ? error : new Trouble("connection", LOST);
+      });
+      if (done) return;
+      if (value.data !== "[DONE]") yield JSON.parse(value.data);
+    }
+  } finally {
+    reader.cancel().catch(() => undefined);
   }
 }
 

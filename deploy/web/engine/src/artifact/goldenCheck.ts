@@ -1,9 +1,13 @@
-/** Whether a graph, as it runs on this device, says what the checkpoint says: the check before it is trusted. */
+/**
+ * Whether a graph, as it runs on this device, says what the checkpoint says: the check before it is trusted, and the file of
+ * it, `goldens.safetensors`, which the Python runtime's `artifact/goldens.py` describes. What graphs themselves gave is not
+ * read here.
+ */
 
+import { artifactError, wordsOf } from "../errors.js";
 import { argmax } from "../engine/sampling.js";
-import type { Lane, LaneLimits } from "../engine/lane.js";
+import type { Lane } from "../engine/lane.js";
 import { macrotask } from "../engine/macrotask.js";
-import type { Golden } from "./goldens.js";
 import type { GoldenScore, GraphFigure } from "./manifest.js";
 
 const CHUNK = 16; // tokens a step, so that a short prompt too is prefilled over a past
@@ -14,6 +18,64 @@ const QUICK_PROMPTS = 4;
 const SLACK = 0.02;
 const SHARE = 0.5;
 
+const FORMAT = "thinkport-goldens-2";
+const SAMPLE = "sample_ids";
+
+/** One prompt, and what the checkpoint says after the positions `rows`: its likeliest tokens, and some logits. */
+export interface Golden {
+  readonly name: string;
+  readonly ids: readonly number[];
+  readonly rows: readonly number[];
+  /** Of each row. */
+  readonly topIds: readonly (readonly number[])[];
+  readonly topLogprobs: readonly Float32Array[];
+  readonly sampleLogits: readonly Float32Array[];
+  readonly sampleIds: readonly number[];
+}
+
+interface Entry {
+  readonly dtype: "I64" | "F32";
+  readonly shape: readonly number[];
+  readonly data_offsets: readonly [number, number];
+}
+
+/** The goldens of an artifact, in the order of their names. Throws an artifact error: damaged, or of another format. */
+export function parseGoldens(bytes: Uint8Array<ArrayBuffer>, place: string): Golden[] {
+  try {
+    const size = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+    const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + size))) as Record<string, Entry>;
+    const format = (header.__metadata__ as { format?: string } | undefined)?.format;
+    if (format !== FORMAT) throw new Error(`its format is ${format}, expected ${FORMAT}`);
+    return goldensOf((name) => tensor(bytes, 8 + size, header[name]!), header);
+  } catch (error) {
+    throw artifactError(`${place} can't be read as goldens (${wordsOf(error)}): export the artifact again`);
+  }
+}
+
+function goldensOf(read: (name: string) => Rows, header: Readonly<Record<string, Entry>>): Golden[] {
+  const names = Object.keys(header).filter((name) => name.endsWith(".ids")).map((name) => name.slice(0, -4));
+  const sampleIds = read(SAMPLE)[0] as number[];
+  return names.sort().map((name) => ({
+    name,
+    ids: read(`${name}.ids`)[0] as number[],
+    rows: read(`${name}.rows`)[0] as number[],
+    topIds: read(`${name}.top_ids`) as number[][],
+    topLogprobs: read(`${name}.top_logprobs`) as Float32Array[],
+    sampleLogits: read(`${name}.sample_logits`) as Float32Array[],
+    sampleIds,
+  }));
+}
+
+type Rows = (number[] | Float32Array)[];
+
+/** The rows of a tensor; one of one dimension is a row. */
+function tensor(bytes: Uint8Array<ArrayBuffer>, base: number, { dtype, shape, data_offsets: [start, end] }: Entry): Rows {
+  const own = bytes.slice(base + start, base + end).buffer; // aligned
+  const flat = dtype === "I64" ? Array.from(new BigInt64Array(own), Number) : new Float32Array(own);
+  const [width = 0, count = 1] = shape.toReversed();
+  return Array.from({ length: count }, (_, at) => flat.slice(at * width, (at + 1) * width));
+}
+
 /** The first few short goldens that a graph answered at export: what is affordable before a first reply. */
 export function quick(goldens: readonly Golden[], figure: GraphFigure | undefined): Golden[] {
   const answered = goldens.filter((golden) => !figure?.prompts || figure.prompts.includes(golden.name));
@@ -22,7 +84,7 @@ export function quick(goldens: readonly Golden[], figure: GraphFigure | undefine
 
 /** How a graph's logits agree with the goldens, over every row of them. Throws what a step throws. */
 export async function score(
-  lane: Lane & LaneLimits,
+  lane: Lane,
   goldens: readonly Golden[],
   onPrompt: (done: number) => void = () => undefined,
 ): Promise<GoldenScore> {

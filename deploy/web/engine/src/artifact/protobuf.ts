@@ -32,25 +32,10 @@ export function fields(bytes: Uint8Array): Field[] {
   return found;
 }
 
-export const bytesField = (number: number, ...content: readonly Uint8Array[]): Field => {
-  const whole = joined(content);
-  return { number, content: whole, whole: joined([Uint8Array.from([...varint(number * 8 + BYTES), ...varint(whole.length)]), whole]) };
-};
+/** The text of the first field of a number; empty where there is none. */
+export const textOf = (all: readonly Field[], number: number): string => TEXT.decode(all.find((field) => field.number === number)?.content);
 
-export const textField = (number: number, text: string): Field => bytesField(number, new TextEncoder().encode(text));
-
-/** A whole number that is not negative. */
-export const numberField = (number: number, value: number): Field => {
-  const content = Uint8Array.from(varint(value));
-  return { number, content, whole: Uint8Array.from([...varint(number * 8 + VARINT), ...content]) };
-};
-
-export const textOf = (field: Field | undefined): string => (field ? TEXT.decode(field.content) : "");
-
-/** The number, or the first of packed ones. */
-export const numberOf = (field: Field | undefined): number => (field ? readVarint(field.content, 0)[0] : 0);
-
-/** Numbers of a repeated field, packed or not. */
+/** Numbers of a repeated field, packed or not, or the one of a field that is not repeated. */
 export function numbersOf(all: readonly Field[], number: number): number[] {
   const found: number[] = [];
   for (const { content } of all.filter((field) => field.number === number)) {
@@ -58,6 +43,18 @@ export function numbersOf(all: readonly Field[], number: number): number[] {
   }
   return found;
 }
+
+/** A field of bytes, which may be a message: the parts, one after the other. */
+export function bytesField(number: number, ...parts: readonly Uint8Array[]): Uint8Array {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  return joined([Uint8Array.from([...varint(BigInt(number * 8 + BYTES)), ...varint(BigInt(length))]), ...parts]);
+}
+
+export const textField = (number: number, text: string): Uint8Array => bytesField(number, new TextEncoder().encode(text));
+
+/** A whole number, in 64 bits. */
+export const numberField = (number: number, value: number): Uint8Array =>
+  Uint8Array.from([...varint(BigInt(number * 8 + VARINT)), ...varint(BigInt.asUintN(64, BigInt(value)))]);
 
 export function joined(parts: readonly Uint8Array[]): Uint8Array {
   const made = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
@@ -78,6 +75,4 @@ function readVarint(bytes: Uint8Array, from: number): [number, number] {
   return [value, bytes.length + 1];
 }
 
-function varint(value: number): number[] {
-  return value < 128 ? [value] : [(value % 128) | 128, ...varint(Math.floor(value / 128))];
-}
+const varint = (value: bigint): number[] => (value < 128n ? [Number(value)] : [Number(value & 127n) | 128, ...varint(value >> 7n)]);

@@ -20,15 +20,8 @@ export class MemoryStore implements Store {
   }
 }
 
-/** A store that fails in silence where another one fails. */
-export class CarefulStore implements Store {
-  constructor(private readonly store: Store) {}
-
-  get(key: string): Promise<string | null> {
-    return this.store.get(key).catch(() => null);
-  }
-
-  set(key: string, value: string): Promise<void> {
-    return this.store.set(key, value).catch(() => undefined);
-  }
-}
+/** The store, where a failure is silent. */
+export const carefully = (store: Store): Store => ({
+  get: (key) => store.get(key).catch(() => null),
+  set: (key, value) => store.set(key, value).catch(() => undefined),
+});

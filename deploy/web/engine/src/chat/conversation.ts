@@ -1,11 +1,12 @@
 /** A conversation over anything that gives replies to messages: the model itself, or its other side in another thread. */
 
 import { inputError } from "../errors.js";
+import type { End } from "../events.js";
 import type { Chat, ChatOptions, EncodeOptions, Reply, ReplyOptions } from "../model.js";
 import { checked, type Message, type MessageCall } from "../prompt/message.js";
-import { saidMessage } from "../reply/saidMessage.js";
 import type { OnEnd } from "../reply/streamedReply.js";
 import { asThinking, type Thinking } from "../thinking/thinking.js";
+import { messageCalls } from "../tools/toolCalls.js";
 
 /** What gives replies: a model's part that is the same in its own thread and in another one. */
 export abstract class Replies {
@@ -94,6 +95,16 @@ export class Conversation implements Chat {
     this.going?.abandon();
     this.going = null;
   }
+}
+
+/** A reply as a message of the history. A thought is named even where there is none if a template might find one in the text. */
+export function saidMessage(end: End): Message {
+  return {
+    role: "assistant",
+    content: end.answer,
+    ...(end.thought || end.answer.includes("</think>") ? { reasoning_content: end.thought } : {}),
+    ...(end.toolCalls.length ? { tool_calls: messageCalls(end.toolCalls) } : {}),
+  };
 }
 
 function resultMessages(calls: readonly MessageCall[], results: Readonly<Record<string, string>> | readonly string[]): Message[] {

@@ -23,7 +23,7 @@ export class HeldSequence {
   private running: Promise<unknown> = Promise.resolve();
   private closed = false;
 
-  constructor(private readonly lane: Lane & LaneLimits) {}
+  constructor(private readonly lane: Lane) {}
 
   begin(): HeldUse {
     const use: HeldUse = {

@@ -1,5 +1,12 @@
+/** What the token loop needs to know of a graph. */
+export interface LaneLimits {
+  readonly vocabSize: number;
+  readonly contextLength: number;
+  readonly prefillChunk: number;
+}
+
 /** One sequence that grows by steps over its KV cache. What a runtime gives the token loop; tests write a fake. */
-export interface Lane {
+export interface Lane extends LaneLimits {
   /** Tokens in the KV cache. */
   readonly length: number;
   /**
@@ -14,11 +21,4 @@ export interface Lane {
   expect(total: number): void;
   /** Free the KV cache. */
   close(): Promise<void>;
-}
-
-/** What the token loop needs to know of a graph. */
-export interface LaneLimits {
-  readonly vocabSize: number;
-  readonly contextLength: number;
-  readonly prefillChunk: number;
 }

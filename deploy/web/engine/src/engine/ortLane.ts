@@ -3,7 +3,7 @@
 import type { Graph, ModelShape } from "../artifact/manifest.js";
 import { failure, unavailableError, wordsOf } from "../errors.js";
 import type { KvCache, Tensors } from "./kvCache.js";
-import type { Lane, LaneLimits } from "./lane.js";
+import type { Lane } from "./lane.js";
 import type { Ort, OrtSession, OrtTensor } from "./ort.js";
 
 /** The optional input that says how many rows of logits a step gives; see `OnnxFile.withRequired`. */
@@ -12,10 +12,7 @@ export const KEEP = "logits_to_keep";
 export const ANOTHER = "open another graph, or export the artifact again";
 const LOST = /device.{0,20}(lost|hung|removed|destroyed)/i;
 
-/** A loaded graph as the token loop uses it. */
-export type LoadedLane = Lane & LaneLimits;
-
-export class OrtLane implements LoadedLane {
+export class OrtLane implements Lane {
   readonly vocabSize: number;
   readonly prefillChunk: number;
   private room = 0;

@@ -2,7 +2,7 @@
 
 import type { Graph, ModelShape } from "../artifact/manifest.js";
 import type { OnnxFile } from "../artifact/onnxFile.js";
-import type { LoadedLane } from "./ortLane.js";
+import type { Lane } from "./lane.js";
 
 /** What a graph is loaded from. */
 export interface Loading {
@@ -30,7 +30,7 @@ export interface Runtime {
   /** Why the device can't run a graph, in words; null where it can. */
   refusal(graph: Graph, model: ModelShape, onnx: OnnxFile): string | null;
   /** Load a graph. Throws an artifact error where ONNX Runtime refuses it. */
-  load(loading: Loading): Promise<LoadedLane>;
+  load(loading: Loading): Promise<Lane>;
 }
 
 /** Graphs for the CPU over one KV cache, in the manifest's order: an int8 cache comes first where there is one. */

@@ -115,38 +115,28 @@ export function candidates(logits: Float32Array, settings: SamplingPreset): { id
 }
 
 /** Ids whose logits are at least the k-th largest, in the order of ids; those at minus infinity never count. */
-export function topK(logits: Float32Array, k: number): number[] {
+function topK(logits: Float32Array, k: number): number[] {
   const floor = k > 0 ? kthLargest(logits, k) : -Infinity;
   const ids: number[] = [];
   for (let id = 0; id < logits.length; id++) if (logits[id]! > -Infinity && logits[id]! >= floor) ids.push(id);
   return ids;
 }
 
-/** The k-th largest of the logits: a heap of the k largest, of which the least is at the root. */
+/** The k-th largest of the logits: of the k largest so far, kept in order, the least gives way to a larger one. */
 function kthLargest(logits: Float32Array, k: number): number {
-  const heap = logits.slice(0, Math.min(k, logits.length));
-  heap.sort();
-  for (let at = heap.length; at < logits.length; at++) {
-    if (logits[at]! > heap[0]!) sink(heap, logits[at]!);
+  const largest = logits.slice(0, k).sort();
+  for (let id = largest.length; id < logits.length; id++) {
+    const logit = logits[id]!;
+    if (logit <= largest[0]!) continue;
+    let at = 1;
+    for (; at < largest.length && largest[at]! < logit; at++) largest[at - 1] = largest[at]!;
+    largest[at - 1] = logit;
   }
-  return heap[0]!;
-}
-
-function sink(heap: Float32Array, value: number): void {
-  let at = 0;
-  for (;;) {
-    let child = 2 * at + 1;
-    if (child >= heap.length) break;
-    if (child + 1 < heap.length && heap[child + 1]! < heap[child]!) child++;
-    if (heap[child]! >= value) break;
-    heap[at] = heap[child]!;
-    at = child;
-  }
-  heap[at] = value;
+  return largest[0]!;
 }
 
 /** How many of the falling probabilities it takes to reach p of their sum: the tail whose share is at most 1 - p is dropped. */
-export function topP(probabilities: readonly number[], p: number): number {
+function topP(probabilities: readonly number[], p: number): number {
   if (p === 1) return probabilities.length;
   const total = probabilities.reduce((sum, one) => sum + one, 0);
   let tail = 0;
@@ -160,7 +150,7 @@ export function topP(probabilities: readonly number[], p: number): number {
 }
 
 /** How many of the falling probabilities are at least p times the first. */
-export function minP(probabilities: readonly number[], p: number): number {
+function minP(probabilities: readonly number[], p: number): number {
   return Math.max(1, probabilities.filter((one) => one >= p * probabilities[0]!).length);
 }
 

@@ -61,7 +61,7 @@ export class TokenLoop {
       let token: number;
       if (isForced) token = forced.shift()!;
       else {
-        const logits = await this.feed(pending);
+        const logits = await feed(use, pending, stop);
         pending = [];
         if (logits === null || stop.cancelled) {
           yield { id: null, forced: false, finish: "cancelled" };
@@ -76,30 +76,24 @@ export class TokenLoop {
       if (finish) return;
     }
   }
-
-  /** Run `pending` in pieces; the logits after the last token, null once cancelled. Between pieces other work has its turn. */
-  private async feed(pending: readonly number[]): Promise<Float32Array | null> {
-    const { use, stop } = this.parts;
-    let logits: Float32Array | null = null;
-    for (const piece of use.pieces(pending)) {
-      await macrotask();
-      if (stop.cancelled) return null;
-      logits = await use.run(piece);
-    }
-    return logits;
-  }
 }
 
-/** Make the KV cache hold exactly `ids`; false where it was stopped, where what was run is kept. */
-export async function prefill(use: HeldUse, ids: readonly number[], stop: Stop): Promise<boolean> {
+/** Make the KV cache hold exactly `ids`, or as much of them as was run once it was stopped. */
+export async function prefill(use: HeldUse, ids: readonly number[], stop: Stop): Promise<void> {
   checkPrompt(ids, use.limits);
   const shared = await use.rewind(ids, ids.length);
-  for (const piece of use.pieces(ids.slice(shared))) {
+  await feed(use, ids.slice(shared), stop);
+}
+
+/** Run `pending` in pieces; the logits after the last token, null once cancelled. Between pieces other work has its turn. */
+async function feed(use: HeldUse, pending: readonly number[], stop: Stop): Promise<Float32Array | null> {
+  let logits: Float32Array | null = null;
+  for (const piece of use.pieces(pending)) {
     await macrotask();
-    if (stop.cancelled) return false;
-    await use.run(piece);
+    if (stop.cancelled) return null;
+    logits = await use.run(piece);
   }
-  return true;
+  return logits;
 }
 
 function checkPrompt(prompt: readonly number[], limits: LaneLimits): void {

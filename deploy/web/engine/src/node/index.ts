@@ -7,14 +7,12 @@ import type { Ort } from "../engine/ort.js";
 import { unavailableError, wordsOf } from "../errors.js";
 import type { Model } from "../model.js";
 import { openModel, type OpenOptions } from "../openModel.js";
-import { FolderSource } from "./folderSource.js";
-import { FolderStore } from "./folderStore.js";
+import { FolderSource, FolderStore } from "./folders.js";
 import { NodeRuntime } from "./nodeRuntime.js";
 
 export * from "../index.js";
 export { openModel, type OpenOptions } from "../openModel.js";
-export { FolderSource } from "./folderSource.js";
-export { FolderStore } from "./folderStore.js";
+export { FolderSource, FolderStore } from "./folders.js";
 export { NodeRuntime } from "./nodeRuntime.js";
 
 /** Options of `openFolder`. `threads`: left out, ONNX Runtime takes the machine's cores. */

@@ -3,7 +3,7 @@
 import type { ArtifactSource, ByteRange, ReadOptions, SyncFile } from "../artifact/source.js";
 import { artifactError, cancelledError } from "../errors.js";
 import type { PiecedFile, PieceIndex } from "./pieceIndex.js";
-import type { PieceStore, SyncHandle } from "./pieceStore.js";
+import type { PieceStore } from "./pieceStore.js";
 
 /** The pieces must have been checked in this visit: `stamp` takes them for right. */
 export class PieceSource implements ArtifactSource {
@@ -32,7 +32,7 @@ export class PieceSource implements ArtifactSource {
 
   async open(name: string): Promise<SyncFile> {
     const { file, pieceBytes } = await this.file(name);
-    const handles = new Map<string, SyncHandle>(); // one a piece: where a browser knows no read-only access, a second is refused
+    const handles = new Map<string, FileSystemSyncAccessHandle>(); // one a piece: where a browser knows no read-only access, a second is refused
     const close = (): void => handles.forEach((handle) => handle.close());
     try {
       for (const piece of new Set(file.pieces)) handles.set(piece, await this.store.open(piece));

@@ -9,17 +9,8 @@ import { ThinkportError } from "../errors.js";
 import { INDEX, parseIndex, type Piece, type PieceIndex } from "./pieceIndex.js";
 
 /** What TypeScript's library lacks of files that a worker opens. */
-export interface SyncHandle {
-  getSize(): number;
-  read(bytes: Uint8Array, options: { readonly at: number }): number;
-  write(bytes: Uint8Array, options: { readonly at: number }): number;
-  truncate(bytes: number): void;
-  flush(): void;
-  close(): void;
-}
-
-interface SyncFileHandle {
-  createSyncAccessHandle(options?: { readonly mode?: "read-only" }): Promise<SyncHandle>;
+interface WorkerFile {
+  createSyncAccessHandle(options: { readonly mode: "read-only" }): Promise<FileSystemSyncAccessHandle>;
   /** Give a file a name in a folder, in place of one that has it; Safari has this form only, and old ones replace none. */
   move(folder: FileSystemDirectoryHandle, name: string): Promise<void>;
 }
@@ -81,7 +72,7 @@ export class PieceStore {
   }
 
   /** A piece, opened for reading without waiting. Throws an artifact error where it is gone. */
-  async open(sha256: string): Promise<SyncHandle> {
+  async open(sha256: string): Promise<FileSystemSyncAccessHandle> {
     return this.reading(sha256, openSync);
   }
 
@@ -127,8 +118,8 @@ export async function hashOf(bytes: BufferSource): Promise<string> {
 }
 
 /** A file for reading without waiting, which only a worker may. */
-export const openSync = (file: FileSystemFileHandle): Promise<SyncHandle> =>
-  (file as unknown as SyncFileHandle).createSyncAccessHandle({ mode: "read-only" });
+export const openSync = (file: FileSystemFileHandle): Promise<FileSystemSyncAccessHandle> =>
+  (file as unknown as WorkerFile).createSyncAccessHandle({ mode: "read-only" });
 
 /** The folder at a path from the root. */
 export async function folderAt(path: readonly string[], create: boolean): Promise<FileSystemDirectoryHandle> {
@@ -139,13 +130,12 @@ export async function folderAt(path: readonly string[], create: boolean): Promis
 
 async function namesIn(folder: FileSystemDirectoryHandle): Promise<string[]> {
   const names: string[] = [];
-  for await (const name of (folder as unknown as { keys(): AsyncIterable<string> }).keys()) names.push(name);
+  for await (const name of folder.keys()) names.push(name);
   return names;
 }
 
 async function write(folder: FileSystemDirectoryHandle, name: string, bytes: Uint8Array): Promise<void> {
-  const file = await folder.getFileHandle(name, { create: true });
-  const handle = await (file as unknown as SyncFileHandle).createSyncAccessHandle();
+  const handle = await (await folder.getFileHandle(name, { create: true })).createSyncAccessHandle();
   try {
     handle.truncate(0);
     const written = handle.write(bytes, { at: 0 });
@@ -160,7 +150,7 @@ async function write(folder: FileSystemDirectoryHandle, name: string, bytes: Uin
 async function replace(folder: FileSystemDirectoryHandle, name: string, bytes: Uint8Array): Promise<void> {
   const beside = `${name}.new`;
   await write(folder, beside, bytes);
-  const made = (await folder.getFileHandle(beside)) as unknown as SyncFileHandle;
+  const made = (await folder.getFileHandle(beside)) as unknown as WorkerFile;
   await made.move(folder, name).catch(async () => {
     await folder.removeEntry(name);
     await made.move(folder, name);

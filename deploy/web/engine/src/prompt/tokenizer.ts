@@ -1,9 +1,13 @@
-/** Text to ids through the artifact's `tokenizer.json`, and ids to text. Byte-level BPE with added tokens. */
+/**
+ * Text to ids through the artifact's `tokenizer.json`, and ids to text, while they come too: byte-level letters to bytes,
+ * bytes to characters, none of them half. Byte-level BPE with added tokens.
+ */
 
 import { Tokenizer } from "@huggingface/tokenizers";
 import { artifactError, inputError, wordsOf } from "../errors.js";
-import { Detokenizer } from "./detokenizer.js";
 
+const LETTERS = byteLetters();
+const ENCODER = new TextEncoder();
 const LONG = 1 << 16; // characters that are encoded in no time
 const CUT = 64; // tokens that a cut through a text may add, and many more than it does
 
@@ -105,4 +109,43 @@ function withoutAddedTokens(file: TokenizerFile, whole: Tokenizer): Tokenizer {
   const plain = new Tokenizer({ ...file, model, added_tokens: [] }, {});
   plain.model = whole.model;
   return plain;
+}
+
+/** Turns a stream of ids into pieces of text whose sum is the text of all of them. Constant time a token. */
+export class Detokenizer {
+  private decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+  constructor(private readonly tokenizer: ModelTokenizer) {}
+
+  /** The characters that are whole with this id; possibly none. */
+  feed(id: number): string {
+    return this.decoder.decode(tokenBytes(this.tokenizer.token(id) ?? ""), { stream: true });
+  }
+
+  /** What is still held: a replacement character if the last character never became whole. */
+  flush(): string {
+    return this.decoder.decode();
+  }
+}
+
+/** The bytes that a vocabulary entry stands for; an added token outside the letters stands for its own UTF-8. */
+function tokenBytes(spelling: string): Uint8Array {
+  const bytes = new Uint8Array(spelling.length);
+  for (let at = 0; at < spelling.length; at++) {
+    const byte = LETTERS.get(spelling[at]!);
+    if (byte === undefined) return ENCODER.encode(spelling);
+    bytes[at] = byte;
+  }
+  return bytes;
+}
+
+/** GPT-2's letters: printable Latin-1 bytes are themselves, the others take code points from 256 on. */
+function byteLetters(): Map<string, number> {
+  const letters = new Map<string, number>();
+  let next = 256;
+  for (let byte = 0; byte < 256; byte++) {
+    const printable = (byte >= 0x21 && byte < 0x7f) || (byte >= 0xa1 && byte < 0x100 && byte !== 0xad);
+    letters.set(String.fromCharCode(printable ? byte : next++), byte);
+  }
+  return letters;
 }

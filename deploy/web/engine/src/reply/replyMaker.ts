@@ -6,24 +6,21 @@
 import type { Manifest, SamplingPreset } from "../artifact/manifest.js";
 import { commonPrefix, type HeldUse } from "../engine/heldSequence.js";
 import { randomOf, Sampler, sampling } from "../engine/sampling.js";
-import { Stop } from "../engine/stop.js";
+import type { Stop } from "../engine/stop.js";
 import { TokenLoop } from "../engine/tokenLoop.js";
 import { contextError, inputError } from "../errors.js";
-import type { End, ReplyEvent } from "../events.js";
 import type { ReplyOptions } from "../model.js";
 import { checked, type CheckedMessage, type Message } from "../prompt/message.js";
 import { PromptEncoder } from "../prompt/promptEncoder.js";
 import { ReplyMemory, spellingsOf } from "../prompt/replyMemory.js";
-import type { ChatTemplate, TemplateOptions } from "../prompt/template.js";
+import type { ChatTemplate } from "../prompt/template.js";
 import type { ModelTokenizer } from "../prompt/tokenizer.js";
-import { Boundaries } from "../thinking/softClosing.js";
-import { asThinking, type Thinking } from "../thinking/thinking.js";
-import { decide, type Decision, type Opening, opening, switched } from "../thinking/thinkingSwitch.js";
-import { ThoughtControl } from "../thinking/thoughtControl.js";
-import { CALL_START } from "../tools/toolCallSplitter.js";
-import { ToolBox } from "../tools/toolbox.js";
+import { asThinking, decide, type Decision, type Opening, opening, switched, type Thinking } from "../thinking/thinking.js";
+import { Boundaries, ThoughtControl } from "../thinking/thoughtControl.js";
+import { ToolBox } from "../tools/toolCalls.js";
 import { ReplyRun } from "./replyRun.js";
-import { ReplySplitter } from "./replySplitter.js";
+import { CALL_START, ReplySplitter } from "./replySplitter.js";
+import type { Events, OnEnd } from "./streamedReply.js";
 
 /** A request that was checked, with its prompt and what was decided for it. */
 export interface PreparedReply {
@@ -36,11 +33,9 @@ export interface PreparedReply {
   readonly options: ReplyOptions;
 }
 
-export type OnEnd = (end: End, decision: Decision) => void;
-
 export class ReplyMaker {
   private readonly memory = new ReplyMemory();
-  private readonly prompts: PromptEncoder;
+  readonly prompts: PromptEncoder;
   private readonly boundaries: Boundaries;
   private readonly header: readonly number[];
 
@@ -54,16 +49,6 @@ export class ReplyMaker {
     this.prompts = new PromptEncoder(tokenizer, template, this.memory);
     this.boundaries = new Boundaries(tokenizer);
     this.header = tokenizer.encode(template.replyHeader);
-  }
-
-  /** The prompt's ids. */
-  encode(messages: readonly Message[], options: TemplateOptions): number[] {
-    return this.prompts.encode(checked(messages), options);
-  }
-
-  /** The ids that every prompt after `messages` begins with. */
-  history(messages: readonly Message[], options: TemplateOptions): number[] {
-    return this.prompts.history(checked(messages), options);
   }
 
   /** Check a request, decide whether it thinks, and make its prompt; `chat` is how its chat thinks. */
@@ -90,7 +75,7 @@ export class ReplyMaker {
   }
 
   /** Events of a reply over a KV cache, whose first token is run when its first event is asked for. */
-  events(prepared: PreparedReply, use: HeldUse, stop: Stop, onEnd: OnEnd = () => undefined): AsyncGenerator<ReplyEvent, void, void> {
+  events(prepared: PreparedReply, use: HeldUse, stop: Stop, onEnd: OnEnd): Events {
     const { prompt, decision, options } = prepared;
     const forced: number[] = [];
     const room = use.limits.contextLength - prompt.length;
@@ -100,9 +85,9 @@ export class ReplyMaker {
     const { stop_ids, thinking } = this.manifest;
     const loop = new TokenLoop({ use, prompt, sampler, stopIds: new Set(stop_ids), maxTokens: options.maxTokens ?? null, forced, stop });
     const splitter = new ReplySplitter(this.tokenizer, thinking, prepared.opening, prepared.toolbox);
-    return new ReplyRun(loop, prompt.length, decision, splitter, control).events(stop, (run, end) => {
-      this.remember(end.answer, prompt, run.ids);
-      onEnd(end, decision);
+    return new ReplyRun(loop, prompt.length, decision, splitter, control).events(stop, (end) => {
+      this.remember(end.answer, prompt, end.ids);
+      onEnd(end);
     });
   }
 

@@ -3,15 +3,14 @@
 import type { Token, TokenLoop } from "../engine/tokenLoop.js";
 import type { Stop } from "../engine/stop.js";
 import { type End, type Finish, type ReplyEvent, speed, type ToolCall } from "../events.js";
-import type { ThinkingEnd } from "../thinking/thinking.js";
-import type { Decision, Part } from "../thinking/thinkingSwitch.js";
+import type { Decision, Part, ThinkingEnd } from "../thinking/thinking.js";
 import type { ThoughtControl } from "../thinking/thoughtControl.js";
-import type { ReplyPiece } from "../tools/toolCallSplitter.js";
-import type { ReplySplitter } from "./replySplitter.js";
+import type { ReplyPiece, ReplySplitter } from "./replySplitter.js";
+import type { Events, OnEnd } from "./streamedReply.js";
 
-/** What is kept while a reply is written. `ids` are its tokens, what ended it left out. */
+/** What is kept while a reply is written. */
 export class ReplyRun {
-  readonly ids: number[] = [];
+  private readonly ids: number[] = []; // what ended it left out
   private readonly texts: Record<Part, string> = { thought: "", answer: "" };
   private readonly seconds: Record<Part, number> = { thought: 0, answer: 0 };
   private readonly calls: ToolCall[] = [];
@@ -29,7 +28,7 @@ export class ReplyRun {
   ) {}
 
   /** Yield the events while tokens come; `onEnd` gets the end just before it is yielded. An abandoned reply has no end. */
-  async *events(stop: Stop, onEnd: (run: ReplyRun, end: End) => void): AsyncGenerator<ReplyEvent, void, void> {
+  async *events(stop: Stop, onEnd: OnEnd): Events {
     let finish: Finish = "cancelled";
     let last = performance.now();
     for await (const token of this.loop.tokens()) {
@@ -43,7 +42,7 @@ export class ReplyRun {
     yield* this.eventsOf(part, this.splitter.flush(finish), false);
     if (part === "thought") yield* this.thoughtEnd(this.control?.ended(finish) ?? null);
     const end = this.end(finish);
-    onEnd(this, end);
+    onEnd(end);
     yield end;
   }
 

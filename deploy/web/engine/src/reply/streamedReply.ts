@@ -1,39 +1,29 @@
 /** A reply as its reader holds it: events that come one after the other, and the wish that it ends. */
 
-import type { Stop } from "../engine/stop.js";
+import { Stop, type Wish } from "../engine/stop.js";
 import { inputError } from "../errors.js";
 import type { End, ReplyEvent } from "../events.js";
 import type { Reply } from "../model.js";
 
 export type OnEnd = (end: End) => void;
+export type Events = AsyncGenerator<ReplyEvent, void, void>;
 
-export class StreamedReply implements Reply {
-  private readonly events: AsyncGenerator<ReplyEvent, void, void>;
+export class StreamedReply extends Stop implements Reply {
+  private readonly events: Events;
   private ending: End | null = null;
 
-  /** `onEnd` is told the end before the reader gets it. */
+  /** `events` makes them by what is wished; `onEnd` is told the end before the reader gets it, `onWish` each wish. */
   constructor(
-    events: AsyncGenerator<ReplyEvent, void, void>,
-    private readonly stop: Stop,
-    private readonly onEnd: OnEnd | undefined,
+    events: (stop: Stop) => Events,
+    private readonly onEnd?: OnEnd,
+    onWish?: (wish: Wish) => void,
   ) {
-    this.events = this.noted(events);
+    super(onWish);
+    this.events = this.noted(events(this));
   }
 
-  [Symbol.asyncIterator](): AsyncGenerator<ReplyEvent, void, void> {
+  [Symbol.asyncIterator](): Events {
     return this.events;
-  }
-
-  stopThinking(): void {
-    this.stop.stopThinking();
-  }
-
-  cancel(): void {
-    this.stop.cancel();
-  }
-
-  abandon(): void {
-    this.stop.abandon();
   }
 
   async end(): Promise<End> {
@@ -42,7 +32,7 @@ export class StreamedReply implements Reply {
     return this.ending;
   }
 
-  private async *noted(events: AsyncGenerator<ReplyEvent, void, void>): AsyncGenerator<ReplyEvent, void, void> {
+  private async *noted(events: Events): Events {
     for await (const event of events) {
       if (event.type === "end") {
         this.ending = event;

@@ -9,23 +9,23 @@ import type { ThinkingIds } from "../artifact/manifest.js";
 import type { Finish } from "../events.js";
 import type { Token } from "../engine/tokenLoop.js";
 import type { Stop } from "../engine/stop.js";
-import { Detokenizer } from "../prompt/detokenizer.js";
-import type { ModelTokenizer } from "../prompt/tokenizer.js";
-import { type Boundaries, progress, raiseLogit } from "./softClosing.js";
-import type { Switch, Thinking, ThinkingEnd } from "./thinking.js";
-import type { Opening, Part } from "./thinkingSwitch.js";
+import { argmax } from "../engine/sampling.js";
+import { Detokenizer, type ModelTokenizer } from "../prompt/tokenizer.js";
+import type { Opening, Part, Switch, Thinking, ThinkingEnd } from "./thinking.js";
 import { LoopDetector } from "./thoughtLoops.js";
 
 const BREAK = "\n\n"; // Qwen's templates write it after `</think>` and in an empty thought
+const LEAD = 4; // logits that closing is ahead of the likeliest token by, where the budget ends
+const ENDS = /(\n|[.!?…。！？]["')\]”’»*_]*)[ \t]*$/;
 
 /** Ids that end an open thought: with a message, without one, and for one that has nothing in it yet. */
-export interface Closing {
+interface Closing {
   readonly withMessage: readonly number[];
   readonly bare: readonly number[];
   readonly empty: readonly number[];
 }
 
-export function closingOf(ids: ThinkingIds, tokenizer: ModelTokenizer, message: string): Closing {
+function closingOf(ids: ThinkingIds, tokenizer: ModelTokenizer, message: string): Closing {
   const separator = tokenizer.encodePlain(BREAK);
   const end = [ids.end, ...separator];
   return {
@@ -36,7 +36,7 @@ export function closingOf(ids: ThinkingIds, tokenizer: ModelTokenizer, message: 
 }
 
 /** The most tokens that a thought may have, why, and what closes it there. */
-export interface ThoughtLimit {
+interface ThoughtLimit {
   readonly tokens: number;
   readonly reason: ThinkingEnd;
   readonly closing: readonly number[];
@@ -46,13 +46,26 @@ export interface ThoughtLimit {
  * The limit of a thought in a reply that has `limit` tokens beside the opening marker; some stay the answer's. The
  * message is left out where it would take what the thought or the answer needs.
  */
-export function limitThought(thinking: Thinking, closing: Closing, limit: number): ThoughtLimit {
+function limitThought(thinking: Thinking, closing: Closing, limit: number): ThoughtLimit {
   const left = limit - Math.min(thinking.answerReserve, Math.floor(limit / 2));
   const ids = left > closing.withMessage.length ? closing.withMessage : closing.bare;
   const room = Math.max(0, left - ids.length);
   const { budget } = thinking;
   if (budget !== null && budget <= room) return { tokens: budget, reason: "budget", closing: ids };
   return { tokens: room, reason: "reserve", closing: ids };
+}
+
+/** Which ids of a vocabulary end a sentence or a line; each is looked at once. */
+export class Boundaries {
+  private readonly known = new Map<number, boolean>();
+
+  constructor(private readonly tokenizer: ModelTokenizer) {}
+
+  ends(id: number): boolean {
+    let found = this.known.get(id);
+    if (found === undefined) this.known.set(id, (found = ENDS.test(this.tokenizer.decode([id]))));
+    return found;
+  }
 }
 
 /** What a reply's thought is controlled with; `forced` is the queue of forced ids, `limit` the reply's tokens. */
@@ -164,6 +177,22 @@ export class ThoughtControl {
     const share = progress(this.tokens, softFrom, this.limit.tokens);
     return share > 0 && raiseLogit(logits, this.parts.ids.end, share, softLift);
   }
+}
+
+/** How far a thought of `tokens` is from where closing begins to be likelier (0) to the budget (1). */
+function progress(tokens: number, softFrom: number, budget: number): number {
+  const begin = softFrom * budget;
+  return budget > begin ? Math.min(1, Math.max(0, (tokens - begin) / (budget - begin))) : 1;
+}
+
+/**
+ * Lift the logit of `id` in place by a share of what it lacks to be LEAD above the likeliest, or of `most` if less.
+ * Whether the id was not the likeliest before.
+ */
+function raiseLogit(logits: Float32Array, id: number, share: number, most: number): boolean {
+  const behind = logits[argmax(logits)]! - logits[id]!;
+  logits[id]! += Math.fround(share * Math.min(behind + LEAD, most));
+  return behind > 0;
 }
 
 function logAddExp(a: number, b: number): number {

@@ -1,13 +1,14 @@
 /**
  * A tool call as text: read from what the model wrote, and as a chat template takes it back in the history.
  *
- * Knows the form that Qwen's templates use: a JSON object with `name` and `arguments`. Must not know tags and ids.
+ * Knows the form that Qwen's templates use: a JSON object with `name` and `arguments`; and the tools of a reply by their
+ * names. Must not know tags and ids.
  */
 
 import { bytesToHex, randomBytes } from "@noble/hashes/utils.js";
-import { wordsOf } from "../errors.js";
+import { inputError, wordsOf } from "../errors.js";
 import type { ToolCall } from "../events.js";
-import type { MessageCall } from "../prompt/message.js";
+import type { MessageCall, Tool } from "../prompt/message.js";
 
 const EXPECTED = 'expected {"name": ..., "arguments": {...}}';
 const DEPTH = 64; // levels of nesting
@@ -16,6 +17,36 @@ const NAME = /\{\s*"name"\s*:\s*"([^"\\\x00-\x1f]*)"/;
 const LEAD = /^\s*\{\s*"name"\s*:\s*"[^"\\]*"\s*,\s*"arguments"\s*:/;
 
 type Json = Readonly<Record<string, unknown>>;
+
+/** The tools of a reply, checked when the box is made, and held against the calls that come. Each is `{type: "function", function: {name, description, parameters}}` or the function alone. */
+export class ToolBox {
+  readonly names: readonly string[];
+
+  /** Throws an input error: a tool of another shape, without a name, or with a name given before. */
+  constructor(tools: readonly Tool[]) {
+    if (!Array.isArray(tools)) throw inputError(`the tools are ${typeof tools}, expected a list of tools`);
+    this.names = tools.map(nameOf);
+    const twice = this.names.find((name, at) => this.names.indexOf(name) !== at);
+    if (twice !== undefined) throw inputError(`two tools are named '${twice}', expected a name for each: rename one`);
+  }
+
+  /** The call that the model wrote between the tags; arguments are not held against the tool's schema. */
+  parse(text: string): ToolCall {
+    const call = readCall(text);
+    const unknown = call.problem === null && !this.names.includes(call.name);
+    return unknown ? { ...call, problem: `there is no tool '${shown(call.name)}', expected one of: ${this.names.join(", ")}` } : call;
+  }
+}
+
+function nameOf(tool: Tool, at: number): string {
+  const described = (tool?.function ?? tool) as { name?: unknown } | undefined;
+  const name = described?.name;
+  // Templates write a name between quotes as it is, so it has to be its own JSON.
+  if (typeof name !== "string" || !name || JSON.stringify(name) !== `"${name}"`) {
+    throw inputError(`tool ${at} has the name ${JSON.stringify(name)}, expected a text without quotes, backslashes and line ends`);
+  }
+  return name;
+}
 
 /** The call that the model wrote between the tags, with an id of its own. What is wrong with it is its `problem`. */
 export function readCall(text: string): ToolCall {
@@ -43,7 +74,7 @@ export const messageCalls = (calls: readonly ToolCall[]): MessageCall[] =>
   }));
 
 /** A value as a problem quotes it: its start, if it is long. */
-export const shown = (text: string): string => (text.length <= SHOWN ? text : `${text.slice(0, SHOWN)}…`);
+const shown = (text: string): string => (text.length <= SHOWN ? text : `${text.slice(0, SHOWN)}…`);
 
 function made(text: string, name: string, args: Json | null, problem: string | null): ToolCall {
   const id = `call_${bytesToHex(randomBytes(16))}`; // `crypto.randomUUID` needs a secure context, which a page in a home network is not

@@ -6,7 +6,6 @@ export { openModel, type OpenOptions } from "../openModel.js";
 export { type OpenRequest, type SourceRequest } from "../worker/protocol.js";
 export { openInWorker } from "../worker/workerModel.js";
 export { GpuRuntime, type GpuLimits, limitsOf } from "./gpuRuntime.js";
-export { HttpSource } from "./httpSource.js";
 export { IndexedStore } from "./indexedStore.js";
-export { OpfsSource } from "./opfsSource.js";
+export { HttpSource, OpfsSource } from "./sources.js";
 export { type WasmOptions, WasmRuntime } from "./wasmRuntime.js";

@@ -1,19 +1,20 @@
-/** What a page and the worker that runs its model say to each other: plain data, a request with a number each. */
+/**
+ * What a page and the worker that runs its model say to each other: plain data, and a port for each call. By it go the
+ * wishes that belong to the call, what is told while it goes on, and what it ended with. An opening comes to the worker;
+ * the calls of a model come by the port that it was opened by.
+ */
 
-import type { ErrorCode } from "../errors.js";
-import { ThinkportError } from "../errors.js";
-import type { Manifest } from "../artifact/manifest.js";
-import type { Wish } from "../engine/stop.js";
-import type { ReplyEvent } from "../events.js";
-import type { EncodeOptions, ModelReport, OpenProgress, ReplyOptions } from "../model.js";
+import { type ErrorCode, ThinkportError, unavailableError, wordsOf } from "../errors.js";
+import type { EncodeOptions, Model, ReplyOptions } from "../model.js";
+import type { OpenOptions } from "../openModel.js";
 import type { Message } from "../prompt/message.js";
-import type { Thinking, ThinkingAsked } from "../thinking/thinking.js";
+import type { Thinking } from "../thinking/thinking.js";
 
 /** Where the artifact lies: a folder of a web server, or of the browser's file system, with its files or their pieces. */
 export type SourceRequest = { readonly kind: "http"; readonly url: string } | { readonly kind: "opfs" | "pieces"; readonly folder: string };
 
 /** What a worker opens, and with what. */
-export interface OpenRequest {
+export interface OpenRequest extends Pick<OpenOptions, "graph" | "thinking" | "contextLength" | "verify"> {
   readonly source: SourceRequest;
   /** The address of a folder with onnxruntime-web's scripts `ort.webgpu.min.mjs` and `ort.wasm.min.mjs` and their .wasm files. */
   readonly ort: string;
@@ -22,55 +23,58 @@ export interface OpenRequest {
   /** `auto` takes WebGPU where it is and computes rightly. */
   readonly provider?: "auto" | "webgpu" | "wasm";
   readonly threads?: number;
-  readonly graph?: string | null;
-  readonly thinking?: ThinkingAsked | null;
-  readonly contextLength?: number | null;
-  readonly verify?: boolean;
 }
-
-/**
- * From the page. `number` tells requests apart; a `wish` is of the reply that was begun by that number, and a `model` is the
- * number that it was opened by: a worker that has opened another one since refuses the request.
- */
-export type Request =
-  | { readonly number: number; readonly method: "open"; readonly request: OpenRequest }
-  | { readonly number: number; readonly method: "begin"; readonly model: number; readonly messages: readonly Message[]; readonly options: ReplyOptions; readonly chat: Thinking | null }
-  | { readonly number: number; readonly method: "wish"; readonly wish: Wish }
-  | { readonly number: number; readonly method: "encode"; readonly model: number; readonly messages: readonly Message[]; readonly options: EncodeOptions }
-  | { readonly number: number; readonly method: "settle"; readonly model: number; readonly messages: readonly Message[]; readonly options: EncodeOptions }
-  | { readonly number: number; readonly method: "close"; readonly model: number };
-
-/** A `Request` before it has a number. */
-export type Unnumbered = Request extends infer Each ? (Each extends Request ? Omit<Each, "number"> : never) : never;
 
 /** What the page knows of a model that was opened. */
-export interface Opened {
-  readonly manifest: Manifest;
-  readonly report: ModelReport;
-  readonly thinking: Thinking;
+export type Opened = Pick<Model, "manifest" | "report" | "thinking">;
+
+/** A call of a model that was opened. */
+export type Request =
+  | { readonly method: "begin"; readonly messages: readonly Message[]; readonly options: ReplyOptions; readonly chat: Thinking | null }
+  | { readonly method: "encode" | "settle"; readonly messages: readonly Message[]; readonly options: EncodeOptions }
+  | { readonly method: "close" };
+
+type Answer =
+  | { readonly told: unknown }
+  | { readonly result: unknown }
+  | { readonly code: ErrorCode | null; readonly message: string };
+
+/** A worker, its own scope, or a port to one. */
+export type Port = Pick<Worker, "postMessage" | "addEventListener">;
+
+/** Answer a call: tell what comes of the work, and then what it gave or threw. */
+export async function answer(port: MessagePort, work: (tell: (told: unknown) => void) => Promise<unknown>): Promise<void> {
+  try {
+    port.postMessage({ result: await work((told) => port.postMessage({ told })) } satisfies Answer);
+  } catch (error) {
+    port.postMessage({ code: error instanceof ThinkportError ? error.code : null, message: wordsOf(error) } satisfies Answer);
+  }
 }
 
-/** From the worker: progress or an event of a request that goes on, or what it ended with. */
-export type Answer =
-  | { readonly number: number; readonly kind: "progress"; readonly progress: OpenProgress }
-  | { readonly number: number; readonly kind: "event"; readonly event: ReplyEvent }
-  | { readonly number: number; readonly kind: "result"; readonly result: unknown }
-  | { readonly number: number; readonly kind: "error"; readonly code: ErrorCode | null; readonly message: string };
+/** The page's end of the line to a worker, which may fail at any time. */
+export class Line {
+  private broken: ThinkportError | null = null;
+  private readonly waiting = new Set<(error: ThinkportError) => void>();
 
-/** An error as data. */
-export const toAnswer = (number: number, error: unknown): Answer => ({
-  number,
-  kind: "error",
-  code: error instanceof ThinkportError ? error.code : null,
-  message: error instanceof Error ? error.message : String(error),
-});
+  constructor(private readonly worker: Port) {
+    worker.addEventListener("error", ({ message }: ErrorEvent) => {
+      this.broken = unavailableError(`the worker failed (${message || "its script can't be loaded"}): load the page again`);
+      for (const reject of this.waiting) reject(this.broken);
+    });
+  }
 
-/** The error that an answer is. */
-export const toError = ({ code, message }: { readonly code: ErrorCode | null; readonly message: string }): Error =>
-  code ? new ThinkportError(code, message) : new Error(message);
-
-/** A worker, or a port to one. */
-export interface Port {
-  postMessage(message: unknown): void;
-  addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
+  /** Call what is at the other end of `to`; hear what is told, and settle with what the call ended with. */
+  call(request: unknown, { port1, port2 }: MessageChannel, onTold: (told: never) => void = () => undefined, to: Pick<Port, "postMessage"> = this.worker): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.broken !== null) return reject(this.broken);
+      this.waiting.add(reject);
+      port1.onmessage = ({ data }: MessageEvent<Answer>) => {
+        if ("told" in data) return onTold(data.told as never);
+        this.waiting.delete(reject);
+        if ("result" in data) resolve(data.result);
+        else reject(data.code ? new ThinkportError(data.code, data.message) : new Error(data.message));
+      };
+      to.postMessage(request, [port2]);
+    });
+  }
 }

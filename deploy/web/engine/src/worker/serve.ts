@@ -7,16 +7,16 @@ import type { Wish } from "../engine/stop.js";
 import type { Runtime } from "../engine/runtime.js";
 import { unavailableError, wordsOf } from "../errors.js";
 import type { LoadedModel } from "../loadedModel.js";
-import type { Reply } from "../model.js";
+import type { ReplyEvent } from "../events.js";
+import type { OpenProgress } from "../model.js";
 import { openModel } from "../openModel.js";
 import { PieceSource } from "../pieces/pieceSource.js";
 import { PieceStore } from "../pieces/pieceStore.js";
 import { GpuRuntime } from "../web/gpuRuntime.js";
-import { HttpSource } from "../web/httpSource.js";
 import { IndexedStore } from "../web/indexedStore.js";
-import { OpfsSource } from "../web/opfsSource.js";
+import { HttpSource, OpfsSource } from "../web/sources.js";
 import { WasmRuntime } from "../web/wasmRuntime.js";
-import { type OpenRequest, type Opened, type Port, type Request, type SourceRequest, toAnswer } from "./protocol.js";
+import { answer, type Opened, type OpenRequest, type Port, type Request, type SourceRequest } from "./protocol.js";
 
 /** Makes the source that a page names; a page with a way of its own to keep files gives another one. */
 export type MakeSource = (request: SourceRequest) => ArtifactSource;
@@ -26,46 +26,39 @@ export const makeSource: MakeSource = (request) => {
   return request.kind === "opfs" ? new OpfsSource(request.folder) : new PieceSource(new PieceStore(request.folder));
 };
 
-/** Answer the requests that come through `port`, which is a worker's own scope. */
+/** Answer the calls that come through `port`, which is a worker's own scope. */
 export function serve(port: Port, sources: MakeSource = makeSource): void {
-  const server = new ModelServer(port, sources);
-  port.addEventListener("message", ({ data }: MessageEvent<Request>) => void server.answer(data));
+  const server = new ModelServer(sources);
+  port.addEventListener("message", ({ data, ports }: MessageEvent<OpenRequest>) => {
+    const [line] = ports as [MessagePort];
+    void answer(line, (tell) => server.open(data, line, tell));
+  });
 }
 
 class ModelServer {
-  private model: { readonly number: number; readonly loaded: LoadedModel } | null = null;
+  private model: LoadedModel | null = null;
   private changing: Promise<unknown> = Promise.resolve();
-  private readonly wishes = new Map<number, (wish: Wish) => void>();
 
-  constructor(
-    private readonly port: Port,
-    private readonly sources: MakeSource,
-  ) {}
+  constructor(private readonly sources: MakeSource) {}
 
-  async answer(request: Request): Promise<void> {
-    const { number } = request;
-    if (request.method === "wish") return this.wishes.get(number)?.(request.wish);
-    try {
-      this.port.postMessage({ number, kind: "result", result: await this.result(request) });
-    } catch (error) {
-      this.port.postMessage(toAnswer(number, error));
-    } finally {
-      this.wishes.delete(number);
-    }
+  /** Open a model, whose calls come by the same line; a wish that comes by it before ends the opening. */
+  async open(request: OpenRequest, line: MessagePort, tell: (progress: OpenProgress) => void): Promise<Opened> {
+    const abort = new AbortController();
+    line.onmessage = () => abort.abort();
+    const model = await this.inTurn(() => this.opened(request, abort.signal, tell));
+    line.onmessage = ({ data, ports: [port] }: MessageEvent<Request>) => {
+      if (port) void answer(port, (tell) => this.result(model, data, port, tell)); // else a late wish, which is nobody's
+    };
+    return { manifest: model.manifest, report: model.report, thinking: model.thinking };
   }
 
-  private async result(request: Exclude<Request, { method: "wish" }>): Promise<unknown> {
-    if (request.method === "open") {
-      const abort = new AbortController();
-      this.wishes.set(request.number, () => abort.abort());
-      return this.inTurn(() => this.open(request.number, request.request, abort.signal));
-    }
-    if (request.method === "close") return this.inTurn(async () => this.model?.number === request.model && (await this.close()));
-    if (this.model?.number !== request.model) throw unavailableError("the worker has this model no more, or never had: open it first");
-    const { loaded } = this.model;
-    if (request.method === "encode") return loaded.encode(request.messages, request.options);
-    if (request.method === "settle") return loaded.settle(request.messages, request.options);
-    return this.reply(request.number, loaded.begin(request.messages, request.options, request.chat));
+  private async result(model: LoadedModel, request: Request, port: MessagePort, tell: (event: ReplyEvent) => void): Promise<unknown> {
+    if (request.method === "close") return this.inTurn(() => model.close());
+    if (request.method !== "begin") return model[request.method](request.messages, request.options);
+    const reply = model.begin(request.messages, request.options, request.chat);
+    port.onmessage = ({ data }: MessageEvent<Wish>) => reply[data]();
+    for await (const event of reply) tell(event);
+    return null;
   }
 
   private inTurn<T>(change: () => Promise<T>): Promise<T> {
@@ -74,31 +67,18 @@ class ModelServer {
     return changed;
   }
 
-  private async close(): Promise<void> {
-    const { model } = this;
-    this.model = null;
-    await model?.loaded.close();
-  }
-
-  private async open(number: number, request: OpenRequest, signal: AbortSignal): Promise<Opened> {
+  private async opened(request: OpenRequest, signal: AbortSignal, onProgress: (progress: OpenProgress) => void): Promise<LoadedModel> {
     throwIfAborted(signal);
-    await this.close();
+    await this.model?.close();
     const { source, ort, binaries, threads, provider, ...options } = request;
-    const loaded = (await openModel({
+    return (this.model = (await openModel({
       ...options,
       source: this.sources(source),
       runtimes: await runtimes(request, binaries && this.sources(binaries)),
       store: new IndexedStore(),
       signal,
-      onProgress: (progress) => this.port.postMessage({ number, kind: "progress", progress }),
-    })) as LoadedModel;
-    this.model = { number, loaded };
-    return { manifest: loaded.manifest, report: loaded.report, thinking: loaded.thinking };
-  }
-
-  private async reply(number: number, reply: Reply): Promise<void> {
-    this.wishes.set(number, (wish) => reply[wish]());
-    for await (const event of reply) this.port.postMessage({ number, kind: "event", event });
+      onProgress,
+    })) as LoadedModel);
   }
 }
 

@@ -10,7 +10,7 @@ import { AppendedKv, type KvCache, KvShape, type Tensors } from "../../src/engin
 import type { Ort, OrtSession, OrtTensor } from "../../src/engine/ort.js";
 import { OrtLane } from "../../src/engine/ortLane.js";
 import { GpuRuntime } from "../../src/web/gpuRuntime.js";
-import { HttpSource } from "../../src/web/httpSource.js";
+import { HttpSource } from "../../src/web/sources.js";
 import { WasmRuntime } from "../../src/web/wasmRuntime.js";
 
 export interface StepsRequest {

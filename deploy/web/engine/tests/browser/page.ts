@@ -37,7 +37,8 @@ page.turns = async (request: OpenRequest): Promise<unknown> => {
   const second = await chat.stream("And 2+2?", { thinking: false, sampling: { temperature: 0 }, maxTokens: 8 }).end();
   const again = await model.stream("hi", { maxTokens: 0 }).end().then(() => null, (error: unknown) => String(error));
   await model.close();
-  return { report: model.report, first, second, refused: again };
+  const closed = await model.encode([{ role: "user", content: "hi" }]).then(() => null, (error: unknown) => String(error));
+  return { report: model.report, first, second, refused: [again, closed].join(" ") };
 };
 /** The ids of a reply over an artifact that was copied into the browser's file system. */
 page.fromFiles = async (request: OpenRequest, files: readonly string[], asked: Asked): Promise<unknown> => {

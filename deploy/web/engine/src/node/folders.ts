@@ -1,10 +1,13 @@
-/** An artifact in a folder of this machine. */
+/** Folders of this machine: one with an artifact, and one for what is remembered of artifacts. */
 
+import { createHash, randomUUID } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { open, stat } from "node:fs/promises";
+import { mkdir, open, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type ArtifactSource, type ByteRange, reading, type ReadOptions, type SyncFile } from "../artifact/source.js";
+import type { Store } from "../artifact/store.js";
 
+/** An artifact in a folder of this machine. */
 export class FolderSource implements ArtifactSource {
   readonly place: string;
 
@@ -51,5 +54,26 @@ export class FolderSource implements ArtifactSource {
 
   private careful<T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     return reading(`${this.place}/${name}`, "expected a folder that `thinkport export` wrote", work, signal);
+  }
+}
+
+/** What this machine remembers of artifacts, a file a key, each written whole. */
+export class FolderStore implements Store {
+  constructor(private readonly folder: string) {}
+
+  async get(key: string): Promise<string | null> {
+    const [found, value] = JSON.parse(await readFile(this.file(key), "utf8")) as [string, string];
+    return found === key ? value : null;
+  }
+
+  async set(key: string, value: string): Promise<void> {
+    await mkdir(this.folder, { recursive: true });
+    const part = `${this.file(key)}.${randomUUID()}`;
+    await writeFile(part, JSON.stringify([key, value]));
+    await rename(part, this.file(key));
+  }
+
+  private file(key: string): string {
+    return join(this.folder, `${createHash("sha256").update(key).digest("hex").slice(0, 32)}.json`);
   }
 }
