@@ -103,7 +103,7 @@ function Offered({ offer, device, begin }: { offer: Offer; device: Device; begin
 
 function threads({ threads: count, isolated }: Device): string {
   if (!isolated) return "one thread: the host sends no headers that allow more";
-  return count === 1 ? "one thread" : `${count} threads`;
+  return count === 1 ? "one thread: there is one processor, or this browser lets pages share no memory" : `${count} threads`;
 }
 
 function Fetching({ share, cancel }: { share: Share | null; cancel: () => void }) {
