@@ -96,7 +96,7 @@ function Offered({ offer, device, begin }: { offer: Offer; device: Device; begin
           {reasonsOf(choice).map((reason) => <p key={reason} class="note">{reason}</p>)}
         </details>
       )}
-      <p class="note">Tried in Chromium on Linux. No phone was tried.</p>
+      <p class="note">Tried in Chromium and Firefox on Linux. No phone was tried.</p>
     </>
   );
 }
