@@ -34,8 +34,9 @@ test-online: $(INSTALLED)
 	$(BIN)/pytest -m online
 
 # Soaks, bundles, windows, browsers, ARM64, Windows and recipes on a real model; what a machine lacks is skipped and said.
+# Newer Playwrights send Firefox 153, Debian's, a command that it doesn't know.
 test-long: test-real $(WEB)
-	$(PIP) install -e ".[desktop,ray,sidecar]" playwright schemathesis langchain-openai gradio llm auditwheel ziglang
+	$(PIP) install -e ".[desktop,ray,sidecar]" playwright==1.64.1 selenium schemathesis langchain-openai gradio llm auditwheel ziglang
 	-$(PIP) install --no-deps autoawq==0.2.9
 	-$(MAKE) page || echo "no Node there: THE PAGE AND THE WINDOW ARE NOT TESTED"
 	-tests/systems/debian13.sh $(VENV)/debian13 || echo "no Debian 13 folder: NOTHING IS TESTED ON ARM64"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 from tests.adapters import ALLOWS_SOFTWARE, Adapter, find_adapter, listed_anew, with_webgpu_graph
+from tests.browsers import browser, display, webkit  # noqa: F401  (fixtures)
 from tests.made_once import made_once
 from tests.plain_recipes import PLAIN
 

@@ -20,26 +20,28 @@ def test_their_types_hold(folder: Path) -> None:
 def test_their_tests_pass_on_what_python_gives_and_over_an_artifact_in_node(
     folder: Path, nano_artifact: Path, tmp_path: Path
 ) -> None:
-    command = ["vitest", "run", "--exclude", "tests/chromium.test.ts"]
+    command = ["vitest", "run", "--exclude", "tests/browser.test.ts"]
     done = run(folder, *command, THINKPORT_ARTIFACT=str(nano_artifact), XDG_CACHE_HOME=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def in_chromium(folder: Path, artifact: Path, *only: str) -> None:
-    done = run(folder, "vitest", "run", "tests/chromium.test.ts", *only, THINKPORT_ARTIFACT=str(artifact))
+def in_browser(folder: Path, artifact: Path, browser: str, *only: str) -> None:
+    asked = {"THINKPORT_ARTIFACT": str(artifact), "THINKPORT_BROWSER": browser}
+    done = run(folder, "vitest", "run", "tests/browser.test.ts", *only, **asked)
     assert done.returncode == 0, done.stdout + done.stderr
     if skips(done.stdout) and not (only and passes(done.stdout)):
-        pytest.skip("no Chromium at its usual places")
+        pytest.skip(f"no {browser} at its usual places")
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("browser", ["chromium", "firefox"])
 @pytest.mark.parametrize("folder", [ENGINE, APP], ids=["engine", "page"])
-def test_an_artifact_runs_in_chromium(folder: Path, nano_artifact: Path) -> None:
-    in_chromium(folder, nano_artifact)
+def test_an_artifact_runs_in_a_browser(folder: Path, browser: str, nano_artifact: Path) -> None:
+    in_browser(folder, nano_artifact, browser)
 
 
 def test_the_page_thinks_and_answers_in_chromium(nano_artifact: Path) -> None:
-    in_chromium(APP, nano_artifact, "-t", "thinks and answers")
+    in_browser(APP, nano_artifact, "chromium", "-t", "thinks and answers")
 
 
 def program() -> str:

@@ -1,14 +1,17 @@
-"""Greedy replies of the same artifact in Python, Node and Chromium have the same ids, near ties apart."""
+"""Greedy replies of the same artifact in Python, Node and browsers have the same ids, near ties apart."""
 
 import json
 from collections.abc import Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.web.scripted_model import NANO
-from tests.web.workspace import ENGINE, run, skips
+from tests.web.workspace import ENGINE, WEB, fails, run, skips
 
 from thinkport.runtime.artifact.manifest import read_manifest
 from thinkport.runtime.engine.held_sequence import common_prefix
@@ -21,7 +24,12 @@ from thinkport.runtime.providers.ort import import_onnxruntime
 QUESTIONS, TOKENS = 20, 200
 ARTIFACTS = ("fp32_", "")  # by the names of their fixtures
 TIE = 1e-3  # logits by which the best two may differ where replies part
-HOSTS = ("node", "wasm", "webgpu")
+REPLIES = """
+const [request, asked, done] = arguments;
+replies(request, asked).then((found) => done(JSON.stringify(found)), (error) => done(String(error)));
+"""
+IN_NODE = {"node": "in Node", "wasm": "'s wasm", "webgpu": "'s webgpu", "firefox": "'s wasm"}  # the tests' names
+HOSTS = ("node", "wasm", "webgpu", "firefox", "webkit")  # wasm and webgpu are Chromium's
 
 
 def questions() -> list[str]:
@@ -63,43 +71,69 @@ def gap(model: Model, graph: str, ids: Sequence[int]) -> tuple[float, float]:
     return float(row[-1] - row[-2]), float(row.std() * np.sqrt(2 * (1 - figure.correlation)))
 
 
+class Files(SimpleHTTPRequestHandler):
+    """A server of files that says nothing."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 class Outcome:
     """What was asked of an artifact, and where each host's replies lie."""
 
     def __init__(self, artifact: Path, folder: Path):
         self.artifact, self.file = artifact, folder / "questions.json"
-        self.said = ""
         self.asked = [
             {"text": text, "options": {"thinking": thinking, "maxTokens": TOKENS, "sampling": {"temperature": 0}}}
             for text in questions()
             for thinking in (True, False)
         ]
 
-    def run(self) -> None:
+    def run(self, host: str) -> str:
+        """Have a host reply whose test Node runs; returns what it said."""
         self.file.write_text(json.dumps(self.asked), encoding="utf-8")
         asked = {"THINKPORT_ARTIFACT": str(self.artifact), "THINKPORT_GREEDY": str(self.file)}
-        done = run(ENGINE, "vitest", "run", "tests/greedy.test.ts", **asked)
-        self.said = done.stdout + done.stderr
+        if host == "firefox":
+            asked["THINKPORT_BROWSER"] = host
+        done = run(ENGINE, "vitest", "run", "tests/greedy.test.ts", "-t", IN_NODE[host], **asked)
+        return done.stdout + done.stderr
 
-    def may_lack(self, host: str) -> bool:
-        """Whether a host may have no replies: where there is no Chromium, or its WebGPU gives no device."""
-        return host == "webgpu" or (host != "node" and skips(self.said))
+    def ask(self, webkit: Any) -> None:
+        """Have WebKit reply, which Node doesn't drive: in the page that the other browsers are given."""
+        top = self.file.parent
+        page = ["vite", "build", "tests/browser", "--config", "tests/browser/vite.config.ts", "--logLevel", "error"]
+        built = run(ENGINE, *page, "--outDir", str(top / "page"))
+        assert built.returncode == 0, built.stderr
+        (top / "model").symlink_to(self.artifact)
+        (top / "ort").symlink_to(WEB / "node_modules" / "onnxruntime-web" / "dist")
+        with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(top))) as server:
+            Thread(target=server.serve_forever).start()
+            webkit.set_script_timeout(3600)
+            webkit.get(f"http://127.0.0.1:{server.server_port}/page/index.html")
+            request = {"source": {"kind": "http", "url": "/model/"}, "ort": "/ort/", "provider": "wasm"}
+            said = webkit.execute_async_script(REPLIES, request, self.asked)
+            server.shutdown()
+        assert said.startswith("{"), said
+        Path(f"{self.file}.webkit").write_text(said, encoding="utf-8")
 
 
 @pytest.fixture(scope="module", params=ARTIFACTS)
 def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    made = Outcome(request.getfixturevalue(f"nano_{request.param}artifact"), tmp_path_factory.mktemp("greedy"))
-    made.run()
-    return made
+    return Outcome(request.getfixturevalue(f"nano_{request.param}artifact"), tmp_path_factory.mktemp("greedy"))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("host", HOSTS)
-def test_greedy_replies_have_the_same_ids(host: str, outcome: Outcome) -> None:
+def test_greedy_replies_have_the_same_ids(host: str, outcome: Outcome, request: pytest.FixtureRequest) -> None:
+    said = ""
+    if host == "webkit":
+        outcome.ask(request.getfixturevalue("webkit"))
+    else:
+        said = outcome.run(host)
     found = Path(f"{outcome.file}.{host}")
     if not found.is_file():
-        assert outcome.may_lack(host), outcome.said
-        pytest.skip(f"no replies of {host}: no Chromium, or it gives no such device")
+        assert host == "webgpu" or (host != "node" and skips(said) and not fails(said)), said
+        pytest.skip(f"no replies of {host}: no such browser, or it gives no such device")
     data = json.loads(found.read_text(encoding="utf-8"))
     graph = data["report"]["graph"]
     model, parted = model_of(outcome.artifact, graph), 0

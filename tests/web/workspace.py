@@ -53,6 +53,11 @@ def passes(said: str) -> bool:
     return re.search(r"^ *Tests +.*\bpassed\b", said, re.MULTILINE) is not None
 
 
+def fails(said: str) -> bool:
+    """Whether vitest's last lines count tests that failed."""
+    return re.search(r"^ *Tests +.*\bfailed\b", said, re.MULTILINE) is not None
+
+
 def skips(said: str) -> bool:
     """Whether vitest's last lines count tests that were skipped; their names may say the word too."""
     return re.search(r"^ *Tests +.*\bskipped\b", said, re.MULTILINE) is not None

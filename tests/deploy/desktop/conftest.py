@@ -1,11 +1,4 @@
-"""A screen that nobody sees."""
-
-from __future__ import annotations
-
-import os
-import shutil
-import subprocess
-from typing import TYPE_CHECKING
+"""A screen that nobody sees, where the window can be shown on it."""
 
 import pytest
 
@@ -13,16 +6,10 @@ from thinkport.deploy.desktop.run import check_web_view
 from thinkport.runtime import MissingExtraError
 from thinkport.runtime.server.interface.page import is_built
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 @pytest.fixture(scope="session")
-def screen() -> Iterator[str]:
-    """The name of an X display of Xvfb's own, for this run."""
-    xvfb = shutil.which("Xvfb")
-    if xvfb is None:
-        pytest.skip("Xvfb is not installed: apt-get install xvfb")
+def screen(request: pytest.FixtureRequest) -> str:
+    """The name of an X display of its own, for this run."""
     pytest.importorskip("webview", reason="pywebview is not installed")
     if not is_built():
         pytest.skip("the chat page is not built: python deploy/web/build.py")
@@ -30,11 +17,5 @@ def screen() -> Iterator[str]:
         check_web_view()
     except MissingExtraError as error:
         pytest.skip(str(error))
-    reading, writing = os.pipe()
-    command = [xvfb, "-displayfd", str(writing), "-screen", "0", "1280x900x24", "-nolisten", "tcp"]
-    server = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        yield f":{pipe.readline().strip()}"
-    server.terminate()
-    server.wait(120)
+    name: str = request.getfixturevalue("display")
+    return name

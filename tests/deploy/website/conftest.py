@@ -32,7 +32,6 @@ ROOT = Path(__file__).parents[3]
 NPM = ROOT / "deploy" / "web" / "node_modules" / "onnxruntime-web"
 PIECE = 1 << 20
 LONG = 2_000_000  # tokens, whose KV cache no WebAssembly has room for
-GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"]
 
 
 @pytest.fixture(scope="session")
@@ -154,18 +153,3 @@ def real_site(nano_artifact: Path, real_runtime: Path, tmp_path_factory: pytest.
 def site(real_site: Path, tmp_path: Path) -> Path:
     """A copy that a test may change."""
     return Path(shutil.copytree(real_site, tmp_path / "site"))
-
-
-@pytest.fixture(scope="module", params=[()], ids=["no GPU"])
-def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Chromium, with flags of its own where a test asks for some."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    flags.append("--host-resolver-rules=MAP site.test 127.0.0.1")  # an address that is not this machine's own
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=program, args=[*flags, *request.param])
-        yield started
-        started.close()

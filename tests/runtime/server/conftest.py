@@ -1,7 +1,6 @@
 """Servers on loopback, in threads of the tests: real sockets, and clients that nobody here wrote."""
 
 import asyncio
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -150,16 +149,3 @@ def page_built() -> None:
     """The chat page, built of the sources as they are."""
     if not is_built():
         pytest.skip("the chat page is not built: python deploy/web/build.py")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium on this machine")
-    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=flags)
-        yield browser
-        browser.close()

@@ -1,4 +1,4 @@
-"""The chat page in a real browser: Debian's Chromium, headless, driven by Playwright."""
+"""The chat page in real browsers: Debian's Chromium and, where engines may differ, its Firefox."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.browsers import IN_EACH
 
 from thinkport.runtime import Model, Thinking
 
@@ -122,6 +123,7 @@ def test_a_question_is_thought_about_and_answered(served, opened) -> None:
     shoot(page, "answered")
 
 
+@IN_EACH
 @pytest.mark.long
 def test_thinking_can_be_switched_off_and_limited_from_the_keyboard(served, opened) -> None:
     page = opened(served.url)
@@ -171,6 +173,7 @@ def test_the_page_begins_as_the_server_was_told_to_think(nano_artifact, serve_mo
             assert switch.get_attribute("aria-checked") == on
 
 
+@IN_EACH
 @pytest.mark.long
 def test_answer_now_closes_the_thought(serve, opened) -> None:
     served = serve(max_rows=1)
@@ -259,6 +262,7 @@ def test_a_new_chat_during_an_answer_leaves_the_old_one_to_its_conversation(serv
     assert page.locator(".answer").inner_text().strip() == "4902"
 
 
+@IN_EACH
 @pytest.mark.long
 def test_a_conversation_outlives_a_reload_with_the_length_of_its_thought(served, opened) -> None:
     page = opened(served.url)
@@ -276,6 +280,7 @@ def test_a_conversation_outlives_a_reload_with_the_length_of_its_thought(served,
     assert re.search(r"prompt \d+, [1-9]\d* cached", figures(page).inner_text())
 
 
+@IN_EACH
 @pytest.mark.long
 def test_a_reload_in_the_middle_of_a_reply_keeps_what_came(serve, opened) -> None:
     served = serve(max_rows=1)
@@ -337,6 +342,7 @@ def test_an_error_of_the_server_is_told_in_its_words(served, opened) -> None:
     shoot(page, "error")
 
 
+@IN_EACH
 @pytest.mark.long
 def test_the_key_is_asked_for_first_and_a_wrong_one_is_told(serve, opened) -> None:
     key = "a-key-of-some-length"
@@ -391,6 +397,7 @@ def test_what_is_asked_shows_at_the_end_after_a_click_and_from_further_up(served
     at_end(page)
 
 
+@IN_EACH
 @pytest.mark.long
 def test_markdown_is_drawn_and_can_neither_run_nor_load_anything(served, opened) -> None:
     page = opened(served.url, viewport={"width": 900, "height": 400})
@@ -641,6 +648,7 @@ def test_it_fits_every_width(served, opened, width, scheme) -> None:
         shoot(page, f"list-{width}-{scheme}")
 
 
+@IN_EACH
 @pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_wrong(served, opened, scheme) -> None:

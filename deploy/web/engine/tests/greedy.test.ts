@@ -1,6 +1,6 @@
 /**
  * Greedy replies for a comparison with Python: `THINKPORT_GREEDY` is a file of questions and options, beside which the
- * ids of the replies are written, a file a host.
+ * ids of the replies are written, a file a host: a provider of Chromium, or `firefox`.
  */
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { describe, expect, test } from "vitest";
 import { openFolder } from "../src/node/index.js";
 import type { ModelReport } from "../src/index.js";
 import type { OpenRequest } from "../src/worker/protocol.js";
-import { buildPage, CHROMIUM, openPage, ORT, serveFolders } from "./browser/chromium.js";
+import { BROWSER, buildPage, openPage, ORT, PROVIDERS, serveFolders } from "./browser/browsers.js";
 import type { Asked } from "./browser/page.js";
 
 const folder = process.env.THINKPORT_ARTIFACT ?? "";
@@ -36,7 +36,7 @@ describe.skipIf(!folder || !questions)("greedy replies (skipped without THINKPOR
     expect(replies).toHaveLength(asked.length);
   }, HOURS);
 
-  test.skipIf(!CHROMIUM).each(["wasm", "webgpu"] as const)("in Chromium's %s", async (provider) => {
+  test.skipIf(!BROWSER).each(PROVIDERS)("in a browser's %s", async (provider) => {
     const built = mkdtempSync(join(tmpdir(), "engine-page-"));
     await buildPage(built);
     const { server, url } = await serveFolders({ page: built, model: folder, ort: ORT });
@@ -45,7 +45,7 @@ describe.skipIf(!folder || !questions)("greedy replies (skipped without THINKPOR
       const request: OpenRequest = { source: { kind: "http", url: "/model/" }, ort: "/ort/", provider };
       type Ask = { replies(request: OpenRequest, asked: readonly Asked[]): Promise<Replies> };
       const found = await page.evaluate(([one, all]) => (globalThis as unknown as Ask).replies(one, all), [request, asked] as const);
-      written(provider, found);
+      written(process.env.THINKPORT_BROWSER ?? provider, found);
       expect(found.replies).toHaveLength(asked.length);
     } finally {
       await browser.close();

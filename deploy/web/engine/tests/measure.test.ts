@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { buildPage, openPage, ORT, serveFolders } from "./browser/chromium.js";
+import { buildPage, openPage, ORT, serveFolders } from "./browser/browsers.js";
 import type { Steps, StepsRequest } from "./browser/measureWorker.js";
 
 /** What a request gave: rows as far as they came, and what ended it before its end. */

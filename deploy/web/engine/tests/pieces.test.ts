@@ -65,6 +65,7 @@ test("what doesn't fit on the device, or can't be written, says what to do", asy
   const failing = (error: Error) => inRoom(() => Promise.reject(error), 1_200_000);
   await expect(failing(new DOMException("10 of 20 bytes were written", "QuotaExceededError"))).rejects.toThrow(/no room for 2 MB more: free some space/);
   await expect(failing(new Error("the disk is damaged"))).rejects.toThrow(/the model can't be kept \(the disk is damaged\): free some space/);
+  await expect(failing(new DOMException("Backend does not support this operation", "NotSupportedError"))).rejects.toThrow(/can't write files for a page \(Backend.*\): open this page in another one/);
 });
 
 test("a list that can't be used is refused with what is wrong", () => {

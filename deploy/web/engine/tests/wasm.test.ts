@@ -1,6 +1,6 @@
 /** What WebAssembly's memory takes. */
 
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { Graph, ModelShape } from "../src/artifact/manifest.js";
 import type { OnnxFile } from "../src/artifact/onnxFile.js";
 import type { Loading } from "../src/engine/runtime.js";
@@ -25,4 +25,16 @@ test("a conversation ends where the memory beside the weights does, and a model 
   expect(await contextOf(506e6, MODEL.context_length)).toBe(Math.floor((2 ** 32 - 2 ** 28 - 506e6) / (2 * 57_344)));
   expect(await contextOf(506e6, 4096)).toBe(4096);
   expect(runtime.refusal(GRAPH, MODEL, graphOf(4.02e9))).toMatch(/weights have 4020000000 bytes, beside which no KV cache of 256 tokens fits/);
+});
+
+test("threads need a page that is isolated and a browser with shared memory, which WebKitGTK isolates pages without", () => {
+  const threadsWith = (globals: object): number => {
+    for (const [name, value] of Object.entries(globals)) vi.stubGlobal(name, value);
+    const { threads } = new WasmRuntime(ort, { threads: 3 });
+    vi.unstubAllGlobals();
+    return threads;
+  };
+  expect(threadsWith({ crossOriginIsolated: true })).toBe(3);
+  expect(threadsWith({ crossOriginIsolated: true, SharedArrayBuffer: undefined })).toBe(1);
+  expect(threadsWith({})).toBe(1);
 });

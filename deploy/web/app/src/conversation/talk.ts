@@ -9,6 +9,7 @@ import type { ThinkingChoice } from "../transport/transport";
 import { Trouble } from "../transport/trouble";
 
 const KEPT = 1000; // ms between two times that a reply under way is kept
+const LEAVING = 2000; // ms after the page began to be left, in which a request that breaks off is no failure
 
 export class Talk {
   readonly library = new Library();
@@ -24,7 +25,11 @@ export class Talk {
     () => this.fitting(this.library.open.value.thinking) ?? this.connection.about.value?.thinking ?? { on: true, budget: null },
   );
 
-  constructor(readonly connection: Connection) {}
+  private left = -Infinity;
+
+  constructor(readonly connection: Connection) {
+    globalThis.addEventListener?.("beforeunload", () => (this.left = performance.now())); // Firefox ends requests before it hides a page
+  }
 
   send(text: string): void {
     const { id, leaf } = this.library.open.value;
@@ -83,7 +88,8 @@ export class Talk {
     const keeping = setInterval(() => this.library.change(id, (before) => replacing(before, run.snapshot())), KEPT);
     const { message: written, error } = await run.read((part) => this.tell(part));
     clearInterval(keeping);
-    this.library.change(id, (before) => replacing(before, written));
+    const left = error instanceof Trouble && error.kind === "connection" && performance.now() - this.left < LEAVING;
+    this.library.change(id, (before) => replacing(before, left ? { ...run.snapshot(), state: "interrupted" } : written));
     this.runs.value = new Map([...this.runs.value].filter(([at]) => at !== id));
     this.spoken.value = written.problem ?? (written.text ? `Answer: ${written.text}` : "Stopped.");
     if (error instanceof Trouble) void this.connection.ask();

@@ -96,14 +96,14 @@ function Offered({ offer, device, begin }: { offer: Offer; device: Device; begin
           {reasonsOf(choice).map((reason) => <p key={reason} class="note">{reason}</p>)}
         </details>
       )}
-      <p class="note">Tried in Chromium on Linux. No phone was tried.</p>
+      <p class="note">Tried in Chromium and Firefox on Linux. No phone was tried.</p>
     </>
   );
 }
 
 function threads({ threads: count, isolated }: Device): string {
   if (!isolated) return "one thread: the host sends no headers that allow more";
-  return count === 1 ? "one thread" : `${count} threads`;
+  return count === 1 ? "one thread: there is one processor, or this browser lets pages share no memory" : `${count} threads`;
 }
 
 function Fetching({ share, cancel }: { share: Share | null; cancel: () => void }) {

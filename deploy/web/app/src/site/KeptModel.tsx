@@ -17,7 +17,7 @@ export function KeptModel({ site }: { site: Site }) {
         The model takes {megabytes(kept.bytes)} of this device and works without a network.
         {kept.lasting ? " The browser keeps it until you delete it." : " The browser may delete it when the device has little space left."}
       </p>
-      <p class="note">Tried in Chromium on Linux. No phone was tried.</p>
+      <p class="note">Tried in Chromium and Firefox on Linux. No phone was tried.</p>
       <button type="button" class="plain danger" onClick={remove}>Delete the model</button>
     </>
   );

@@ -1,13 +1,14 @@
 /** What this browser and device can do, as far as they say. Knows the browser's interfaces; must not know the model. */
 
 import { type GpuLimits, limitsOf } from "@thinkport/engine/web/gpuRuntime";
+import { mostThreads } from "@thinkport/engine/web/wasmRuntime";
 
 export interface Device {
   /** Why nothing runs here at all; null where it can. */
   readonly lacking: string | null;
   /** Bytes of memory, which browsers round and bound; null where they don't say. */
   readonly memory: number | null;
-  /** Threads that WebAssembly may use: 1 where the page is not isolated from other origins. */
+  /** Threads that WebAssembly uses. */
   readonly threads: number;
   readonly isolated: boolean;
   /** The GPU's limits; null where there is none. */
@@ -16,16 +17,13 @@ export interface Device {
   readonly room: number | null;
 }
 
-const MOST_THREADS = 4; // as the engine takes
-
 export async function lookAtDevice(): Promise<Device> {
-  const isolated = globalThis.crossOriginIsolated === true;
   const memory = (navigator as { deviceMemory?: number }).deviceMemory;
   return {
     lacking: lacking(),
     memory: memory === undefined ? null : memory * 2 ** 30,
-    threads: isolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency || 1) : 1,
-    isolated,
+    threads: mostThreads(),
+    isolated: globalThis.crossOriginIsolated === true,
     gpu: await gpu(),
     room: await room(),
   };
@@ -34,7 +32,7 @@ export async function lookAtDevice(): Promise<Device> {
 function lacking(): string | null {
   if (!isSecureContext) return `Browsers allow this over https or on the same machine only, and this page came from ${location.origin}. Open it by https.`;
   if (typeof WebAssembly === "undefined") return "This browser has no WebAssembly. Use another one, or switch it on.";
-  if (!navigator.storage?.getDirectory || !navigator.locks) return "This browser is too old to keep a model. Chrome 121, Edge 121, Firefox 111 and Safari 17 are new enough.";
+  if (!navigator.storage?.getDirectory || !navigator.locks) return "This browser gives pages no place to keep a model in (OPFS): it is too old, or built without. Chrome 123, Edge 123, Firefox 120 and Safari 17.5 are new enough; browsers over WebKitGTK have none.";
   return null;
 }
 

@@ -188,7 +188,7 @@ export class Site {
     try {
       return await this.store.index();
     } catch (error) {
-      throw new Error(`This browser keeps no files for this page (${wordsOf(error)}). A private window may be the reason: open it in another one.`);
+      throw new Error(`This browser keeps no files for this page (${wordsOf(error).replace(/\.$/, "")}). A private window may be the reason: open it in another one.`);
     }
   }
 

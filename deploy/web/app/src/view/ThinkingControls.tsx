@@ -29,9 +29,12 @@ export function ThinkingControls() {
 function Width({ width, most, choose }: { width: number; most: number; choose: (width: number) => void }) {
   const widths = [...new Set([...WIDTHS.filter((one) => one <= most), width])].sort((a, b) => a - b);
   return (
-    <select class="chip" aria-label="Thoughts at a time" title="Several thoughts are written at the same time, and the answer of most of them is given." value={width} onChange={(event) => choose(Number(event.currentTarget.value))}>
-      {widths.map((one) => <option key={one} value={one}>{one === 1 ? "1 thought" : `${one} thoughts`}</option>)}
-    </select>
+    <span class="width">
+      <select class="chip" aria-label="Thoughts at a time" title="Several thoughts are written at the same time, and the answer of most of them is given." value={width} onChange={(event) => choose(Number(event.currentTarget.value))}>
+        {widths.map((one) => <option key={one} value={one}>{one === 1 ? "1 thought" : `${one} thoughts`}</option>)}
+      </select>
+      <Icon name="down" />
+    </span>
   );
 }
 

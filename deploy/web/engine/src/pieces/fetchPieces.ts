@@ -97,8 +97,9 @@ export async function inRoom(write: () => Promise<void>, missing: number): Promi
   try {
     await write();
   } catch (error) {
-    const full = error instanceof DOMException && error.name === "QuotaExceededError";
-    const what = full ? `this browser has no room for ${Math.ceil(missing / 1e6)} MB more` : `the model can't be kept (${wordsOf(error)})`;
+    const name = error instanceof DOMException ? error.name : "";
+    if (name === "NotSupportedError") throw unavailableError(`this browser can't write files for a page (${wordsOf(error)}): open this page in another one`, error);
+    const what = name === "QuotaExceededError" ? `this browser has no room for ${Math.ceil(missing / 1e6)} MB more` : `the model can't be kept (${wordsOf(error)})`;
     throw unavailableError(`${what}: free some space, then go on; what came so far is kept`, error);
   }
 }

@@ -22,14 +22,19 @@ export interface WasmOptions {
   readonly wasmPaths?: string | undefined;
   /** The .wasm file's bytes, where it isn't fetched. */
   readonly wasmBinary?: Uint8Array | undefined;
-  /** Left out: the cores, at most 4; 1 where the page is not isolated from other origins, which threads need. */
+  /** Left out: the cores, at most 4; 1 where the page is not isolated from other origins, or the browser has no shared memory. */
   readonly threads?: number | undefined;
 }
 
+/** Whether WebAssembly may have threads: pages of WebKitGTK may be isolated and have no shared memory yet. */
+export const canThread = (): boolean => globalThis.crossOriginIsolated === true && typeof SharedArrayBuffer !== "undefined";
+
+/** The threads that are taken unless said otherwise. */
+export const mostThreads = (): number => (canThread() ? Math.min(4, navigator.hardwareConcurrency || 1) : 1);
+
 /** Set onnxruntime-web up, once a thread; returns the threads that it will use. */
 export function setUpWasm(ort: Ort, { wasmPaths, wasmBinary, threads }: WasmOptions): number {
-  const isolated = globalThis.crossOriginIsolated === true;
-  const count = isolated ? (threads ?? Math.min(4, navigator.hardwareConcurrency || 1)) : 1;
+  const count = canThread() ? (threads ?? mostThreads()) : 1;
   ort.env.wasm.numThreads = count;
   ort.env.logLevel = "error";
   if (wasmPaths !== undefined) ort.env.wasm.wasmPaths = wasmPaths;

@@ -10,11 +10,13 @@ import re
 import shutil
 from pathlib import Path
 from threading import Event, Thread
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from tests.deploy.website.conftest import GPU, LONG, NPM, PIECE
+from tests.browsers import ELSEWHERE, IN_EACH
+from tests.deploy.website.conftest import LONG, NPM, PIECE
 
 from thinkport.deploy.website import SiteSettings, make_site
 from thinkport.runtime.artifact.manifest import MANIFEST_NAME
@@ -27,6 +29,7 @@ SHOTS = os.environ.get("THINKPORT_SCREENSHOTS")  # a folder to keep them in, to 
 WIDTHS = (320, 390, 768, 1440)
 AXE = NPM.parent / "axe-core" / "axe.min.js"
 FIRST_LOAD = 400_000  # bytes
+GPU = "--enable-unsafe-webgpu --use-webgpu-adapter=swiftshader --enable-features=Vulkan"
 
 
 @pytest.fixture
@@ -128,6 +131,7 @@ DAMAGE = f"""async (name) => {{
 }}"""
 
 
+@IN_EACH
 def test_a_first_visit_says_what_comes_downloads_it_and_answers_later_visits_need_no_network(
     site, host, opened
 ) -> None:
@@ -176,6 +180,7 @@ def test_a_first_load_is_small_but_for_onnxruntime_web(site, host, opened) -> No
     assert code < FIRST_LOAD
 
 
+@IN_EACH
 def test_a_piece_that_is_damaged_here_is_fetched_again_and_offline_it_is_told(site, host, opened) -> None:
     served = host(site)
     page = opened(served.url)
@@ -208,6 +213,7 @@ def test_a_piece_that_is_damaged_on_the_host_is_refused(site, host, opened) -> N
     fails(page, r"is not there \(status 404\): upload the whole site again")
 
 
+@IN_EACH
 def test_a_download_that_is_cancelled_or_broken_goes_on_where_it_was(site, host, opened) -> None:
     served = host(site)
     late = pieces_of(site)[6]
@@ -235,6 +241,7 @@ def test_a_download_that_is_cancelled_or_broken_goes_on_where_it_was(site, host,
     assert f"/pieces/{late}.bin" in served.asked
 
 
+@IN_EACH
 def test_of_two_tabs_one_has_the_model_and_the_other_may_take_it(site, host, opened) -> None:
     served = host(site)
     first = opened(served.url)
@@ -322,6 +329,7 @@ def test_storage_that_is_full_in_the_middle_keeps_what_came(site, host, opened) 
     assert not {f"/pieces/{name}.bin" for name in there} & set(served.asked)
 
 
+@IN_EACH
 def test_a_model_that_is_deleted_is_gone_and_conversations_stay(site, host, opened) -> None:
     page = opened(host(site).url)
     download(page)
@@ -556,6 +564,7 @@ def test_a_tab_takes_no_more_memory_than_it_says_before_the_download(
     assert 0 < (memory.tab if provider == "wasm" else memory.with_gpu) < told
 
 
+@IN_EACH
 def test_on_a_host_without_headers_the_second_load_has_threads(site, host, opened) -> None:
     served = host(site, headers=False)
     page = opened(served.url)
@@ -590,16 +599,30 @@ def test_without_headers_and_service_worker_there_is_one_thread_and_it_is_said(s
     assert answers(page) == "4902"
 
 
+@IN_EACH
 def test_an_insecure_address_is_refused_with_the_reason(site, host, opened) -> None:
     served = host(site)
-    page = opened(served.url.replace("127.0.0.1", "site.test"))
+    page = opened(served.url.replace("127.0.0.1", ELSEWHERE))
     fails(
         page, r"Browsers allow this over https or on the same machine only, and this page came from http://site\.test"
     )
     assert served.pieces == 0
 
 
-@pytest.mark.parametrize("browser", [tuple(GPU)], indirect=True, ids=["SwiftShader"])
+def test_webkitgtk_which_gives_pages_no_files_is_refused_before_the_download(site, host, webkit) -> None:
+    served = host(site)
+    webkit.get(served.url)
+    for _ in range(900):
+        said = webkit.execute_script("return document.querySelector('.problem')?.textContent")
+        if said:
+            break
+        sleep(0.1)
+    assert said.startswith("This browser gives pages no place to keep a model in (OPFS)")
+    assert webkit.execute_script("return document.querySelector('button') === null")
+    assert served.pieces == 0
+
+
+@pytest.mark.parametrize("browser", [f"chromium {GPU}"], indirect=True, ids=["SwiftShader"])
 def test_webgpu_runs_the_float32_graph(site, host, opened) -> None:
     page = opened(host(site).url)
     page.get_by_role("button", name=re.compile("^Download")).wait_for()

@@ -1,4 +1,4 @@
-/** The page over the engine in Chromium's WebAssembly. `THINKPORT_ARTIFACT` is the folder of the reference model. */
+/** The page over the engine in a browser's WebAssembly. `THINKPORT_ARTIFACT` is the folder of the reference model. */
 
 import { mkdtempSync, rmSync } from "node:fs";
 import type { Server } from "node:http";
@@ -8,13 +8,13 @@ import { fileURLToPath } from "node:url";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Talk } from "../src/conversation/talk";
-import { buildPage, CHROMIUM, openPage, ORT, serveFolders } from "../../engine/tests/browser/chromium.js";
+import { BROWSER, buildPage, openPage, ORT, serveFolders } from "../../engine/tests/browser/browsers.js";
 
 const folder = process.env.THINKPORT_ARTIFACT ?? "";
 const shots = process.env.THINKPORT_SCREENSHOTS;
 const QUESTION = "What is 86*57?";
 
-describe.skipIf(!folder || !CHROMIUM)("the page over the engine (skipped without THINKPORT_ARTIFACT or Chromium)", { timeout: 600_000 }, () => {
+describe.skipIf(!folder || !BROWSER)("the page over the engine (skipped without THINKPORT_ARTIFACT or a browser)", { timeout: 600_000 }, () => {
   const built = mkdtempSync(join(tmpdir(), "page-over-engine-"));
   let server: Server;
   let browser: Browser;

@@ -1,4 +1,4 @@
-/** An artifact in Chromium, in a worker: WebAssembly, and WebGPU over SwiftShader. `THINKPORT_ARTIFACT` is its folder. */
+/** An artifact in a browser, in a worker: WebAssembly, and in Chromium WebGPU over SwiftShader. `THINKPORT_ARTIFACT` is its folder. */
 
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import type { Server } from "node:http";
@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { End, ModelReport } from "../src/index.js";
 import type { OpenRequest } from "../src/worker/protocol.js";
 import type { Asked } from "./browser/page.js";
-import { buildPage, CHROMIUM, openPage, ORT, serveFolders } from "./browser/chromium.js";
+import { BROWSER, buildPage, openPage, ORT, PROVIDERS, serveFolders } from "./browser/browsers.js";
 
 const folder = process.env.THINKPORT_ARTIFACT ?? "";
 
@@ -31,7 +31,7 @@ interface Hooks {
   fromFiles(request: OpenRequest, files: readonly string[], asked: Asked): Promise<{ ids: number[]; damaged: string | null }>;
 }
 
-describe.skipIf(!folder || !CHROMIUM)("an artifact in Chromium (skipped without THINKPORT_ARTIFACT or Chromium)", () => {
+describe.skipIf(!folder || !BROWSER)("an artifact in a browser (skipped without THINKPORT_ARTIFACT or a browser)", () => {
   const built = mkdtempSync(join(tmpdir(), "engine-page-"));
   let server: Server;
   let browser: Browser;
@@ -55,10 +55,10 @@ describe.skipIf(!folder || !CHROMIUM)("an artifact in Chromium (skipped without 
     return page.evaluate((asked) => (globalThis as unknown as Hooks).turns(asked), request);
   };
 
-  test("what Python gives, this engine gives in Chromium", async () => {
+  test("what Python gives, this engine gives in a browser", async () => {
     const other = await browser.newPage();
     await other.goto(page.url().replace("index.html", "vectors.html"));
-    await other.waitForFunction("globalThis.ready === true");
+    await other.waitForFunction(() => (globalThis as { ready?: boolean }).ready === true);
     const run = (): Promise<Outcome> => (globalThis as unknown as { runTests(): Promise<Outcome> }).runTests();
     const { tests, failures } = await other.evaluate(run);
     expect(failures).toEqual([]);
@@ -79,7 +79,7 @@ describe.skipIf(!folder || !CHROMIUM)("an artifact in Chromium (skipped without 
     expect(kept.damaged).toMatch(/weights\.bin does not have the recorded sha256/);
   }, 300_000);
 
-  test.each(["wasm", "webgpu"] as const)("%s answers early when told, and a second turn pays for what is new", async (provider) => {
+  test.each(PROVIDERS)("%s answers early when told, and a second turn pays for what is new", async (provider) => {
     const { report, first, second, refused } = await turns(provider);
     expect(report.provider).toBe(provider);
     expect(report.goldens!.correlation).toBeGreaterThan(0.95);

@@ -1,6 +1,6 @@
 /**
- * Chromium with the test page: a server of files with the headers that threads need, and a browser without a screen.
- * WebGPU runs on SwiftShader, which has no shader-f16.
+ * Browsers with the test page: a server of files with the headers that threads need, and Chromium or Firefox without a
+ * screen. Chromium's WebGPU runs on SwiftShader, which has no shader-f16; Debian's Firefox has none.
  */
 
 import { createReadStream, existsSync, statSync } from "node:fs";
@@ -8,7 +8,7 @@ import { createServer, type Server } from "node:http";
 import { createRequire } from "node:module";
 import { dirname, extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Browser, chromium, type Page } from "playwright-core";
+import { type Browser, chromium, firefox, type Page } from "playwright-core";
 import { build } from "vite";
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -17,7 +17,9 @@ const TYPES: Readonly<Record<string, string>> = {
 const WEBGPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"];
 const QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-sync", "--disable-component-update"];
 
-export const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) => existsSync(path));
+const first = (...names: string[]): string | undefined => names.map((name) => `/usr/bin/${name}`).find((path) => existsSync(path));
+const CHROMIUM = first("chromium", "chromium-browser", "google-chrome");
+const FIREFOX = first("firefox-esr", "firefox");
 
 /** The folder of onnxruntime-web's scripts. */
 export const ORT = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
@@ -45,12 +47,20 @@ export function serveFolders(folders: Readonly<Record<string, string>>): Promise
   });
 }
 
+/** Whether tests of the page run in Firefox: `THINKPORT_BROWSER=firefox`. */
+const inFirefox = process.env.THINKPORT_BROWSER === "firefox";
+/** The program of the browser that is asked for; none where it is missing. */
+export const BROWSER = inFirefox ? FIREFOX : CHROMIUM;
+export const PROVIDERS = inFirefox ? (["wasm"] as const) : (["wasm", "webgpu"] as const);
+
 export async function openPage(url: string): Promise<{ browser: Browser; page: Page }> {
-  const browser = await chromium.launch({ executablePath: CHROMIUM!, args: [...QUIET, ...WEBGPU] });
+  const browser = inFirefox
+    ? await firefox.launch({ channel: "moz-firefox", executablePath: FIREFOX! })
+    : await chromium.launch({ executablePath: CHROMIUM!, args: [...QUIET, ...WEBGPU] });
   const page = await browser.newPage();
   page.on("pageerror", (error) => console.error(error));
   page.on("console", (message) => message.type() === "error" && console.error(message.text()));
   await page.goto(url);
-  await page.waitForFunction("globalThis.ready === true");
+  await page.waitForFunction(() => (globalThis as { ready?: boolean }).ready === true);
   return { browser, page };
 }
