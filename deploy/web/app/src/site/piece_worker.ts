@@ -1,5 +1,6 @@
 /** The script of a worker that fetches and checks pieces, and keeps them. It ends by being ended, at any time. */
 
+import { type ErrorCode, ThinkportError, wordsOf } from "@thinkport/engine/errors";
 import { fetchPieces, inRoom, type Piece, type PieceIndex, type PieceProgress, piecesOf, PieceStore } from "@thinkport/engine/pieces";
 
 /** `keep`: the index whose pieces are the model that is kept from then on; others go. */
@@ -13,7 +14,7 @@ export interface PieceRequest {
 export type PieceAnswer =
   | { readonly kind: "progress"; readonly progress: PieceProgress }
   | { readonly kind: "done" }
-  | { readonly kind: "error"; readonly message: string };
+  | { readonly kind: "error"; readonly code: ErrorCode | null; readonly message: string };
 
 const told = (answer: PieceAnswer): void => postMessage(answer);
 
@@ -26,6 +27,6 @@ async function run({ folder, base, pieces, keep }: PieceRequest): Promise<void> 
     await inRoom(() => store.keep(keep, piecesOf(keep, Object.keys(keep.files))), 1);
     told({ kind: "done" });
   } catch (error) {
-    told({ kind: "error", message: error instanceof Error ? error.message : String(error) });
+    told({ kind: "error", code: error instanceof ThinkportError ? error.code : null, message: wordsOf(error) });
   }
 }

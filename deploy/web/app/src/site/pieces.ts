@@ -1,6 +1,7 @@
 /** Having pieces fetched and checked in a worker, from the page. */
 
 import type { PieceProgress } from "@thinkport/engine/pieces";
+import { toError } from "@thinkport/engine/worker/protocol";
 import type { PieceAnswer, PieceRequest } from "./piece_worker";
 
 /** Throws what went wrong in a sentence; a signal ends it at once, and what was kept stays. */
@@ -13,7 +14,7 @@ export function havePieces(request: PieceRequest, signal: AbortSignal, onProgres
     worker.addEventListener("message", ({ data }: MessageEvent<PieceAnswer>) => {
       if (data.kind === "progress") onProgress(data.progress);
       else if (data.kind === "done") resolve();
-      else reject(new Error(data.message));
+      else reject(toError(data));
     });
     worker.postMessage(request);
   }).finally(() => worker.terminate());

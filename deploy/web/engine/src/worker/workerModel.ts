@@ -70,7 +70,7 @@ class Line {
   }
 
   private failed(message: string): void {
-    this.broken = `the model's worker failed (${message}): open the model again`;
+    this.broken = `the model's worker failed (${message || "its script can't be loaded"}): open the model again`;
     for (const [number, onAnswer] of this.listening) onAnswer({ number, kind: "error", code: "unavailable", message: this.broken });
   }
 }
