@@ -676,6 +676,18 @@ def test_right_to_left_text_runs_so(served, opened) -> None:
     directions = page.locator(".answer p").evaluate_all("all => all.map(one => getComputedStyle(one).direction)")
     assert directions == ["rtl", "ltr"]
     assert page.locator(".question .said").evaluate("one => getComputedStyle(one).direction") == "rtl"
+    page.get_by_role("button", name="New chat").first.click()
+    replying(page, "- بند\n  - one\n\n> اقتباس\n\n| الاسم | b |\n|---|---|\n| 1 | 2 |\n\n1. one\n2. שתיים")
+    ask(page, "Lists")
+    finished(page)
+    blocks = page.locator(".answer :is(ul, ol, blockquote, table)")
+    assert blocks.evaluate_all("all => all.map(one => getComputedStyle(one).direction)") == [
+        *("rtl", "ltr"),
+        *("rtl", "rtl"),
+        "ltr",
+    ]
+    inside = "all => all.every(one => one.offsetWidth < one.parentElement.clientWidth - 8)"
+    assert page.locator(".answer li").evaluate_all(inside)  # their marks lie in the list
 
 
 @pytest.mark.long
