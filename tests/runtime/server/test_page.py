@@ -641,6 +641,34 @@ def test_it_fits_every_width(served, opened, width, scheme) -> None:
         shoot(page, f"list-{width}-{scheme}")
 
 
+SMALL = """[...document.querySelectorAll("button, select, summary, input:not([type=range])")].flatMap((one) => {
+  const { width, height } = one.getBoundingClientRect();
+  const small = width > 1 && Math.min(width, height) < 43.9;
+  return small ? [`${one.ariaLabel ?? one.innerText}: ${width} by ${height}`] : [];
+})"""
+
+
+@pytest.mark.long
+def test_what_a_finger_presses_is_44_pixels_wide_and_high(served, opened) -> None:
+    page = opened(served.url, viewport={"width": 320, "height": 640}, has_touch=True, is_mobile=True)
+    replying(page, MARKDOWN)
+    box(page).fill("What is 2*3?")
+    page.get_by_role("button", name="Send").tap()
+    finished(page)
+    page.get_by_role("button", name="Ask again").tap()
+    page.locator(".reply .versions").filter(has_text="2 / 2").wait_for()
+    finished(page)
+    assert page.evaluate(SMALL) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("button", name="Show conversations").tap()
+    page.locator(".entry").wait_for()
+    assert page.evaluate(SMALL) == []
+    page.locator(".entry .title").tap()
+    page.get_by_role("button", name="Settings").tap()
+    page.get_by_text("Sampling", exact=True).tap()
+    assert page.evaluate(SMALL) == []
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_wrong(served, opened, scheme) -> None:
