@@ -439,6 +439,9 @@ def test_editing_and_asking_again_keep_what_was_there(served, opened) -> None:
     finished(page)
     first = page.locator(".answer").inner_text()
     page.get_by_role("button", name="Edit the question").click()
+    page.keyboard.press("Escape")
+    page.locator("button[aria-label='Edit the question']:focus").wait_for()
+    page.get_by_role("button", name="Edit the question").click()
     page.get_by_role("textbox", name="Edit the question").fill("What is 2*4?")
     page.keyboard.press("Enter")
     page.locator(".question .versions").filter(has_text="2 / 2").wait_for()
@@ -477,6 +480,8 @@ def test_conversations_are_found_exported_deleted_and_brought_back(served, opene
     page.reload()
     page.locator(".entry").nth(1).wait_for()
     assert entries.all_inner_texts() == ["What is 5*5?", "What is 2*3?"]
+    page.get_by_role("button", name="Delete What is 2*3?").press("Enter")
+    page.locator(".undo button:focus").wait_for()
 
 
 DENIED = """for (const name of ["sessionStorage", "localStorage", "indexedDB"])
@@ -624,6 +629,15 @@ def test_it_fits_every_width(served, opened, width, scheme) -> None:
     height = 640 if width < 768 else 900
     page = opened(served.url, viewport={"width": width, "height": height}, color_scheme=scheme)
     shoot(page, f"first-{width}-{scheme}")
+    top = page.locator(".thread").bounding_box()["y"]
+    assert page.get_by_role("heading", name="Ask, and watch it think").bounding_box()["y"] >= top
+    page.get_by_role("button", name="Thinking budget: No limit").click()
+    slider = page.get_by_role("slider", name="Budget").bounding_box()
+    assert slider["x"] >= 0
+    assert slider["x"] + slider["width"] <= width
+    shoot(page, f"budget-{width}-{scheme}")
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.ariaLabel") == "Thinking budget: No limit"
     replying(page, MARKDOWN)
     ask(page, "Show me what you can write. " * 6)
     finished(page)
