@@ -741,4 +741,4 @@ def test_the_first_load_is_small(served, opened) -> None:
         ".map(one => [one.name.split('/').pop(), one.encodedBodySize]))"
     )
     print(sizes)
-    assert sum(sizes.values()) <= 400_000
+    assert sum(sizes.values()) <= 70_000
