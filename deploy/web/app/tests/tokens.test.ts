@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { decoded, safeAddress, tokensOf, type FormulaToken, type Token } from "../src/markdown/tokens";
+import { decoded, directionOf, safeAddress, tokensOf, type FormulaToken, type Token } from "../src/markdown/tokens";
 
 function formulas(text: string): [string, boolean][] {
   const found: [string, boolean][] = [];
@@ -14,6 +14,15 @@ function formulas(text: string): [string, boolean][] {
   tokensOf(text).forEach(walk);
   return found;
 }
+
+describe("directions", () => {
+  it.each([
+    ["- بند\n- two", "rtl"],
+    ["1. **שתיים**", "rtl"],
+    ["> 12: words, then כאן", "ltr"],
+    ["| - | 3 |", "ltr"],
+  ])("%j begins at the side of its first letter", (text, side) => expect(directionOf(text)).toBe(side));
+});
 
 describe("formulas", () => {
   it.each([

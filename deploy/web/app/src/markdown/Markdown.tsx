@@ -4,7 +4,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { CopyButton } from "../view/CopyButton";
 import type { Nodes } from "./highlight";
-import { decoded, safeAddress, tokensOf, type FormulaToken, type Token, type Tokens } from "./tokens";
+import { decoded, directionOf, safeAddress, tokensOf, type FormulaToken, type Token, type Tokens } from "./tokens";
 
 const COLOURED = 20_000; // characters of code
 
@@ -30,7 +30,7 @@ const DRAWN: Record<string, Draw<never>> = {
   space: () => null,
   heading: heading as Draw<never>,
   paragraph: ((token: Tokens.Paragraph) => <p dir="auto">{inside(token.tokens)}</p>) as Draw<never>,
-  blockquote: ((token: Tokens.Blockquote) => <blockquote dir="auto">{inside(token.tokens)}</blockquote>) as Draw<never>,
+  blockquote: ((token: Tokens.Blockquote) => <blockquote dir={directionOf(token.text)}>{inside(token.tokens)}</blockquote>) as Draw<never>,
   list: list as Draw<never>,
   code: ((token: Tokens.Code) => <Code text={token.text} language={token.lang ?? ""} />) as Draw<never>,
   table: table as Draw<never>,
@@ -67,20 +67,21 @@ function heading({ depth, tokens }: Tokens.Heading): JSX.Element {
   );
 }
 
-function list({ ordered, start, items }: Tokens.List): JSX.Element {
+function list({ raw, ordered, start, items }: Tokens.List): JSX.Element {
   const drawnItems = items.map((item) => (
-    <li dir="auto" class={item.task ? "task" : undefined}>
+    <li class={item.task ? "task" : undefined}>
       {item.task && <input type="checkbox" checked={item.checked ?? false} disabled aria-label={item.checked ? "done" : "to do"} />}
       {inside(item.tokens.filter((token) => token.type !== "checkbox"))}
     </li>
   ));
-  return ordered ? <ol start={Number(start) || 1}>{drawnItems}</ol> : <ul>{drawnItems}</ul>;
+  const dir = directionOf(raw);
+  return ordered ? <ol dir={dir} start={Number(start) || 1}>{drawnItems}</ol> : <ul dir={dir}>{drawnItems}</ul>;
 }
 
-function table({ header, align, rows }: Tokens.Table): JSX.Element {
+function table({ raw, header, align, rows }: Tokens.Table): JSX.Element {
   const style = (at: number) => (align[at] ? { textAlign: align[at] } : {});
   return (
-    <div class="table" role="region" aria-label="Table" tabIndex={0}>
+    <div class="table" dir={directionOf(raw)} role="region" aria-label="Table" tabIndex={0}>
       <table>
         <thead>
           <tr>{header.map((cell, at) => <th dir="auto" style={style(at)}>{inside(cell.tokens)}</th>)}</tr>

@@ -100,6 +100,10 @@ export function tokensOf(markdown: string): Token[] {
   return new BoundedLexer(reader.defaults).lex(markdown);
 }
 
+/** Where a list, a quote or a table begins: by its first letter, as `dir=auto` does for a text that lies in the element itself. */
+export const directionOf = (text: string): "ltr" | "rtl" =>
+  /[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u.test(/\p{L}/u.exec(text)?.[0] ?? "") ? "rtl" : "ltr";
+
 const NAMED: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0" };
 
 /** Text with the few character references that models write, as characters. */

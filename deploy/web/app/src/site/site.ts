@@ -8,7 +8,8 @@
  * | refused     | why it can't run here                  | none; a model that is kept may be deleted                |
  * | offer       | its size, what the device can do       | fetching, elsewhere (another tab has it)                 |
  * | elsewhere   | what the other tab does                | fetching, once that tab is left or this one takes over   |
- * | fetching    | bytes that are there and right         | opening, failed, offer (cancelled)                       |
+ * | fetching    | bytes that are there and right         | opening, fetching (the host's newer version), failed,    |
+ * |             |                                        | offer (cancelled)                                        |
  * | opening     | what is checked                        | ready, fetching (the next way to run it), failed         |
  * | ready       | the page                               | moved                                                    |
  * | moved       | that another tab took it               | the page is loaded again                                 |
@@ -16,6 +17,7 @@
  */
 
 import { signal } from "@preact/signals";
+import { ThinkportError } from "@thinkport/engine/errors";
 import { bytesOf, fetchIndex, type PieceIndex, type PieceProgress, piecesOf, PieceStore, type Way } from "@thinkport/engine/pieces";
 import type { Model, OpenProgress } from "@thinkport/engine";
 import { openInWorker } from "@thinkport/engine/worker/workerModel";
@@ -75,7 +77,7 @@ export class Site {
   private readonly lock: TabLock | null;
   private index: PieceIndex | null = null;
   private latest: PieceIndex | null = null;
-  /** A version that ran in no way: where it is the one that is kept, what the host has goes first. */
+  /** A version that is damaged or computes wrongly: where it is the one that is kept, what the host has goes first. */
   private broken: string | null = null;
   private working = new AbortController();
   private updating = new AbortController();
@@ -196,7 +198,11 @@ export class Site {
   private async currentIndex(): Promise<PieceIndex | null> {
     const kept = await this.keptIndex();
     if (kept !== null && kept.version !== this.index?.version) [this.index, this.latest] = [kept, null];
-    if (kept === null || kept.version === this.broken) this.index = this.latest = (await fetchIndex(this.base, LITTLE)) ?? this.index;
+    if (kept === null || kept.version === this.broken) {
+      const latest = await fetchIndex(this.base, LITTLE).catch((error: unknown) => error as Error);
+      if (latest instanceof Error && kept === null) throw latest;
+      if (latest !== null && !(latest instanceof Error)) this.index = this.latest = latest;
+    }
     return this.index;
   }
 
@@ -209,38 +215,50 @@ export class Site {
     this.state.value = { kind: "offer", offer: { name: index.name, way, bytes, total, choice, problem } };
   }
 
-  /** Run the model in the first way that works; the lock is this tab's. */
-  private async run(): Promise<void> {
+  /** Run the model in the first way that works; the lock is this tab's. Versions that were `tried` are not tried again. */
+  private async run(tried = new Set<string>()): Promise<void> {
     const index = await this.currentIndex();
     const { device } = this;
     if (index === null || device === null || !this.lock!.held) return;
     this.working = new AbortController();
     const { signal } = this.working;
-    const problems: string[] = [];
+    const problems: unknown[] = [];
+    tried.add(index.version);
     const choice = choose(index, device);
     if (!choice.ways.length) {
       this.lock!.letGo();
       return this.refuse(reasonsOf(choice), true);
     }
     for (const way of choice.ways) {
+      let here = false;
       try {
         this.state.value = { kind: "fetching", share: null };
         await this.have(index, way, (share) => this.fetching(share), signal);
+        here = true;
         if (reloadForThreads()) return;
         const model = await this.open(index, way, signal);
         signal.throwIfAborted(); // another tab took it meanwhile
         return this.opened(index, model);
       } catch (error) {
+        const replaced = !here && isDamage(error) && !signal.aborted && (await this.isReplaced(index, tried));
         if (this.state.value.kind === "moved") return;
         if (signal.aborted) {
           this.lock!.letGo();
           return await this.offer(index, choice);
         }
-        problems.push(wordsOf(error));
+        if (replaced) return this.run(tried);
+        problems.push(error);
       }
     }
-    this.broken ??= index.version;
-    throw new Error([...new Set(problems)].join(" "));
+    this.broken = problems.some(isDamage) ? index.version : null;
+    throw new Error([...new Set(problems.map(wordsOf))].join(" "));
+  }
+
+  /** Whether the host has a version instead of this one, of which pieces can't be had, that was not tried yet. */
+  private async isReplaced({ version }: PieceIndex, tried: ReadonlySet<string>): Promise<boolean> {
+    this.broken = version;
+    const current = await this.currentIndex().catch(() => null);
+    return current !== null && !tried.has(current.version);
   }
 
   /** Have all that a way needs, checked and kept. */
@@ -349,6 +367,9 @@ export class Site {
 }
 
 class Cancelled extends Error {}
+
+/** Whether the model itself is at fault, not this device or the network, where the same works another time. */
+const isDamage = (error: unknown): boolean => error instanceof ThinkportError && error.code === "artifact";
 
 /** Work on files that a worker which was ended a moment ago may still hold. */
 async function patiently(work: () => Promise<void>): Promise<void> {

@@ -6,6 +6,7 @@ import "../style/page.css";
 import "../style/thread.css";
 import "../style/markdown.css";
 import "../style/panels.css";
+import "../style/input.css";
 import { Composer } from "./Composer";
 import { Failure } from "./Failure";
 import { Header } from "./Header";

@@ -57,7 +57,8 @@ export function Composer() {
   );
 }
 
-function grow(area: HTMLTextAreaElement | null): void {
+/** Make a text box as high as its text. */
+export function grow(area: HTMLTextAreaElement | null): void {
   if (!area) return;
   area.style.height = "auto";
   area.style.height = `${area.scrollHeight}px`;

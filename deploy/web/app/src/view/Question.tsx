@@ -1,7 +1,8 @@
 /** What a person asked; it can be edited, which asks anew and keeps the old branch. */
 
-import { useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Message } from "../conversation/conversation";
+import { grow } from "./Composer";
 import { CopyButton } from "./CopyButton";
 import { Icon } from "./Icon";
 import { Versions } from "./Versions";
@@ -11,6 +12,12 @@ import { sends } from "./keys";
 export function Question({ message }: { message: Message }) {
   const { talk } = usePage();
   const [editing, setEditing] = useState(false);
+  const button = useRef<HTMLButtonElement>(null);
+  const edited = useRef(false);
+  useEffect(() => {
+    if (edited.current && !editing) button.current?.focus(); // the box that had the focus is gone
+    edited.current = editing;
+  }, [editing]);
   return (
     <article class="turn question">
       <h2 class="off-screen">You asked</h2>
@@ -22,7 +29,7 @@ export function Question({ message }: { message: Message }) {
           <div class="actions">
             <Versions message={message} />
             <CopyButton text={message.text} what="Copy the question" />
-            <button type="button" class="quiet" aria-label="Edit the question" title="Edit the question" disabled={talk.run.value !== null} onClick={() => setEditing(true)}>
+            <button type="button" ref={button} class="quiet" aria-label="Edit the question" title="Edit the question" disabled={talk.run.value !== null} onClick={() => setEditing(true)}>
               <Icon name="edit" />
             </button>
           </div>
@@ -34,22 +41,24 @@ export function Question({ message }: { message: Message }) {
 
 function Edit({ message, onDone }: { message: Message; onDone: () => void }) {
   const { talk } = usePage();
+  const area = useRef<HTMLTextAreaElement>(null);
   const [text, setText] = useState(message.text);
+  useEffect(() => area.current?.focus(), []);
+  useLayoutEffect(() => grow(area.current), [text]);
   const send = () => {
     if (!text.trim()) return;
     onDone();
     talk.edit(message, text.trim());
   };
   const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key === "Escape") onDone();
-    if (sends(event)) {
-      event.preventDefault();
-      send();
-    }
+    const done = event.key === "Escape" ? onDone : sends(event) ? send : null;
+    if (done === null) return;
+    event.preventDefault();
+    done();
   };
   return (
     <div class="edit">
-      <textarea aria-label="Edit the question" dir="auto" rows={Math.min(8, text.split("\n").length + 1)} value={text} ref={(area) => void area?.focus()} onInput={(event) => setText(event.currentTarget.value)} onKeyDown={onKeyDown} />
+      <textarea aria-label="Edit the question" dir="auto" rows={1} value={text} ref={area} onInput={(event) => setText(event.currentTarget.value)} onKeyDown={onKeyDown} />
       <div class="row end">
         <button type="button" class="plain" onClick={onDone}>Cancel</button>
         <button type="button" class="main" onClick={send}>Ask again</button>

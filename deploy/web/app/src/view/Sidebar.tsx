@@ -1,6 +1,7 @@
 /** The list of conversations: begin, search, open, export, delete. */
 
 import { signal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
 import type { Conversation } from "../conversation/conversation";
 import { found } from "../conversation/library";
 import { asMarkdown, fileName } from "../conversation/export";
@@ -85,6 +86,8 @@ function Entry({ conversation }: { conversation: Conversation }) {
 function Undo() {
   const { talk } = usePage();
   const one = deleted.value;
+  const button = useRef<HTMLButtonElement>(null);
+  useEffect(() => button.current?.focus(), [one]); // the button that was pressed is gone
   if (one === null) return null;
   const undo = () => {
     talk.library.restore(one);
@@ -93,7 +96,7 @@ function Undo() {
   return (
     <p class="undo" role="status">
       <span>Deleted.</span>
-      <button type="button" class="link" onClick={undo}>Undo</button>
+      <button type="button" ref={button} class="link" onClick={undo}>Undo</button>
     </p>
   );
 }

@@ -49,6 +49,7 @@ function Budget({ budget, choose }: { budget: number | null; choose: (budget: nu
       const outside = event instanceof KeyboardEvent ? event.key === "Escape" : !place.current?.contains(event.target as Node);
       if (!outside) return;
       event.stopPropagation();
+      if (event instanceof KeyboardEvent) place.current?.querySelector("button")?.focus();
       setOpen(false);
     };
     document.addEventListener("pointerdown", leave, true);

@@ -68,8 +68,8 @@ function useFollowing(place: { current: HTMLDivElement | null }) {
   }, []);
   const asked = pathOf(talk.library.open.value).at(-1)?.parent;
   useLayoutEffect(() => {
-    following.current = true;
-    toEnd();
+    following.current = asked !== undefined; // the first screen is read from its top
+    if (following.current) toEnd();
   }, [asked]);
   return { atEnd, toEnd };
 }

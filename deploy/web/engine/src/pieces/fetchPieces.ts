@@ -21,7 +21,7 @@ export async function fetchIndex(base: string, patience: number): Promise<PieceI
   const url = new URL(INDEX, base).href;
   const response = await fetch(url, { cache: "no-cache", signal: AbortSignal.timeout(patience) }).catch(() => null);
   if (response === null || response.status >= 500) return null;
-  if (!response.ok) throw artifactError(`${url} is not there (status ${response.status}): upload the whole site again`);
+  if (!response.ok) throw artifactError(`${url} is not there (status ${response.status}): the site is being replaced, or was not uploaded whole; try again later`);
   const text = await response.text().catch(() => null); // the connection may break in the middle
   return text === null ? null : parseIndex(text, url);
 }
@@ -56,7 +56,7 @@ async function fetchPiece(base: string, piece: Piece, onPart: (bytes: number) =>
     try {
       const bytes = await received(url, piece, attempt > 0, onPart);
       if ((await hashOf(bytes)) === piece.sha256) return bytes;
-      throw artifactError(`${url} is not the piece that it should be: the host's copy is damaged, upload the site again`);
+      throw artifactError(`${url} is not the piece that it should be: the host's copy is damaged; try again later, and if that doesn't help, have the site uploaded again`);
     } catch (error) {
       const pause = PAUSES[attempt];
       if (pause === undefined || !navigator.onLine || (error instanceof ThinkportError && error.code === "artifact" && attempt > 0)) throw error;
@@ -73,14 +73,14 @@ async function received(url: string, piece: Piece, anew: boolean, onPart: (bytes
   if (response.status >= 500 || response.status === 429) {
     throw unavailableError(`the site answers ${response.status}: what came so far is kept; go on later`);
   }
-  if (!response.ok) throw artifactError(`${url} is not there (status ${response.status}): upload the whole site again`);
+  if (!response.ok) throw artifactError(`${url} is not there (status ${response.status}): the site is being replaced, or was not uploaded whole; try again later`);
   const bytes = new Uint8Array(piece.bytes);
   let at = 0;
   try {
     for (const reader = response.body!.getReader(); ; ) {
       const { done, value } = await reader.read();
       if (done) break;
-      if (at + value.length > bytes.length) throw artifactError(`${url} has more than the ${piece.bytes} bytes that were expected: upload the site again`);
+      if (at + value.length > bytes.length) throw artifactError(`${url} has more than the ${piece.bytes} bytes that were expected: try again later, and if that doesn't help, have the site uploaded again`);
       bytes.set(value, at);
       onPart((at += value.length));
     }
@@ -88,7 +88,7 @@ async function received(url: string, piece: Piece, anew: boolean, onPart: (bytes
     if (error instanceof ThinkportError) throw error;
     throw unavailableError(`the connection broke (${wordsOf(error)}): what came so far is kept; go on when there is a network`, error);
   }
-  if (at !== bytes.length) throw artifactError(`${url} has ${at} bytes, expected ${piece.bytes}: upload the site again`);
+  if (at !== bytes.length) throw artifactError(`${url} has ${at} bytes, expected ${piece.bytes}: try again later, and if that doesn't help, have the site uploaded again`);
   return bytes;
 }
 
