@@ -136,6 +136,10 @@ def total(artifact: Path) -> int:
     return sum(path.stat().st_size for path in artifact.iterdir())
 
 
+def test_cuda_gets_no_lookup_whose_zero_point_its_builds_take_for_another(models: dict[str, onnx.ModelProto]) -> None:
+    assert "GatherBlockQuantized" not in operators(models["cuda.onnx"])
+
+
 def test_directml_gets_none_of_what_it_computes_wrongly_or_refuses(models: dict[str, onnx.ModelProto]) -> None:
     for name in ("dml.onnx", "dml-plain.onnx"):
         model = models[name]

@@ -104,7 +104,7 @@ class MatMulNBits(GraphPass):
 
 
 class PlainLookup(GraphPass):
-    """Once, for targets without the operator: all of it runs there, so that nothing of the graph falls to the CPU.
+    """Once, for targets without the operator, or with a wrong one: nothing of the graph falls to the CPU.
 
     The table is neither stored nor held a second time. It costs a few small nodes a step over a few rows.
     """
