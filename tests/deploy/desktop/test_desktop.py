@@ -4,7 +4,7 @@ import importlib.util
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -50,6 +50,28 @@ def test_a_library_that_the_system_lacks_is_named_with_its_package(
     monkeypatch.setitem(sys.modules, "PySide6", ModuleType("PySide6"))
     monkeypatch.setitem(sys.modules, "PySide6.QtWebEngineWidgets", widgets)
     with pytest.raises(MissingExtraError, match=r"needs libEGL\.so\.1, .* libegl1"):
+        run(provider="cpu", state=tmp_path)
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="other systems have a web view of their own")
+def test_a_library_that_qt_would_end_the_program_for_is_named_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DISPLAY", ":7")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr("thinkport.runtime.extras.find_spec", lambda name: object())
+    (tmp_path / "platforms").mkdir()
+    (tmp_path / "platforms" / "libqxcb.so").write_bytes(b"no library")  # the linker names what it can't take
+    core, widgets = ModuleType("PySide6.QtCore"), ModuleType("PySide6.QtWebEngineWidgets")
+    core.QLibraryInfo = SimpleNamespace(  # type: ignore[attr-defined]
+        path=lambda _: str(tmp_path), LibraryPath=SimpleNamespace(PluginsPath=0)
+    )
+    widgets.QWebEngineView = object  # type: ignore[attr-defined]
+    package = ModuleType("PySide6")
+    package.QtCore = core  # type: ignore[attr-defined]
+    for module in (package, core, widgets):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    with pytest.raises(MissingExtraError, match=r"needs .*libqxcb\.so, .* libxcb-cursor0"):
         run(provider="cpu", state=tmp_path)
 
 

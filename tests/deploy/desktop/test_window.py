@@ -71,7 +71,7 @@ def test_an_artifact_of_the_command_line_is_opened_and_a_conversation_outlives_t
     screen: str, nano_artifact: Path, tmp_path: Path
 ) -> None:
     with sitting(screen, tmp_path, str(nano_artifact)) as page:
-        page.wait("document.querySelector('.top .where')?.innerText.includes('cpu.onnx')")
+        page.wait("document.querySelector('.top .where')?.innerText.includes('CPU')")
         page.write("What is 86*57?")
         assert page.wait(ANSWER) == "4902"
         page.picture(pictures(tmp_path) / "window-answered.png")

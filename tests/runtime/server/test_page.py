@@ -660,6 +660,8 @@ def test_it_fits_every_width(served, opened, width, scheme) -> None:
         page.get_by_role("button", name="Show conversations").click()
         page.get_by_label("Search conversations").wait_for()
         shoot(page, f"list-{width}-{scheme}")
+    page.mouse.move(width - 5, 5)
+    assert page.locator(".list").evaluate("one => one.scrollWidth <= one.clientWidth")
 
 
 SMALL = """[...document.querySelectorAll("button, select, summary, input:not([type=range])")].flatMap((one) => {

@@ -3,6 +3,7 @@
 Where there is no screen, web views end a program without a word to a person, so that is looked at before.
 """
 
+import ctypes
 import os
 import sys
 from functools import partial
@@ -74,10 +75,21 @@ def check_web_view() -> str | None:
     if sys.platform != "linux":
         return None
     try:
-        from PySide6.QtWebEngineWidgets import QWebEngineView  # noqa: F401 - linked with all that a window needs
+        from PySide6.QtWebEngineWidgets import QWebEngineView  # noqa: F401 - linked with nearly all that a window needs
+
+        _link_screen()
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"{error.name} not installed: run {install_line('desktop')}") from error
-    except ImportError as error:  # the linker's words: "libEGL.so.1: cannot open shared object file…"
+    except (ImportError, OSError) as error:  # the linker's words: "libEGL.so.1: cannot open shared object file…"
         library = str(error).partition(":")[0]
         raise MissingExtraError(f"Qt's web view needs {library}, which this system lacks: {_PACKAGES}") from error
     return "qt"
+
+
+def _link_screen() -> None:
+    """Link what Qt shows windows by on X, where it would end the program; raises the linker's OSError."""
+    from PySide6 import QtCore
+
+    place = Path(QtCore.QLibraryInfo.path(QtCore.QLibraryInfo.LibraryPath.PluginsPath)) / "platforms" / "libqxcb.so"
+    if place.is_file() and not os.environ.get("WAYLAND_DISPLAY"):
+        ctypes.CDLL(str(place))

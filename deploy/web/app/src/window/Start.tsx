@@ -31,7 +31,7 @@ function Choices({ opening }: { opening: Opening }) {
   const { host, panels } = usePage();
   return (
     <>
-      {opening.problem ? <p class="problem" role="alert">{opening.problem}</p> : <p>An artifact is a folder that `thinkport export` wrote.</p>}
+      {opening.problem ? <p class="problem" role="alert">{opening.problem}</p> : <p>An artifact is a folder that <code>thinkport export</code> wrote.</p>}
       <button type="button" class="main" onClick={() => panels.attempt(host.open(null))}><Icon name="folder" /> Open a folder…</button>
       {opening.back && <button type="button" class="plain" onClick={() => void host.back()}>Back to the conversation</button>}
       {opening.recent.length > 0 && <h2>Opened before</h2>}
