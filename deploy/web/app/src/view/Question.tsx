@@ -1,6 +1,6 @@
 /** What a person asked; it can be edited, which asks anew and keeps the old branch. */
 
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Message } from "../conversation/conversation";
 import { grow } from "./Composer";
 import { CopyButton } from "./CopyButton";
@@ -14,7 +14,7 @@ export function Question({ message }: { message: Message }) {
   const [editing, setEditing] = useState(false);
   const button = useRef<HTMLButtonElement>(null);
   const edited = useRef(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (edited.current && !editing) button.current?.focus(); // the box that had the focus is gone
     edited.current = editing;
   }, [editing]);
@@ -43,7 +43,7 @@ function Edit({ message, onDone }: { message: Message; onDone: () => void }) {
   const { talk } = usePage();
   const area = useRef<HTMLTextAreaElement>(null);
   const [text, setText] = useState(message.text);
-  useEffect(() => area.current?.focus(), []);
+  useLayoutEffect(() => area.current?.focus(), []); // before a key that follows at once
   useLayoutEffect(() => grow(area.current), [text]);
   const send = () => {
     if (!text.trim()) return;

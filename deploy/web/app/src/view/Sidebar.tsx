@@ -1,7 +1,7 @@
 /** The list of conversations: begin, search, open, export, delete. */
 
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Conversation } from "../conversation/conversation";
 import { found } from "../conversation/library";
 import { asMarkdown, fileName } from "../conversation/export";
@@ -87,7 +87,7 @@ function Undo() {
   const { talk } = usePage();
   const one = deleted.value;
   const button = useRef<HTMLButtonElement>(null);
-  useEffect(() => button.current?.focus(), [one]); // the button that was pressed is gone
+  useLayoutEffect(() => button.current?.focus(), [one]); // the button that was pressed is gone
   if (one === null) return null;
   const undo = () => {
     talk.library.restore(one);
