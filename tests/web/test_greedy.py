@@ -107,7 +107,7 @@ class Outcome:
         (top / "model").symlink_to(self.artifact)
         (top / "ort").symlink_to(WEB / "node_modules" / "onnxruntime-web" / "dist")
         with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(top))) as server:
-            Thread(target=server.serve_forever).start()
+            Thread(target=server.serve_forever, daemon=True).start()
             webkit.set_script_timeout(3600)
             webkit.get(f"http://127.0.0.1:{server.server_port}/page/index.html")
             request = {"source": {"kind": "http", "url": "/model/"}, "ort": "/ort/", "provider": "wasm"}

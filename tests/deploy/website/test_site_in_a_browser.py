@@ -449,6 +449,36 @@ def test_a_kept_model_that_is_damaged_after_the_host_replaced_it_makes_room_for_
     assert answers(page) == "4902"
 
 
+# What the engine remembers of graphs: that each of them is wrong.
+WRONG = """async () => {
+  const done = (one, kind) => new Promise((end) => one.addEventListener(kind, () => end(one.result)));
+  const database = await done(indexedDB.open("thinkport-engine"), "success");
+  const changing = database.transaction("known", "readwrite");
+  const known = changing.objectStore("known");
+  const keys = await done(known.getAllKeys(), "success");
+  const graphs = keys.filter((key) => key.startsWith("goldens "));
+  for (const key of graphs) known.put('{"score":null,"fault":"its logits are noise"}', key);
+  await done(changing, "complete");
+  database.close();
+  return graphs.length;
+}"""
+
+
+def test_a_kept_model_that_computes_wrongly_in_every_way_makes_room_for_what_the_host_has_by_then(
+    site, host, opened, nano_artifact, tmp_path
+) -> None:
+    page = opened(host(site).url)
+    download(page)
+    running(page)
+    assert page.evaluate(WRONG) == 1
+    page.reload()
+    fails(page, "its logits are noise")
+    newer(site, Path(shutil.copytree(nano_artifact, tmp_path / "artifact")))
+    page.get_by_role("button", name="Try again").click()
+    page.locator(".top .name").filter(has_text="nano-two").wait_for()
+    assert answers(page) == "4902"
+
+
 def test_a_first_download_goes_on_with_the_site_that_replaced_its_own(
     site, host, opened, nano_artifact, tmp_path
 ) -> None:

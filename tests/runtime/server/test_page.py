@@ -141,6 +141,11 @@ def test_thinking_can_be_switched_off_and_limited_from_the_keyboard(served, open
     slider.press("ArrowRight")
     assert slider.get_attribute("aria-valuetext") == "64 tokens"
     shoot(page, "budget")
+    box(page).focus()
+    with page.expect_response("**/health"):
+        page.evaluate("dispatchEvent(new Event('online'))")
+    page.wait_for_timeout(300)  # what the server says is drawn, and takes the focus from nobody
+    assert page.evaluate("document.activeElement.id") == "message"
     page.keyboard.press("Escape")
     served.slow_down(0.03)
     ask(page)

@@ -221,12 +221,11 @@ def _put_page(folder: Path, page: Path, runtime: Path, index: Mapping[str, Any])
 def _put_licenses(folder: Path, page: Path) -> None:
     """Of the page's packages and of ONNX Runtime, whose npm package has none: Python's is of the same sources."""
     spec = find_spec("onnxruntime")
-    runtime = Path(spec.origin).parent if spec and spec.origin else Path()
-    texts = {
-        "page.txt": page / "LICENSES.txt",
-        "onnxruntime.txt": runtime / "LICENSE",
-        "onnxruntime-third-party.txt": runtime / "ThirdPartyNotices.txt",
-    }
+    texts = {"page.txt": page / "LICENSES.txt"}
+    if spec and spec.origin:
+        runtime = Path(spec.origin).parent
+        texts["onnxruntime.txt"] = runtime / "LICENSE"
+        texts["onnxruntime-third-party.txt"] = runtime / "ThirdPartyNotices.txt"
     folder.mkdir()
     for name, text in texts.items():
         if text.is_file():

@@ -78,6 +78,7 @@ class Opening {
   readonly files: CheckedFiles;
   private readonly store: Store;
   private readonly verdicts: GraphVerdict[] = [];
+  private wrong = 0; // of them, by the goldens
   private readonly seconds = { files: 0, session: 0, goldens: 0 };
 
   constructor(
@@ -104,7 +105,8 @@ class Opening {
       }
     }
     const reasons = this.verdicts.map(({ file, reason }) => `${file}: ${reason}`).join("; ");
-    throw unavailableError(`nothing in ${this.options.source.place} runs here (${reasons || "no graph for these runtimes"})`);
+    const error = this.wrong > 0 && this.wrong === this.verdicts.length ? artifactError : unavailableError;
+    throw error(`nothing in ${this.options.source.place} runs here (${reasons || "no graph for these runtimes"})`);
   }
 
   private async deviceOf(runtime: Runtime): Promise<string | null> {
@@ -133,9 +135,13 @@ class Opening {
       this.verdicts.push({ file: graph.file, taken: false, reason: `${runtime.provider}: ${reason}` });
       return null;
     };
+    const distrust = (fault: string): null => {
+      this.wrong++;
+      return refuse(fault);
+    };
     const key = `goldens ${this.read.fingerprint} ${graph.file} ${device}`;
     const kept = JSON.parse((await this.store.get(key)) ?? "null") as Verdict | null;
-    if (kept?.fault) return refuse(`${kept.fault} (found out before)`);
+    if (kept?.fault) return distrust(`${kept.fault} (found out before)`);
     let lane: Lane | null = null;
     try {
       const onnx = new OnnxFile(await this.timed("files", () => this.files.bytes(graph.file)), graph.file);
@@ -144,7 +150,7 @@ class Opening {
       lane = await this.loaded(runtime, graph, onnx);
       const { score, fault } = kept ?? (await this.checked(lane, graph, key));
       if (!fault) return { lane, report: this.report(runtime, graph, lane.contextLength, score, kept !== null) };
-      refuse(fault);
+      distrust(fault);
     } catch (error) {
       await lane?.close();
       const here = error instanceof ThinkportError && error.code !== "cancelled" && !isDamage(error, this.options.source.place);

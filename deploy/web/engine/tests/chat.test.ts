@@ -91,3 +91,10 @@ test("what can't be run is refused in words", () => {
   expect(() => model.stream("hi", { tools: [{}] })).toThrow(/tool 0 has the name undefined/);
   expect(() => modelOver(new ScriptedLane([]), { thinking: null }).stream("hi", { thinking: true })).toThrow(/can't think/);
 });
+
+test("what is no list of messages is refused wherever a prompt is made", async () => {
+  const model = modelOver(new ScriptedLane([]));
+  for (const asked of [model.encode(null as never), model.settle(null as never)]) {
+    await expect(asked).rejects.toMatchObject({ code: "input", message: "the messages are object, expected a list of messages" });
+  }
+});

@@ -1,6 +1,8 @@
 /** Reading files: the wire format of a graph, manifests that are none. */
 
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { CheckedFiles } from "../src/artifact/checkedFiles.js";
 import { parseManifest } from "../src/artifact/manifest.js";
@@ -8,6 +10,7 @@ import { OnnxFile } from "../src/artifact/onnxFile.js";
 import type { ArtifactSource } from "../src/artifact/source.js";
 import { MemoryStore } from "../src/artifact/store.js";
 import { FolderSource } from "../src/node/folders.js";
+import { openModel } from "../src/openModel.js";
 import { HttpSource } from "../src/web/sources.js";
 import { manifest } from "./nano.js";
 
@@ -89,4 +92,23 @@ test("a file that finds no memory is not called damaged, and one that is missing
 test("a file that was read when the caller gave up is not called damaged", async () => {
   const reading = new FolderSource(import.meta.dirname).read("files.test.ts", { signal: AbortSignal.abort() });
   await expect(reading).rejects.toMatchObject({ code: "cancelled" });
+});
+
+test("a model that computes wrongly in every way is at fault itself, one that lacks something in any way is not", async () => {
+  const graphs = ["one.onnx", "two.onnx"];
+  const contents: Record<string, Uint8Array<ArrayBuffer>> = {
+    "tokenizer.json": Uint8Array.from(readFileSync(join(import.meta.dirname, "../../../../artifacts/checkpoints/nano-qwen3/tokenizer.json"))),
+    "chat_template.jinja": new TextEncoder().encode("{{ messages[0].content }}"),
+  };
+  for (const name of graphs) contents[name] = Uint8Array.of(0x3a, 0); // with nothing in it
+  const files = Object.entries(contents).map(([name, bytes]) => [name, { bytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") }]);
+  const made = { ...manifest, graphs: graphs.map((file) => ({ ...manifest.graphs[0], file })), certificate: null, files: Object.fromEntries(files) as never };
+  const source: ArtifactSource = { place: "here", read: async (name) => contents[name] ?? new TextEncoder().encode(JSON.stringify(made)) };
+  const runtime = { provider: "cpu", threads: null, describe: async () => "a device", suited: (all: unknown) => all, refusal: () => "no room" };
+  const opened = (wrong: RegExp): Promise<unknown> => {
+    const store = { get: async (key: string) => (wrong.test(key) ? '{"score":null,"fault":"its logits are none"}' : null), set: async () => undefined };
+    return openModel({ source, runtimes: [runtime as never], store });
+  };
+  await expect(opened(/^goldens/)).rejects.toMatchObject({ code: "artifact", message: expect.stringMatching(/nothing in here runs here \(one\.onnx: cpu: its logits/) as string });
+  await expect(opened(/^goldens .* one\.onnx/)).rejects.toMatchObject({ code: "unavailable", message: expect.stringMatching(/two\.onnx: cpu: no room/) as string });
 });

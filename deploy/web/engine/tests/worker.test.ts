@@ -70,6 +70,30 @@ test("a wish before the worker has begun a reply reaches it, and the reply ends 
   expect(heard).toEqual(events);
 });
 
+test("closing lets the worker go of the model, once, and what is asked later is refused", async () => {
+  const asked: string[] = [];
+  let gone: Promise<unknown> | null = null;
+  const port = Object.assign(new EventTarget(), {
+    postMessage: (_: unknown, [line]: [MessagePort]) => {
+      line.onmessage = ({ data, ports }) => {
+        asked.push(data.method);
+        ports[0]!.postMessage({ result: [1] });
+      };
+      gone = new Promise((resolve) => line.addEventListener("close", resolve));
+      line.postMessage({ result: { manifest, report: {}, thinking: {} } });
+    },
+  });
+  const model = await openInWorker(port as never, { source: { kind: "opfs", folder: "nano" }, ort: "ort" });
+  expect(await model.encode([])).toEqual([1]);
+  await Promise.all([model.close(), model.close()]);
+  await gone;
+  await model.close();
+  for (const late of [model.encode([]), model.settle([]), model.stream("hi").end()]) {
+    await expect(late).rejects.toMatchObject({ code: "unavailable", message: "the model was closed: open it again" });
+  }
+  expect(asked).toEqual(["encode", "close"]);
+});
+
 test("a worker that failed is asked nothing more", async () => {
   const port = Object.assign(new EventTarget(), {
     postMessage: (_: unknown, [line]: [MessagePort]) => line.postMessage({ result: { manifest, report: {}, thinking: {} } }),

@@ -32,7 +32,7 @@ export async function lookAtDevice(): Promise<Device> {
 function lacking(): string | null {
   if (!isSecureContext) return `Browsers allow this over https or on the same machine only, and this page came from ${location.origin}. Open it by https.`;
   if (typeof WebAssembly === "undefined") return "This browser has no WebAssembly. Use another one, or switch it on.";
-  if (!navigator.storage?.getDirectory || !navigator.locks) return "This browser gives pages no place to keep a model in (OPFS): it is too old, or built without. Chrome 123, Edge 123, Firefox 120 and Safari 17.5 are new enough; browsers over WebKitGTK have none.";
+  if (!navigator.storage?.getDirectory || !navigator.locks) return "This browser gives pages no place to keep a model in (OPFS): it is too old, or built without. Chrome 123, Edge 123, Firefox 121 and Safari 17.5 are new enough; browsers over WebKitGTK have none.";
   return null;
 }
 

@@ -250,7 +250,7 @@ export class Site {
         problems.push(error);
       }
     }
-    this.broken = problems.some(isDamage) ? index.version : null;
+    this.broken = problems.every(isDamage) ? index.version : null;
     throw new Error([...new Set(problems.map(wordsOf))].join(" "));
   }
 

@@ -45,6 +45,7 @@ function Budget({ budget, choose }: { budget: number | null; choose: (budget: nu
   const place = useRef<HTMLDivElement>(null);
   useEffect(() => {
     if (!open) return;
+    place.current?.querySelector("input")?.focus({ preventScroll: true });
     const leave = (event: Event) => {
       const outside = event instanceof KeyboardEvent ? event.key === "Escape" : !place.current?.contains(event.target as Node);
       if (!outside) return;
@@ -69,7 +70,7 @@ function Budget({ budget, choose }: { budget: number | null; choose: (budget: nu
       {open && (
         <div class="popover" role="dialog" aria-label="Thinking budget">
           <p class="value">{words(budget)}</p>
-          <input type="range" min={0} max={steps.length} step={1} value={at} aria-label="Budget" aria-valuetext={words(budget)} ref={(input) => void input?.focus({ preventScroll: true })} onInput={(event) => choose(steps[Number(event.currentTarget.value)] ?? null)} />
+          <input type="range" min={0} max={steps.length} step={1} value={at} aria-label="Budget" aria-valuetext={words(budget)} onInput={(event) => choose(steps[Number(event.currentTarget.value)] ?? null)} />
           <p class="note">At its budget a thought is closed, and the answer begins.</p>
         </div>
       )}

@@ -34,8 +34,9 @@ export class PromptEncoder {
    * Templates write the last reply in one way and a reply that was answered in another, so an answer is put behind them.
    */
   history(messages: readonly Message[], options: TemplateOptions = {}): number[] {
-    const role = messages.at(-1)?.tool_calls?.length ? "tool" : "user";
-    const { rendered, known } = this.render([...checked(messages), { role, content: NEXT }], options);
+    const said = checked(messages);
+    const role = said.at(-1)!.tool_calls?.length ? "tool" : "user";
+    const { rendered, known } = this.render([...said, { role, content: NEXT }], options);
     return rendered.encode(this.tokenizer, known, Math.max(0, rendered.text.lastIndexOf(NEXT)));
   }
 

@@ -2,6 +2,7 @@
 
 import { Replies } from "../chat/conversation.js";
 import type { Stop } from "../engine/stop.js";
+import { unavailableError } from "../errors.js";
 import type { ReplyEvent } from "../events.js";
 import type { EncodeOptions, Model, Reply, ReplyOptions } from "../model.js";
 import type { OpenOptions } from "../openModel.js";
@@ -36,6 +37,7 @@ class WorkerModel extends Replies implements Model {
   readonly manifest;
   readonly report;
   readonly thinking: Thinking;
+  private closed: Promise<unknown> | null = null;
 
   constructor(
     private readonly line: Line,
@@ -63,11 +65,16 @@ class WorkerModel extends Replies implements Model {
   }
 
   async close(): Promise<void> {
-    await this.asked({ method: "close" });
+    await (this.closed ??= this.asked({ method: "close" }).finally(() => this.port.close())); // what an open port leads to stays in memory
   }
 
-  private asked(request: Request, channel = new MessageChannel(), onTold?: (told: never) => void): Promise<unknown> {
-    return this.line.call(request, channel, onTold, this.port).finally(() => channel.port1.close());
+  private async asked(request: Request, channel = new MessageChannel(), onTold?: (told: never) => void): Promise<unknown> {
+    try {
+      if (this.closed) throw unavailableError("the model was closed: open it again");
+      return await this.line.call(request, channel, onTold, this.port);
+    } finally {
+      channel.port1.close();
+    }
   }
 
   private async *events(request: Request, channel: MessageChannel, stop: Stop): Events {
