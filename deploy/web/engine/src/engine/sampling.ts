@@ -122,8 +122,11 @@ function topK(logits: Float32Array, k: number): number[] {
   return ids;
 }
 
+const FEW = 500; // beyond, sorting all of a vocabulary is faster
+
 /** The k-th largest of the logits: of the k largest so far, kept in order, the least gives way to a larger one. */
 function kthLargest(logits: Float32Array, k: number): number {
+  if (k > FEW) return logits.slice().sort()[Math.max(0, logits.length - k)]!;
   const largest = logits.slice(0, k).sort();
   for (let id = largest.length; id < logits.length; id++) {
     const logit = logits[id]!;
