@@ -699,6 +699,12 @@ def test_what_a_finger_presses_is_44_pixels_wide_and_high(served, opened) -> Non
 
 @IN_EACH
 @pytest.mark.long
+def test_a_page_that_cannot_begin_says_so(served, opened) -> None:
+    page = opened(f"{served.url}/?window")  # of a window, which this server has none of
+    page.get_by_role("alert").filter(has_text="The page can't begin: there is no such path. Load it again.").wait_for()
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_wrong(served, opened, scheme) -> None:
     if not AXE.is_file():
