@@ -114,6 +114,7 @@ def test_the_service_worker_keeps_the_page_and_neither_model_nor_list(made: Site
 def test_licences_of_the_page_and_of_onnx_runtime_are_in_it(made: Site, stand_in_page: Path) -> None:
     folder = made.path / "licenses"
     assert (folder / "page.txt").read_bytes() == (stand_in_page / "LICENSES.txt").read_bytes()
+    assert "Apache License" in (folder / "thinkport.txt").read_text(encoding="utf-8")
     assert "Permission is hereby granted" in (folder / "onnxruntime.txt").read_text(encoding="utf-8")
     assert (folder / "onnxruntime-third-party.txt").stat().st_size > 100_000
 

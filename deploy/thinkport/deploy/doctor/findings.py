@@ -149,7 +149,9 @@ def artifact_findings(attempts: Sequence[Attempt]) -> Iterator[Finding]:
         yield _error(
             code="nothing-runs",
             sentence=f"no graph {'of the artifact' if asked else 'for that provider'} can be used here",
-            todo=f"upgrade ONNX Runtime: {install_line(CPU.name)}" if asked else "leave the provider out",
+            todo=f"upgrade ONNX Runtime: {install_line(CPU.name)}"
+            if asked
+            else "name no provider, or export the artifact with --target cpu too",
         )
 
 

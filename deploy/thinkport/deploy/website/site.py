@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import distribution
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -221,7 +222,7 @@ def _put_page(folder: Path, page: Path, runtime: Path, index: Mapping[str, Any])
 def _put_licenses(folder: Path, page: Path) -> None:
     """Of the page's packages and of ONNX Runtime, whose npm package has none: Python's is of the same sources."""
     spec = find_spec("onnxruntime")
-    texts = {"page.txt": page / "LICENSES.txt"}
+    texts = {"thinkport.txt": _own_license(), "page.txt": page / "LICENSES.txt"}
     if spec and spec.origin:
         runtime = Path(spec.origin).parent
         texts["onnxruntime.txt"] = runtime / "LICENSE"
@@ -230,6 +231,11 @@ def _put_licenses(folder: Path, page: Path) -> None:
     for name, text in texts.items():
         if text.is_file():
             shutil.copyfile(text, folder / name)
+
+
+def _own_license() -> Path:
+    files = distribution("thinkport").files or []
+    return next((Path(str(file.locate())) for file in files if file.name == "LICENSE"), Path())
 
 
 def _web_manifest(name: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ it("tells of a graph that the site's length of conversations leaves no room for"
   const leftOut = [{ provider: "wasm", graph: "cpu", reason: "it takes 5.1 GB" }] as const;
   const found = choose({ ways: WAYS.slice(0, 1), leftOut }, device({ gpu: null }));
   expect(found.ways).toEqual([]);
-  expect(found.refusals.map(({ graph, reason }) => `${graph}: ${reason}`)).toEqual(["cpu: it takes 5.1 GB", "half: this browser gives no GPU by WebGPU"]);
+  expect(found.refusals.map(({ graph, reason }) => `${graph}: ${reason}`)).toEqual(["cpu: it takes 5.1 GB", "half: this browser gives no GPU by WebGPU; Chrome and Edge do on most devices"]);
 });
 
 it("warns of a large model's speed in WebAssembly", () => {

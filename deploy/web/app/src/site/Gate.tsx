@@ -115,7 +115,7 @@ function Fetching({ share, cancel }: { share: Share | null; cancel: () => void }
       <p role="status">{share === null ? "…" : `${megabytes(share.done)} of ${megabytes(share.total)}`}</p>
       <progress max={share?.total ?? 1} aria-label={what} {...(share === null ? {} : { value: share.done })} />
       <button type="button" class="plain" onClick={cancel}>Cancel</button>
-      {coming && <p class="note">You may leave this page: what came is kept, and the download goes on from there.</p>}
+      {coming && <p class="note">You may leave this page: pieces that came whole are kept, and the download goes on from there.</p>}
     </>
   );
 }

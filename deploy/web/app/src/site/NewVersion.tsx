@@ -43,7 +43,7 @@ function NewVersion({ site }: { site: Site }) {
           <progress max={share.total} value={share.done} aria-label="Download of the new version" />
         </>
       ) : (
-        <p>There is a new version of the model, {megabytes(bytes)} to download.</p>
+        <p>There is a new version of the model, {bytes < 50_000 ? "with next to nothing" : megabytes(bytes)} to download.</p>
       )}
       {done && <button type="button" class="plain" onClick={() => location.reload()}>Use it now</button>}
       {!done && (share === null || problem !== null) && <button type="button" class="plain" onClick={() => void site.fetchUpdate()}>Download</button>}

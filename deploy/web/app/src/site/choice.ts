@@ -36,7 +36,7 @@ export function slowness({ provider }: Way, bytes: number): string | null {
 
 function refusalOf({ provider, float16, largest, memory }: Way, device: Device): string | null {
   if (provider === "webgpu") {
-    if (!device.gpu) return "this browser gives no GPU by WebGPU";
+    if (!device.gpu) return "this browser gives no GPU by WebGPU; Chrome and Edge do on most devices";
     if (float16 && !device.gpu.float16) return "this GPU has no float16";
     if (largest > device.gpu.buffer) return `a tensor has ${megabytes(largest)}, and this GPU takes ${megabytes(device.gpu.buffer)} at most`;
   }

@@ -391,5 +391,6 @@ export const reasonsOf = ({ refusals }: Choice): string[] => [...new Set(refusal
 /** An error as a sentence. */
 function wordsOf(error: unknown): string {
   const words = error instanceof Error ? error.message : String(error);
-  return `${words.charAt(0).toUpperCase()}${words.slice(1)}${/[.!?]$/.test(words) ? "" : "."}`;
+  const first = /^\w+:\/\//.test(words) ? words.charAt(0) : words.charAt(0).toUpperCase(); // an address stays as it is
+  return `${first}${words.slice(1)}${/[.!?]$/.test(words) ? "" : "."}`;
 }

@@ -6,12 +6,14 @@ import { mkdir, open, readFile, rename, stat, writeFile } from "node:fs/promises
 import { join, resolve } from "node:path";
 import { type ArtifactSource, type ByteRange, reading, type ReadOptions, type SyncFile } from "../artifact/source.js";
 import type { Store } from "../artifact/store.js";
+import { inputError } from "../errors.js";
 
 /** An artifact in a folder of this machine. */
 export class FolderSource implements ArtifactSource {
   readonly place: string;
 
   constructor(folder: string) {
+    if (typeof folder !== "string") throw inputError(`the artifact's folder is ${typeof folder}, expected a path`);
     this.place = resolve(folder);
   }
 
