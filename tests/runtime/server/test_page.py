@@ -700,7 +700,8 @@ def test_what_a_finger_presses_is_44_pixels_wide_and_high(served, opened) -> Non
 @IN_EACH
 @pytest.mark.long
 def test_a_page_that_cannot_begin_says_so(served, opened) -> None:
-    page = opened(f"{served.url}/?window", wait=False)  # as if this server were a window's
+    page = opened(served.url)
+    page.goto(f"{served.url}/?window")  # as if this server were a window's
     page.get_by_role("alert").filter(has_text="The page can't begin: there is no such path. Load it again.").wait_for()
 
 
